@@ -1,0 +1,38 @@
+"""scikit-learn's own contract for estimators."""
+
+from typing import Any
+
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from vae_anomaly import ImportanceWeighted, VAEDetector
+
+EXPECTED_FAILURES = {
+    "check_sample_weight_equivalence_on_dense_data": (
+        "a row of weight 2 and two copies of it give different mini-batches, so stochastic gradient descent takes "
+        "another path to a model of the same loss"
+    ),
+}
+
+
+def expected_failures(estimator: VAEDetector) -> dict[str, str]:
+    return EXPECTED_FAILURES
+
+
+@pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning", "ignore::vae_anomaly.DataWarning")
+@parametrize_with_checks(
+    [
+        VAEDetector(n_estimators=2, max_iter=40),
+        VAEDetector(
+            n_estimators=1,
+            max_samples=1.0,
+            likelihood="gaussian",
+            prior="standard_normal",
+            row_score=ImportanceWeighted(n_draws=8),
+            max_iter=30,
+        ),
+    ],
+    expected_failed_checks=expected_failures,
+)
+def test_estimator_keeps_scikit_learns_contract(estimator: VAEDetector, check: Any) -> None:
+    check(estimator)

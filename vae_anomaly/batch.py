@@ -1,0 +1,76 @@
+"""Rows as the model sees them: values and which of them were observed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+_FINGERPRINT_PRIME = 0x9E3779B97F4A7C15 - (1 << 64)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows in model units, with the mask of observed cells.
+
+    Parameters
+    ----------
+    values : Tensor of shape (..., rows, columns)
+        Standardised numbers for continuous columns, codes for categorical ones; 0 where not observed.
+    observed : bool Tensor of the same shape
+        False where the cell is missing.
+
+    Examples
+    --------
+    >>> batch = Batch(torch.zeros(3, 2), torch.ones(3, 2, dtype=torch.bool))
+    >>> len(batch.take(torch.tensor([0, 2])))
+    2
+    """
+
+    values: Tensor
+    observed: Tensor
+
+    def __len__(self) -> int:
+        return self.values.shape[-2]
+
+    @property
+    def n_columns(self) -> int:
+        """Number of columns."""
+        return self.values.shape[-1]
+
+    def take(self, rows: Tensor | slice) -> Batch:
+        """Rows by index; an index with a member axis gives a batch with a member axis in front."""
+        return Batch(self.values[rows], self.observed[rows])
+
+    def to(self, device: torch.device) -> Batch:
+        """The same rows on another device."""
+        return Batch(self.values.to(device), self.observed.to(device))
+
+    def padded(self, n_rows: int) -> Batch:
+        """The same rows followed by empty ones, up to `n_rows`."""
+        missing = n_rows - len(self)
+        if missing <= 0:
+            return self
+        pad = (0, 0, 0, missing)
+        return Batch(
+            torch.nn.functional.pad(self.values, pad),
+            torch.nn.functional.pad(self.observed, pad, value=False),
+        )
+
+    def fingerprints(self) -> Tensor:
+        """One 64-bit integer a row, equal for rows with equal values and masks.
+
+        Integer arithmetic that wraps around, so the result is the same on every machine and device.
+        A collision of two different rows has probability about 2 ** -64.
+
+        Returns
+        -------
+        Tensor of shape (..., rows), int64
+        """
+        bits = (self.values.float() + 0.0).contiguous().view(torch.int32).to(torch.int64)
+        bits = torch.where(self.observed, bits, 0x7FC00001)
+        position = torch.arange(1, self.n_columns + 1, device=bits.device) * _FINGERPRINT_PRIME
+        mixed = (bits + position) * _FINGERPRINT_PRIME
+        mixed = (mixed ^ (mixed >> 29)) * 0x5851F42D4C957F2D
+        return (mixed ^ (mixed >> 32)).sum(-1)

@@ -1,0 +1,385 @@
+"""VAEDetector: the scikit-learn face of the model."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, OutlierMixin, _fit_context
+from sklearn.utils import Tags
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from torch import Tensor
+
+from vae_anomaly.backbones import ACTIVATIONS, Backbone
+from vae_anomaly.calibration import fence_offset, share_offset
+from vae_anomaly.columns import Column
+from vae_anomaly.detector.fitting import fit_model
+from vae_anomaly.detector.inputs import new_seed, read_table
+from vae_anomaly.detector.latents import LatentVariableMixin
+from vae_anomaly.detector.progress import training_progress
+from vae_anomaly.detector.specification import specification_of
+from vae_anomaly.diagnostics import FitReport
+from vae_anomaly.encoders import TableEncoder
+from vae_anomaly.errors import DataError, FitWarning
+from vae_anomaly.likelihoods import Likelihood
+from vae_anomaly.priors import Prior
+from vae_anomaly.scores import Score, resolve_score, score_rows
+from vae_anomaly.tables import Table
+from vae_anomaly.training import History
+from vae_anomaly.vae import VAE
+
+FloatArray = npt.NDArray[np.float64]
+
+MAX_OFFSET_ROWS = 10_000
+
+
+class VAEDetector(OutlierMixin, LatentVariableMixin, BaseEstimator):
+    r"""Anomaly detector whose score is the evidence lower bound of a variational autoencoder, in nats.
+
+    An ensemble of small autoencoders, each on a subsample of the rows, learns p(x).  The score of a row is
+
+    .. math:: \log p(x) \ge E_{q(z|x)}[\log p(x|z)] - KL(q(z|x) \,\|\, p(z)),
+
+    a lower bound of its log-density in the units of the data as given.  `score_samples` returns the bound (higher is
+    more normal, as in scikit-learn), `anomaly_score` its negative (higher is stranger).
+
+    Parameters
+    ----------
+    n_estimators : int, default=8
+        Autoencoders in the ensemble, trained at once.
+    max_samples : int or float, default=512
+        Rows each of them trains on, without replacement; a float is a share of the rows.
+    latent_dim : int, default=None
+        Latent variables of each; None takes the number of columns, at most 16.
+    hidden_layer_sizes : sequence of int, default=(64, 64)
+        Hidden units of the encoder; the decoder has them in reverse.
+    activation : {"silu", "relu", "tanh", "gelu", "softplus", "identity"}, default="silu"
+        Between layers.
+    backbone : str or Backbone, default="mlp"
+        Bodies of encoder and decoder; ``MLP(skip_connection=False)`` is the textbook one.
+    likelihood : str or Likelihood, default="auto"
+        p(x_j | z) of the numeric columns: "gaussian", "unit_gaussian", "student_t", "continuous_bernoulli",
+        "bernoulli", "categorical", "poisson", or an instance.
+        "auto" takes levels for columns with at most ten values and at least
+        ten rows a value, and Student-t noise for the others.  Text columns are always categorical.
+    prior : str or Prior, default="exemplar"
+        p(z) that rows are scored against: "standard_normal", or "exemplar", the aggregated posterior of the
+        training rows.  Training always uses the standard normal.
+    row_score : str or Score, default="elbo"
+        What `score_samples` returns: "elbo", "importance_weighted" (a tighter bound), "reconstruction" or "kl".
+    batch_size : int, default=256
+        Rows of a mini-batch, for each member.
+    max_iter : int, default=500
+        Optimisation steps.
+    learning_rate_init : float, default=5e-3
+        Largest step of AdamW; it rises over the first 50 steps and falls along a cosine to 0.
+    weight_decay : float, default=1e-4
+        Of AdamW.
+    max_grad_norm : float, default=1.0
+        Largest norm of a member's gradient, of the loss divided by the number of columns.
+    kl_warmup : float, default=0.2
+        Share of the steps over which the weight of the KL in the loss rises to 1.
+    hidden_fraction : float, default=0.6
+        In training, three rows in four are shown to the encoder with some cells hidden, each with a probability drawn
+        for the row between 0 and this; scores use the full view.  0 turns it off.
+    trim_fraction : float, default=0.0
+        Share of each mini-batch, the rows with the largest loss, that is left out of the gradient and of the held-out
+        bound, so that anomalies among the training rows are not learned.
+    early_stopping : bool, default=True
+        Whether to hold rows out, keep each member's weights with the best held-out ELBO, and stop when none
+        improves.  Without effect where fewer than ten rows would be held out.
+    validation_fraction : float, default=0.1
+        Share of the rows to hold out, at most 512 rows.
+    n_iter_no_change : int, default=5
+        Checks without improvement of any member before stopping; there are 20 checks in a training of full length.
+    contamination : "auto" or float, default="auto"
+        Where `predict` draws the line.  A float in (0, 0.5] flags exactly that share of the training rows; "auto"
+        flags rows three robust standard deviations below the median of the training scores.
+    device : {"auto", "cpu", "cuda", "mps"}, default="auto"
+        "auto" is CUDA where there is one, else the CPU.
+    random_state : int, RandomState, Generator or None, default=0
+        Source of everything random in `fit`.  With an int, the default, two fits agree bit for bit on a
+        machine; None takes fresh entropy.  Scoring is deterministic in any case.
+    verbose : bool, default=False
+        Whether to draw a progress bar on stderr.
+
+    Attributes
+    ----------
+    columns_ : tuple of Column
+        What each column was taken for, why, and what was learned of it.
+    offset_ : float
+        `decision_function` is ``score_samples - offset_``.
+    history_ : History
+        The training, check by check.
+    n_iter_ : int
+        Optimisation steps made.
+    fit_report_ : FitReport
+        How the training went, with the figures behind every `FitWarning`.
+    encoder_ : TableEncoder
+        Turns tables into batches.
+    vae_ : VAE
+        The weights.
+    noise_ : Tensor of shape (members, draws, 1, latents)
+        The noise that all rows are scored with.
+    n_features_in_ : int
+        Number of columns.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, if `fit` saw a DataFrame with string names.
+
+    Warns
+    -----
+    FitWarning
+        If the latents collapsed, a plain Gaussian explains held-out rows as well, or the training was interrupted.
+    DataWarning
+        If a column was set aside.
+
+    References
+    ----------
+    Kingma and Welling, "Auto-encoding variational Bayes", ICLR 2014, eq. 3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from vae_anomaly import VAEDetector
+    >>> X = np.random.default_rng(0).normal(size=(200, 2))
+    >>> detector = VAEDetector(max_iter=100).fit(X)
+    >>> strange, normal = detector.anomaly_score([[8.0, -8.0], [0.0, 0.0]])
+    >>> bool(strange > normal + 10)
+    True
+    >>> detector.predict([[8.0, -8.0], [0.0, 0.0]])
+    array([-1,  1])
+    """
+
+    vae_: VAE
+    noise_: Tensor
+    encoder_: TableEncoder
+    columns_: tuple[Column, ...]
+    offset_: float
+    n_iter_: int
+    history_: History
+    fit_report_: FitReport
+    n_features_in_: int
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "n_estimators": [Interval(Integral, 1, None, closed="left")],
+        "max_samples": [Interval(Integral, 2, None, closed="left"), Interval(Real, 0, 1, closed="right")],
+        "latent_dim": [Interval(Integral, 1, None, closed="left"), None],
+        "hidden_layer_sizes": ["array-like"],
+        "activation": [StrOptions(set(ACTIVATIONS))],
+        "backbone": [str, Backbone],
+        "likelihood": [str, Likelihood],
+        "prior": [str, Prior],
+        "row_score": [str, Score],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "max_grad_norm": [Interval(Real, 0, None, closed="neither")],
+        "kl_warmup": [Interval(Real, 0, 1, closed="both")],
+        "hidden_fraction": [Interval(Real, 0, 1, closed="left")],
+        "trim_fraction": [Interval(Real, 0, 1, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
+        "device": [StrOptions({"auto", "cpu", "cuda", "mps"})],
+        "random_state": ["random_state", np.random.Generator],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        *,
+        n_estimators: int = 8,
+        max_samples: int | float = 512,
+        latent_dim: int | None = None,
+        hidden_layer_sizes: Sequence[int] = (64, 64),
+        activation: str = "silu",
+        backbone: str | Backbone = "mlp",
+        likelihood: str | Likelihood = "auto",
+        prior: str | Prior = "exemplar",
+        row_score: str | Score = "elbo",
+        batch_size: int = 256,
+        max_iter: int = 500,
+        learning_rate_init: float = 5e-3,
+        weight_decay: float = 1e-4,
+        max_grad_norm: float = 1.0,
+        kl_warmup: float = 0.2,
+        hidden_fraction: float = 0.6,
+        trim_fraction: float = 0.0,
+        early_stopping: bool = True,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 5,
+        contamination: str | float = "auto",
+        device: str = "auto",
+        random_state: Any = 0,
+        verbose: bool = False,
+    ) -> None:
+        self.n_estimators = n_estimators
+        self.max_samples = max_samples
+        self.latent_dim = latent_dim
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.backbone = backbone
+        self.likelihood = likelihood
+        self.prior = prior
+        self.row_score = row_score
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.learning_rate_init = learning_rate_init
+        self.weight_decay = weight_decay
+        self.max_grad_norm = max_grad_norm
+        self.kl_warmup = kl_warmup
+        self.hidden_fraction = hidden_fraction
+        self.trim_fraction = trim_fraction
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.contamination = contamination
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> VAEDetector:
+        """Learn what normal rows look like.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (rows, columns)
+            Training rows, at least two: numbers, text, booleans, dates; NaN, None and NA are missing cells.
+        y : ignored
+            For scikit-learn's interface.
+        sample_weight : array-like of shape (rows,), optional
+            Weights of the rows in the loss and in means and standard deviations; rows of weight 0 are left out.
+
+        Returns
+        -------
+        VAEDetector
+            The fitted estimator.
+
+        Raises
+        ------
+        DataError
+            If the data cannot be used; the message names the column and the row.
+        TrainingDiverged
+            If the loss was not finite even after a rollback with a smaller step.
+        """
+        specification = specification_of(self)
+        table = read_table(self, X, fitting=True)
+        weights: FloatArray | None = None
+        if sample_weight is not None:
+            weights = _check_sample_weight(sample_weight, table.cells, dtype=np.float64, ensure_non_negative=True)
+            present = np.flatnonzero(weights)
+            if len(present) < 2:
+                raise DataError(f"{len(present)} row(s) have a weight above 0; training needs at least two.")
+            table, weights = table.take(present), weights[present]
+        with training_progress(self.max_iter, enabled=bool(self.verbose)) as on_check:
+            model = fit_model(table, weights, specification, new_seed(self.random_state), on_check)
+        self.columns_, self.encoder_ = model.columns, model.encoder
+        self.vae_, self.noise_ = model.vae, model.noise
+        self.history_, self.fit_report_ = model.history, model.report
+        self.n_iter_ = model.report.n_iter
+        self.offset_ = self._find_offset(table)
+        for line in self.fit_report_.warnings():
+            warnings.warn(line, FitWarning, stacklevel=2)
+        return self
+
+    def score_samples(self, X: Any) -> FloatArray:
+        """The score of each row in nats, higher for more normal rows: by default the ELBO.
+
+        The number depends on the row alone: not on the other rows of the call, their order or their number.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (rows, columns)
+            Rows with the columns of the training data.
+
+        Returns
+        -------
+        ndarray of shape (rows,), float64
+        """
+        check_is_fitted(self)
+        return self._score(read_table(self, X, fitting=False))
+
+    def anomaly_score(self, X: Any) -> FloatArray:
+        """The negative ELBO of each row in nats, higher for stranger rows: ``-score_samples(X)``.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (rows, columns)
+            Rows with the columns of the training data.
+
+        Returns
+        -------
+        ndarray of shape (rows,), float64
+        """
+        return -self.score_samples(X)
+
+    def decision_function(self, X: Any) -> FloatArray:
+        """``score_samples(X) - offset_``: negative for anomalies.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (rows, columns)
+            Rows with the columns of the training data.
+
+        Returns
+        -------
+        ndarray of shape (rows,), float64
+        """
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> npt.NDArray[np.int64]:
+        """-1 for anomalies, +1 for normal rows.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (rows, columns)
+            Rows with the columns of the training data.
+
+        Returns
+        -------
+        ndarray of shape (rows,), int
+        """
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean of `score_samples`, so that a search over parameters needs no labels.
+
+        Comparable between models of the same columns and the same kinds of likelihood; a change of preprocessing or
+        from densities to probabilities changes the unit.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (rows, columns)
+            Rows.
+        y : ignored
+            For scikit-learn's interface.
+
+        Returns
+        -------
+        float
+            Nats a row.
+        """
+        return float(self.score_samples(X).mean())
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+    def _score(self, table: Table) -> FloatArray:
+        batch = self.encoder_.encode(table)
+        return score_rows(self.vae_, batch, resolve_score(self.row_score), self.noise_).numpy()
+
+    def _find_offset(self, table: Table) -> float:
+        if isinstance(self.contamination, str):
+            every = max(1, table.n_rows // MAX_OFFSET_ROWS)
+            return fence_offset(self._score(table.take(slice(None, None, every))))
+        return share_offset(self._score(table), self.contamination)

@@ -1,0 +1,115 @@
+"""From a table to a trained model: the steps of `fit`, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from vae_anomaly.columns import Column, infer_columns
+from vae_anomaly.detector.specification import Specification
+from vae_anomaly.diagnostics import FitReport, fit_report
+from vae_anomaly.elbo import elbo_terms
+from vae_anomaly.encoders import TableEncoder
+from vae_anomaly.scores import scoring_noise
+from vae_anomaly.tables import FloatArray, Table
+from vae_anomaly.training import History, train
+from vae_anomaly.vae import VAE
+
+MAX_VALIDATION_ROWS = 512
+MIN_VALIDATION_ROWS = 10
+MAX_LATENT_DIM = 16
+VALIDATION_DRAWS = 2
+
+
+@dataclass(frozen=True)
+class FittedModel:
+    """What a fit leaves behind."""
+
+    columns: tuple[Column, ...]
+    encoder: TableEncoder
+    vae: VAE
+    noise: Tensor
+    history: History
+    report: FitReport
+
+
+def fit_model(
+    table: Table,
+    weights: FloatArray | None,
+    specification: Specification,
+    seed: int,
+    on_check: Callable[[History], None] | None = None,
+) -> FittedModel:
+    """Learn columns, set rows aside, train, fit the prior.
+
+    Parameters
+    ----------
+    table : Table
+        Training rows.
+    weights : ndarray of shape (rows,), optional
+        Positive weights of the rows.
+    specification : Specification
+        What to fit.
+    seed : int
+        Of everything random.
+    on_check : callable, optional
+        Called with the history after each check of the training.
+    """
+    rng = np.random.default_rng(seed)
+    generator = torch.Generator().manual_seed(seed)
+    columns = infer_columns(table, specification.likelihood, weights)
+    encoder = TableEncoder(columns)
+    held_out, members = _split(table.n_rows, specification, rng)
+    used, places = np.unique(members, return_inverse=True)
+    device = specification.device
+    batch = encoder.encode(table.take(used)).to(device)
+    subsamples = torch.from_numpy(places.reshape(members.shape)).to(device)
+    validation = encoder.encode(table.take(held_out)).to(device) if len(held_out) else None
+    row_weights = None
+    if weights is not None:
+        row_weights = torch.from_numpy((weights[used] / weights[used].mean()).astype(np.float32)).to(device)
+
+    plan = specification.plan
+    latent_dim = specification.latent_dim or min(len(encoder.order), MAX_LATENT_DIM)
+    vae = VAE(
+        encoder.modelled,
+        latent_dim=latent_dim,
+        n_members=specification.n_estimators,
+        backbone=specification.backbone,
+        hidden_layer_sizes=specification.hidden_layer_sizes,
+        activation=specification.activation,
+        mask_input=plan.hidden_fraction > 0 or not bool(batch.observed.all()),
+        generator=generator,
+    ).to(device)
+    check_noise = scoring_noise(vae.n_members, VALIDATION_DRAWS, latent_dim, seed).to(device)
+    local = torch.Generator(device).manual_seed(seed + 1)
+    history = train(vae, batch, subsamples, row_weights, validation, check_noise, plan, local, on_check)
+    vae.requires_grad_(False).eval()
+
+    own = batch.take(subsamples)
+    terms = elbo_terms(vae, own if validation is None else validation, check_noise)
+    report = fit_report(vae, terms, batch, validation, history, table.n_rows, members.shape[1])
+    vae.prior = specification.prior.fit(vae.posterior(own), own)
+    noise = scoring_noise(vae.n_members, specification.score.n_draws, latent_dim, seed).to(device)
+    return FittedModel(columns, encoder, vae, noise, history, report)
+
+
+def _split(
+    n_rows: int, specification: Specification, rng: np.random.Generator
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Held-out rows, and each member's own rows without replacement, (members, rows a member)."""
+    order = rng.permutation(n_rows)
+    n_held_out = min(round(specification.validation_fraction * n_rows), MAX_VALIDATION_ROWS)
+    if not specification.plan.early_stopping or n_held_out < MIN_VALIDATION_ROWS:
+        n_held_out = 0
+    held_out, rest = order[:n_held_out], order[n_held_out:]
+    wanted = specification.max_samples
+    n_own = round(wanted * len(rest)) if isinstance(wanted, float) else wanted
+    n_own = min(max(n_own, 2), len(rest))
+    own = [rng.choice(rest, n_own, replace=False) for _ in range(specification.n_estimators)]
+    return np.sort(held_out), np.stack(own)

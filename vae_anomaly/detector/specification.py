@@ -1,0 +1,76 @@
+"""What to fit: the estimator's parameters, resolved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from vae_anomaly.backbones import Backbone, resolve_backbone
+from vae_anomaly.detector.inputs import resolve_device
+from vae_anomaly.errors import SpecificationError
+from vae_anomaly.likelihoods import Likelihood, resolve_likelihood
+from vae_anomaly.priors import Prior, resolve_prior
+from vae_anomaly.scores import Score, resolve_score
+from vae_anomaly.training import Plan
+
+if TYPE_CHECKING:
+    from vae_anomaly.detector.estimator import VAEDetector
+
+
+@dataclass(frozen=True)
+class Specification:
+    """The estimator's parameters with every name replaced by what it stands for."""
+
+    likelihood: Likelihood | None
+    prior: Prior
+    backbone: Backbone
+    score: Score
+    hidden_layer_sizes: tuple[int, ...]
+    activation: str
+    latent_dim: int | None
+    n_estimators: int
+    max_samples: int | float
+    validation_fraction: float
+    plan: Plan
+    device: torch.device
+
+
+def specification_of(detector: VAEDetector) -> Specification:
+    """Look up the names among the parameters.
+
+    Raises
+    ------
+    SpecificationError
+        If a name is in no table, a layer has no units, or the device is not here.
+    """
+    sizes = tuple(int(size) for size in detector.hidden_layer_sizes)
+    if any(size < 1 for size in sizes):
+        raise SpecificationError(f"hidden_layer_sizes are positive integers, not {detector.hidden_layer_sizes!r}")
+    automatic = isinstance(detector.likelihood, str) and detector.likelihood == "auto"
+    return Specification(
+        likelihood=None if automatic else resolve_likelihood(detector.likelihood),
+        prior=resolve_prior(detector.prior),
+        backbone=resolve_backbone(detector.backbone),
+        score=resolve_score(detector.row_score),
+        hidden_layer_sizes=sizes,
+        activation=detector.activation,
+        latent_dim=detector.latent_dim,
+        n_estimators=detector.n_estimators,
+        max_samples=detector.max_samples,
+        validation_fraction=detector.validation_fraction,
+        device=resolve_device(detector.device),
+        plan=Plan(
+            max_iter=detector.max_iter,
+            batch_size=detector.batch_size,
+            learning_rate_init=detector.learning_rate_init,
+            weight_decay=detector.weight_decay,
+            kl_warmup=detector.kl_warmup,
+            hidden_fraction=detector.hidden_fraction,
+            trim_fraction=detector.trim_fraction,
+            max_grad_norm=detector.max_grad_norm,
+            early_stopping=detector.early_stopping,
+            n_iter_no_change=detector.n_iter_no_change,
+        ),
+    )

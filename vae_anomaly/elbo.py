@@ -1,0 +1,85 @@
+"""The one objective: training, score, explanation and file all reduce these terms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vae_anomaly.batch import Batch
+from vae_anomaly.priors import Posterior
+from vae_anomaly.vae import VAE
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the ELBO is made of, before anything is summed.
+
+    Parameters
+    ----------
+    log_likelihood : Tensor of shape (members, draws, rows, columns)
+        log p(x_j | z) in nats, in the units of the data; 0 where the cell is missing.
+    kl : Tensor of shape (members, rows)
+        KL(q(z | x) || p(z)) in nats, or its closed-form upper bound.
+    posterior : Posterior
+        q(z | x).
+    z : Tensor of shape (members, draws, rows, latents)
+        The draws.
+    """
+
+    log_likelihood: Tensor
+    kl: Tensor
+    posterior: Posterior
+    z: Tensor
+
+    @property
+    def reconstruction(self) -> Tensor:
+        """log p(x | z), averaged over draws: (members, rows), nats."""
+        return self.log_likelihood.sum(-1).mean(1)
+
+    @property
+    def elbo(self) -> Tensor:
+        """The bound for every member and row: (members, rows), nats."""
+        return self.reconstruction - self.kl
+
+
+def elbo_terms(vae: VAE, batch: Batch, noise: Tensor, visible: Tensor | None = None) -> Terms:
+    r"""The evidence lower bound by cell and row.
+
+    .. math:: \log p(x) \ge E_{q(z|x)} \Big[\sum_j \log p(x_j \mid z)\Big] - KL(q(z|x) \,\|\, p(z))
+
+    Parameters
+    ----------
+    vae : VAE
+        The members.
+    batch : Batch
+        Rows, shared by all members or one set for each.
+    noise : Tensor of shape (members, draws, rows or 1, latents)
+        Standard normal noise for the latent draws.
+    visible : bool Tensor, optional
+        Cells that the encoder may see; the likelihood is always over all observed cells.
+
+    Returns
+    -------
+    Terms
+        In the model's column order.
+
+    References
+    ----------
+    Kingma and Welling, "Auto-encoding variational Bayes", ICLR 2014, eq. 3.
+    """
+    posterior = vae.posterior(batch, visible)
+    z = posterior.draw(noise)
+    if z.shape[2] != posterior.mean.shape[1]:
+        z = z.expand(-1, -1, posterior.mean.shape[1], -1)
+    values = batch.values if batch.values.dim() == 2 else batch.values.unsqueeze(1)
+    observed = batch.observed if batch.observed.dim() == 2 else batch.observed.unsqueeze(1)
+    distributions = vae.decode(z)
+    parts = [
+        distribution.log_prob(values[..., group.columns])
+        for group, distribution in zip(vae.groups, distributions, strict=True)
+    ]
+    log_likelihood = (torch.cat(parts, -1) if len(parts) > 1 else parts[0]) + vae.log_jacobian
+    kl = vae.prior.kl(posterior, batch)
+    return Terms(log_likelihood.where(observed, 0.0), kl, posterior, z)

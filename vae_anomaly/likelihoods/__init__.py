@@ -1,0 +1,54 @@
+"""p(x_j | z): how a column's cells are distributed once the latent variables are known."""
+
+from __future__ import annotations
+
+from vae_anomaly.errors import SpecificationError
+from vae_anomaly.likelihoods.continuous import ContinuousBernoulli, Gaussian, StudentT, UnitGaussian
+from vae_anomaly.likelihoods.discrete import Bernoulli, Categorical, OpenCategorical, Poisson
+from vae_anomaly.likelihoods.specification import ColumnConstants, Likelihood
+
+LIKELIHOODS: dict[str, type[Likelihood]] = {
+    "gaussian": Gaussian,
+    "unit_gaussian": UnitGaussian,
+    "student_t": StudentT,
+    "continuous_bernoulli": ContinuousBernoulli,
+    "bernoulli": Bernoulli,
+    "categorical": Categorical,
+    "poisson": Poisson,
+}
+
+
+def resolve_likelihood(likelihood: str | Likelihood) -> Likelihood:
+    """A likelihood by its name in `LIKELIHOODS`, or the instance itself.
+
+    Raises
+    ------
+    SpecificationError
+        If it is neither.
+
+    Examples
+    --------
+    >>> resolve_likelihood("poisson")
+    Poisson()
+    """
+    if isinstance(likelihood, Likelihood):
+        return likelihood
+    if likelihood not in LIKELIHOODS:
+        raise SpecificationError(f"likelihood is one of {sorted(LIKELIHOODS)} or a Likelihood, not {likelihood!r}")
+    return LIKELIHOODS[likelihood]()
+
+
+__all__ = [
+    "LIKELIHOODS",
+    "Bernoulli",
+    "Categorical",
+    "ColumnConstants",
+    "ContinuousBernoulli",
+    "Gaussian",
+    "Likelihood",
+    "OpenCategorical",
+    "Poisson",
+    "StudentT",
+    "UnitGaussian",
+    "resolve_likelihood",
+]

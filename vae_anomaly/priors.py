@@ -1,0 +1,257 @@
+"""p(z): what the model believes of the latent variables before it sees a row."""
+
+from __future__ import annotations
+
+import abc
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from vae_anomaly.batch import Batch
+from vae_anomaly.errors import SpecificationError
+
+LOG_2PI = math.log(2 * math.pi)
+KERNEL_WIDTHS = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """q(z | x): independent normal latents for every member and row.
+
+    Parameters
+    ----------
+    mean, log_variance : Tensor of shape (members, rows, latents)
+    """
+
+    mean: Tensor
+    log_variance: Tensor
+
+    def draw(self, noise: Tensor) -> Tensor:
+        """Latents at given standard normal noise.
+
+        Parameters
+        ----------
+        noise : Tensor of shape (members, draws, rows or 1, latents)
+
+        Returns
+        -------
+        Tensor of shape (members, draws, rows, latents)
+        """
+        scale = torch.exp(0.5 * self.log_variance)
+        return self.mean.unsqueeze(1) + scale.unsqueeze(1) * noise
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log q(z | x) in nats for draws of shape (members, draws, rows, latents): (members, draws, rows)."""
+        log_variance = self.log_variance.unsqueeze(1)
+        squared = (z - self.mean.unsqueeze(1)) ** 2 * torch.exp(-log_variance)
+        return -0.5 * (squared + log_variance + LOG_2PI).sum(-1)
+
+
+class FittedPrior(nn.Module, abc.ABC):
+    """A prior with the tensors that it learned; what the model holds."""
+
+    @abc.abstractmethod
+    def kl(self, posterior: Posterior, batch: Batch) -> Tensor:
+        """An upper bound of KL(q(z | x) || p(z)) in nats, exact where it has a closed form: (members, rows)."""
+
+    @abc.abstractmethod
+    def log_prob(self, z: Tensor, batch: Batch) -> Tensor:
+        """log p(z) in nats for draws of shape (members, draws, rows, latents): (members, draws, rows)."""
+
+    @abc.abstractmethod
+    def draw(self, n_rows: int, generator: torch.Generator) -> Tensor:
+        """Latents drawn with a local generator: (members, n_rows, latents)."""
+
+
+class Prior(abc.ABC):
+    """A frozen description of a prior, without tensors."""
+
+    @abc.abstractmethod
+    def fit(self, posterior: Posterior, batch: Batch) -> FittedPrior:
+        """The prior for these training rows.
+
+        Parameters
+        ----------
+        posterior : Posterior
+            Of every member's own training rows, (members, rows, latents).
+        batch : Batch
+            The same rows, (members, rows, columns).
+        """
+
+    @abc.abstractmethod
+    def empty(self, n_members: int, latent_dim: int, n_rows: int) -> FittedPrior:
+        """A prior of the right shapes, to be filled from a model file."""
+
+
+class FittedStandardNormal(FittedPrior):
+    """N(0, I)."""
+
+    def __init__(self, n_members: int, latent_dim: int) -> None:
+        super().__init__()
+        self.n_members = n_members
+        self.latent_dim = latent_dim
+
+    def kl(self, posterior: Posterior, batch: Batch) -> Tensor:
+        variance = torch.exp(posterior.log_variance)
+        return 0.5 * (posterior.mean**2 + variance - 1 - posterior.log_variance).sum(-1)
+
+    def log_prob(self, z: Tensor, batch: Batch) -> Tensor:
+        return -0.5 * (z**2 + LOG_2PI).sum(-1)
+
+    def draw(self, n_rows: int, generator: torch.Generator) -> Tensor:
+        return torch.randn(self.n_members, n_rows, self.latent_dim, generator=generator)
+
+
+@dataclass(frozen=True)
+class StandardNormal(Prior):
+    """N(0, I), the prior that every model is trained with.
+
+    References
+    ----------
+    Kingma and Welling, "Auto-encoding variational Bayes", ICLR 2014, appendix B.
+    """
+
+    def fit(self, posterior: Posterior, batch: Batch) -> FittedPrior:
+        n_members, _, latent_dim = posterior.mean.shape
+        return self.empty(n_members, latent_dim, 0)
+
+    def empty(self, n_members: int, latent_dim: int, n_rows: int) -> FittedPrior:
+        return FittedStandardNormal(n_members, latent_dim)
+
+
+class FittedExemplar(FittedPrior):
+    """A mixture of the training rows' posteriors, one mixture a member."""
+
+    mean: Tensor
+    log_variance: Tensor
+    fingerprints: Tensor
+
+    def __init__(self, mean: Tensor, log_variance: Tensor, fingerprints: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("log_variance", log_variance)
+        self.register_buffer("fingerprints", fingerprints)
+
+    def _log_mixture(self, log_kernels: Tensor, batch: Batch) -> Tensor:
+        """log of the mean kernel, one copy of the row itself left out of the sum but not of the divisor."""
+        n_exemplars = self.mean.shape[1]
+        if n_exemplars > 1:
+            copies = batch.fingerprints().unsqueeze(-1) == self.fingerprints.unsqueeze(1)
+            n_copies = copies.sum(-1, keepdim=True).clamp(min=1).to(log_kernels.dtype)
+            # The kernels of c copies are equal, so leaving one out multiplies each by (c - 1) / c.
+            discount = torch.where(copies, torch.log1p(-1 / n_copies), 0.0)
+            log_kernels = log_kernels + (discount if log_kernels.dim() == 3 else discount.unsqueeze(1))
+        return torch.logsumexp(log_kernels, -1) - math.log(n_exemplars)
+
+    def _kl_to_each(self, posterior: Posterior) -> Tensor:
+        precision = torch.exp(-self.log_variance)
+        second_moment = torch.exp(posterior.log_variance) + posterior.mean**2
+        # (members, rows, exemplars): the quadratic form as two matrix products
+        crossed = second_moment @ precision.mT - 2 * posterior.mean @ (self.mean * precision).mT
+        of_exemplar = (self.mean**2 * precision + self.log_variance).sum(-1)
+        of_row = posterior.log_variance.sum(-1) + self.mean.shape[-1]
+        divergence = 0.5 * (crossed + of_exemplar.unsqueeze(1) - of_row.unsqueeze(-1))
+        return divergence.clamp(min=0)
+
+    def kl(self, posterior: Posterior, batch: Batch) -> Tensor:
+        return -self._log_mixture(-self._kl_to_each(posterior), batch)
+
+    def log_prob(self, z: Tensor, batch: Batch) -> Tensor:
+        precision = torch.exp(-self.log_variance).unsqueeze(1)
+        mean = self.mean.unsqueeze(1)
+        # (members, draws, rows, exemplars)
+        squared = z**2 @ precision.mT - 2 * z @ (mean * precision).mT + (mean**2 * precision).sum(-1).unsqueeze(-2)
+        normaliser = self.log_variance.sum(-1) + self.mean.shape[-1] * LOG_2PI
+        log_kernels = -0.5 * (squared.clamp(min=0) + normaliser[:, None, None, :])
+        return self._log_mixture(log_kernels, batch)
+
+    def draw(self, n_rows: int, generator: torch.Generator) -> Tensor:
+        n_members, n_exemplars, latent_dim = self.mean.shape
+        chosen = torch.randint(n_exemplars, (n_members, n_rows, 1), generator=generator)
+        chosen = chosen.expand(-1, -1, latent_dim)
+        noise = torch.randn(n_members, n_rows, latent_dim, generator=generator)
+        scale = torch.exp(0.5 * self.log_variance.cpu().gather(1, chosen))
+        return self.mean.cpu().gather(1, chosen) + scale * noise
+
+
+@dataclass(frozen=True)
+class Exemplar(Prior):
+    r"""The aggregated posterior of the training rows: a kernel density estimate in latent space.
+
+    The mixture :math:`p(z) = \frac1M \sum_m N(z;\ \mu_m,\ c^2 \sigma_m^2)` over the posteriors of a member's own
+    training rows, fitted after training.  Its KL is bounded in closed form, without sampling:
+
+    .. math:: KL(q \,\|\, p) \le -\log \frac1M \sum_m e^{-KL(q \| p_m)}.
+
+    Parameters
+    ----------
+    kernel_width : float, optional
+        :math:`c`.  By default the width with the best leave-one-out bound on the exemplars, for each member.
+    max_exemplars : int, default=2048
+        At most this many training rows a member.
+
+    Notes
+    -----
+    A training row must not vouch for itself: for a row that equals an exemplar in every cell, one such exemplar is
+    left out of the sum while the divisor stays M.  That is leave-one-out for training rows, and still a lower bound
+    of the log-likelihood for every row.  Further copies stay, because a value that recurs among the training rows
+    is evidence that it recurs: a row seen in half of the table is normal, and an anomaly that was recorded
+    twice profits from its twin by at most ``log M`` nats.
+
+    References
+    ----------
+    Tomczak and Welling, "VAE with a VampPrior", AISTATS 2018, eq. 8.
+    Norouzi, Fleet and Norouzi, "Exemplar VAE", NeurIPS 2020, eq. 8.
+    Hershey and Olsen, "Approximating the KL divergence between Gaussian mixture models", ICASSP 2007, eq. 20.
+    """
+
+    kernel_width: float | None = None
+    max_exemplars: int = 2048
+
+    def __post_init__(self) -> None:
+        if self.kernel_width is not None and not self.kernel_width > 0:
+            raise ValueError(f"kernel_width is None or a number above 0, not {self.kernel_width!r}")
+        if not self.max_exemplars >= 2:
+            raise ValueError(f"max_exemplars is an integer of at least 2, not {self.max_exemplars!r}")
+
+    def fit(self, posterior: Posterior, batch: Batch) -> FittedPrior:
+        kept = slice(0, self.max_exemplars)
+        mean, log_variance = posterior.mean[:, kept], posterior.log_variance[:, kept]
+        exemplars = Batch(batch.values[:, kept], batch.observed[:, kept])
+        fingerprints = exemplars.fingerprints()
+        widths = KERNEL_WIDTHS if self.kernel_width is None else (self.kernel_width,)
+        candidates = [FittedExemplar(mean, log_variance + 2 * math.log(c), fingerprints) for c in widths]
+        own = Posterior(mean, log_variance)
+        bounds = torch.stack([-prior.kl(own, exemplars).mean(1) for prior in candidates])
+        best = bounds.argmax(0)
+        shift = 2 * torch.log(torch.tensor(widths, dtype=mean.dtype, device=mean.device))[best]
+        return FittedExemplar(mean.clone(), log_variance + shift[:, None, None], fingerprints)
+
+    def empty(self, n_members: int, latent_dim: int, n_rows: int) -> FittedPrior:
+        shape = (n_members, n_rows, latent_dim)
+        return FittedExemplar(torch.zeros(shape), torch.zeros(shape), torch.zeros(n_members, n_rows, dtype=torch.int64))
+
+
+PRIORS: dict[str, type[Prior]] = {"standard_normal": StandardNormal, "exemplar": Exemplar}
+
+
+def resolve_prior(prior: str | Prior) -> Prior:
+    """A prior by its name in `PRIORS`, or the instance itself.
+
+    Raises
+    ------
+    SpecificationError
+        If it is neither.
+
+    Examples
+    --------
+    >>> resolve_prior("standard_normal")
+    StandardNormal()
+    """
+    if isinstance(prior, Prior):
+        return prior
+    if prior not in PRIORS:
+        raise SpecificationError(f"prior is one of {sorted(PRIORS)} or a Prior, not {prior!r}")
+    return PRIORS[prior]()

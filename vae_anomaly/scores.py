@@ -1,0 +1,219 @@
+"""From terms to nats per row, in chunks of one shape."""
+
+from __future__ import annotations
+
+import abc
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.quasirandom import SobolEngine
+
+from vae_anomaly.batch import Batch
+from vae_anomaly.elbo import Terms, elbo_terms
+from vae_anomaly.errors import SpecificationError
+from vae_anomaly.vae import VAE
+
+CHUNK_CELLS = 1 << 22
+MIN_CHUNK_ROWS, MAX_CHUNK_ROWS = 16, 256
+
+
+class Score(abc.ABC):
+    """A number for each row, higher for more normal ones: a frozen description without tensors.
+
+    Attributes
+    ----------
+    n_draws : int
+        Latent draws that it needs, taken from the noise that is stored with the model.
+    """
+
+    n_draws: int
+
+    @abc.abstractmethod
+    def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
+        """Terms of the members to one value a row, in nats: (rows,)."""
+
+
+def _check_draws(n_draws: int) -> None:
+    if not n_draws >= 1:
+        raise ValueError(f"n_draws is an integer of at least 1, not {n_draws!r}")
+
+
+@dataclass(frozen=True)
+class ELBO(Score):
+    """The evidence lower bound, averaged over draws and members.
+
+    The mean of the members' bounds is itself a lower bound of the log-density of their mixture (Jensen).
+
+    Parameters
+    ----------
+    n_draws : int, default=4
+        Latent draws a row and member.
+    """
+
+    n_draws: int = 4
+
+    def __post_init__(self) -> None:
+        _check_draws(self.n_draws)
+
+    def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
+        return _precise(terms.log_likelihood).sum(-1).mean((0, 1)) - _precise(terms.kl).mean(0)
+
+
+@dataclass(frozen=True)
+class ImportanceWeighted(Score):
+    r"""The importance-weighted bound, tighter than the ELBO and rising with the number of draws.
+
+    :math:`\log \frac{1}{K M} \sum_{k,m} p_m(x \mid z_{km})\, p_m(z_{km}) / q_m(z_{km} \mid x)` over draws and members:
+    a bound of the mixture of the members.
+
+    Parameters
+    ----------
+    n_draws : int, default=64
+        K, latent draws a row and member.
+
+    References
+    ----------
+    Burda, Grosse and Salakhutdinov, "Importance weighted autoencoders", ICLR 2016, eq. 8.
+    """
+
+    n_draws: int = 64
+
+    def __post_init__(self) -> None:
+        _check_draws(self.n_draws)
+
+    def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
+        log_prior, log_posterior = vae.prior.log_prob(terms.z, batch), terms.posterior.log_prob(terms.z)
+        log_weights = _precise(terms.log_likelihood).sum(-1) + _precise(log_prior) - _precise(log_posterior)
+        return log_weights.flatten(0, 1).logsumexp(0) - math.log(log_weights.shape[0] * log_weights.shape[1])
+
+
+@dataclass(frozen=True)
+class Reconstruction(Score):
+    """The expected log-likelihood alone, E_q[log p(x | z)]: the ELBO without its KL.
+
+    Parameters
+    ----------
+    n_draws : int, default=4
+        Latent draws a row and member.
+    """
+
+    n_draws: int = 4
+
+    def __post_init__(self) -> None:
+        _check_draws(self.n_draws)
+
+    def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
+        return _precise(terms.log_likelihood).sum(-1).mean((0, 1))
+
+
+@dataclass(frozen=True)
+class KL(Score):
+    """The KL alone, with a minus sign: how far the row's latents lie from what the prior expects."""
+
+    n_draws: int = 1
+
+    def __post_init__(self) -> None:
+        _check_draws(self.n_draws)
+
+    def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
+        return -_precise(terms.kl).mean(0)
+
+
+def _precise(tensor: Tensor) -> Tensor:
+    """Float64 for sums over columns and members, where the device has it."""
+    return tensor if tensor.device.type == "mps" else tensor.double()
+
+
+SCORES: dict[str, type[Score]] = {
+    "elbo": ELBO,
+    "importance_weighted": ImportanceWeighted,
+    "reconstruction": Reconstruction,
+    "kl": KL,
+}
+
+
+def resolve_score(score: str | Score) -> Score:
+    """A score by its name in `SCORES`, or the instance itself.
+
+    Raises
+    ------
+    SpecificationError
+        If it is neither.
+
+    Examples
+    --------
+    >>> resolve_score("elbo")
+    ELBO(n_draws=4)
+    """
+    if isinstance(score, Score):
+        return score
+    if score not in SCORES:
+        raise SpecificationError(f"row_score is one of {sorted(SCORES)} or a Score, not {score!r}")
+    return SCORES[score]()
+
+
+def scoring_noise(n_members: int, n_draws: int, latent_dim: int, seed: int) -> Tensor:
+    """Standard normal noise of low discrepancy, drawn once and kept with the weights.
+
+    Every member has its own scrambled Sobol points.  Half of the draws mirror the other half, so that their
+    mean is exactly 0 wherever their number is even.
+
+    Returns
+    -------
+    Tensor of shape (members, draws, 1, latents)
+    """
+    n_points = (n_draws + 1) // 2
+    points = torch.stack(
+        [SobolEngine(latent_dim, scramble=True, seed=seed + member).draw(n_points) for member in range(n_members)]
+    )
+    normal = torch.special.ndtri(points.double().clamp(1e-6, 1 - 1e-6)).float()
+    return torch.cat([normal, -normal], 1)[:, :n_draws].unsqueeze(2)
+
+
+def chunk_rows(vae: VAE, n_draws: int) -> int:
+    """Rows of a chunk: a power of two that keeps the decoder's outputs near four million numbers."""
+    cells = vae.n_members * n_draws * max(vae.n_parameters, vae.latent_dim, 64)
+    fitting = 1 << int(math.log2(max(CHUNK_CELLS // cells, 1)))
+    return min(max(fitting, MIN_CHUNK_ROWS), MAX_CHUNK_ROWS)
+
+
+def chunks(batch: Batch, n_rows: int, device: torch.device) -> Iterator[tuple[Batch, int]]:
+    """Batches of exactly `n_rows` rows, the last one padded with empty rows, and how many of each are real.
+
+    Equal shapes mean equal kernels and so equal arithmetic for a row, wherever it stands and whatever stands beside
+    it: this is what makes float32 scores independent of batch size, order and neighbours.
+    """
+    for begin in range(0, len(batch), n_rows):
+        part = batch.take(slice(begin, begin + n_rows))
+        yield part.padded(n_rows).to(device), len(part)
+
+
+@torch.inference_mode()
+def score_rows(vae: VAE, batch: Batch, score: Score, noise: Tensor) -> Tensor:
+    """The score of every row, independent of the other rows.
+
+    Parameters
+    ----------
+    vae : VAE
+        With its fitted prior.
+    batch : Batch
+        Rows of shape (rows, columns).
+    score : Score
+        The reduction.
+    noise : Tensor of shape (members, draws, 1, latents)
+        Stored noise.
+
+    Returns
+    -------
+    Tensor of shape (rows,), float64, on the CPU
+        Nats, higher for more normal rows.
+    """
+    device = noise.device
+    parts = []
+    for part, n_real in chunks(batch, chunk_rows(vae, noise.shape[1]), device):
+        values = score.reduce(elbo_terms(vae, part, noise), vae, part)
+        parts.append(values[:n_real].cpu().double())
+    return torch.cat(parts) if parts else torch.empty(0, dtype=torch.float64)

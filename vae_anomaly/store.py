@@ -1,0 +1,291 @@
+"""One file for a fitted detector: tensors and a JSON manifest, nothing that can run.
+
+The file is a safetensors file.  Its header holds the manifest as text under the key ``vae_anomaly``; likelihoods,
+priors, backbones and scores are named in it and looked up in the tables of this version, so a file can choose
+among what the library offers and bring nothing of its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import json
+import math
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from vae_anomaly.backbones import BACKBONES, Backbone, resolve_backbone
+from vae_anomaly.columns import Column
+from vae_anomaly.detector import VAEDetector
+from vae_anomaly.detector.inputs import resolve_device
+from vae_anomaly.diagnostics import FitReport
+from vae_anomaly.encoders import TableEncoder
+from vae_anomaly.errors import ModelFileError, SpecificationError
+from vae_anomaly.likelihoods import LIKELIHOODS, Likelihood
+from vae_anomaly.priors import PRIORS, Prior, resolve_prior
+from vae_anomaly.scores import SCORES, Score
+from vae_anomaly.training import History
+from vae_anomaly.vae import VAE
+from vae_anomaly.version import __version__
+
+FORMAT_VERSION = 1
+METADATA_KEY = "vae_anomaly"
+NOISE = "noise"
+WEIGHTS = "vae."
+
+_TABLES: dict[str, tuple[Any, Mapping[str, Any]]] = {
+    "likelihood": (Likelihood, LIKELIHOODS),
+    "prior": (Prior, PRIORS),
+    "backbone": (Backbone, BACKBONES),
+    "score": (Score, SCORES),
+}
+
+
+def save(detector: VAEDetector, path: str | os.PathLike[str]) -> None:
+    """Write a fitted detector to one file, beside the target first and then renamed.
+
+    Parameters
+    ----------
+    detector : VAEDetector
+        A fitted one.
+    path : path-like
+        The file; an existing one is replaced only when the new one is complete.
+
+    Raises
+    ------
+    NotFittedError
+        If the detector is not fitted.
+    SpecificationError
+        If it uses a likelihood, prior, backbone or score that the library does not know by name.
+    OSError
+        If the file cannot be written.
+    """
+    check_is_fitted(detector)
+    target = Path(path)
+    tensors = {WEIGHTS + name: tensor.cpu().contiguous() for name, tensor in detector.vae_.state_dict().items()}
+    tensors[NOISE] = detector.noise_.cpu().contiguous()
+    metadata = {METADATA_KEY: json.dumps(_manifest(detector), allow_nan=False)}
+    handle, beside = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
+    os.close(handle)
+    part = Path(beside)
+    try:
+        save_file(tensors, part, metadata=metadata)
+        part.chmod(0o666 & ~_umask())
+        part.replace(target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a model file says of itself, read from its header without building the model.
+
+    Parameters
+    ----------
+    path : path-like
+        A file that `save` wrote.
+
+    Returns
+    -------
+    dict
+        Format and library version, parameters, columns, offset, training report and history.
+
+    Raises
+    ------
+    ModelFileError
+        If it is not a model file, is damaged, or was written by a newer format version.
+    FileNotFoundError
+        If there is no such file.
+    """
+    return _read(path, tensors=False)[0]
+
+
+def load(path: str | os.PathLike[str], device: str = "auto") -> VAEDetector:
+    """A fitted detector from a model file; its scores equal those of the one that was saved.
+
+    Parameters
+    ----------
+    path : path-like
+        A file that `save` wrote.
+    device : {"auto", "cpu", "cuda", "mps"}, default="auto"
+        Where to put the weights.
+
+    Returns
+    -------
+    VAEDetector
+
+    Raises
+    ------
+    ModelFileError
+        If it is not a model file, is damaged, or was written by a newer format version.
+    FileNotFoundError
+        If there is no such file.
+    SpecificationError
+        If this machine has no such device.
+    """
+    manifest, tensors = _read(path, tensors=True)
+    try:
+        return _rebuild(manifest, tensors, device)
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
+        if isinstance(error, SpecificationError):
+            raise
+        raise ModelFileError(f"{path}: the model file is inconsistent ({_one_line(error)}). Save it again.") from error
+
+
+def _read(path: str | os.PathLike[str], *, tensors: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    source = Path(path)
+    if not source.exists():
+        raise FileNotFoundError(f"{source}: no such file. Give the path of a file written by save().")
+    if source.is_dir():
+        raise ModelFileError(f"{source}: this is a folder; a model is one file, written by save().")
+    try:
+        with safe_open(source, framework="pt") as file:
+            metadata = file.metadata() or {}
+            loaded = {name: file.get_tensor(name) for name in file.keys()} if tensors else {}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ModelFileError(
+            f"{source}: not a model file, or damaged ({_one_line(error)}). Expected a file written by save() or "
+            "'vae-anomaly fit'; fit again or copy it again."
+        ) from error
+    if METADATA_KEY not in metadata:
+        raise ModelFileError(f"{source}: a safetensors file, but not a model of vae-anomaly. Fit one first.")
+    try:
+        manifest = json.loads(metadata[METADATA_KEY])
+        version = int(manifest["format_version"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelFileError(
+            f"{source}: the manifest is damaged ({_one_line(error)}). Fit or copy it again."
+        ) from error
+    if version > FORMAT_VERSION:
+        raise ModelFileError(
+            f"{source}: written in format version {version}; this version reads up to {FORMAT_VERSION}. "
+            "Upgrade vae-anomaly."
+        )
+    return manifest, loaded
+
+
+def _manifest(detector: VAEDetector) -> dict[str, Any]:
+    names = getattr(detector, "feature_names_in_", None)
+    prior = detector.vae_.prior
+    mean = getattr(prior, "mean", None)
+    return {
+        "format_version": FORMAT_VERSION,
+        "library_version": __version__,
+        "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "parameters": {name: _encode(value) for name, value in detector.get_params(deep=False).items()},
+        "columns": [_encode_column(column) for column in detector.columns_],
+        "n_features": detector.n_features_in_,
+        "feature_names": None if names is None else [str(name) for name in names],
+        "n_training_rows": detector.fit_report_.n_rows,
+        "contamination": detector.contamination,
+        "offset": detector.offset_,
+        "latent_dim": detector.vae_.latent_dim,
+        "mask_input": detector.vae_.mask_input,
+        "n_exemplars": 0 if mean is None else mean.shape[1],
+        "fit_report": _finite(dataclasses.asdict(detector.fit_report_)),
+        "history": _finite(dataclasses.asdict(detector.history_)),
+    }
+
+
+def _rebuild(manifest: dict[str, Any], tensors: dict[str, Tensor], device: str) -> VAEDetector:
+    parameters = {name: _decode(value) for name, value in manifest["parameters"].items()}
+    detector = VAEDetector(**parameters)
+    if (detector.n_estimators, manifest["latent_dim"]) != (tensors[NOISE].shape[0], tensors[NOISE].shape[-1]):
+        raise ValueError("the noise has another shape than the parameters say")
+    place = resolve_device(device)
+    columns = tuple(_decode_column(entry) for entry in manifest["columns"])
+    encoder = TableEncoder(columns)
+    vae = VAE(
+        encoder.modelled,
+        latent_dim=manifest["latent_dim"],
+        n_members=detector.n_estimators,
+        backbone=resolve_backbone(detector.backbone),
+        hidden_layer_sizes=detector.hidden_layer_sizes,
+        activation=detector.activation,
+        mask_input=manifest["mask_input"],
+        generator=torch.Generator().manual_seed(0),
+    )
+    prior = resolve_prior(detector.prior)
+    vae.prior = prior.empty(detector.n_estimators, manifest["latent_dim"], manifest["n_exemplars"])
+    weights = {name.removeprefix(WEIGHTS): value for name, value in tensors.items() if name.startswith(WEIGHTS)}
+    vae.load_state_dict(weights)
+    detector.columns_, detector.encoder_ = columns, encoder
+    detector.vae_ = vae.requires_grad_(False).eval().to(place)
+    detector.noise_ = tensors[NOISE].to(place)
+    detector.offset_ = float(manifest["offset"])
+    detector.history_ = History(**manifest["history"])
+    detector.fit_report_ = FitReport(**manifest["fit_report"])
+    detector.n_iter_ = detector.fit_report_.n_iter
+    detector.n_features_in_ = int(manifest["n_features"])
+    if manifest["feature_names"] is not None:
+        detector.feature_names_in_ = np.array(manifest["feature_names"], dtype=object)
+    return detector
+
+
+def _encode(value: Any) -> Any:
+    for concept, (base, table) in _TABLES.items():
+        if isinstance(value, base):
+            for name, kind in table.items():
+                if type(value) is kind:
+                    fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(kind)}
+                    return {"concept": concept, "name": name, "fields": fields}
+            raise SpecificationError(
+                f"{type(value).__name__} is not one of the library's own {concept}s {sorted(table)}, and a model file "
+                "holds no code; pickle the detector with joblib instead, or use one of those."
+            )
+    if isinstance(value, np.random.RandomState | np.random.Generator):
+        return None
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, tuple | list | np.ndarray):
+        return [_encode(item) for item in value]
+    return value
+
+
+def _decode(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_decode(item) for item in value)
+    if isinstance(value, dict):
+        _, table = _TABLES[value["concept"]]
+        kind = table[value["name"]]
+        known = {field.name for field in dataclasses.fields(kind)}
+        if not set(value["fields"]) <= known:
+            raise ValueError(f"{value['name']} has no fields {sorted(set(value['fields']) - known)}")
+        return kind(**value["fields"])
+    return value
+
+
+def _encode_column(column: Column) -> dict[str, Any]:
+    fields = {field.name: getattr(column, field.name) for field in dataclasses.fields(column)}
+    return {name: _encode(value) for name, value in fields.items()}
+
+
+def _decode_column(entry: dict[str, Any]) -> Column:
+    return Column(**{name: _decode(value) for name, value in entry.items()})
+
+
+def _finite(fields: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no NaN and no infinity: they become null."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in fields.items()
+    }
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

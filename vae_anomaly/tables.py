@@ -1,0 +1,163 @@
+"""Tables as users hold them, read column by column as numbers or as text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from numbers import Real
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from vae_anomaly.errors import CellTypeError, DataError
+
+FloatArray = npt.NDArray[np.float64]
+ObjectArray = npt.NDArray[np.object_]
+Content = Literal["number", "boolean", "datetime", "text"]
+
+DAY = np.timedelta64(1, "D") / np.timedelta64(1, "ns")
+_OBJECT_CONTENTS: dict[str, Content] = {
+    "integer": "number",
+    "floating": "number",
+    "mixed-integer-float": "number",
+    "decimal": "number",
+    "empty": "number",
+    "boolean": "boolean",
+    "datetime64": "datetime",
+    "datetime": "datetime",
+    "date": "datetime",
+    "string": "text",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows and named columns: a matrix of numbers, or a DataFrame of anything.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Column names, in the user's order.
+    cells : ndarray of shape (rows, columns), float64, or DataFrame
+        Missing cells are NaN, None, NaT or ``pandas.NA``.
+    """
+
+    names: tuple[str, ...]
+    cells: FloatArray | pd.DataFrame
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(self.cells)
+
+    def take(self, rows: npt.NDArray[np.intp] | slice) -> Table:
+        """The same columns of some rows."""
+        if isinstance(self.cells, pd.DataFrame):
+            return Table(self.names, self.cells.iloc[rows])
+        return Table(self.names, self.cells[rows])
+
+    def content(self, position: int) -> Content:
+        """What a column holds, by its dtype, or by its cells where the dtype is object."""
+        if not isinstance(self.cells, pd.DataFrame):
+            return "number"
+        column = self.cells.iloc[:, position]
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            return "text" if pd.api.types.infer_dtype(column.cat.categories) == "string" else "number"
+        if pd.api.types.is_bool_dtype(column.dtype):
+            return "boolean"
+        if pd.api.types.is_numeric_dtype(column.dtype):
+            return "number"
+        if pd.api.types.is_datetime64_any_dtype(column.dtype):
+            return "datetime"
+        content = _OBJECT_CONTENTS.get(pd.api.types.infer_dtype(column, skipna=True))
+        if content is not None:
+            return content
+        cells = _objects(column)
+        self._check_cells(position, cells)
+        return "text" if any(isinstance(cell, str) for cell in cells) else "number"
+
+    def numbers(self, position: int) -> FloatArray:
+        """A column as numbers with NaN where missing; dates as days since 1970, booleans as 0 and 1.
+
+        Raises
+        ------
+        DataError
+            If a cell holds text or infinity.
+        """
+        numbers = self._converted(position) if isinstance(self.cells, pd.DataFrame) else self.cells[:, position]
+        infinite = np.isinf(numbers)
+        if infinite.any():
+            row = int(infinite.argmax())
+            raise DataError(
+                f"column {self.names[position]!r} holds {numbers[row]} (row {row}); numeric columns take finite "
+                "numbers or NaN, and infinity is neither. Replace it with NaN if it stands for a missing value.",
+                column=self.names[position],
+                row=row,
+            )
+        return numbers
+
+    def texts(self, position: int) -> ObjectArray:
+        """A column as strings, None where missing; whole numbers without a decimal point."""
+        if not isinstance(self.cells, pd.DataFrame):
+            return np.array([_text(cell) for cell in self.cells[:, position]], dtype=object)
+        cells = _objects(self.cells.iloc[:, position])
+        self._check_cells(position, cells)
+        return np.array([_text(cell) for cell in cells], dtype=object)
+
+    def _converted(self, position: int) -> FloatArray:
+        assert isinstance(self.cells, pd.DataFrame)
+        column: Any = self.cells.iloc[:, position]
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            column = column.astype(object)
+        if self.content(position) == "datetime":
+            moments = pd.to_datetime(column, errors="coerce", utc=True).dt.tz_localize(None)
+            nanoseconds = moments.astype("datetime64[ns]").to_numpy()
+            days = nanoseconds.astype(np.int64) / DAY
+            return np.where(np.isnat(nanoseconds), np.nan, days)
+        if pd.api.types.is_numeric_dtype(column.dtype):
+            nullable: Any = column.astype("Float64")
+            return np.asarray(nullable.to_numpy(dtype=np.float64, na_value=np.nan))
+        cells = _objects(column)
+        self._check_cells(position, cells)
+        numbers: FloatArray = np.asarray(pd.to_numeric(pd.Series(cells), errors="coerce"), dtype=np.float64)
+        lost = np.isnan(numbers) & ~_missing(cells)
+        if lost.any():
+            row = int(lost.argmax())
+            raise DataError(
+                f"column {self.names[position]!r} holds {cells[row]!r} (row {row}); numeric columns take numbers or "
+                "NaN. Clean the cell, or declare the column text when fitting (astype(str)).",
+                column=self.names[position],
+                row=row,
+            )
+        return numbers
+
+    def _check_cells(self, position: int, cells: ObjectArray) -> None:
+        for row, cell in enumerate(cells):
+            if not (cell is None or isinstance(cell, str | Real | Decimal | np.generic) or cell is pd.NaT):
+                shown = repr(cell)
+                raise CellTypeError(
+                    f"column {self.names[position]!r} holds {shown[:60]} (row {row}); a cell as argument must be a "
+                    f"string or a real number, not {type(cell).__name__}. Convert or drop the column.",
+                    column=self.names[position],
+                    row=row,
+                )
+
+
+def _objects(column: Any) -> ObjectArray:
+    """Cells as Python objects, None for every kind of missing one."""
+    return np.asarray(column.to_numpy(dtype=object, na_value=None))
+
+
+def _missing(cells: ObjectArray) -> npt.NDArray[np.bool_]:
+    missing: npt.NDArray[np.bool_] = pd.isna(pd.Series(cells, dtype=object)).to_numpy()
+    return missing
+
+
+def _text(cell: Any) -> str | None:
+    if cell is None or cell is pd.NaT or (isinstance(cell, float) and np.isnan(cell)):
+        return None
+    if isinstance(cell, Real) and not isinstance(cell, bool | np.bool_) and float(cell).is_integer():
+        return str(int(float(cell)))
+    return str(cell)

@@ -1,0 +1,203 @@
+"""The one module with weights: encoders and decoders of all members, member axis first."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from vae_anomaly.backbones import Backbone
+from vae_anomaly.batch import Batch
+from vae_anomaly.columns import Column
+from vae_anomaly.likelihoods import ColumnConstants, Likelihood
+from vae_anomaly.priors import FittedPrior, FittedStandardNormal, Posterior
+
+# The logarithm of the noise is stored at a fifth of its value: with Adam's steps of equal size it then moves five times
+# as fast as a weight, and does not lag behind the falling error.
+NOISE_GAIN = 5.0
+LOG_VARIANCE_RANGE = (-14.0, 6.0)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Neighbouring columns, in the model's order, with one likelihood and equal room for levels.
+
+    Parameters
+    ----------
+    likelihood : Likelihood
+    width : int
+        Room for levels.
+    columns : slice
+        Places of its columns.
+    parameters : slice
+        Places of its decoder outputs.
+    noise : slice
+        Places of its learned noise parameters.
+    """
+
+    likelihood: Likelihood
+    width: int
+    columns: slice
+    parameters: slice
+    noise: slice
+
+    @property
+    def n_columns(self) -> int:
+        """Number of columns."""
+        return int(self.columns.stop - self.columns.start)
+
+
+def group_columns(columns: Sequence[Column]) -> tuple[Group, ...]:
+    """Runs of columns, in the model's order, that share their likelihood and their room for levels."""
+    groups = []
+    column = parameter = noise = 0
+    for (likelihood, width), run in itertools.groupby(columns, lambda c: (c.likelihood, c.width)):
+        assert likelihood is not None
+        n = len(list(run))
+        n_parameters, n_noise = n * likelihood.n_parameters(width), likelihood.noise_size(n)
+        groups.append(
+            Group(
+                likelihood,
+                width,
+                slice(column, column + n),
+                slice(parameter, parameter + n_parameters),
+                slice(noise, noise + n_noise),
+            )
+        )
+        column, parameter, noise = column + n, parameter + n_parameters, noise + n_noise
+    return tuple(groups)
+
+
+class VAE(nn.Module):
+    """An ensemble of variational autoencoders that are trained and scored at once.
+
+    Parameters
+    ----------
+    columns : sequence of Column
+        Modelled columns, in the model's order.
+    latent_dim : int
+        Latent variables a member.
+    n_members : int
+        Members of the ensemble.
+    backbone : Backbone
+        Bodies of encoder and decoder.
+    hidden_layer_sizes : sequence of int
+        Of the encoder; the decoder has them in reverse.
+    activation : str
+        Between layers.
+    mask_input : bool
+        Whether the encoder also sees which cells are visible.
+    generator : torch.Generator
+        Source of the initial weights.
+
+    Attributes
+    ----------
+    prior : FittedPrior
+        N(0, I) until a prior fitted to the training rows takes its place.
+    """
+
+    floor: Tensor
+    n_levels: Tensor
+    unseen: Tensor
+    log_jacobian: Tensor
+    start: Tensor
+
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        *,
+        latent_dim: int,
+        n_members: int,
+        backbone: Backbone,
+        hidden_layer_sizes: Sequence[int],
+        activation: str,
+        mask_input: bool,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.groups = group_columns(columns)
+        self.latent_dim = latent_dim
+        self.n_members = n_members
+        self.mask_input = mask_input
+        n_features = sum(g.n_columns * g.likelihood.n_features(g.width) for g in self.groups)
+        n_inputs = n_features + (len(columns) if mask_input else 0)
+        sizes = tuple(hidden_layer_sizes)
+        self.encoder = backbone.body(n_members, n_inputs, 2 * latent_dim, sizes, activation, generator)
+        self.decoder = backbone.body(n_members, latent_dim, self.n_parameters, sizes[::-1], activation, generator)
+        self.raw_noise = nn.Parameter(torch.zeros(n_members, self.groups[-1].noise.stop))
+        self.register_buffer("floor", torch.tensor([column.floor for column in columns]))
+        self.register_buffer("n_levels", torch.tensor([float(len(column.levels)) for column in columns]))
+        self.register_buffer("unseen", torch.tensor([column.unseen for column in columns]))
+        self.register_buffer("log_jacobian", torch.tensor([column.log_jacobian for column in columns]))
+        self.register_buffer("start", torch.tensor([value for column in columns for value in column.start]))
+        head = self.decoder.head
+        assert head.bias is not None
+        with torch.no_grad():
+            head.bias.copy_(self.start.expand_as(head.bias))
+        self.prior: FittedPrior = FittedStandardNormal(n_members, latent_dim)
+
+    @property
+    def n_parameters(self) -> int:
+        """Decoder outputs a row."""
+        return int(self.groups[-1].parameters.stop)
+
+    @property
+    def n_columns(self) -> int:
+        """Modelled columns."""
+        return int(self.groups[-1].columns.stop)
+
+    def posterior(self, batch: Batch, visible: Tensor | None = None) -> Posterior:
+        """q(z | x) of every member.
+
+        Parameters
+        ----------
+        batch : Batch
+            Of shape (rows, columns), the same for all members, or (members, rows, columns).
+        visible : bool Tensor, optional
+            Cells that the encoder may see; by default all observed ones.
+        """
+        visible = batch.observed if visible is None else visible & batch.observed
+        # A cell that the encoder may not see becomes 0 in every feature, whatever its value.
+        parts = []
+        for group in self.groups:
+            shown = visible[..., group.columns].unsqueeze(-1)
+            features = group.likelihood.features(batch.values[..., group.columns], group.width)
+            parts.append((features * shown).flatten(-2))
+        if self.mask_input:
+            parts.append(visible.to(batch.values.dtype))
+        inputs = torch.cat(parts, -1)
+        if inputs.dim() == 2:
+            inputs = inputs.expand(self.n_members, -1, -1)
+        mean, log_variance = self.encoder(inputs).chunk(2, -1)
+        return Posterior(mean, log_variance.clamp(*LOG_VARIANCE_RANGE))
+
+    def decode(self, z: Tensor) -> list[Distribution]:
+        """p(x | z), one distribution for each group of columns.
+
+        Parameters
+        ----------
+        z : Tensor of shape (members, draws, rows, latents)
+
+        Returns
+        -------
+        list of Distribution
+            Batch shapes (members, draws, rows, columns of the group), in the order of ``groups``.
+        """
+        members, draws, rows, _ = z.shape
+        outputs = self.decoder(z.reshape(members, draws * rows, -1)).reshape(members, draws, rows, -1)
+        log_noise = NOISE_GAIN * self.raw_noise[:, None, None, :]
+        distributions = []
+        for group in self.groups:
+            parameters = outputs[..., group.parameters].unflatten(-1, (group.n_columns, -1))
+            noise = log_noise[..., group.noise]
+            distributions.append(group.likelihood.distribution(parameters, noise, self.constants(group)))
+        return distributions
+
+    def constants(self, group: Group) -> ColumnConstants:
+        """What training data taught about the columns of a group."""
+        places = group.columns
+        return ColumnConstants(self.floor[places], self.n_levels[places], self.unseen[places])
