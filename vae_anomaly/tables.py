@@ -17,7 +17,7 @@ FloatArray = npt.NDArray[np.float64]
 ObjectArray = npt.NDArray[np.object_]
 Content = Literal["number", "boolean", "datetime", "text"]
 
-DAY = np.timedelta64(1, "D") / np.timedelta64(1, "ns")
+DAY = np.timedelta64(1, "D") / np.timedelta64(1, "us")
 _OBJECT_CONTENTS: dict[str, Content] = {
     "integer": "number",
     "floating": "number",
@@ -113,9 +113,9 @@ class Table:
             column = column.astype(object)
         if self.content(position) == "datetime":
             moments = pd.to_datetime(column, errors="coerce", utc=True).dt.tz_localize(None)
-            nanoseconds = moments.astype("datetime64[ns]").to_numpy()
-            days = nanoseconds.astype(np.int64) / DAY
-            return np.where(np.isnat(nanoseconds), np.nan, days)
+            microseconds = moments.astype("datetime64[us]").to_numpy()
+            days = microseconds.astype(np.int64) / DAY
+            return np.where(np.isnat(microseconds), np.nan, days)
         if pd.api.types.is_numeric_dtype(column.dtype):
             nullable: Any = column.astype("Float64")
             return np.asarray(nullable.to_numpy(dtype=np.float64, na_value=np.nan))
@@ -127,7 +127,7 @@ class Table:
             row = int(lost.argmax())
             raise DataError(
                 f"column {self.names[position]!r} holds {cells[row]!r} (row {row}); numeric columns take numbers or "
-                "NaN. Clean the cell, or declare the column text when fitting (astype(str)).",
+                "NaN. Clean the cell, or fit with the whole column as text.",
                 column=self.names[position],
                 row=row,
             )

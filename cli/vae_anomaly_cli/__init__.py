@@ -1,0 +1,1 @@
+"""The `vae-anomaly` command: fit, score and inspect from a shell."""

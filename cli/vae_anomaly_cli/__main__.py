@@ -1,0 +1,7 @@
+"""`python -m vae_anomaly_cli` is the same as `vae-anomaly`."""
+
+import sys
+
+from vae_anomaly_cli.app import main
+
+sys.exit(main())

@@ -1,0 +1,137 @@
+"""The command `vae-anomaly`: its parts, and how it ends."""
+
+import importlib.metadata
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from vae_anomaly_cli.console import one_line, report_error
+from vae_anomaly_cli.errors import CommandError
+from vae_anomaly_cli.fit import fit
+from vae_anomaly_cli.info import info
+from vae_anomaly_cli.score import score
+
+DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
+DEBUG_VARIABLE = "VAE_ANOMALY_DEBUG"
+
+HELP = """Find the strange rows of a table.
+
+\b
+[bold]Examples[/bold]
+  vae-anomaly score data.csv                  the strangest rows, ranked
+  vae-anomaly score data.csv -o scored.csv    every row with its score
+  vae-anomaly fit orders.csv -o orders.vae    learn once ...
+  vae-anomaly score new.csv -m orders.vae     ... and score what comes later
+  vae-anomaly info orders.vae                 what the model was fitted on
+
+The score is the negative ELBO of a row under variational autoencoders, in \
+nats: higher is stranger.
+
+\b
+[bold]Exit codes[/bold]
+  0    done
+  1    the work failed: training diverged, output could not be written
+  2    options or input that cannot be used
+  130  interrupted with Ctrl-C (during training: the best model so far is used)
+"""
+
+SCORE_HELP = """Score every row of DATA.
+
+\b
+[bold]Examples[/bold]
+  vae-anomaly score data.csv
+  vae-anomaly score data.csv --label outlier --drop comment --top 20
+  vae-anomaly score new.csv -m orders.vae --id order_id -o scored.parquet
+  zcat big.csv.gz | vae-anomaly score - --seed 1 > scored.csv
+
+Appends anomaly_score (the negative ELBO in nats, higher is stranger) and is_anomaly to the columns of the \
+input, or to the --id columns alone; rows stay in their order unless --top ranks them. Without -o the table goes \
+to standard output: as text in the input's format (CSV for Parquet), or as a short ranking on a terminal.
+
+In CSV and TSV the cells ? NA N/A NULL None NaN and empty ones count as missing, and columns of dates like \
+2026-02-28 are read as dates. Columns anomaly_score and is_anomaly of an earlier run are replaced.
+
+Exit codes: see vae-anomaly --help.
+"""
+
+FIT_HELP = """Fit on the rows of DATA and save the model.
+
+\b
+[bold]Examples[/bold]
+  vae-anomaly fit orders.parquet -o orders.vae --id order_id
+  vae-anomaly fit data.csv -o data.vae --contamination 0.02 --seed 1
+
+The model file holds numbers and a description, no code. Exit codes: see vae-anomaly --help.
+"""
+
+INFO_HELP = """Show what a model was fitted on and how, without building it.
+
+\b
+[bold]Examples[/bold]
+  vae-anomaly info orders.vae
+  vae-anomaly info orders.vae --json | jq .offset
+"""
+
+app = typer.Typer(
+    help=HELP,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+app.command("score", help=SCORE_HELP)(score)
+app.command("fit", help=FIT_HELP)(fit)
+app.command("info", help=INFO_HELP)(info)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        # Asked of the installation: importing the library would load PyTorch.
+        typer.echo(f"vae-anomaly {importlib.metadata.version('vae-anomaly')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command and return its exit code; every failure is one line on standard error.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        By default those of the process.
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        code = app(given or ["--help"], prog_name="vae-anomaly", standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except CommandError as error:
+        code = _stop(error, str(error), error.exit_code)
+    except Exception as error:  # noqa: BLE001 - people get one line, never a traceback
+        # The class of usage errors is typer's own or click's, as the version has it; both format themselves.
+        format_message = getattr(error, "format_message", None)
+        if format_message is not None:
+            code = _stop(error, f"{format_message().rstrip('.')}. See vae-anomaly --help.", MISUSED)
+        else:
+            hint = f"{DEBUG_VARIABLE}=1 shows where."
+            code = _stop(error, f"{type(error).__name__}: {one_line(error)} ({hint})", FAILED)
+    if code == INTERRUPTED:
+        report_error("interrupted.")
+    return int(code or DONE)
+
+
+def _stop(error: Exception, message: str, code: int) -> int:
+    if os.environ.get(DEBUG_VARIABLE):
+        raise error
+    report_error(message)
+    return code

@@ -1,0 +1,87 @@
+"""What people read: messages on standard error, one line each, and clean standard output."""
+
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+
+def one_line(text: object) -> str:
+    """Squeeze a message into one line and show control characters as escapes."""
+    squeezed = " ".join(str(text).split())
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in squeezed)
+
+
+def report_error(text: object) -> None:
+    """Say on standard error why the command stops."""
+    _say(Text("error: ", style="bold red"), text)
+
+
+def _say(prefix: Text, text: object) -> None:
+    # Built on use: tests and callers may have replaced sys.stderr since the import.
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console.print(prefix + Text(one_line(text)))
+
+
+class Messages:
+    """Notes and warnings on standard error, silent when the user asked for quiet."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet
+
+    @property
+    def progress(self) -> bool:
+        """Whether a progress bar has someone to look at it."""
+        return not self.quiet and sys.stderr.isatty()
+
+    def answer(self, text: str) -> None:
+        """Say what was asked for by an option, quiet or not."""
+        _say(Text(""), text)
+
+    def note(self, text: str) -> None:
+        """Say what was done."""
+        if not self.quiet:
+            _say(Text(""), text)
+
+    def warning(self, text: object) -> None:
+        """Say what the user should look at."""
+        if not self.quiet:
+            _say(Text("warning: ", style="yellow"), text)
+
+    @contextmanager
+    def library_warnings(self) -> Iterator[None]:
+        """Show each warning of the library once, after the work that raised it.
+
+        Shown afterwards, so that they do not cut through a progress bar.
+        """
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                yield
+            finally:
+                ours = [
+                    str(warning.message) for warning in caught if warning.category.__module__.startswith("vae_anomaly")
+                ]
+                for text in dict.fromkeys(ours):
+                    self.warning(text)
+
+
+@contextmanager
+def data_stream() -> Iterator[BinaryIO]:
+    """Standard output for bytes; a reader that left early (`| head`) ends the command quietly."""
+    try:
+        sys.stdout.flush()
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        # The interpreter flushes standard output at exit and would complain again.
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, sys.stdout.fileno())
+        os.close(devnull)
+        raise typer.Exit(0) from None

@@ -1,0 +1,13 @@
+"""What a command reports when it stops: one line for people, one exit code for scripts."""
+
+
+class CommandError(Exception):
+    """The work failed although the input was usable: exit code 1."""
+
+    exit_code = 1
+
+
+class InputError(CommandError):
+    """The options or the input cannot be used as they are: exit code 2."""
+
+    exit_code = 2

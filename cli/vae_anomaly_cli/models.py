@@ -1,0 +1,115 @@
+"""The detector in the middle of a command: fitted here or loaded, and what is said about it."""
+
+import re
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vae_anomaly_cli.console import Messages
+from vae_anomaly_cli.errors import CommandError, InputError
+from vae_anomaly_cli.options import Device, FitOptions
+from vae_anomaly_cli.tables import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from vae_anomaly import VAEDetector
+    from vae_anomaly.columns import Column
+    from vae_anomaly.errors import DataError
+
+
+def fit_detector(
+    table: Table, frame: "pd.DataFrame", options: FitOptions, device: Device, messages: Messages
+) -> "tuple[VAEDetector, float]":
+    """Fit on all rows; return the detector and the seconds that it took."""
+    from vae_anomaly import DataError, SpecificationError, TrainingDiverged, VAEDetector
+
+    detector = VAEDetector(device=str(device), verbose=messages.progress)
+    detector.set_params(**options.parameters())
+    start = time.perf_counter()
+    try:
+        with messages.library_warnings():
+            detector.fit(frame)
+    except TrainingDiverged as error:
+        raise CommandError(error) from error
+    except DataError as error:
+        raise unusable(table, error) from error
+    except SpecificationError as error:
+        raise InputError(error) from error
+    return detector, time.perf_counter() - start
+
+
+def load_detector(model: str, device: Device) -> "VAEDetector":
+    """Load a saved model."""
+    check_model_path(model)
+    from vae_anomaly import ModelFileError, SpecificationError, load
+
+    try:
+        return load(model, device=str(device))
+    except (ModelFileError, SpecificationError) as error:
+        raise InputError(error) from error
+    except OSError as error:
+        raise InputError(f"{model} cannot be read: {error.strerror or error}.") from error
+
+
+def check_model_path(model: str) -> None:
+    """Refuse a path that cannot be a model file before the library is loaded."""
+    path = Path(model)
+    if path.is_dir():
+        raise InputError(f"{model} is a directory; expected a model file, as vae-anomaly fit writes it.")
+    if not path.exists():
+        raise InputError(f"{model} does not exist; expected a model file. Make one with vae-anomaly fit -o {model}.")
+
+
+def unusable(table: Table, error: "DataError") -> InputError:
+    """Pass on what the library says of a cell, with the place where a person finds it."""
+    text = str(error)
+    if error.row is not None:
+        text = re.sub(rf"\brow {error.row}\b", table.where(error.row), text, count=1)
+    return InputError(f"{table.source.name}: {text}")
+
+
+def kinds_of(columns: "tuple[Column, ...]") -> dict[str, int]:
+    """Count the columns in use by kind, the most frequent kind first."""
+    return dict(Counter(column.kind for column in columns if column.likelihood is not None).most_common())
+
+
+def set_aside(columns: "tuple[Column, ...]") -> dict[str, str]:
+    """Columns that are not in use, with the reason."""
+    return {column.name: column.reason for column in columns if column.likelihood is None}
+
+
+def counted(count: int, noun: str) -> str:
+    """Write a count with its noun.
+
+    Examples
+    --------
+    >>> counted(1, "row"), counted(2000, "row")
+    ('1 row', '2,000 rows')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def fit_line(table: Table, columns: "tuple[Column, ...]", seconds: float) -> str:
+    """Say in short what a fit did."""
+    kinds = kinds_of(columns)
+    counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    aside = len(set_aside(columns))
+    rest = f", {aside} set aside" if aside else ""
+    return (
+        f"fitted on {table.source.name}: {counted(table.n_rows, 'row')}, {counted(sum(kinds.values()), 'column')} "
+        f"({counts}){rest}, {seconds:.1f} s"
+    )
+
+
+def summary_of(table: Table, detector: "VAEDetector", seconds: float | None) -> dict[str, Any]:
+    """Describe input and detector for --json."""
+    return {
+        "input": table.source.name,
+        "rows": table.n_rows,
+        "columns": kinds_of(detector.columns_),
+        "set_aside": set_aside(detector.columns_),
+        "threshold": -float(detector.offset_),
+        "fit_seconds": None if seconds is None else round(seconds, 3),
+    }

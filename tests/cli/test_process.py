@@ -1,0 +1,200 @@
+"""The command as a process: exit codes, streams, terminals, signals."""
+
+import importlib.metadata
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMAND = [sys.executable, "-m", "vae_anomaly_cli"]
+
+
+def environment(**extra):
+    return {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")} | {
+        "OMP_NUM_THREADS": "1",
+        "COLUMNS": "100",
+        "TERM": "xterm",
+        **extra,
+    }
+
+
+def run_process(*arguments, **options):
+    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, env=environment(), **options)
+
+
+def on_a_terminal(*arguments, **extra):
+    """Run with standard output and error on one pseudo-terminal; return code and everything shown."""
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, *map(str, arguments)], stdin=theirs, stdout=theirs, stderr=theirs, env=environment(**extra)
+    )
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            chunk = os.read(ours, 65536)
+        except OSError:
+            break
+        if not chunk:
+            break
+        shown += chunk
+    os.close(ours)
+    return process.wait(), shown.decode().replace("\r\n", "\n")
+
+
+def test_installed_command_is_this_one():
+    (entry,) = importlib.metadata.entry_points(group="console_scripts", name="vae-anomaly")
+    assert entry.value == "vae_anomaly_cli.app:main"
+
+
+def test_installed_script_runs(orders_csv, model):
+    script = shutil.which("vae-anomaly", path=str(Path(sys.executable).parent))
+    if script is None:
+        pytest.skip("the package is not installed")
+    done = subprocess.run(
+        [script, "score", orders_csv, "-m", model, "--drop", "order"], capture_output=True, env=environment()
+    )
+    assert done.returncode == 0
+    assert done.stdout.startswith(b"order,amount,items,shop,paid,anomaly_score,is_anomaly\n0000,")
+    assert done.stderr.startswith(b"scored ")
+    failed = subprocess.run([script, "score", "no.csv"], capture_output=True, env=environment())
+    assert failed.returncode == 2
+
+
+def test_data_and_messages_keep_apart(orders_csv, model):
+    done = run_process("score", "-", "-m", model, "--id", "order", input=orders_csv.read_bytes())
+    assert done.returncode == 0
+    assert done.stdout.startswith(b"order,anomaly_score,is_anomaly\n")
+    assert done.stdout.count(b"\n") == 61
+    assert done.stderr.count(b"\n") == 1
+    assert b"\x1b" not in done.stderr
+
+
+def test_misuse_is_code_2_and_one_line():
+    done = run_process("score", "no-such-file.csv")
+    assert done.returncode == 2
+    assert done.stdout == b""
+    assert done.stderr == b"error: no-such-file.csv does not exist. Check the path ('-' reads standard input).\n"
+
+
+def test_failure_is_code_1_and_one_line(orders_csv, model, tmp_path):
+    done = run_process("score", orders_csv, "-m", model, "-o", tmp_path / "no" / "out.csv")
+    assert done.returncode == 1
+    assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_full_device_is_code_1_and_one_line(orders_csv, model):
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*COMMAND, "score", orders_csv, "-m", model, "-q"], stdout=full, stderr=subprocess.PIPE, env=environment()
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"error: ")
+    assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["score", "--help"], ["--version"], ["score", "no.csv"], []])
+def test_help_version_and_misuse_do_not_load_torch(arguments):
+    program = (
+        "import sys; from vae_anomaly_cli.app import main; main(sys.argv[1:]);"
+        "sys.exit('torch' in sys.modules or 'vae_anomaly' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, env=environment())
+    assert done.returncode == 0
+
+
+def test_help_begins_with_examples_and_documents_exit_codes():
+    shown = run_process("--help").stdout.decode()
+    assert shown.index("vae-anomaly score data.csv") < shown.index("Options")
+    for line in ("0    done", "1    the work failed", "2    options or input", "130  interrupted"):
+        assert line in shown
+    for command in ("score", "fit", "info"):
+        assert f"vae-anomaly {command} " in run_process(command, "--help").stdout.decode()
+
+
+def test_version():
+    assert run_process("--version").stdout.decode() == f"vae-anomaly {importlib.metadata.version('vae-anomaly')}\n"
+
+
+def test_reader_that_leaves_early_is_no_error(orders, tmp_path, model):
+    path = tmp_path / "long.csv"
+    orders.loc[orders.index.repeat(2000)].to_csv(path, index=False)
+    process = subprocess.Popen(
+        [*COMMAND, "score", str(path), "-m", str(model), "-q"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    )
+    with process:
+        assert process.stdout.readline().startswith(b"order,")
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+@pytest.fixture(scope="module")
+def plain(orders_csv, model):
+    code, shown = on_a_terminal("score", orders_csv, "-m", model, "--id", "order", NO_COLOR="1")
+    assert code == 0
+    return shown
+
+
+def test_terminal_gets_a_short_ranking(plain):
+    rows = [line for line in plain.splitlines() if line.startswith("│")]
+    assert len(rows) == 10
+    assert "0040" in rows[0]
+    assert "yes" in rows[0]
+    assert "anomaly_score" in plain
+    assert "60 rows" in plain
+
+
+def test_terminal_width_hides_columns_and_says_so(orders_csv, model):
+    _, shown = on_a_terminal("score", orders_csv, "-m", model, "-q", "--top", "2", COLUMNS="50", NO_COLOR="1")
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
+    assert max(len(line) for line in lines) <= 50
+    assert "more columns with -o FILE" in lines[-1]
+    assert len([line for line in lines if line.startswith("│")]) == 2
+
+
+def test_no_color_is_respected(orders_csv, model, plain):
+    colourful = on_a_terminal("score", orders_csv, "-m", model)[1]
+    assert "\x1b[1;31m" in colourful
+    assert "\x1b[1;31m" not in plain
+    assert ";31m" not in plain
+
+
+def test_terminal_sees_progress_of_a_fit_unless_quiet(orders_csv, tmp_path, fast):
+    arguments = ("fit", orders_csv, "-o", tmp_path / "m.vae", "--id", "order", *fast)
+    assert "training" in on_a_terminal(*arguments)[1]
+    assert on_a_terminal(*arguments, "--quiet")[1] == ""
+
+
+def test_ctrl_c_before_the_result_leaves_no_file(tmp_path):
+    target = tmp_path / "out.csv"
+    # Shells start background jobs with SIGINT ignored, and children inherit that.
+    heard = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from vae_anomaly_cli.app import main; sys.exit(main(sys.argv[1:]))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", heard, "score", "-", "-o", str(target)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    )
+    with process:
+        # More than a pipe holds: the write returns only once the command reads.
+        process.stdin.write(b"a,b\n" + b"1,2\n" * 100_000)
+        process.stdin.flush()
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == b"error: interrupted.\n"
+    assert process.returncode == 130
+    assert not target.exists()
