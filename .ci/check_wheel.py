@@ -31,8 +31,7 @@ def faults(wheel: Path) -> list[str]:
     expected |= {f"{package}/py.typed" for package in PACKAGES}
     expected |= {f"vae_anomaly_datasets/{name}" for name in ("registry.json", "thyroid_sick.csv.gz")}
     expected |= {
-        f"{dist_info}/{name}"
-        for name in ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")
+        f"{dist_info}/{name}" for name in ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")
     }
 
     found = [f"lacks {name}" for name in sorted(expected - held)]

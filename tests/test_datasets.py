@@ -103,9 +103,7 @@ def test_damaged_file_is_refused_by_name(tmp_path):
     content = bytearray(damaged.read_bytes())
     content[100] ^= 1
     damaged.write_bytes(content)
-    with pytest.raises(
-        DatasetError, match=r"wine\.csv\.gz is damaged: its SHA-256 is .* Install vae-anomaly again"
-    ):
+    with pytest.raises(DatasetError, match=r"wine\.csv\.gz is damaged: its SHA-256 is .* Install vae-anomaly again"):
         _load("wine", tmp_path)
 
 

@@ -163,8 +163,7 @@ def baseline_log_density(vae: VAE, train: Batch, validation: Batch) -> float | N
         if group.likelihood.standardize:
             places += range(group.columns.start, group.columns.stop)
             continue
-        parameters = vae.start[group.parameters].unflatten(-1, (group.n_columns, -1))
-        marginal = group.likelihood.distribution(parameters, torch.zeros(0), vae.constants(group))
+        marginal = group.likelihood.distribution(group.arrange(vae.start), torch.zeros(0), vae.constants(group))
         cells = marginal.log_prob(validation.values[:, group.columns])
         total += cells.where(validation.observed[:, group.columns], 0.0).double().sum(1).cpu()
     if len(places) > MAX_BASELINE_COLUMNS:

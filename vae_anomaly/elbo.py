@@ -44,7 +44,13 @@ class Terms:
         return self.reconstruction - self.kl
 
 
-def elbo_terms(vae: VAE, batch: Batch, noise: Tensor, visible: Tensor | None = None) -> Terms:
+def elbo_terms(
+    vae: VAE,
+    batch: Batch,
+    noise: Tensor,
+    visible: Tensor | None = None,
+    features: Tensor | None = None,
+) -> Terms:
     r"""The evidence lower bound by cell and row.
 
     .. math:: \log p(x) \ge E_{q(z|x)} \Big[\sum_j \log p(x_j \mid z)\Big] - KL(q(z|x) \,\|\, p(z))
@@ -59,6 +65,8 @@ def elbo_terms(vae: VAE, batch: Batch, noise: Tensor, visible: Tensor | None = N
         Standard normal noise for the latent draws.
     visible : bool Tensor, optional
         Cells that the encoder may see; the likelihood is always over all observed cells.
+    features : Tensor, optional
+        ``vae.features(batch)``, where it is at hand.
 
     Returns
     -------
@@ -69,7 +77,7 @@ def elbo_terms(vae: VAE, batch: Batch, noise: Tensor, visible: Tensor | None = N
     ----------
     Kingma and Welling, "Auto-encoding variational Bayes", ICLR 2014, eq. 3.
     """
-    posterior = vae.posterior(batch, visible)
+    posterior = vae.posterior(batch, visible, features)
     z = posterior.draw(noise)
     if z.shape[2] != posterior.mean.shape[1]:
         z = z.expand(-1, -1, posterior.mean.shape[1], -1)

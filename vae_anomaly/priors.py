@@ -137,35 +137,34 @@ class FittedExemplar(FittedPrior):
     def _log_mixture(self, log_kernels: Tensor, batch: Batch) -> Tensor:
         """log of the mean kernel, one copy of the row itself left out of the sum but not of the divisor."""
         n_exemplars = self.mean.shape[1]
-        if n_exemplars > 1:
-            copies = batch.fingerprints().unsqueeze(-1) == self.fingerprints.unsqueeze(1)
+        fingerprints = batch.fingerprints()
+        if n_exemplars > 1 and bool(torch.isin(fingerprints, self.fingerprints).any()):
+            copies = fingerprints.unsqueeze(-1) == self.fingerprints.unsqueeze(1)
             n_copies = copies.sum(-1, keepdim=True).clamp(min=1).to(log_kernels.dtype)
             # The kernels of c copies are equal, so leaving one out multiplies each by (c - 1) / c.
             discount = torch.where(copies, torch.log1p(-1 / n_copies), 0.0)
             log_kernels = log_kernels + (discount if log_kernels.dim() == 3 else discount.unsqueeze(1))
         return torch.logsumexp(log_kernels, -1) - math.log(n_exemplars)
 
-    def _kl_to_each(self, posterior: Posterior) -> Tensor:
+    def kl(self, posterior: Posterior, batch: Batch) -> Tensor:
         precision = torch.exp(-self.log_variance)
         second_moment = torch.exp(posterior.log_variance) + posterior.mean**2
-        # (members, rows, exemplars): the quadratic form as two matrix products
-        crossed = second_moment @ precision.mT - 2 * posterior.mean @ (self.mean * precision).mT
         of_exemplar = (self.mean**2 * precision + self.log_variance).sum(-1)
         of_row = posterior.log_variance.sum(-1) + self.mean.shape[-1]
-        divergence = 0.5 * (crossed + of_exemplar.unsqueeze(1) - of_row.unsqueeze(-1))
-        return divergence.clamp(min=0)
-
-    def kl(self, posterior: Posterior, batch: Batch) -> Tensor:
-        return -self._log_mixture(-self._kl_to_each(posterior), batch)
+        # -KL(q || p_m) but for the row's own constant, (members, rows, exemplars), as one matrix product.
+        row = torch.cat([second_moment, posterior.mean], -1)
+        exemplar = torch.cat([precision, -2 * self.mean * precision], -1)
+        kernels = torch.baddbmm(of_exemplar.unsqueeze(1), row, exemplar.mT, beta=-0.5, alpha=-0.5)
+        return -self._log_mixture(kernels, batch) - 0.5 * of_row
 
     def log_prob(self, z: Tensor, batch: Batch) -> Tensor:
-        precision = torch.exp(-self.log_variance).unsqueeze(1)
-        mean = self.mean.unsqueeze(1)
+        precision = torch.exp(-self.log_variance)
+        normaliser = (self.mean**2 * precision + self.log_variance + LOG_2PI).sum(-1)
+        point = torch.cat([z**2, z], -1).flatten(1, 2)
+        exemplar = torch.cat([precision, -2 * self.mean * precision], -1)
+        kernels = torch.baddbmm(normaliser.unsqueeze(1), point, exemplar.mT, beta=-0.5, alpha=-0.5)
         # (members, draws, rows, exemplars)
-        squared = z**2 @ precision.mT - 2 * z @ (mean * precision).mT + (mean**2 * precision).sum(-1).unsqueeze(-2)
-        normaliser = self.log_variance.sum(-1) + self.mean.shape[-1] * LOG_2PI
-        log_kernels = -0.5 * (squared.clamp(min=0) + normaliser[:, None, None, :])
-        return self._log_mixture(log_kernels, batch)
+        return self._log_mixture(kernels.unflatten(1, z.shape[1:3]), batch)
 
     def draw(self, n_rows: int, generator: torch.Generator) -> Tensor:
         n_members, n_exemplars, latent_dim = self.mean.shape

@@ -116,6 +116,7 @@ def train(
     steps_an_epoch = max(1, subsamples.shape[1] // plan.batch_size)
     interval = max(1, plan.max_iter // N_CHECKS)
     sums = torch.zeros(2, device=subsamples.device)
+    features = vae.features(batch)
     try:
         while step < plan.max_iter:
             rate = factor * plan.learning_rate_init * _schedule(step, plan.max_iter)
@@ -123,7 +124,7 @@ def train(
                 parameters["lr"] = rate
             rows = next(stream)
             kl_weight = min(1.0, (step + 1) / (plan.kl_warmup * plan.max_iter + 1))
-            sums += _step(vae, optimizer, batch.take(rows), weights, rows, kl_weight, plan, generator)
+            sums += _step(vae, optimizer, batch, features, weights, rows, kl_weight, plan, generator)
             step += 1
             if step % interval and step < plan.max_iter:
                 continue
@@ -165,7 +166,8 @@ def train(
 def _step(
     vae: VAE,
     optimizer: torch.optim.Optimizer,
-    batch: Batch,
+    data: Batch,
+    features: Tensor,
     weights: Tensor | None,
     rows: Tensor,
     kl_weight: float,
@@ -176,8 +178,9 @@ def _step(
     members, n_rows = rows.shape
     shape = (members, 1, n_rows, vae.latent_dim)
     noise = torch.randn(shape, generator=generator, device=rows.device)
+    batch = data.take(rows)
     visible = _visible(batch, plan.hidden_fraction, generator) if plan.hidden_fraction > 0 else None
-    terms = elbo_terms(vae, batch, noise, visible)
+    terms = elbo_terms(vae, batch, noise, visible, features[rows])
     reconstruction, kl = terms.reconstruction, terms.kl
     losses = kl_weight * kl - reconstruction
     importance = torch.ones_like(losses) if weights is None else weights[rows]

@@ -50,6 +50,13 @@ class Group:
         """Number of columns."""
         return int(self.columns.stop - self.columns.start)
 
+    def arrange(self, outputs: Tensor) -> Tensor:
+        """The group's part of the decoder's outputs: (..., outputs) -> (..., columns, parameters).
+
+        In memory the parameters come first, so that sums over levels run along columns.
+        """
+        return outputs[..., self.parameters].unflatten(-1, (-1, self.n_columns)).mT
+
 
 def group_columns(columns: Sequence[Column]) -> tuple[Group, ...]:
     """Runs of columns, in the model's order, that share their likelihood and their room for levels."""
@@ -100,6 +107,7 @@ class VAE(nn.Module):
         N(0, I) until a prior fitted to the training rows takes its place.
     """
 
+    feature_columns: Tensor
     floor: Tensor
     n_levels: Tensor
     unseen: Tensor
@@ -123,8 +131,14 @@ class VAE(nn.Module):
         self.latent_dim = latent_dim
         self.n_members = n_members
         self.mask_input = mask_input
-        n_features = sum(g.n_columns * g.likelihood.n_features(g.width) for g in self.groups)
-        n_inputs = n_features + (len(columns) if mask_input else 0)
+        owners = [
+            place
+            for group in self.groups
+            for place in range(group.columns.start, group.columns.stop)
+            for _ in range(group.likelihood.n_features(group.width))
+        ]
+        self.register_buffer("feature_columns", torch.tensor(owners), persistent=False)
+        n_inputs = len(owners) + (len(columns) if mask_input else 0)
         sizes = tuple(hidden_layer_sizes)
         self.encoder = backbone.body(n_members, n_inputs, 2 * latent_dim, sizes, activation, generator)
         self.decoder = backbone.body(n_members, latent_dim, self.n_parameters, sizes[::-1], activation, generator)
@@ -133,7 +147,8 @@ class VAE(nn.Module):
         self.register_buffer("n_levels", torch.tensor([float(len(column.levels)) for column in columns]))
         self.register_buffer("unseen", torch.tensor([column.unseen for column in columns]))
         self.register_buffer("log_jacobian", torch.tensor([column.log_jacobian for column in columns]))
-        self.register_buffer("start", torch.tensor([value for column in columns for value in column.start]))
+        starts = [torch.tensor([column.start for column in columns[group.columns]]) for group in self.groups]
+        self.register_buffer("start", torch.cat([start.T.flatten() for start in starts]))
         head = self.decoder.head
         assert head.bias is not None
         with torch.no_grad():
@@ -150,7 +165,15 @@ class VAE(nn.Module):
         """Modelled columns."""
         return int(self.groups[-1].columns.stop)
 
-    def posterior(self, batch: Batch, visible: Tensor | None = None) -> Posterior:
+    def features(self, batch: Batch) -> Tensor:
+        """What the encoder reads of fully visible rows, before anything is hidden: (..., rows, features)."""
+        parts = [
+            group.likelihood.features(batch.values[..., group.columns], group.width).flatten(-2)
+            for group in self.groups
+        ]
+        return torch.cat(parts, -1) if len(parts) > 1 else parts[0]
+
+    def posterior(self, batch: Batch, visible: Tensor | None = None, features: Tensor | None = None) -> Posterior:
         """q(z | x) of every member.
 
         Parameters
@@ -159,17 +182,17 @@ class VAE(nn.Module):
             Of shape (rows, columns), the same for all members, or (members, rows, columns).
         visible : bool Tensor, optional
             Cells that the encoder may see; by default all observed ones.
+        features : Tensor of shape (..., rows, features), optional
+            What `features` gives for these rows, where it is at hand.
         """
         visible = batch.observed if visible is None else visible & batch.observed
+        features = self.features(batch) if features is None else features
+        mask = visible.to(features.dtype)
         # A cell that the encoder may not see becomes 0 in every feature, whatever its value.
-        parts = []
-        for group in self.groups:
-            shown = visible[..., group.columns].unsqueeze(-1)
-            features = group.likelihood.features(batch.values[..., group.columns], group.width)
-            parts.append((features * shown).flatten(-2))
+        shown = mask if features.shape == mask.shape else mask[..., self.feature_columns]
+        inputs = features * shown
         if self.mask_input:
-            parts.append(visible.to(batch.values.dtype))
-        inputs = torch.cat(parts, -1)
+            inputs = torch.cat([inputs, mask], -1)
         if inputs.dim() == 2:
             inputs = inputs.expand(self.n_members, -1, -1)
         mean, log_variance = self.encoder(inputs).chunk(2, -1)
@@ -192,8 +215,8 @@ class VAE(nn.Module):
         log_noise = NOISE_GAIN * self.raw_noise[:, None, None, :]
         distributions = []
         for group in self.groups:
-            parameters = outputs[..., group.parameters].unflatten(-1, (group.n_columns, -1))
             noise = log_noise[..., group.noise]
+            parameters = group.arrange(outputs)
             distributions.append(group.likelihood.distribution(parameters, noise, self.constants(group)))
         return distributions
 

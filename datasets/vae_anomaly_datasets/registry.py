@@ -82,6 +82,5 @@ def read_registry(folder: Path = FOLDER) -> dict[str, Dataset]:
     """Read the registry of a folder, by data set name."""
     entries: dict[str, dict[str, Any]] = json.loads((folder / "registry.json").read_text(encoding="utf-8"))
     return {
-        name: Dataset(**{**entry, "licence": Licence(**entry["licence"])})
-        for name, entry in sorted(entries.items())
+        name: Dataset(**{**entry, "licence": Licence(**entry["licence"])}) for name, entry in sorted(entries.items())
     }

@@ -56,7 +56,7 @@ def specification_of(detector: VAEDetector) -> Specification:
         score=resolve_score(detector.row_score),
         hidden_layer_sizes=sizes,
         activation=detector.activation,
-        latent_dim=detector.latent_dim,
+        latent_dim=None if detector.latent_dim is None else int(detector.latent_dim),
         n_estimators=detector.n_estimators,
         max_samples=detector.max_samples,
         validation_fraction=detector.validation_fraction,

@@ -24,6 +24,35 @@ def bounded_features(values: Tensor) -> Tensor:
     return (magnitude.clamp(max=LINEAR_RANGE) + torch.log1p(excess)).copysign(values)
 
 
+class ColumnNormal(Normal):
+    """A normal distribution whose scale is small: one number a member and column, never expanded to the cells."""
+
+    def __init__(self, loc: Tensor, scale: Tensor) -> None:
+        self.column_scale = scale
+        super().__init__(loc, scale, validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log-density in nats."""
+        standard = (value - self.loc) * self.column_scale.reciprocal()
+        return -0.5 * standard.square() - (self.column_scale.log() + 0.5 * math.log(2 * math.pi))
+
+
+class ColumnStudentT(StudentTDistribution):
+    """A Student-t distribution whose scale is small: one number a member and column, never expanded to the cells."""
+
+    def __init__(self, df: float, loc: Tensor, scale: Tensor) -> None:
+        self.column_scale = scale
+        self.degrees = df
+        super().__init__(df, loc, scale, validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log-density in nats."""
+        nu = self.degrees
+        normaliser = math.lgamma(nu / 2) - math.lgamma((nu + 1) / 2) + 0.5 * math.log(nu * math.pi)
+        standard = (value - self.loc) * (self.column_scale * math.sqrt(nu)).reciprocal()
+        return -0.5 * (nu + 1) * torch.log1p(standard.square()) - (self.column_scale.log() + normaliser)
+
+
 def noise_scale(log_noise: Tensor, floor: Tensor) -> Tensor:
     """Standard deviation whose square is the learned variance plus the squared floor."""
     return torch.sqrt(torch.exp(2 * log_noise) + floor**2)
@@ -72,7 +101,7 @@ class Gaussian(Likelihood):
 
     def distribution(self, parameters: Tensor, log_noise: Tensor, constants: ColumnConstants) -> Distribution:
         scale = noise_scale(log_noise, constants.floor)
-        return Normal(parameters.squeeze(-1), scale, validate_args=False)
+        return ColumnNormal(parameters.squeeze(-1), scale)
 
     def summary(self, distribution: Distribution) -> Tensor:
         return distribution.mean.unsqueeze(-1)
@@ -96,7 +125,7 @@ class UnitGaussian(Likelihood):
         return (mean,)
 
     def distribution(self, parameters: Tensor, log_noise: Tensor, constants: ColumnConstants) -> Distribution:
-        return Normal(parameters.squeeze(-1), 1.0, validate_args=False)
+        return ColumnNormal(parameters.squeeze(-1), torch.ones((), device=parameters.device))
 
     def summary(self, distribution: Distribution) -> Tensor:
         return distribution.mean.unsqueeze(-1)
@@ -139,7 +168,7 @@ class StudentT(Likelihood):
 
     def distribution(self, parameters: Tensor, log_noise: Tensor, constants: ColumnConstants) -> Distribution:
         scale = noise_scale(log_noise, constants.floor)
-        return StudentTDistribution(self.df, parameters.squeeze(-1), scale, validate_args=False)
+        return ColumnStudentT(self.df, parameters.squeeze(-1), scale)
 
     def summary(self, distribution: Distribution) -> Tensor:
         assert isinstance(distribution, StudentTDistribution)

@@ -112,12 +112,14 @@ class OpenCategorical(Distribution):
         """Log-probability of codes; those from K on are the tail of the unseen."""
         last = self.n_levels - 1
         shape = torch.broadcast_shapes(value.shape, self.logits.shape[:-1])
-        code = torch.minimum(value, last).long().expand(shape).unsqueeze(-1)
-        logits = self.logits.expand(*shape, -1)
-        fitted = logits.gather(-1, code).squeeze(-1) - self.logits.logsumexp(-1)
-        smoothed = fitted
+        code = torch.minimum(value, last).long().expand(shape).unsqueeze(-2)
+        # Levels before columns: a softmax over a short last axis is several times slower.
+        logits = self.logits.mT.expand(*shape[:-1], -1, -1)
         if self.smoothing > 0:
-            smoothed = torch.log((1 - self.smoothing) * fitted.exp() + self.smoothing / self.n_levels)
+            fitted = logits.softmax(-2).gather(-2, code).squeeze(-2)
+            smoothed = torch.log((1 - self.smoothing) * fitted + self.smoothing / self.n_levels)
+        else:
+            smoothed = logits.log_softmax(-2).gather(-2, code).squeeze(-2)
         steps = (value - last).clamp(min=1)
         tail = self.unseen.log() - steps.log() - (steps + 1).log()
         return torch.where(value <= last, smoothed + torch.log1p(-self.unseen), tail)

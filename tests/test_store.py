@@ -1,0 +1,184 @@
+"""The model file: complete, safe, and never half-written."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from sklearn.exceptions import NotFittedError
+
+import vae_anomaly
+from vae_anomaly import (
+    ELBO,
+    MLP,
+    Exemplar,
+    Gaussian,
+    ImportanceWeighted,
+    ModelFileError,
+    SpecificationError,
+    VAEDetector,
+    load,
+    read_manifest,
+    save,
+)
+from vae_anomaly.store import METADATA_KEY
+from vae_anomaly_datasets import load_thyroid_sick
+
+pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning", "ignore::vae_anomaly.DataWarning")
+
+
+@pytest.fixture(scope="module")
+def mixed() -> pd.DataFrame:
+    return load_thyroid_sick()[0].iloc[:400]
+
+
+@pytest.fixture(scope="module")
+def detector(mixed: pd.DataFrame) -> VAEDetector:
+    return VAEDetector(n_estimators=2, max_iter=40).fit(mixed)
+
+
+@pytest.fixture
+def file(detector: VAEDetector, tmp_path: Path) -> Path:
+    save(detector, tmp_path / "model.vae")
+    return tmp_path / "model.vae"
+
+
+def test_loaded_detector_is_the_saved_one(file: Path, detector: VAEDetector, mixed: pd.DataFrame) -> None:
+    loaded = load(file)
+    np.testing.assert_array_equal(loaded.score_samples(mixed), detector.score_samples(mixed))
+    np.testing.assert_array_equal(loaded.predict(mixed), detector.predict(mixed))
+    np.testing.assert_array_equal(loaded.transform(mixed), detector.transform(mixed))
+    pd.testing.assert_frame_equal(loaded.sample(20, random_state=0), detector.sample(20, random_state=0))
+    assert loaded.columns_ == detector.columns_
+    assert loaded.fit_report_ == detector.fit_report_
+    assert loaded.history_ == detector.history_
+    assert loaded.get_params() == detector.get_params()
+    assert list(loaded.feature_names_in_) == list(mixed.columns)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"prior": "standard_normal", "row_score": ImportanceWeighted(n_draws=8)},
+        {"prior": Exemplar(kernel_width=1.5), "likelihood": Gaussian(noise="shared", floor=0.1)},
+        {"backbone": MLP(skip_connection=False), "hidden_layer_sizes": [16], "hidden_fraction": 0.0},
+        {"likelihood": "student_t", "row_score": ELBO(n_draws=3), "random_state": np.random.default_rng(1)},
+        {"likelihood": "unit_gaussian", "random_state": None, "latent_dim": np.int64(2)},
+    ],
+)
+def test_every_kind_of_detector_survives_the_file(parameters: dict[str, object], tmp_path: Path) -> None:
+    X = np.random.default_rng(0).normal(size=(80, 3))
+    X[::7, 1] = np.nan
+    detector = VAEDetector(n_estimators=2, max_iter=20).set_params(**parameters).fit(X)
+    save(detector, tmp_path / "m.vae")
+    np.testing.assert_array_equal(load(tmp_path / "m.vae").score_samples(X), detector.score_samples(X))
+
+
+def test_manifest_is_read_without_the_tensors(file: Path, detector: VAEDetector, mixed: pd.DataFrame) -> None:
+    manifest = read_manifest(file)
+    assert manifest["format_version"] == 1
+    assert manifest["library_version"] == vae_anomaly.__version__
+    assert manifest["n_features"] == mixed.shape[1]
+    assert manifest["n_training_rows"] == 400
+    assert manifest["offset"] == detector.offset_
+    assert [column["name"] for column in manifest["columns"]] == list(mixed.columns)
+    assert json.loads(json.dumps(manifest, allow_nan=False)) == manifest
+
+
+def test_file_holds_tensors_and_text_only(file: Path) -> None:
+    content = file.read_bytes()
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    assert set(header["__metadata__"]) == {METADATA_KEY}
+    assert {entry["dtype"] for name, entry in header.items() if name != "__metadata__"} <= {"F32", "I64"}
+    assert b"pickle" not in content
+    assert b"torch._utils" not in content
+
+
+def rewrite(file: Path, change: object) -> None:
+    with safe_open(file, framework="pt") as opened:
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        manifest = json.loads(opened.metadata()[METADATA_KEY])
+    change(manifest, tensors)  # type: ignore[operator]
+    save_file(tensors, file, metadata={METADATA_KEY: json.dumps(manifest)})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m, t: m.update(format_version=99), "Upgrade"),
+        (lambda m, t: m.pop("columns"), "inconsistent"),
+        (lambda m, t: m["columns"][0]["likelihood"].update(name="os.system"), "inconsistent"),
+        (lambda m, t: m["columns"][0]["likelihood"]["fields"].update(evil=1), "inconsistent"),
+        (lambda m, t: m["parameters"].update(n_estimators=3), "inconsistent"),
+        (lambda m, t: m["parameters"].update(hidden_layer_sizes=[8]), "inconsistent"),
+        (lambda m, t: t.pop("noise"), "inconsistent"),
+        (lambda m, t: m.pop("format_version"), "manifest is damaged"),
+    ],
+)
+def test_manipulated_file_is_refused(change: object, message: str, file: Path) -> None:
+    rewrite(file, change)
+    with pytest.raises(ModelFileError, match=message) as caught:
+        load(file)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x80\x04\x95.", b"PK\x03\x04" + bytes(100)])
+def test_foreign_file_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.vae").write_bytes(content)
+    with pytest.raises(ModelFileError, match="not a model file, or damaged"):
+        load(tmp_path / "x.vae")
+
+
+def test_truncated_file_is_refused(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(ModelFileError, match="damaged"):
+        load(file)
+
+
+def test_other_safetensors_file_is_refused(tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(2)}, tmp_path / "a.safetensors")
+    with pytest.raises(ModelFileError, match="not a model of vae-anomaly"):
+        load(tmp_path / "a.safetensors")
+
+
+def test_missing_file_and_folder_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"absent\.vae"):
+        load(tmp_path / "absent.vae")
+    with pytest.raises(ModelFileError, match="folder"):
+        load(tmp_path)
+
+
+def test_unfitted_detector_cannot_be_saved(tmp_path: Path) -> None:
+    with pytest.raises(NotFittedError):
+        save(VAEDetector(), tmp_path / "m.vae")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_failed_save_leaves_the_old_file_and_nothing_else(
+    file: Path, detector: VAEDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = file.read_bytes()
+
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(vae_anomaly.store, "save_file", full)
+    with pytest.raises(OSError, match="No space"):
+        save(detector, file)
+    assert file.read_bytes() == before
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_detector_with_a_foreign_likelihood_cannot_be_saved(tmp_path: Path) -> None:
+    class Private(Gaussian):
+        pass
+
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    detector = VAEDetector(n_estimators=1, max_iter=5, likelihood=Private()).fit(X)
+    with pytest.raises(SpecificationError, match="Private is not one of the library's own"):
+        save(detector, tmp_path / "m.vae")
+    assert list(tmp_path.iterdir()) == []
