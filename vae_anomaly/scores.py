@@ -14,6 +14,7 @@ from torch.quasirandom import SobolEngine
 from vae_anomaly.batch import Batch
 from vae_anomaly.elbo import Terms, elbo_terms
 from vae_anomaly.errors import SpecificationError
+from vae_anomaly.threads import map_in_threads
 from vae_anomaly.vae import VAE
 
 CHUNK_CELLS = 1 << 22
@@ -192,7 +193,6 @@ def chunks(batch: Batch, n_rows: int, device: torch.device) -> Iterator[tuple[Ba
         yield part.padded(n_rows).to(device), len(part)
 
 
-@torch.inference_mode()
 def score_rows(vae: VAE, batch: Batch, score: Score, noise: Tensor) -> Tensor:
     """The score of every row, independent of the other rows.
 
@@ -212,9 +212,12 @@ def score_rows(vae: VAE, batch: Batch, score: Score, noise: Tensor) -> Tensor:
     Tensor of shape (rows,), float64, on the CPU
         Nats, higher for more normal rows.
     """
-    device = noise.device
-    parts = []
-    for part, n_real in chunks(batch, chunk_rows(vae, noise.shape[1]), device):
-        values = score.reduce(elbo_terms(vae, part, noise), vae, part)
-        parts.append(values[:n_real].cpu().double())
-    return torch.cat(parts) if parts else torch.empty(0, dtype=torch.float64)
+
+    def score_chunk(chunk: tuple[Batch, int]) -> Tensor:
+        part, n_real = chunk
+        with torch.inference_mode():
+            return score.reduce(elbo_terms(vae, part, noise), vae, part)[:n_real].cpu().double()
+
+    parts = chunks(batch, chunk_rows(vae, noise.shape[1]), noise.device)
+    n_threads = torch.get_num_threads() if noise.device.type == "cpu" else 1
+    return torch.cat(map_in_threads(score_chunk, parts, n_threads))

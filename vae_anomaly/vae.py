@@ -55,7 +55,8 @@ class Group:
 
         In memory the parameters come first, so that sums over levels run along columns.
         """
-        return outputs[..., self.parameters].unflatten(-1, (-1, self.n_columns)).mT
+        parameters: Tensor = outputs[..., self.parameters].unflatten(-1, (-1, self.n_columns)).mT
+        return parameters
 
 
 def group_columns(columns: Sequence[Column]) -> tuple[Group, ...]:
@@ -164,6 +165,11 @@ class VAE(nn.Module):
     def n_columns(self) -> int:
         """Modelled columns."""
         return int(self.groups[-1].columns.stop)
+
+    @property
+    def largest_matrix(self) -> int:
+        """Weights of a member's largest layer."""
+        return max(parameter[0].numel() for parameter in self.parameters())
 
     def features(self, batch: Batch) -> Tensor:
         """What the encoder reads of fully visible rows, before anything is hidden: (..., rows, features)."""

@@ -17,6 +17,7 @@ from vae_anomaly.elbo import elbo_terms
 from vae_anomaly.encoders import TableEncoder
 from vae_anomaly.scores import scoring_noise
 from vae_anomaly.tables import FloatArray, Table
+from vae_anomaly.threads import threads_for
 from vae_anomaly.training import History, train
 from vae_anomaly.vae import VAE
 
@@ -88,7 +89,9 @@ def fit_model(
     ).to(device)
     check_noise = scoring_noise(vae.n_members, VALIDATION_DRAWS, latent_dim, seed).to(device)
     local = torch.Generator(device).manual_seed(seed + 1)
-    history = train(vae, batch, subsamples, row_weights, validation, check_noise, plan, local, on_check)
+    largest_product = members.shape[0] * min(plan.batch_size, members.shape[1]) * vae.largest_matrix
+    with threads_for(largest_product):
+        history = train(vae, batch, subsamples, row_weights, validation, check_noise, plan, local, on_check)
     vae.requires_grad_(False).eval()
 
     own = batch.take(subsamples)
