@@ -12,9 +12,9 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
-from vae_anomaly_datasets import load_cardiotocography, load_thyroid_sick, load_wine
 
 from vae_anomaly import VAEDetector, anomaly_average_precision, anomaly_roc_auc
+from vae_anomaly_datasets import load_cardiotocography, load_thyroid_sick, load_wine
 
 pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning", "ignore::vae_anomaly.DataWarning")
 

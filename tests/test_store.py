@@ -109,14 +109,14 @@ def rewrite(file: Path, change: object) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m, t: m.update(format_version=99), "Upgrade"),
-        (lambda m, t: m.pop("columns"), "inconsistent"),
-        (lambda m, t: m["columns"][0]["likelihood"].update(name="os.system"), "inconsistent"),
-        (lambda m, t: m["columns"][0]["likelihood"]["fields"].update(evil=1), "inconsistent"),
-        (lambda m, t: m["parameters"].update(n_estimators=3), "inconsistent"),
-        (lambda m, t: m["parameters"].update(hidden_layer_sizes=[8]), "inconsistent"),
-        (lambda m, t: t.pop("noise"), "inconsistent"),
-        (lambda m, t: m.pop("format_version"), "manifest is damaged"),
+        (lambda m, _: m.update(format_version=99), "Upgrade"),
+        (lambda m, _: m.pop("columns"), "inconsistent"),
+        (lambda m, _: m["columns"][0]["likelihood"].update(name="os.system"), "inconsistent"),
+        (lambda m, _: m["columns"][0]["likelihood"]["fields"].update(evil=1), "inconsistent"),
+        (lambda m, _: m["parameters"].update(n_estimators=3), "inconsistent"),
+        (lambda m, _: m["parameters"].update(hidden_layer_sizes=[8]), "inconsistent"),
+        (lambda _, t: t.pop("noise"), "inconsistent"),
+        (lambda m, _: m.pop("format_version"), "manifest is damaged"),
     ],
 )
 def test_manipulated_file_is_refused(change: object, message: str, file: Path) -> None:

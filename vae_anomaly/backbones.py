@@ -150,6 +150,6 @@ def resolve_backbone(backbone: str | Backbone) -> Backbone:
     """
     if isinstance(backbone, Backbone):
         return backbone
-    if backbone not in BACKBONES:
+    if not isinstance(backbone, str) or backbone not in BACKBONES:
         raise SpecificationError(f"backbone is one of {sorted(BACKBONES)} or a Backbone, not {backbone!r}")
     return BACKBONES[backbone]()

@@ -24,6 +24,8 @@ MAX_LEVELS = 64
 MIN_IDENTIFIERS = 20
 SAMPLE_ROWS = 10_000
 VALUE_LIMIT = 1e6
+RAW_LIMIT = 1e15
+SMALLEST_STEP, LARGEST_STEP = 1e-300, 1e300
 RARE = "(rare)"
 
 
@@ -126,7 +128,8 @@ class Column:
                 )
         with np.errstate(over="ignore"):
             scaled = (numbers - self.location) / self.scale
-        return np.clip(scaled, -VALUE_LIMIT, VALUE_LIMIT)
+        limit = VALUE_LIMIT if self.likelihood.standardize else RAW_LIMIT
+        return np.clip(scaled, -limit, limit)
 
     def decode(self, values: FloatArray) -> FloatArray | ObjectArray:
         """Cells in data units from model units."""
@@ -146,9 +149,10 @@ class Column:
         levels = np.array(self.levels, dtype=np.float64)
         after = np.searchsorted(levels, numbers).clip(0, len(levels) - 1)
         before = (after - 1).clip(min=0)
-        to_after, to_before = np.abs(levels[after] - numbers), np.abs(numbers - levels[before])
+        with np.errstate(over="ignore"):
+            to_after, to_before = np.abs(levels[after] - numbers), np.abs(numbers - levels[before])
+            steps = np.minimum(to_after, to_before) / self.resolution
         nearest = np.where(to_before < to_after, before, after)
-        steps = np.minimum(to_after, to_before) / self.resolution
         unseen = len(levels) - 1 + np.ceil(np.minimum(steps, VALUE_LIMIT))
         codes = np.where(steps < 1e-3, nearest, unseen)
         return np.where(np.isnan(numbers), np.nan, codes)
@@ -237,10 +241,11 @@ def _infer_levels(name: str, present: FloatArray, boolean: bool, likelihood: Lik
         return None
     if n_levels == 1:
         only = float(values[0])
-        step = abs(only) / 100 if only else 1.0
+        step = max(abs(only) / 100, SMALLEST_STEP) if only else 1.0
         reason, kind = f"the only value in {n} rows is {only:g}", "constant"
     else:
-        step = float(np.diff(values).min())
+        with np.errstate(over="ignore"):
+            step = float(np.diff(values).clip(SMALLEST_STEP, LARGEST_STEP).min())
         reason, kind = f"{n_levels} distinct values in {n} rows", "categorical"
     return Column(
         name,
@@ -268,7 +273,9 @@ def _infer_text(name: str, texts: ObjectArray) -> Column:
             None,
             f"{len(levels)} distinct texts in {n} rows look like identifiers; encode it to use it",
         )
-    kept, rare = levels, []
+    kept, rare, pool = levels, [], RARE
+    while pool in levels:
+        pool = f"({pool})"
     if len(levels) > MAX_LEVELS:
         kept, rare = levels[: MAX_LEVELS - 1], levels[MAX_LEVELS - 1 :]
     counts = np.array([counted[level] for level in kept] + ([sum(counted[level] for level in rare)] if rare else []))
@@ -278,7 +285,7 @@ def _infer_text(name: str, texts: ObjectArray) -> Column:
         "constant" if len(levels) == 1 else "categorical",
         Categorical(),
         f"text with {len(levels)} distinct values in {n} rows{pooled}",
-        levels=tuple(kept) + ((RARE,) if rare else ()),
+        levels=tuple(kept) + ((pool,) if rare else ()),
         rare=tuple(rare),
         unseen=1 / (n + 1),
         frequencies=_frequencies(counts),

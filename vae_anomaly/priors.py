@@ -13,7 +13,12 @@ from vae_anomaly.batch import Batch
 from vae_anomaly.errors import SpecificationError
 
 LOG_2PI = math.log(2 * math.pi)
-KERNEL_WIDTHS = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
+KERNEL_WIDTHS = (1.0, 1.4, 2.0, 2.8, 4.0)
+
+
+def precise(tensor: Tensor) -> Tensor:
+    """Float64 for sums that cancel or are long, where the device has it."""
+    return tensor if tensor.device.type == "mps" else tensor.double()
 
 
 @dataclass(frozen=True)
@@ -144,27 +149,36 @@ class FittedExemplar(FittedPrior):
             # The kernels of c copies are equal, so leaving one out multiplies each by (c - 1) / c.
             discount = torch.where(copies, torch.log1p(-1 / n_copies), 0.0)
             log_kernels = log_kernels + (discount if log_kernels.dim() == 3 else discount.unsqueeze(1))
-        return torch.logsumexp(log_kernels, -1) - math.log(n_exemplars)
+        largest = log_kernels.amax(-1, keepdim=True)
+        # Only differences to the largest need the exponential, and they need no more than single precision.
+        total = (log_kernels - largest).to(self.mean.dtype).exp().sum(-1).log()
+        return total + largest.squeeze(-1) - math.log(n_exemplars)
 
     def kl(self, posterior: Posterior, batch: Batch) -> Tensor:
-        precision = torch.exp(-self.log_variance)
-        second_moment = torch.exp(posterior.log_variance) + posterior.mean**2
-        of_exemplar = (self.mean**2 * precision + self.log_variance).sum(-1)
-        of_row = posterior.log_variance.sum(-1) + self.mean.shape[-1]
+        mean, log_variance = precise(posterior.mean), precise(posterior.log_variance)
+        row = torch.cat([torch.exp(log_variance) + mean**2, mean], -1)
+        of_row = log_variance.sum(-1) + mean.shape[-1]
         # -KL(q || p_m) but for the row's own constant, (members, rows, exemplars), as one matrix product.
-        row = torch.cat([second_moment, posterior.mean], -1)
-        exemplar = torch.cat([precision, -2 * self.mean * precision], -1)
-        kernels = torch.baddbmm(of_exemplar.unsqueeze(1), row, exemplar.mT, beta=-0.5, alpha=-0.5)
-        return -self._log_mixture(kernels, batch) - 0.5 * of_row
+        divergence = -self._log_mixture(self._quadratic(row, 0.0), batch) - 0.5 * of_row
+        return divergence.to(posterior.mean.dtype)
 
     def log_prob(self, z: Tensor, batch: Batch) -> Tensor:
-        precision = torch.exp(-self.log_variance)
-        normaliser = (self.mean**2 * precision + self.log_variance + LOG_2PI).sum(-1)
-        point = torch.cat([z**2, z], -1).flatten(1, 2)
-        exemplar = torch.cat([precision, -2 * self.mean * precision], -1)
-        kernels = torch.baddbmm(normaliser.unsqueeze(1), point, exemplar.mT, beta=-0.5, alpha=-0.5)
+        points = precise(z).flatten(1, 2)
+        kernels = self._quadratic(torch.cat([points**2, points], -1), LOG_2PI)
         # (members, draws, rows, exemplars)
-        return self._log_mixture(kernels.unflatten(1, z.shape[1:3]), batch)
+        return self._log_mixture(kernels.unflatten(1, z.shape[1:3]), batch).to(z.dtype)
+
+    def _quadratic(self, moments: Tensor, constant: float) -> Tensor:
+        """-1/2 of the sum over latents of ``E(z - m)^2 / s^2 + log s^2 + constant``: (members, rows, exemplars).
+
+        In float64, because squares of means over small variances cancel: at a log-variance of -10 single
+        precision loses a tenth of a nat.
+        """
+        mean, log_variance = precise(self.mean), precise(self.log_variance)
+        precision = torch.exp(-log_variance)
+        of_exemplar = (mean**2 * precision + log_variance + constant).sum(-1)
+        exemplar = torch.cat([precision, -2 * mean * precision], -1)
+        return torch.baddbmm(of_exemplar.unsqueeze(1), moments, exemplar.mT, beta=-0.5, alpha=-0.5)
 
     def draw(self, n_rows: int, generator: torch.Generator) -> Tensor:
         n_members, n_exemplars, latent_dim = self.mean.shape
@@ -251,6 +265,6 @@ def resolve_prior(prior: str | Prior) -> Prior:
     """
     if isinstance(prior, Prior):
         return prior
-    if prior not in PRIORS:
+    if not isinstance(prior, str) or prior not in PRIORS:
         raise SpecificationError(f"prior is one of {sorted(PRIORS)} or a Prior, not {prior!r}")
     return PRIORS[prior]()

@@ -14,6 +14,7 @@ from torch.quasirandom import SobolEngine
 from vae_anomaly.batch import Batch
 from vae_anomaly.elbo import Terms, elbo_terms
 from vae_anomaly.errors import SpecificationError
+from vae_anomaly.priors import precise
 from vae_anomaly.threads import map_in_threads
 from vae_anomaly.vae import VAE
 
@@ -60,7 +61,7 @@ class ELBO(Score):
         _check_draws(self.n_draws)
 
     def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
-        return _precise(terms.log_likelihood).sum(-1).mean((0, 1)) - _precise(terms.kl).mean(0)
+        return precise(terms.log_likelihood).sum(-1).mean((0, 1)) - precise(terms.kl).mean(0)
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class ImportanceWeighted(Score):
 
     def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
         log_prior, log_posterior = vae.prior.log_prob(terms.z, batch), terms.posterior.log_prob(terms.z)
-        log_weights = _precise(terms.log_likelihood).sum(-1) + _precise(log_prior) - _precise(log_posterior)
+        log_weights = precise(terms.log_likelihood).sum(-1) + precise(log_prior) - precise(log_posterior)
         return log_weights.flatten(0, 1).logsumexp(0) - math.log(log_weights.shape[0] * log_weights.shape[1])
 
 
@@ -107,7 +108,7 @@ class Reconstruction(Score):
         _check_draws(self.n_draws)
 
     def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
-        return _precise(terms.log_likelihood).sum(-1).mean((0, 1))
+        return precise(terms.log_likelihood).sum(-1).mean((0, 1))
 
 
 @dataclass(frozen=True)
@@ -120,12 +121,7 @@ class KL(Score):
         _check_draws(self.n_draws)
 
     def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
-        return -_precise(terms.kl).mean(0)
-
-
-def _precise(tensor: Tensor) -> Tensor:
-    """Float64 for sums over columns and members, where the device has it."""
-    return tensor if tensor.device.type == "mps" else tensor.double()
+        return -precise(terms.kl).mean(0)
 
 
 SCORES: dict[str, type[Score]] = {
@@ -151,7 +147,7 @@ def resolve_score(score: str | Score) -> Score:
     """
     if isinstance(score, Score):
         return score
-    if score not in SCORES:
+    if not isinstance(score, str) or score not in SCORES:
         raise SpecificationError(f"row_score is one of {sorted(SCORES)} or a Score, not {score!r}")
     return SCORES[score]()
 
@@ -220,4 +216,4 @@ def score_rows(vae: VAE, batch: Batch, score: Score, noise: Tensor) -> Tensor:
 
     parts = chunks(batch, chunk_rows(vae, noise.shape[1]), noise.device)
     n_threads = torch.get_num_threads() if noise.device.type == "cpu" else 1
-    return torch.cat(map_in_threads(score_chunk, parts, n_threads))
+    return torch.cat([torch.empty(0, dtype=torch.float64), *map_in_threads(score_chunk, parts, n_threads)])

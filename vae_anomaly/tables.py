@@ -18,6 +18,7 @@ ObjectArray = npt.NDArray[np.object_]
 Content = Literal["number", "boolean", "datetime", "text"]
 
 DAY = np.timedelta64(1, "D") / np.timedelta64(1, "us")
+SHOWN_CHARACTERS = 60
 _OBJECT_CONTENTS: dict[str, Content] = {
     "integer": "number",
     "floating": "number",
@@ -64,7 +65,8 @@ class Table:
             return "number"
         column = self.cells.iloc[:, position]
         if isinstance(column.dtype, pd.CategoricalDtype):
-            return "text" if pd.api.types.infer_dtype(column.cat.categories) == "string" else "number"
+            categories: Any = column.cat.categories
+            return "text" if any(isinstance(level, str) for level in categories) else "number"
         if pd.api.types.is_bool_dtype(column.dtype):
             return "boolean"
         if pd.api.types.is_numeric_dtype(column.dtype):
@@ -126,8 +128,8 @@ class Table:
         if lost.any():
             row = int(lost.argmax())
             raise DataError(
-                f"column {self.names[position]!r} holds {cells[row]!r} (row {row}); numeric columns take numbers or "
-                "NaN. Clean the cell, or fit with the whole column as text.",
+                f"column {self.names[position]!r} holds {_shown(cells[row])} (row {row}); numeric columns take numbers "
+                "or NaN. Clean the cell, or fit with the whole column as text.",
                 column=self.names[position],
                 row=row,
             )
@@ -136,13 +138,18 @@ class Table:
     def _check_cells(self, position: int, cells: ObjectArray) -> None:
         for row, cell in enumerate(cells):
             if not (cell is None or isinstance(cell, str | Real | Decimal | np.generic) or cell is pd.NaT):
-                shown = repr(cell)
                 raise CellTypeError(
-                    f"column {self.names[position]!r} holds {shown[:60]} (row {row}); a cell as argument must be a "
+                    f"column {self.names[position]!r} holds {_shown(cell)} (row {row}); a cell as argument must be a "
                     f"string or a real number, not {type(cell).__name__}. Convert or drop the column.",
                     column=self.names[position],
                     row=row,
                 )
+
+
+def _shown(cell: object) -> str:
+    """A cell in one short line."""
+    line = " ".join(repr(cell).split())
+    return line if len(line) <= SHOWN_CHARACTERS else f"{line[:SHOWN_CHARACTERS]}..."
 
 
 def _objects(column: Any) -> ObjectArray:

@@ -193,12 +193,11 @@ class VAE(nn.Module):
         """
         visible = batch.observed if visible is None else visible & batch.observed
         features = self.features(batch) if features is None else features
-        mask = visible.to(features.dtype)
         # A cell that the encoder may not see becomes 0 in every feature, whatever its value.
-        shown = mask if features.shape == mask.shape else mask[..., self.feature_columns]
-        inputs = features * shown
+        shown = visible if features.shape == visible.shape else visible[..., self.feature_columns]
+        inputs = features.where(shown, 0.0)
         if self.mask_input:
-            inputs = torch.cat([inputs, mask], -1)
+            inputs = torch.cat([inputs, visible.to(inputs.dtype)], -1)
         if inputs.dim() == 2:
             inputs = inputs.expand(self.n_members, -1, -1)
         mean, log_variance = self.encoder(inputs).chunk(2, -1)

@@ -33,7 +33,7 @@ def resolve_likelihood(likelihood: str | Likelihood) -> Likelihood:
     """
     if isinstance(likelihood, Likelihood):
         return likelihood
-    if likelihood not in LIKELIHOODS:
+    if not isinstance(likelihood, str) or likelihood not in LIKELIHOODS:
         raise SpecificationError(f"likelihood is one of {sorted(LIKELIHOODS)} or a Likelihood, not {likelihood!r}")
     return LIKELIHOODS[likelihood]()
 

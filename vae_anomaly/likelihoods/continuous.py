@@ -8,13 +8,13 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
-from torch.distributions import ContinuousBernoulli as ContinuousBernoulliDistribution
 from torch.distributions import Distribution, Normal
 from torch.distributions import StudentT as StudentTDistribution
 
 from vae_anomaly.likelihoods.specification import ColumnConstants, Likelihood
 
 LINEAR_RANGE = 10.0
+FLAT_LOGIT = 0.01
 
 
 def bounded_features(values: Tensor) -> Tensor:
@@ -51,6 +51,36 @@ class ColumnStudentT(StudentTDistribution):
         normaliser = math.lgamma(nu / 2) - math.lgamma((nu + 1) / 2) + 0.5 * math.log(nu * math.pi)
         standard = (value - self.loc) * (self.column_scale * math.sqrt(nu)).reciprocal()
         return -0.5 * (nu + 1) * torch.log1p(standard.square()) - (self.column_scale.log() + normaliser)
+
+
+class LogitContinuousBernoulli(Distribution):
+    """A continuous Bernoulli distribution in terms of its logit, exact also where the probability saturates."""
+
+    arg_constraints: ClassVar[dict[str, torch.distributions.constraints.Constraint]] = {}
+
+    def __init__(self, logits: Tensor) -> None:
+        self.logits = logits
+        self.flat = logits.abs() < FLAT_LOGIT
+        # The closed forms divide by the logit; where it is nearly 0 their series takes over.
+        self.steep = torch.where(self.flat, FLAT_LOGIT, logits)
+        super().__init__(logits.shape, validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        """Expected cells."""
+        closed = -1 / torch.expm1(-self.steep) - 1 / self.steep
+        return torch.where(self.flat, 0.5 + self.logits / 12, closed)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log-density in nats: ``x l - softplus(l) + log(l / tanh(l / 2))``."""
+        closed = torch.log(self.steep / torch.tanh(self.steep / 2))
+        normaliser = torch.where(self.flat, math.log(2) + self.logits.square() / 12, closed)
+        return value * self.logits - torch.nn.functional.softplus(self.logits) + normaliser
+
+    def icdf(self, value: Tensor) -> Tensor:
+        """Quantiles."""
+        closed = torch.logaddexp(value.log() + self.steep, torch.log1p(-value)) / self.steep
+        return torch.where(self.flat, value, closed)
 
 
 def noise_scale(log_noise: Tensor, floor: Tensor) -> Tensor:
@@ -125,7 +155,7 @@ class UnitGaussian(Likelihood):
         return (mean,)
 
     def distribution(self, parameters: Tensor, log_noise: Tensor, constants: ColumnConstants) -> Distribution:
-        return ColumnNormal(parameters.squeeze(-1), torch.ones((), device=parameters.device))
+        return ColumnNormal(parameters.squeeze(-1), torch.ones((), dtype=parameters.dtype, device=parameters.device))
 
     def summary(self, distribution: Distribution) -> Tensor:
         return distribution.mean.unsqueeze(-1)
@@ -200,13 +230,12 @@ class ContinuousBernoulli(Likelihood):
         return (values >= 0) & (values <= 1)
 
     def distribution(self, parameters: Tensor, log_noise: Tensor, constants: ColumnConstants) -> Distribution:
-        return ContinuousBernoulliDistribution(logits=parameters.squeeze(-1), validate_args=False)
+        return LogitContinuousBernoulli(parameters.squeeze(-1))
 
     def summary(self, distribution: Distribution) -> Tensor:
         return distribution.mean.unsqueeze(-1)
 
     def draw(self, distribution: Distribution, generator: torch.Generator) -> Tensor:
-        assert isinstance(distribution, ContinuousBernoulliDistribution)
+        assert isinstance(distribution, LogitContinuousBernoulli)
         uniform = torch.rand(distribution.mean.shape, generator=generator, dtype=distribution.mean.dtype)
-        cells: Tensor = distribution.icdf(uniform)
-        return cells.clamp(0, 1)
+        return distribution.icdf(uniform).clamp(0, 1)

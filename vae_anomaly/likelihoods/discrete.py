@@ -15,6 +15,7 @@ from torch.distributions import Poisson as PoissonDistribution
 from vae_anomaly.likelihoods.specification import ColumnConstants, Likelihood
 
 MAX_LOG_RATE = 30.0
+STIRLING_FROM = 20
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,28 @@ class Bernoulli(Likelihood):
         return torch.bernoulli(distribution.mean, generator=generator)
 
 
+class LogRatePoisson(PoissonDistribution):
+    """A Poisson distribution that keeps the logarithm of its rate, which neither underflows nor loses digits."""
+
+    def __init__(self, log_rate: Tensor) -> None:
+        self.log_rate = log_rate
+        super().__init__(log_rate.exp(), validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log-probability of counts in nats.
+
+        With d = log(rate / v) it is ``v (d - expm1(d)) - (log v! - v log v + v)``: terms that do not cancel, so
+        that float32 suffices for counts of millions.
+        """
+        count = value.clamp(min=1)
+        ratio = self.log_rate - count.log()
+        exact = torch.lgamma(count + 1) - count * count.log() + count
+        series = 1 / (12 * count) - 1 / (360 * count**3) + 1 / (1260 * count**5)
+        stirling = 0.5 * torch.log(2 * math.pi * count) + series
+        positive = count * (ratio - torch.expm1(ratio)) - torch.where(count < STIRLING_FROM, exact, stirling)
+        return torch.where(value >= 1, positive, -self.rate)
+
+
 @dataclass(frozen=True)
 class Poisson(Likelihood):
     """Counts with a rate that depends on the latent variables; the decoder gives its logarithm."""
@@ -60,8 +83,7 @@ class Poisson(Likelihood):
         return torch.log1p(values).unsqueeze(-1)
 
     def distribution(self, parameters: Tensor, log_noise: Tensor, constants: ColumnConstants) -> Distribution:
-        rate = parameters.squeeze(-1).clamp(max=MAX_LOG_RATE).exp()
-        return PoissonDistribution(rate, validate_args=False)
+        return LogRatePoisson(parameters.squeeze(-1).clamp(max=MAX_LOG_RATE))
 
     def summary(self, distribution: Distribution) -> Tensor:
         return distribution.mean.unsqueeze(-1)
@@ -112,7 +134,7 @@ class OpenCategorical(Distribution):
         """Log-probability of codes; those from K on are the tail of the unseen."""
         last = self.n_levels - 1
         shape = torch.broadcast_shapes(value.shape, self.logits.shape[:-1])
-        code = torch.minimum(value, last).long().expand(shape).unsqueeze(-2)
+        code = torch.minimum(value, last).clamp(min=0).long().expand(shape).unsqueeze(-2)
         # Levels before columns: a softmax over a short last axis is several times slower.
         logits = self.logits.mT.expand(*shape[:-1], -1, -1)
         if self.smoothing > 0:

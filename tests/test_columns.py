@@ -1,0 +1,382 @@
+"""Columns: what they are taken for and why, codes of seen and unseen values, and what training taught."""
+
+import math
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vae_anomaly.columns import Column, infer_columns
+from vae_anomaly.errors import DataError, DataWarning
+from vae_anomaly.likelihoods import (
+    Bernoulli,
+    Categorical,
+    ContinuousBernoulli,
+    Gaussian,
+    Poisson,
+    StudentT,
+    UnitGaussian,
+)
+from vae_anomaly.tables import Table
+
+NAN = float("nan")
+
+
+def table_of(cells):
+    """One column: an array of numbers as a matrix, anything else as a DataFrame."""
+    if isinstance(cells, np.ndarray) and cells.dtype == np.float64:
+        return Table(("c",), cells[:, None])
+    return Table(("c",), pd.DataFrame({"c": cells}))
+
+
+def infer(cells, likelihood=None, weights=None):
+    return infer_columns(table_of(cells), likelihood, weights)[0]
+
+
+def infer_quietly(cells):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        others = pd.DataFrame({"c": cells, "other": range(len(cells))})
+        return infer_columns(Table(("c", "other"), others))[0]
+
+
+def texts(**counts):
+    return pd.Series([level for level, count in counts.items() for _ in range(count)], dtype=object)
+
+
+SPREAD = np.linspace(-1.0, 1.0, 50)
+RULES = {
+    "many numbers": (SPREAD, "continuous", StudentT(), "50 distinct values in a sample of 50 rows"),
+    "ten values with ten rows each": (
+        np.repeat(np.arange(10.0), 10),
+        "categorical",
+        Categorical(),
+        "10 distinct values in 100 rows",
+    ),
+    "eleven values": (np.repeat(np.arange(11.0), 10), "continuous", StudentT(), "11 distinct values"),
+    "fewer than ten rows a value": (
+        np.repeat(np.arange(10.0), 10)[1:],
+        "continuous",
+        StudentT(),
+        "10 distinct values in a sample of 99 rows",
+    ),
+    "missing cells do not count as rows": (
+        np.append(np.repeat(np.arange(2.0), 10)[1:], NAN),
+        "continuous",
+        StudentT(),
+        "2 distinct values in a sample of 19 rows",
+    ),
+    "one number": (np.full(3, 7.5), "constant", Categorical(), "the only value in 3 rows is 7.5"),
+    "booleans": (pd.Series([True, False, True]), "categorical", Categorical(), "its dtype is boolean"),
+    "dates": (pd.Series(pd.date_range("2020", periods=30)), "datetime", StudentT(), "30 distinct values"),
+    "two dates": (
+        pd.Series(pd.to_datetime(["2020-01-01", "2021-01-01"] * 20)),
+        "datetime",
+        StudentT(),
+        "2 distinct",
+    ),
+    "text": (texts(a=3, b=2), "categorical", Categorical(), "text with 2 distinct values in 5 rows"),
+    "one text": (texts(a=3), "constant", Categorical(), "text with 1 distinct values in 3 rows"),
+    "twenty texts in as many rows": (
+        pd.Series([f"t{i}" for i in range(20)]),
+        "categorical",
+        Categorical(),
+        "text with 20 distinct values in 20 rows",
+    ),
+    "half of the texts distinct": (
+        pd.Series([f"t{i % 21}" for i in range(42)]),
+        "categorical",
+        Categorical(),
+        "text with 21 distinct values in 42 rows",
+    ),
+}
+SET_ASIDE = {
+    "empty": ([None] * 50, "it holds no value in any training row"),
+    "identifier": ([f"id{i // 2}" for i in range(47)] + [None] * 3, "24 distinct texts in 47 rows"),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_rule_says_kind_likelihood_and_reason(rule):
+    cells, kind, likelihood, reason = RULES[rule]
+    column = infer(cells)
+    assert (column.name, column.kind, column.likelihood) == ("c", kind, likelihood)
+    assert column.reason.startswith(reason)
+
+
+@pytest.mark.parametrize("kind", SET_ASIDE)
+def test_column_set_aside_has_no_likelihood_and_is_announced(kind):
+    cells, reason = SET_ASIDE[kind]
+    table = Table(("bad", "good"), pd.DataFrame({"bad": cells, "good": SPREAD}))
+    with pytest.warns(DataWarning, match="column 'bad' is set aside") as caught:
+        bad, good = infer_columns(table)
+    assert (bad.kind, bad.likelihood) == (kind, None)
+    assert bad.reason.startswith(reason)
+    assert bad.reason in str(caught[0].message)
+    assert len(caught) == 1
+    assert good.kind == "continuous"
+
+
+def test_nothing_left_to_model_is_an_error_that_says_why():
+    with (
+        pytest.warns(DataWarning, match="set aside"),
+        pytest.raises(DataError, match=r"no column is left to model \('c': it holds no value"),
+    ):
+        infer(np.full(4, NAN))
+
+
+@pytest.mark.parametrize("likelihood", [Gaussian(), StudentT(), UnitGaussian(), Poisson()])
+def test_asked_likelihood_is_taken_for_numbers_with_few_values(likelihood):
+    assert infer(np.repeat([0.0, 1.0], 50), likelihood).likelihood == likelihood
+
+
+def test_asked_likelihood_leaves_text_categorical():
+    assert infer(texts(a=3, b=2), Gaussian()).likelihood == Categorical()
+
+
+def test_asked_categorical_is_taken_for_many_values():
+    column = infer(np.arange(30.0), Categorical(smoothing=0.01))
+    assert (column.likelihood, len(column.levels)) == (Categorical(smoothing=0.01), 30)
+
+
+def test_location_and_scale_are_mean_and_standard_deviation_of_observed_cells():
+    column = infer(np.append(np.arange(11.0), [NAN, NAN]))
+    assert column.location == pytest.approx(5)
+    assert column.scale == pytest.approx(math.sqrt(10))
+    assert column.log_jacobian == pytest.approx(-0.5 * math.log(10))
+
+
+def test_weights_move_location_and_scale():
+    # Mean (3*0 + 1*4) / 4 = 1, variance (3*1 + 1*9) / 4 = 3; the missing cell's weight counts for nothing.
+    column = infer(np.array([0.0, NAN, 4.0]), Gaussian(), np.array([3.0, 100.0, 1.0]))
+    assert column.location == pytest.approx(1)
+    assert column.scale == pytest.approx(math.sqrt(3))
+
+
+def test_likelihoods_in_data_units_keep_the_mean_and_do_not_rescale():
+    column = infer(np.array([1.0, 2.0, 6.0]), Poisson())
+    assert (column.location, column.scale, column.mean) == (0, 1, pytest.approx(3))
+    assert column.start == (pytest.approx(math.log(3)),)
+    assert column.log_jacobian == 0
+
+
+def test_noise_floor_joins_the_likelihood_and_the_rounding_of_the_column():
+    # Uniform rounding to steps of 0.2 has standard deviation 0.2 / sqrt(12); in model units half of it.
+    column = Column("c", "continuous", Gaussian(floor=0.03), "", scale=2.0, resolution=0.2)
+    assert column.floor == pytest.approx(math.sqrt(0.03**2 + 0.1**2 / 12))
+
+
+def test_resolution_is_the_smallest_step_between_values():
+    assert infer(np.arange(40) * 0.25).resolution == pytest.approx(0.25)
+    assert infer(np.repeat([1.0, 1.5, 9.0], 10)).resolution == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("n_levels", "width"), [(1, 2), (2, 2), (3, 4), (4, 4), (5, 8), (64, 64)])
+def test_room_for_levels_is_a_power_of_two(n_levels, width):
+    levels = tuple(float(level) for level in range(n_levels))
+    column = Column("c", "categorical", Categorical(), "", levels=levels, frequencies=(1 / n_levels,) * n_levels)
+    assert column.width == width
+    assert len(column.start) == width
+
+
+def test_numbers_without_levels_need_no_room():
+    assert infer(SPREAD).width == 0
+
+
+def test_categories_start_at_their_smoothed_frequencies():
+    column = infer(texts(b=1, a=4))
+    assert column.levels == ("a", "b")
+    assert column.frequencies == (pytest.approx(5 / 7), pytest.approx(2 / 7))
+    assert np.exp(column.start) == pytest.approx([5 / 7, 2 / 7])
+    assert column.unseen == pytest.approx(1 / 6)
+
+
+def test_unused_room_starts_at_probability_zero():
+    assert infer(texts(a=2, b=2, c=2)).start[3:] == (-math.inf,)
+
+
+def test_texts_are_coded_by_frequency_then_alphabet():
+    column = infer(texts(rare=1, y=2, x=2, most=3))
+    assert column.levels == ("most", "x", "y", "rare")
+    assert column.encode(table_of(texts(most=1, rare=1, y=1)), 0).tolist() == [0, 3, 2]
+
+
+def test_missing_text_stays_missing():
+    column = infer(texts(a=3, b=2))
+    codes = column.encode(table_of(pd.Series(["b", None, pd.NA, "a"], dtype=object)), 0)
+    np.testing.assert_array_equal(codes, [1, NAN, NAN, 0])
+
+
+def test_unseen_text_has_the_first_code_behind_the_levels():
+    column = infer(texts(a=3, b=2))
+    assert column.encode(table_of(texts(new=1, other=1, A=1)), 0).tolist() == [2, 2, 2]
+
+
+@pytest.mark.parametrize(("n_levels", "n_pooled"), [(64, 0), (65, 2), (90, 27)])
+def test_levels_beyond_64_are_pooled_rarest_first(n_levels, n_pooled):
+    counts = {f"l{place:02}": 100 - place for place in range(n_levels)}
+    column = infer(texts(**counts))
+    assert len(column.levels) == min(n_levels, 64)
+    assert column.rare == tuple(f"l{place:02}" for place in range(n_levels - n_pooled, n_levels))
+    assert sum(column.frequencies) == pytest.approx(1)
+    if n_pooled:
+        assert column.levels[-1] == "(rare)"
+        assert f"the {n_pooled} rarest pooled" in column.reason
+        assert column.encode(table_of(texts(**dict.fromkeys(column.rare, 1))), 0).tolist() == [63] * n_pooled
+        total = sum(counts.values())
+        pooled = sum(counts[level] for level in column.rare)
+        assert column.frequencies[-1] == pytest.approx((pooled + 1) / (total + 64))
+
+
+def test_number_between_levels_is_unseen_at_its_distance_in_steps():
+    column = infer(np.repeat([0.0, 1.0, 10.0], 10))
+    cells = np.array([10.0, 0.5, 3.0, 6.0, 11.0, -2.0, 1000.0, NAN])
+    codes = column.encode(table_of(cells), 0)
+    # K - 1 = 2, plus the distance to the nearest level: 0.5 -> 1, 3 -> 2, 6 -> 4, 11 -> 1, -2 -> 2, 1000 -> 990
+    np.testing.assert_array_equal(codes, [2, 3, 4, 6, 3, 4, 992, NAN])
+
+
+def test_rounding_errors_do_not_make_a_level_unseen():
+    column = infer(np.repeat([0.1, 0.2, 0.3], 10))
+    assert column.encode(table_of(np.array([0.1 + 0.2, 1.0 - 0.9, 0.2 + 1e-12, 0.2 - 1e-12])), 0).tolist() == [
+        2,
+        0,
+        1,
+        1,
+    ]
+
+
+@pytest.mark.parametrize(("constant", "moved", "code"), [(200.0, 202.0, 1), (200.0, 190.0, 5), (0.0, 3.0, 3)])
+def test_constant_that_moves_is_unseen_by_percents_of_its_value(constant, moved, code):
+    column = infer(np.full(30, constant))
+    assert column.encode(table_of(np.array([constant, moved])), 0).tolist() == [0, code]
+
+
+@given(
+    st.sampled_from([(0.0,), (1e-10,), (-7.0,), (1.0, 2.0), (0.0, 1e-12, 5.0)]),
+    st.floats(allow_nan=False, allow_infinity=False),
+)
+def test_any_finite_number_has_a_code(levels, number):
+    column = infer(np.repeat(levels, 10))
+    (code,) = column.encode(table_of(np.array([number])), 0)
+    assert 0 <= code <= len(levels) - 1 + 1e6
+    assert (code < len(levels)) or number not in levels
+
+
+def test_cells_far_beyond_the_training_range_stay_finite():
+    column = infer(SPREAD)
+    np.testing.assert_array_equal(column.encode(table_of(np.array([1e300, -1e300])), 0), [1e6, -1e6])
+
+
+@pytest.mark.parametrize("likelihood", [UnitGaussian(), Poisson()])
+def test_cells_inside_the_training_range_are_not_cut_off(likelihood):
+    # In data units a million is no extreme: incomes, bytes, populations.
+    cells = np.array([2e6, 3e6, 5e6])
+    np.testing.assert_allclose(infer(cells, likelihood).encode(table_of(cells), 0), cells)
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "cell", "takes"),
+    [
+        (Poisson(), -1.0, "counts"),
+        (Poisson(), 1.5, "counts"),
+        (Bernoulli(), 1.1, r"numbers in \[0, 1\]"),
+        (ContinuousBernoulli(), -0.1, r"numbers in \[0, 1\]"),
+    ],
+)
+def test_cell_outside_the_support_is_refused_with_its_place(likelihood, cell, takes):
+    column = infer(np.array([0.0, 1.0, 1.0]), likelihood)
+    with pytest.raises(DataError, match=f"column 'c' holds {cell:g} .row 2.*{takes}") as caught:
+        column.encode(table_of(np.array([1.0, NAN, cell])), 0)
+    assert (caught.value.column, caught.value.row) == ("c", 2)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("training", [SPREAD, np.repeat([0.0, 1.0], 20)])
+def test_text_where_numbers_were_learned_is_refused_with_its_place(training):
+    with pytest.raises(DataError, match=r"column 'c' holds 'high' \(row 1\)") as caught:
+        infer(training).encode(table_of(pd.Series([0.0, "high"], dtype=object)), 0)
+    assert (caught.value.column, caught.value.row) == ("c", 1)
+
+
+def test_numbers_where_text_was_learned_match_by_their_text():
+    column = infer(texts(**{"1": 3, "2": 2}))
+    assert column.encode(table_of(np.array([2.0, 1.0, 3.0])), 0).tolist() == [1, 0, 2]
+
+
+NUMBERS = st.one_of(
+    st.just(0.0),
+    st.floats(1e-300, 1e300),
+    st.floats(-1e300, -1e-300),
+    st.floats(-1e3, 1e3).filter(lambda number: abs(number) > 1e-9),
+    st.integers(-5, 5).map(float),
+)
+
+
+@given(st.lists(NUMBERS | st.just(NAN), min_size=2, max_size=30).filter(lambda cells: not np.isnan(cells).all()))
+def test_numbers_survive_encoding_and_decoding(cells):
+    cells = np.array(cells)
+    column = infer(cells)
+    codes = column.encode(table_of(cells), 0)
+    decoded = np.where(np.isnan(codes), NAN, column.decode(np.nan_to_num(codes)))
+    largest = np.nanmax(np.abs(cells))
+    np.testing.assert_allclose(decoded / (largest or 1), cells / (largest or 1), rtol=0, atol=1e-12)
+
+
+@given(st.lists(NUMBERS, min_size=2, max_size=30))
+def test_training_cells_lie_within_root_n_standard_deviations(cells):
+    column = infer(np.array(cells), Gaussian())
+    assert np.isfinite([column.location, column.scale, column.floor, column.log_jacobian]).all()
+    assert np.abs(column.encode(table_of(np.array(cells)), 0)).max() <= math.sqrt(len(cells)) + 1e-6
+
+
+@given(st.lists(st.sampled_from([1.0, 2.0, 4.5, -1e300, 1e300, 1e-300]), min_size=10, max_size=20))
+def test_levels_survive_encoding_and_decoding_exactly(cells):
+    cells = np.repeat(cells, 10)
+    column = infer(cells)
+    assert column.kind in ("categorical", "constant")
+    assert column.decode(column.encode(table_of(cells), 0)).tolist() == cells.tolist()
+
+
+@given(st.lists(st.text(max_size=3), min_size=2, max_size=20))
+def test_texts_survive_encoding_and_decoding_exactly(cells):
+    column = infer(pd.Series(cells, dtype=object))
+    assert column.decode(column.encode(table_of(pd.Series(cells, dtype=object)), 0)).tolist() == cells
+
+
+def test_dates_decode_to_days_since_1970():
+    dates = pd.Series(pd.to_datetime(["1970-01-11", "1970-01-21", "1970-01-16"]))
+    column = infer(dates)
+    np.testing.assert_allclose(column.decode(column.encode(table_of(dates), 0)), [10, 20, 15])
+
+
+def test_unseen_codes_decode_to_a_level():
+    column = infer(texts(a=3, b=2))
+    assert column.decode(np.array([-1.0, 0.0, 1.0, 2.0, 99.0])).tolist() == ["a", "a", "b", "b", "b"]
+
+
+def test_level_that_is_called_like_the_pool_keeps_its_own_code():
+    counts = {"(rare)": 200} | {f"l{place:02}": 100 - place for place in range(70)}
+    column = infer(texts(**counts))
+    assert len(set(column.levels)) == len(column.levels)
+    assert column.encode(table_of(texts(**{"(rare)": 1})), 0).tolist() == [0]
+
+
+def test_columns_keep_the_users_order_and_names():
+    cells = pd.DataFrame({"z": SPREAD, "a": ["u", "v"] * 25, "m": np.arange(50) % 2})
+    columns = infer_columns(Table(("z", "a", "m"), cells))
+    assert [(column.name, column.kind) for column in columns] == [
+        ("z", "continuous"),
+        ("a", "categorical"),
+        ("m", "categorical"),
+    ]
+
+
+def test_reasons_are_one_line():
+    for cells, *_ in RULES.values():
+        assert "\n" not in infer(cells).reason
+    for cells, _ in SET_ASIDE.values():
+        assert "\n" not in infer_quietly(cells).reason

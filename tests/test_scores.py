@@ -1,0 +1,317 @@
+"""From terms to nats: the arithmetic, the stored noise, and scores that do not depend on other rows."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch.distributions import Normal
+
+from vae_anomaly.backbones import MLP
+from vae_anomaly.batch import Batch
+from vae_anomaly.columns import Column
+from vae_anomaly.elbo import elbo_terms
+from vae_anomaly.errors import SpecificationError
+from vae_anomaly.likelihoods import Bernoulli, Categorical, Gaussian, Poisson, StudentT
+from vae_anomaly.priors import Exemplar
+from vae_anomaly.scores import (
+    ELBO,
+    KL,
+    SCORES,
+    ImportanceWeighted,
+    Reconstruction,
+    chunk_rows,
+    chunks,
+    resolve_score,
+    score_rows,
+    scoring_noise,
+)
+from vae_anomaly.vae import VAE
+
+EVERY = pytest.mark.parametrize("name", SCORES)
+CPU = torch.device("cpu")
+
+
+def column(likelihood, n_levels=0, **known):
+    levels = tuple(float(level) for level in range(n_levels))
+    frequencies = (1 / n_levels,) * n_levels if n_levels else ()
+    return Column("c", "continuous", likelihood, "", levels=levels, frequencies=frequencies, unseen=0.01, **known)
+
+
+KINDS = (
+    column(Gaussian(), location=3.0, scale=0.1),
+    column(StudentT(), scale=2.0),
+    column(Categorical(), 3),
+    column(Bernoulli(), mean=0.3),
+    column(Poisson(), mean=2.0),
+)
+
+
+def columns_of(n_columns):
+    """As many columns of all kinds in the model's order."""
+    return sorted((KINDS[place % 5] for place in range(n_columns)), key=KINDS.index)
+
+
+def vae_of(n_columns=6, n_members=2, latent_dim=3, sizes=(16, 8), seed=0, columns=None):
+    return VAE(
+        columns or columns_of(n_columns),
+        latent_dim=latent_dim,
+        n_members=n_members,
+        backbone=MLP(),
+        hidden_layer_sizes=sizes,
+        activation="silu",
+        mask_input=True,
+        generator=torch.Generator().manual_seed(seed),
+    ).requires_grad_(False)
+
+
+def batch_of(n_rows, columns, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    real = 2 * torch.randn(n_rows, len(columns), generator=generator)
+    codes = torch.randint(0, 4, (n_rows, len(columns)), generator=generator).float()
+    values = torch.empty_like(real)
+    for place, known in enumerate(columns):
+        values[:, place] = real[:, place] if known.likelihood.standardize else codes[:, place]
+        if isinstance(known.likelihood, Bernoulli):
+            values[:, place] %= 2
+    observed = torch.rand(values.shape, generator=generator) < 0.9
+    return Batch(values * observed, observed)
+
+
+def fit_exemplars(vae, batch):
+    own = batch.take(torch.arange(len(batch)).expand(vae.n_members, -1))
+    vae.prior = Exemplar().fit(vae.posterior(own), own)
+
+
+def identical(first, second):
+    return first.dtype == second.dtype and torch.equal(first, second)
+
+
+SHAPES = [(n, 1 + (n * 7) % 16, 1 + (n * 3) % 8) for n in range(1, 41)]
+
+
+@pytest.mark.parametrize(("n_columns", "latent_dim", "n_members"), SHAPES)
+def test_scores_are_bit_identical_in_any_order_company_and_number(n_columns, latent_dim, n_members):
+    vae = vae_of(n_columns, n_members, latent_dim, sizes=(n_columns + 3, 13), seed=n_columns)
+    batch = batch_of(70, columns_of(n_columns), seed=n_columns)
+    if n_columns % 2:
+        fit_exemplars(vae, batch)
+    name = list(SCORES)[n_columns % len(SCORES)]
+    score, noise = SCORES[name](n_draws=6), scoring_noise(n_members, 6, latent_dim, seed=n_columns)
+    expected = score_rows(vae, batch, score, noise)
+    order = torch.randperm(70, generator=torch.Generator().manual_seed(n_columns))
+    assert torch.isfinite(expected).all()
+    assert identical(score_rows(vae, batch.take(order), score, noise), expected[order])
+    assert identical(score_rows(vae, batch.padded(77), score, noise)[:70], expected)
+    assert identical(score_rows(vae, batch.take(slice(13, 40)), score, noise), expected[13:40])
+    for row in range(0, 70, 23):
+        assert identical(score_rows(vae, batch.take(slice(row, row + 1)), score, noise), expected[row : row + 1])
+
+
+@EVERY
+@pytest.mark.parametrize("fitted", [False, True])
+def test_scores_do_not_depend_on_the_border_between_chunks(name, fitted):
+    vae, batch = vae_of(n_members=8, latent_dim=16), batch_of(300, columns_of(6))
+    if fitted:
+        fit_exemplars(vae, batch)
+    noise = scoring_noise(8, 64, 16, seed=1)
+    assert chunk_rows(vae, 64) == 128
+    expected = score_rows(vae, batch, SCORES[name](), noise)
+    moved = score_rows(vae, batch.take(slice(100, 300)), SCORES[name](), noise)
+    assert expected.shape == (300,)
+    assert identical(moved, expected[100:])
+
+
+@EVERY
+def test_scores_do_not_depend_on_the_number_of_threads(name):
+    vae, batch = vae_of(n_members=8, latent_dim=16), batch_of(300, columns_of(6))
+    fit_exemplars(vae, batch)
+    noise = scoring_noise(8, 64, 16, seed=1)
+    n_threads = torch.get_num_threads()
+    try:
+        found = []
+        for wanted in (1, 3):
+            torch.set_num_threads(wanted)
+            found.append(score_rows(vae, batch, SCORES[name](), noise))
+    finally:
+        torch.set_num_threads(n_threads)
+    assert identical(*found)
+
+
+@EVERY
+def test_scoring_twice_gives_the_same_bits_and_leaves_global_state_alone(name):
+    vae, batch = vae_of(), batch_of(20, columns_of(6))
+    noise = scoring_noise(2, 4, 3, seed=0)
+    before = torch.get_rng_state()
+    first = score_rows(vae, batch, SCORES[name](), noise)
+    assert identical(score_rows(vae, batch, SCORES[name](), noise), first)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert first.dtype == torch.float64
+
+
+def test_no_rows_have_no_scores():
+    empty = batch_of(5, columns_of(6)).take(slice(0, 0))
+    assert score_rows(vae_of(), empty, ELBO(), scoring_noise(2, 4, 3, seed=0)).shape == (0,)
+
+
+def reduced(score, n_draws=5, n_members=3):
+    """A score of a few rows, and its ingredients in numpy by way of torch.distributions."""
+    vae, batch = vae_of(n_members=n_members), batch_of(7, columns_of(6))
+    noise = scoring_noise(n_members, n_draws, 3, seed=0)
+    terms = elbo_terms(vae, batch, noise)
+    posterior = Normal(terms.posterior.mean.unsqueeze(1), torch.exp(0.5 * terms.posterior.log_variance).unsqueeze(1))
+    log_prior = Normal(0.0, 1.0).log_prob(terms.z).sum(-1).double().numpy()
+    log_posterior = posterior.log_prob(terms.z).sum(-1).double().numpy()
+    log_likelihood = terms.log_likelihood.sum(-1).double().numpy()
+    value = score.reduce(terms, vae, batch).double().numpy()
+    return value, log_likelihood, terms.kl.double().numpy(), log_prior, log_posterior
+
+
+def elbo_by_hand(log_likelihood, kl, log_prior, log_posterior):
+    return np.mean([log_likelihood[member].mean(0) - kl[member] for member in range(3)], axis=0)
+
+
+def importance_by_hand(log_likelihood, kl, log_prior, log_posterior):
+    weights = np.exp(log_likelihood + log_prior - log_posterior).reshape(15, -1)
+    return np.log(weights.sum(0) / 15)
+
+
+BY_HAND = {
+    "elbo": elbo_by_hand,
+    "importance_weighted": importance_by_hand,
+    "reconstruction": lambda log_likelihood, *_: log_likelihood.sum((0, 1)) / 15,
+    "kl": lambda _, kl, *__: -kl.sum(0) / 3,
+}
+
+
+@EVERY
+def test_score_equals_the_arithmetic_written_out(name):
+    found, *ingredients = reduced(SCORES[name]())
+    np.testing.assert_allclose(found, BY_HAND[name](*ingredients), rtol=1e-5)
+
+
+def test_reconstruction_and_kl_make_the_elbo():
+    vae, batch = vae_of(), batch_of(30, columns_of(6))
+    fit_exemplars(vae, batch)
+    noise = scoring_noise(2, 4, 3, seed=0)
+    parts = [score_rows(vae, batch, score, noise) for score in (Reconstruction(), KL())]
+    torch.testing.assert_close(sum(parts), score_rows(vae, batch, ELBO(), noise), rtol=1e-12, atol=1e-12)
+
+
+def test_importance_weighted_bound_exceeds_the_elbo_and_rises_with_the_draws():
+    vae, batch = vae_of(n_members=1, sizes=()), batch_of(200, columns_of(6))
+    fit_exemplars(vae, batch_of(50, columns_of(6), seed=1))
+    means = []
+    for n_draws in (1, 4, 16, 64):
+        noises = [scoring_noise(1, n_draws, 3, seed) for seed in range(8)]
+        means.append(
+            np.mean([float(score_rows(vae, batch, ImportanceWeighted(n_draws), noise).mean()) for noise in noises])
+        )
+    elbo = float(score_rows(vae, batch, ELBO(), scoring_noise(1, 256, 3, seed=0)).mean())
+    assert means[1] > elbo + 0.1
+    assert np.all(np.diff(means) > 0.05)
+
+
+def test_importance_weighted_bound_is_exact_with_the_exact_posterior():
+    # One latent and one column: x = 2 z + noise of deviation 0.5, so x ~ N(0, 4.25) and z | x is known.
+    vae = vae_of(columns=[column(Gaussian(floor=0.0))], n_members=1, latent_dim=1, sizes=()).double()
+    vae.encoder.head.weight.data = torch.tensor([[[2 / 4.25, 0.0], [0.0, 0.0]]], dtype=torch.float64)
+    vae.encoder.head.bias.data = torch.tensor([[[0.0, math.log(0.25 / 4.25)]]], dtype=torch.float64)
+    vae.decoder.head.weight.data.fill_(2)
+    vae.decoder.head.bias.data.zero_()
+    vae.raw_noise.data.fill_(math.log(0.5) / 5)
+    rows = torch.linspace(-6, 6, 9, dtype=torch.float64).unsqueeze(-1)
+    batch = Batch(rows, torch.ones(9, 1, dtype=torch.bool))
+    found = score_rows(vae, batch, ImportanceWeighted(1), torch.full((1, 1, 1, 1), 0.8, dtype=torch.float64))
+    expected = stats.norm.logpdf(rows.flatten(), scale=math.sqrt(4.25))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
+
+
+def test_mean_of_the_members_bounds_is_below_the_bound_of_their_mixture():
+    found, log_likelihood, _, log_prior, log_posterior = reduced(ImportanceWeighted())
+    of_members = np.mean(log_likelihood + log_prior - log_posterior, axis=(0, 1))
+    assert (found > of_members).all()
+
+
+@pytest.mark.parametrize("n_draws", [2, 4, 64])
+def test_noise_of_an_even_number_of_draws_has_mean_exactly_0(n_draws):
+    noise = scoring_noise(3, n_draws, 5, seed=7)
+    assert noise.shape == (3, n_draws, 1, 5)
+    assert not noise.double().sum(1).any()
+
+
+@pytest.mark.parametrize("n_draws", [1, 3, 7])
+def test_noise_has_any_odd_number_of_draws_as_well(n_draws):
+    assert scoring_noise(2, n_draws, 4, seed=0).shape == (2, n_draws, 1, 4)
+
+
+def test_noise_is_standard_normal_of_low_discrepancy():
+    noise = scoring_noise(4, 512, 6, seed=0)[:, :, 0].double()
+    torch.testing.assert_close(noise.var(1), torch.ones(4, 6, dtype=torch.float64), rtol=0, atol=0.05)
+    for member in range(4):
+        correlations = torch.corrcoef(noise[member].T) - torch.eye(6)
+        assert correlations.abs().max() < 0.15
+        for latent in range(6):
+            # 512 independent draws would differ by about 0.04 from the normal distribution.
+            assert stats.kstest(noise[member, :, latent], "norm").statistic < 0.01
+
+
+def test_noise_repeats_with_its_seed_and_leaves_global_state_alone():
+    before = torch.get_rng_state()
+    first, again, other = (scoring_noise(2, 8, 3, seed) for seed in (5, 5, 50))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_members_have_noise_of_their_own():
+    noise = scoring_noise(4, 8, 3, seed=0)
+    for one in range(4):
+        for other in range(one):
+            assert not torch.equal(noise[one], noise[other])
+
+
+@pytest.mark.parametrize(
+    ("n_members", "n_draws", "n_rows"),
+    # 2 ** 22 numbers, divided by members, draws and at least 64 outputs.
+    [(1, 1, 256), (8, 4, 256), (8, 64, 128), (8, 100, 64), (32, 64, 32), (64, 1024, 16)],
+)
+def test_chunks_are_a_power_of_two_that_keeps_memory_bounded(n_members, n_draws, n_rows):
+    assert chunk_rows(vae_of(n_members=n_members, sizes=()), n_draws) == n_rows
+
+
+def test_wide_tables_have_smaller_chunks():
+    wide = vae_of(columns=[KINDS[0]] * 1000, n_members=8, sizes=())
+    assert chunk_rows(wide, 8) == 64
+
+
+@pytest.mark.parametrize(("n_rows", "sizes"), [(0, []), (3, [3]), (4, [4]), (9, [4, 4, 1])])
+def test_chunks_have_one_shape_and_hold_every_row_once(n_rows, sizes):
+    batch = batch_of(n_rows, columns_of(6))
+    parts = list(chunks(batch, 4, CPU))
+    assert [n_real for _, n_real in parts] == sizes
+    assert all(part.values.shape == part.observed.shape == (4, 6) for part, _ in parts)
+    assert all(not part.observed[n_real:].any() for part, n_real in parts)
+    if parts:
+        assert torch.equal(torch.cat([part.values[:n_real] for part, n_real in parts]), batch.values)
+
+
+@EVERY
+def test_impossible_number_of_draws_is_refused(name):
+    for wrong in (0, -1, math.nan):
+        with pytest.raises(ValueError, match=r"^n_draws "):
+            SCORES[name](n_draws=wrong)
+
+
+@EVERY
+def test_name_resolves_to_the_default_and_an_instance_to_itself(name):
+    score = resolve_score(name)
+    assert score == SCORES[name]()
+    assert resolve_score(score) is score
+
+
+@pytest.mark.parametrize("wrong", ["loss", 3, None, ELBO, ["elbo"]])
+def test_unknown_score_is_refused_with_the_names_there_are(wrong):
+    with pytest.raises(SpecificationError, match=r"elbo.*importance_weighted"):
+        resolve_score(wrong)
