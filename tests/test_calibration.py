@@ -83,15 +83,25 @@ def test_fence_of_normal_scores_is_three_deviations_below_the_mean():
     assert (scores < fence_offset(scores)).mean() == pytest.approx(0.00135, abs=0.0005)
 
 
+def test_tied_scores_take_the_root_mean_square_of_the_lower_half():
+    assert fence_offset(np.array([-1.4] * 20 + [0.0] * 80)) == pytest.approx(-3 * 1.4 * np.sqrt(0.4))
+    assert fence_offset(np.array([-10.0] + [0.0] * 999)) == pytest.approx(-1.5)
+
+
+def test_rows_less_than_four_times_rarer_than_the_median_are_within_the_fence():
+    assert fence_offset(np.full(10, 7.0)) == 5.5
+    assert fence_offset(np.linspace(0, 0.1, 50)) == pytest.approx(0.05 - 1.5)
+
+
 def test_fence_is_set_by_the_lower_half_alone():
-    scores = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
-    stretched = np.array([1.0, 2.0, 3.0, 400.0, 5000.0])
+    scores = 5 * np.array([1.0, 2.0, 3.0, 4.0, 5.0])
+    stretched = 5 * np.array([1.0, 2.0, 3.0, 400.0, 5000.0])
     assert fence_offset(stretched) == fence_offset(scores)
 
 
-@given(st.floats(0.01, 100), st.floats(-1e3, 1e3))
+@given(st.floats(1, 100), st.floats(-1e3, 1e3))
 def test_fence_moves_and_stretches_with_the_scores(factor, shift):
-    scores = np.random.default_rng(0).gumbel(size=50)
+    scores = 10 * np.random.default_rng(0).gumbel(size=50)
     expected = factor * fence_offset(scores) + shift
     assert fence_offset(factor * scores + shift) == pytest.approx(expected, abs=1e-6)
 

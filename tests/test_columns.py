@@ -347,12 +347,6 @@ def test_texts_survive_encoding_and_decoding_exactly(cells):
     assert column.decode(column.encode(table_of(pd.Series(cells, dtype=object)), 0)).tolist() == cells
 
 
-def test_dates_decode_to_days_since_1970():
-    dates = pd.Series(pd.to_datetime(["1970-01-11", "1970-01-21", "1970-01-16"]))
-    column = infer(dates)
-    np.testing.assert_allclose(column.decode(column.encode(table_of(dates), 0)), [10, 20, 15])
-
-
 def test_unseen_codes_decode_to_a_level():
     column = infer(texts(a=3, b=2))
     assert column.decode(np.array([-1.0, 0.0, 1.0, 2.0, 99.0])).tolist() == ["a", "a", "b", "b", "b"]

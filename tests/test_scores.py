@@ -116,7 +116,7 @@ def test_scores_do_not_depend_on_the_border_between_chunks(name, fitted):
     if fitted:
         fit_exemplars(vae, batch)
     noise = scoring_noise(8, 64, 16, seed=1)
-    assert chunk_rows(vae, 64) == 128
+    assert chunk_rows(vae, 64) == (16 if fitted else 128)
     expected = score_rows(vae, batch, SCORES[name](), noise)
     moved = score_rows(vae, batch.take(slice(100, 300)), SCORES[name](), noise)
     assert expected.shape == (300,)
@@ -172,6 +172,12 @@ def elbo_by_hand(log_likelihood, kl, log_prior, log_posterior):
     return np.mean([log_likelihood[member].mean(0) - kl[member] for member in range(3)], axis=0)
 
 
+def elbo_per_cell_by_hand(log_likelihood, kl, log_prior, log_posterior):
+    return (
+        elbo_by_hand(log_likelihood, kl, log_prior, log_posterior) / batch_of(7, columns_of(6)).observed.sum(1).numpy()
+    )
+
+
 def importance_by_hand(log_likelihood, kl, log_prior, log_posterior):
     weights = np.exp(log_likelihood + log_prior - log_posterior).reshape(15, -1)
     return np.log(weights.sum(0) / 15)
@@ -179,6 +185,7 @@ def importance_by_hand(log_likelihood, kl, log_prior, log_posterior):
 
 BY_HAND = {
     "elbo": elbo_by_hand,
+    "elbo_per_cell": elbo_per_cell_by_hand,
     "importance_weighted": importance_by_hand,
     "reconstruction": lambda log_likelihood, *_: log_likelihood.sum((0, 1)) / 15,
     "kl": lambda _, kl, *__: -kl.sum(0) / 3,
@@ -275,7 +282,7 @@ def test_members_have_noise_of_their_own():
 @pytest.mark.parametrize(
     ("n_members", "n_draws", "n_rows"),
     # 2 ** 22 numbers, divided by members, draws and at least 64 outputs.
-    [(1, 1, 256), (8, 4, 256), (8, 64, 128), (8, 100, 64), (32, 64, 32), (64, 1024, 16)],
+    [(1, 1, 256), (8, 4, 256), (8, 64, 128), (8, 100, 64), (32, 64, 32), (64, 1024, 4)],
 )
 def test_chunks_are_a_power_of_two_that_keeps_memory_bounded(n_members, n_draws, n_rows):
     assert chunk_rows(vae_of(n_members=n_members, sizes=()), n_draws) == n_rows

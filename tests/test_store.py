@@ -116,7 +116,16 @@ def rewrite(file: Path, change: object) -> None:
         (lambda m, _: m["parameters"].update(n_estimators=3), "inconsistent"),
         (lambda m, _: m["parameters"].update(hidden_layer_sizes=[8]), "inconsistent"),
         (lambda _, t: t.pop("noise"), "inconsistent"),
+        (lambda m, _: m["parameters"].update(hidden_layer_sizes=[200_000, 200_000]), "the file holds"),
+        (lambda m, _: m.update(n_exemplars=10**9), "the file holds"),
+        (lambda m, _: m["columns"][0].update(scale=0.0), "inconsistent"),
+        (lambda m, _: m["parameters"].update(backbone="foo"), "inconsistent"),
+        (lambda m, _: m["parameters"].update(contamination="foo"), "inconsistent"),
+        (lambda m, _: m.update(offset=float("nan")), "inconsistent"),
+        (lambda m, _: m.update(n_features=9), "inconsistent"),
+        (lambda _, t: t.update(noise=t["noise"].double()), "inconsistent"),
         (lambda m, _: m.pop("format_version"), "manifest is damaged"),
+        (lambda m, _: m.update(format_version=-5), "manifest is damaged"),
     ],
 )
 def test_manipulated_file_is_refused(change: object, message: str, file: Path) -> None:
@@ -145,6 +154,41 @@ def test_other_safetensors_file_is_refused(tmp_path: Path) -> None:
         load(tmp_path / "a.safetensors")
 
 
+def test_deeply_nested_manifest_is_refused(tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(2)}, tmp_path / "a.vae", metadata={METADATA_KEY: "[" * 100_000})
+    with pytest.raises(ModelFileError, match="manifest is damaged"):
+        read_manifest(tmp_path / "a.vae")
+
+
+def test_loaded_detector_does_not_need_its_file_any_more(file: Path, mixed: pd.DataFrame) -> None:
+    loaded = load(file)
+    expected = loaded.score_samples(mixed)
+    file.write_bytes(b"")
+    np.testing.assert_array_equal(loaded.score_samples(mixed), expected)
+
+
+def test_parameters_changed_since_the_fit_do_not_reach_the_file_or_the_score(
+    mixed: pd.DataFrame, tmp_path: Path
+) -> None:
+    detector = VAEDetector(n_estimators=2, max_iter=20, contamination=np.float64(0.1)).fit(mixed)
+    expected = detector.score_samples(mixed)
+    detector.set_params(prior="standard_normal", n_estimators=3, row_score=ImportanceWeighted(), latent_dim=1)
+    np.testing.assert_array_equal(detector.score_samples(mixed), expected)
+    save(detector, tmp_path / "m.vae")
+    np.testing.assert_array_equal(load(tmp_path / "m.vae").score_samples(mixed), expected)
+
+
+def test_permissions_and_links_of_the_target_are_kept(detector: VAEDetector, tmp_path: Path) -> None:
+    target, link = tmp_path / "private.vae", tmp_path / "link.vae"
+    target.write_bytes(b"old")
+    target.chmod(0o600)
+    link.symlink_to(target)
+    save(detector, link)
+    assert link.is_symlink()
+    assert target.stat().st_mode & 0o777 == 0o600
+    assert load(target).offset_ == detector.offset_
+
+
 def test_missing_file_and_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"absent\.vae"):
         load(tmp_path / "absent.vae")
@@ -166,7 +210,7 @@ def test_failed_save_leaves_the_old_file_and_nothing_else(
     def full(*arguments: object, **options: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(vae_anomaly.store, "save_file", full)
+    monkeypatch.setattr(vae_anomaly.store.os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         save(detector, file)
     assert file.read_bytes() == before

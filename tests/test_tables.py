@@ -45,7 +45,6 @@ CONTENTS = {
     "decimals in objects": (objects(Decimal("0.25"), None), "number", [0.25, NAN]),
     "integers beyond 64 bits": (objects(2**70, 1), "number", [2.0**70, 1]),
     "nothing": (objects(None, None), "number", [NAN, NAN]),
-    "category of numbers": (frame_table([2, None, 1], "category"), "number", [2, NAN, 1]),
     "bool": (frame_table([True, False]), "boolean", [1, 0]),
     "boolean": (frame_table([True, None], "boolean"), "boolean", [1, NAN]),
     "bool[pyarrow]": (frame_table([False, None], "bool[pyarrow]"), "boolean", [0, NAN]),
@@ -73,6 +72,7 @@ TEXTS = {
     "objects": (objects("a", None, NAN, pd.NA, pd.NaT, ""), ["a", None, None, None, None, ""]),
     "text and numbers": (objects("a", 3, 2.0, 0.5), ["a", "3", "2", "0.5"]),
     "text and booleans": (objects("a", True), ["a", "True"]),
+    "category of numbers": (frame_table([3, 7, 3], "category"), ["3", "7", "3"]),
     "category of text and numbers": (frame_table(np.array(["a", 3], dtype=object), "category"), ["a", "3"]),
 }
 

@@ -23,7 +23,7 @@ from vae_anomaly.likelihoods import (
 )
 from vae_anomaly.metrics import anomaly_average_precision, anomaly_labels, anomaly_roc_auc
 from vae_anomaly.priors import Exemplar, StandardNormal
-from vae_anomaly.scores import ELBO, KL, ImportanceWeighted, Reconstruction
+from vae_anomaly.scores import ELBO, KL, ELBOPerCell, ImportanceWeighted, Reconstruction
 from vae_anomaly.store import load, read_manifest, save
 from vae_anomaly.version import __version__
 
@@ -37,6 +37,7 @@ __all__ = [
     "ContinuousBernoulli",
     "DataError",
     "DataWarning",
+    "ELBOPerCell",
     "Exemplar",
     "FitWarning",
     "Gaussian",

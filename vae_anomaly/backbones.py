@@ -41,11 +41,11 @@ class MemberLinear(nn.Module):
     ) -> None:
         super().__init__()
         bound = 1 / math.sqrt(max(n_inputs, 1))
-        weight = torch.rand(n_members, n_inputs, n_outputs, generator=generator)
+        weight = torch.rand(n_members, n_inputs, n_outputs, generator=generator, dtype=torch.float32)
         self.weight = nn.Parameter((2 * weight - 1) * bound)
         self.bias: nn.Parameter | None = None
         if bias:
-            offset = torch.rand(n_members, 1, n_outputs, generator=generator)
+            offset = torch.rand(n_members, 1, n_outputs, generator=generator, dtype=torch.float32)
             self.bias = nn.Parameter((2 * offset - 1) * bound)
 
     def forward(self, inputs: Tensor) -> Tensor:

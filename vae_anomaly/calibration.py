@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 FENCE_WIDTH = 3.0
+SMALLEST_DEVIATION = 0.5
 QUARTILE_OF_NORMAL = 0.6744897501960817
 
 
@@ -15,8 +16,11 @@ def fence_offset(scores: npt.NDArray[np.float64]) -> float:
     """The score three robust standard deviations below the median of the training scores.
 
     The deviation is taken from the lower half alone, as the distance from the median to the lower quartile over that
-    of a normal distribution (0.6745), so that the long side of the scores sets the fence.  How many rows
-    lie beyond it depends on the data: none where all rows are alike.
+    of a normal distribution (0.6745), so that the long side of the scores sets the fence.  Where a quarter of the rows
+    share the median score, as in tables of flags, the quartile says nothing and the root mean square of the lower
+    half takes its place.  A deviation below half a nat counts as half a nat: no row is flagged that is less than
+    4.5 times rarer than the median one.  How many rows lie beyond the fence depends on the data: none where all
+    rows are alike.
 
     Parameters
     ----------
@@ -34,7 +38,11 @@ def fence_offset(scores: npt.NDArray[np.float64]) -> float:
     -2.22
     """
     lower, median = np.quantile(scores, [0.25, 0.5])
-    return float(median - FENCE_WIDTH * (median - lower) / QUARTILE_OF_NORMAL)
+    deviation = (median - lower) / QUARTILE_OF_NORMAL
+    if lower == median:
+        below = np.minimum(scores - median, 0)
+        deviation = math.sqrt(2 * float(np.mean(below**2)))
+    return float(median - FENCE_WIDTH * max(deviation, SMALLEST_DEVIATION))
 
 
 def share_offset(scores: npt.NDArray[np.float64], contamination: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ MIN_IDENTIFIERS = 20
 SAMPLE_ROWS = 10_000
 VALUE_LIMIT = 1e6
 RAW_LIMIT = 1e15
+MICROSECOND = 1 / 86_400_000_000
 SMALLEST_STEP, LARGEST_STEP = 1e-300, 1e300
 RARE = "(rare)"
 
@@ -53,6 +54,8 @@ class Column:
         Levels that were pooled into the last one, ``"(rare)"``.
     unseen : float
         Probability reserved for what training never saw.
+    boolean : bool
+        Whether its dtype was boolean.
     frequencies : tuple of float
         Smoothed relative frequencies of the levels.
     mean : float
@@ -69,6 +72,7 @@ class Column:
     levels: tuple[str, ...] | tuple[float, ...] = ()
     rare: tuple[str, ...] = ()
     unseen: float = 0.0
+    boolean: bool = False
     frequencies: tuple[float, ...] = ()
     mean: float = 0.0
 
@@ -112,7 +116,12 @@ class Column:
         """
         if self.textual:
             return self._text_codes(table.texts(position))
-        numbers = table.numbers(position)
+        if self.kind != "datetime" and table.content(position) == "datetime":
+            raise DataError(
+                f"column {self.name!r} holds dates; it held numbers in training. Convert it to what it was.",
+                column=self.name,
+            )
+        numbers = table.days(position) if self.kind == "datetime" else table.numbers(position)
         if self.levels:
             return self._number_codes(numbers)
         assert self.likelihood is not None
@@ -131,13 +140,16 @@ class Column:
         limit = VALUE_LIMIT if self.likelihood.standardize else RAW_LIMIT
         return np.clip(scaled, -limit, limit)
 
-    def decode(self, values: FloatArray) -> FloatArray | ObjectArray:
-        """Cells in data units from model units."""
+    def decode(self, values: FloatArray) -> npt.NDArray[Any]:
+        """Cells in data units from model units: numbers, text, booleans or dates, as training had them."""
+        if self.kind == "datetime":
+            microseconds = np.rint((values * self.scale + self.location) / MICROSECOND)
+            return microseconds.astype(np.int64).astype("datetime64[us]")
         if not self.levels:
             return values * self.scale + self.location
         levels = np.array(self.levels, dtype=object if self.textual else np.float64)
-        decoded: FloatArray | ObjectArray = levels[np.clip(values, 0, len(levels) - 1).astype(np.intp)]
-        return decoded
+        decoded: npt.NDArray[Any] = levels[np.clip(values, 0, len(levels) - 1).astype(np.intp)]
+        return decoded.astype(bool) if self.boolean else decoded
 
     def _text_codes(self, texts: ObjectArray) -> FloatArray:
         code_of = {level: float(code) for code, level in enumerate(self.levels)}
@@ -255,6 +267,7 @@ def _infer_levels(name: str, present: FloatArray, boolean: bool, likelihood: Lik
         resolution=step,
         levels=tuple(float(value) for value in values),
         unseen=1 / (n + 1),
+        boolean=boolean,
         frequencies=_frequencies(counts),
     )
 
@@ -301,9 +314,10 @@ def _infer_continuous(
 ) -> Column:
     # Divided by the largest magnitude first, so that squares of huge values do not overflow.
     magnitude = float(np.abs(present).max()) or 1.0
-    mean = float(np.average(present / magnitude, weights=weights)) * magnitude
-    variance = float(np.average(((present - mean) / magnitude) ** 2, weights=weights))
-    deviation = math.sqrt(variance) * magnitude
+    shrunk = present / magnitude
+    center = float(np.average(shrunk, weights=weights))
+    mean = center * magnitude
+    deviation = math.sqrt(float(np.average((shrunk - center) ** 2, weights=weights))) * magnitude
     sample = np.unique(present[:: max(1, len(present) // SAMPLE_ROWS)])
     gaps = np.diff(sample)
     gaps = gaps[gaps > 1e-9 * magnitude]

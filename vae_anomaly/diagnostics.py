@@ -74,7 +74,7 @@ class FitReport:
             lines.append(f"interrupted at iteration {self.n_iter}; the best weights so far are kept")
         if self.rolled_back:
             lines.append(
-                "the loss was not finite; training went on from the last good weights with a tenth of the step"
+                "the loss was not finite once; training went back to the last good weights and a tenth of the step"
             )
         if self.collapsed:
             lines.append(
@@ -155,7 +155,8 @@ def baseline_log_density(vae: VAE, train: Batch, validation: Batch) -> float | N
     Returns
     -------
     float or None
-        None above 3,000 standardised columns.
+        None where it would take long (above 3,000 standardised columns, or many patterns of missing cells over
+        many columns), or where the covariance is singular.
     """
     total = torch.zeros(len(validation), dtype=torch.float64)
     places: list[int] = []
@@ -163,32 +164,40 @@ def baseline_log_density(vae: VAE, train: Batch, validation: Batch) -> float | N
         if group.likelihood.standardize:
             places += range(group.columns.start, group.columns.stop)
             continue
-        marginal = group.likelihood.distribution(group.arrange(vae.start), torch.zeros(0), vae.constants(group))
+        marginal = group.likelihood.distribution(group.arrange(vae.start), vae.start.new_zeros(0), vae.constants(group))
         cells = marginal.log_prob(validation.values[:, group.columns])
         total += cells.where(validation.observed[:, group.columns], 0.0).double().sum(1).cpu()
     if len(places) > MAX_BASELINE_COLUMNS:
         return None
     if places:
-        total += _gaussian_log_density(
+        density = _gaussian_log_density(
             train.values[:, places].double().cpu(),
             validation.values[:, places].double().cpu(),
             validation.observed[:, places].cpu(),
             vae.floor[places].double().cpu(),
         )
+        if density is None:
+            return None
+        total += density
     jacobian = torch.where(validation.observed, vae.log_jacobian, 0.0).double().sum(1).cpu()
     return float((total + jacobian).mean())
 
 
-def _gaussian_log_density(train: Tensor, rows: Tensor, observed: Tensor, floor: Tensor) -> Tensor:
+def _gaussian_log_density(train: Tensor, rows: Tensor, observed: Tensor, floor: Tensor) -> Tensor | None:
     """log N(row; mean, covariance) over each row's observed cells, one factorisation a pattern of missing cells."""
     mean = train.mean(0)
     covariance = train.T.cov(correction=0).reshape(len(floor), len(floor)) + torch.diag(floor**2)
     result = torch.zeros(len(rows), dtype=torch.float64)
     patterns, which = observed.unique(dim=0, return_inverse=True)
+    if len(patterns) * len(floor) ** 3 > MAX_BASELINE_COLUMNS**3:
+        return None
     for number, pattern in enumerate(patterns):
         if not pattern.any():
             continue
         chosen = which == number
-        density = MultivariateNormal(mean[pattern], covariance[pattern][:, pattern], validate_args=False)
+        factor, failed = torch.linalg.cholesky_ex(covariance[pattern][:, pattern])
+        if failed:
+            return None
+        density = MultivariateNormal(mean[pattern], scale_tril=factor, validate_args=False)
         result[chosen] = density.log_prob(rows[chosen][:, pattern])
     return result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ import torch
 
 from vae_anomaly.batch import Batch
 from vae_anomaly.columns import VALUE_LIMIT, Column
-from vae_anomaly.tables import FloatArray, ObjectArray, Table
+from vae_anomaly.tables import FloatArray, Table
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class TableEncoder:
         values[~observed] = 0
         return Batch(torch.from_numpy(values.astype(np.float32)), torch.from_numpy(observed))
 
-    def decode(self, values: FloatArray) -> list[FloatArray | ObjectArray]:
+    def decode(self, values: FloatArray) -> list[npt.NDArray[Any]]:
         """Cells of every column in the user's order; columns that were set aside are NaN.
 
         Parameters
@@ -77,7 +78,7 @@ class TableEncoder:
         values : ndarray of shape (rows, modelled columns)
             Model units, in the model's order.
         """
-        decoded: list[FloatArray | ObjectArray] = [np.full(len(values), np.nan) for _ in self.columns]
+        decoded: list[npt.NDArray[Any]] = [np.full(len(values), np.nan) for _ in self.columns]
         for place, position in enumerate(self.order):
             decoded[position] = self.columns[position].decode(values[:, place])
         return decoded

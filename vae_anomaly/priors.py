@@ -57,6 +57,11 @@ class Posterior:
 class FittedPrior(nn.Module, abc.ABC):
     """A prior with the tensors that it learned; what the model holds."""
 
+    @property
+    @abc.abstractmethod
+    def n_kernels(self) -> int:
+        """Components of a member's mixture, 0 if it is none."""
+
     @abc.abstractmethod
     def kl(self, posterior: Posterior, batch: Batch) -> Tensor:
         """An upper bound of KL(q(z | x) || p(z)) in nats, exact where it has a closed form: (members, rows)."""
@@ -72,6 +77,11 @@ class FittedPrior(nn.Module, abc.ABC):
 
 class Prior(abc.ABC):
     """A frozen description of a prior, without tensors."""
+
+    @property
+    @abc.abstractmethod
+    def max_rows(self) -> int:
+        """Training rows a member that `fit` makes use of."""
 
     @abc.abstractmethod
     def fit(self, posterior: Posterior, batch: Batch) -> FittedPrior:
@@ -98,6 +108,10 @@ class FittedStandardNormal(FittedPrior):
         self.n_members = n_members
         self.latent_dim = latent_dim
 
+    @property
+    def n_kernels(self) -> int:
+        return 0
+
     def kl(self, posterior: Posterior, batch: Batch) -> Tensor:
         variance = torch.exp(posterior.log_variance)
         return 0.5 * (posterior.mean**2 + variance - 1 - posterior.log_variance).sum(-1)
@@ -106,7 +120,7 @@ class FittedStandardNormal(FittedPrior):
         return -0.5 * (z**2 + LOG_2PI).sum(-1)
 
     def draw(self, n_rows: int, generator: torch.Generator) -> Tensor:
-        return torch.randn(self.n_members, n_rows, self.latent_dim, generator=generator)
+        return torch.randn(self.n_members, n_rows, self.latent_dim, generator=generator, dtype=torch.float32)
 
 
 @dataclass(frozen=True)
@@ -117,6 +131,10 @@ class StandardNormal(Prior):
     ----------
     Kingma and Welling, "Auto-encoding variational Bayes", ICLR 2014, appendix B.
     """
+
+    @property
+    def max_rows(self) -> int:
+        return 1
 
     def fit(self, posterior: Posterior, batch: Batch) -> FittedPrior:
         n_members, _, latent_dim = posterior.mean.shape
@@ -138,6 +156,10 @@ class FittedExemplar(FittedPrior):
         self.register_buffer("mean", mean)
         self.register_buffer("log_variance", log_variance)
         self.register_buffer("fingerprints", fingerprints)
+
+    @property
+    def n_kernels(self) -> int:
+        return self.mean.shape[1]
 
     def _log_mixture(self, log_kernels: Tensor, batch: Batch) -> Tensor:
         """log of the mean kernel, one copy of the row itself left out of the sum but not of the divisor."""
@@ -184,7 +206,7 @@ class FittedExemplar(FittedPrior):
         n_members, n_exemplars, latent_dim = self.mean.shape
         chosen = torch.randint(n_exemplars, (n_members, n_rows, 1), generator=generator)
         chosen = chosen.expand(-1, -1, latent_dim)
-        noise = torch.randn(n_members, n_rows, latent_dim, generator=generator)
+        noise = torch.randn(n_members, n_rows, latent_dim, generator=generator, dtype=self.mean.dtype)
         scale = torch.exp(0.5 * self.log_variance.cpu().gather(1, chosen))
         return self.mean.cpu().gather(1, chosen) + scale * noise
 
@@ -229,22 +251,42 @@ class Exemplar(Prior):
         if not self.max_exemplars >= 2:
             raise ValueError(f"max_exemplars is an integer of at least 2, not {self.max_exemplars!r}")
 
+    @property
+    def max_rows(self) -> int:
+        return self.max_exemplars
+
     def fit(self, posterior: Posterior, batch: Batch) -> FittedPrior:
         kept = slice(0, self.max_exemplars)
         mean, log_variance = posterior.mean[:, kept], posterior.log_variance[:, kept]
         exemplars = Batch(batch.values[:, kept], batch.observed[:, kept])
         fingerprints = exemplars.fingerprints()
-        widths = KERNEL_WIDTHS if self.kernel_width is None else (self.kernel_width,)
-        candidates = [FittedExemplar(mean, log_variance + 2 * math.log(c), fingerprints) for c in widths]
-        own = Posterior(mean, log_variance)
-        bounds = torch.stack([-prior.kl(own, exemplars).mean(1) for prior in candidates])
-        best = bounds.argmax(0)
-        shift = 2 * torch.log(torch.tensor(widths, dtype=mean.dtype, device=mean.device))[best]
-        return FittedExemplar(mean.clone(), log_variance + shift[:, None, None], fingerprints)
+        widths = torch.tensor(
+            KERNEL_WIDTHS if self.kernel_width is None else (self.kernel_width,), dtype=mean.dtype, device=mean.device
+        )
+        shifts = 2 * widths.log()
+        if len(widths) > 1:
+            bounds = [
+                self._leave_one_out(
+                    mean[one], log_variance[one], Batch(exemplars.values[one], exemplars.observed[one]), shifts
+                )
+                for one in torch.arange(len(mean), device=mean.device).split(1)
+            ]
+            shifts = shifts[torch.stack(bounds).argmax(1)]
+        return FittedExemplar(mean.clone(), log_variance + shifts[:, None, None], fingerprints)
+
+    def _leave_one_out(self, mean: Tensor, log_variance: Tensor, exemplars: Batch, shifts: Tensor) -> Tensor:
+        """Mean bound of one member's exemplars, each scored without itself, for every width."""
+        own, fingerprints = Posterior(mean, log_variance), exemplars.fingerprints()
+        priors = [FittedExemplar(mean, log_variance + shift, fingerprints) for shift in shifts]
+        return torch.stack([-prior.kl(own, exemplars).mean() for prior in priors])
 
     def empty(self, n_members: int, latent_dim: int, n_rows: int) -> FittedPrior:
         shape = (n_members, n_rows, latent_dim)
-        return FittedExemplar(torch.zeros(shape), torch.zeros(shape), torch.zeros(n_members, n_rows, dtype=torch.int64))
+        return FittedExemplar(
+            torch.zeros(shape, dtype=torch.float32),
+            torch.zeros(shape, dtype=torch.float32),
+            torch.zeros(n_members, n_rows, dtype=torch.int64),
+        )
 
 
 PRIORS: dict[str, type[Prior]] = {"standard_normal": StandardNormal, "exemplar": Exemplar}

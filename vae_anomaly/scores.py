@@ -19,7 +19,7 @@ from vae_anomaly.threads import map_in_threads
 from vae_anomaly.vae import VAE
 
 CHUNK_CELLS = 1 << 22
-MIN_CHUNK_ROWS, MAX_CHUNK_ROWS = 16, 256
+MIN_CHUNK_ROWS, MAX_CHUNK_ROWS = 4, 256
 
 
 class Score(abc.ABC):
@@ -62,6 +62,25 @@ class ELBO(Score):
 
     def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
         return precise(terms.log_likelihood).sum(-1).mean((0, 1)) - precise(terms.kl).mean(0)
+
+
+@dataclass(frozen=True)
+class ELBOPerCell(Score):
+    """The ELBO divided by the number of observed cells: for comparing rows with different numbers of holes.
+
+    Parameters
+    ----------
+    n_draws : int, default=4
+        Latent draws a row and member.
+    """
+
+    n_draws: int = 4
+
+    def __post_init__(self) -> None:
+        _check_draws(self.n_draws)
+
+    def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
+        return ELBO(self.n_draws).reduce(terms, vae, batch) / batch.observed.sum(-1).clamp(min=1)
 
 
 @dataclass(frozen=True)
@@ -126,6 +145,7 @@ class KL(Score):
 
 SCORES: dict[str, type[Score]] = {
     "elbo": ELBO,
+    "elbo_per_cell": ELBOPerCell,
     "importance_weighted": ImportanceWeighted,
     "reconstruction": Reconstruction,
     "kl": KL,
@@ -165,15 +185,18 @@ def scoring_noise(n_members: int, n_draws: int, latent_dim: int, seed: int) -> T
     """
     n_points = (n_draws + 1) // 2
     points = torch.stack(
-        [SobolEngine(latent_dim, scramble=True, seed=seed + member).draw(n_points) for member in range(n_members)]
+        [
+            SobolEngine(latent_dim, scramble=True, seed=seed + member).draw(n_points, dtype=torch.float32)
+            for member in range(n_members)
+        ]
     )
     normal = torch.special.ndtri(points.double().clamp(1e-6, 1 - 1e-6)).float()
     return torch.cat([normal, -normal], 1)[:, :n_draws].unsqueeze(2)
 
 
 def chunk_rows(vae: VAE, n_draws: int) -> int:
-    """Rows of a chunk: a power of two that keeps the decoder's outputs near four million numbers."""
-    cells = vae.n_members * n_draws * max(vae.n_parameters, vae.latent_dim, 64)
+    """Rows of a chunk: a power of two that keeps its largest tensor near four million numbers."""
+    cells = vae.n_members * n_draws * max(vae.n_parameters, vae.latent_dim, vae.prior.n_kernels, 64)
     fitting = 1 << int(math.log2(max(CHUNK_CELLS // cells, 1)))
     return min(max(fitting, MIN_CHUNK_ROWS), MAX_CHUNK_ROWS)
 
@@ -215,5 +238,5 @@ def score_rows(vae: VAE, batch: Batch, score: Score, noise: Tensor) -> Tensor:
             return score.reduce(elbo_terms(vae, part, noise), vae, part)[:n_real].cpu().double()
 
     parts = chunks(batch, chunk_rows(vae, noise.shape[1]), noise.device)
-    n_threads = torch.get_num_threads() if noise.device.type == "cpu" else 1
-    return torch.cat([torch.empty(0, dtype=torch.float64), *map_in_threads(score_chunk, parts, n_threads)])
+    scores = map_in_threads(score_chunk, parts, on_cpu=noise.device.type == "cpu")
+    return torch.cat([torch.empty(0, dtype=torch.float64), *scores])

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import itertools
 import json
 import math
 import os
-import tempfile
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialize
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -33,7 +34,7 @@ from vae_anomaly.encoders import TableEncoder
 from vae_anomaly.errors import ModelFileError, SpecificationError
 from vae_anomaly.likelihoods import LIKELIHOODS, Likelihood
 from vae_anomaly.priors import PRIORS, Prior, resolve_prior
-from vae_anomaly.scores import SCORES, Score
+from vae_anomaly.scores import SCORES, Score, resolve_score
 from vae_anomaly.training import History
 from vae_anomaly.vae import VAE
 from vae_anomaly.version import __version__
@@ -71,16 +72,19 @@ def save(detector: VAEDetector, path: str | os.PathLike[str]) -> None:
         If the file cannot be written.
     """
     check_is_fitted(detector)
-    target = Path(path)
+    target = Path(path).resolve()
     tensors = {WEIGHTS + name: tensor.cpu().contiguous() for name, tensor in detector.vae_.state_dict().items()}
     tensors[NOISE] = detector.noise_.cpu().contiguous()
     metadata = {METADATA_KEY: json.dumps(_manifest(detector), allow_nan=False)}
-    handle, beside = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
-    os.close(handle)
-    part = Path(beside)
+    content = serialize(tensors, metadata)
+    part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
     try:
-        save_file(tensors, part, metadata=metadata)
-        part.chmod(0o666 & ~_umask())
+        with part.open("xb") as file:
+            if target.exists():
+                part.chmod(target.stat().st_mode & 0o777)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         part.replace(target)
     except BaseException:
         part.unlink(missing_ok=True)
@@ -133,12 +137,11 @@ def load(path: str | os.PathLike[str], device: str = "auto") -> VAEDetector:
     SpecificationError
         If this machine has no such device.
     """
+    place = resolve_device(device)
     manifest, tensors = _read(path, tensors=True)
     try:
-        return _rebuild(manifest, tensors, device)
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
-        if isinstance(error, SpecificationError):
-            raise
+        return _rebuild(manifest, tensors, place)
+    except (LookupError, TypeError, ValueError, RuntimeError, AttributeError, ArithmeticError) as error:
         raise ModelFileError(f"{path}: the model file is inconsistent ({_one_line(error)}). Save it again.") from error
 
 
@@ -162,10 +165,12 @@ def _read(path: str | os.PathLike[str], *, tensors: bool) -> tuple[dict[str, Any
     try:
         manifest = json.loads(metadata[METADATA_KEY])
         version = int(manifest["format_version"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
         raise ModelFileError(
             f"{source}: the manifest is damaged ({_one_line(error)}). Fit or copy it again."
         ) from error
+    if version < 1:
+        raise ModelFileError(f"{source}: the manifest is damaged (format version {version}). Copy the file again.")
     if version > FORMAT_VERSION:
         raise ModelFileError(
             f"{source}: written in format version {version}; this version reads up to {FORMAT_VERSION}. "
@@ -176,34 +181,32 @@ def _read(path: str | os.PathLike[str], *, tensors: bool) -> tuple[dict[str, Any
 
 def _manifest(detector: VAEDetector) -> dict[str, Any]:
     names = getattr(detector, "feature_names_in_", None)
-    prior = detector.vae_.prior
-    mean = getattr(prior, "mean", None)
+    parameters = {name: _encode(value) for name, value in detector.fitted_parameters_.items()}
     return {
         "format_version": FORMAT_VERSION,
         "library_version": __version__,
         "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "parameters": {name: _encode(value) for name, value in detector.get_params(deep=False).items()},
+        "parameters": parameters,
         "columns": [_encode_column(column) for column in detector.columns_],
         "n_features": detector.n_features_in_,
         "feature_names": None if names is None else [str(name) for name in names],
         "n_training_rows": detector.fit_report_.n_rows,
-        "contamination": detector.contamination,
+        "contamination": parameters["contamination"],
         "offset": detector.offset_,
         "latent_dim": detector.vae_.latent_dim,
         "mask_input": detector.vae_.mask_input,
-        "n_exemplars": 0 if mean is None else mean.shape[1],
+        "n_exemplars": detector.vae_.prior.n_kernels,
         "fit_report": _finite(dataclasses.asdict(detector.fit_report_)),
         "history": _finite(dataclasses.asdict(detector.history_)),
     }
 
 
-def _rebuild(manifest: dict[str, Any], tensors: dict[str, Tensor], device: str) -> VAEDetector:
+def _rebuild(manifest: dict[str, Any], tensors: dict[str, Tensor], place: torch.device) -> VAEDetector:
     parameters = {name: _decode(value) for name, value in manifest["parameters"].items()}
     detector = VAEDetector(**parameters)
-    if (detector.n_estimators, manifest["latent_dim"]) != (tensors[NOISE].shape[0], tensors[NOISE].shape[-1]):
-        raise ValueError("the noise has another shape than the parameters say")
-    place = resolve_device(device)
+    detector._validate_params()
     columns = tuple(_decode_column(entry) for entry in manifest["columns"])
+    _check(manifest, tensors, detector, columns)
     encoder = TableEncoder(columns)
     vae = VAE(
         encoder.modelled,
@@ -221,7 +224,10 @@ def _rebuild(manifest: dict[str, Any], tensors: dict[str, Tensor], device: str) 
     vae.load_state_dict(weights)
     detector.columns_, detector.encoder_ = columns, encoder
     detector.vae_ = vae.requires_grad_(False).eval().to(place)
-    detector.noise_ = tensors[NOISE].to(place)
+    # A tensor of the file is a view of it; the detector must not depend on the file any more.
+    detector.noise_ = tensors[NOISE].clone().to(place)
+    detector.row_score_ = resolve_score(detector.row_score)
+    detector.fitted_parameters_ = detector.get_params(deep=False)
     detector.offset_ = float(manifest["offset"])
     detector.history_ = History(**manifest["history"])
     detector.fit_report_ = FitReport(**manifest["fit_report"])
@@ -230,6 +236,27 @@ def _rebuild(manifest: dict[str, Any], tensors: dict[str, Tensor], device: str) 
     if manifest["feature_names"] is not None:
         detector.feature_names_in_ = np.array(manifest["feature_names"], dtype=object)
     return detector
+
+
+def _check(
+    manifest: dict[str, Any], tensors: dict[str, Tensor], detector: VAEDetector, columns: tuple[Column, ...]
+) -> None:
+    """Compare the sizes that the manifest asks for with those in the file, before anything of that size is made."""
+    noise, members, latents = tensors[NOISE], detector.n_estimators, int(manifest["latent_dim"])
+    n_draws = resolve_score(detector.row_score).n_draws
+    if noise.dtype != torch.float32 or noise.shape != (members, n_draws, 1, latents):
+        raise ValueError(
+            f"the noise has shape {tuple(noise.shape)}, the parameters say {(members, n_draws, 1, latents)}"
+        )
+    sizes = [1, *(int(size) for size in detector.hidden_layer_sizes), latents]
+    wanted = members * max(sum(a * b for a, b in itertools.pairwise(sizes)), latents * int(manifest["n_exemplars"]))
+    held = sum(tensor.numel() for tensor in tensors.values())
+    if wanted > held or min(sizes) < 1:
+        raise ValueError(f"the parameters ask for {wanted} numbers, the file holds {held}")
+    if len(columns) != manifest["n_features"] or not math.isfinite(manifest["offset"]):
+        raise ValueError("the number of columns or the offset is wrong")
+    if not all(math.isfinite(column.location) and 0 < column.scale < math.inf for column in columns):
+        raise ValueError("a column has no usable location and scale")
 
 
 def _encode(value: Any) -> Any:
@@ -279,12 +306,6 @@ def _finite(fields: dict[str, Any]) -> dict[str, Any]:
     return {
         name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in fields.items()
     }
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
 
 
 def _one_line(error: Exception) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, Literal
 
 import numpy as np
@@ -65,8 +65,7 @@ class Table:
             return "number"
         column = self.cells.iloc[:, position]
         if isinstance(column.dtype, pd.CategoricalDtype):
-            categories: Any = column.cat.categories
-            return "text" if any(isinstance(level, str) for level in categories) else "number"
+            return "text"
         if pd.api.types.is_bool_dtype(column.dtype):
             return "boolean"
         if pd.api.types.is_numeric_dtype(column.dtype):
@@ -104,26 +103,70 @@ class Table:
         """A column as strings, None where missing; whole numbers without a decimal point."""
         if not isinstance(self.cells, pd.DataFrame):
             return np.array([_text(cell) for cell in self.cells[:, position]], dtype=object)
-        cells = _objects(self.cells.iloc[:, position])
+        column: Any = self.cells.iloc[:, position]
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            levels = [_text(level) or str(level) for level in column.cat.categories]
+            texts: ObjectArray = np.array([*levels, None], dtype=object)[column.cat.codes.to_numpy()]
+            return texts
+        cells = _objects(column)
         self._check_cells(position, cells)
         return np.array([_text(cell) for cell in cells], dtype=object)
+
+    def days(self, position: int) -> FloatArray:
+        """A column of dates as days since 1970, NaN where missing; text is read as ISO 8601.
+
+        Raises
+        ------
+        DataError
+            If it holds numbers, or text that is no date.
+        """
+        name = self.names[position]
+        content = self.content(position)
+        if content == "datetime":
+            return self.numbers(position)
+        if content == "text":
+            texts = self.texts(position)
+            dates = pd.to_datetime(pd.Series(texts, dtype=object), errors="coerce", format="ISO8601", utc=True)
+            lost = dates.isna().to_numpy() & np.array([text is not None for text in texts], dtype=bool)
+            if not lost.any():
+                return Table((name,), pd.DataFrame({name: dates})).numbers(0)
+            row = int(lost.argmax())
+            raise DataError(
+                f"column {name!r} holds {_shown(texts[row])} (row {row}); it held dates in training. "
+                "Give a date dtype or ISO dates such as 2026-01-31.",
+                column=name,
+                row=row,
+            )
+        numbers = self.numbers(position)
+        if not np.isnan(numbers).all():
+            raise DataError(
+                f"column {name!r} holds numbers; it held dates in training. Convert it with pandas.to_datetime.",
+                column=name,
+            )
+        return numbers
 
     def _converted(self, position: int) -> FloatArray:
         assert isinstance(self.cells, pd.DataFrame)
         column: Any = self.cells.iloc[:, position]
         if isinstance(column.dtype, pd.CategoricalDtype):
-            column = column.astype(object)
+            column = pd.Series(self.texts(position), dtype=object)
         if self.content(position) == "datetime":
             moments = pd.to_datetime(column, errors="coerce", utc=True).dt.tz_localize(None)
             microseconds = moments.astype("datetime64[us]").to_numpy()
             days = microseconds.astype(np.int64) / DAY
             return np.where(np.isnat(microseconds), np.nan, days)
-        if pd.api.types.is_numeric_dtype(column.dtype):
+        if pd.api.types.is_numeric_dtype(column.dtype) and "decimal" not in str(column.dtype):
             nullable: Any = column.astype("Float64")
             return np.asarray(nullable.to_numpy(dtype=np.float64, na_value=np.nan))
         cells = _objects(column)
         self._check_cells(position, cells)
-        numbers: FloatArray = np.asarray(pd.to_numeric(pd.Series(cells), errors="coerce"), dtype=np.float64)
+        try:
+            numbers: FloatArray = np.asarray(pd.to_numeric(pd.Series(cells), errors="coerce"), dtype=np.float64)
+        except OverflowError as error:
+            raise DataError(
+                f"column {self.names[position]!r} holds an integer beyond 1.8e308; drop or rescale the column.",
+                column=self.names[position],
+            ) from error
         lost = np.isnan(numbers) & ~_missing(cells)
         if lost.any():
             row = int(lost.argmax())
@@ -165,6 +208,8 @@ def _missing(cells: ObjectArray) -> npt.NDArray[np.bool_]:
 def _text(cell: Any) -> str | None:
     if cell is None or cell is pd.NaT or (isinstance(cell, float) and np.isnan(cell)):
         return None
-    if isinstance(cell, Real) and not isinstance(cell, bool | np.bool_) and float(cell).is_integer():
-        return str(int(float(cell)))
+    if isinstance(cell, Integral) and not isinstance(cell, bool | np.bool_):
+        return str(int(cell))
+    if isinstance(cell, float | np.floating) and float(cell).is_integer():
+        return str(int(cell))
     return str(cell)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,32 +16,60 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+class _Restraint:
+    """Counts who holds PyTorch at one thread, and remembers the number from before the first of them."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.n_holders = 0
+        self.before = 1
+
+    def available(self) -> int:
+        """Threads that the caller has when nobody holds them back."""
+        with self.lock:
+            return self.before if self.n_holders else torch.get_num_threads()
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """One thread inside; outside, what was there before the first holder came."""
+        with self.lock:
+            if self.n_holders == 0:
+                self.before = torch.get_num_threads()
+            self.n_holders += 1
+            torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.n_holders -= 1
+                torch.set_num_threads(self.before)
+
+
+_RESTRAINT = _Restraint()
+
+
 @contextmanager
 def threads_for(largest_product: int) -> Iterator[None]:
     """One PyTorch thread while products are small, the caller's number where they are large.
 
     Small operations gain little from a second thread (1.4 times on two idle cores), and wait for the slowest
     thread after each of hundreds of operations a step: with another process on the same two cores a fit was measured
-    at 51 s in two threads and 4 s in one.  One thread also makes weights independent of the number of cores.
+    at 63 s in two threads and 8 s in one.  One thread also makes weights independent of the number of cores.
 
     Parameters
     ----------
     largest_product : int
         Multiplications of the largest matrix product inside.
     """
-    before = torch.get_num_threads()
-    if before == 1 or largest_product >= LARGE_PRODUCT:
+    if largest_product >= LARGE_PRODUCT:
         yield
         return
-    torch.set_num_threads(1)
-    try:
+    with _RESTRAINT.hold():
         yield
-    finally:
-        torch.set_num_threads(before)
 
 
-def map_in_threads(function: Callable[[Item], Result], items: Iterable[Item], n_threads: int) -> list[Result]:
-    """Results in the order of the items, each computed whole by one of `n_threads` threads with PyTorch's own at one.
+def map_in_threads(function: Callable[[Item], Result], items: Iterable[Item], *, on_cpu: bool) -> list[Result]:
+    """Results in the order of the items, each computed whole by one thread.
 
     Parameters
     ----------
@@ -48,15 +77,14 @@ def map_in_threads(function: Callable[[Item], Result], items: Iterable[Item], n_
         Safe to run at once on different items.
     items : iterable
         Taken all at once.
-    n_threads : int
-        1 runs in the calling thread.
+    on_cpu : bool
+        Whether to use as many threads as PyTorch would; otherwise the calling one.
     """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    if not on_cpu:
+        return [function(item) for item in items]
+    n_threads = _RESTRAINT.available()
+    with _RESTRAINT.hold():
         if n_threads == 1:
             return [function(item) for item in items]
         with ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             return list(pool.map(function, items))
-    finally:
-        torch.set_num_threads(before)

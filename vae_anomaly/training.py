@@ -16,6 +16,7 @@ from vae_anomaly.errors import TrainingDiverged
 from vae_anomaly.vae import VAE
 
 N_CHECKS = 20
+PROBE_ROWS = 64
 WARMUP_STEPS = 50
 CLEAR_VIEW_SHARE = 0.25
 ROLLBACK_FACTOR = 0.1
@@ -110,55 +111,64 @@ def train(
     """
     history = History()
     keeper = _Keeper(vae)
-    factor, step = 1.0, 0
+    features = vae.features(batch)
     optimizer = _optimizer(vae, plan)
     stream = _minibatches(subsamples, plan.batch_size, generator)
-    steps_an_epoch = max(1, subsamples.shape[1] // plan.batch_size)
-    interval = max(1, plan.max_iter // N_CHECKS)
-    sums = torch.zeros(2, device=subsamples.device)
-    features = vae.features(batch)
+    interval = -(-plan.max_iter // N_CHECKS)
+    warmup = max(1.0, plan.kl_warmup * plan.max_iter)
+    probe = batch.take(slice(0, PROBE_ROWS)) if validation is None else validation
+    sums = torch.zeros(2, device=subsamples.device, dtype=torch.float64)
+    factor, step, checked, kl_weight, rate = 1.0, 0, 0, 0.0, 0.0
+
+    def check() -> bool:
+        """Record the present weights, or go back to the last finite ones and return False."""
+        elbo, kl = (sums / (step - checked)).tolist()
+        sums.zero_()
+        bound = _held_out_elbo(vae, probe, validation_noise, plan.trim_fraction)
+        if not (math.isfinite(elbo) and bool(bound.isfinite().all())):
+            if history.rolled_back or (not history.iteration and step >= plan.max_iter):
+                last = -history.elbo[-1] if history.elbo else math.nan
+                steps_an_epoch = max(1, subsamples.shape[1] // plan.batch_size)
+                raise TrainingDiverged(step, (step - 1) // steps_an_epoch + 1, last)
+            history.rolled_back = True
+            keeper.restore_last()
+            return False
+        history.iteration.append(step)
+        history.elbo.append(elbo)
+        history.kl.append(kl)
+        history.learning_rate.append(rate)
+        if validation is not None:
+            history.validation_elbo.append(float(bound.mean()))
+        # While the KL is warming up the members are not yet trained on the bound that they are compared by.
+        keeper.record(bound if validation is not None and kl_weight == 1 else None)
+        if on_check is not None:
+            on_check(history)
+        return True
+
     try:
         while step < plan.max_iter:
             rate = factor * plan.learning_rate_init * _schedule(step, plan.max_iter)
             for parameters in optimizer.param_groups:
                 parameters["lr"] = rate
+            kl_weight = min(1.0, (step + 1) / warmup)
             rows = next(stream)
-            kl_weight = min(1.0, (step + 1) / (plan.kl_warmup * plan.max_iter + 1))
             sums += _step(vae, optimizer, batch, features, weights, rows, kl_weight, plan, generator)
             step += 1
             if step % interval and step < plan.max_iter:
                 continue
-            elbo, kl = (sums / ((step - 1) % interval + 1)).tolist()
-            sums.zero_()
-            bound = (
-                None if validation is None else _validation_elbo(vae, validation, validation_noise, plan.trim_fraction)
-            )
-            if not math.isfinite(elbo) or (bound is not None and not bool(bound.isfinite().all())):
-                if history.rolled_back:
-                    last = -history.elbo[-1] if history.elbo else math.nan
-                    raise TrainingDiverged(step, (step - 1) // steps_an_epoch + 1, last)
-                history.rolled_back = True
-                keeper.restore_last()
+            if not check():
                 optimizer = _optimizer(vae, plan)
                 factor = ROLLBACK_FACTOR
-                continue
-            history.iteration.append(step)
-            history.elbo.append(elbo)
-            history.kl.append(kl)
-            history.learning_rate.append(rate)
-            if bound is not None:
-                history.validation_elbo.append(float(bound.mean()))
-            # While the KL is warming up the members are not yet trained on the bound that they are compared by.
-            keeper.record(bound if kl_weight == 1 else None)
-            if on_check is not None:
-                on_check(history)
+            checked = step
             if plan.early_stopping and keeper.n_stale >= plan.n_iter_no_change:
                 history.stopped_early = True
                 break
     except KeyboardInterrupt:
-        history.interrupted = True
-        if not history.iteration:
+        if step == 0:
             raise
+        history.interrupted = True
+        if step > checked:
+            check()
     keeper.restore_best()
     return history
 
@@ -177,7 +187,7 @@ def _step(
     """One step of all members; returns their mean ELBO and KL, (2,)."""
     members, n_rows = rows.shape
     shape = (members, 1, n_rows, vae.latent_dim)
-    noise = torch.randn(shape, generator=generator, device=rows.device)
+    noise = torch.randn(shape, generator=generator, device=rows.device, dtype=features.dtype)
     batch = data.take(rows)
     visible = _visible(batch, plan.hidden_fraction, generator) if plan.hidden_fraction > 0 else None
     terms = elbo_terms(vae, batch, noise, visible, features[rows])
@@ -194,16 +204,16 @@ def _step(
     loss.sum().backward()
     _clip(vae, plan.max_grad_norm)
     optimizer.step()
-    return torch.stack([(reconstruction - kl).detach().mean(), kl.detach().mean()])
+    return torch.stack([(reconstruction - kl).detach().mean(), kl.detach().mean()]).to(torch.float64)
 
 
 def _visible(batch: Batch, hidden_fraction: float, generator: torch.Generator) -> Tensor:
     """Hide each cell of a row from the encoder with a probability of the row's own, between 0 and `hidden_fraction`."""
     members, n_rows, n_columns = batch.values.shape
     device = batch.values.device
-    rates = torch.rand(members, n_rows, 1, generator=generator, device=device) * hidden_fraction
-    clear = torch.rand(members, n_rows, 1, generator=generator, device=device) < CLEAR_VIEW_SHARE
-    cells = torch.rand(members, n_rows, n_columns, generator=generator, device=device)
+    rates = torch.rand(members, n_rows, 1, generator=generator, device=device, dtype=torch.float32) * hidden_fraction
+    clear = torch.rand(members, n_rows, 1, generator=generator, device=device, dtype=torch.float32) < CLEAR_VIEW_SHARE
+    cells = torch.rand(members, n_rows, n_columns, generator=generator, device=device, dtype=torch.float32)
     return cells >= rates.masked_fill(clear, 0.0)
 
 
@@ -239,16 +249,18 @@ def _minibatches(subsamples: Tensor, batch_size: int, generator: torch.Generator
     members, n_rows = subsamples.shape
     size = min(batch_size, n_rows)
     while True:
-        order = torch.rand(members, n_rows, generator=generator, device=subsamples.device).argsort(1)
+        order = torch.rand(members, n_rows, generator=generator, device=subsamples.device, dtype=torch.float32).argsort(
+            1
+        )
         shuffled = subsamples.gather(1, order)
         for begin in range(0, n_rows - size + 1, size):
             yield shuffled[:, begin : begin + size]
 
 
 @torch.no_grad()
-def _validation_elbo(vae: VAE, validation: Batch, noise: Tensor, trim_fraction: float) -> Tensor:
-    """Mean ELBO of each member on the held-out rows, the worst `trim_fraction` of them left out as in training."""
-    elbo = elbo_terms(vae, validation, noise).elbo
+def _held_out_elbo(vae: VAE, rows: Batch, noise: Tensor, trim_fraction: float) -> Tensor:
+    """Mean ELBO of each member on some rows, the worst `trim_fraction` of them left out as in training."""
+    elbo = elbo_terms(vae, rows, noise).elbo
     n_kept = elbo.shape[1] - int(trim_fraction * elbo.shape[1])
     return elbo.topk(n_kept, dim=1, sorted=False).values.mean(1)
 

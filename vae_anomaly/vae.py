@@ -143,12 +143,12 @@ class VAE(nn.Module):
         sizes = tuple(hidden_layer_sizes)
         self.encoder = backbone.body(n_members, n_inputs, 2 * latent_dim, sizes, activation, generator)
         self.decoder = backbone.body(n_members, latent_dim, self.n_parameters, sizes[::-1], activation, generator)
-        self.raw_noise = nn.Parameter(torch.zeros(n_members, self.groups[-1].noise.stop))
-        self.register_buffer("floor", torch.tensor([column.floor for column in columns]))
-        self.register_buffer("n_levels", torch.tensor([float(len(column.levels)) for column in columns]))
-        self.register_buffer("unseen", torch.tensor([column.unseen for column in columns]))
-        self.register_buffer("log_jacobian", torch.tensor([column.log_jacobian for column in columns]))
-        starts = [torch.tensor([column.start for column in columns[group.columns]]) for group in self.groups]
+        self.raw_noise = nn.Parameter(torch.zeros(n_members, self.groups[-1].noise.stop, dtype=torch.float32))
+        self.register_buffer("floor", _single([column.floor for column in columns]))
+        self.register_buffer("n_levels", _single([len(column.levels) for column in columns]))
+        self.register_buffer("unseen", _single([column.unseen for column in columns]))
+        self.register_buffer("log_jacobian", _single([column.log_jacobian for column in columns]))
+        starts = [_single([column.start for column in columns[group.columns]]) for group in self.groups]
         self.register_buffer("start", torch.cat([start.T.flatten() for start in starts]))
         head = self.decoder.head
         assert head.bias is not None
@@ -229,3 +229,8 @@ class VAE(nn.Module):
         """What training data taught about the columns of a group."""
         places = group.columns
         return ColumnConstants(self.floor[places], self.n_levels[places], self.unseen[places])
+
+
+def _single(numbers: Sequence[float] | Sequence[Sequence[float]]) -> Tensor:
+    """Single precision, whatever PyTorch's default is."""
+    return torch.tensor(numbers, dtype=torch.float32)

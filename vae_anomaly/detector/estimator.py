@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, OutlierMixin, _fit_context
 from sklearn.utils import Tags
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from torch import Tensor
 
@@ -28,7 +28,7 @@ from vae_anomaly.encoders import TableEncoder
 from vae_anomaly.errors import DataError, FitWarning
 from vae_anomaly.likelihoods import Likelihood
 from vae_anomaly.priors import Prior
-from vae_anomaly.scores import Score, resolve_score, score_rows
+from vae_anomaly.scores import Score, score_rows
 from vae_anomaly.tables import Table
 from vae_anomaly.training import History
 from vae_anomaly.vae import VAE
@@ -71,7 +71,8 @@ class VAEDetector(OutlierMixin, LatentVariableMixin, BaseEstimator):
         p(z) that rows are scored against: "standard_normal", or "exemplar", the aggregated posterior of the
         training rows.  Training always uses the standard normal.
     row_score : str or Score, default="elbo"
-        What `score_samples` returns: "elbo", "importance_weighted" (a tighter bound), "reconstruction" or "kl".
+        What `score_samples` returns: "elbo", "elbo_per_cell", "importance_weighted" (a tighter bound),
+        "reconstruction" or "kl".
     batch_size : int, default=256
         Rows of a mini-batch, for each member.
     max_iter : int, default=500
@@ -94,9 +95,9 @@ class VAEDetector(OutlierMixin, LatentVariableMixin, BaseEstimator):
         Whether to hold rows out, keep each member's weights with the best held-out ELBO, and stop when none
         improves.  Without effect where fewer than ten rows would be held out.
     validation_fraction : float, default=0.1
-        Share of the rows to hold out, at most 512 rows.
+        Share of the rows to hold out, at most half of them and 512 rows.
     n_iter_no_change : int, default=5
-        Checks without improvement of any member before stopping; there are 20 checks in a training of full length.
+        Checks without improvement of any member before stopping; a training of full length has 20 checks.
     contamination : "auto" or float, default="auto"
         Where `predict` draws the line.  A float in (0, 0.5] flags exactly that share of the training rows; "auto"
         flags rows three robust standard deviations below the median of the training scores.
@@ -118,6 +119,10 @@ class VAEDetector(OutlierMixin, LatentVariableMixin, BaseEstimator):
         The training, check by check.
     n_iter_ : int
         Optimisation steps made.
+    row_score_ : Score
+        What `score_samples` returns: the `row_score` of the fit, also if the parameter was changed since.
+    fitted_parameters_ : dict
+        The parameters of the fit, which a model file keeps.
     fit_report_ : FitReport
         How the training went, with the figures behind every `FitWarning`.
     encoder_ : TableEncoder
@@ -161,13 +166,15 @@ class VAEDetector(OutlierMixin, LatentVariableMixin, BaseEstimator):
     columns_: tuple[Column, ...]
     offset_: float
     n_iter_: int
+    row_score_: Score
+    fitted_parameters_: dict[str, Any]
     history_: History
     fit_report_: FitReport
     n_features_in_: int
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_estimators": [Interval(Integral, 1, None, closed="left")],
-        "max_samples": [Interval(Integral, 2, None, closed="left"), Interval(Real, 0, 1, closed="right")],
+        "max_samples": [Interval(Integral, 2, None, closed="left"), Interval(RealNotInt, 0, 1, closed="right")],
         "latent_dim": [Interval(Integral, 1, None, closed="left"), None],
         "hidden_layer_sizes": ["array-like"],
         "activation": [StrOptions(set(ACTIVATIONS))],
@@ -284,7 +291,8 @@ class VAEDetector(OutlierMixin, LatentVariableMixin, BaseEstimator):
         self.columns_, self.encoder_ = model.columns, model.encoder
         self.vae_, self.noise_ = model.vae, model.noise
         self.history_, self.fit_report_ = model.history, model.report
-        self.n_iter_ = model.report.n_iter
+        self.n_iter_, self.row_score_ = model.report.n_iter, specification.score
+        self.fitted_parameters_ = self.get_params(deep=False)
         self.offset_ = self._find_offset(table)
         for line in self.fit_report_.warnings():
             warnings.warn(line, FitWarning, stacklevel=2)
@@ -293,7 +301,9 @@ class VAEDetector(OutlierMixin, LatentVariableMixin, BaseEstimator):
     def score_samples(self, X: Any) -> FloatArray:
         """The score of each row in nats, higher for more normal rows: by default the ELBO.
 
-        The number depends on the row alone: not on the other rows of the call, their order or their number.
+        The number depends on the row alone: not on the other rows of the call, their order or their number.  A
+        missing cell has no term, so rows with more of them have higher scores; ``row_score="elbo_per_cell"`` divides by
+        the number of observed cells.
 
         Parameters
         ----------
@@ -376,7 +386,7 @@ class VAEDetector(OutlierMixin, LatentVariableMixin, BaseEstimator):
 
     def _score(self, table: Table) -> FloatArray:
         batch = self.encoder_.encode(table)
-        return score_rows(self.vae_, batch, resolve_score(self.row_score), self.noise_).numpy()
+        return score_rows(self.vae_, batch, self.row_score_, self.noise_).numpy()
 
     def _find_offset(self, table: Table) -> float:
         if isinstance(self.contamination, str):

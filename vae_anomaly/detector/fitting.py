@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,8 @@ class FittedModel:
     report: FitReport
 
 
+@torch.inference_mode(mode=False)
+@torch.enable_grad()
 def fit_model(
     table: Table,
     weights: FloatArray | None,
@@ -94,10 +97,11 @@ def fit_model(
         history = train(vae, batch, subsamples, row_weights, validation, check_noise, plan, local, on_check)
     vae.requires_grad_(False).eval()
 
-    own = batch.take(subsamples)
+    own = batch.take(subsamples[:, :MAX_VALIDATION_ROWS])
     terms = elbo_terms(vae, own if validation is None else validation, check_noise)
     report = fit_report(vae, terms, batch, validation, history, table.n_rows, members.shape[1])
-    vae.prior = specification.prior.fit(vae.posterior(own), own)
+    exemplars = batch.take(subsamples[:, : specification.prior.max_rows])
+    vae.prior = specification.prior.fit(vae.posterior(exemplars), exemplars)
     noise = scoring_noise(vae.n_members, specification.score.n_draws, latent_dim, seed).to(device)
     return FittedModel(columns, encoder, vae, noise, history, report)
 
@@ -107,12 +111,12 @@ def _split(
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Held-out rows, and each member's own rows without replacement, (members, rows a member)."""
     order = rng.permutation(n_rows)
-    n_held_out = min(round(specification.validation_fraction * n_rows), MAX_VALIDATION_ROWS)
+    n_held_out = min(round(specification.validation_fraction * n_rows), MAX_VALIDATION_ROWS, n_rows // 2)
     if not specification.plan.early_stopping or n_held_out < MIN_VALIDATION_ROWS:
         n_held_out = 0
     held_out, rest = order[:n_held_out], order[n_held_out:]
     wanted = specification.max_samples
-    n_own = round(wanted * len(rest)) if isinstance(wanted, float) else wanted
+    n_own = int(wanted) if isinstance(wanted, Integral) else round(wanted * len(rest))
     n_own = min(max(n_own, 2), len(rest))
     own = [rng.choice(rest, n_own, replace=False) for _ in range(specification.n_estimators)]
     return np.sort(held_out), np.stack(own)

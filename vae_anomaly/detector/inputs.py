@@ -35,7 +35,11 @@ def read_table(estimator: BaseEstimator, X: Any, *, fitting: bool) -> Table:
     if isinstance(X, torch.Tensor):
         X = X.detach().cpu().numpy()
     if isinstance(X, list | tuple):
-        X = np.asarray(X)
+        rows = X
+        X = np.asarray(rows)
+        if X.dtype.kind in "US":
+            # NumPy would have turned the numbers among them into text.
+            X = np.array(rows, dtype=object)
     if isinstance(X, np.ndarray) and X.dtype.kind in "OUS" and X.ndim == 2:
         frame = pd.DataFrame(X.astype(object)).infer_objects()
         validate_data(estimator, X, reset=fitting, skip_check_array=True)
@@ -84,7 +88,7 @@ def pack_like(X: Any, columns: list[npt.NDArray[Any]]) -> npt.NDArray[Any] | pd.
         frame = pd.DataFrame(dict(enumerate(columns)), index=X.index)
         frame.columns = X.columns
         return frame
-    dtype = object if any(column.dtype == object for column in columns) else np.float64
+    dtype = np.float64 if all(column.dtype == np.float64 for column in columns) else object
     return np.column_stack([column.astype(dtype) for column in columns])
 
 

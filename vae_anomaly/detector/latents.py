@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +17,9 @@ from torch import Tensor
 
 from vae_anomaly.batch import Batch
 from vae_anomaly.detector.inputs import new_seed, pack_like, read_table
-from vae_anomaly.elbo import Terms, elbo_terms
+from vae_anomaly.elbo import elbo_terms
 from vae_anomaly.encoders import TableEncoder
+from vae_anomaly.priors import precise
 from vae_anomaly.scores import chunk_rows, chunks
 from vae_anomaly.vae import VAE
 
@@ -69,8 +71,11 @@ class LatentVariableMixin(TransformerMixin):
         -------
         ndarray of shape (rows, members * latents)
         """
-        batch = self._batch(X)
-        parts = [terms.posterior.mean.transpose(0, 1).flatten(1)[:n].cpu() for terms, n in self._each_chunk(batch)]
+        parts = []
+        with torch.inference_mode():
+            for part, n in self._chunks(X):
+                mean = self.vae_.posterior(part).mean
+                parts.append(mean.transpose(0, 1).flatten(1)[:n].cpu())
         return torch.cat(parts).double().numpy()
 
     def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[np.object_]:
@@ -100,13 +105,13 @@ class LatentVariableMixin(TransformerMixin):
         -------
         ndarray or DataFrame of shape (rows, columns)
         """
-        batch = self._batch(X)
         parts = []
         with torch.inference_mode():
-            for terms, n in self._each_chunk(batch):
+            for part, n in self._chunks(X):
+                z = self.vae_.posterior(part).draw(self.noise_)
                 points = [
                     group.likelihood.point(group.likelihood.summary(distribution).mean((0, 1)))
-                    for group, distribution in zip(self.vae_.groups, self.vae_.decode(terms.z), strict=True)
+                    for group, distribution in zip(self.vae_.groups, self.vae_.decode(z), strict=True)
                 ]
                 parts.append(torch.cat(points, -1)[:n].cpu())
         decoded = self.encoder_.decode(torch.cat(parts).double().numpy())
@@ -174,25 +179,19 @@ class LatentVariableMixin(TransformerMixin):
         -------
         ELBOTerms
         """
-        batch = self._batch(X)
         likelihoods, kls = [], []
-        for terms, n in self._each_chunk(batch):
-            likelihoods.append(terms.log_likelihood.double().mean(1)[:, :n].cpu())
-            kls.append(terms.kl.double()[:, :n].cpu())
+        with torch.inference_mode():
+            for part, n in self._chunks(X):
+                terms = elbo_terms(self.vae_, part, self.noise_)
+                likelihoods.append(precise(terms.log_likelihood).mean(1)[:, :n].cpu().double())
+                kls.append(precise(terms.kl)[:, :n].cpu().double())
         log_likelihood = torch.cat(likelihoods, 1).numpy()
         ordered = np.zeros((*log_likelihood.shape[:2], len(self.encoder_.columns)))
         ordered[..., list(self.encoder_.order)] = log_likelihood
         return ELBOTerms(ordered, torch.cat(kls, 1).numpy())
 
-    def _batch(self, X: Any) -> Batch:
+    def _chunks(self, X: Any) -> Iterator[tuple[Batch, int]]:
         check_is_fitted(self)
         assert isinstance(self, BaseEstimator)
-        encoder: TableEncoder = self.encoder_
-        return encoder.encode(read_table(self, X, fitting=False))
-
-    def _each_chunk(self, batch: Batch) -> list[tuple[Terms, int]]:
-        n_rows = chunk_rows(self.vae_, self.noise_.shape[1])
-        with torch.inference_mode():
-            return [
-                (elbo_terms(self.vae_, part, self.noise_), n) for part, n in chunks(batch, n_rows, self.noise_.device)
-            ]
+        batch = self.encoder_.encode(read_table(self, X, fitting=False))
+        return chunks(batch, chunk_rows(self.vae_, self.noise_.shape[1]), self.noise_.device)

@@ -1,0 +1,139 @@
+"""What can happen during a fit, and what it reports."""
+
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+from vae_anomaly import FitWarning, TrainingDiverged, VAEDetector, training
+
+pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning", "ignore::vae_anomaly.DataWarning")
+
+
+def small(**parameters: object) -> VAEDetector:
+    return VAEDetector(n_estimators=2, max_iter=60).set_params(**parameters)
+
+
+def test_interrupt_keeps_the_best_so_far_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    X = np.random.default_rng(0).normal(size=(200, 3))
+    step, calls = training._step, []
+
+    def interrupted(*arguments: object) -> torch.Tensor:
+        calls.append(1)
+        if len(calls) > 30:
+            raise KeyboardInterrupt
+        return step(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(training, "_step", interrupted)
+    with pytest.warns(FitWarning, match="interrupted at iteration 30"):
+        detector = small().fit(X)
+    assert detector.fit_report_.interrupted
+    assert np.isfinite(detector.score_samples(X)).all()
+
+
+def test_loss_that_is_not_finite_is_rolled_back_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    X = np.random.default_rng(0).normal(size=(200, 3))
+    step, calls = training._step, []
+
+    def poisoned(vae: torch.nn.Module, *arguments: object) -> torch.Tensor:
+        calls.append(1)
+        result = step(vae, *arguments)  # type: ignore[arg-type]
+        if len(calls) == 20:
+            next(vae.parameters()).data.fill_(torch.nan)
+        return result
+
+    monkeypatch.setattr(training, "_step", poisoned)
+    with pytest.warns(FitWarning, match="not finite"):
+        detector = small().fit(X)
+    assert detector.fit_report_.rolled_back
+    assert np.isfinite(detector.score_samples(X)).all()
+    assert detector.history_.learning_rate[-1] < 0.2 * detector.history_.learning_rate[3]
+
+
+def test_divergence_at_the_only_check_is_raised() -> None:
+    with pytest.raises(TrainingDiverged):
+        small(max_iter=1, learning_rate_init=1e30).fit(np.random.default_rng(0).normal(size=(300, 4)))
+
+
+@pytest.mark.parametrize("n_rows", [2, 11, 20, 300])
+@pytest.mark.parametrize("fraction", [0.001, 0.5, 0.99])
+def test_any_validation_fraction_leaves_rows_to_train_on(n_rows: int, fraction: float) -> None:
+    X = np.random.default_rng(0).normal(size=(n_rows, 3))
+    assert np.isfinite(small(validation_fraction=fraction, max_iter=10).fit(X).score_samples(X)).all()
+
+
+def test_torch_settings_of_the_caller_do_not_matter() -> None:
+    X = np.random.default_rng(0).normal(size=(100, 3))
+    expected = small().fit(X).score_samples(X)
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.no_grad():
+            np.testing.assert_array_equal(small().fit(X).score_samples(X), expected)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_concurrent_fits_and_scores_agree_and_give_the_threads_back() -> None:
+    X = np.random.default_rng(0).normal(size=(600, 3))
+    expected = small().fit(X).score_samples(X)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            for found in pool.map(lambda _: small().fit(X).score_samples(X), range(8)):
+                np.testing.assert_array_equal(found, expected)
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(torch.get_num_threads).result() == 3
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_second_divergence_is_raised_with_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    X = np.random.default_rng(0).normal(size=(200, 3))
+    step, calls = training._step, []
+
+    def poisoned(vae: torch.nn.Module, *arguments: object) -> torch.Tensor:
+        calls.append(1)
+        result = step(vae, *arguments)  # type: ignore[arg-type]
+        if len(calls) >= 20:
+            next(vae.parameters()).data.fill_(torch.nan)
+        return result
+
+    monkeypatch.setattr(training, "_step", poisoned)
+    with pytest.raises(TrainingDiverged, match="Lower learning_rate_init") as caught:
+        small().fit(X)
+    assert caught.value.iteration > 20
+    assert caught.value.epoch >= 1
+    assert np.isfinite(caught.value.last_finite_loss)
+
+
+def test_collapse_is_reported() -> None:
+    narrower_than_the_noise = 0.3 * np.random.default_rng(0).normal(size=(400, 3))
+    with pytest.warns(FitWarning, match="posterior collapse"):
+        detector = small(likelihood="unit_gaussian", max_iter=300).fit(narrower_than_the_noise)
+    assert detector.fit_report_.collapsed
+    assert detector.fit_report_.active_latents == 0
+
+
+def test_gaussian_rows_are_reported_as_no_better_than_a_gaussian() -> None:
+    X = np.random.default_rng(0).multivariate_normal(np.zeros(4), np.eye(4) + 0.8, size=500)
+    with pytest.warns(FitWarning, match="a simpler detector"):
+        detector = small(max_iter=20).fit(X)
+    assert detector.fit_report_.worse_than_baseline
+
+
+def test_structured_rows_are_not_reported() -> None:
+    rng = np.random.default_rng(0)
+    angle = rng.uniform(0, 2 * np.pi, 2000)
+    X = np.c_[np.cos(angle), np.sin(angle), np.cos(2 * angle), np.sin(2 * angle)] + 0.05 * rng.normal(size=(2000, 4))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FitWarning)
+        detector = VAEDetector(n_estimators=2, max_iter=500, latent_dim=3).fit(X)
+    report = detector.fit_report_
+    assert report.baseline_elbo is not None
+    assert report.elbo > report.baseline_elbo
+    assert not report.collapsed
+    assert 1 <= report.active_latents <= 3
