@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from vae_anomaly import FitWarning, TrainingDiverged, VAEDetector, training
+from vae_anomaly.vae import VAE
 
 pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning", "ignore::vae_anomaly.DataWarning")
 
@@ -137,3 +138,32 @@ def test_structured_rows_are_not_reported() -> None:
     assert report.elbo > report.baseline_elbo
     assert not report.collapsed
     assert 1 <= report.active_latents <= 3
+
+
+@pytest.mark.parametrize("method", ["fit", "score_samples", "transform", "reconstruct", "elbo_terms", "sample"])
+def test_small_operations_run_in_one_thread(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    detector = small().fit(X)
+    seen = set()
+    decode = VAE.decode
+
+    def observed(self: VAE, z: torch.Tensor) -> object:
+        seen.add(torch.get_num_threads())
+        return decode(self, z)
+
+    posterior = VAE.posterior
+
+    def encoded(self: VAE, *arguments: object) -> object:
+        seen.add(torch.get_num_threads())
+        return posterior(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(VAE, "decode", observed)
+    monkeypatch.setattr(VAE, "posterior", encoded)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        getattr(detector, method)(*([5] if method == "sample" else [X]))
+        assert seen == {1}
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)

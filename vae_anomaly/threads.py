@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 import torch
@@ -46,6 +46,11 @@ class _Restraint:
 
 
 _RESTRAINT = _Restraint()
+
+
+def one_thread() -> AbstractContextManager[None]:
+    """One PyTorch thread inside, whatever the operations are."""
+    return _RESTRAINT.hold()
 
 
 @contextmanager

@@ -90,19 +90,19 @@ def fit_model(
         mask_input=plan.hidden_fraction > 0 or not bool(batch.observed.all()),
         generator=generator,
     ).to(device)
-    check_noise = scoring_noise(vae.n_members, VALIDATION_DRAWS, latent_dim, seed).to(device)
-    local = torch.Generator(device).manual_seed(seed + 1)
     largest_product = members.shape[0] * min(plan.batch_size, members.shape[1]) * vae.largest_matrix
     with threads_for(largest_product):
+        check_noise = scoring_noise(vae.n_members, VALIDATION_DRAWS, latent_dim, seed).to(device)
+        local = torch.Generator(device).manual_seed(seed + 1)
         history = train(vae, batch, subsamples, row_weights, validation, check_noise, plan, local, on_check)
-    vae.requires_grad_(False).eval()
+        vae.requires_grad_(False).eval()
 
-    own = batch.take(subsamples[:, :MAX_VALIDATION_ROWS])
-    terms = elbo_terms(vae, own if validation is None else validation, check_noise)
-    report = fit_report(vae, terms, batch, validation, history, table.n_rows, members.shape[1])
-    exemplars = batch.take(subsamples[:, : specification.prior.max_rows])
-    vae.prior = specification.prior.fit(vae.posterior(exemplars), exemplars)
-    noise = scoring_noise(vae.n_members, specification.score.n_draws, latent_dim, seed).to(device)
+        own = batch.take(subsamples[:, :MAX_VALIDATION_ROWS])
+        terms = elbo_terms(vae, own if validation is None else validation, check_noise)
+        report = fit_report(vae, terms, batch, validation, history, table.n_rows, members.shape[1])
+        exemplars = batch.take(subsamples[:, : specification.prior.max_rows])
+        vae.prior = specification.prior.fit(vae.posterior(exemplars), exemplars)
+        noise = scoring_noise(vae.n_members, specification.score.n_draws, latent_dim, seed).to(device)
     return FittedModel(columns, encoder, vae, noise, history, report)
 
 

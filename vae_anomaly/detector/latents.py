@@ -21,6 +21,7 @@ from vae_anomaly.elbo import elbo_terms
 from vae_anomaly.encoders import TableEncoder
 from vae_anomaly.priors import precise
 from vae_anomaly.scores import chunk_rows, chunks
+from vae_anomaly.threads import one_thread
 from vae_anomaly.vae import VAE
 
 FloatArray = npt.NDArray[np.float64]
@@ -72,7 +73,7 @@ class LatentVariableMixin(TransformerMixin):
         ndarray of shape (rows, members * latents)
         """
         parts = []
-        with torch.inference_mode():
+        with torch.inference_mode(), one_thread():
             for part, n in self._chunks(X):
                 mean = self.vae_.posterior(part).mean
                 parts.append(mean.transpose(0, 1).flatten(1)[:n].cpu())
@@ -106,7 +107,7 @@ class LatentVariableMixin(TransformerMixin):
         ndarray or DataFrame of shape (rows, columns)
         """
         parts = []
-        with torch.inference_mode():
+        with torch.inference_mode(), one_thread():
             for part, n in self._chunks(X):
                 z = self.vae_.posterior(part).draw(self.noise_)
                 points = [
@@ -146,7 +147,7 @@ class LatentVariableMixin(TransformerMixin):
         vae = copy.deepcopy(self.vae_).cpu()
         parts = []
         size = chunk_rows(vae, 1)
-        with torch.inference_mode():
+        with torch.inference_mode(), one_thread():
             for begin in range(0, n_samples, size):
                 n = min(size, n_samples - begin)
                 member = torch.randint(vae.n_members, (n,), generator=generator)
@@ -180,7 +181,7 @@ class LatentVariableMixin(TransformerMixin):
         ELBOTerms
         """
         likelihoods, kls = [], []
-        with torch.inference_mode():
+        with torch.inference_mode(), one_thread():
             for part, n in self._chunks(X):
                 terms = elbo_terms(self.vae_, part, self.noise_)
                 likelihoods.append(precise(terms.log_likelihood).mean(1)[:, :n].cpu().double())
