@@ -14,6 +14,7 @@ lint:
 
 types:
 	$(PYTHON) -m mypy
+	$(PYTHON) -m mypy reports/benchmarks
 
 wheel:
 	$(PYTHON) -m build --outdir dist

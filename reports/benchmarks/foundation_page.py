@@ -98,7 +98,7 @@ def detection_table(found: pd.DataFrame) -> str:
     for table, setting, part in cases(found):
         auroc, ap, fit_s, score_s = (by_method(part, metric) for metric in ("auroc", "ap", "fit_s", "score_s"))
         fits = fit_s.median()
-        for method in auroc:
+        for method in map(str, auroc):
             quality, seconds = (
                 (plus_minus(auroc[method]), plus_minus(ap[method])),
                 (fits[method], score_s[method].median()),
@@ -143,7 +143,9 @@ def what_it_says(found: pd.DataFrame, density: pd.DataFrame) -> str:
     lines.append(f"* Fits in which it gave a `FitWarning` about itself: {noted or 'none'}.")
     below = density.rsub(density["true density"], axis=0).mean()
     lines += [
-        f"* {name}: {float(below[name]):.3f} nats a row below the true density." for name in density if OURS in name
+        f"* {name}: {float(below[name]):.3f} nats a row below the true density."
+        for name in map(str, density)
+        if OURS in name
     ]
     lines.append("* Three tables are three examples: they say little about a fourth.")
     return "\n".join(lines) + "\n"
