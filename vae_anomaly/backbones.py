@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vae_anomaly.errors import SpecificationError
+from vae_anomaly.lookup import resolve
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "silu": nn.SiLU,
@@ -148,8 +148,4 @@ def resolve_backbone(backbone: str | Backbone) -> Backbone:
     >>> resolve_backbone("mlp")
     MLP(skip_connection=True)
     """
-    if isinstance(backbone, Backbone):
-        return backbone
-    if not isinstance(backbone, str) or backbone not in BACKBONES:
-        raise SpecificationError(f"backbone is one of {sorted(BACKBONES)} or a Backbone, not {backbone!r}")
-    return BACKBONES[backbone]()
+    return resolve(backbone, Backbone, BACKBONES, "backbone")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vae_anomaly.batch import Batch
-from vae_anomaly.errors import SpecificationError
+from vae_anomaly.lookup import resolve
 
 LOG_2PI = math.log(2 * math.pi)
 KERNEL_WIDTHS = (1.0, 1.4, 2.0, 2.8, 4.0)
@@ -305,8 +305,4 @@ def resolve_prior(prior: str | Prior) -> Prior:
     >>> resolve_prior("standard_normal")
     StandardNormal()
     """
-    if isinstance(prior, Prior):
-        return prior
-    if not isinstance(prior, str) or prior not in PRIORS:
-        raise SpecificationError(f"prior is one of {sorted(PRIORS)} or a Prior, not {prior!r}")
-    return PRIORS[prior]()
+    return resolve(prior, Prior, PRIORS, "prior")

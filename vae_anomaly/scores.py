@@ -13,7 +13,7 @@ from torch.quasirandom import SobolEngine
 
 from vae_anomaly.batch import Batch
 from vae_anomaly.elbo import Terms, elbo_terms
-from vae_anomaly.errors import SpecificationError
+from vae_anomaly.lookup import resolve
 from vae_anomaly.priors import precise
 from vae_anomaly.threads import map_in_threads
 from vae_anomaly.vae import VAE
@@ -33,14 +33,13 @@ class Score(abc.ABC):
 
     n_draws: int
 
+    def __post_init__(self) -> None:
+        if not self.n_draws >= 1:
+            raise ValueError(f"n_draws is an integer of at least 1, not {self.n_draws!r}")
+
     @abc.abstractmethod
     def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
         """Terms of the members to one value a row, in nats: (rows,)."""
-
-
-def _check_draws(n_draws: int) -> None:
-    if not n_draws >= 1:
-        raise ValueError(f"n_draws is an integer of at least 1, not {n_draws!r}")
 
 
 @dataclass(frozen=True)
@@ -57,9 +56,6 @@ class ELBO(Score):
 
     n_draws: int = 4
 
-    def __post_init__(self) -> None:
-        _check_draws(self.n_draws)
-
     def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
         return precise(terms.log_likelihood).sum(-1).mean((0, 1)) - precise(terms.kl).mean(0)
 
@@ -75,9 +71,6 @@ class ELBOPerCell(Score):
     """
 
     n_draws: int = 4
-
-    def __post_init__(self) -> None:
-        _check_draws(self.n_draws)
 
     def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
         return ELBO(self.n_draws).reduce(terms, vae, batch) / batch.observed.sum(-1).clamp(min=1)
@@ -102,9 +95,6 @@ class ImportanceWeighted(Score):
 
     n_draws: int = 64
 
-    def __post_init__(self) -> None:
-        _check_draws(self.n_draws)
-
     def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
         log_prior, log_posterior = vae.prior.log_prob(terms.z, batch), terms.posterior.log_prob(terms.z)
         log_weights = precise(terms.log_likelihood).sum(-1) + precise(log_prior) - precise(log_posterior)
@@ -123,9 +113,6 @@ class Reconstruction(Score):
 
     n_draws: int = 4
 
-    def __post_init__(self) -> None:
-        _check_draws(self.n_draws)
-
     def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
         return precise(terms.log_likelihood).sum(-1).mean((0, 1))
 
@@ -135,9 +122,6 @@ class KL(Score):
     """The KL alone, with a minus sign: how far the row's latents lie from what the prior expects."""
 
     n_draws: int = 1
-
-    def __post_init__(self) -> None:
-        _check_draws(self.n_draws)
 
     def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
         return -precise(terms.kl).mean(0)
@@ -165,11 +149,7 @@ def resolve_score(score: str | Score) -> Score:
     >>> resolve_score("elbo")
     ELBO(n_draws=4)
     """
-    if isinstance(score, Score):
-        return score
-    if not isinstance(score, str) or score not in SCORES:
-        raise SpecificationError(f"row_score is one of {sorted(SCORES)} or a Score, not {score!r}")
-    return SCORES[score]()
+    return resolve(score, Score, SCORES, "row_score")
 
 
 def scoring_noise(n_members: int, n_draws: int, latent_dim: int, seed: int) -> Tensor:

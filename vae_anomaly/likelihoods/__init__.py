@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from vae_anomaly.errors import SpecificationError
 from vae_anomaly.likelihoods.continuous import ContinuousBernoulli, Gaussian, StudentT, UnitGaussian
 from vae_anomaly.likelihoods.discrete import Bernoulli, Categorical, OpenCategorical, Poisson
 from vae_anomaly.likelihoods.specification import ColumnConstants, Likelihood
+from vae_anomaly.lookup import resolve
 
 LIKELIHOODS: dict[str, type[Likelihood]] = {
     "gaussian": Gaussian,
@@ -31,11 +31,7 @@ def resolve_likelihood(likelihood: str | Likelihood) -> Likelihood:
     >>> resolve_likelihood("poisson")
     Poisson()
     """
-    if isinstance(likelihood, Likelihood):
-        return likelihood
-    if not isinstance(likelihood, str) or likelihood not in LIKELIHOODS:
-        raise SpecificationError(f"likelihood is one of {sorted(LIKELIHOODS)} or a Likelihood, not {likelihood!r}")
-    return LIKELIHOODS[likelihood]()
+    return resolve(likelihood, Likelihood, LIKELIHOODS, "likelihood")
 
 
 __all__ = [
