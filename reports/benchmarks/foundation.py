@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from benchmarks.foundation_page import OURS, page
+from benchmarks.foundation_page import OURS, page, surroundings
 from pyod.models import vae as pyod_vae
 from rich.console import Console
 from sklearn.compose import make_column_selector, make_column_transformer
@@ -223,7 +223,7 @@ def contract() -> tuple[str, list[str]]:
     summary = ", ".join(f"{count[status]} {word}" for status, word in words.items())
     lines = []
     for result in (result for result in results if result["status"] != "passed"):
-        error = str(result["exception"]).strip().split("\n")[0]
+        error = " ".join(str(result["exception"]).split())[:400]
         reason = result["expected_to_fail_reason"] if result["expected_to_fail"] else error
         lines.append(f"* `{result['check_name']}`, {words[result['status']]}: {reason}.")
     return f"{len(results)} checks in {seconds:.0f} s: {summary}.", lines
@@ -234,7 +234,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path("reports/benchmarks"))
     options = parser.parse_args()
-    started, seeds = time.perf_counter(), range(options.seeds)
+    started, seeds, where = time.perf_counter(), range(options.seeds), surroundings()
 
     found = detection(options.seeds)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -247,7 +247,7 @@ def main() -> None:
         summary, not_passed = contract()
     density, mass = (pd.DataFrame(list(part)) for part in zip(*measured, strict=True))
     minutes = (time.perf_counter() - started) / 60
-    text = page(found, gaps, density, mass, (summary, not_passed), minutes)
+    text = page(found, gaps, density, mass, (summary, not_passed), where, minutes)
     (options.out / "foundation.md").write_text(text, encoding="utf-8")
     console.log(f"wrote {options.out / 'foundation.md'}")
 

@@ -8,9 +8,12 @@ import platform
 import subprocess
 from collections.abc import Iterable
 from importlib.metadata import version
+from pathlib import Path
 
 import pandas as pd
 import torch
+
+import vae_anomaly
 
 OURS = "VAEDetector"
 METRICS = {"auroc": "AUROC", "ap": "AP"}
@@ -135,9 +138,12 @@ def what_it_says(found: pd.DataFrame, density: pd.DataFrame) -> str:
         f"{table} {setting} ({part.auroc.mean():.3f})" for table, setting, part in own if part.auroc.mean() < 0.5
     )
     lines.append(f"* Worse than chance, AUROC below 0.5: {chance or 'nowhere'}.")
-    fits = {str(method): float(part.fit_s.sum()) for method, part in found.groupby("method")}
-    lines.append(f"* Its fits took {fits[OURS] / fits['PyOD VAE']:.2f} times as long as PyOD's VAE's")
-    lines.append(f"  and {fits[OURS] / fits['IsolationForest']:.0f} times as long as IsolationForest's, all added up.")
+    fits = pd.DataFrame([by_method(part, "fit_s").median() for _, _, part in cases(found)]).sum()
+    ours = fits[OURS]
+    lines.append(
+        f"* Median fit seconds, added over tables and settings: {ours / fits['PyOD VAE']:.2f} times PyOD's VAE's and"
+    )
+    lines.append(f"  {ours / fits['IsolationForest']:.0f} times IsolationForest's.")
     warned = [(table, setting, part.fit_warnings) for table, setting, part in own]
     noted = ", ".join(f"{t} {s} {(n > 0).sum()} of {len(n)}" for t, s, n in warned if n.any())
     lines.append(f"* Fits in which it gave a `FitWarning` about itself: {noted or 'none'}.")
@@ -155,12 +161,19 @@ def figures_table(measured: pd.DataFrame, header: tuple[str, str], digits: int =
     return markdown(header, ((str(name), plus_minus(measured[name], digits)) for name in measured))
 
 
+def git(*arguments: str, folder: Path) -> str:
+    ran = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    return ran.stdout.strip()
+
+
 def surroundings() -> str:
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
+    folder = Path(vae_anomaly.__file__).parent
+    commit = git("rev-parse", "--short", "HEAD", folder=folder) or "unknown"
+    changed = " with local changes to the library" if git("status", "--porcelain", ".", folder=folder) else ""
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     today = dt.datetime.now(tz=dt.UTC).date()
     return (
-        f"{today}, commit {commit.strip() or 'unknown'}. Python {platform.python_version()}, {packages}. "
+        f"{today}, commit {commit}{changed}. Python {platform.python_version()}, {packages}. "
         f"{platform.system()}, {os.cpu_count()} cores, no GPU used, torch with {torch.get_num_threads()} threads. "
         "The machine was shared with other work: seconds are rough, ratios within this page matter."
     )
@@ -172,12 +185,13 @@ def page(
     density: pd.DataFrame,
     mass: pd.DataFrame,
     contract: tuple[str, list[str]],
+    where: str,
     minutes: float,
 ) -> str:
     summary, not_passed = contract
     return PAGE.format(
         seeds=found.seed.nunique(),
-        surroundings=surroundings(),
+        surroundings=where,
         minutes=minutes,
         says=what_it_says(found, density),
         detection=detection_table(found),
