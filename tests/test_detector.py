@@ -283,10 +283,17 @@ def test_dates_and_booleans_come_back_as_what_they_were() -> None:
         assert frame["flag"].dtype == bool
 
 
-def test_progress_bar_is_drawn_on_stderr_only(capfd: pytest.CaptureFixture[str]) -> None:
-    small(verbose=True).fit(np.random.default_rng(0).normal(size=(60, 2)))
-    captured = capfd.readouterr()
-    assert captured.out == ""
+def test_progress_bar_is_drawn_on_stderr_only_and_only_when_asked(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    small(verbose=True).fit(X)
+    drawn = capfd.readouterr()
+    assert drawn.out == ""
+    assert "60/60 steps" in drawn.err
+    small().fit(X)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_library_prints_nothing_and_warns_nothing_by_itself_on_import() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from vae_anomaly import FitWarning, TrainingDiverged, VAEDetector, training
+from vae_anomaly import MLP, FitWarning, TrainingDiverged, VAEDetector, training
 from vae_anomaly.vae import VAE
 
 pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning", "ignore::vae_anomaly.DataWarning")
@@ -167,3 +167,42 @@ def test_small_operations_run_in_one_thread(method: str, monkeypatch: pytest.Mon
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"n_estimators": 3},
+        {"max_samples": 100},
+        {"latent_dim": 1},
+        {"hidden_layer_sizes": (16,)},
+        {"activation": "relu"},
+        {"backbone": MLP(skip_connection=False)},
+        {"likelihood": "gaussian"},
+        {"prior": "standard_normal"},
+        {"row_score": "reconstruction"},
+        {"batch_size": 32},
+        {"max_iter": 50},
+        {"learning_rate_init": 1e-3},
+        {"weight_decay": 1.0},
+        {"max_grad_norm": 1e-3},
+        {"kl_warmup": 0.0},
+        {"hidden_fraction": 0.0},
+        {"trim_fraction": 0.2},
+        {"early_stopping": False},
+        {"validation_fraction": 0.3},
+        {"random_state": 1},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_every_parameter_of_the_model_does_something(changed: dict[str, object]) -> None:
+    X = np.random.default_rng(0).normal(size=(200, 3))
+    before, after = small().fit(X).score_samples(X), small(**changed).fit(X).score_samples(X)
+    assert not np.array_equal(before, after)
+
+
+def test_patience_decides_when_a_training_without_progress_stops() -> None:
+    X = np.random.default_rng(0).normal(size=(200, 3))
+    hasty, patient = (small(max_iter=400, kl_warmup=0.0, n_iter_no_change=n).fit(X) for n in (1, 20))
+    assert hasty.fit_report_.stopped_early
+    assert hasty.n_iter_ < patient.n_iter_ == 400

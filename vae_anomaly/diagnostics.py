@@ -118,7 +118,7 @@ def fit_report(
     elbo, kl = float(terms.elbo.mean()), float(terms.kl.mean())
     baseline = None if validation is None else baseline_log_density(vae, train, validation)
     mean = terms.posterior.mean
-    active = (mean.var(1) > ACTIVE_VARIANCE).sum(1).double().mean() if mean.shape[1] > 1 else torch.tensor(0.0)
+    active = (mean.var(1) > ACTIVE_VARIANCE).sum(1).float().mean() if mean.shape[1] > 1 else torch.tensor(0.0)
     return FitReport(
         n_rows=n_rows,
         n_validation_rows=0 if validation is None else len(validation),
@@ -166,20 +166,20 @@ def baseline_log_density(vae: VAE, train: Batch, validation: Batch) -> float | N
             continue
         marginal = group.likelihood.distribution(group.arrange(vae.start), vae.start.new_zeros(0), vae.constants(group))
         cells = marginal.log_prob(validation.values[:, group.columns])
-        total += cells.where(validation.observed[:, group.columns], 0.0).double().sum(1).cpu()
+        total += cells.where(validation.observed[:, group.columns], 0.0).cpu().double().sum(1)
     if len(places) > MAX_BASELINE_COLUMNS:
         return None
     if places:
         density = _gaussian_log_density(
-            train.values[:, places].double().cpu(),
-            validation.values[:, places].double().cpu(),
+            train.values[:, places].cpu().double(),
+            validation.values[:, places].cpu().double(),
             validation.observed[:, places].cpu(),
-            vae.floor[places].double().cpu(),
+            vae.floor[places].cpu().double(),
         )
         if density is None:
             return None
         total += density
-    jacobian = torch.where(validation.observed, vae.log_jacobian, 0.0).double().sum(1).cpu()
+    jacobian = torch.where(validation.observed, vae.log_jacobian, 0.0).cpu().double().sum(1)
     return float((total + jacobian).mean())
 
 

@@ -56,9 +56,8 @@ class ELBO(Score):
     Notes
     -----
     All rows share the stored draws, so their sampling error is common to all rows: it hardly touches the ranking, and
-    it does not average out in a mean.  On two columns with 8 members four draws were up to 0.2 nats off the
-    value of 128 draws, with 4 members 0.3 nats and then above the true log-density.  Take 64 or more where the
-    number itself matters.
+    it does not average out in a mean: the spread over seeds in ``reports/benchmarks/foundation.md`` is tenths of a nat,
+    to either side.  Take 64 or more where the number itself matters.
     """
 
     n_draws: int = 4

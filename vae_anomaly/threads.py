@@ -57,9 +57,9 @@ def one_thread() -> AbstractContextManager[None]:
 def threads_for(largest_product: int) -> Iterator[None]:
     """One PyTorch thread while products are small, the caller's number where they are large.
 
-    Small operations gain little from a second thread (1.4 times on two idle cores), and wait for the slowest
-    thread after each of hundreds of operations a step: with another process on the same two cores a fit was measured
-    at 63 s in two threads and 8 s in one.  One thread also makes weights independent of the number of cores.
+    Small operations gain little from a second thread, and wait for the slowest thread after each of hundreds of
+    operations a step: beside another busy process that costs many times what it gains.  One thread also makes
+    weights independent of the number of cores.
 
     Parameters
     ----------

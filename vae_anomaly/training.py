@@ -117,7 +117,7 @@ def train(
     interval = -(-plan.max_iter // N_CHECKS)
     warmup = max(1.0, plan.kl_warmup * plan.max_iter)
     probe = batch.take(slice(0, PROBE_ROWS)) if validation is None else validation
-    sums = torch.zeros(2, device=subsamples.device, dtype=torch.float64)
+    sums = torch.zeros(2, device=subsamples.device, dtype=torch.float32)
     factor, step, checked, kl_weight, rate = 1.0, 0, 0, 0.0, 0.0
 
     def check() -> bool:
@@ -164,7 +164,7 @@ def train(
                 history.stopped_early = True
                 break
     except KeyboardInterrupt:
-        if step == 0:
+        if step == 0 or (step == checked and not history.iteration):
             raise
         history.interrupted = True
         if step > checked:
@@ -204,7 +204,7 @@ def _step(
     loss.sum().backward()
     _clip(vae, plan.max_grad_norm)
     optimizer.step()
-    return torch.stack([(reconstruction - kl).detach().mean(), kl.detach().mean()]).to(torch.float64)
+    return torch.stack([(reconstruction - kl).detach().mean(), kl.detach().mean()])
 
 
 def _visible(batch: Batch, hidden_fraction: float, generator: torch.Generator) -> Tensor:
