@@ -1,10 +1,15 @@
-"""What every test shares: one torch thread, repeatable properties, and where the large data is."""
+"""What every test shares: one torch thread, repeatable properties, columns by hand, and where the large data is."""
 
+import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+from torch.distributions import Distribution
+
+from vae_anomaly.likelihoods import ColumnConstants, Likelihood
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -34,3 +39,49 @@ def large_data(root: Path) -> Path:
     if not folder.is_dir():
         pytest.skip("the large data sets (../shared/data) are not on this machine")
     return folder
+
+
+@pytest.fixture(scope="session")
+def constants_of() -> Callable[..., ColumnConstants]:
+    """What training taught about equal columns, from what differs from a plain one."""
+
+    def build(n_columns: int = 1, dtype: torch.dtype = torch.float64, **known: float | list[float]) -> ColumnConstants:
+        plain: dict[str, float | list[float]] = {
+            **dict.fromkeys(("floor", "n_levels", "unseen", "location"), 0.0),
+            "scale": 1.0,
+            "bend": 0.0,
+            "step": 1.0,
+            "low": -math.inf,
+            "high": math.inf,
+            "cuts": [],
+            "spikes": [],
+        }
+        assert known.keys() <= plain.keys()
+        return ColumnConstants(
+            *(
+                torch.tensor([value if isinstance(value, list) else float(value)] * n_columns, dtype=dtype)
+                for value in (plain | known).values()
+            )
+        )
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def distribution_of(constants_of: Callable[..., ColumnConstants]) -> Callable[..., Distribution]:
+    """p(x) of one column from its decoder outputs, which are the same in all rows."""
+
+    def build(
+        likelihood: Likelihood,
+        outputs: list[float] | torch.Tensor,
+        log_noise: float = 0.0,
+        dtype: torch.dtype = torch.float64,
+        n_rows: int = 1,
+        leading: tuple[int, ...] = (),
+        **known: float | list[float],
+    ) -> Distribution:
+        noise = torch.tensor([log_noise] * likelihood.noise_size(1), dtype=dtype)
+        parameters = torch.as_tensor(outputs, dtype=dtype).expand(*leading, n_rows, 1, -1)
+        return likelihood.distribution(parameters, noise, constants_of(dtype=dtype, **known))
+
+    return build

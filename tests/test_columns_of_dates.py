@@ -38,9 +38,9 @@ def test_dates_may_come_as_iso_text_but_not_as_numbers():
     found = column.encode(table_of(text), 0)
     np.testing.assert_allclose(found[:2], column.encode(table_of(dates), 0)[:2])
     assert np.isnan(found[2])
-    with pytest.raises(DataError, match="holds numbers; it held dates"):
+    with pytest.raises(DataError, match="holds numbers, where dates are expected"):
         column.encode(table_of(pd.Series([10.0, 20.0])), 0)
-    with pytest.raises(DataError, match=r"holds 'soon' \(row 1\); it held dates"):
+    with pytest.raises(DataError, match=r"holds 'soon' \(row 1\), where dates are expected"):
         column.encode(table_of(pd.Series(["1970-01-11", "soon"], dtype=object)), 0)
 
 

@@ -261,7 +261,7 @@ def test_rows_as_lists_keep_numbers_numbers_and_holes_holes() -> None:
     rows = [[float(value), "a" if value % 3 else "b"] for value in range(60)]
     rows[5][0] = np.nan
     detector = small().fit(rows)
-    assert [column.kind for column in detector.columns_] == ["continuous", "categorical"]
+    assert [column.kind for column in detector.columns_] == ["integer", "binary"]
     assert detector.elbo_terms(rows).log_likelihood[0, 5, 0] == 0
 
 

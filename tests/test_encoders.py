@@ -177,3 +177,44 @@ def test_row_is_encoded_the_same_alone_and_among_others():
 def test_no_rows_give_an_empty_batch():
     batch = mixed_encoder().encode(mixed_table().take(slice(0, 0)))
     assert batch.values.shape == batch.observed.shape == (0, 6)
+
+
+def test_column_with_parts_owns_several_places_and_decodes_once():
+    dates = pd.Series(pd.date_range("2020-01-01", periods=3000, freq="7h"))
+    table = frame_table(x=np.linspace(0, 1, 3000) ** 0.5, when=dates)
+    encoder = TableEncoder(infer_columns(table, model_missing=True))
+    assert sorted(encoder.order) == [0, 0, 1, 1, 1, 1]
+    kinds = [{encoder.modelled[place].kind for place in encoder.places_of(position)} for position in (0, 1)]
+    assert kinds == [{"continuous", "missing"}, {"datetime", "hour", "weekday", "missing"}]
+    assert [encoder.places[place][0] for place in range(6)] == list(encoder.order)
+    decoded = encoder.decode(encoder.encode(table).values.double().numpy())
+    assert len(decoded) == 2
+    assert np.abs(pd.Series(decoded[1]) - dates).max() < pd.Timedelta("10min")
+
+
+def test_missing_date_is_missing_in_all_its_parts_but_the_one_that_says_so():
+    dates = pd.Series(pd.date_range("2020-01-01", periods=3000, freq="7h")).where(np.arange(3000) % 10 > 0)
+    table = frame_table(when=dates)
+    encoder = TableEncoder(infer_columns(table, model_missing=True))
+    batch = encoder.encode(table)
+    for place, part in enumerate(encoder.modelled):
+        if part.kind == "missing":
+            assert batch.observed[:, place].all()
+            assert batch.values[:, place].tolist() == dates.isna().tolist()
+        else:
+            assert batch.observed[:, place].tolist() == dates.notna().tolist()
+
+
+def test_matrix_of_numbers_is_refused_where_dates_were_learned():
+    table = frame_table(when=pd.date_range("2020-01-01", periods=30), x=np.linspace(0, 1, 30))
+    encoder = TableEncoder(infer_columns(table))
+    with pytest.raises(DataError, match="'when' holds numbers, where dates are expected"):
+        encoder.encode(Table(("when", "x"), np.zeros((3, 2))))
+
+
+def test_bent_columns_come_through_a_matrix_as_through_a_frame():
+    cells = np.random.default_rng(0).lognormal(0, 2, (300, 2))
+    matrix, frame = Table(("a", "b"), cells), Table(("a", "b"), pd.DataFrame(cells, columns=["a", "b"]))
+    encoder = TableEncoder(infer_columns(matrix))
+    assert all(column.bend for column in encoder.columns)
+    assert torch.equal(encoder.encode(matrix).values, encoder.encode(frame).values)

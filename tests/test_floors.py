@@ -21,7 +21,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "lookup", "threads", "version"),
     ("batch", "tables", "likelihoods", "priors", "backbones", "columns"),
     ("vae", "elbo", "encoders"),
-    ("training", "scores", "calibration", "diagnostics", "explanation"),
+    ("training", "scores", "calibration", "diagnostics", "conditionals", "explanation"),
     ("detector", "metrics"),
     ("store",),
     ("vae_anomaly",),

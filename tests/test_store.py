@@ -80,7 +80,7 @@ def test_every_kind_of_detector_survives_the_file(parameters: dict[str, object],
 
 def test_manifest_is_read_without_the_tensors(file: Path, detector: VAEDetector, mixed: pd.DataFrame) -> None:
     manifest = read_manifest(file)
-    assert manifest["format_version"] == 1
+    assert manifest["format_version"] == 2
     assert manifest["library_version"] == vae_anomaly.__version__
     assert manifest["n_features"] == mixed.shape[1]
     assert manifest["n_training_rows"] == 400
@@ -93,7 +93,7 @@ def test_file_holds_tensors_and_text_only(file: Path) -> None:
     content = file.read_bytes()
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     assert set(header["__metadata__"]) == {METADATA_KEY}
-    assert {entry["dtype"] for name, entry in header.items() if name != "__metadata__"} <= {"F32", "I64"}
+    assert {entry["dtype"] for name, entry in header.items() if name != "__metadata__"} <= {"F32", "F64", "I64"}
     assert b"pickle" not in content
     assert b"torch._utils" not in content
 

@@ -164,7 +164,11 @@ def baseline_log_density(vae: VAE, train: Batch, validation: Batch) -> float | N
         if group.likelihood.standardize:
             places += range(group.columns.start, group.columns.stop)
             continue
-        marginal = group.likelihood.distribution(group.arrange(vae.start), vae.start.new_zeros(0), vae.constants(group))
+        marginal = group.likelihood.distribution(
+            group.arrange(vae.start),
+            vae.start.new_zeros(group.likelihood.noise_size(group.n_columns)),
+            vae.constants(group),
+        )
         cells = marginal.log_prob(validation.values[:, group.columns])
         total += cells.where(validation.observed[:, group.columns], 0.0).cpu().double().sum(1)
     if len(places) > MAX_BASELINE_COLUMNS:
@@ -179,8 +183,9 @@ def baseline_log_density(vae: VAE, train: Batch, validation: Batch) -> float | N
         if density is None:
             return None
         total += density
-    jacobian = torch.where(validation.observed, vae.log_jacobian, 0.0).cpu().double().sum(1)
-    return float((total + jacobian).mean())
+    jacobian = vae.log_slope(validation.values)
+    total += torch.where(validation.observed, jacobian, 0.0).cpu().double().sum(1)
+    return float(total.mean())
 
 
 def _gaussian_log_density(train: Tensor, rows: Tensor, observed: Tensor, floor: Tensor) -> Tensor | None:

@@ -88,6 +88,6 @@ def elbo_terms(
         distribution.log_prob(values[..., group.columns])
         for group, distribution in zip(vae.groups, distributions, strict=True)
     ]
-    log_likelihood = (torch.cat(parts, -1) if len(parts) > 1 else parts[0]) + vae.log_jacobian
+    log_likelihood = vae.in_data_units(torch.cat(parts, -1) if len(parts) > 1 else parts[0], values)
     kl = vae.prior.kl(posterior, batch)
     return Terms(log_likelihood.where(observed, 0.0), kl, posterior, z)

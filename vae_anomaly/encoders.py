@@ -20,7 +20,7 @@ class TableEncoder:
     """Tables in the user's column order to batches in the model's, and back.
 
     In the model's order columns of the same likelihood and room for levels stand together, so that each
-    group is one rectangular tensor; columns that were set aside are left out.
+    group is one rectangular tensor; columns that were set aside are left out, and parts of columns are columns there.
 
     Parameters
     ----------
@@ -31,19 +31,32 @@ class TableEncoder:
     columns: tuple[Column, ...]
 
     @cached_property
-    def order(self) -> tuple[int, ...]:
-        """Positions, in the user's order, of the modelled columns in the model's order."""
-        used = [position for position, column in enumerate(self.columns) if column.likelihood is not None]
-        groups: dict[tuple[object, int], list[int]] = {}
-        for position in used:
-            column = self.columns[position]
-            groups.setdefault((column.likelihood, column.width), []).append(position)
-        return tuple(position for members in groups.values() for position in members)
+    def places(self) -> tuple[tuple[int, Column], ...]:
+        """What the model sees, in its order: the column or part of one, and the user's position of that column."""
+        used = [
+            (position, modelled)
+            for position, column in enumerate(self.columns)
+            if column.likelihood is not None
+            for modelled in (column, *column.parts)
+        ]
+        groups: dict[tuple[object, int], list[tuple[int, Column]]] = {}
+        for position, column in used:
+            groups.setdefault((column.likelihood, column.width), []).append((position, column))
+        return tuple(place for members in groups.values() for place in members)
 
-    @property
+    @cached_property
+    def order(self) -> tuple[int, ...]:
+        """The user's position of what the model sees, in its order; a column with parts occurs more than once."""
+        return tuple(position for position, _ in self.places)
+
+    @cached_property
     def modelled(self) -> tuple[Column, ...]:
-        """The columns that the model sees, in its order."""
-        return tuple(self.columns[position] for position in self.order)
+        """The columns and parts of columns that the model sees, in its order."""
+        return tuple(column for _, column in self.places)
+
+    def places_of(self, position: int) -> tuple[int, ...]:
+        """Places in the model's order of a column and its parts."""
+        return tuple(place for place, owner in enumerate(self.order) if owner == position)
 
     def encode(self, table: Table) -> Batch:
         """Rows in model units, as float32, with their mask.
@@ -65,7 +78,7 @@ class TableEncoder:
             values[:, plain] = np.clip(scaled, -VALUE_LIMIT, VALUE_LIMIT)
             rest = sorted(set(rest) - set(plain.tolist()))
         for place in rest:
-            values[:, place] = self.columns[self.order[place]].encode(table, self.order[place])
+            values[:, place] = self.modelled[place].encode(table, self.order[place])
         observed = ~np.isnan(values)
         values[~observed] = 0
         return Batch(torch.from_numpy(values.astype(np.float32)), torch.from_numpy(observed))
@@ -79,8 +92,9 @@ class TableEncoder:
             Model units, in the model's order.
         """
         decoded: list[npt.NDArray[Any]] = [np.full(len(values), np.nan) for _ in self.columns]
-        for place, position in enumerate(self.order):
-            decoded[position] = self.columns[position].decode(values[:, place])
+        for place, (position, column) in enumerate(self.places):
+            if column is self.columns[position]:
+                decoded[position] = column.decode(values[:, place])
         return decoded
 
     @cached_property
@@ -90,7 +104,10 @@ class TableEncoder:
             [
                 place
                 for place, column in enumerate(self.modelled)
-                if column.likelihood is not None and column.likelihood.standardize
+                if column.likelihood is not None
+                and column.likelihood.standardize
+                and not column.bend
+                and column.kind != "datetime"
             ],
             dtype=np.intp,
         )

@@ -226,3 +226,26 @@ def score_rows(vae: VAE, batch: Batch, score: Score, noise: Tensor) -> Tensor:
     parts = chunks(batch, chunk_rows(vae, noise.shape[1]), noise.device)
     scores = map_in_threads(score_chunk, parts, on_cpu=noise.device.type == "cpu")
     return torch.cat([torch.empty(0, dtype=torch.float64), *scores])
+
+
+def cell_terms(vae: VAE, batch: Batch, noise: Tensor) -> tuple[Tensor, Tensor]:
+    """The ELBO by cell, averaged over members and draws: what `score_rows` adds up for the score `ELBO`.
+
+    Returns
+    -------
+    log_likelihood : Tensor of shape (rows, places), float64, on the CPU
+        E_q[log p(x_j | z)], nats; 0 where the cell is missing.
+    kl : Tensor of shape (rows,), float64, on the CPU
+        Nats.
+    """
+
+    def of_chunk(chunk: tuple[Batch, int]) -> tuple[Tensor, Tensor]:
+        part, n_real = chunk
+        with torch.inference_mode():
+            terms = elbo_terms(vae, part, noise)
+            cells, kl = precise(terms.log_likelihood).mean((0, 1)), precise(terms.kl).mean(0)
+            return cells[:n_real].cpu().double(), kl[:n_real].cpu().double()
+
+    parts = chunks(batch, chunk_rows(vae, noise.shape[1]), noise.device)
+    terms = map_in_threads(of_chunk, parts, on_cpu=noise.device.type == "cpu")
+    return torch.cat([cells for cells, _ in terms]), torch.cat([kl for _, kl in terms])

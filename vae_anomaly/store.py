@@ -27,6 +27,7 @@ from torch import Tensor
 
 from vae_anomaly.backbones import BACKBONES, Backbone, resolve_backbone
 from vae_anomaly.columns import Column
+from vae_anomaly.conditionals import Reference
 from vae_anomaly.detector import VAEDetector
 from vae_anomaly.detector.inputs import resolve_device
 from vae_anomaly.diagnostics import FitReport
@@ -39,9 +40,10 @@ from vae_anomaly.training import History
 from vae_anomaly.vae import VAE
 from vae_anomaly.version import __version__
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 METADATA_KEY = "vae_anomaly"
 NOISE = "noise"
+REFERENCE = "reference."
 WEIGHTS = "vae."
 
 _TABLES: dict[str, tuple[Any, Mapping[str, Any]]] = {
@@ -75,6 +77,9 @@ def save(detector: VAEDetector, path: str | os.PathLike[str]) -> None:
     target = Path(path).resolve()
     tensors = {WEIGHTS + name: tensor.cpu().contiguous() for name, tensor in detector.vae_.state_dict().items()}
     tensors[NOISE] = detector.noise_.cpu().contiguous()
+    if detector.reference_ is not None or detector.reference_rows_ is not None:
+        reference = detector.compute_reference()
+        tensors |= {REFERENCE + field.name: getattr(reference, field.name) for field in dataclasses.fields(reference)}
     metadata = {METADATA_KEY: json.dumps(_manifest(detector), allow_nan=False)}
     content = serialize(tensors, metadata)
     part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
@@ -226,6 +231,8 @@ def _rebuild(manifest: dict[str, Any], tensors: dict[str, Tensor], place: torch.
     detector.vae_ = vae.requires_grad_(False).eval().to(place)
     # A tensor of the file is a view of it; the detector must not depend on the file any more.
     detector.noise_ = tensors[NOISE].clone().to(place)
+    detector.reference_rows_ = None
+    detector.reference_ = _reference(tensors, len(encoder.order))
     detector.row_score_ = resolve_score(detector.row_score)
     detector.fitted_parameters_ = detector.get_params(deep=False)
     detector.offset_ = float(manifest["offset"])
@@ -236,6 +243,18 @@ def _rebuild(manifest: dict[str, Any], tensors: dict[str, Tensor], place: torch.
     if manifest["feature_names"] is not None:
         detector.feature_names_in_ = np.array(manifest["feature_names"], dtype=object)
     return detector
+
+
+def _reference(tensors: dict[str, Tensor], n_places: int) -> Reference | None:
+    """How training cells lie; a file of the first format version does not say it."""
+    held = {name.removeprefix(REFERENCE): tensor for name, tensor in tensors.items() if name.startswith(REFERENCE)}
+    if not held:
+        return None
+    reference = Reference(**{name: tensor.clone() for name, tensor in held.items()})
+    shapes = reference.given_others.shape[1:], reference.alone.shape[1:], reference.typical.shape
+    if shapes != ((n_places,), (n_places,), (n_places + 1,)):
+        raise ValueError(f"the reference for explanations has shapes {shapes} for {n_places} places")
+    return reference
 
 
 def _check(
@@ -276,12 +295,16 @@ def _encode(value: Any) -> Any:
         return value.item()
     if isinstance(value, tuple | list | np.ndarray):
         return [_encode(item) for item in value]
+    if isinstance(value, Mapping):
+        return {"mapping": {str(name): _encode(item) for name, item in value.items()}}
     return value
 
 
 def _decode(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(_decode(item) for item in value)
+    if isinstance(value, dict) and "mapping" in value:
+        return {name: _decode(item) for name, item in value["mapping"].items()}
     if isinstance(value, dict):
         _, table = _TABLES[value["concept"]]
         kind = table[value["name"]]
@@ -294,11 +317,13 @@ def _decode(value: Any) -> Any:
 
 def _encode_column(column: Column) -> dict[str, Any]:
     fields = {field.name: getattr(column, field.name) for field in dataclasses.fields(column)}
-    return {name: _encode(value) for name, value in fields.items()}
+    parts = [_encode_column(part) for part in fields.pop("parts")]
+    return {name: _encode(value) for name, value in fields.items()} | {"parts": parts}
 
 
 def _decode_column(entry: dict[str, Any]) -> Column:
-    return Column(**{name: _decode(value) for name, value in entry.items()})
+    fields = {name: _decode(value) for name, value in entry.items() if name != "parts"}
+    return Column(**fields, parts=tuple(_decode_column(part) for part in entry.get("parts", ())))
 
 
 def _finite(fields: dict[str, Any]) -> dict[str, Any]:

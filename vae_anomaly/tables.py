@@ -17,7 +17,7 @@ FloatArray = npt.NDArray[np.float64]
 ObjectArray = npt.NDArray[np.object_]
 Content = Literal["number", "boolean", "datetime", "text"]
 
-DAY = np.timedelta64(1, "D") / np.timedelta64(1, "us")
+DAY = np.timedelta64(1, "D")
 SHOWN_CHARACTERS = 60
 _OBJECT_CONTENTS: dict[str, Content] = {
     "integer": "number",
@@ -99,18 +99,56 @@ class Table:
             )
         return numbers
 
+    def objects(self, position: int) -> ObjectArray:
+        """A column's cells as they are, None where missing; dates as ``numpy.datetime64``."""
+        if not isinstance(self.cells, pd.DataFrame):
+            numbers = self.cells[:, position]
+            cells = numbers.astype(object)
+            cells[np.isnan(numbers)] = None
+            return cells
+        return _objects(self.cells.iloc[:, position])
+
+    def missing(self, position: int) -> npt.NDArray[np.bool_]:
+        """Which cells of a column are missing."""
+        if not isinstance(self.cells, pd.DataFrame):
+            return np.isnan(self.cells[:, position])
+        lost: npt.NDArray[np.bool_] = self.cells.iloc[:, position].isna().to_numpy(dtype=bool)
+        return lost
+
+    def has_categories(self, position: int) -> bool:
+        """Whether the dtype of a column is a category."""
+        return isinstance(self.cells, pd.DataFrame) and isinstance(
+            self.cells.iloc[:, position].dtype, pd.CategoricalDtype
+        )
+
+    def ordered_levels(self, position: int) -> tuple[str, ...] | None:
+        """The levels of an ordered category dtype, from the lowest on; None for any other."""
+        if not isinstance(self.cells, pd.DataFrame):
+            return None
+        column: Any = self.cells.iloc[:, position]
+        if not (isinstance(column.dtype, pd.CategoricalDtype) and column.dtype.ordered):
+            return None
+        return tuple(text_of(level) or str(level) for level in column.cat.categories)
+
+    def mixes_types(self, position: int) -> bool:
+        """Whether a column holds numbers as numbers beside text."""
+        if not isinstance(self.cells, pd.DataFrame):
+            return False
+        column = self.cells.iloc[:, position]
+        return column.dtype == object and pd.api.types.infer_dtype(column, skipna=True) in ("mixed", "mixed-integer")
+
     def texts(self, position: int) -> ObjectArray:
         """A column as strings, None where missing; whole numbers without a decimal point."""
         if not isinstance(self.cells, pd.DataFrame):
-            return np.array([_text(cell) for cell in self.cells[:, position]], dtype=object)
+            return np.array([text_of(cell) for cell in self.cells[:, position]], dtype=object)
         column: Any = self.cells.iloc[:, position]
         if isinstance(column.dtype, pd.CategoricalDtype):
-            levels = [_text(level) or str(level) for level in column.cat.categories]
+            levels = [text_of(level) or str(level) for level in column.cat.categories]
             texts: ObjectArray = np.array([*levels, None], dtype=object)[column.cat.codes.to_numpy()]
             return texts
         cells = _objects(column)
         self._check_cells(position, cells)
-        return np.array([_text(cell) for cell in cells], dtype=object)
+        return np.array([text_of(cell) for cell in cells], dtype=object)
 
     def days(self, position: int) -> FloatArray:
         """A column of dates as days since 1970, NaN where missing; text is read as ISO 8601.
@@ -132,7 +170,7 @@ class Table:
                 return Table((name,), pd.DataFrame({name: dates})).numbers(0)
             row = int(lost.argmax())
             raise DataError(
-                f"column {name!r} holds {_shown(texts[row])} (row {row}); it held dates in training. "
+                f"column {name!r} holds {_shown(texts[row])} (row {row}), where dates are expected. "
                 "Give a date dtype or ISO dates such as 2026-01-31.",
                 column=name,
                 row=row,
@@ -140,7 +178,7 @@ class Table:
         numbers = self.numbers(position)
         if not np.isnan(numbers).all():
             raise DataError(
-                f"column {name!r} holds numbers; it held dates in training. Convert it with pandas.to_datetime.",
+                f"column {name!r} holds numbers, where dates are expected. Convert it with pandas.to_datetime.",
                 column=name,
             )
         return numbers
@@ -152,9 +190,20 @@ class Table:
             column = pd.Series(self.texts(position), dtype=object)
         if self.content(position) == "datetime":
             moments = pd.to_datetime(column, errors="coerce", utc=True).dt.tz_localize(None)
-            microseconds = moments.astype("datetime64[us]").to_numpy()
-            days = microseconds.astype(np.int64) / DAY
-            return np.where(np.isnat(microseconds), np.nan, days)
+            # In the unit that they come in: years beyond 292277 do not fit into microseconds.
+            stamps = moments.to_numpy()
+            lost = np.isnat(stamps) & ~self.missing(position)
+            if lost.any():
+                row = int(lost.argmax())
+                raise DataError(
+                    f"column {self.names[position]!r} holds {_shown(column.iloc[row])} (row {row}), which is no "
+                    "date that pandas can read. Clean the cell, or replace it with NaT.",
+                    column=self.names[position],
+                    row=row,
+                )
+            unit: Any = np.datetime_data(stamps.dtype)[0]
+            ticks = DAY / np.timedelta64(1, unit)
+            return np.where(np.isnat(stamps), np.nan, stamps.astype(np.int64) / ticks)
         if pd.api.types.is_numeric_dtype(column.dtype) and "decimal" not in str(column.dtype):
             nullable: Any = column.astype("Float64")
             return np.asarray(nullable.to_numpy(dtype=np.float64, na_value=np.nan))
@@ -180,6 +229,13 @@ class Table:
 
     def _check_cells(self, position: int, cells: ObjectArray) -> None:
         for row, cell in enumerate(cells):
+            if isinstance(cell, bytes):
+                raise CellTypeError(
+                    f"column {self.names[position]!r} holds bytes {_shown(cell)} (row {row}); expected text or "
+                    f"numbers. Decode it, with frame[{self.names[position]!r}].str.decode('utf-8').",
+                    column=self.names[position],
+                    row=row,
+                )
             if not (cell is None or isinstance(cell, str | Real | Decimal | np.generic) or cell is pd.NaT):
                 raise CellTypeError(
                     f"column {self.names[position]!r} holds {_shown(cell)} (row {row}); a cell as argument must be a "
@@ -205,7 +261,8 @@ def _missing(cells: ObjectArray) -> npt.NDArray[np.bool_]:
     return missing
 
 
-def _text(cell: Any) -> str | None:
+def text_of(cell: Any) -> str | None:
+    """A cell as text, None where missing; whole numbers without a decimal point."""
     if cell is None or cell is pd.NaT or (isinstance(cell, float) and np.isnan(cell)):
         return None
     if isinstance(cell, Integral) and not isinstance(cell, bool | np.bool_):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -13,7 +15,8 @@ from torch.distributions import Distribution
 from vae_anomaly.backbones import Backbone
 from vae_anomaly.batch import Batch
 from vae_anomaly.columns import Column
-from vae_anomaly.likelihoods import ColumnConstants, Likelihood
+from vae_anomaly.likelihoods import ColumnConstants, Likelihood, Ordinal, SpikedStudentT
+from vae_anomaly.likelihoods.interval import FAR
 from vae_anomaly.priors import FittedPrior, FittedStandardNormal, Posterior
 
 # The logarithm of the noise is stored at a fifth of its value: with Adam's steps of equal size it then moves five times
@@ -112,7 +115,18 @@ class VAE(nn.Module):
     floor: Tensor
     n_levels: Tensor
     unseen: Tensor
+    location: Tensor
+    scale: Tensor
+    bend: Tensor
+    step: Tensor
+    straight_slope: Tensor
+    low: Tensor
+    high: Tensor
+    cuts: Tensor
+    spikes: Tensor
     log_jacobian: Tensor
+    rounded: Tensor
+    bent: Tensor
     start: Tensor
 
     def __init__(
@@ -148,6 +162,34 @@ class VAE(nn.Module):
         self.register_buffer("n_levels", _single([len(column.levels) for column in columns]))
         self.register_buffer("unseen", _single([column.unseen for column in columns]))
         self.register_buffer("log_jacobian", _single([column.log_jacobian for column in columns]))
+        # In units of the bend or of the scale, which alone may lie beyond single precision.
+        units = {
+            "location": [column.location if column.bend else 0.0 for column in columns],
+            "scale": [column.scale if column.bend else 1.0 for column in columns],
+            "bend": [1.0 if column.bend else 0.0 for column in columns],
+            "step": [column.step / (column.bend or column.scale) for column in columns],
+            "straight_slope": [_log_slope_at_0(column) for column in columns],
+        }
+        for name, numbers in units.items():
+            self.register_buffer(name, _single(numbers), persistent=False)
+        for name, none in (("low", -math.inf), ("high", math.inf)):
+            ends = [_in_model_units(column, getattr(column, name), none) for column in columns]
+            self.register_buffer(name, _single(ends), persistent=False)
+        room = max(len(column.cuts) for column in columns)
+        cuts = [
+            (*column.cuts, *[FAR * (room + extra) for extra in range(room - len(column.cuts))]) for column in columns
+        ]
+        self.register_buffer("cuts", _single(cuts), persistent=False)
+        room = max(column.width if column.spikes else 0 for column in columns)
+        spikes = [
+            (*column.model_units(np.array(column.spikes)).tolist(), *[math.nan] * (room - len(column.spikes)))
+            for column in columns
+        ]
+        self.register_buffer("spikes", _single(spikes), persistent=False)
+        rounded = [column.likelihood is not None and column.likelihood.rounded for column in columns]
+        self.register_buffer("rounded", torch.tensor(rounded), persistent=False)
+        bent = [place for place, column in enumerate(columns) if column.bend]
+        self.register_buffer("bent", torch.tensor(bent, dtype=torch.int64), persistent=False)
         starts = [_single([column.start for column in columns[group.columns]]) for group in self.groups]
         self.register_buffer("start", torch.cat([start.T.flatten() for start in starts]))
         head = self.decoder.head
@@ -174,7 +216,7 @@ class VAE(nn.Module):
     def features(self, batch: Batch) -> Tensor:
         """What the encoder reads of fully visible rows, before anything is hidden: (..., rows, features)."""
         parts = [
-            group.likelihood.features(batch.values[..., group.columns], group.width).flatten(-2)
+            group.likelihood.features(batch.values[..., group.columns], group.width, self.constants(group)).flatten(-2)
             for group in self.groups
         ]
         return torch.cat(parts, -1) if len(parts) > 1 else parts[0]
@@ -225,10 +267,84 @@ class VAE(nn.Module):
             distributions.append(group.likelihood.distribution(parameters, noise, self.constants(group)))
         return distributions
 
+    def decode_places(self, z: Tensor, places: Sequence[int]) -> list[Distribution]:
+        """p(x_j | z) of single columns or parts, each of batch shape (members, draws, rows, 1).
+
+        Parameters
+        ----------
+        z : Tensor of shape (members, draws, rows, latents)
+        places : sequence of int
+            In the model's order.
+        """
+        members, draws, rows, _ = z.shape
+        outputs = self.decoder(z.reshape(members, draws * rows, -1)).reshape(members, draws, rows, -1)
+        log_noise = NOISE_GAIN * self.raw_noise[:, None, None, :]
+        distributions = []
+        for place in places:
+            group = self.group_of(place)
+            own = slice(place - group.columns.start, place - group.columns.start + 1)
+            noise = log_noise[..., group.noise]
+            distributions.append(
+                group.likelihood.distribution(
+                    group.arrange(outputs)[..., own, :],
+                    noise[..., own] if noise.shape[-1] == group.n_columns else noise,
+                    self.constants(group).take(own),
+                )
+            )
+        return distributions
+
+    def group_of(self, place: int) -> Group:
+        """The group of a column, by its place in the model's order."""
+        return next(group for group in self.groups if group.columns.start <= place < group.columns.stop)
+
     def constants(self, group: Group) -> ColumnConstants:
         """What training data taught about the columns of a group."""
         places = group.columns
-        return ColumnConstants(self.floor[places], self.n_levels[places], self.unseen[places])
+        room = group.width + 1 if isinstance(group.likelihood, Ordinal) else 0
+        return ColumnConstants(
+            self.floor[places],
+            self.n_levels[places],
+            self.unseen[places],
+            self.location[places],
+            self.scale[places],
+            self.bend[places],
+            self.step[places],
+            self.low[places],
+            self.high[places],
+            self.cuts[places, :room],
+            self.spikes[places, : group.width if isinstance(group.likelihood, SpikedStudentT) else 0],
+        )
+
+    def in_data_units(self, log_likelihood: Tensor, values: Tensor) -> Tensor:
+        """Log-likelihoods of cells in model units to the units of the data.
+
+        Parameters
+        ----------
+        log_likelihood : Tensor of shape (..., columns)
+        values : Tensor that broadcasts to the same shape
+            The cells, in model units.
+        """
+        if len(self.bent) == 0:
+            return log_likelihood + self.log_jacobian
+        return log_likelihood + torch.where(self.rounded, self.log_jacobian, self.log_slope(values))
+
+    def log_slope(self, values: Tensor) -> Tensor:
+        """log of d(model units) / d(data units) at cells in model units, also for rounded columns."""
+        # log cosh of the bent cell, without overflow.
+        size = (values[..., self.bent] * self.scale[self.bent] + self.location[self.bent]).abs()
+        log_cosh = size + torch.log1p(torch.exp(-2 * size)) - math.log(2)
+        return self.straight_slope.expand(values.shape).index_add(-1, self.bent, -log_cosh)
+
+
+def _log_slope_at_0(column: Column) -> float:
+    """log of d(model units) / d(data units) at 0; for parts of dates, what counts instead."""
+    if column.likelihood is None or not column.likelihood.rounded:
+        return column.log_jacobian
+    return -math.log(column.scale) - (math.log(column.bend) if column.bend else 0.0)
+
+
+def _in_model_units(column: Column, bound: float | None, none: float) -> float:
+    return none if bound is None else float(column.model_units(np.array(bound)))
 
 
 def _single(numbers: Sequence[float] | Sequence[Sequence[float]]) -> Tensor:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from numbers import Integral, Real
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, OutlierMixin, _fit_context
 from sklearn.utils import Tags
-from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from torch import Tensor
 
-from vae_anomaly.backbones import ACTIVATIONS, Backbone
+from vae_anomaly.backbones import Backbone
 from vae_anomaly.calibration import fence_offset, share_offset
 from vae_anomaly.columns import Column
+from vae_anomaly.detector.constraints import PARAMETER_CONSTRAINTS
+from vae_anomaly.detector.explaining import ExplanationMixin
 from vae_anomaly.detector.fitting import fit_model
 from vae_anomaly.detector.inputs import new_seed, read_table
 from vae_anomaly.detector.latents import LatentVariableMixin
@@ -38,7 +38,7 @@ FloatArray = npt.NDArray[np.float64]
 MAX_OFFSET_ROWS = 10_000
 
 
-class VAEDetector(OutlierMixin, LatentVariableMixin, BaseEstimator):
+class VAEDetector(OutlierMixin, LatentVariableMixin, ExplanationMixin, BaseEstimator):
     r"""Anomaly detector whose score is the evidence lower bound of a variational autoencoder, in nats.
 
     An ensemble of small autoencoders, each on a subsample of the rows, learns p(x).  The score of a row is
@@ -65,8 +65,14 @@ class VAEDetector(OutlierMixin, LatentVariableMixin, BaseEstimator):
     likelihood : str or Likelihood, default="auto"
         p(x_j | z) of the numeric columns: "gaussian", "unit_gaussian", "student_t", "continuous_bernoulli",
         "bernoulli", "categorical", "poisson", or an instance.
-        "auto" takes levels for columns with at most ten values and at least
-        ten rows a value, and Student-t noise for the others.  Text columns are always categorical.
+        "auto" chooses by what a column holds: see `columns_`.  Text columns are always categorical.
+    columns : dict, default=None
+        What columns are, by name (``x0``, ``x1``, ... for arrays), where inference would be wrong: "continuous",
+        "positive", "bounded", "integer", "count", "binary", "boolean", "categorical", "ordinal", "datetime",
+        "identifier" (set aside), or a Likelihood.
+    model_missing : bool, default=False
+        Whether it counts which cells of a row are missing: each column then has a second term, the log-probability of
+        its cell being missing or not.
     prior : str or Prior, default="exemplar"
         p(z) that rows are scored against: "standard_normal", or "exemplar", the aggregated posterior of the
         training rows.  Training always uses the standard normal.
@@ -172,32 +178,7 @@ class VAEDetector(OutlierMixin, LatentVariableMixin, BaseEstimator):
     fit_report_: FitReport
     n_features_in_: int
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "n_estimators": [Interval(Integral, 1, None, closed="left")],
-        "max_samples": [Interval(Integral, 2, None, closed="left"), Interval(RealNotInt, 0, 1, closed="right")],
-        "latent_dim": [Interval(Integral, 1, None, closed="left"), None],
-        "hidden_layer_sizes": ["array-like"],
-        "activation": [StrOptions(set(ACTIVATIONS))],
-        "backbone": [str, Backbone],
-        "likelihood": [str, Likelihood],
-        "prior": [str, Prior],
-        "row_score": [str, Score],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "max_grad_norm": [Interval(Real, 0, None, closed="neither")],
-        "kl_warmup": [Interval(Real, 0, 1, closed="both")],
-        "hidden_fraction": [Interval(Real, 0, 1, closed="left")],
-        "trim_fraction": [Interval(Real, 0, 1, closed="left")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
-        "device": [StrOptions({"auto", "cpu", "cuda", "mps"})],
-        "random_state": ["random_state", np.random.Generator],
-        "verbose": ["verbose"],
-    }
+    _parameter_constraints: ClassVar[dict[str, Any]] = PARAMETER_CONSTRAINTS
 
     def __init__(
         self,
@@ -209,6 +190,8 @@ class VAEDetector(OutlierMixin, LatentVariableMixin, BaseEstimator):
         activation: str = "silu",
         backbone: str | Backbone = "mlp",
         likelihood: str | Likelihood = "auto",
+        columns: Mapping[str, str | Likelihood] | None = None,
+        model_missing: bool = False,
         prior: str | Prior = "exemplar",
         row_score: str | Score = "elbo",
         batch_size: int = 256,
@@ -234,6 +217,8 @@ class VAEDetector(OutlierMixin, LatentVariableMixin, BaseEstimator):
         self.activation = activation
         self.backbone = backbone
         self.likelihood = likelihood
+        self.columns = columns
+        self.model_missing = model_missing
         self.prior = prior
         self.row_score = row_score
         self.batch_size = batch_size
@@ -290,6 +275,7 @@ class VAEDetector(OutlierMixin, LatentVariableMixin, BaseEstimator):
             model = fit_model(table, weights, specification, new_seed(self.random_state), on_check)
         self.columns_, self.encoder_ = model.columns, model.encoder
         self.vae_, self.noise_ = model.vae, model.noise
+        self.reference_, self.reference_rows_ = None, model.reference_rows
         self.history_, self.fit_report_ = model.history, model.report
         self.n_iter_, self.row_score_ = model.report.n_iter, specification.score
         self.fitted_parameters_ = self.get_params(deep=False)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from vae_anomaly.batch import Batch
 from vae_anomaly.columns import Column, infer_columns
 from vae_anomaly.detector.specification import Specification
 from vae_anomaly.diagnostics import FitReport, fit_report
@@ -26,6 +27,7 @@ MAX_VALIDATION_ROWS = 512
 MIN_VALIDATION_ROWS = 10
 MAX_LATENT_DIM = 16
 VALIDATION_DRAWS = 2
+MIN_REFERENCE_ROWS, MAX_REFERENCE_ROWS, MAX_REFERENCE_CELLS = 32, 4096, 1 << 16
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class FittedModel:
     noise: Tensor
     history: History
     report: FitReport
+    reference_rows: Batch
 
 
 @torch.inference_mode(mode=False)
@@ -66,7 +69,13 @@ def fit_model(
     """
     rng = np.random.default_rng(seed)
     generator = torch.Generator().manual_seed(seed)
-    columns = infer_columns(table, specification.likelihood, weights)
+    columns = infer_columns(
+        table,
+        specification.likelihood,
+        weights,
+        specification.declared,
+        model_missing=specification.model_missing,
+    )
     encoder = TableEncoder(columns)
     held_out, members = _split(table.n_rows, specification, rng)
     used, places = np.unique(members, return_inverse=True)
@@ -103,7 +112,11 @@ def fit_model(
         exemplars = batch.take(subsamples[:, : specification.prior.max_rows])
         vae.prior = specification.prior.fit(vae.posterior(exemplars), exemplars)
         noise = scoring_noise(vae.n_members, specification.score.n_draws, latent_dim, seed).to(device)
-    return FittedModel(columns, encoder, vae, noise, history, report)
+    n_reference = min(
+        table.n_rows, max(MIN_REFERENCE_ROWS, MAX_REFERENCE_CELLS // len(encoder.order)), MAX_REFERENCE_ROWS
+    )
+    reference_rows = encoder.encode(table.take(np.sort(rng.choice(table.n_rows, n_reference, replace=False))))
+    return FittedModel(columns, encoder, vae, noise, history, report, reference_rows)
 
 
 def _split(

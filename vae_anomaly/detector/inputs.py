@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import narwhals.stable.v2 as nw
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
 from vae_anomaly.errors import DataError, SpecificationError
-from vae_anomaly.tables import FloatArray, Table
+from vae_anomaly.tables import FloatArray, Table, text_of
 
 
 def read_table(estimator: BaseEstimator, X: Any, *, fitting: bool) -> Table:
@@ -34,6 +36,7 @@ def read_table(estimator: BaseEstimator, X: Any, *, fitting: bool) -> Table:
     """
     if isinstance(X, torch.Tensor):
         X = X.detach().cpu().numpy()
+    X = as_pandas(X)
     if isinstance(X, list | tuple):
         rows = X
         X = np.asarray(rows)
@@ -66,6 +69,14 @@ def read_table(estimator: BaseEstimator, X: Any, *, fitting: bool) -> Table:
     return Table(tuple(str(name) for name in names), cells)
 
 
+def as_pandas(X: Any) -> Any:
+    """A Polars or Arrow table as a DataFrame, anything else as it is."""
+    if isinstance(X, pd.DataFrame | np.ndarray) or not nw.dependencies.is_into_dataframe(X):
+        return X
+    frame = nw.from_native(X, eager_only=True)
+    return frame.to_pandas()
+
+
 def _read_frame(frame: pd.DataFrame, names: tuple[str, ...], fitting: bool) -> Table:
     n_rows, n_columns = frame.shape
     if n_columns == 0:
@@ -82,14 +93,76 @@ def _read_frame(frame: pd.DataFrame, names: tuple[str, ...], fitting: bool) -> T
     return Table(names, frame.to_numpy(dtype=np.float64) if plain else frame)
 
 
-def pack_like(X: Any, columns: list[npt.NDArray[Any]]) -> npt.NDArray[Any] | pd.DataFrame:
-    """Columns in the container that `X` came in: a DataFrame with its index, or an array."""
-    if isinstance(X, pd.DataFrame):
-        frame = pd.DataFrame(dict(enumerate(columns)), index=X.index)
-        frame.columns = X.columns
-        return frame
+def pack_like(X: Any, columns: list[npt.NDArray[Any]]) -> Any:
+    """Columns in the container that `X` came in: a DataFrame with its index, a Polars or Arrow table, or an array."""
+    native = as_pandas(X)
+    if isinstance(native, pd.DataFrame):
+        frame = pd.DataFrame(dict(enumerate(columns)), index=native.index)
+        frame.columns = native.columns
+        return _from_pandas(frame, X)
     dtype = np.float64 if all(column.dtype == np.float64 for column in columns) else object
     return np.column_stack([column.astype(dtype) for column in columns])
+
+
+def fill_cells(X: Any, cells: npt.NDArray[np.bool_], columns: list[npt.NDArray[Any]]) -> Any:
+    """`X` with some cells replaced, in the container that it came in; the other cells are not touched.
+
+    Parameters
+    ----------
+    X : array-like or DataFrame of shape (rows, columns)
+    cells : bool ndarray of shape (rows, columns)
+        Which to replace.
+    columns : list of ndarray
+        Values for every row, column by column.
+    """
+    native = as_pandas(X)
+    if isinstance(native, pd.DataFrame):
+        filled = native.copy()
+        for position, values in enumerate(columns):
+            if cells[:, position].any():
+                series = _filled(native.iloc[:, position], cells[:, position], values)
+                filled.isetitem(position, series.array)
+        return _from_pandas(filled, X)
+    array = native.detach().cpu().numpy() if isinstance(native, torch.Tensor) else np.array(native)
+    if array.dtype.kind in "US":
+        array = np.array(native, dtype=object)
+    if array.dtype != object:
+        proposed = np.column_stack([values.astype(np.float64) for values in columns])
+        whole = array.dtype.kind in "iu" and bool((proposed[cells] == np.rint(proposed[cells])).all())
+        return np.where(cells, proposed, array).astype(array.dtype if whole or array.dtype.kind == "f" else np.float64)
+    for position, values in enumerate(columns):
+        array[cells[:, position], position] = values[cells[:, position]].astype(object)
+    return array
+
+
+def _filled(series: pd.Series[Any], rows: npt.NDArray[np.bool_], values: npt.NDArray[Any]) -> pd.Series[Any]:
+    """A column with some rows replaced; it keeps its dtype where that can hold the values."""
+    chosen: Any = pd.Series(values[rows], index=series.index[rows])
+    dtype: Any = series.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        level_of = {str(text_of(level)): level for level in dtype.categories}
+        chosen = chosen.map(lambda value: level_of[str(text_of(value))]).astype(dtype)
+    elif isinstance(dtype, pd.DatetimeTZDtype):
+        chosen = chosen.dt.tz_localize("UTC").dt.tz_convert(dtype.tz)
+    elif pd.api.types.is_bool_dtype(dtype):
+        chosen = chosen.astype(bool)
+    elif pd.api.types.is_integer_dtype(dtype):
+        whole = bool((chosen == chosen.round()).all())
+        chosen, dtype = (
+            (chosen.astype("int64"), dtype) if whole else (chosen, "Float64" if series.hasnans else "float64")
+        )
+    result = series.astype(dtype).copy()
+    if pd.api.types.is_object_dtype(dtype):
+        chosen = chosen.astype(object)
+    result[rows] = chosen
+    return result
+
+
+def _from_pandas(frame: pd.DataFrame, X: Any) -> Any:
+    if isinstance(X, pd.DataFrame):
+        return frame
+    backend = nw.from_native(X, eager_only=True).implementation
+    return nw.from_arrow(pa.Table.from_pandas(frame, preserve_index=False), backend=backend).to_native()
 
 
 def resolve_device(device: str) -> torch.device:

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from vae_anomaly.batch import Batch
+from vae_anomaly.conditionals import expected_cells
 from vae_anomaly.detector.inputs import new_seed, pack_like, read_table
 from vae_anomaly.elbo import elbo_terms
 from vae_anomaly.encoders import TableEncoder
@@ -91,7 +92,7 @@ class LatentVariableMixin(TransformerMixin):
         members, latents = range(self.vae_.n_members), range(self.vae_.latent_dim)
         return np.array([f"member{m}_latent{i}" for m in members for i in latents], dtype=object)
 
-    def reconstruct(self, X: Any) -> npt.NDArray[Any] | pd.DataFrame:
+    def reconstruct(self, X: Any) -> Any:
         """What the model expects in every cell, given the row: in the units and the container of `X`.
 
         Numbers are the mean over draws and members of p(x_j | z); levels are the most probable one under the
@@ -106,19 +107,13 @@ class LatentVariableMixin(TransformerMixin):
         -------
         ndarray or DataFrame of shape (rows, columns)
         """
-        parts = []
-        with torch.inference_mode(), one_thread():
-            for part, n in self._chunks(X):
-                z = self.vae_.posterior(part).draw(self.noise_)
-                points = [
-                    group.likelihood.point(group.likelihood.summary(distribution).mean((0, 1)))
-                    for group, distribution in zip(self.vae_.groups, self.vae_.decode(z), strict=True)
-                ]
-                parts.append(torch.cat(points, -1)[:n].cpu())
-        decoded = self.encoder_.decode(torch.cat(parts).double().numpy())
+        check_is_fitted(self)
+        assert isinstance(self, BaseEstimator)
+        batch = self.encoder_.encode(read_table(self, X, fitting=False))
+        decoded = self.encoder_.decode(expected_cells(self.vae_, batch, self.noise_).numpy())
         return pack_like(X, decoded)
 
-    def sample(self, n_samples: int = 1, random_state: Any = None) -> npt.NDArray[Any] | pd.DataFrame:
+    def sample(self, n_samples: int = 1, random_state: Any = None) -> Any:
         """Rows drawn from the model, in the units of the data.
 
         The ensemble is a mixture: each row comes from one member, chosen at random, by way of z from its prior.
@@ -188,7 +183,8 @@ class LatentVariableMixin(TransformerMixin):
                 kls.append(precise(terms.kl)[:, :n].cpu().double())
         log_likelihood = torch.cat(likelihoods, 1).numpy()
         ordered = np.zeros((*log_likelihood.shape[:2], len(self.encoder_.columns)))
-        ordered[..., list(self.encoder_.order)] = log_likelihood
+        for place, position in enumerate(self.encoder_.order):
+            ordered[..., position] += log_likelihood[..., place]
         return ELBOTerms(ordered, torch.cat(kls, 1).numpy())
 
     def _chunks(self, X: Any) -> Iterator[tuple[Batch, int]]:

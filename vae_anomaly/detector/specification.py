@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from vae_anomaly.backbones import Backbone, resolve_backbone
+from vae_anomaly.columns import Declarations
 from vae_anomaly.detector.inputs import resolve_device
 from vae_anomaly.errors import SpecificationError
 from vae_anomaly.likelihoods import Likelihood, resolve_likelihood
@@ -24,6 +25,8 @@ class Specification:
     """The estimator's parameters with every name replaced by what it stands for."""
 
     likelihood: Likelihood | None
+    declared: Declarations
+    model_missing: bool
     prior: Prior
     backbone: Backbone
     score: Score
@@ -51,6 +54,8 @@ def specification_of(detector: VAEDetector) -> Specification:
     automatic = isinstance(detector.likelihood, str) and detector.likelihood == "auto"
     return Specification(
         likelihood=None if automatic else resolve_likelihood(detector.likelihood),
+        declared=dict(detector.columns or {}),
+        model_missing=bool(detector.model_missing),
         prior=resolve_prior(detector.prior),
         backbone=resolve_backbone(detector.backbone),
         score=resolve_score(detector.row_score),

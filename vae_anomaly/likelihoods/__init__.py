@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from vae_anomaly.likelihoods.continuous import ContinuousBernoulli, Gaussian, StudentT, UnitGaussian
 from vae_anomaly.likelihoods.discrete import Bernoulli, Categorical, OpenCategorical, Poisson
-from vae_anomaly.likelihoods.specification import ColumnConstants, Likelihood
+from vae_anomaly.likelihoods.interval import BoundedStudentT, Ordinal, RoundedStudentT
+from vae_anomaly.likelihoods.specification import ColumnConstants, Likelihood, OrderedLikelihood
+from vae_anomaly.likelihoods.spiked import SpikedBoundedStudentT, SpikedRoundedStudentT, SpikedStudentT
 from vae_anomaly.lookup import resolve
 
 LIKELIHOODS: dict[str, type[Likelihood]] = {
     "gaussian": Gaussian,
     "unit_gaussian": UnitGaussian,
     "student_t": StudentT,
+    "rounded_student_t": RoundedStudentT,
+    "bounded_student_t": BoundedStudentT,
+    "spiked_student_t": SpikedStudentT,
+    "spiked_rounded_student_t": SpikedRoundedStudentT,
+    "spiked_bounded_student_t": SpikedBoundedStudentT,
     "continuous_bernoulli": ContinuousBernoulli,
     "bernoulli": Bernoulli,
     "categorical": Categorical,
+    "ordinal": Ordinal,
     "poisson": Poisson,
 }
 
@@ -37,13 +45,20 @@ def resolve_likelihood(likelihood: str | Likelihood) -> Likelihood:
 __all__ = [
     "LIKELIHOODS",
     "Bernoulli",
+    "BoundedStudentT",
     "Categorical",
     "ColumnConstants",
     "ContinuousBernoulli",
     "Gaussian",
     "Likelihood",
     "OpenCategorical",
+    "OrderedLikelihood",
+    "Ordinal",
     "Poisson",
+    "RoundedStudentT",
+    "SpikedBoundedStudentT",
+    "SpikedRoundedStudentT",
+    "SpikedStudentT",
     "StudentT",
     "UnitGaussian",
     "resolve_likelihood",

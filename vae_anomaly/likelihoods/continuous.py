@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
+from scipy.special import stdtr
 from torch import Tensor
 from torch.distributions import Distribution, Normal
 from torch.distributions import StudentT as StudentTDistribution
 
-from vae_anomaly.likelihoods.specification import ColumnConstants, Likelihood
+from vae_anomaly.likelihoods.specification import ColumnConstants, OrderedLikelihood
 
 LINEAR_RANGE = 10.0
 FLAT_LOGIT = 0.01
@@ -77,6 +78,18 @@ class LogitContinuousBernoulli(Distribution):
         normaliser = torch.where(self.flat, math.log(2) + self.logits.square() / 12, closed)
         return value * self.logits - torch.nn.functional.softplus(self.logits) + normaliser
 
+    def below(self, value: Tensor) -> Tensor:
+        """P(X <= x) = expm1(l x) / expm1(l), written so that it neither overflows nor cancels."""
+        cell = value.clamp(0, 1)
+        steep = self.steep.abs()
+        share = torch.exp(steep * (cell - 1)) * torch.expm1(-steep * cell) / torch.expm1(-steep)
+        mirrored = torch.expm1(-steep * cell) / torch.expm1(-steep)
+        return torch.where(self.flat, cell, torch.where(self.steep > 0, share, mirrored))
+
+    def above(self, value: Tensor) -> Tensor:
+        """P(X >= x)."""
+        return LogitContinuousBernoulli(-self.logits).below(1 - value)
+
     def icdf(self, value: Tensor) -> Tensor:
         """Quantiles."""
         closed = torch.logaddexp(value.log() + self.steep, torch.log1p(-value)) / self.steep
@@ -88,8 +101,28 @@ def noise_scale(log_noise: Tensor, floor: Tensor) -> Tensor:
     return torch.sqrt(torch.exp(2 * log_noise) + floor**2)
 
 
+def check_floor(floor: float) -> None:
+    """Refuse a negative floor."""
+    if not floor >= 0:
+        raise ValueError(f"floor is a number of at least 0, not {floor!r}")
+
+
+def student_t_draw(distribution: ColumnStudentT, generator: torch.Generator) -> Tensor:
+    """Cells of a Student-t distribution, drawn by a polar method that is exact for every df.
+
+    References
+    ----------
+    Bailey, "Polar generation of random variates with the t-distribution", Mathematics of Computation 62, 1994, eq. 2.
+    """
+    shape, dtype, df = distribution.loc.shape, distribution.loc.dtype, distribution.degrees
+    radius = 1 - torch.rand(shape, generator=generator, dtype=dtype)
+    angle = torch.rand(shape, generator=generator, dtype=dtype)
+    standard = torch.sqrt(df * (radius ** (-2 / df) - 1)) * torch.cos(2 * math.pi * angle)
+    return distribution.loc + standard * distribution.column_scale
+
+
 @dataclass(frozen=True)
-class Gaussian(Likelihood):
+class Gaussian(OrderedLikelihood):
     r"""Normal noise whose scale is learned, once a column or once for all.
 
     :math:`x_j \mid z \sim N(\mu_j(z),\ e^{2 s_j} + f_j^2)` with :math:`s_j` learned and the floor :math:`f_j`
@@ -120,13 +153,12 @@ class Gaussian(Likelihood):
     def __post_init__(self) -> None:
         if self.noise not in ("column", "shared"):
             raise ValueError(f"noise is 'column' or 'shared', not {self.noise!r}")
-        if not self.floor >= 0:
-            raise ValueError(f"floor is a number of at least 0, not {self.floor!r}")
+        check_floor(self.floor)
 
     def noise_size(self, n_columns: int) -> int:
         return n_columns if self.noise == "column" else 1
 
-    def features(self, values: Tensor, width: int) -> Tensor:
+    def features(self, values: Tensor, width: int, constants: ColumnConstants) -> Tensor:
         return bounded_features(values).unsqueeze(-1)
 
     def distribution(self, parameters: Tensor, log_noise: Tensor, constants: ColumnConstants) -> Distribution:
@@ -136,13 +168,18 @@ class Gaussian(Likelihood):
     def summary(self, distribution: Distribution) -> Tensor:
         return distribution.mean.unsqueeze(-1)
 
+    def tails(self, distribution: Distribution, values: Tensor) -> tuple[Tensor, Tensor]:
+        assert isinstance(distribution, ColumnNormal)
+        standard = (values - distribution.loc) / distribution.column_scale
+        return torch.special.ndtr(standard), torch.special.ndtr(-standard)
+
     def draw(self, distribution: Distribution, generator: torch.Generator) -> Tensor:
         standard = torch.randn(distribution.mean.shape, generator=generator, dtype=distribution.mean.dtype)
         return distribution.mean + standard * distribution.stddev
 
 
 @dataclass(frozen=True)
-class UnitGaussian(Likelihood):
+class UnitGaussian(OrderedLikelihood):
     r"""Normal noise of standard deviation 1 in the units of the data: the textbook decoder.
 
     The negative log-likelihood is half the summed squared error plus :math:`\tfrac12 \log 2\pi` a column.
@@ -160,13 +197,18 @@ class UnitGaussian(Likelihood):
     def summary(self, distribution: Distribution) -> Tensor:
         return distribution.mean.unsqueeze(-1)
 
+    def tails(self, distribution: Distribution, values: Tensor) -> tuple[Tensor, Tensor]:
+        assert isinstance(distribution, ColumnNormal)
+        standard = (values - distribution.loc) / distribution.column_scale
+        return torch.special.ndtr(standard), torch.special.ndtr(-standard)
+
     def draw(self, distribution: Distribution, generator: torch.Generator) -> Tensor:
         standard = torch.randn(distribution.mean.shape, generator=generator, dtype=distribution.mean.dtype)
         return distribution.mean + standard
 
 
 @dataclass(frozen=True)
-class StudentT(Likelihood):
+class StudentT(OrderedLikelihood):
     """Heavy-tailed noise with a scale learned for each column.
 
     Parameters
@@ -190,10 +232,9 @@ class StudentT(Likelihood):
     def __post_init__(self) -> None:
         if not self.df > 1:
             raise ValueError(f"df is a number above 1 (the mean must exist), not {self.df!r}")
-        if not self.floor >= 0:
-            raise ValueError(f"floor is a number of at least 0, not {self.floor!r}")
+        check_floor(self.floor)
 
-    def features(self, values: Tensor, width: int) -> Tensor:
+    def features(self, values: Tensor, width: int, constants: ColumnConstants) -> Tensor:
         return bounded_features(values).unsqueeze(-1)
 
     def distribution(self, parameters: Tensor, log_noise: Tensor, constants: ColumnConstants) -> Distribution:
@@ -204,18 +245,19 @@ class StudentT(Likelihood):
         assert isinstance(distribution, StudentTDistribution)
         return distribution.loc.unsqueeze(-1)
 
+    def tails(self, distribution: Distribution, values: Tensor) -> tuple[Tensor, Tensor]:
+        assert isinstance(distribution, ColumnStudentT)
+        standard = ((values - distribution.loc) / distribution.column_scale).cpu().double().numpy()
+        lower, upper = stdtr(self.df, standard), stdtr(self.df, -standard)
+        return torch.from_numpy(lower).to(values), torch.from_numpy(upper).to(values)
+
     def draw(self, distribution: Distribution, generator: torch.Generator) -> Tensor:
-        assert isinstance(distribution, StudentTDistribution)
-        shape, dtype = distribution.loc.shape, distribution.loc.dtype
-        radius = 1 - torch.rand(shape, generator=generator, dtype=dtype)
-        angle = torch.rand(shape, generator=generator, dtype=dtype)
-        # Bailey (1994), Mathematics of Computation 62, eq. 2: a polar method that is exact for every df.
-        standard = torch.sqrt(self.df * (radius ** (-2 / self.df) - 1)) * torch.cos(2 * math.pi * angle)
-        return distribution.loc + standard * distribution.scale
+        assert isinstance(distribution, ColumnStudentT)
+        return student_t_draw(distribution, generator)
 
 
 @dataclass(frozen=True)
-class ContinuousBernoulli(Likelihood):
+class ContinuousBernoulli(OrderedLikelihood):
     """A density on [0, 1] with one parameter, for grey values and proportions.
 
     References
@@ -234,6 +276,10 @@ class ContinuousBernoulli(Likelihood):
 
     def summary(self, distribution: Distribution) -> Tensor:
         return distribution.mean.unsqueeze(-1)
+
+    def tails(self, distribution: Distribution, values: Tensor) -> tuple[Tensor, Tensor]:
+        assert isinstance(distribution, LogitContinuousBernoulli)
+        return distribution.below(values), distribution.above(values)
 
     def draw(self, distribution: Distribution, generator: torch.Generator) -> Tensor:
         assert isinstance(distribution, LogitContinuousBernoulli)

@@ -12,14 +12,14 @@ from torch.distributions import Bernoulli as BernoulliDistribution
 from torch.distributions import Distribution
 from torch.distributions import Poisson as PoissonDistribution
 
-from vae_anomaly.likelihoods.specification import ColumnConstants, Likelihood
+from vae_anomaly.likelihoods.specification import ColumnConstants, Likelihood, OrderedLikelihood, mixed
 
 MAX_LOG_RATE = 30.0
 STIRLING_FROM = 20
 
 
 @dataclass(frozen=True)
-class Bernoulli(Likelihood):
+class Bernoulli(OrderedLikelihood):
     """Cells in {0, 1}; the negative log-likelihood is the binary cross-entropy.
 
     Grey values between 0 and 1 are accepted, as the textbook image models do, but the result is then no
@@ -40,6 +40,12 @@ class Bernoulli(Likelihood):
 
     def summary(self, distribution: Distribution) -> Tensor:
         return distribution.mean.unsqueeze(-1)
+
+    def tails(self, distribution: Distribution, values: Tensor) -> tuple[Tensor, Tensor]:
+        share = distribution.mean
+        lower = torch.where(values < 0, 0.0, torch.where(values < 1, 1 - share, 1.0))
+        upper = torch.where(values > 1, 0.0, torch.where(values > 0, share, 1.0))
+        return lower, upper
 
     def draw(self, distribution: Distribution, generator: torch.Generator) -> Tensor:
         return torch.bernoulli(distribution.mean, generator=generator)
@@ -68,7 +74,7 @@ class LogRatePoisson(PoissonDistribution):
 
 
 @dataclass(frozen=True)
-class Poisson(Likelihood):
+class Poisson(OrderedLikelihood):
     """Counts with a rate that depends on the latent variables; the decoder gives its logarithm."""
 
     support: ClassVar[str] = "counts (0, 1, 2, ...)"
@@ -79,7 +85,7 @@ class Poisson(Likelihood):
     def start(self, mean: float) -> tuple[float, ...]:
         return (math.log(max(mean, 1e-3)),)
 
-    def features(self, values: Tensor, width: int) -> Tensor:
+    def features(self, values: Tensor, width: int, constants: ColumnConstants) -> Tensor:
         return torch.log1p(values).unsqueeze(-1)
 
     def distribution(self, parameters: Tensor, log_noise: Tensor, constants: ColumnConstants) -> Distribution:
@@ -87,6 +93,13 @@ class Poisson(Likelihood):
 
     def summary(self, distribution: Distribution) -> Tensor:
         return distribution.mean.unsqueeze(-1)
+
+    def tails(self, distribution: Distribution, values: Tensor) -> tuple[Tensor, Tensor]:
+        rate = distribution.mean
+        count = values.floor().clamp(min=0)
+        above = torch.special.gammainc(count.clamp(min=1).expand_as(rate), rate)
+        lower = torch.where(values < 0, 0.0, torch.special.gammaincc((count + 1).expand_as(rate), rate))
+        return lower, torch.where(values <= 0, 1.0, above)
 
     def draw(self, distribution: Distribution, generator: torch.Generator) -> Tensor:
         return torch.poisson(distribution.mean, generator=generator)
@@ -182,7 +195,7 @@ class Categorical(Likelihood):
     def n_features(self, width: int) -> int:
         return width
 
-    def features(self, values: Tensor, width: int) -> Tensor:
+    def features(self, values: Tensor, width: int, constants: ColumnConstants) -> Tensor:
         levels = torch.arange(width, dtype=values.dtype, device=values.device)
         return (values.unsqueeze(-1) == levels).to(values.dtype)
 
@@ -195,6 +208,16 @@ class Categorical(Likelihood):
 
     def point(self, summary: Tensor) -> Tensor:
         return summary.argmax(-1).to(summary.dtype)
+
+    def tail_probability(self, distribution: Distribution, values: Tensor, weights: Tensor) -> Tensor:
+        assert isinstance(distribution, OpenCategorical)
+        probabilities = mixed(distribution.probs, weights.unsqueeze(-1))
+        code = torch.minimum(values, distribution.n_levels - 1).clamp(min=0).long().unsqueeze(-1)
+        own = probabilities.gather(-1, code)
+        at_most = torch.where(probabilities <= own * (1 + 1e-5), probabilities, 0.0).sum(-1)
+        steps = (values - distribution.n_levels + 1).clamp(min=1)
+        unseen = distribution.unseen
+        return torch.where(values < distribution.n_levels, (1 - unseen) * at_most + unseen, unseen / steps).clamp(max=1)
 
     def draw(self, distribution: Distribution, generator: torch.Generator) -> Tensor:
         assert isinstance(distribution, OpenCategorical)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
+
+N_DOUBLINGS = 40
+N_BISECTIONS = 30
 
 
 @dataclass(frozen=True)
@@ -22,12 +26,35 @@ class ColumnConstants:
     n_levels : Tensor of shape (columns,)
         Levels of categorical columns, else 0.
     unseen : Tensor of shape (columns,)
-        Probability reserved for levels that training never saw.
+        Probability reserved for what training never saw.
+    location, scale, bend : Tensor of shape (columns,)
+        Model units are ``(cell - location) / scale``, or ``(asinh(cell / bend) - location) / scale`` where `bend` is
+        not 0; cells in any unit that single precision can hold.
+    step : Tensor of shape (columns,)
+        Distance between neighbouring values of a rounded column, in the same unit.
+    low, high : Tensor of shape (columns,)
+        Lowest and highest possible cell in model units, infinite where there is none.
+    cuts : Tensor of shape (columns, levels + 1)
+        Where the levels of ordinal columns begin and end, in model units.
+    spikes : Tensor of shape (columns, width)
+        Values that many cells repeat, in model units; NaN behind the last.
     """
 
     floor: Tensor
     n_levels: Tensor
     unseen: Tensor
+    location: Tensor
+    scale: Tensor
+    bend: Tensor
+    step: Tensor
+    low: Tensor
+    high: Tensor
+    cuts: Tensor
+    spikes: Tensor
+
+    def take(self, places: slice) -> ColumnConstants:
+        """The same for some of the columns."""
+        return ColumnConstants(*(getattr(self, field.name)[places] for field in dataclasses.fields(self)))
 
 
 class Likelihood(abc.ABC):
@@ -41,6 +68,8 @@ class Likelihood(abc.ABC):
     """Whether cells are brought to mean 0 and standard deviation 1 before the model sees them."""
     density: ClassVar[bool] = False
     """Whether the log-likelihood is a density (True) or the logarithm of a probability (False)."""
+    rounded: ClassVar[bool] = False
+    """Whether a cell stands for the interval of one step around it, and the probability is that of the interval."""
     n_noise: ClassVar[int | None] = 0
     """Learned noise parameters of a group: 0, 1 (shared by its columns), or None for one a column."""
     support: ClassVar[str] = "numbers"
@@ -58,7 +87,7 @@ class Likelihood(abc.ABC):
         """Learned noise parameters for a group of `n_columns` columns."""
         return n_columns if self.n_noise is None else self.n_noise
 
-    def features(self, values: Tensor, width: int) -> Tensor:
+    def features(self, values: Tensor, width: int, constants: ColumnConstants) -> Tensor:
         """What the encoder sees of the cells.
 
         Parameters
@@ -66,7 +95,9 @@ class Likelihood(abc.ABC):
         values : Tensor of shape (..., columns)
             Model units.
         width : int
-            Room for levels in this group of columns, 0 if they have none.
+            Room for levels or spikes in this group of columns, 0 if they have none.
+        constants : ColumnConstants
+            What training data taught.
 
         Returns
         -------
@@ -105,5 +136,74 @@ class Likelihood(abc.ABC):
         return summary.squeeze(-1)
 
     @abc.abstractmethod
+    def tail_probability(self, distribution: Distribution, values: Tensor, weights: Tensor) -> Tensor:
+        """How probable it is that a mixture of members and draws gives a cell at least as extreme.
+
+        Parameters
+        ----------
+        distribution : Distribution
+            Of batch shape (members, draws, rows, columns).
+        values : Tensor of shape (rows, columns)
+            Cells in model units.
+        weights : Tensor of shape (members, draws, rows, 1)
+            Of the mixture; they sum to 1 over members and draws.
+
+        Returns
+        -------
+        Tensor of shape (rows, columns)
+        """
+
+    @abc.abstractmethod
     def draw(self, distribution: Distribution, generator: torch.Generator) -> Tensor:
         """Cells, in model units, drawn with a local generator."""
+
+
+class OrderedLikelihood(Likelihood):
+    """A likelihood whose cells can be too high or too low."""
+
+    @abc.abstractmethod
+    def tails(self, distribution: Distribution, values: Tensor) -> tuple[Tensor, Tensor]:
+        """P(X <= x) and P(X >= x) of cells in model units, accurate where they are small."""
+
+    def tail_probability(self, distribution: Distribution, values: Tensor, weights: Tensor) -> Tensor:
+        lower, upper = (mixed(tail, weights) for tail in self.tails(distribution, values))
+        return (2 * torch.minimum(lower, upper)).clamp(max=1)
+
+    def quantile(self, distribution: Distribution, probability: float, weights: Tensor) -> Tensor:
+        """The cell, in model units, that a mixture of members and draws stays below with `probability`.
+
+        Parameters
+        ----------
+        distribution : Distribution
+            Of batch shape (members, draws, rows, columns).
+        probability : float
+            In (0, 1).
+        weights : Tensor of shape (members, draws, rows, 1)
+            Of the mixture; they sum to 1 over members and draws.
+
+        Returns
+        -------
+        Tensor of shape (rows, columns)
+        """
+        center = self.point(mixed(self.summary(distribution), weights.unsqueeze(-1)))
+
+        def below(cells: Tensor) -> Tensor:
+            return mixed(self.tails(distribution, cells)[0], weights)
+
+        low, high = center - 1, center + 1
+        for doubling in range(N_DOUBLINGS):
+            width = 2.0**doubling
+            too_high, too_low = below(low) >= probability, below(high) < probability
+            if not (too_high.any() or too_low.any()):
+                break
+            low, high = low - width * too_high, high + width * too_low
+        for _ in range(N_BISECTIONS):
+            middle = (low + high) / 2
+            enough = below(middle) >= probability
+            low, high = torch.where(enough, low, middle), torch.where(enough, middle, high)
+        return high
+
+
+def mixed(components: Tensor, weights: Tensor) -> Tensor:
+    """Weighted mean over members and draws: (members, draws, rows, ...) -> (rows, ...)."""
+    return (components * weights).sum((0, 1))

@@ -1,0 +1,234 @@
+"""Reasons: they add up, name the cell that was changed, and read as sentences."""
+
+import datetime as dt
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from vae_anomaly import ModelFileError, VAEDetector, load, save
+from vae_anomaly.explanation import Reason, odds, shown
+
+N = 300
+
+
+def table(seed=0, n=N):
+    rng = np.random.default_rng(seed)
+    common = rng.normal(size=n)
+
+    def near():
+        return common + 0.3 * rng.normal(size=n)
+
+    frame = pd.DataFrame(
+        {
+            "size": 20 + 3 * near(),
+            "price": np.exp(4 + near()),
+            "items": np.rint(40 + 8 * near()),
+            "colour": np.where(near() > 0, "red", "blue"),
+            "paid": np.where(near() > -0.5, 0.0, 100 + 20 * near()),
+            "nothing": np.nan,
+            "when": pd.Timestamp("2020-01-01") + pd.to_timedelta(np.rint(near() * 60), unit="D"),
+        },
+        index=[f"row {place}" for place in range(n)],
+    )
+    frame.loc[frame.index[::9], "items"] = np.nan
+    return frame
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    with pytest.warns(UserWarning, match="'nothing' is set aside"):
+        return VAEDetector(n_estimators=2, max_iter=300, early_stopping=False).fit(table())
+
+
+@pytest.fixture(scope="module")
+def explanation(fitted):
+    return fitted.explain(table().iloc[:30])
+
+
+@pytest.mark.parametrize("parameters", [{}, {"model_missing": True}, {"prior": "standard_normal"}])
+def test_contributions_and_kl_add_up_to_the_anomaly_score(parameters):
+    frame = table(seed=1).drop(columns="nothing")
+    detector = VAEDetector(n_estimators=2, max_iter=30, early_stopping=False, **parameters).fit(frame)
+    explanation = detector.explain(frame.iloc[:50])
+    total = explanation.contributions.sum(axis=1) + explanation.kl
+    np.testing.assert_allclose(total, detector.anomaly_score(frame.iloc[:50]), rtol=1e-12)
+    np.testing.assert_array_equal(explanation.score, detector.anomaly_score(frame.iloc[:50]))
+
+
+def test_missing_cells_and_columns_set_aside_contribute_nothing(explanation):
+    assert (explanation.contributions["nothing"] == 0).all()
+    assert explanation.contributions.loc["row 9", "items"] == 0
+    assert np.isnan(explanation.tail_probability.loc["row 9", "items"])
+    assert "items" not in [reason.column for reason in explanation.reasons(7)[9]]
+
+
+def test_rows_keep_their_labels_and_columns_their_order(explanation):
+    for part in ("contributions", "observed", "expected", "tail_probability", "strangeness"):
+        frame = getattr(explanation, part)
+        assert list(frame.columns) == list(table().columns)
+        assert list(frame.index) == list(table().index[:30])
+
+
+@pytest.mark.parametrize(
+    ("column", "wrong"),
+    [
+        ("size", 35.0),
+        ("price", 0.01),
+        ("items", -60.0),
+        ("colour", "ultraviolet"),
+        ("when", pd.Timestamp("2031-05-05")),
+    ],
+)
+def test_changed_cell_is_the_first_reason_and_is_repaired(fitted, column, wrong):
+    frame = table().iloc[10:12].copy()
+    frame.loc["row 10", column] = wrong
+    reason = fitted.explain(frame).reasons(1)[0][0]
+    assert (reason.column, reason.observed) == (column, wrong)
+    assert reason.tail_probability < 0.02
+    assert reason.nats > 2
+    repaired = fitted.repair(frame, max_tail_probability=0.01)
+    assert repaired.loc["row 10", column] != wrong
+    assert repaired.loc["row 11"].equals(frame.loc["row 11"])
+
+
+def test_expected_cell_follows_the_other_cells(fitted):
+    frame = table()
+    explanation = fitted.explain(frame.iloc[:100])
+    expected = explanation.expected["size"].astype(float)
+    assert np.corrcoef(expected, frame["size"].iloc[:100])[0, 1] > 0.8
+    inside = (explanation.lower["size"] < frame["size"].iloc[:100]) & (
+        explanation.upper["size"] > frame["size"].iloc[:100]
+    )
+    assert inside.mean() > 0.85
+
+
+def test_rows_are_explained_alike_alone_and_together(fitted, explanation):
+    alone = fitted.explain(table().iloc[4:5])
+    pd.testing.assert_series_equal(alone.strangeness.iloc[0], explanation.strangeness.iloc[4])
+    assert alone.top(3)[0] == explanation.top(3)[4]
+
+
+def test_saved_detector_explains_alike(fitted, explanation, tmp_path):
+    save(fitted, tmp_path / "m.vae")
+    again = load(tmp_path / "m.vae").explain(table().iloc[:30])
+    pd.testing.assert_frame_equal(again.strangeness, explanation.strangeness)
+    assert again.top(2) == explanation.top(2)
+
+
+def test_detector_from_an_early_file_says_why_it_cannot_explain(fitted, tmp_path):
+    save(fitted, tmp_path / "m.vae")
+    early = load(tmp_path / "m.vae")
+    early.reference_ = None
+    with pytest.raises(ModelFileError, match="Fit and save the model again"):
+        early.explain(table())
+    save(early, tmp_path / "again.vae")
+    np.testing.assert_array_equal(load(tmp_path / "again.vae").score_samples(table()), fitted.score_samples(table()))
+
+
+def test_sentence_names_score_threshold_cells_and_the_whole(explanation):
+    sentence = explanation.top(2)[3]
+    assert sentence.startswith(f"{explanation.score.iloc[3]:.2f} nats, ")
+    assert f"the threshold of {explanation.threshold:.2f}: " in sentence
+    for reason in explanation.reasons(2)[3]:
+        assert str(reason) in sentence
+    assert sentence.endswith(".")
+
+
+def test_long_table_has_a_line_for_each_reason(explanation):
+    frame = explanation.to_frame(2)
+    assert list(frame.columns)[:3] == ["row", "rank", "column"]
+    assert frame.groupby("row")["rank"].apply(list).tolist() == [[1, 2]] * 30
+    first = explanation.reasons(1)[5][0]
+    assert frame[(frame["row"] == 5) & (frame["rank"] == 1)]["column"].tolist() == [first.column]
+
+
+def test_reasons_are_ranked_by_strangeness(explanation):
+    ranked = explanation.strangeness.iloc[0].sort_values(ascending=False).dropna().index[:4].tolist()
+    assert [reason.column for reason in explanation.reasons(4)[0]] == ranked
+
+
+def test_reason_reads_as_a_phrase():
+    number = Reason("age", "", 455.0, 52.3, 18.0, 88.25, 12.3, 0.002)
+    assert str(number) == "age is 455, expected about 52.3, plausible 18 to 88.2 (+12.3 nats, 1 in 500 cells)"
+    level = Reason("sex", "", "M", "F", None, None, 3.04, 0.25)
+    assert str(level) == "sex is 'M', expected 'F' (+3.0 nats, 25% of cells are as far out)"
+    part = Reason("paid at", "hour", "03h", "14h", None, None, 5.0, 0.012)
+    assert str(part) == "paid at (hour) is 03h, expected 14h (+5.0 nats, 1 in 83 cells)"
+    missing = Reason("sex", "missing", "missing", "present", None, None, 4.0, 1e-9)
+    assert str(missing) == "sex is missing, expected present (+4.0 nats, fewer than 1 in a million cells)"
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        (None, "missing"),
+        (float("nan"), "missing"),
+        (pd.NaT, "missing"),
+        (True, "true"),
+        (3.0, "3"),
+        (1234567.8, "1,234,568"),
+        (0.012345, "0.0123"),
+        (-0.5, "-0.5"),
+        (pd.Timestamp("2024-02-03"), "2024-02-03"),
+        (np.datetime64("2024-02-03T04:05:06"), "2024-02-03 04:05:06"),
+        ("F", "'F'"),
+        ("x" * 60, "'" + "x" * 39 + "...'"),
+    ],
+)
+def test_cells_are_shown_shortly(cell, text):
+    assert shown(cell) == text
+
+
+@pytest.mark.parametrize(
+    ("probability", "text"),
+    [
+        (0.5, "50% of cells are as far out"),
+        (0.02, "1 in 50 cells"),
+        (0.00123, "1 in 800 cells"),
+        (float("nan"), "rarity"),
+    ],
+)
+def test_small_probabilities_are_said_as_people_say_them(probability, text):
+    assert odds(probability).startswith(text)
+
+
+def test_missing_cell_is_a_reason_where_missing_cells_are_modelled():
+    frame = table(seed=2).drop(columns="nothing")
+    frame["items"] = frame["items"].fillna(40.0)
+    detector = VAEDetector(n_estimators=2, max_iter=100, early_stopping=False, model_missing=True).fit(frame)
+    strange = frame.iloc[:2].copy()
+    strange.iloc[0, strange.columns.get_loc("colour")] = None
+    reason = detector.explain(strange).reasons(1)[0][0]
+    assert (reason.column, reason.part, reason.observed, reason.expected) == ("colour", "missing", "missing", "present")
+    assert detector.anomaly_score(strange)[0] > detector.anomaly_score(frame.iloc[:2])[0]
+
+
+def test_strange_hour_of_a_date_is_named_as_such():
+    rng = np.random.default_rng(3)
+    days = pd.to_timedelta(rng.integers(0, 200, 600), unit="D") + pd.to_timedelta(rng.integers(9, 17, 600), unit="h")
+    frame = pd.DataFrame({"at": pd.Timestamp("2024-01-01") + days, "amount": rng.normal(size=600)})
+    detector = VAEDetector(n_estimators=2, max_iter=100, early_stopping=False).fit(frame)
+    assert [part.kind for part in detector.columns_[0].parts] == ["hour", "weekday"]
+    strange = pd.DataFrame({"at": [pd.Timestamp("2024-04-10 03:30")], "amount": [0.0]})
+    reason = detector.explain(strange).reasons(1)[0][0]
+    assert (reason.column, reason.part, reason.observed) == ("at", "hour", "03h")
+    assert int(reason.expected[:2]) in range(9, 17)
+
+
+def test_explanation_of_an_array_numbers_its_rows(fitted):
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    detector = VAEDetector(n_estimators=2, max_iter=20, early_stopping=False).fit(X)
+    explanation = detector.explain(X[:4])
+    assert len(explanation) == 4
+    assert explanation.contributions.index.tolist() == [0, 1, 2, 3]
+    assert explanation.contributions.columns.tolist() == ["x0", "x1", "x2"]
+    assert explanation.observed.loc[1, "x2"] == X[1, 2]
+
+
+def test_dates_are_reasons_with_a_range(fitted):
+    frame = table().iloc[:1].copy()
+    frame["when"] = pd.Timestamp("2031-05-05")
+    reason = fitted.explain(frame).reasons(1)[0][0]
+    assert reason.column == "when"
+    assert pd.Timestamp(reason.lower) < pd.Timestamp(reason.upper) < pd.Timestamp(dt.date(2025, 1, 1))

@@ -1,0 +1,141 @@
+"""Columns of levels: text, flags, codes, ordered categories."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from vae_anomaly.columns.scales import sample_of
+from vae_anomaly.columns.specification import Column, Kind, smoothed
+from vae_anomaly.errors import DataError
+from vae_anomaly.likelihoods import Categorical, Likelihood, Ordinal
+from vae_anomaly.tables import FloatArray, ObjectArray, Table
+
+FEW_VALUES = 10
+ROWS_A_VALUE = 10
+MAX_LEVELS = 64
+MIN_IDENTIFIERS = 20
+SMALLEST_STEP, LARGEST_STEP = 1e-300, 1e300
+RARE = "(rare)"
+DECLARED = "declared so"
+
+
+def level_column(name: str, present: FloatArray, boolean: bool, likelihood: Likelihood | None) -> Column | None:
+    """Numeric levels, or None where the values are too many for it and nobody asked."""
+    asked = boolean or likelihood is not None
+    if not asked and len(np.unique(sample_of(present))) > FEW_VALUES:
+        return None
+    values, counts = np.unique(present, return_counts=True)
+    n_levels, n = len(values), len(present)
+    if not asked and n_levels > 1 and (n_levels > FEW_VALUES or n < ROWS_A_VALUE * n_levels):
+        return None
+    if n_levels == 1:
+        only = float(values[0])
+        step = max(abs(only) / 100, SMALLEST_STEP) if only else 1.0
+        reason = f"the only value in {n} rows is {only:g}"
+    else:
+        with np.errstate(over="ignore"):
+            step = float(np.diff(values).clip(SMALLEST_STEP, LARGEST_STEP).min())
+        reason = f"{n_levels} distinct values in {n} rows"
+    return Column(
+        name,
+        "boolean" if boolean else _kind_of_levels(n_levels),
+        likelihood or Categorical(),
+        "its dtype is boolean" if boolean else reason,
+        resolution=step,
+        levels=tuple(float(value) for value in values),
+        unseen=1 / (n + 1),
+        boolean=boolean,
+        frequencies=smoothed(counts),
+    )
+
+
+def text_column(table: Table, position: int, declared: str | Likelihood | None) -> Column:
+    """Text levels; numbers that are declared to be levels are written as text."""
+    name, texts = table.names[position], table.texts(position)
+    present = present_texts(texts)
+    counted = pd.Series(present, dtype=object).value_counts()
+    levels = sorted(counted.index, key=lambda level: (-counted[level], level))
+    n = len(present)
+    if declared is None and len(levels) > MIN_IDENTIFIERS and len(levels) > n / 2:
+        return Column(
+            name,
+            "identifier",
+            None,
+            f"{len(levels)} distinct texts in {n} rows look like identifiers; encode it to use it",
+        )
+    if declared in ("binary", "boolean") and len(levels) > 2:
+        raise DataError(
+            f"column {name!r} is declared {declared} and holds {len(levels)} different values ({levels[0]!r}, "
+            f"{levels[1]!r}, {levels[2]!r}, ...); expected two. Declare it categorical.",
+            column=name,
+        )
+    kept, rare, pool = levels, [], RARE
+    while pool in levels:
+        pool = f"({pool})"
+    if len(levels) > MAX_LEVELS:
+        kept, rare = levels[: MAX_LEVELS - 1], levels[MAX_LEVELS - 1 :]
+    counts = np.array([counted[level] for level in kept] + ([sum(counted[level] for level in rare)] if rare else []))
+    pooled = f", the {len(rare)} rarest pooled" if rare else ""
+    return Column(
+        name,
+        _kind_of_levels(len(levels)),
+        declared if isinstance(declared, Likelihood) else Categorical(),
+        DECLARED + pooled
+        if declared
+        else f"text with {len(levels)} distinct value{'s' * (len(levels) != 1)} in {n} rows{pooled}",
+        levels=tuple(kept) + ((pool,) if rare else ()),
+        rare=tuple(rare),
+        unseen=1 / (n + 1),
+        numeric=table.content(position) == "number",
+        frequencies=smoothed(counts),
+    )
+
+
+def ordinal_column(table: Table, position: int, declared: str | Likelihood | None) -> Column:
+    """Ordered levels: numbers, or an ordered category dtype."""
+    likelihood = declared if isinstance(declared, Ordinal) else Ordinal()
+    name, order = table.names[position], table.ordered_levels(position)
+    if order is None:
+        if table.content(position) == "text":
+            raise DataError(
+                f"column {name!r} is declared ordinal and holds text without an order. Give it an ordered category "
+                "dtype (pandas.Categorical(..., categories=[...], ordered=True)), or numbers.",
+                column=name,
+            )
+        numbers = table.numbers(position)
+        column = level_column(name, numbers[~np.isnan(numbers)], boolean=False, likelihood=likelihood)
+        assert column is not None
+        if len(column.levels) > MAX_LEVELS:
+            raise DataError(
+                f"column {name!r} is declared ordinal and holds {len(column.levels)} different values; expected at "
+                f"most {MAX_LEVELS}. Declare it integer or continuous.",
+                column=name,
+            )
+        return replace(column, kind="ordinal", reason=DECLARED)
+    present = present_texts(table.texts(position))
+    if len(order) > MAX_LEVELS:
+        reason = f"an ordered category with {len(order)} levels, more than {MAX_LEVELS}"
+        return replace(text_column(table, position, "categorical"), reason=reason)
+    counts = np.array([(present == level).sum() for level in order])
+    return Column(
+        name,
+        "ordinal",
+        likelihood,
+        DECLARED if declared else f"its dtype is an ordered category with {len(order)} levels",
+        levels=order,
+        unseen=1 / (len(present) + 1),
+        frequencies=smoothed(counts),
+    )
+
+
+def present_texts(texts: ObjectArray) -> ObjectArray:
+    """The texts that are not missing."""
+    present: ObjectArray = texts[np.array([text is not None for text in texts], dtype=bool)]
+    return present
+
+
+def _kind_of_levels(n_levels: int) -> Kind:
+    return "constant" if n_levels == 1 else "binary" if n_levels == 2 else "categorical"

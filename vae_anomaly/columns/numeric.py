@@ -1,0 +1,202 @@
+"""Columns of many numbers, and of dates."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from vae_anomaly.columns.dates import MICROSECOND, PERIOD_DAYS, PERIODS, date_part, periods_of
+from vae_anomaly.columns.levels import DECLARED, level_column
+from vae_anomaly.columns.scales import choose_bend, is_coarse, lie_of, natural_top, sample_of, spikes_of
+from vae_anomaly.columns.specification import Column, Kind, smoothed
+from vae_anomaly.errors import DataError
+from vae_anomaly.likelihoods import (
+    BoundedStudentT,
+    Categorical,
+    Likelihood,
+    Ordinal,
+    RoundedStudentT,
+    SpikedBoundedStudentT,
+    SpikedRoundedStudentT,
+    SpikedStudentT,
+    StudentT,
+)
+from vae_anomaly.tables import FloatArray
+
+SECOND = 1 / 86_400
+
+
+def number_column(name: str, present: FloatArray, weights: FloatArray | None, declared: str | None) -> Column:
+    """A column of many numbers: straight or bent, rounded or not, bounded or not."""
+    lie = lie_of(present)
+    if declared in ("integer", "count"):
+        wrong = (present != np.floor(present)) | ((present < 0) & (declared == "count"))
+        if wrong.any():
+            raise DataError(
+                f"column {name!r} is declared {declared} and holds {present[wrong.argmax()]:g}; "
+                f"expected whole numbers{' from 0 on' if declared == 'count' else ''}. Declare it continuous.",
+                column=name,
+            )
+    if declared == "positive" and present.min() < 0:
+        raise DataError(
+            f"column {name!r} is declared positive and holds {present.min():g}; expected numbers from 0 on. "
+            "Declare it continuous.",
+            column=name,
+        )
+    top = natural_top(present)
+    spikes = spikes_of(present) if declared in (None, "bounded", "count", "integer", "positive") else present[:0]
+    at_spike = np.isin(present, spikes)
+    others = present[~at_spike]
+    kind: Kind = "continuous"
+    bend, low, high = 0.0, None, None
+    if declared == "bounded" or (declared is None and top is not None):
+        kind, low, high = "bounded", min(0.0, float(present.min())), top or float(present.max())
+        if high <= low:
+            high = low + (abs(low) or 1.0)
+        if declared and top is None and present.min() >= 0:
+            high = next((limit for limit in (1.0, 100.0) if present.max() <= limit), high)
+    elif declared in (None, "positive", "count"):
+        bend = choose_bend(others)
+        if declared == "positive" and not bend:
+            bend = float(np.quantile(present[present > 0], 0.5)) if (present > 0).any() else 1.0
+    if kind != "bounded":
+        if declared is not None:
+            kind = declared  # type: ignore[assignment]
+        elif lie.whole:
+            kind = "count" if bend else "integer"
+        elif bend:
+            kind = "positive"
+    location, scale = _location_and_scale(
+        np.arcsinh(others / bend) if bend else others, None if weights is None else weights[~at_spike]
+    )
+    rounded = (
+        kind != "bounded" and declared != "continuous" and lie.step > 0 and is_coarse(others, lie.step, scale, bend)
+    )
+    n_values = len(np.unique(sample_of(present)))
+    reason = {
+        "continuous": f"{n_values} distinct values",
+        "integer": f"{n_values} distinct whole numbers",
+        "count": f"{n_values} distinct whole numbers from {present.min():g} on, skewed",
+        "positive": f"{n_values} distinct values from {present.min():g} on, skewed",
+        "bounded": f"between {low} and {high}, with {(present == high).mean():.0%} at the top",
+    }[kind]
+    if rounded:
+        reason += f", in steps of {lie.step:g}"
+    if len(spikes):
+        shown = ", ".join(f"{spike:g}" for spike in spikes[:3]) + (", ..." if len(spikes) > 3 else "")
+        reason += f", {at_spike.mean():.0%} of them {shown}"
+    plain, spiked = {
+        (True, False): (BoundedStudentT, SpikedBoundedStudentT),
+        (False, True): (RoundedStudentT, SpikedRoundedStudentT),
+        (False, False): (StudentT, SpikedStudentT),
+    }[kind == "bounded", rounded]
+    return Column(
+        name,
+        kind,
+        spiked() if len(spikes) else plain(),
+        reason if declared is None else DECLARED,
+        location=location,
+        scale=scale,
+        bend=bend,
+        spikes=tuple(float(spike) for spike in spikes),
+        frequencies=_spiked_frequencies(present, spikes),
+        resolution=lie.resolution,
+        step=lie.step if rounded or (lie.whole and kind in ("integer", "count")) else 0.0,
+        origin=lie.origin if rounded else 0.0,
+        low=0.0 if kind in ("count", "positive") else low,
+        high=high,
+        unseen=1 / (len(present) + 1),
+    )
+
+
+def asked_column(name: str, likelihood: Likelihood, present: FloatArray, weights: FloatArray | None) -> Column:
+    """A numeric column with the likelihood that the user chose."""
+    if isinstance(likelihood, Categorical | Ordinal):
+        column = level_column(name, present, boolean=False, likelihood=likelihood)
+        assert column is not None
+        return column
+    reason = f"{type(likelihood).__name__} was asked for"
+    location, scale = _location_and_scale(present, weights)
+    lie = lie_of(present)
+    if not likelihood.standardize:
+        return Column(name, "continuous", likelihood, reason, mean=location)
+    bounded = isinstance(likelihood, BoundedStudentT | SpikedBoundedStudentT)
+    spikes = spikes_of(present) if isinstance(likelihood, SpikedStudentT) else present[:0]
+    if isinstance(likelihood, SpikedStudentT) and not len(spikes):
+        values, counts = np.unique(present, return_counts=True)
+        spikes = values[counts.argmax()][None]
+    return Column(
+        name,
+        "continuous",
+        likelihood,
+        reason,
+        location=location,
+        scale=scale,
+        spikes=tuple(float(spike) for spike in spikes),
+        frequencies=_spiked_frequencies(present, spikes),
+        resolution=lie.resolution,
+        step=(lie.step or lie.resolution or scale) if likelihood.rounded else 0.0,
+        origin=lie.origin if likelihood.rounded else 0.0,
+        low=float(present.min()) if bounded else None,
+        high=float(present.max()) if bounded else None,
+        unseen=1 / (len(present) + 1),
+    )
+
+
+def date_column(name: str, days: FloatArray, likelihood: Likelihood | None, weights: FloatArray | None) -> Column:
+    """A column of dates, with the parts that its dates are many and long enough for."""
+    observed = ~np.isnan(days)
+    present = days[observed]
+    chosen = likelihood if likelihood is not None and likelihood.standardize else StudentT()
+    column = asked_column(name, chosen, present, None if weights is None else weights[observed])
+    periods = periods_of(present)
+    parts = tuple(
+        Column(
+            f"{name} {period}",
+            period,  # type: ignore[arg-type]
+            Categorical(),
+            "part of a date",
+            levels=PERIODS[period],
+            frequencies=smoothed(
+                np.bincount(date_part(present, period).astype(np.intp), minlength=len(PERIODS[period]))
+            ),
+        )
+        for period in periods
+    )
+    said = f", with {', '.join(periods)}" if periods else ""
+    return replace(
+        column,
+        kind="datetime",
+        reason=f"dates with {len(np.unique(sample_of(present)))} distinct values{said}",
+        step=column.step or _date_step(present),
+        coarseness=max((PERIOD_DAYS[period] / 2 for period in periods), default=0.0),
+        parts=parts,
+    )
+
+
+def _date_step(days: FloatArray) -> float:
+    """A day or a second where all dates are whole ones, else 0."""
+    for step in (1.0, SECOND):
+        if np.abs(days - np.rint(days / step) * step).max() < MICROSECOND:
+            return step
+    return 0.0
+
+
+def _spiked_frequencies(present: FloatArray, spikes: FloatArray) -> tuple[float, ...]:
+    """Of all other values and of each spike; empty without spikes."""
+    if not len(spikes):
+        return ()
+    counts = [int((present == spike).sum()) for spike in spikes]
+    return smoothed(np.array([len(present) - sum(counts), *counts]))
+
+
+def _location_and_scale(numbers: FloatArray, weights: FloatArray | None) -> tuple[float, float]:
+    """Mean and standard deviation, or the magnitude where that is 0."""
+    # Divided by the largest magnitude first, so that squares of huge values do not overflow.
+    magnitude = float(np.abs(numbers).max()) or 1.0
+    shrunk = numbers / magnitude
+    center = float(np.average(shrunk, weights=weights))
+    deviation = math.sqrt(float(np.average((shrunk - center) ** 2, weights=weights))) * magnitude
+    return center * magnitude, deviation if deviation > 1e-12 * magnitude else magnitude

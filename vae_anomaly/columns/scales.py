@@ -1,0 +1,141 @@
+"""How the numbers of a column lie: straight or bent, on a lattice or not, between bounds or not."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from vae_anomaly.likelihoods.four_degrees import DF
+from vae_anomaly.tables import FloatArray
+
+SAMPLE_ROWS = 10_000
+BEND_QUANTILES = (0.5, 0.1, 0.01)
+BEND_GAIN = 0.1
+MIN_ROWS_TO_JUDGE = 50
+N_EM_STEPS = 10
+COARSE = 0.05
+MAX_STEPS = 1e6
+MIN_LATTICE_VALUES = 8
+LARGEST_WHOLE = 2.0**53
+PILE = 0.01
+SPIKE_SHARE, SPIKE_HEIGHT, MAX_SPIKES, MIN_SPIKE_CELLS = 0.05, 5.0, 8, 20
+MIN_OTHER_VALUES, MIN_OTHER_CELLS = 5, 20
+TOPS = (1.0, 100.0)
+
+
+@dataclass(frozen=True)
+class Lie:
+    """How numbers lie.
+
+    Parameters
+    ----------
+    resolution : float
+        Smallest distance between two values.
+    step, origin : float
+        The numbers are whole multiples of `step` from `origin` on; 0 if they are not.
+    whole : bool
+        Whether all are whole numbers.
+    """
+
+    resolution: float
+    step: float
+    origin: float
+    whole: bool
+
+
+def sample_of(numbers: FloatArray) -> FloatArray:
+    """Every k-th number, so that at most twice `SAMPLE_ROWS` are left."""
+    return numbers[:: max(1, len(numbers) // SAMPLE_ROWS)]
+
+
+def lie_of(numbers: FloatArray) -> Lie:
+    """Resolution and lattice of observed numbers."""
+    magnitude = float(np.abs(numbers).max()) or 1.0
+    values = np.unique(sample_of(numbers))
+    gaps = np.diff(values)
+    gaps = gaps[gaps > 1e-9 * magnitude]
+    resolution = float(gaps.min()) if len(gaps) else 0.0
+    whole = bool((numbers == np.floor(numbers)).all() and magnitude < LARGEST_WHOLE)
+    if whole:
+        return Lie(resolution, 1.0, 0.0, whole)
+    if resolution <= 0 or np.ptp(values) > MAX_STEPS * resolution:
+        return Lie(resolution, 0.0, 0.0, whole)
+    # The mean of many gaps, each rounded to its multiple, is free of the rounding of any single one.
+    multiples = np.rint(gaps / resolution)
+    step = float(gaps.sum() / multiples.sum())
+    places = (numbers - values[0]) / step
+    if len(values) < MIN_LATTICE_VALUES or np.abs(places - np.rint(places)).max() > 1e-5:
+        return Lie(resolution, 0.0, 0.0, whole)
+    return Lie(resolution, step, float(values[0]), whole)
+
+
+def choose_bend(numbers: FloatArray) -> float:
+    """The bend under which non-negative numbers look most like a Student-t variable, or 0 for none.
+
+    Compared by the log-likelihood of a Student-t distribution fitted to ``asinh(x / bend)``, with the Jacobian; a bend
+    has to gain a tenth of a nat a row over the straight scale.
+
+    References
+    ----------
+    Box and Cox, "An analysis of transformations", JRSS B 26, 1964, section 3 (the profile likelihood).
+    """
+    if len(numbers) < MIN_ROWS_TO_JUDGE or numbers.min() < 0:
+        return 0.0
+    # In units of the largest, so that squares neither overflow nor vanish.
+    unit = float(numbers.max()) or 1.0
+    sample = sample_of(numbers) / unit
+    positive = sample[sample > 0]
+    if len(positive) < MIN_ROWS_TO_JUDGE:
+        return 0.0
+    best, gain = 0.0, _student_t_fit(sample) + BEND_GAIN
+    for bend in sorted({float(q) for q in np.quantile(positive, BEND_QUANTILES)}, reverse=True):
+        bent = np.arcsinh(sample / bend)
+        jacobian = -math.log(bend) - float(np.log(np.cosh(np.minimum(bent, 300.0))).mean())
+        fit = _student_t_fit(bent) + jacobian
+        if fit > gain:
+            best, gain = bend * unit, fit
+    return best
+
+
+def _student_t_fit(numbers: FloatArray) -> float:
+    """Mean log-likelihood, up to a constant, of a Student-t distribution fitted by expectation maximisation."""
+    center, deviation = float(np.median(numbers)), float(numbers.std()) or 1.0
+    scale = deviation
+    for _ in range(N_EM_STEPS):
+        weights = (DF + 1) / (DF + ((numbers - center) / scale) ** 2)
+        center = float((weights * numbers).sum() / weights.sum())
+        scale = max(math.sqrt(float((weights * (numbers - center) ** 2).mean())), COARSE * deviation)
+    squares = ((numbers - center) / scale) ** 2
+    return -math.log(scale) - (DF + 1) / 2 * float(np.log1p(squares / DF).mean())
+
+
+def spikes_of(numbers: FloatArray) -> FloatArray:
+    """Values that at least one cell in twenty repeats, and five times as many as the values beside them.
+
+    None where that would leave too few of the other cells to learn how they are distributed.
+    """
+    values, counts = np.unique(numbers, return_counts=True)
+    if len(values) < MIN_OTHER_VALUES:
+        return values[:0]
+    beside = np.convolve(counts, [1, 0, 1], mode="same") / np.r_[1, np.full(len(values) - 2, 2), 1]
+    often = (counts >= SPIKE_SHARE * len(numbers)) & (counts >= MIN_SPIKE_CELLS) & (counts >= SPIKE_HEIGHT * beside)
+    enough = (~often).sum() >= MIN_OTHER_VALUES and counts[~often].sum() >= MIN_OTHER_CELLS
+    return values[often] if enough and often.sum() <= MAX_SPIKES else values[:0]
+
+
+def is_coarse(numbers: FloatArray, step: float, scale: float, bend: float) -> bool:
+    """Whether a step is as long as a twentieth of the scale, for a tenth of the numbers or more."""
+    if not bend:
+        return step >= COARSE * scale
+    lowest = np.quantile(np.abs(numbers), 0.1)
+    return bool(np.arcsinh((lowest + step) / bend) - np.arcsinh(lowest / bend) >= COARSE * scale)
+
+
+def natural_top(numbers: FloatArray) -> float | None:
+    """1 or 100 where numbers between 0 and that pile up there as only shares and percentages do."""
+    if len(numbers) < MIN_ROWS_TO_JUDGE or numbers.min() < 0:
+        return None
+    top = float(numbers.max())
+    return top if top in TOPS and (numbers == top).mean() >= PILE else None
