@@ -9,6 +9,7 @@ import typer
 
 from vae_anomaly_cli.console import one_line, report_error
 from vae_anomaly_cli.errors import CommandError
+from vae_anomaly_cli.explain import explain
 from vae_anomaly_cli.fit import fit
 from vae_anomaly_cli.info import info
 from vae_anomaly_cli.score import score
@@ -24,6 +25,7 @@ HELP = """Find the strange rows of a table.
   vae-anomaly score data.csv -o scored.csv    every row with its score
   vae-anomaly fit orders.csv -o orders.vae    learn once ...
   vae-anomaly score new.csv -m orders.vae     ... and score what comes later
+  vae-anomaly explain new.csv -m orders.vae   why rows are strange
   vae-anomaly info orders.vae                 what the model was fitted on
 
 The score is the negative ELBO of a row under variational autoencoders, in \
@@ -43,6 +45,7 @@ SCORE_HELP = """Score every row of DATA.
 [bold]Examples[/bold]
   vae-anomaly score data.csv
   vae-anomaly score data.csv --label outlier --drop comment --top 20
+  vae-anomaly score data.csv --explain --column zip=categorical
   vae-anomaly score new.csv -m orders.vae --id order_id -o scored.parquet
   zcat big.csv.gz | vae-anomaly score - --seed 1 > scored.csv
 
@@ -51,7 +54,12 @@ input, or to the --id columns alone; rows stay in their order unless --top ranks
 to standard output: as text in the input's format (CSV for Parquet), or as a short ranking on a terminal.
 
 In CSV and TSV the cells ? NA N/A NULL None NaN and empty ones count as missing, and columns of dates like \
-2026-02-28 are read as dates. Columns anomaly_score and is_anomaly of an earlier run are replaced.
+2026-02-28 are read as dates; --column says otherwise. Columns anomaly_score and is_anomaly of an earlier run \
+are replaced.
+
+With --explain each row that is shown comes with its strangest cells and what the other cells of the row let \
+expect in their place. A table gets a column of reasons, filled for the rows that are flagged, or for all with \
+--top: explaining takes a pass for each column.
 
 Exit codes: see vae-anomaly --help.
 """
@@ -62,8 +70,29 @@ FIT_HELP = """Fit on the rows of DATA and save the model.
 [bold]Examples[/bold]
   vae-anomaly fit orders.parquet -o orders.vae --id order_id
   vae-anomaly fit data.csv -o data.vae --contamination 0.02 --seed 1
+  vae-anomaly fit data.csv -o data.vae --column zip=categorical --column visits=count
 
 The model file holds numbers and a description, no code. Exit codes: see vae-anomaly --help.
+"""
+
+EXPLAIN_HELP = """Say why rows of DATA are strange.
+
+\b
+[bold]Examples[/bold]
+  vae-anomaly explain data.csv                         five rows, the strangest
+  vae-anomaly explain new.csv -m orders.vae --row 41   one row, by its number
+  vae-anomaly explain data.csv --top 100 -o cells.csv  a line for each cell
+  vae-anomaly explain data.csv --top 100 --repair repaired.csv
+
+For each row: its score, what the combination of its cells costs as a whole (KL), and its strangest cells, with \
+what the other cells of the row let expect in their place, the range that holds 95 % of that, what the cell adds \
+to the score above that of a typical row, and the share of the training cells that lie as far out. The numbers of \
+rows are those of vae-anomaly score.
+
+With --repair, cells of the explained rows that are rarer, given the other cells, than one in a thousand are \
+replaced by what is expected there: proposals, to be looked at. The other cells stay as they are.
+
+Exit codes: see vae-anomaly --help.
 """
 
 INFO_HELP = """Show what a model was fitted on and how, without building it.
@@ -81,6 +110,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("score", help=SCORE_HELP)(score)
+app.command("explain", help=EXPLAIN_HELP)(explain)
 app.command("fit", help=FIT_HELP)(fit)
 app.command("info", help=INFO_HELP)(info)
 

@@ -35,6 +35,13 @@ def values_of(column: pa.ChunkedArray, decimal_comma: bool) -> pa.ChunkedArray:
     return pc.cast(text, pa.bool_()) if _all(text, TRUE_OR_FALSE) else text
 
 
+def numbers_of(text: pa.ChunkedArray, decimal_comma: bool) -> pa.ChunkedArray:
+    """Read text as numbers, 007 as 7; as it is if a cell is none."""
+    pointed = with_decimal_points(text) if decimal_comma else text
+    numbers = _cast(pointed, pa.float64())
+    return pointed if numbers is None else numbers
+
+
 def with_decimal_points(text: pa.ChunkedArray) -> pa.ChunkedArray:
     """Write 1,5 as 1.5."""
     return pc.replace_substring_regex(text, DECIMAL_COMMA, r"\1.\2")

@@ -1,13 +1,14 @@
 """From a table in a file to the features that the detector sees."""
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vae_anomaly_cli.cells import dates_of, is_text, with_decimal_points, without_missing
+from vae_anomaly_cli.cells import dates_of, is_text, numbers_of, with_decimal_points, without_missing
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.tables import PANDAS_INDEX, Table
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 
     from vae_anomaly.columns import Column
 
-SCORE, FLAG = "anomaly_score", "is_anomaly"
+SCORE, FLAG, REASONS = "anomaly_score", "is_anomaly", "reasons"
 SHOWN_NAMES = 5
+NUMERIC_KINDS = ("continuous", "positive", "bounded", "integer", "count", "ordinal")
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,12 @@ class Roles:
     def named(self) -> set[str]:
         """All columns with a role."""
         return {*self.ids, *self.dropped, *([self.label] if self.label else [])}
+
+    def option_of(self, name: str) -> str | None:
+        """Return the option that gives a column a role, if one does."""
+        if name == self.label:
+            return "--label"
+        return "--id" if name in self.ids else "--drop" if name in self.dropped else None
 
 
 def assign_roles(table: Table, ids: list[str] | None, label: str | None, dropped: list[str] | None) -> Roles:
@@ -73,20 +81,34 @@ def _columns_named(table: Table, option: str, given: list[str] | None) -> tuple[
     for name in names:
         if name not in table.names:
             close = difflib.get_close_matches(name, table.names, n=1)
-            hint = f"Did you mean '{close[0]}'?" if close else f"It has {_listed(table.names)}."
+            hint = f"Did you mean '{close[0]}'?" if close else f"It has {listed(table.names)}."
             raise InputError(f"{option} {name}: {table.source.name} has no such column. {hint}")
     return tuple(dict.fromkeys(names))
 
 
-def training_frame(table: Table, roles: Roles, messages: Messages) -> "pd.DataFrame":
+def earlier_columns(table: Table) -> set[str]:
+    """Columns that an earlier run of ours appended."""
+    found = {SCORE, FLAG} & set(table.names)
+    # A column of reasons alone may be anyone's.
+    return found | ({REASONS} & set(table.names) if len(found) == 2 else set())
+
+
+def training_frame(table: Table, roles: Roles, declared: Mapping[str, str], messages: Messages) -> "pd.DataFrame":
     """Return the features to fit on: all columns without a role.
+
+    Parameters
+    ----------
+    table, roles, messages : Table, Roles, Messages
+        What there is, and who hears of it.
+    declared : mapping of str to str
+        Kinds of columns, where the user says them.
 
     Raises
     ------
     InputError
         If no column is left, or too few rows to learn from.
     """
-    own = [name for name in (SCORE, FLAG) if name in table.names and name != roles.label]
+    own = [name for name in table.names if name in earlier_columns(table) and name != roles.label]
     if own:
         messages.note(f"{table.source.name} holds {' and '.join(own)} from an earlier run: not used as features.")
     names = [name for name in table.names if name not in roles.named | {*own} and not PANDAS_INDEX.fullmatch(name)]
@@ -99,7 +121,7 @@ def training_frame(table: Table, roles: Roles, messages: Messages) -> "pd.DataFr
             f"{table.source.name} has 1 row; fitting needs at least 2. To score single rows, use a "
             "saved model: --model FILE."
         )
-    return _frame({name: _feature(table, name) for name in names})
+    return _frame({name: _declared_feature(table, name, declared.get(name)) for name in names})
 
 
 def scoring_frame(table: Table, roles: Roles, columns: "tuple[Column, ...]", messages: Messages) -> "pd.DataFrame":
@@ -117,7 +139,7 @@ def scoring_frame(table: Table, roles: Roles, columns: "tuple[Column, ...]", mes
     if missing:
         unnamed = "" if set(used) - set(missing) else " None of the model's columns is there."
         raise InputError(
-            f"{table.source.name} lacks {_listed(missing)} of the {len(used)} columns that the model "
+            f"{table.source.name} lacks {listed(missing)} of the {len(used)} columns that the model "
             f"uses.{unnamed} Add what is missing (empty cells do), or fit a model without them."
         )
     for name in used:
@@ -127,10 +149,10 @@ def scoring_frame(table: Table, roles: Roles, columns: "tuple[Column, ...]", mes
                 f"{option} {name}: the model uses this column as a feature. Fit a model with "
                 f"{option} {name} to leave it out."
             )
-    known = {column.name for column in columns} | roles.named | {SCORE, FLAG}
+    known = {column.name for column in columns} | roles.named | earlier_columns(table)
     extra = [n for n in table.names if n not in known and not PANDAS_INDEX.fullmatch(n)]
     if extra:
-        messages.warning(f"{table.source.name} has {_listed(extra)} that the model does not know: ignored.")
+        messages.warning(f"{table.source.name} has {listed(extra)} that the model does not know: ignored.")
     nothing = pa.chunked_array([pa.nulls(table.n_rows, pa.float64())])
     return _frame(
         {
@@ -142,35 +164,56 @@ def scoring_frame(table: Table, roles: Roles, columns: "tuple[Column, ...]", mes
     )
 
 
+def _declared_feature(table: Table, name: str, kind: str | None) -> pa.ChunkedArray:
+    """Read one column to fit on, as what the user says it is."""
+    if kind is None:
+        return _feature(table, name)
+    column = _plain(table.cells[name])
+    if kind == "categorical" and not table.typed:
+        # 01234 and 1234 are different codes.
+        return without_missing(column)
+    values = column if table.typed else table.values(name)
+    if kind == "datetime" and not (is_text(values.type) or pa.types.is_temporal(values.type)):
+        first = next((str(value) for value in values if value.is_valid), None)
+        if first is not None:
+            raise InputError(
+                f"--column {name}=datetime: the column holds '{first}'; expected dates or times like 2026-02-28 or "
+                "2026-02-28 13:45:00."
+            )
+    if not is_text(values.type):
+        return pc.cast(values, pa.float64()) if pa.types.is_decimal(values.type) else values
+    if kind == "datetime":
+        dates = dates_of(values)
+        return values if dates is None else dates
+    if kind in NUMERIC_KINDS and not table.typed:
+        return numbers_of(values, table.decimal_comma)
+    return values
+
+
 def _feature(table: Table, name: str, fitted: "Column | None" = None) -> pa.ChunkedArray:
     """Read one column, as the model took it when there is one."""
-    column = table.cells[name]
-    if pa.types.is_dictionary(column.type):
-        column = pc.cast(column, column.type.value_type)
-    if not table.typed and fitted is not None and fitted.textual:
+    column = _plain(table.cells[name])
+    text_wanted = fitted is not None and fitted.textual
+    # Levels that were numbers are found by their value: 1.0 is the level 1.
+    if not table.typed and fitted is not None and text_wanted and not fitted.numeric:
         return without_missing(column)
     values = column if table.typed else table.values(name)
     if pa.types.is_decimal(values.type):
         return pc.cast(values, pa.float64())
-    if not is_text(values.type) or (fitted is not None and fitted.textual):
+    if not is_text(values.type) or text_wanted:
         return values
     if table.format.value != "parquet":
         dates = dates_of(values)
         if dates is not None:
             return dates
-    if fitted is not None and fitted.kind == "datetime":
-        _refuse_date(table, name, values)
     # With text among the numbers, the library finds the cell; here it learns to read the others.
     return with_decimal_points(values) if fitted is not None and table.decimal_comma else values
 
 
-def _refuse_date(table: Table, name: str, values: pa.ChunkedArray) -> None:
-    for row, value in enumerate(values):
-        if value.is_valid and dates_of(pa.chunked_array([[value.as_py()]])) is None:
-            raise InputError(
-                f"column '{name}' holds '{value}' ({table.where(row)}); the model expects dates or "
-                "times like 2026-02-28 or 2026-02-28 13:45:00, or empty cells."
-            )
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    kind = column.type
+    # Ordered categories keep their order, which makes them ordinal.
+    return pc.cast(column, kind.value_type) if pa.types.is_dictionary(kind) and not kind.ordered else column
 
 
 def _frame(columns: dict[str, pa.ChunkedArray]) -> "pd.DataFrame":
@@ -184,7 +227,8 @@ def _frame(columns: dict[str, pa.ChunkedArray]) -> "pd.DataFrame":
     return pd.DataFrame(series)
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """Name the first few columns, and say how many there are beside them."""
     shown = ", ".join(f"'{name}'" for name in names[:SHOWN_NAMES])
     rest = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
     return f"{'column' if len(names) == 1 else 'columns'} {shown}{rest}"

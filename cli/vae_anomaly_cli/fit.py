@@ -7,6 +7,7 @@ import typer
 
 from vae_anomaly_cli import options
 from vae_anomaly_cli.console import Messages, data_stream
+from vae_anomaly_cli.declarations import read_declarations
 from vae_anomaly_cli.errors import CommandError, InputError
 from vae_anomaly_cli.features import assign_roles, training_frame
 from vae_anomaly_cli.jsonl import dumps
@@ -36,11 +37,15 @@ def fit(
     max_samples: options.MaxSamples = None,
     max_iter: options.MaxIter = None,
     latent_dim: options.LatentDim = None,
+    columns: options.Columns = None,
+    model_missing: options.ModelMissing = False,
     device: options.DeviceName = options.Device.AUTO,
     quiet: options.Quiet = False,
 ) -> None:
     """Fit on the rows of DATA and save the model."""
-    fit_options = options.FitOptions(contamination, seed, n_estimators, max_samples, max_iter, latent_dim)
+    fit_options = options.FitOptions(
+        contamination, seed, n_estimators, max_samples, max_iter, latent_dim, columns, model_missing
+    )
     fit_options.parameters()
     source = open_source(data)
     path = Path(output)
@@ -51,11 +56,12 @@ def fit(
     check_writable(path)
     table = read_table(source, input_format, options.separator(delimiter))
     roles = assign_roles(table, ids, label, drop)
+    declared = read_declarations(table, roles, fit_options.column or [])
     labels = None if roles.label is None else read_labels(table, roles.label)
 
     messages = Messages(quiet)
-    frame = training_frame(table, roles, messages)
-    detector, seconds = fit_detector(table, frame, fit_options, device, messages)
+    frame = training_frame(table, roles, declared, messages)
+    detector, seconds = fit_detector(table, frame, fit_options, declared, device, messages)
     from vae_anomaly import save
 
     try:

@@ -66,6 +66,15 @@ def _columns(manifest: dict[str, Any]) -> RichTable:
     for column in manifest["columns"]:
         likelihood = column["likelihood"]
         used = likelihood is not None
-        cells = (column["name"], column["kind"], likelihood["name"] if used else "set aside", column["reason"])
-        drawn.add_row(*(Text(one_line(cell)) for cell in cells), style="" if used else "dim")
+        parts = column.get("parts", ())
+        kinds = "\n".join([one_line(column["kind"]), *(f"+ {one_line(part['kind'])}" for part in parts)])
+        holes = [part["reason"] for part in parts if part["kind"] == "missing" and not part["reason"].startswith("0 ")]
+        because = "; ".join([column["reason"], *holes])
+        drawn.add_row(
+            Text(one_line(column["name"])),
+            Text(kinds),
+            Text(likelihood["name"] if used else "set aside"),
+            Text(one_line(because)),
+            style="" if used else "dim",
+        )
     return drawn

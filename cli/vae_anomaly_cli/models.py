@@ -3,6 +3,7 @@
 import re
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.errors import CommandError, InputError
 from vae_anomaly_cli.options import Device, FitOptions
 from vae_anomaly_cli.tables import Table
+
+SHOWN_KINDS = 5
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,13 +23,18 @@ if TYPE_CHECKING:
 
 
 def fit_detector(
-    table: Table, frame: "pd.DataFrame", options: FitOptions, device: Device, messages: Messages
+    table: Table,
+    frame: "pd.DataFrame",
+    options: FitOptions,
+    declared: Mapping[str, str],
+    device: Device,
+    messages: Messages,
 ) -> "tuple[VAEDetector, float]":
-    """Fit on all rows; return the detector and the seconds that it took."""
+    """Fit on all rows, with columns of the kinds that the user declared; return the detector and the seconds."""
     from vae_anomaly import DataError, SpecificationError, TrainingDiverged, VAEDetector
 
     detector = VAEDetector(device=str(device), verbose=messages.progress)
-    detector.set_params(**options.parameters())
+    detector.set_params(**options.parameters(), columns=dict(declared) or None)
     start = time.perf_counter()
     try:
         with messages.library_warnings():
@@ -94,7 +102,9 @@ def counted(count: int, noun: str) -> str:
 def fit_line(table: Table, columns: "tuple[Column, ...]", seconds: float) -> str:
     """Say in short what a fit did."""
     kinds = kinds_of(columns)
-    counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    shown = list(kinds.items())[: SHOWN_KINDS if len(kinds) <= SHOWN_KINDS else SHOWN_KINDS - 1]
+    others = sum(kinds.values()) - sum(count for _, count in shown)
+    counts = ", ".join([f"{count} {kind}" for kind, count in shown] + ([f"{others} of other kinds"] if others else []))
     aside = len(set_aside(columns))
     rest = f", {aside} set aside" if aside else ""
     return (

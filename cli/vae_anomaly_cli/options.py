@@ -29,6 +29,10 @@ Data = Annotated[
         show_default=False,
     ),
 ]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", "-m", metavar="FILE", help="Saved model; without one, fit on DATA itself."),
+]
 InputFormat = Annotated[
     Format | None,
     typer.Option("--format", help="Format of DATA, where its name does not tell.", rich_help_panel=INPUT),
@@ -91,6 +95,20 @@ LatentDim = Annotated[
     int | None,
     typer.Option(min=1, help="Latent dimensions. Chosen from the columns by default.", rich_help_panel=FITTING),
 ]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        metavar="NAME=KIND",
+        help="What a column is, where its values mislead: continuous, positive, bounded, integer, count, binary, "
+        "boolean, categorical, ordinal, datetime, or identifier (set aside). Repeat for more columns.",
+        rich_help_panel=FITTING,
+    ),
+]
+ModelMissing = Annotated[
+    bool,
+    typer.Option("--model-missing", help="Missing cells are evidence, too.", rich_help_panel=FITTING),
+]
 DeviceName = Annotated[Device, typer.Option("--device", help="Where the arithmetic runs.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No messages, warnings or progress; errors and AUROC stay.")]
 
@@ -105,9 +123,11 @@ class FitOptions:
     max_samples: int | None
     max_iter: int | None
     latent_dim: int | None
+    column: list[str] | None
+    model_missing: bool
 
     def parameters(self) -> dict[str, str | int | float]:
-        """Return the detector's parameters that were given.
+        """Return the detector's parameters that were given, but for its columns: they need the table.
 
         Raises
         ------
@@ -121,12 +141,13 @@ class FitOptions:
             "max_samples": self.max_samples,
             "max_iter": self.max_iter,
             "latent_dim": self.latent_dim,
+            "model_missing": self.model_missing or None,
         }
         return {name: value for name, value in given.items() if value is not None}
 
     def refuse_with_model(self) -> None:
         """Refuse what only a fit can use when a fitted model is given."""
-        given = [f"--{name.replace('_', '-')}" for name, value in vars(self).items() if value is not None]
+        given = [f"--{name.replace('_', '-')}" for name, value in vars(self).items() if value not in (None, False, [])]
         if given:
             raise InputError(
                 f"{', '.join(given)} cannot go with --model: a saved model keeps what it was fitted with. Fit "

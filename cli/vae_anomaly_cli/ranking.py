@@ -13,18 +13,17 @@ from rich.text import Text
 from vae_anomaly_cli.cells import as_text
 from vae_anomaly_cli.console import one_line
 from vae_anomaly_cli.features import FLAG, SCORE
+from vae_anomaly_cli.reasons import Reasons
 
 CELL_WIDTH = 18
 BORDERS = 3
+NARROWEST = 20
 
 
-def strangest_first(scores: npt.NDArray[np.float64], top: int | None) -> npt.NDArray[np.intp]:
-    """Rows from the highest score down; equal scores in the order of the file."""
-    return np.argsort(-scores, kind="stable")[:top]
-
-
-def ranked_objects(scored: pa.Table, rows: npt.NDArray[np.intp]) -> list[dict[str, Any]]:
-    """Describe ranked rows: rank, row number (from 1), score, flag and cells.
+def ranked_objects(
+    scored: pa.Table, rows: npt.NDArray[np.intp], reasons: Reasons | None = None
+) -> list[dict[str, Any]]:
+    """Describe ranked rows: rank, row number (from 1), score, flag and cells, and reasons where there are some.
 
     Parameters
     ----------
@@ -41,46 +40,74 @@ def ranked_objects(scored: pa.Table, rows: npt.NDArray[np.intp]) -> list[dict[st
             FLAG: cells.pop(FLAG),
             "cells": cells,
         }
+        | (reasons.objects[row] if reasons else {})
         for rank, (row, cells) in enumerate(zip(rows, scored.to_pylist(), strict=True), start=1)
     ]
 
 
-def show_ranking(scored: pa.Table, rows: npt.NDArray[np.intp], ids: tuple[str, ...]) -> None:
-    """Draw ranked rows on standard output: ids first, then as many columns as the terminal is wide."""
+def show_ranking(
+    scored: pa.Table, rows: npt.NDArray[np.intp], ids: tuple[str, ...], reasons: Reasons | None = None
+) -> None:
+    """Draw ranked rows on standard output: ids first, then reasons, or as many columns as the terminal is wide."""
     console = Console(highlight=False)
     texts = as_text(scored.combine_chunks().to_batches()[0]).to_pydict()
     drawn = RichTable(caption_justify="left")
     drawn.add_column("row", justify="right", style="dim")
     row_numbers = [f"{row + 1}" for row in rows]
-    width = console.width - _width("row", row_numbers) - 1
     scores = [f"{score:.2f}" for score in scored[SCORE].to_numpy()]
     flags = ["yes" if flag == "true" else "" for flag in texts[FLAG]]
-    width -= _width(SCORE, scores) + _width("anomaly", flags)
-    shown = {}
-    others = [name for name in texts if name not in (*ids, SCORE, FLAG)]
-    for name in (*ids, *others):
-        cells = [_shortened(cell) for cell in texts[name]]
-        needed = _width(_shortened(name), cells)
-        if needed > width and name not in ids:
-            break
-        shown[name] = cells
-        width -= needed
-    n_hidden = len(ids) + len(others) - len(shown)
-    for name in ids:
+    named = {name: [_shortened(cell) for cell in texts[name]] for name in ids}
+    width = console.width - 1 - _width("row", row_numbers) - _width(SCORE, scores) - _width("anomaly", flags)
+    width -= sum(_width(_shortened(name), cells) for name, cells in named.items())
+    for name in named:
         drawn.add_column(Text(_shortened(name)), no_wrap=True)
     drawn.add_column(SCORE, justify="right", no_wrap=True)
-    drawn.add_column("anomaly")
-    for name in list(shown)[len(ids) :]:
-        drawn.add_column(Text(_shortened(name)), no_wrap=True, style="dim")
-    if n_hidden:
-        drawn.caption = f"{n_hidden} more columns with -o FILE"
-    columns = list(shown.values())
+    drawn.add_column("anomaly", no_wrap=True)
+    if reasons is not None:
+        drawn.add_column("why", overflow="fold", min_width=NARROWEST)
+        others = {"why": [packed(reasons.short[row], max(width - BORDERS, NARROWEST)) for row in rows]}
+    else:
+        names = [name for name in texts if name not in (*ids, SCORE, FLAG)]
+        others = _fitting({name: [_shortened(cell) for cell in texts[name]] for name in names}, width)
+        for name in others:
+            drawn.add_column(Text(_shortened(name)), no_wrap=True, style="dim")
+        if len(others) < len(names):
+            drawn.caption = f"{len(names) - len(others)} more columns with -o FILE"
     for place, (row, score, flag) in enumerate(zip(row_numbers, scores, flags, strict=True)):
-        drawn_cells = [Text(column[place]) for column in columns]
         style = "bold red" if flag else ""
-        marks = (Text(score, style=style), Text(flag, style=style))
-        drawn.add_row(row, *drawn_cells[: len(ids)], *marks, *drawn_cells[len(ids) :])
+        before = [Text(cells[place]) for cells in named.values()]
+        after = [Text(cells[place]) for cells in others.values()]
+        drawn.add_row(row, *before, Text(score, style=style), Text(flag, style=style), *after)
     console.print(drawn)
+
+
+def packed(phrases: list[str], width: int) -> str:
+    r"""Join phrases with semicolons, as many a line as fit; a phrase longer than a line is left to wrap.
+
+    Examples
+    --------
+    >>> packed(["T3 10.6", "FTI 349", "TSH 0.1"], 17)
+    'T3 10.6; FTI 349;\nTSH 0.1'
+    """
+    lines: list[str] = []
+    for place, phrase in enumerate(phrases):
+        text = one_line(phrase) + (";" if place < len(phrases) - 1 else "")
+        if lines and cell_len(f"{lines[-1]} {text}") <= width:
+            lines[-1] += f" {text}"
+        else:
+            lines.append(text)
+    return "\n".join(lines)
+
+
+def _fitting(columns: dict[str, list[str]], width: int) -> dict[str, list[str]]:
+    """Return the first columns, as many as the width has room for."""
+    shown = {}
+    for name, cells in columns.items():
+        width -= _width(_shortened(name), cells)
+        if width < 0:
+            break
+        shown[name] = cells
+    return shown
 
 
 def _width(name: str, cells: list[str]) -> int:

@@ -168,7 +168,7 @@ class Target:
         return self.format not in (Format.CSV, Format.TSV)
 
 
-def choose_target(output: str | None, table: Table) -> Target:
+def choose_target(output: str | None, table: Table, option: str = "--output") -> Target:
     """Settle where the result goes before any work is done.
 
     Standard output has the input's text format, and CSV for Parquet.
@@ -184,23 +184,23 @@ def choose_target(output: str | None, table: Table) -> Target:
         piped = Format.CSV if table.format is Format.PARQUET else table.format
         return Target(None, piped, table.delimiter)
     path = Path(output)
-    check_writable(path)
+    check_writable(path, option)
     if path.exists() and not path.is_file():
         return Target(path, table.format, table.delimiter)
     chosen, gzipped = format_of_name(path)
     if chosen is None:
-        raise InputError(f"--output {output}: expected a name that ends in {EXTENSIONS}.")
+        raise InputError(f"{option} {output}: expected a name that ends in {EXTENSIONS}.")
     if same_file(table.source, path):
-        raise InputError(f"--output {output} is the input file itself; name another file.")
+        raise InputError(f"{option} {output} is the input file itself; name another file.")
     if chosen is Format.TSV:
         return Target(path, chosen, "\t", gzipped)
     return Target(path, chosen, table.delimiter if table.format is chosen else ",", gzipped)
 
 
-def check_writable(path: Path) -> None:
+def check_writable(path: Path, option: str = "--output") -> None:
     """Refuse early a place where nothing can be written."""
     if path.is_dir():
-        raise InputError(f"--output {path} is a directory; expected a file name.")
+        raise InputError(f"{option} {path} is a directory; expected a file name.")
     folder = path.parent
     if not folder.is_dir():
         raise CommandError(f"{path} cannot be written: the directory {folder} does not exist.")

@@ -115,7 +115,7 @@ def test_help_begins_with_examples_and_documents_exit_codes():
     assert shown.index("vae-anomaly score data.csv") < shown.index("Options")
     for line in ("0    done", "1    the work failed", "2    options or input", "130  interrupted"):
         assert line in shown
-    for command in ("score", "fit", "info"):
+    for command in ("score", "explain", "fit", "info"):
         assert f"vae-anomaly {command} " in run_process(command, "--help").stdout.decode()
 
 
@@ -161,6 +161,38 @@ def test_terminal_width_hides_columns_and_says_so(orders_csv, model):
     assert max(len(line) for line in lines) <= 50
     assert "more columns with -o FILE" in lines[-1]
     assert len([line for line in lines if line.startswith("│")]) == 2
+
+
+@pytest.mark.parametrize("width", ["80", "120"])
+def test_terminal_shows_reasons_within_its_width(orders_csv, model, width):
+    arguments = ("score", orders_csv, "-m", model, "--id", "order", "--explain", "-q", "--top", "3")
+    code, shown = on_a_terminal(*arguments, COLUMNS=width, NO_COLOR="1")
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
+    assert code == 0
+    assert max(len(line) for line in lines) <= int(width)
+    assert "why" in lines[1]
+    assert lines[3].split("│")[1:3] == ["  41 ", " 0040  "]
+    assert re.search(r"(items 900|amount 400) \(expected \d", lines[3])
+    assert "shop" not in lines[1]
+
+
+def test_terminal_shows_a_block_for_each_explained_row(orders_csv, model):
+    arguments = ("explain", orders_csv, "-m", model, "--id", "order", "-q", "--top", "2")
+    code, shown = on_a_terminal(*arguments, COLUMNS="80")
+    assert code == 0
+    assert "\x1b[1;31m" in shown
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
+    assert max(len(line) for line in lines) <= 80
+    assert lines[0].startswith("row 41, order 0040: ")
+    assert lines.count("") == 1
+
+
+def test_pipe_gets_explanations_without_escapes(orders_csv, model):
+    for arguments in (("explain", orders_csv), ("score", orders_csv, "--explain")):
+        done = run_process(*arguments, "-m", model, "--id", "order", "-q")
+        assert done.returncode == 0
+        assert done.stdout
+        assert b"\x1b" not in done.stdout + done.stderr
 
 
 def test_no_color_is_respected(orders_csv, model, plain):

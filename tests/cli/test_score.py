@@ -29,7 +29,7 @@ def test_without_a_model_it_fits_on_the_file_and_says_so_in_one_line(run, orders
     assert outcome.frame["order"].tolist() == orders["order"].tolist()
     told = [line for line in outcome.err.splitlines() if not line.startswith("warning: ")]
     assert len(told) == 1
-    assert told[0].startswith(f"fitted on {orders_csv}: 60 rows, 4 columns (2 c")
+    assert told[0].startswith(f"fitted on {orders_csv}: 60 rows, 4 columns (1 continuous, 1 integer, 1 binary, ")
     assert "1 set aside" in told[0]
     assert " nats, " in told[0]
 
@@ -255,6 +255,7 @@ def test_parquet_types_reach_the_library_whole(tmp_path):
     table = pa.table(
         {
             "category": pa.array(["a", "b", None]).dictionary_encode(),
+            "size": pa.DictionaryArray.from_arrays(pa.array([0, 1, None], pa.int8()), ["low", "high"], ordered=True),
             "moment": pa.array([0, 1, None], pa.timestamp("us")),
             "price": pa.array([1, 2, 3], pa.decimal128(10, 2)),
             "count": pa.array([1, None, 3], pa.int64()),
@@ -267,8 +268,10 @@ def test_parquet_types_reach_the_library_whole(tmp_path):
     from vae_anomaly_cli.console import Messages
     from vae_anomaly_cli.features import Roles
 
-    frame = training_frame(read, Roles((), None, ()), Messages(quiet=True))
-    assert [str(dtype) for dtype in frame.dtypes] == ["str", "datetime64[us]", "float64", "Int64", "boolean"]
+    frame = training_frame(read, Roles((), None, ()), {}, Messages(quiet=True))
+    kinds = [str(dtype) for dtype in frame.dtypes]
+    assert kinds == ["str", "category", "datetime64[us]", "float64", "Int64", "boolean"]
+    assert frame["size"].cat.ordered
 
 
 def test_output_may_be_a_device(run, orders_csv, model):

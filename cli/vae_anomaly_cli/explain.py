@@ -1,0 +1,218 @@
+"""`vae-anomaly explain`: why rows are strange, cell by cell."""
+
+from typing import Annotated, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import typer
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from vae_anomaly_cli import options
+from vae_anomaly_cli.console import Messages, data_stream, one_line
+from vae_anomaly_cli.errors import InputError
+from vae_anomaly_cli.features import FLAG, SCORE, assign_roles
+from vae_anomaly_cli.jsonl import dumps
+from vae_anomaly_cli.labels import label_line, read_labels
+from vae_anomaly_cli.models import counted
+from vae_anomaly_cli.reasons import FIELDS, Reasons, plain, plausible, rarity, shown_cell, subject_of, text_of
+from vae_anomaly_cli.repairs import repaired_table
+from vae_anomaly_cli.scoring import Result, check_options, score_table, strangest_first
+from vae_anomaly_cli.sources import open_source
+from vae_anomaly_cli.tables import Table, choose_target, read_table, save_table, write_table
+
+EXPLAINED_ROWS = 5
+ROW, RANK = "row", "rank"
+
+
+def explain(
+    data: options.Data,
+    model: options.Model = None,
+    numbers: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--row", min=1, metavar="N", help="Explain this row, counted from 1. Repeat for more.", show_default=False
+        ),
+    ] = None,
+    top: Annotated[
+        int | None, typer.Option(min=1, help="Explain so many of the strangest rows. Default 5.", show_default=False)
+    ] = None,
+    n_cells: Annotated[int, typer.Option("--cells", min=1, help="Strangest cells a row.")] = 5,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Where a table with a line for each cell goes, in the format of its extension; '-' is standard "
+            "output.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = None,
+    repair: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where all rows of DATA go, with the cells replaced that look wrong in the explained ones.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object on standard output.", rich_help_panel=options.OUTPUT)
+    ] = False,
+    ids: options.Ids = None,
+    label: options.Label = None,
+    drop: options.Drop = None,
+    input_format: options.InputFormat = None,
+    delimiter: options.Delimiter = None,
+    contamination: options.Contamination = None,
+    seed: options.Seed = None,
+    n_estimators: options.Members = None,
+    max_samples: options.MaxSamples = None,
+    max_iter: options.MaxIter = None,
+    latent_dim: options.LatentDim = None,
+    columns: options.Columns = None,
+    model_missing: options.ModelMissing = False,
+    device: options.DeviceName = options.Device.AUTO,
+    quiet: options.Quiet = False,
+) -> None:
+    """Say why rows of DATA are strange."""
+    fit_options = options.FitOptions(
+        contamination, seed, n_estimators, max_samples, max_iter, latent_dim, columns, model_missing
+    )
+    check_options(fit_options, model)
+    if numbers and top is not None:
+        raise InputError("--row and --top both choose the rows to explain; give one of them.")
+    if as_json and output == "-":
+        raise InputError("--json and --output - both write to standard output; choose one.")
+    if repair is not None and (repair == "-" or repair == output):
+        raise InputError(f"--repair {repair}: expected the name of a file of its own.")
+    table = read_table(open_source(data), input_format, options.separator(delimiter))
+    _check_rows(table, numbers or [])
+    target = choose_target(output, table)
+    repaired = None if repair is None else choose_target(repair, table, "--repair")
+    roles = assign_roles(table, ids, label, drop)
+    for name in roles.ids:
+        if output is not None and name in (ROW, RANK, *FIELDS):
+            raise InputError(f"--id {name}: the output has a column of that name; choose another.")
+    labels = None if roles.label is None else read_labels(table, roles.label)
+
+    messages = Messages(quiet)
+    result, done = score_table(table, roles, model, fit_options, device, messages)
+    chosen = [number - 1 for number in dict.fromkeys(numbers or [])]
+    rows = np.array(chosen, dtype=np.intp) if chosen else strangest_first(result.scores, top or EXPLAINED_ROWS)
+    reasons = result.explain(rows, messages, n_cells)
+    done += f", {counted(len(rows), 'row')} explained"
+    if target.path is not None:
+        save_table(cells_table(table, roles.ids, result, reasons), target, target.path)
+        done += f"; written to {target.path}"
+    if repaired is not None and repaired.path is not None:
+        cells, n_replaced = repaired_table(table, result, rows, messages, typed=repaired.typed)
+        save_table(cells, repaired, repaired.path)
+        done += f"; {counted(n_replaced, 'cell')} replaced in {repaired.path}"
+    messages.note(done)
+    summary = result.summary | {"output": None if target.path is None else str(target.path)}
+    if labels is not None:
+        summary["label"] = labels.measure(result.scores)
+        messages.answer(label_line(summary["label"], table.n_rows))
+    if as_json:
+        typical = reasons.explanation.typical
+        summary["typical_kl"] = float(typical.iloc[-1])
+        summary["typical_contributions"] = typical.iloc[:-1].to_dict()
+        summary["explained"] = explained_objects(table, roles.ids, result, rows, reasons)
+        with data_stream() as stream:
+            stream.write(f"{dumps(summary, indent=2)}\n".encode())
+    elif output == "-":
+        with data_stream() as stream:
+            write_table(cells_table(table, roles.ids, result, reasons), target, stream)
+    elif output is None:
+        _show(table, roles.ids, result, rows, reasons)
+
+
+def _check_rows(table: Table, numbers: list[int]) -> None:
+    for number in numbers:
+        if number > table.n_rows:
+            raise InputError(
+                f"--row {number}: {table.source.name} has {counted(table.n_rows, 'row')}; expected a number from 1 to "
+                f"{table.n_rows}."
+            )
+
+
+def explained_objects(
+    table: Table, ids: tuple[str, ...], result: Result, rows: npt.NDArray[np.intp], reasons: Reasons
+) -> list[dict[str, Any]]:
+    """Describe rows: number (from 1), ids, score, flag, reasons, and the terms that the score is the sum of."""
+    names = table.cells.select(list(ids)).take(rows).to_pylist() if ids else [{} for _ in rows]
+    return [
+        {ROW: int(row) + 1, "ids": named, SCORE: float(result.scores[row]), FLAG: bool(result.flags[row])}
+        | reasons.objects[row]
+        for row, named in zip(rows, names, strict=True)
+    ]
+
+
+def cells_table(table: Table, ids: tuple[str, ...], result: Result, reasons: Reasons) -> pa.Table:
+    """Lay out a line for each explained cell: row number (from 1), ids, score, rank and what a reason says.
+
+    Cells of different columns share the columns observed, expected, lower and upper, which are text therefore.
+    """
+    lines = [(row, rank, reason) for row, found in reasons.of_row.items() for rank, reason in enumerate(found, 1)]
+    rows = np.array([row for row, _, _ in lines], dtype=np.intp)
+    columns: dict[str, Any] = {ROW: pa.array(rows + 1)}
+    columns |= {name: table.cells[name].take(rows) for name in ids}
+    columns |= {SCORE: result.scores[rows], RANK: pa.array([rank for _, rank, _ in lines], pa.int64())}
+    for field in FIELDS:
+        cells = [getattr(reason, field) for _, _, reason in lines]
+        if field in ("nats", "tail_probability"):
+            columns[field] = pa.array([plain(cell) for cell in cells], pa.float64())
+        else:
+            columns[field] = pa.array([text_of(cell) for cell in cells], pa.string())
+    return pa.table(columns)
+
+
+def _show(table: Table, ids: tuple[str, ...], result: Result, rows: npt.NDArray[np.intp], reasons: Reasons) -> None:
+    """Write a block for each row: its score, what the combination costs, its strangest cells."""
+    console = Console(highlight=False)
+    threshold = -float(result.detector.offset_)
+    for place, row in enumerate(rows):
+        named = [f"{name} {table.cells[name][int(row)].as_py()}" for name in ids]
+        score = float(result.scores[row])
+        side = "above" if result.flags[row] else "not above"
+        heading = Text(one_line(", ".join([f"row {row + 1}", *named])), style="bold")
+        heading.append(": ", style="not bold")
+        heading.append(f"{score:.2f} nats", style="bold red" if result.flags[row] else "bold")
+        heading.append(f", {side} the threshold of {threshold:.2f}", style="not bold")
+        if place:
+            console.print()
+        console.print(heading)
+        kl = float(reasons.explanation.kl.iloc[place])
+        bound = float(reasons.explanation.score.iloc[place])
+        whole = "" if np.isclose(bound, score) else f" of a negative ELBO of {bound:.2f}"
+        console.print(
+            f"the combination of its cells (KL): {kl:.2f} nats{whole}, {reasons.excess[int(row)]:+.2f} against a "
+            "typical row",
+            style="dim",
+        )
+        console.print(_cells(reasons, int(row)))
+
+
+def _cells(reasons: Reasons, row: int) -> RichTable:
+    drawn = RichTable(box=None, pad_edge=True, header_style="dim")
+    drawn.add_column("column", overflow="fold")
+    drawn.add_column("observed", overflow="fold")
+    drawn.add_column("expected", overflow="fold")
+    drawn.add_column("plausible", overflow="fold", style="dim")
+    drawn.add_column("nats", justify="right", no_wrap=True)
+    drawn.add_column("as far out", no_wrap=True)
+    for reason in reasons.of_row[row]:
+        cells = (
+            subject_of(reason),
+            shown_cell(reason, "observed"),
+            shown_cell(reason, "expected"),
+            plausible(reason),
+            f"{reason.nats:+.1f}",
+            rarity(reason),
+        )
+        drawn.add_row(*(Text(one_line(cell)) for cell in cells))
+    return drawn

@@ -1,0 +1,92 @@
+"""Tables with cells replaced that look wrong."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vae_anomaly_cli.cells import DECIMAL_COMMA
+from vae_anomaly_cli.console import Messages
+from vae_anomaly_cli.reasons import text_of
+from vae_anomaly_cli.scoring import Result
+from vae_anomaly_cli.tables import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    Series = pd.Series[Any]
+
+
+def repaired_table(
+    table: Table, result: Result, rows: npt.NDArray[np.intp], messages: Messages, *, typed: bool
+) -> tuple[pa.Table, int]:
+    """Replace the cells of some rows that look wrong; every other cell stays as the file has it.
+
+    Parameters
+    ----------
+    table, result : Table, Result
+        What was scored.
+    rows : ndarray of int
+        Rows (from 0) in which cells may be replaced.
+    messages : Messages
+        Who hears of the library's warnings.
+    typed : bool
+        Whether cells get their types, or stay text where the file has text.
+
+    Returns
+    -------
+    cells : pyarrow.Table
+        All rows and columns.
+    n_replaced : int
+        Replaced cells.
+    """
+    before = result.frame.iloc[rows]
+    with messages.library_warnings():
+        after = result.detector.repair(before)
+    columns = {name: table.values(name) if typed else table.cells[name] for name in table.names}
+    n_replaced = 0
+    for name in after.columns.intersection(table.names):
+        changed = _differs(before[name], after[name])
+        if not changed.any():
+            continue
+        n_replaced += int(changed.sum())
+        values = dict(zip(rows[changed].tolist(), after[name][changed], strict=True))
+        if typed or table.typed:
+            columns[name] = _replaced(columns[name], values)
+        else:
+            columns[name] = _rewritten(columns[name], values, table.decimal_comma)
+    return pa.table(columns), n_replaced
+
+
+def _differs(before: "Series", after: "Series") -> npt.NDArray[np.bool_]:
+    # Missing cells stay missing, and compare as neither equal nor different.
+    missing = before.isna().to_numpy()
+    differs = np.array([first != second for first, second in zip(before, after, strict=True)], dtype=object)
+    return np.where(missing, False, differs).astype(bool)
+
+
+def _replaced(column: pa.ChunkedArray, values: dict[int, Any]) -> pa.Array:
+    cells = column.to_pylist()
+    for row, value in values.items():
+        cells[row] = value.item() if isinstance(value, np.generic) else value
+    for kind in (column.type, pa.float64()):
+        try:
+            return pa.array(cells, kind)
+        except (pa.ArrowInvalid, pa.ArrowTypeError):
+            continue
+    return pa.array([text_of(cell) for cell in cells], pa.string())
+
+
+def _rewritten(column: pa.ChunkedArray, values: dict[int, Any], decimal_comma: bool) -> pa.Array:
+    """Replace cells of a text file, in the way the file writes numbers and days."""
+    with_commas = decimal_comma and pc.any(pc.match_substring_regex(column, DECIMAL_COMMA)).as_py()
+    cells = column.to_pylist()
+    for row, value in values.items():
+        # A proposal has no more digits to give.
+        text = text_of(float(f"{value:.6g}") if isinstance(value, float) else value) or ""
+        if hasattr(value, "isoformat"):
+            text = str(value).removesuffix(" 00:00:00")
+        cells[row] = text.replace(".", ",") if with_commas and isinstance(value, float) else text
+    return pa.array(cells, pa.string())
