@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from vae_anomaly import VAEDetector
 from vae_anomaly.batch import Batch
 from vae_anomaly.conditionals import conditionals, expected_cells, tail_probability
+from vae_anomaly.elbo import elbo_terms
+from vae_anomaly.likelihoods import StudentT
 
 rng = np.random.default_rng(0)
 
@@ -112,9 +114,25 @@ def test_plausible_range_holds_the_expected_cell_and_widens_with_its_probability
 
 def test_rows_without_any_observed_cell_get_the_model_s_mean(detector):
     nothing = Batch(torch.zeros(2, 4), torch.zeros(2, 4, dtype=torch.bool))
-    expected = expected_cells(detector.vae_, nothing, detector.noise_)
+    expected = expected_cells(detector.vae_, nothing, detector.noise_, weighted=True)
     assert expected.isfinite().all()
     assert torch.equal(expected[0], expected[1])
+
+
+def test_expected_cells_are_weighted_by_importance(detector, rows):
+    vae, noise = detector.vae_, detector.noise_
+    with torch.inference_mode():
+        terms = elbo_terms(vae, rows, noise)
+        log_prior = torch.distributions.Normal(0.0, 1.0).log_prob(terms.z).sum(-1)
+        weights = terms.log_likelihood.sum(-1) + log_prior - terms.posterior.log_prob(terms.z)
+        weights = weights.double().flatten(0, 1).softmax(0)
+        (group,) = (group for group in vae.groups if isinstance(group.likelihood, StudentT))
+        means = vae.decode(terms.z)[vae.groups.index(group)].mean.flatten(0, 1).double()
+    by_hand = (means * weights.unsqueeze(-1)).sum(0)
+    found = expected_cells(vae, rows, noise, weighted=True)[:, group.columns]
+    torch.testing.assert_close(found, by_hand, atol=1e-5, rtol=1e-5)
+    equally = expected_cells(vae, rows, noise, weighted=False)[:, group.columns]
+    torch.testing.assert_close(equally, means.mean(0), atol=1e-5, rtol=1e-5)
 
 
 REFERENCE = torch.arange(-4.0, 5.0).unsqueeze(1)  # nine training cells, from -4 to 4

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
 from vae_anomaly.batch import Batch
 from vae_anomaly.likelihoods import OrderedLikelihood
 from vae_anomaly.likelihoods.specification import mixed
-from vae_anomaly.priors import precise
+from vae_anomaly.priors import LOG_2PI, Posterior, precise
 from vae_anomaly.scores import chunk_rows, chunks
 from vae_anomaly.threads import map_in_threads
 from vae_anomaly.vae import VAE
@@ -100,7 +101,7 @@ def _of_chunk(
     shape = batch.values.shape
     log_likelihood = torch.zeros(shape, dtype=torch.float64, device=batch.values.device)
     position, expected, lower, upper = (torch.full_like(log_likelihood, math.nan) for _ in range(4))
-    weights = noise.new_full((vae.n_members, noise.shape[1], len(batch), 1), 1 / (vae.n_members * noise.shape[1]))
+    weights = _equal_weights(vae, batch, noise)
     for places in columns:
         visible = batch.observed & ~hidden
         visible[:, list(places)] = False
@@ -133,27 +134,62 @@ def _of_chunk(
     )
 
 
-def expected_cells(vae: VAE, batch: Batch, noise: Tensor) -> Tensor:
-    """What rows let expect in every cell, observed or not: the mean over draws and members, or the likeliest level.
+def expected_cells(vae: VAE, batch: Batch, noise: Tensor, *, weighted: bool) -> Tensor:
+    r"""What rows let expect in every cell, observed or not: the mean over draws and members, or the likeliest level.
+
+    Parameters
+    ----------
+    vae : VAE
+    batch : Batch
+        Rows of shape (rows, places).
+    noise : Tensor of shape (members, draws, 1, latents)
+        The stored noise.
+    weighted : bool
+        Whether draws count by their importance :math:`p_m(x_{obs} \mid z)\, p(z) / q_m(z \mid x_{obs})` with the prior
+        of the training, N(0, I), which lowers the error of imputed cells; otherwise all alike.
 
     Returns
     -------
     Tensor of shape (rows, places), float64, on the CPU
         Model units.
+
+    References
+    ----------
+    Mattei and Frellsen, "MIWAE: Deep generative modelling and imputation of incomplete data sets", ICML 2019, eq. 12.
     """
 
     def of_chunk(chunk: tuple[Batch, int]) -> Tensor:
         part, n_real = chunk
         with torch.inference_mode():
-            distributions = vae.decode(vae.posterior(part).draw(noise))
+            posterior = vae.posterior(part)
+            z = posterior.draw(noise).expand(-1, -1, len(part), -1)
+            distributions = vae.decode(z)
+            weights = _weights(vae, part, posterior, z, distributions) if weighted else _equal_weights(vae, part, noise)
             points = [
-                group.likelihood.point(group.likelihood.summary(distribution).mean((0, 1)))
+                group.likelihood.point(mixed(group.likelihood.summary(distribution), weights.unsqueeze(-1)))
                 for group, distribution in zip(vae.groups, distributions, strict=True)
             ]
             return torch.cat(points, -1)[:n_real].cpu().double()
 
     parts = chunks(batch, chunk_rows(vae, noise.shape[1]), noise.device)
     return torch.cat(map_in_threads(of_chunk, parts, on_cpu=noise.device.type == "cpu"))
+
+
+def _equal_weights(vae: VAE, batch: Batch, noise: Tensor) -> Tensor:
+    """Of members and draws: (members, draws, rows, 1)."""
+    return noise.new_full((vae.n_members, noise.shape[1], len(batch), 1), 1 / (vae.n_members * noise.shape[1]))
+
+
+def _weights(vae: VAE, batch: Batch, posterior: Posterior, z: Tensor, distributions: Sequence[Distribution]) -> Tensor:
+    """Importance of members and draws, normalised: (members, draws, rows, 1)."""
+    cells = [
+        distribution.log_prob(batch.values[:, group.columns]).where(batch.observed[:, group.columns], 0.0)
+        for group, distribution in zip(vae.groups, distributions, strict=True)
+    ]
+    log_likelihood = precise(torch.cat(cells, -1)).sum(-1)
+    log_prior = -0.5 * (precise(z).square() + LOG_2PI).sum(-1)
+    log_weights = log_likelihood + log_prior - precise(posterior.log_prob(z))
+    return log_weights.flatten(0, 1).softmax(0).view_as(log_weights).unsqueeze(-1).to(z.dtype)
 
 
 @dataclass(frozen=True)

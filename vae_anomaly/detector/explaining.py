@@ -140,8 +140,9 @@ class ExplanationMixin:
     def impute(self, X: Any) -> Any:
         """Fill the holes with what the observed cells of the row let expect.
 
-        Numbers get the mean over draws and members of where the decoder puts them, on the column's own scale; levels
-        the most probable one.  Observed cells stay as they are, and so do columns that were set aside.
+        Numbers get the mean over draws and members of where the decoder puts them, on the column's own scale; draws
+        that explain the observed cells better count more.  Levels get the most probable one.  Observed cells stay as
+        they are, and so do columns that were set aside.
 
         Parameters
         ----------
@@ -213,7 +214,7 @@ class ExplanationMixin:
     def _expected(self, batch: Batch, visible: Tensor) -> list[npt.NDArray[Any]]:
         """What visible cells let expect everywhere, in data units and the user's order."""
         seen = Batch(batch.values.where(visible, 0.0), visible)
-        return self.encoder_.decode(expected_cells(self.vae_, seen, self.noise_).numpy())
+        return self.encoder_.decode(expected_cells(self.vae_, seen, self.noise_, weighted=True).numpy())
 
     def _at_places(self, cells: npt.NDArray[np.bool_]) -> Tensor:
         """From cells in the user's order to places in the model's."""

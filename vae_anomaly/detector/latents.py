@@ -110,7 +110,7 @@ class LatentVariableMixin(TransformerMixin):
         check_is_fitted(self)
         assert isinstance(self, BaseEstimator)
         batch = self.encoder_.encode(read_table(self, X, fitting=False))
-        decoded = self.encoder_.decode(expected_cells(self.vae_, batch, self.noise_).numpy())
+        decoded = self.encoder_.decode(expected_cells(self.vae_, batch, self.noise_, weighted=False).numpy())
         return pack_like(X, decoded)
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> Any:
