@@ -130,8 +130,9 @@ def test_sentence_names_score_threshold_cells_and_the_whole(explanation):
     sentence = explanation.top(2)[3]
     assert sentence.startswith(f"{explanation.score.iloc[3]:.2f} nats, ")
     assert f"the threshold of {explanation.threshold:.2f}: " in sentence
-    for reason in explanation.reasons(2)[3]:
-        assert str(reason) in sentence
+    first, second = explanation.reasons(2)[3]
+    assert str(first) in sentence
+    assert (str(second) in sentence) == (second.tail_probability < 0.05)
     assert sentence.endswith(".")
 
 

@@ -16,6 +16,7 @@ ObjectArray = npt.NDArray[np.object_]
 SHOWN_CHARACTERS = 40
 LARGEST_PLAIN = 1e12
 NOTABLE_KL = 5.0
+RARE_CELL = 0.05
 
 
 @dataclass(frozen=True)
@@ -131,18 +132,19 @@ class Explanation:
         ]
 
     def top(self, n: int = 3) -> list[str]:
-        """One sentence a row: its score and its strangest cells.
+        """One sentence a row: its score, its strangest cell, and others that are rare as well.
 
         Parameters
         ----------
         n : int, default=3
             Cells a row, at most.
         """
-        return [
-            f"{self._verdict(row)}: {'; '.join(map(str, reasons)) if reasons else 'no observed cell'}"
-            f"{self._combination(row)}."
-            for row, reasons in enumerate(self.reasons(n))
-        ]
+        sentences = []
+        for row, reasons in enumerate(self.reasons(n)):
+            named = reasons[:1] + [reason for reason in reasons[1:] if reason.tail_probability < RARE_CELL]
+            cells = "; ".join(map(str, named)) if named else "no observed cell"
+            sentences.append(f"{self._verdict(row)}: {cells}{self._combination(row)}.")
+        return sentences
 
     def to_frame(self, n: int = 3) -> pd.DataFrame:
         """Reasons as a long table: one line for each of the `n` strangest cells of each row.
@@ -213,7 +215,7 @@ def odds(probability: float) -> str:
     """A small probability as people say it."""
     if np.isnan(probability):
         return "rarity unknown"
-    if probability >= 0.05:
+    if probability >= RARE_CELL:
         return f"{probability:.0%} of cells are as far out"
     rounded = float(f"{1 / max(probability, 1e-9):.1g}") if probability < 0.01 else round(1 / probability)
     return f"1 in {rounded:,.0f} cells" if rounded < 1e6 else "fewer than 1 in a million cells"
