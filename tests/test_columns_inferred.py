@@ -50,6 +50,7 @@ def texts(**counts):
 
 NORMAL = stats.norm.ppf((np.arange(300) + 0.5) / 300)
 THIRD = np.arange(300) % 3 == 0
+MOST = np.arange(300) % 10 > 0
 SKEWED = np.exp(NORMAL)
 SHARES = stats.beta.ppf((np.arange(300) + 0.5) / 300, 3, 1)
 SIZES = ["small", "large", "medium"] * 20
@@ -82,20 +83,32 @@ RULES = {
     "percentages": (
         np.minimum(100, SHARES * 103),
         "bounded",
-        SpikedBoundedStudentT(),
-        "between 0.0 and 100.0, with 8% at the top, 8% of them 100",
+        BoundedStudentT(),
+        "between 0.0 and 100.0, with 8% at the top",
     ),
-    "number that repeats": (
+    "share that is full nine times in ten": (
+        np.where(MOST, 1.0, np.abs(NORMAL) / 5),
+        "bounded",
+        SpikedBoundedStudentT(),
+        "between 0.0 and 1.0, with 90% at the top, 90% of them 1",
+    ),
+    "number that repeats in a third of the rows": (
         np.where(THIRD, 0.0, NORMAL),
         "continuous",
-        SpikedStudentT(),
-        "201 distinct values, 33% of them 0",
+        StudentT(),
+        "201 distinct values",
     ),
-    "whole number that repeats": (
-        np.where(THIRD, 40.0, np.round(NORMAL * 10 + 40)),
+    "number that repeats nine times in ten": (
+        np.where(MOST, 0.0, NORMAL),
+        "continuous",
+        SpikedStudentT(),
+        "31 distinct values, 90% of them 0",
+    ),
+    "whole number that repeats nine times in ten": (
+        np.where(MOST, 40.0, np.round(NORMAL * 10 + 40)),
         "integer",
         SpikedRoundedStudentT(),
-        "49 distinct whole numbers, in steps of 1, 36% of them 40",
+        "28 distinct whole numbers, in steps of 1, 90% of them 40",
     ),
     "ten values with ten rows each": (
         np.repeat(np.arange(10.0), 10),
@@ -268,14 +281,20 @@ def test_asked_spikes_are_those_that_stand_out_or_else_the_most_frequent_value(k
 
 
 def test_spikes_have_room_of_a_power_of_two_and_start_at_their_frequencies():
-    cells = np.concatenate([NORMAL, np.repeat([-1.25, 0.0, 1.25], [50, 60, 90])])
+    cells = np.concatenate([NORMAL, np.repeat([-1.25, 0.0, 1.25], [150, 2400, 150])])
     column = infer(cells)
     assert column.spikes == (-1.25, 0.0, 1.25)
     assert column.width == 4
-    shares = np.array([301, 51, 61, 91]) / 504
+    shares = np.array([301, 151, 2401, 151]) / 3004
     assert np.exp(column.start[1:]) == pytest.approx([*shares, 0])
     assert column.location == pytest.approx(0, abs=1e-12)
     assert column.scale == pytest.approx(NORMAL.std())
+
+
+def test_equal_dates_leave_other_dates_surprising():
+    column = infer(pd.Series(pd.to_datetime(["2024-01-01"] * 30)))
+    assert column.scale == 1
+    assert column.decode(np.array([0.0])).tolist() == [pd.Timestamp("2024-01-01")]
 
 
 def test_levels_of_ordered_categories_are_those_of_the_dtype_in_its_order():

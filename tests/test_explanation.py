@@ -233,3 +233,11 @@ def test_dates_are_reasons_with_a_range(fitted):
     reason = fitted.explain(frame).reasons(1)[0][0]
     assert reason.column == "when"
     assert pd.Timestamp(reason.lower) < pd.Timestamp(reason.upper) < pd.Timestamp(dt.date(2025, 1, 1))
+
+
+def test_rows_that_are_judged_by_another_score_get_no_verdict():
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    detector = VAEDetector(n_estimators=2, max_iter=20, early_stopping=False, row_score="kl").fit(X)
+    explanation = detector.explain(X[:2])
+    assert np.isnan(explanation.threshold)
+    assert "threshold" not in explanation.top(1)[0]

@@ -145,3 +145,51 @@ def test_more_cells_are_repaired_where_more_may_be(fitted):
         int((fitted.repair(frame, max_tail_probability=share) != frame).to_numpy().sum()) for share in (1e-4, 0.2)
     )
     assert few < many
+
+
+@pytest.mark.parametrize("dtype", ["float32", "Float32", "float64", "Float64", "double[pyarrow]"])
+def test_every_kind_of_float_column_is_filled_in_kind(dtype):
+    frame = complete()[["float", "text"]].astype({"float": dtype})
+    frame.loc[3, "float"] = None
+    filled = VAEDetector(n_estimators=2, max_iter=20, early_stopping=False).fit(frame).impute(frame)
+    assert filled["float"].dtype == frame["float"].dtype
+    assert not filled.isna().to_numpy().any()
+
+
+def test_proposals_that_an_integer_dtype_cannot_hold_widen_it():
+    X = np.random.default_rng(0).integers(200, 260, size=(120, 2))
+    X[:, 1] = X[:, 0] + np.arange(120) % 3
+    detector = VAEDetector(n_estimators=2, max_iter=100, early_stopping=False).fit(X)
+    small = np.array([[-100, 120]], dtype=np.int8)
+    assert (detector.repair(small, max_tail_probability=0.5) >= -100).all()
+    frame = pd.DataFrame(small, columns=["a", "b"])
+    named = VAEDetector(n_estimators=2, max_iter=100, early_stopping=False).fit(pd.DataFrame(X, columns=["a", "b"]))
+    np.testing.assert_array_equal(named.repair(frame, 0.5), detector.repair(small, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("column", "cells"),
+    [
+        ("text", [np.nan] * 3),
+        ("when", [np.nan] * 3),
+        ("category", pd.Categorical([3, None, 3], categories=[3])),
+        ("category", pd.Categorical([None] * 3, categories=[])),
+        ("boolean", [1.0, np.nan, 0.0]),
+        ("when", ["2021-06-01", None, "2021-07-01"]),
+        ("text", pd.Series([None, None, "low"], dtype="string")),
+    ],
+)
+def test_small_batches_whose_dtype_says_little_are_filled(fitted, column, cells):
+    batch = complete().iloc[:3].assign(**{column: cells})
+    filled = fitted.impute(batch)
+    assert not filled.isna().to_numpy().any()
+    fitted.repair(batch, max_tail_probability=0.5)
+
+
+def test_rows_with_repeated_labels_are_filled_each_by_itself(fitted):
+    frame = complete().iloc[:6].set_axis(["a"] * 6, axis=0)
+    frame.iloc[2, 0] = np.nan
+    filled = fitted.impute(frame)
+    assert list(filled.index) == ["a"] * 6
+    pd.testing.assert_frame_equal(filled.iloc[[0, 1, 3, 4, 5]], frame.iloc[[0, 1, 3, 4, 5]])
+    assert np.isfinite(filled.iloc[2, 0])

@@ -90,7 +90,7 @@ TRAINED = [
     (SpikedStudentT(), LOGITS, ONE_SPIKE),
     (SpikedRoundedStudentT(), LOGITS, ONE_SPIKE | {"step": 0.25}),
     (SpikedRoundedStudentT(), LOGITS, ONE_SPIKE | BENT),
-    (SpikedBoundedStudentT(), LOGITS, {"spikes": [-1.0, 2.0], "low": -1.0, "high": 2.0, "unseen": 0.01}),
+    (SpikedBoundedStudentT(), [0.3, 0.0, 1.0, 0.5], {"spikes": [-1.0, 2.0], "low": -1.0, "high": 2.0, "unseen": 0.01}),
 ]
 
 

@@ -86,7 +86,9 @@ def conditionals(
     def of_chunk(item: tuple[tuple[Batch, int], Tensor]) -> tuple[Tensor, ...]:
         (part, n_real), mask = item
         with torch.inference_mode():
-            return tuple(tensor[:n_real].cpu() for tensor in _of_chunk(vae, part, noise, columns, mask, ranges))
+            return tuple(
+                tensor[:n_real].cpu().double() for tensor in _of_chunk(vae, part, noise, columns, mask, ranges)
+            )
 
     items = list(zip(chunks(batch, n_rows, noise.device), masks, strict=True))
     parts = map_in_threads(of_chunk, items, on_cpu=noise.device.type == "cpu")
@@ -99,7 +101,7 @@ def _of_chunk(
 ) -> tuple[Tensor, ...]:
     features = vae.features(batch)
     shape = batch.values.shape
-    log_likelihood = torch.zeros(shape, dtype=torch.float64, device=batch.values.device)
+    log_likelihood = precise(torch.zeros(shape, device=batch.values.device))
     position, expected, lower, upper = (torch.full_like(log_likelihood, math.nan) for _ in range(4))
     weights = _equal_weights(vae, batch, noise)
     for places in columns:

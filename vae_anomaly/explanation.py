@@ -73,7 +73,7 @@ class Explanation:
     score : Series
         Negative ELBO of each row, nats: the sum of its `contributions` and its `kl`.
     threshold : float
-        Scores above it are flagged.
+        Scores above it are flagged; NaN where rows are judged by another score than the ELBO.
     contributions : DataFrame
         -E_q[log p(x_j | z)] of each cell, nats, in the units of the data; 0 where the cell is missing or its column was
         set aside.
@@ -185,6 +185,8 @@ class Explanation:
 
     def _verdict(self, row: int) -> str:
         score = float(self.score.iloc[row])
+        if np.isnan(self.threshold):
+            return f"{score:.2f} nats"
         side = "above" if score > self.threshold else "not above"
         return f"{score:.2f} nats, {side} the threshold of {self.threshold:.2f}"
 

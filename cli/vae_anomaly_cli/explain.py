@@ -105,11 +105,14 @@ def explain(
     rows = np.array(chosen, dtype=np.intp) if chosen else strangest_first(result.scores, top or EXPLAINED_ROWS)
     reasons = result.explain(rows, messages, n_cells)
     done += f", {counted(len(rows), 'row')} explained"
-    if target.path is not None:
-        save_table(cells_table(table, roles.ids, result, reasons), target, target.path)
+    # Both tables before either is written: a failure leaves nothing half done.
+    lines = None if output is None else cells_table(table, roles.ids, result, reasons)
+    repairs = None if repaired is None else repaired_table(table, result, rows, messages, typed=repaired.typed)
+    if lines is not None and target.path is not None:
+        save_table(lines, target, target.path)
         done += f"; written to {target.path}"
-    if repaired is not None and repaired.path is not None:
-        cells, n_replaced = repaired_table(table, result, rows, messages, typed=repaired.typed)
+    if repairs is not None and repaired is not None and repaired.path is not None:
+        cells, n_replaced = repairs
         save_table(cells, repaired, repaired.path)
         done += f"; {counted(n_replaced, 'cell')} replaced in {repaired.path}"
     messages.note(done)
@@ -124,11 +127,11 @@ def explain(
         summary["explained"] = explained_objects(table, roles.ids, result, rows, reasons)
         with data_stream() as stream:
             stream.write(f"{dumps(summary, indent=2)}\n".encode())
-    elif output == "-":
-        with data_stream() as stream:
-            write_table(cells_table(table, roles.ids, result, reasons), target, stream)
-    elif output is None:
+    elif lines is None:
         _show(table, roles.ids, result, rows, reasons)
+    elif target.path is None:
+        with data_stream() as stream:
+            write_table(lines, target, stream)
 
 
 def _check_rows(table: Table, numbers: list[int]) -> None:

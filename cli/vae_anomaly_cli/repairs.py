@@ -1,5 +1,6 @@
 """Tables with cells replaced that look wrong."""
 
+from decimal import Context, Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,15 +69,32 @@ def _differs(before: "Series", after: "Series") -> npt.NDArray[np.bool_]:
 
 
 def _replaced(column: pa.ChunkedArray, values: dict[int, Any]) -> pa.Array:
+    """Replace cells and keep the type where it has room for them; otherwise numbers, and text last."""
     cells = column.to_pylist()
     for row, value in values.items():
         cells[row] = value.item() if isinstance(value, np.generic) else value
-    for kind in (column.type, pa.float64()):
-        try:
-            return pa.array(cells, kind)
-        except (pa.ArrowInvalid, pa.ArrowTypeError):
-            continue
-    return pa.array([text_of(cell) for cell in cells], pa.string())
+    try:
+        fitting = list(cells)
+        for row in values:
+            fitting[row] = _fitted(cells[row], column.type)
+        return pa.array(fitting, column.type)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, InvalidOperation, OverflowError):
+        pass
+    try:
+        return pa.array([float(cell) if isinstance(cell, Decimal) else cell for cell in cells], pa.float64())
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return pa.array([text_of(cell) for cell in cells], pa.string())
+
+
+def _fitted(value: Any, kind: pa.DataType) -> Any:
+    """Return a number as a column of whole or decimal numbers takes it; arrow would cut 2.5 to 2 and say nothing."""
+    if isinstance(value, float) and pa.types.is_integer(kind):
+        if not value.is_integer():
+            raise pa.ArrowInvalid(f"{value} is not whole")
+        return int(value)
+    if isinstance(value, (int, float)) and pa.types.is_decimal(kind):
+        return Decimal(str(value)).quantize(Decimal(1).scaleb(-kind.scale), context=Context(prec=kind.precision))
+    return value
 
 
 def _rewritten(column: pa.ChunkedArray, values: dict[int, Any], decimal_comma: bool) -> pa.Array:
@@ -84,8 +102,8 @@ def _rewritten(column: pa.ChunkedArray, values: dict[int, Any], decimal_comma: b
     with_commas = decimal_comma and pc.any(pc.match_substring_regex(column, DECIMAL_COMMA)).as_py()
     cells = column.to_pylist()
     for row, value in values.items():
-        # A proposal has no more digits to give.
-        text = text_of(float(f"{value:.6g}") if isinstance(value, float) else value) or ""
+        # Enough for seconds since 1970 with hundredths, and no noise of binary fractions.
+        text = text_of(float(f"{value:.12g}") if isinstance(value, float) else value) or ""
         if hasattr(value, "isoformat"):
             text = str(value).removesuffix(" 00:00:00")
         cells[row] = text.replace(".", ",") if with_commas and isinstance(value, float) else text

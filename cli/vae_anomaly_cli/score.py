@@ -107,9 +107,11 @@ def score(
     reasons, sentences = None, None
     if explain:
         in_table = (np.flatnonzero(result.flags) if rows is None else rows) if written else shown
-        reasons = _explain(table, result, np.union1d(in_table, shown), messages)
-        sentences = {int(row): reasons.sentences[row] for row in in_table}
-        done += f", {counted(len(reasons), 'row')} explained"
+        explained = np.union1d(in_table, shown)
+        # Where no row is flagged there may be nothing to explain.
+        reasons = _explain(table, result, explained, messages) if len(explained) else None
+        sentences = {} if reasons is None else {int(row): reasons.sentences[row] for row in in_table}
+        done += f", {counted(len(explained), 'row')} explained"
     if target.path is not None:
         save_table(scored_table(table, roles, result, rows, sentences, typed=target.typed), target, target.path)
         done += f"; written to {target.path}"

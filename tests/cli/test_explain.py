@@ -2,13 +2,16 @@
 
 import io
 import json
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from vae_anomaly import load
+from vae_anomaly import DataError, VAEDetector, load
+from vae_anomaly_cli.repairs import _replaced
 
 FIELDS = ["column", "part", "observed", "expected", "lower", "upper", "nats", "tail_probability"]
 
@@ -150,6 +153,60 @@ def test_repair_keeps_the_types_of_parquet(run, rooms, model_of_rooms, tmp_path)
     assert (after["volume"][[7, 9]] < 120).all()
 
 
+@pytest.mark.parametrize("decimal", [".", ","])
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(1699999991.145, "1699999991.14"), (0.1 + 0.2, "0.3"), (1 / 3, "0.333333333333"), (12.0, "12")],
+)
+def test_repair_writes_twelve_digits(run, orders, model, tmp_path, monkeypatch, decimal, value, written):
+    def repair(self, frame):
+        return frame.assign(amount=value)
+
+    monkeypatch.setattr(VAEDetector, "repair", repair)
+    source, path = tmp_path / "wrong.csv", tmp_path / "repaired.csv"
+    orders.to_csv(source, index=False, decimal=decimal, sep=";")
+    outcome = run("explain", source, "-m", model, "--id", "order", "--row", "41", "--repair", path)
+    assert outcome.code == 0, outcome.err
+    assert path.read_text().splitlines()[41].split(";")[1] == written.replace(".", decimal)
+
+
+@pytest.mark.parametrize(
+    ("kind", "others", "value", "kept", "cell"),
+    [
+        (pa.int8(), [1, None], 2.0, pa.int8(), 2),
+        (pa.int8(), [1, None], 2.5, pa.float64(), 2.5),
+        (pa.int8(), [1, None], 300.0, pa.float64(), 300.0),
+        (pa.uint8(), [1, None], np.float64(-1), pa.float64(), -1.0),
+        (pa.int64(), [1, None], 1e30, pa.float64(), 1e30),
+        (pa.int64(), [1, None], np.int64(2**60 + 1), pa.int64(), 2**60 + 1),
+        (pa.decimal128(5, 2), [Decimal("1.20"), None], 19.987, pa.decimal128(5, 2), Decimal("19.99")),
+        (pa.decimal128(5, 2), [Decimal("1.20"), None], 3, pa.decimal128(5, 2), Decimal("3.00")),
+        (pa.decimal128(5, 2), [Decimal("1.20"), None], 1234.5, pa.float64(), 1234.5),
+        (pa.decimal256(50, 40), [Decimal("1.2"), None], 0.3, pa.decimal256(50, 40), Decimal("0.3")),
+        (pa.float64(), [1.5, None], 2.5, pa.float64(), 2.5),
+        (pa.string(), ["a", None], "b", pa.string(), "b"),
+    ],
+)
+def test_repaired_column_keeps_its_type_where_it_has_room(kind, others, value, kept, cell):
+    column = pa.chunked_array([pa.array([*others, others[0]], kind)])
+    after = _replaced(column, {2: value})
+    assert after.type == kept
+    assert after.to_pylist() == [float(others[0]) if kept == pa.float64() else others[0], None, cell]
+
+
+def test_failing_repair_leaves_no_file(run, orders_csv, model, tmp_path, monkeypatch):
+    def fail(self, frame):
+        raise DataError("no repair")
+
+    monkeypatch.setattr(VAEDetector, "repair", fail)
+    outcome = run(
+        "explain", orders_csv, "-m", model, "-o", tmp_path / "cells.csv", "--repair", tmp_path / "repaired.csv"
+    )
+    assert outcome.code == 1
+    assert "no repair" in outcome.err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_score_explains_the_ranked_rows_in_json(run, orders_csv, model, explained):
     outcome = run("score", orders_csv, "-m", model, "--explain", "--json", "--top", "3")
     ranked = json.loads(outcome.text)["ranked"]
@@ -170,6 +227,21 @@ def test_piped_table_has_reasons_for_flagged_rows_only(run, orders_csv, model):
     assert table["reasons"][40].startswith(("items is 900, expected about ", "amount is 400, expected about "))
     assert f"{flagged.sum()} row" in outcome.err
     assert "explained" in outcome.err
+
+
+def test_nothing_is_explained_where_no_row_is_flagged(run, orders, orders_csv, write, model, tmp_path):
+    flagged = run("score", orders_csv, "-m", model, "--id", "order").frame["is_anomaly"] == "true"
+    path = write("calm.csv", orders[~flagged].to_csv(index=False))
+    piped = run("score", path, "-m", model, "--id", "order", "--explain")
+    assert piped.code == 0, piped.err
+    assert list(piped.frame) == ["order", "anomaly_score", "is_anomaly", "reasons"]
+    assert len(piped.frame) == (~flagged).sum()
+    assert (piped.frame["reasons"] == "").all()
+    assert "0 rows flagged, 0 rows explained" in piped.err
+    saved = run("score", path, "-m", model, "--explain", "-o", tmp_path / "o.parquet")
+    assert "0 rows explained; written to" in saved.err
+    written = pq.read_table(tmp_path / "o.parquet")["reasons"]
+    assert (written.type, written.null_count) == (pa.string(), len(piped.frame))
 
 
 def test_written_top_rows_all_have_reasons(run, orders_csv, model, tmp_path):

@@ -123,6 +123,9 @@ def asked_column(name: str, likelihood: Likelihood, present: FloatArray, weights
     if not likelihood.standardize:
         return Column(name, "continuous", likelihood, reason, mean=location)
     bounded = isinstance(likelihood, BoundedStudentT | SpikedBoundedStudentT)
+    low, high = float(present.min()), float(present.max())
+    if high <= low:
+        high = low + (abs(low) or 1.0)
     spikes = spikes_of(present) if isinstance(likelihood, SpikedStudentT) else present[:0]
     if isinstance(likelihood, SpikedStudentT) and not len(spikes):
         values, counts = np.unique(present, return_counts=True)
@@ -139,8 +142,8 @@ def asked_column(name: str, likelihood: Likelihood, present: FloatArray, weights
         resolution=lie.resolution,
         step=(lie.step or lie.resolution or scale) if likelihood.rounded else 0.0,
         origin=lie.origin if likelihood.rounded else 0.0,
-        low=float(present.min()) if bounded else None,
-        high=float(present.max()) if bounded else None,
+        low=low if bounded else None,
+        high=high if bounded else None,
         unseen=1 / (len(present) + 1),
     )
 
@@ -166,6 +169,9 @@ def date_column(name: str, days: FloatArray, likelihood: Likelihood | None, weig
         for period in periods
     )
     said = f", with {', '.join(periods)}" if periods else ""
+    if np.ptp(present) == 0:
+        # The distance to 1970 says nothing of how much dates differ.
+        column = replace(column, location=float(present[0]), scale=1.0)
     return replace(
         column,
         kind="datetime",

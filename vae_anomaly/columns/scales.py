@@ -20,6 +20,7 @@ MAX_STEPS = 1e6
 MIN_LATTICE_VALUES = 8
 LARGEST_WHOLE = 2.0**53
 PILE = 0.01
+COLLAPSE_SHARE = 0.8
 SPIKE_SHARE, SPIKE_HEIGHT, MAX_SPIKES, MIN_SPIKE_CELLS = 0.05, 5.0, 8, 20
 MIN_OTHER_VALUES, MIN_OTHER_CELLS = 5, 20
 TOPS = (1.0, 100.0)
@@ -121,6 +122,8 @@ def spikes_of(numbers: FloatArray) -> FloatArray:
         return values[:0]
     beside = np.convolve(counts, [1, 0, 1], mode="same") / np.r_[1, np.full(len(values) - 2, 2), 1]
     often = (counts >= SPIKE_SHARE * len(numbers)) & (counts >= MIN_SPIKE_CELLS) & (counts >= SPIKE_HEIGHT * beside)
+    if not (often & (counts >= COLLAPSE_SHARE * len(numbers))).any():
+        return values[:0]
     enough = (~often).sum() >= MIN_OTHER_VALUES and counts[~often].sum() >= MIN_OTHER_CELLS
     return values[often] if enough and often.sum() <= MAX_SPIKES else values[:0]
 

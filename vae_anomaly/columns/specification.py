@@ -40,6 +40,7 @@ Kind = Literal[
 
 VALUE_LIMIT = 1e6
 RAW_LIMIT = 1e15
+SPIKE_MARGIN = 2e-6
 
 
 @dataclass(frozen=True)
@@ -217,6 +218,10 @@ class Column:
             straight = values * self.scale + self.location
             with np.errstate(over="ignore"):
                 numbers = np.sinh(np.clip(straight, -600, 600)) * self.bend if self.bend else straight
+            for spike in self.spikes:
+                # Single precision does not give a spike back exactly.
+                place = float(self.model_units(np.array(spike)))
+                numbers = np.where(np.abs(values - place) <= SPIKE_MARGIN * (1 + abs(place)), spike, numbers)
             if self.step:
                 numbers = np.rint((numbers - self.origin) / self.step) * self.step + self.origin
             return np.clip(numbers, self.low, self.high) if (self.low, self.high) != (None, None) else numbers

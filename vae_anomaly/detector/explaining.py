@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -21,7 +22,7 @@ from vae_anomaly.encoders import TableEncoder
 from vae_anomaly.errors import ModelFileError
 from vae_anomaly.explanation import Explanation
 from vae_anomaly.likelihoods import OrderedLikelihood
-from vae_anomaly.scores import cell_terms
+from vae_anomaly.scores import ELBO, Score, cell_terms
 from vae_anomaly.tables import Table
 from vae_anomaly.vae import VAE
 
@@ -75,6 +76,7 @@ class ExplanationMixin:
     noise_: Tensor
     encoder_: TableEncoder
     offset_: float
+    row_score_: Score
     reference_: Reference | None
     reference_rows_: Batch | None
 
@@ -123,7 +125,7 @@ class ExplanationMixin:
         typical = [*self._sums(reference.typical[None, :-1])[0], float(reference.typical[-1])]
         return Explanation(
             score=pd.Series((kl - cells.sum(1)).numpy(), index=index),
-            threshold=-self.offset_,
+            threshold=-self.offset_ if isinstance(self.row_score_, ELBO) else math.nan,
             contributions=frame(self._sums(-cells)),
             kl=pd.Series(kl.numpy(), index=index),
             typical=pd.Series(typical, index=[*names, "KL"]),

@@ -128,33 +128,55 @@ def fill_cells(X: Any, cells: npt.NDArray[np.bool_], columns: list[npt.NDArray[A
         array = np.array(native, dtype=object)
     if array.dtype != object:
         proposed = np.column_stack([values.astype(np.float64) for values in columns])
-        whole = array.dtype.kind in "iu" and bool((proposed[cells] == np.rint(proposed[cells])).all())
-        return np.where(cells, proposed, array).astype(array.dtype if whole or array.dtype.kind == "f" else np.float64)
+        fits = array.dtype.kind == "f" or _holds_whole(array.dtype, proposed[cells])
+        return np.where(cells, proposed, array).astype(array.dtype if fits else np.float64)
     for position, values in enumerate(columns):
         array[cells[:, position], position] = values[cells[:, position]].astype(object)
     return array
 
 
+def _holds_whole(dtype: Any, numbers: FloatArray) -> bool:
+    """Whether an integer dtype can hold these numbers."""
+    if np.dtype(dtype).kind not in "iu" or not (numbers == np.rint(numbers)).all():
+        return False
+    limits = np.iinfo(dtype)
+    return bool(((numbers >= limits.min) & (numbers <= limits.max)).all())
+
+
 def _filled(series: pd.Series[Any], rows: npt.NDArray[np.bool_], values: npt.NDArray[Any]) -> pd.Series[Any]:
     """A column with some rows replaced; it keeps its dtype where that can hold the values."""
-    chosen: Any = pd.Series(values[rows], index=series.index[rows])
+    result = series.reset_index(drop=True)
+    chosen: Any = pd.Series(values[rows], index=np.flatnonzero(rows))
     dtype: Any = series.dtype
+    if result.isna().all():
+        # Its dtype says nothing of what it holds.
+        filled: pd.Series[Any] = pd.Series(values, dtype=chosen.dtype).where(rows)
+        return filled
     if isinstance(dtype, pd.CategoricalDtype):
         level_of = {str(text_of(level)): level for level in dtype.categories}
-        chosen = chosen.map(lambda value: level_of[str(text_of(value))]).astype(dtype)
+        chosen = chosen.map(lambda value: level_of.get(str(text_of(value)), value))
+        result = result.cat.add_categories([level for level in chosen.unique() if level not in dtype.categories])
     elif isinstance(dtype, pd.DatetimeTZDtype):
         chosen = chosen.dt.tz_localize("UTC").dt.tz_convert(dtype.tz)
+    elif pd.api.types.is_string_dtype(dtype) and chosen.dtype.kind == "M":
+        chosen = chosen.map(lambda moment: moment.isoformat())
     elif pd.api.types.is_bool_dtype(dtype):
         chosen = chosen.astype(bool)
+    elif pd.api.types.is_float_dtype(dtype):
+        chosen = chosen.astype(np.float64).astype(dtype)
     elif pd.api.types.is_integer_dtype(dtype):
-        whole = bool((chosen == chosen.round()).all())
-        chosen, dtype = (
-            (chosen.astype("int64"), dtype) if whole else (chosen, "Float64" if series.hasnans else "float64")
-        )
-    result = series.astype(dtype).copy()
-    if pd.api.types.is_object_dtype(dtype):
-        chosen = chosen.astype(object)
-    result[rows] = chosen
+        numbers = chosen.to_numpy(dtype=np.float64)
+        if _holds_whole(getattr(dtype, "numpy_dtype", dtype), numbers):
+            chosen = chosen.astype("int64").astype(dtype)
+        else:
+            result = result.astype("Float64" if result.hasnans else np.float64)
+    else:
+        chosen = chosen.astype(object) if pd.api.types.is_object_dtype(dtype) else chosen
+    try:
+        result[rows] = chosen
+    except (TypeError, ValueError):
+        result = result.astype(object)
+        result[rows] = chosen.astype(object)
     return result
 
 

@@ -54,7 +54,7 @@ def specification_of(detector: VAEDetector) -> Specification:
     automatic = isinstance(detector.likelihood, str) and detector.likelihood == "auto"
     return Specification(
         likelihood=None if automatic else resolve_likelihood(detector.likelihood),
-        declared=dict(detector.columns or {}),
+        declared={str(name): kind for name, kind in (detector.columns or {}).items()},
         model_missing=bool(detector.model_missing),
         prior=resolve_prior(detector.prior),
         backbone=resolve_backbone(detector.backbone),

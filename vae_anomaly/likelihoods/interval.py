@@ -91,6 +91,10 @@ class RoundedT(IntervalStudentT):
         upper = cells + up
         return torch.where(lowest, -FAR, cells - down), upper, torch.where(lowest, upper + FAR, down + up)
 
+    def step_at(self, cells: Tensor) -> Tensor:
+        """Length of a step upwards from cells, in model units."""
+        return 2 * (self.ends(cells)[1] - cells)
+
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-probability of the cell's interval; below the lowest possible value, the tail of the unseen."""
         known = self.constants

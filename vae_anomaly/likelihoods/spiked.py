@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from vae_anomaly.likelihoods.continuous import bounded_features, noise_scale
+from vae_anomaly.likelihoods.continuous import bounded_features, check_floor, noise_scale
 from vae_anomaly.likelihoods.interval import BoundedT, IntervalStudentT, RoundedT
 from vae_anomaly.likelihoods.specification import ColumnConstants, OrderedLikelihood
 
-TOLERANCE = 1e-6
+TOLERANCE = 4e-7
+SMALLEST_HEIGHT = 1e-6
+PEAK = 1 / (math.sqrt(2 * math.pi) * 0.05)
 
 
 def is_at(values: Tensor, spikes: Tensor) -> Tensor:
@@ -25,11 +27,11 @@ def is_at(values: Tensor, spikes: Tensor) -> Tensor:
 class SpikedT(Distribution):
     r"""Spikes at the column's frequent values, and Student-t noise for all others.
 
-    .. math:: p(x) = \pi_k(z)\, h\, [x = c_k] + \pi_0(z)\, t(x;\ \mu(z), s)
+    .. math:: p(c_k) = h\, (\pi_k(z) + \pi_0(z)\, P_t(c_k)), \qquad p(x) = \pi_0(z)\, t(x;\ \mu(z), s), \quad x \ne c_k
 
-    with :math:`h` the height of a spike: 1 for rounded columns, where the noise gives probabilities, too; otherwise
-    the peak of a normal density whose standard deviation is the floor of the noise, so that a value which
-    repeats exactly counts as much as noise can that is as small as it may become.
+    with h the peak of a normal density whose standard deviation is a twentieth of that of the cells beside the spikes;
+    for rounded columns, whose noise gives probabilities, that times the step at the spike, and at most 1.  The
+    probability of the noise at the spike, :math:`P_t(c_k)`, is 0 for the others.
 
     Parameters
     ----------
@@ -37,16 +39,13 @@ class SpikedT(Distribution):
         Of the noise (first) and of the spikes, -inf behind the last spike of a column.
     noise : IntervalStudentT
         What the other cells are distributed like.
-    log_height : float
-        log h.
     """
 
     arg_constraints: ClassVar[dict[str, torch.distributions.constraints.Constraint]] = {}
 
-    def __init__(self, logits: Tensor, noise: IntervalStudentT, log_height: float) -> None:
+    def __init__(self, logits: Tensor, noise: IntervalStudentT) -> None:
         self.logits = logits
         self.noise = noise
-        self.log_height = log_height
         super().__init__(logits.shape[:-1], validate_args=False)
 
     @property
@@ -54,15 +53,28 @@ class SpikedT(Distribution):
         """Logarithms of the probabilities of the noise and of each spike: (..., columns, width + 1)."""
         return self.logits.mT.log_softmax(-2).mT
 
+    @property
+    def log_heights(self) -> Tensor:
+        """log h of each spike: (columns, width); 0 where there is none."""
+        spikes = self.noise.constants.spikes
+        if not isinstance(self.noise, RoundedT):
+            return torch.full_like(spikes, math.log(PEAK))
+        steps = torch.stack([self.noise.step_at(spike) for spike in spikes.unbind(-1)], -1)
+        return torch.log((PEAK * steps).nan_to_num(1.0).clamp(SMALLEST_HEIGHT, 1))
+
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density, or log-probability of a rounded cell, in nats."""
         shape = torch.broadcast_shapes(value.shape, self.logits.shape[:-1])
         at = is_at(value, self.noise.constants.spikes)
+        height = torch.where(at, self.log_heights, 0.0).sum(-1)
         choice = torch.where(at.any(-1), at.to(torch.uint8).argmax(-1) + 1, 0).expand(shape).unsqueeze(-2)
         log_shares = self.logits.mT.log_softmax(-2).expand(*shape[:-1], -1, -1)
+        spike = log_shares.gather(-2, choice).squeeze(-2)
         noise = log_shares[..., 0, :] + self.noise.log_prob(value)
-        spike = log_shares.gather(-2, choice).squeeze(-2) + self.log_height
-        return torch.where(choice.squeeze(-2) > 0, torch.logaddexp(noise, spike), noise)
+        if isinstance(self.noise, RoundedT):
+            # Rounded noise gives the value of the spike a probability, too.
+            spike = torch.logaddexp(spike, noise)
+        return torch.where(choice.squeeze(-2) > 0, spike + height, noise)
 
     def tails(self, value: Tensor) -> tuple[Tensor, Tensor]:
         """P(X <= x) and P(X >= x)."""
@@ -86,10 +98,8 @@ class SpikedStudentT(OrderedLikelihood):
 
     Notes
     -----
-    At a spike it is the log-density of a mixture in which a normal density of standard deviation floor (in standard
-    deviations of the column) stands for the spike; elsewhere that of the noise with its share: finite, and the same
-    whatever the unit of the column.  The integral is the share of the noise; what a spike rises above the noise,
-    times :math:`\sqrt{2 \pi}` floor, is its own share.
+    A log-density with respect to the Lebesgue measure plus a point of weight 1 / h at each spike, so it integrates to 1
+    there, is finite, and is the same whatever the unit of the column.
 
     References
     ----------
@@ -102,8 +112,7 @@ class SpikedStudentT(OrderedLikelihood):
     slab: ClassVar[type[IntervalStudentT]] = IntervalStudentT
 
     def __post_init__(self) -> None:
-        if not self.floor > 0:
-            raise ValueError(f"floor is a number above 0 (it bounds the density of a spike), not {self.floor!r}")
+        check_floor(self.floor)
 
     def n_parameters(self, width: int) -> int:
         return width + 2
@@ -117,8 +126,7 @@ class SpikedStudentT(OrderedLikelihood):
 
     def distribution(self, parameters: Tensor, log_noise: Tensor, constants: ColumnConstants) -> Distribution:
         noise = self.slab(parameters[..., 0], noise_scale(log_noise, constants.floor), constants)
-        log_height = 0.0 if self.rounded else -math.log(math.sqrt(2 * math.pi) * self.floor)
-        return SpikedT(parameters[..., 1:], noise, log_height)
+        return SpikedT(parameters[..., 1:], noise)
 
     def summary(self, distribution: Distribution) -> Tensor:
         """Share of the noise, its mean times that, share of each spike, the spikes: (..., 2 + 2 width)."""
@@ -151,7 +159,7 @@ class SpikedStudentT(OrderedLikelihood):
 
 @dataclass(frozen=True)
 class SpikedRoundedStudentT(SpikedStudentT):
-    """Spikes beside Student-t noise behind whole multiples of a step, as in `RoundedStudentT`: a probability.
+    """Spikes beside Student-t noise behind whole multiples of a step, as in `RoundedStudentT`.
 
     Parameters
     ----------
