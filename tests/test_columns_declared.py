@@ -20,7 +20,7 @@ from vae_anomaly.tables import Table
 
 NAN = float("nan")
 NORMAL = stats.norm.ppf((np.arange(200) + 0.5) / 200)
-SKEWED = np.exp(NORMAL)
+SKEWED = np.exp(2 * NORMAL)
 
 
 def table_of(cells):

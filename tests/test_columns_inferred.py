@@ -51,7 +51,7 @@ def texts(**counts):
 NORMAL = stats.norm.ppf((np.arange(300) + 0.5) / 300)
 THIRD = np.arange(300) % 3 == 0
 MOST = np.arange(300) % 10 > 0
-SKEWED = np.exp(NORMAL)
+SKEWED = np.exp(2 * NORMAL)
 SHARES = stats.beta.ppf((np.arange(300) + 0.5) / 300, 3, 1)
 SIZES = ["small", "large", "medium"] * 20
 RULES = {
@@ -64,16 +64,22 @@ RULES = {
         "53 distinct whole numbers, in steps",
     ),
     "fine whole numbers": (np.round(NORMAL * 1e6), "integer", StudentT(), "300 distinct whole numbers"),
-    "skewed numbers": (SKEWED, "positive", StudentT(), "300 distinct values from 0.0531201 on, skewed"),
+    "skewed numbers": (SKEWED, "positive", StudentT(), "300 distinct values from 0.00282175 on, skewed"),
+    "mildly skewed numbers": (np.sqrt(SKEWED), "continuous", StudentT(), "300 distinct values"),
     "skewed numbers below 0": (SKEWED - 1, "continuous", StudentT(), "300 distinct values"),
-    "skewed steps": (np.round(SKEWED * 20) / 20, "positive", RoundedStudentT(), "100 distinct values from 0.05 on, sk"),
+    "skewed steps": (
+        np.round(SKEWED * 20) / 20,
+        "positive",
+        RoundedStudentT(),
+        "147 distinct values from 0 on, skewed",
+    ),
     "small counts": (
         np.round(SKEWED * 3),
         "count",
         RoundedStudentT(),
-        "29 distinct whole numbers from 0 on, skewed, in",
+        "68 distinct whole numbers from 0 on, skewed, in",
     ),
-    "large counts": (np.round(SKEWED**2 * 1e6), "count", StudentT(), "300 distinct whole numbers from 2822 on, skewed"),
+    "large counts": (np.round(SKEWED * 1e6), "count", StudentT(), "300 distinct whole numbers from 2822 on, skewed"),
     "shares": (
         np.minimum(1, SHARES * 1.02),
         "bounded",

@@ -41,10 +41,10 @@ def mixed() -> pd.DataFrame:
     frame = pd.DataFrame(
         {
             "height": 170 + 9 * z + rng.normal(size=N),
-            "income": np.exp(8 + z + rng.normal(size=N)),
+            "income": np.exp(8 + 1.6 * (z + rng.normal(size=N))),
             "share": np.minimum(1, rng.beta(3, 1, N) * 1.1),
             "year": rng.integers(1950, 2020, N),
-            "visits": np.round(np.exp(1.5 + rng.normal(size=N))),
+            "visits": np.round(np.exp(1.5 + 2.6 * rng.normal(size=N))),
             "hours": np.where(rng.random(N) < 0.4, 40, rng.integers(10, 80, N)),
             "sex": rng.choice(["f", "m"], N),
             "flag": z > 0,

@@ -91,7 +91,7 @@ def test_batch_has_float32_values_and_zeros_under_the_mask():
 
 
 def test_standardised_columns_have_mean_0_and_deviation_1():
-    cells = np.random.default_rng(0).lognormal(8, 2, (500, 3))
+    cells = np.random.default_rng(0).lognormal(8, 3, (500, 3))
     table = Table(("a", "b", "c"), cells)
     values = TableEncoder(infer_columns(table)).encode(table).values.double()
     torch.testing.assert_close(values.mean(0), torch.zeros(3, dtype=torch.float64), rtol=0, atol=1e-6)
@@ -213,7 +213,7 @@ def test_matrix_of_numbers_is_refused_where_dates_were_learned():
 
 
 def test_bent_columns_come_through_a_matrix_as_through_a_frame():
-    cells = np.random.default_rng(0).lognormal(0, 2, (300, 2))
+    cells = np.random.default_rng(0).lognormal(0, 3, (300, 2))
     matrix, frame = Table(("a", "b"), cells), Table(("a", "b"), pd.DataFrame(cells, columns=["a", "b"]))
     encoder = TableEncoder(infer_columns(matrix))
     assert all(column.bend for column in encoder.columns)

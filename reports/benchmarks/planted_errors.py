@@ -13,7 +13,7 @@ import pandas as pd
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 ROW_SHARE, CELL_SHARE = 0.05, 0.2
-MAX_ROWS = 3_000
+MAX_ROWS = 2_000
 NUMERIC_ERRORS = ("swap", "shift", "sign", "unit")
 TEXT_ERRORS = ("swap", "category", "typo")
 FEW_VALUES = 10
