@@ -31,7 +31,7 @@ N_ROWS = 3_000
 CORRELATION = 0.9
 ERROR_SHARE = 0.03
 SMALLEST_ERROR, LARGEST_ERROR = 1.0, 2.0
-RANKINGS = ("contribution", "contribution above typical", "log p(cell | others)", "strangeness")
+RANKINGS = ("contribution", "contribution above typical", "log p(cell given others)", "strangeness")
 
 
 def _levels(numbers: FloatArray, names: list[str]) -> npt.NDArray[np.object_]:

@@ -41,7 +41,7 @@ def cell_scores(planted: Planted, detector: VAEDetector, seed: int) -> dict[str,
     return {
         "VAEDetector, strangeness": explanation.strangeness.fillna(0.0).to_numpy(),
         "VAEDetector, given the others": -np.log(explanation.tail_probability.fillna(1.0).to_numpy()),
-        "VAEDetector, log p(cell | others)": -explanation.log_likelihood.to_numpy(),
+        "VAEDetector, log p(cell given others)": -explanation.log_likelihood.to_numpy(),
         "VAEDetector, contribution": contributions,
         "VAEDetector, contribution above typical": contributions - usual,
         "marginal tail": marginal_tail(planted.dirty),
