@@ -241,3 +241,16 @@ def test_rows_that_are_judged_by_another_score_get_no_verdict():
     explanation = detector.explain(X[:2])
     assert np.isnan(explanation.threshold)
     assert "threshold" not in explanation.top(1)[0]
+
+
+def test_cell_that_only_contradicts_the_others_is_named_and_argued_against():
+    rng = np.random.default_rng(4)
+    X = rng.normal(size=(300, 1)) + 0.2 * rng.normal(size=(300, 4))
+    detector = VAEDetector(n_estimators=2, max_iter=300, early_stopping=False).fit(X)
+    explanation = detector.explain([[1.0, 1.0, -1.0, 1.0]])
+    assert explanation.reasons(1)[0][0].column == "x2"
+    batch = detector.encoder_.encode(detector._table([[1.0, 1.0, -1.0, 1.0]]))
+    rarity = detector._evidence(batch, None, None)
+    by_rarity = -np.log(rarity.given_others) - np.log(rarity.alone)
+    assert rarity.against[0, 2] > 1
+    np.testing.assert_allclose(rarity.strangeness, by_rarity + rarity.against)

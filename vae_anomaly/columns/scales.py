@@ -123,7 +123,9 @@ def _student_t_fit(numbers: FloatArray) -> float:
 def spikes_of(numbers: FloatArray) -> FloatArray:
     """Values that at least one cell in twenty repeats, and five times as many as the values beside them.
 
-    None where that would leave too few of the other cells to learn how they are distributed.
+    None where no value holds four fifths of the cells: below that one Student-t does not collapse onto it, and
+    spikes found fewer anomalies.  None either where that would leave too few of the other cells to learn how they
+    are distributed.
     """
     values, counts = np.unique(numbers, return_counts=True)
     if len(values) < MIN_OTHER_VALUES:

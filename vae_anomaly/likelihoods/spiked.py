@@ -89,7 +89,7 @@ class SpikedT(Distribution):
 
 @dataclass(frozen=True)
 class SpikedStudentT(OrderedLikelihood):
-    r"""Student-t noise (4 degrees of freedom) beside a few values that many cells repeat, like 0 or 40 hours.
+    r"""Student-t noise (4 degrees of freedom) beside a few values that most cells repeat, like no capital gain.
 
     Parameters
     ----------
