@@ -23,7 +23,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("vae", "elbo", "encoders"),
     ("training", "scores", "calibration", "diagnostics", "conditionals", "explanation"),
     ("detector", "metrics"),
-    ("store",),
+    ("store", "comparison"),
     ("vae_anomaly",),
     ("vae_anomaly_reports", "vae_anomaly_datasets"),
     ("vae_anomaly_cli",),

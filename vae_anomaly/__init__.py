@@ -1,6 +1,7 @@
 """Anomaly detection with variational autoencoders whose score is the negative ELBO, in nats."""
 
 from vae_anomaly.backbones import MLP
+from vae_anomaly.comparison import Comparison, NumericEncoder, Verdict, compare, simple_detectors
 from vae_anomaly.detector import VAEDetector
 from vae_anomaly.errors import (
     CellTypeError,
@@ -42,6 +43,7 @@ __all__ = [
     "BoundedStudentT",
     "Categorical",
     "CellTypeError",
+    "Comparison",
     "ContinuousBernoulli",
     "DataError",
     "DataWarning",
@@ -52,6 +54,7 @@ __all__ = [
     "Gaussian",
     "ImportanceWeighted",
     "ModelFileError",
+    "NumericEncoder",
     "Ordinal",
     "Poisson",
     "Reason",
@@ -67,11 +70,14 @@ __all__ = [
     "UnitGaussian",
     "VAEAnomalyError",
     "VAEDetector",
+    "Verdict",
     "__version__",
     "anomaly_average_precision",
     "anomaly_labels",
     "anomaly_roc_auc",
+    "compare",
     "load",
     "read_manifest",
     "save",
+    "simple_detectors",
 ]

@@ -1,6 +1,7 @@
 """What people read: messages on standard error, one line each, and clean standard output."""
 
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from typing import BinaryIO
 import typer
 from rich.console import Console
 from rich.text import Text
+
+NAME_OR_FIGURE = re.compile(r"""('[^']*'|"[^"]*")|-?\d[\d,.]*""")
 
 
 def one_line(text: object) -> str:
@@ -58,17 +61,23 @@ class Messages:
     def library_warnings(self) -> Iterator[None]:
         """Show each warning of the library once, after the work that raised it.
 
-        Shown afterwards, so that they do not cut through a progress bar.
+        Shown afterwards, so that they do not cut through a progress bar. Of several fits' warnings that
+        differ in their figures alone, the first is shown.
         """
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
                 yield
+            except KeyboardInterrupt:
+                caught.clear()
+                raise
             finally:
-                ours = [
-                    str(warning.message) for warning in caught if warning.category.__module__.startswith("vae_anomaly")
-                ]
-                for text in dict.fromkeys(ours):
+                ours = [warning for warning in caught if warning.category.__module__.startswith("vae_anomaly")]
+                shown: dict[str, str] = {}
+                for warning in ours:
+                    text = str(warning.message)
+                    shown.setdefault(NAME_OR_FIGURE.sub(lambda found: found[1] or "#", text), text)
+                for text in shown.values():
                     self.warning(text)
 
 

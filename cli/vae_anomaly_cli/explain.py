@@ -15,7 +15,7 @@ from vae_anomaly_cli.console import Messages, data_stream, one_line
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.features import FLAG, SCORE, assign_roles
 from vae_anomaly_cli.jsonl import dumps
-from vae_anomaly_cli.labels import label_line, read_labels
+from vae_anomaly_cli.labels import label_line, labels_of
 from vae_anomaly_cli.models import counted
 from vae_anomaly_cli.reasons import FIELDS, Reasons, plain, plausible, rarity, shown_cell, subject_of, text_of
 from vae_anomaly_cli.repairs import repaired_table
@@ -64,6 +64,7 @@ def explain(
     ] = False,
     ids: options.Ids = None,
     label: options.Label = None,
+    anomalous: options.Anomalous = None,
     drop: options.Drop = None,
     input_format: options.InputFormat = None,
     delimiter: options.Delimiter = None,
@@ -97,7 +98,7 @@ def explain(
     for name in roles.ids:
         if output is not None and name in (ROW, RANK, *FIELDS):
             raise InputError(f"--id {name}: the output has a column of that name; choose another.")
-    labels = None if roles.label is None else read_labels(table, roles.label)
+    labels = labels_of(table, roles, anomalous)
 
     messages = Messages(quiet)
     result, done = score_table(table, roles, model, fit_options, device, messages)

@@ -11,7 +11,7 @@ from vae_anomaly_cli.declarations import read_declarations
 from vae_anomaly_cli.errors import CommandError, InputError
 from vae_anomaly_cli.features import assign_roles, training_frame
 from vae_anomaly_cli.jsonl import dumps
-from vae_anomaly_cli.labels import label_line, read_labels
+from vae_anomaly_cli.labels import label_line, labels_of
 from vae_anomaly_cli.models import fit_detector, fit_line, summary_of
 from vae_anomaly_cli.sources import format_of_name, open_source, same_file
 from vae_anomaly_cli.tables import check_writable, read_table
@@ -28,6 +28,7 @@ def fit(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output: the summary.")] = False,
     ids: options.Ids = None,
     label: options.Label = None,
+    anomalous: options.Anomalous = None,
     drop: options.Drop = None,
     input_format: options.InputFormat = None,
     delimiter: options.Delimiter = None,
@@ -57,7 +58,7 @@ def fit(
     table = read_table(source, input_format, options.separator(delimiter))
     roles = assign_roles(table, ids, label, drop)
     declared = read_declarations(table, roles, fit_options.column or [])
-    labels = None if roles.label is None else read_labels(table, roles.label)
+    labels = labels_of(table, roles, anomalous)
 
     messages = Messages(quiet)
     frame = training_frame(table, roles, declared, messages)

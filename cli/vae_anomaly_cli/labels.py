@@ -9,11 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vae_anomaly_cli.errors import InputError
+from vae_anomaly_cli.features import Roles
 from vae_anomaly_cli.tables import Table
 
 REMEDY = (
     "expected 0 and 1 or true and false (1, true = anomaly), or scikit-learn's -1 and 1 (-1 = anomaly). "
-    "Recode the column"
+    "Recode the column, or name the anomalous one of two values with --anomalous"
 )
 
 
@@ -57,18 +58,44 @@ class Labels:
         return measures
 
 
-def read_labels(table: Table, name: str) -> Labels:
-    """Read a label column; empty cells are rows without a label.
+def labels_of(table: Table, roles: Roles, anomalous: str | None) -> Labels | None:
+    """Read the label column where one is named.
 
     Raises
     ------
     InputError
-        If the labels are of neither convention.
+        If its labels cannot be used, or a label is named without a column.
+    """
+    if roles.label is not None:
+        return read_labels(table, roles.label, anomalous)
+    if anomalous is not None:
+        raise InputError(f"--anomalous {anomalous} says what a label means; name the column with --label, too.")
+    return None
+
+
+def read_labels(table: Table, name: str, anomalous: str | None = None) -> Labels:
+    """Read a label column; empty cells are rows without a label.
+
+    Parameters
+    ----------
+    table : Table
+        What holds it.
+    name : str
+        The column.
+    anomalous : str, optional
+        The value that says anomaly, of two that may be anything; otherwise one of the conventions decides.
+
+    Raises
+    ------
+    InputError
+        If the labels are of neither convention, or not two values of which one is `anomalous`.
     """
     values = table.values(name)
     known = np.asarray(pc.is_valid(values), dtype=bool)
     if not known.any():
         raise InputError(f"--label {name}: every cell is empty; {REMEDY}, or leave --label out.")
+    if anomalous is not None:
+        return _named_labels(values, known, name, anomalous)
     kind = values.type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
         levels = pc.unique(pc.drop_null(values)).to_pylist()
@@ -88,6 +115,33 @@ def read_labels(table: Table, name: str) -> Labels:
         more = ", ..." if len(levels) > 4 else ""
         raise InputError(f"--label {name}: the column holds {shown}{more}; {REMEDY}.")
     return Labels(name, meaning, known, numbers == anomaly)
+
+
+def _named_labels(values: pa.ChunkedArray, known: npt.NDArray[np.bool_], name: str, anomalous: str) -> Labels:
+    """Labels of two values of any kind, one of which is named."""
+    levels = pc.unique(pc.drop_null(values)).to_pylist()
+    named = [level for level in levels if _means(level, anomalous)]
+    if len(named) != 1 or len(levels) > 2:
+        shown = ", ".join(repr(str(level)) for level in levels[:4])
+        more = ", ..." if len(levels) > 4 else ""
+        raise InputError(
+            f"--anomalous {anomalous}: column '{name}' holds {shown}{more}; expected two values, one of them "
+            f"{anomalous!r}. Name the one that says anomaly, or recode the column."
+        )
+    is_anomaly = np.asarray(pc.fill_null(pc.equal(values, pa.scalar(named[0], values.type)), False), dtype=bool)
+    return Labels(name, anomalous if len(levels) == 2 else None, known, is_anomaly)
+
+
+def _means(level: object, text: str) -> bool:
+    """Whether a text names a label: 2 is 2.0, True is true."""
+    if isinstance(level, bool):
+        return str(level).lower() == text.lower()
+    if isinstance(level, int | float):
+        try:
+            return level == float(text)
+        except ValueError:
+            return False
+    return str(level) == text.strip()
 
 
 def label_line(measures: dict[str, Any], n_rows: int) -> str:

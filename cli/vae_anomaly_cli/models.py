@@ -3,7 +3,8 @@
 import re
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from vae_anomaly_cli.tables import Table
 SHOWN_KINDS = 5
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
 
     from vae_anomaly import VAEDetector
@@ -31,21 +34,45 @@ def fit_detector(
     messages: Messages,
 ) -> "tuple[VAEDetector, float]":
     """Fit on all rows, with columns of the kinds that the user declared; return the detector and the seconds."""
-    from vae_anomaly import DataError, SpecificationError, TrainingDiverged, VAEDetector
-
-    detector = VAEDetector(device=str(device), verbose=messages.progress)
-    detector.set_params(**options.parameters(), columns=dict(declared) or None)
+    detector = new_detector(options, declared, device, verbose=messages.progress)
     start = time.perf_counter()
+    with refusals(table), messages.library_warnings():
+        detector.fit(frame)
+    return detector, time.perf_counter() - start
+
+
+def new_detector(
+    options: FitOptions, declared: Mapping[str, str], device: Device, *, verbose: bool = False
+) -> "VAEDetector":
+    """Return a detector, not yet fitted, with the parameters that the user gave."""
+    from vae_anomaly import VAEDetector
+
+    detector = VAEDetector(device=str(device), verbose=verbose)
+    detector.set_params(**options.parameters(), columns=dict(declared) or None)
+    return detector
+
+
+@contextmanager
+def refusals(table: Table, rows: "npt.NDArray[np.intp] | None" = None) -> Iterator[None]:
+    """Turn what the library refuses into one line for people.
+
+    Parameters
+    ----------
+    table : Table
+        What was given to it.
+    rows : ndarray of int, optional
+        The rows of the table that it was given, where not all.
+    """
+    from vae_anomaly import DataError, SpecificationError, TrainingDiverged
+
     try:
-        with messages.library_warnings():
-            detector.fit(frame)
+        yield
     except TrainingDiverged as error:
         raise CommandError(error) from error
     except DataError as error:
-        raise unusable(table, error) from error
+        raise unusable(table, error, rows) from error
     except SpecificationError as error:
         raise InputError(error) from error
-    return detector, time.perf_counter() - start
 
 
 def load_detector(model: str, device: Device) -> "VAEDetector":
@@ -70,11 +97,12 @@ def check_model_path(model: str) -> None:
         raise InputError(f"{model} does not exist; expected a model file. Make one with vae-anomaly fit -o {model}.")
 
 
-def unusable(table: Table, error: "DataError") -> InputError:
+def unusable(table: Table, error: "DataError", rows: "npt.NDArray[np.intp] | None" = None) -> InputError:
     """Pass on what the library says of a cell, with the place where a person finds it."""
     text = str(error)
     if error.row is not None:
-        text = re.sub(rf"\brow {error.row}\b", table.where(error.row), text, count=1)
+        row = error.row if rows is None else int(rows[error.row])
+        text = re.sub(rf"\brow {error.row}\b", table.where(row), text, count=1)
     return InputError(f"{table.source.name}: {text}")
 
 

@@ -64,10 +64,14 @@ Label = Annotated[
     str | None,
     typer.Option(
         metavar="COLUMN",
-        help="Known anomalies: no feature, only reported as AUROC. 0/1 and false/true (1 = anomaly) or 1/-1 "
-        "(-1 = anomaly).",
+        help="Known anomalies: no feature, only reported as AUROC. 0/1 and false/true (1 = anomaly), 1/-1 "
+        "(-1 = anomaly), or two values of which --anomalous names one.",
         rich_help_panel=INPUT,
     ),
+]
+Anomalous = Annotated[
+    str | None,
+    typer.Option(metavar="VALUE", help="The value of --label that says anomaly.", rich_help_panel=INPUT),
 ]
 Contamination = Annotated[
     str | None,

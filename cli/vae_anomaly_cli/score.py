@@ -14,7 +14,7 @@ from vae_anomaly_cli.console import Messages, data_stream
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.features import FLAG, REASONS, SCORE, Roles, assign_roles, earlier_columns
 from vae_anomaly_cli.jsonl import dumps
-from vae_anomaly_cli.labels import label_line, read_labels
+from vae_anomaly_cli.labels import label_line, labels_of
 from vae_anomaly_cli.models import counted
 from vae_anomaly_cli.ranking import ranked_objects, show_ranking
 from vae_anomaly_cli.reasons import Reasons
@@ -67,6 +67,7 @@ def score(
     ] = False,
     ids: options.Ids = None,
     label: options.Label = None,
+    anomalous: options.Anomalous = None,
     drop: options.Drop = None,
     input_format: options.InputFormat = None,
     delimiter: options.Delimiter = None,
@@ -96,7 +97,7 @@ def score(
             f"--explain: {table.source.name} has a column '{REASONS}' of its own, and the output gets one. Rename it, "
             "or name the columns to keep with --id."
         )
-    labels = None if roles.label is None else read_labels(table, roles.label)
+    labels = labels_of(table, roles, anomalous)
 
     messages = Messages(quiet)
     result, done = score_table(table, roles, model, fit_options, device, messages)

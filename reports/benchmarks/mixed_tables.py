@@ -17,15 +17,11 @@ import numpy.typing as npt
 import pandas as pd
 from benchmarks.foundation_page import OURS, markdown, plus_minus
 from benchmarks.harness import DATA, Array, command, console, fit_warnings, options, surroundings, there
-from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.ensemble import IsolationForest
-from sklearn.impute import SimpleImputer
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from vae_anomaly import VAEDetector
+from vae_anomaly import NumericEncoder, VAEDetector
 
 Labelled = tuple[pd.DataFrame, npt.NDArray[np.int64]]
 
@@ -137,23 +133,12 @@ class Peer:
         self.model, self.score = model, score
 
     def fit(self, X: pd.DataFrame) -> Peer:
-        self.kept = X.columns[X.notna().any()]
-        numeric = make_pipeline(SimpleImputer(strategy="median", add_indicator=False), StandardScaler())
-        text = make_pipeline(
-            SimpleImputer(strategy="constant", fill_value="missing"),
-            OneHotEncoder(handle_unknown="ignore", min_frequency=MIN_FREQUENCY, sparse_output=False),
-        )
-        self.prepare = ColumnTransformer(
-            [
-                ("numeric", numeric, make_column_selector(dtype_include="number")),
-                ("text", text, make_column_selector(dtype_exclude="number")),
-            ]
-        )
-        self.model.fit(self.prepare.fit_transform(X[self.kept]))
+        self.encoder = NumericEncoder(min_frequency=MIN_FREQUENCY)
+        self.model.fit(self.encoder.fit_transform(X))
         return self
 
     def anomaly_score(self, X: pd.DataFrame, seen: bool) -> Array:
-        scores: Array = self.score(self.model, self.prepare.transform(X[self.kept]), seen)
+        scores: Array = self.score(self.model, self.encoder.transform(X), seen)
         return scores
 
 

@@ -1,0 +1,289 @@
+"""Fit detectors side by side on random splits of a labelled table, and keep what they score."""
+
+from __future__ import annotations
+
+import re
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.base import clone
+from sklearn.metrics import average_precision_score
+from sklearn.pipeline import Pipeline
+
+from vae_anomaly.comparison.intervals import auroc
+from vae_anomaly.comparison.progress import comparison_progress
+from vae_anomaly.comparison.results import Comparison
+from vae_anomaly.comparison.simple import simple_detectors
+from vae_anomaly.detector import VAEDetector
+from vae_anomaly.detector.inputs import as_pandas, new_seed
+from vae_anomaly.errors import DataError, FitWarning, SpecificationError
+from vae_anomaly.metrics import anomaly_labels
+from vae_anomaly.tables import FloatArray
+
+Setting = Literal["clean", "all"]
+SETTINGS: tuple[Setting, ...] = ("clean", "all")
+FEWEST_ANOMALIES, FEWEST_NORMAL = 2, 4
+
+Rows = npt.NDArray[np.intp]
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class _Split:
+    """Rows to fit on and rows to score, once."""
+
+    setting: Setting
+    number: int
+    seed: int
+    fitted: Rows
+    scored: Rows
+
+
+def compare(
+    X: Any,
+    y: Any,
+    *,
+    detectors: Mapping[str, Any] | None = None,
+    settings: Sequence[Setting] = SETTINGS,
+    n_splits: int = 3,
+    random_state: Any = 0,
+    verbose: bool = False,
+) -> Comparison:
+    """Lay detectors side by side on a table with known anomalies.
+
+    In the setting "clean" a detector is fitted on a random half of the normal rows, another one in each split, and
+    scores the other half and all anomalies. In "all" it is fitted on all rows, anomalies among them, and scores the
+    same rows; splits then differ by the seed alone. No detector is given labels, and all see the same rows. A scored
+    training row is not its own neighbour in LOF and in kNN.
+
+    Parameters
+    ----------
+    X : array-like or DataFrame of shape (rows, columns)
+        Rows, as VAEDetector takes them.
+    y : array-like of shape (rows,)
+        {0, 1} with 1 for anomalies, or {-1, 1} with -1 for anomalies.
+    detectors : mapping of str to estimator, optional
+        Detectors by name, the first of which the others are laid beside. Each is cloned, takes `X` as it is, and has
+        `score_samples`, higher for more normal rows; detectors of numbers come in a pipeline behind a
+        `NumericEncoder`. By default a VAEDetector and `simple_detectors()`.
+    settings : sequence of {"clean", "all"}, default=("clean", "all")
+        Which rows to fit on.
+    n_splits : int, default=3
+        Splits, and seeds, of each setting.
+    random_state : int, RandomState, Generator or None, default=0
+        The first seed; split and detectors of split k have the k-th from there on, whatever `random_state` they have.
+    verbose : bool, default=False
+        Whether to draw a progress bar on stderr.
+
+    Returns
+    -------
+    Comparison
+        Measures by detector, setting and split, and a verdict.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than 2 anomalies or 4 normal rows, or the first detector cannot use the data.
+    SpecificationError
+        If a setting is unknown, the number of splits is not positive, or a detector has no `score_samples`.
+
+    Warns
+    -----
+    FitWarning
+        If a detector other than the first fails: it is left out of the setting.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.ensemble import IsolationForest
+    >>> from sklearn.svm import OneClassSVM
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.vstack([rng.normal(size=(100, 2)), rng.normal(6.0, 1.0, size=(10, 2))])
+    >>> detectors = {"forest": IsolationForest(n_estimators=20), "one-class SVM": OneClassSVM()}
+    >>> comparison = compare(X, [0] * 100 + [1] * 10, detectors=detectors, settings=["clean"])
+    >>> comparison.measures[["method", "split", "auroc"]].head(2).round(2)
+              method  split  auroc
+    0         forest      0    1.0
+    1  one-class SVM      0    1.0
+    >>> comparison.verdict("clean").outcome
+    'level'
+    """
+    if detectors is None:
+        detectors = {"VAEDetector": VAEDetector(), **simple_detectors()}
+    X = as_pandas(X)
+    X = X if isinstance(X, pd.DataFrame) else np.asarray(X)
+    is_anomaly = _checked(X, y, detectors, settings, n_splits)
+    splits = _splits(is_anomaly, settings, n_splits, new_seed(random_state))
+    measures: list[dict[str, Any]] = []
+    scored: list[pd.DataFrame] = []
+    failed: set[tuple[str, str]] = set()
+    with comparison_progress(len(splits) * len(detectors), enabled=verbose) as begin:
+        for split in splits:
+            labels = is_anomaly[split.scored]
+            of_split: dict[str, FloatArray] = {}
+            for place, (name, detector) in enumerate(detectors.items()):
+                begin(f"{split.setting}, split {split.number + 1} of {n_splits}, {name}")
+                if (split.setting, name) in failed:
+                    continue
+                try:
+                    of_split[name], seconds = _scores(detector, X, split)
+                except (ValueError, ArithmeticError) as error:
+                    if place == 0:
+                        raise
+                    failed.add((split.setting, name))
+                    line = " ".join(str(error).split())
+                    warnings.warn(f"{name} is left out of {split.setting!r}: {line}", FitWarning, stacklevel=2)
+                    continue
+                measures.append(_measures(split, name, labels, of_split[name]) | seconds)
+            rows = {"setting": split.setting, "split": split.number, "row": split.scored, "is_anomaly": labels}
+            scored.append(pd.DataFrame(rows | of_split))
+    kept = [row for row in measures if (row["setting"], row["method"]) not in failed]
+    return Comparison(tuple(detectors), pd.DataFrame(kept), pd.concat(scored, ignore_index=True))
+
+
+def _checked(
+    X: Any, y: Any, detectors: Mapping[str, Any], settings: Sequence[Setting], n_splits: int
+) -> npt.NDArray[np.bool_]:
+    """Which rows are anomalies, once everything given has been found usable."""
+    unknown = [setting for setting in settings if setting not in SETTINGS]
+    if unknown or not settings:
+        raise SpecificationError(f"settings are of {list(SETTINGS)}, not {unknown or 'none'}")
+    if n_splits < 1:
+        raise SpecificationError(f"n_splits is at least 1, not {n_splits}")
+    if not detectors:
+        raise SpecificationError("detectors is empty; name at least one.")
+    for name, detector in detectors.items():
+        if not hasattr(detector, "score_samples"):
+            raise SpecificationError(
+                f"detectors[{name!r}] has no score_samples; expected an outlier detector of scikit-learn's kind "
+                "(LocalOutlierFactor needs novelty=True)."
+            )
+    is_anomaly = anomaly_labels(y)
+    if len(is_anomaly) != len(X):
+        raise DataError(f"X has {len(X)} rows and y {len(is_anomaly)} labels; expected as many labels as rows.")
+    n_anomalies = int(is_anomaly.sum())
+    n_normal = len(is_anomaly) - n_anomalies
+    if n_anomalies < FEWEST_ANOMALIES or n_normal < FEWEST_NORMAL:
+        raise DataError(
+            f"y holds {n_anomalies} anomalies and {n_normal} normal rows; a comparison needs at least "
+            f"{FEWEST_ANOMALIES} and {FEWEST_NORMAL}. Label more rows."
+        )
+    return is_anomaly
+
+
+def _splits(is_anomaly: BoolArray, settings: Sequence[Setting], n_splits: int, seed: int) -> list[_Split]:
+    everything = np.arange(len(is_anomaly))
+    splits = []
+    for setting in dict.fromkeys(settings):
+        for number in range(n_splits):
+            fitted = everything
+            scored = everything
+            if setting == "clean":
+                normal = np.random.default_rng(seed + number).permutation(np.flatnonzero(~is_anomaly))
+                fitted = normal[: len(normal) // 2]
+                scored = np.setdiff1d(everything, fitted)
+            splits.append(_Split(setting, number, seed + number, fitted, scored))
+    return splits
+
+
+def _scores(detector: Any, X: Any, split: _Split) -> tuple[FloatArray, dict[str, float]]:
+    """Anomaly scores, higher is stranger, and the seconds that they took."""
+    model = clone(detector)
+    seeds = [name for name in model.get_params() if name == "random_state" or name.endswith("__random_state")]
+    model.set_params(**dict.fromkeys(seeds, split.seed))
+    training, rows = _taken(X, split.fitted), _taken(X, split.scored)
+    start = time.perf_counter()
+    with _rows_of_the_table(split.fitted):
+        model.fit(training)
+    report = getattr(model, "fit_report_", None)
+    if report is not None and report.interrupted:
+        # VAEDetector answers Ctrl-C with the best weights so far, which would be compared as if it had finished.
+        raise KeyboardInterrupt
+    fitted = time.perf_counter()
+    with _rows_of_the_table(split.scored):
+        own = split.setting == "all"
+        scores = -np.asarray(_training_scores(model)(rows) if own else model.score_samples(rows))
+    seconds = {"fit_seconds": fitted - start, "score_seconds": time.perf_counter() - fitted}
+    if not np.isfinite(scores).all():
+        raise ArithmeticError(f"{np.count_nonzero(~np.isfinite(scores))} of its {len(scores)} scores are not finite")
+    return scores, seconds
+
+
+@contextmanager
+def _rows_of_the_table(rows: Rows) -> Iterator[None]:
+    """Number the row that an error names by its place in the table, not among the rows of a split."""
+    try:
+        yield
+    except DataError as error:
+        if error.row is None:
+            raise
+        row = int(rows[error.row])
+        text = re.sub(rf"\brow {error.row}\b", f"row {row}", str(error), count=1)
+        raise type(error)(text, column=error.column, row=row) from error
+
+
+def _training_scores(model: Any) -> Callable[[Any], FloatArray]:
+    """How a fitted model scores its training rows without each being its own neighbour."""
+    last = model[-1] if isinstance(model, Pipeline) else model
+    for name in ("score_training_rows", "negative_outlier_factor_"):
+        if hasattr(last, name):
+            own = getattr(last, name)
+            return lambda _: own() if callable(own) else own
+    score_samples: Callable[[Any], FloatArray] = model.score_samples
+    return score_samples
+
+
+def _taken(X: Any, rows: Rows) -> Any:
+    return X.iloc[rows] if isinstance(X, pd.DataFrame) else X[rows]
+
+
+def _measures(split: _Split, name: str, is_anomaly: BoolArray, scores: FloatArray) -> dict[str, Any]:
+    return {
+        "method": name,
+        "setting": split.setting,
+        "split": split.number,
+        "seed": split.seed,
+        "n_fitted": len(split.fitted),
+        "n_scored": len(split.scored),
+        "n_anomalies": int(is_anomaly.sum()),
+        "auroc": auroc(is_anomaly, scores),
+        "average_precision": float(average_precision_score(is_anomaly, scores)),
+        "precision_at_n": precision_at_n(is_anomaly, scores),
+    }
+
+
+def precision_at_n(is_anomaly: BoolArray, scores: FloatArray) -> float:
+    """Share of anomalies among as many of the strangest rows as there are anomalies.
+
+    Of rows with equal scores at the border, those above it are taken at random: their expected share counts.
+
+    Parameters
+    ----------
+    is_anomaly : ndarray of bool, shape (rows,)
+        At least one of them true.
+    scores : ndarray of shape (rows,)
+        Higher is stranger.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> precision_at_n(np.array([True, True, False, False]), np.array([4.0, 2.0, 3.0, 1.0]))
+    0.5
+    >>> precision_at_n(np.array([True, True, False, False]), np.array([4.0, 2.0, 2.0, 1.0]))
+    0.75
+    """
+    n = int(is_anomaly.sum())
+    border = np.sort(scores)[-n]
+    above, at = scores > border, scores == border
+    found = is_anomaly[above].sum() + is_anomaly[at].mean() * (n - above.sum())
+    return float(found / n)
