@@ -49,7 +49,7 @@ def test_asked_likelihood_is_taken_for_numbers_with_few_values(likelihood):
 
 
 def test_asked_likelihood_leaves_text_categorical():
-    assert infer(texts(a=3, b=2), Gaussian()).likelihood == Categorical()
+    assert infer(texts(a=3, b=2, c=1), Gaussian()).likelihood == Categorical()
 
 
 def test_asked_categorical_is_taken_for_many_values():
@@ -102,10 +102,17 @@ def test_numbers_without_levels_need_no_room():
 
 
 def test_categories_start_at_their_smoothed_frequencies():
+    column = infer(texts(b=1, a=4, c=0, d=2))
+    assert column.levels == ("a", "d", "b")
+    assert column.frequencies == (pytest.approx(5 / 10), pytest.approx(3 / 10), pytest.approx(2 / 10))
+    assert np.exp(column.start) == pytest.approx([5 / 10, 3 / 10, 2 / 10, 0])
+    assert column.unseen == pytest.approx(1 / 8)
+
+
+def test_two_levels_start_at_the_log_odds_of_the_second():
     column = infer(texts(b=1, a=4))
-    assert column.levels == ("a", "b")
     assert column.frequencies == (pytest.approx(5 / 7), pytest.approx(2 / 7))
-    assert np.exp(column.start) == pytest.approx([5 / 7, 2 / 7])
+    assert column.start == (pytest.approx(math.log(2 / 5)),)
     assert column.unseen == pytest.approx(1 / 6)
 
 
@@ -164,10 +171,20 @@ def test_rounding_errors_do_not_make_a_level_unseen():
     ]
 
 
-@pytest.mark.parametrize(("constant", "moved", "code"), [(200.0, 202.0, 1), (200.0, 190.0, 5), (0.0, 3.0, 3)])
-def test_constant_that_moves_is_unseen_by_percents_of_its_value(constant, moved, code):
+@pytest.mark.parametrize(
+    ("constant", "same", "moved"),
+    [
+        # Whole numbers up to sums, others up to single precision, 0 exactly.
+        (200.0, 200.0 + 1e-7, 200.0 + 1e-6),
+        (-1e9, -1e9 + 1, -1e9 + 2),
+        (0.1, float(np.float32(0.1)), 0.1 + 1e-7),
+        (0.0, -0.0, 1e-300),
+        (1e300, 1e300, -1e300),
+    ],
+)
+def test_constant_holds_its_value_or_another(constant, same, moved):
     column = infer(np.full(30, constant))
-    assert column.encode(table_of(np.array([constant, moved])), 0).tolist() == [0, code]
+    np.testing.assert_array_equal(column.encode(table_of(np.array([same, moved, NAN])), 0), [0, 1, NAN])
 
 
 @given(

@@ -8,6 +8,7 @@ from scipy import stats
 from vae_anomaly.columns import DECLARABLE, infer_columns
 from vae_anomaly.errors import DataError, DataWarning, SpecificationError
 from vae_anomaly.likelihoods import (
+    Binary,
     BoundedStudentT,
     Categorical,
     Gaussian,
@@ -41,8 +42,8 @@ TAKEN = {
     "bounded": (np.abs(NORMAL) / 3, "bounded", BoundedStudentT()),
     "integer": (np.arange(40.0), "integer", RoundedStudentT()),
     "count": (np.repeat([0.0, 1.0, 2.0], 20), "count", RoundedStudentT()),
-    "binary": (pd.Series(["yes", "no", None] * 10), "binary", Categorical()),
-    "boolean": (FLAGS, "boolean", Categorical()),
+    "binary": (pd.Series(["yes", "no", None] * 10), "binary", Binary()),
+    "boolean": (FLAGS, "boolean", Binary()),
     "categorical": (NORMAL.round(), "categorical", Categorical()),
     "ordinal": (np.repeat([0.0, 1.0, 2.5], 3), "ordinal", Ordinal()),
     "datetime": (pd.Series(["2020-01-01", "2021-06-30T12:00"] * 10), "datetime", StudentT()),
@@ -85,7 +86,7 @@ def test_declared_column_leaves_the_others_to_the_likelihood_for_all():
 @pytest.mark.parametrize("kind", ["boolean", "binary", "categorical", Categorical(smoothing=0.1)])
 def test_flags_stay_flags_whatever_the_likelihood_for_all(kind):
     column = declare(FLAGS, kind, Gaussian())
-    assert column.likelihood == (kind if isinstance(kind, Categorical) else Categorical())
+    assert column.likelihood == (kind if isinstance(kind, Categorical) else Binary())
     decoded = column.decode(np.nan_to_num(column.encode(table_of(FLAGS), 0)))
     assert decoded.dtype == bool
 

@@ -11,8 +11,10 @@ from scipy import stats
 from vae_anomaly.columns import Column, infer_columns
 from vae_anomaly.errors import CellTypeError, DataError, DataWarning
 from vae_anomaly.likelihoods import (
+    Binary,
     BoundedStudentT,
     Categorical,
+    Constant,
     Gaussian,
     Ordinal,
     RoundedStudentT,
@@ -135,10 +137,10 @@ RULES = {
         RoundedStudentT(),
         "2 distinct whole numbers",
     ),
-    "two numbers": (np.repeat([3.5, 7.0], 10), "binary", Categorical(), "2 distinct values in 20 rows"),
-    "one number": (np.full(3, 7.5), "constant", Categorical(), "the only value in 3 rows is 7.5"),
-    "booleans": (pd.Series([True, False, True]), "boolean", Categorical(), "its dtype is boolean"),
-    "one boolean": (pd.Series([True, True]), "boolean", Categorical(), "its dtype is boolean"),
+    "two numbers": (np.repeat([3.5, 7.0], 10), "binary", Binary(), "2 distinct values in 20 rows"),
+    "one number": (np.full(3, 7.5), "constant", Constant(), "the only value in 3 rows is 7.5"),
+    "booleans": (pd.Series([True, False, True]), "boolean", Binary(), "its dtype is boolean"),
+    "one boolean": (pd.Series([True, True]), "boolean", Constant(), "its dtype is boolean"),
     "dates": (pd.Series(pd.date_range("2020", periods=30)), "datetime", StudentT(), "dates with 30 distinct values"),
     "two dates": (
         pd.Series(pd.to_datetime(["2020-01-01", "2021-01-01"] * 20)),
@@ -159,8 +161,8 @@ RULES = {
         "dates with 3000 distinct values, with weekday, month",
     ),
     "text": (texts(a=3, b=2, c=1), "categorical", Categorical(), "text with 3 distinct values in 6 rows"),
-    "two texts": (texts(a=3, b=2), "binary", Categorical(), "text with 2 distinct values in 5 rows"),
-    "one text": (texts(a=3), "constant", Categorical(), "text with 1 distinct value in 3 rows"),
+    "two texts": (texts(a=3, b=2), "binary", Binary(), "text with 2 distinct values in 5 rows"),
+    "one text": (texts(a=3), "constant", Constant(), "text with 1 distinct value in 3 rows"),
     "twenty texts in as many rows": (
         pd.Series([f"t{i}" for i in range(20)]),
         "categorical",

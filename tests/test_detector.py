@@ -107,8 +107,9 @@ def test_automatic_offset_flags_few_clean_rows_and_all_gross_ones() -> None:
 
 def test_members_bounds_average_to_the_score(fitted: VAEDetector, mixed: pd.DataFrame) -> None:
     terms = fitted.elbo_terms(mixed)
-    assert terms.log_likelihood.shape == (8, 700, mixed.shape[1])
-    np.testing.assert_allclose(terms.elbo.mean(0), fitted.score_samples(mixed), rtol=1e-9)
+    assert terms.log_likelihood.shape == (fitted.n_estimators, 700, mixed.shape[1])
+    score = small(row_score="elbo").fit(mixed).score_samples(mixed)
+    np.testing.assert_allclose(terms.elbo.mean(0), score, rtol=1e-9)
     missing = mixed.isna().to_numpy()
     assert (terms.log_likelihood[:, missing] == 0).all()
 
@@ -228,21 +229,6 @@ def test_column_set_aside_is_announced_and_ignored(mixed: pd.DataFrame, fitted: 
     np.testing.assert_array_equal(fitted.score_samples(other), fitted.score_samples(mixed))
 
 
-def test_moving_constant_is_evidence_but_finite() -> None:
-    rng = np.random.default_rng(0)
-    X = np.c_[rng.normal(size=(300, 3)), np.full(300, 7.0)]
-    detector = small().fit(X)
-    moved = X.copy()
-    moved[:, 3] = 7.001
-    far = X.copy()
-    far[:, 3] = 1e6
-    step = detector.anomaly_score(moved) - detector.anomaly_score(X)
-    leap = detector.anomaly_score(far) - detector.anomaly_score(X)
-    assert (step > 3).all()
-    assert (leap > step).all()
-    assert (leap < 100).all()
-
-
 @pytest.mark.parametrize("value", [1e6, 1e30, 1e300, -1e300])
 def test_huge_numbers_are_strange_and_finite(value: float) -> None:
     X = np.random.default_rng(0).normal(size=(200, 3))
@@ -266,7 +252,7 @@ def test_rows_as_lists_keep_numbers_numbers_and_holes_holes() -> None:
 
 
 def test_score_per_observed_cell_divides_the_elbo(mixed: pd.DataFrame) -> None:
-    whole = small().fit(mixed).score_samples(mixed)
+    whole = small(row_score="elbo").fit(mixed).score_samples(mixed)
     each = small(row_score="elbo_per_cell").fit(mixed).score_samples(mixed)
     np.testing.assert_allclose(each, whole / mixed.drop(columns="TBG").notna().sum(axis=1), rtol=1e-6)
 

@@ -18,7 +18,7 @@ PACKAGES = {
 
 # From the ground up. A module imports from its own floor or a lower one, never in a circle.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "lookup", "threads", "version"),
+    ("errors", "lookup", "products", "threads", "version"),
     ("batch", "tables", "likelihoods", "priors", "backbones", "columns"),
     ("vae", "elbo", "encoders"),
     ("training", "scores", "calibration", "diagnostics", "conditionals", "explanation"),

@@ -48,6 +48,7 @@ def bent(number):
 
 NOISE = {"log_noise": math.log(0.4), "floor": 0.3}  # scale 0.5
 TWO_LEVELS = {"outputs": [math.log(2), 0.0], "n_levels": 2, "unseen": 0.1}
+FLAG = {"outputs": [-math.log(2)], "n_levels": 2, "unseen": 0.1}
 THREE_LEVELS = {"outputs": [0.0, 0.0, 0.0, -INF], "n_levels": 3, "unseen": 0.25}
 # Whole numbers n at (n - 2) / 4.
 WHOLE = {"outputs": [0.3], **NOISE, "location": 2.0, "scale": 4.0, "step": 1.0}
@@ -136,10 +137,19 @@ REFERENCES = {
         ({"outputs": [-3.0]}, 0.0, stats.bernoulli.logpmf(0, 1 / (1 + math.exp(3)))),
     ],
     # 0.999 of softmax (2/3, 1/3) and 0.001 of one half each, of which 0.9 is for seen levels; then 0.1 / (2 * 3).
+    "binary": [
+        (FLAG, 0.0, math.log(0.9 * (0.999 * 2 / 3 + 0.0005))),
+        (FLAG, 1.0, math.log(0.9 * (0.999 / 3 + 0.0005))),
+        (FLAG, 3.0, math.log(0.1 / 6)),
+    ],
     "categorical": [
         (TWO_LEVELS, 0.0, math.log(0.9 * (0.999 * 2 / 3 + 0.0005))),
         (TWO_LEVELS, 3.0, math.log(0.1 / 6)),
         (THREE_LEVELS, 2.0, math.log(0.75 / 3)),
+    ],
+    "constant": [
+        ({"outputs": [], "n_levels": 1, "unseen": 0.25}, 0.0, math.log(0.75)),
+        ({"outputs": [], "n_levels": 1, "unseen": 0.25}, 1.0, math.log(0.25)),
     ],
     "ordinal": [
         (ORDERED, 1.0, math.log(0.75 * t_mass(*ORDERED["cuts"][1:3], 0.4, 0.8))),
@@ -154,7 +164,8 @@ REFERENCES = {
         ({"outputs": [5.0]}, 130.0, stats.poisson.logpmf(130, math.exp(5))),
     ],
 }
-CODES = {"bernoulli": range(2), "categorical": range(5000), "ordinal": range(5000), "poisson": range(1000)}
+CODES = dict.fromkeys(("bernoulli", "constant"), range(2))
+CODES |= {"binary": range(5000), "categorical": range(5000), "ordinal": range(5000), "poisson": range(1000)}
 CASES = [(name, case) for name in LIKELIHOODS for case in range(len(REFERENCES[name]))]
 EVERY = pytest.mark.parametrize("name", LIKELIHOODS)
 CASE = pytest.mark.parametrize(("name", "case"), CASES)
@@ -203,7 +214,7 @@ def test_probabilities_of_the_whole_support_sum_to_1(name, case, distribution_of
     elif name in CODES:
         codes = torch.tensor(CODES[name], dtype=torch.float64).unsqueeze(-1)
         total = float(distribution.log_prob(codes).exp().sum())
-        if "n_levels" in known:  # the tail behind the last code: the sum of u / (i (i + 1)) from I + 1 on
+        if len(codes) == 5000:  # the tail behind the last code: the sum of u / (i (i + 1)) from I + 1 on
             total += known["unseen"] / (len(codes) - known["n_levels"] + 1)
     elif name == "continuous_bernoulli":
         total = integrate.quad(lambda cell: math.exp(log_prob(distribution, cell)), 0, 1)[0]
@@ -239,7 +250,7 @@ def test_draws_have_the_stated_distribution(name, case, distribution_of):
             lower, upper = likelihood.tails(distribution, torch.tensor([[cell]], dtype=torch.float64))
             assert (cells <= cell + 1e-9).double().mean() == pytest.approx(float(lower), abs=0.02)
             assert (cells >= cell - 1e-9).double().mean() == pytest.approx(float(upper), abs=0.02)
-    if name in ("categorical", "ordinal", "bernoulli"):
+    if name in ("binary", "categorical", "constant", "ordinal", "bernoulli"):
         # Draws are of seen levels only.
         codes = range(known.get("n_levels", 2))
         assert set(cells.tolist()) <= set(codes)
@@ -255,7 +266,7 @@ def test_draws_repeat_with_the_generator_and_leave_global_state_alone(name, dist
     first, again, other = (draws(name, known, distribution_of, seed)[1] for seed in (3, 3, 4))
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(first, again)
-    assert not torch.equal(first, other)
+    assert torch.equal(first, other) == (name == "constant")
 
 
 @EVERY
@@ -264,7 +275,7 @@ def test_summary_averages_to_the_cell_that_is_expected(name, distribution_of):
     for known, _, _ in REFERENCES[name]:
         distribution, cells = draws(name, known, distribution_of)
         point = float(likelihood.point(likelihood.summary(distribution).mean(0, keepdim=True)))
-        if name == "categorical":  # the most probable level
+        if name in ("binary", "categorical"):  # the most probable level
             assert (cells == point).double().mean() >= (cells == cells.mode().values).double().mean() - 0.02
         elif name == "ordinal":
             assert point == float(cells.median())

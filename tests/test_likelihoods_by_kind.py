@@ -10,6 +10,7 @@ from scipy import integrate, stats
 
 from vae_anomaly.likelihoods import (
     Bernoulli,
+    Binary,
     Categorical,
     ContinuousBernoulli,
     Gaussian,
@@ -122,6 +123,36 @@ def test_probabilities_of_levels_are_those_of_the_cells():
         torch.testing.assert_close(of_cell, distribution.probs[:, int(code)])
 
 
+LOGITS, SMOOTHING = st.floats(-30, 30), st.sampled_from([0.0, 1e-3, 0.2])
+
+
+@given(LOGITS, LOGITS, SMOOTHING, st.floats(0.01, 0.5), st.sampled_from([0.0, 1.0, 2.0, 5.0]))
+def test_binary_is_categorical_with_the_difference_of_two_logits(distribution_of, a, b, smoothing, unseen, code):
+    known = {"n_levels": 2, "unseen": unseen, "leading": (1, 1)}
+    one, two = Binary(smoothing), Categorical(smoothing)
+    outputs = [torch.tensor(given, dtype=torch.float64, requires_grad=True) for given in ([b - a], [a, b])]
+    short, long = distribution_of(one, outputs[0], **known), distribution_of(two, outputs[1], **known)
+    torch.testing.assert_close(short.probs, long.probs)
+    cell, weights = torch.tensor([[code]], dtype=torch.float64), torch.ones(1, 1, 1, 1, dtype=torch.float64)
+    tails = (like.tail_probability(part, cell, weights) for like, part in ((one, short), (two, long)))
+    torch.testing.assert_close(*tails)
+    found, expected = short.log_prob(cell), long.log_prob(cell)
+    torch.testing.assert_close(found, expected)
+    (found + expected).sum().backward()
+    torch.testing.assert_close(outputs[0].grad, outputs[1].grad[1:])
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 1e-3])
+@pytest.mark.parametrize("logit", [-1e4, -100.0, 0.0, 100.0, 1e4])
+def test_binary_is_finite_and_trainable_whatever_the_logit(smoothing, logit, distribution_of):
+    outputs = torch.tensor([logit], requires_grad=True)
+    distribution = distribution_of(Binary(smoothing), outputs, dtype=torch.float32, n_levels=2, unseen=0.1)
+    nats = distribution.log_prob(torch.tensor([[0.0], [1.0], [2.0]]))
+    nats.sum().backward()
+    assert torch.isfinite(nats).all()
+    assert torch.isfinite(outputs.grad).all()
+
+
 @pytest.mark.parametrize("log_rate", [-1e4, -200.0, -80.0, 50.0, 1e4])
 @pytest.mark.parametrize("count", [0.0, 1.0])
 def test_poisson_is_finite_and_trainable_whatever_the_rate(log_rate, count, distribution_of):
@@ -174,9 +205,11 @@ def test_feature_of_a_far_cell_by_hand(constants_of):
     assert Gaussian().features(cells, 0, constants_of()).flatten().tolist() == pytest.approx(expected)
 
 
-def test_features_of_levels_are_one_hot_and_those_of_counts_logarithmic(constants_of):
+def test_features_of_levels_are_one_hot_those_of_two_are_signs_and_those_of_counts_logarithmic(constants_of):
     features = Categorical().features(torch.tensor([[0.0, 2.0, 7.0]]), 4, constants_of())
     assert features.tolist() == [[[1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]]]
+    features = Binary().features(torch.tensor([[0.0, 1.0, 2.0, 7.0]]), 2, constants_of())
+    assert features.tolist() == [[[-1], [1], [0], [0]]]
     features = Poisson().features(torch.tensor([0.0, math.e - 1, 1e6]), 0, constants_of()).flatten()
     assert features.tolist() == pytest.approx([0, 1, math.log(1e6 + 1)])
 

@@ -19,6 +19,7 @@ from vae_anomaly import (
     Gaussian,
     ImportanceWeighted,
     ModelFileError,
+    PooledELBO,
     SpecificationError,
     VAEDetector,
     load,
@@ -65,6 +66,7 @@ def test_loaded_detector_is_the_saved_one(file: Path, detector: VAEDetector, mix
     [
         {"prior": "standard_normal", "row_score": ImportanceWeighted(n_draws=8)},
         {"prior": Exemplar(kernel_width=1.5), "likelihood": Gaussian(noise="shared", floor=0.1)},
+        {"row_score": PooledELBO(n_draws=6, independence=0.2)},
         {"backbone": MLP(skip_connection=False), "hidden_layer_sizes": [16], "hidden_fraction": 0.0},
         {"likelihood": "student_t", "row_score": ELBO(n_draws=3), "random_state": np.random.default_rng(1)},
         {"likelihood": "unit_gaussian", "random_state": None, "latent_dim": np.int64(2)},
@@ -75,12 +77,38 @@ def test_every_kind_of_detector_survives_the_file(parameters: dict[str, object],
     X[::7, 1] = np.nan
     detector = VAEDetector(n_estimators=2, max_iter=20).set_params(**parameters).fit(X)
     save(detector, tmp_path / "m.vae")
-    np.testing.assert_array_equal(load(tmp_path / "m.vae").score_samples(X), detector.score_samples(X))
+    loaded = load(tmp_path / "m.vae")
+    assert loaded.row_score_ == detector.row_score_
+    np.testing.assert_array_equal(loaded.score_samples(X), detector.score_samples(X))
+
+
+def test_file_of_an_earlier_format_scores_and_explains_as_it_did(root: Path) -> None:
+    loaded = load(root / "tests" / "data" / "version_2.vae")
+    # Its constant column, two flags and three texts are all levels with weights of their own.
+    assert loaded.row_score_ == ELBO()
+    assert [type(column.likelihood).__name__ for column in loaded.columns_] == ["StudentT", *["Categorical"] * 3]
+    rows = pd.DataFrame(
+        {
+            "x": [0.126, 0.126, 3.0, np.nan],
+            "unit": [7.0, 7.7, 7.0, 7.0],
+            "flag": [False, False, True, True],
+            "city": ["a", "a", "z", "b"],
+        }
+    )
+    expected = [-2.1543574575334787, -11.173264034092426, -10.743348130956292, -2.4902007672935724]
+    np.testing.assert_allclose(loaded.score_samples(rows), expected, rtol=1e-5)
+    strangeness = [
+        [0.102, 0.0, 0.0, 1.117],
+        [0.033, 21.239, 0.0, 0.958],
+        [9.473, 0.0, 3.298, 13.771],
+        [np.nan, 0.0, 2.677, 0.607],
+    ]
+    np.testing.assert_allclose(loaded.explain(rows).strangeness, strangeness, atol=2e-3)
 
 
 def test_manifest_is_read_without_the_tensors(file: Path, detector: VAEDetector, mixed: pd.DataFrame) -> None:
     manifest = read_manifest(file)
-    assert manifest["format_version"] == 2
+    assert manifest["format_version"] == 3
     assert manifest["library_version"] == vae_anomaly.__version__
     assert manifest["n_features"] == mixed.shape[1]
     assert manifest["n_training_rows"] == 400

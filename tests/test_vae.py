@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from vae_anomaly.backbones import MLP
 from vae_anomaly.batch import Batch
 from vae_anomaly.columns import Column
-from vae_anomaly.likelihoods import Bernoulli, Categorical, ContinuousBernoulli, Gaussian, Poisson, StudentT
+from vae_anomaly.likelihoods import (
+    Bernoulli,
+    Binary,
+    Categorical,
+    Constant,
+    ContinuousBernoulli,
+    Gaussian,
+    Poisson,
+    StudentT,
+)
 from vae_anomaly.vae import LOG_VARIANCE_RANGE, NOISE_GAIN, VAE, group_columns
 
 
@@ -71,6 +80,20 @@ def test_neighbouring_columns_of_one_likelihood_and_room_form_a_group():
     assert [group.noise.stop for group in groups] == [2, 3, 3, 3, 3, 3]
     assert [group.width for group in groups] == [0, 0, 0, 0, 4, 2]
     assert [group.n_columns for group in groups] == [2, 1, 1, 1, 2, 1]
+
+
+def test_two_levels_take_one_output_and_one_feature():
+    vae = vae_of((TRIPLE, column(Binary(), (0.9, 0.1), unseen=0.02)), sizes=())
+    assert vae.n_parameters == 4 + 1
+    # As many features and two mask bits.
+    assert vae.encoder.head.weight.shape == (2, 5 + 2, 2 * 3)
+    _, pair = vae.decode(torch.zeros(2, 1, 1, 3))
+    torch.testing.assert_close(pair.probs[..., 1].flatten(), torch.full((2,), 0.999 * 0.1 + 0.0005))
+
+
+def test_columns_that_were_constant_stand_last():
+    with pytest.raises(ValueError, match="stand behind all others"):
+        vae_of((GAUSSIAN, column(Constant(), (1.0,)), FLAG))
 
 
 def test_shared_noise_is_one_number_for_the_whole_group():

@@ -16,8 +16,10 @@ from vae_anomaly.errors import (
 from vae_anomaly.explanation import Explanation, Reason
 from vae_anomaly.likelihoods import (
     Bernoulli,
+    Binary,
     BoundedStudentT,
     Categorical,
+    Constant,
     ContinuousBernoulli,
     Gaussian,
     Ordinal,
@@ -31,7 +33,7 @@ from vae_anomaly.likelihoods import (
 )
 from vae_anomaly.metrics import anomaly_average_precision, anomaly_labels, anomaly_roc_auc
 from vae_anomaly.priors import Exemplar, StandardNormal
-from vae_anomaly.scores import ELBO, KL, ELBOPerCell, ImportanceWeighted, Reconstruction
+from vae_anomaly.scores import ELBO, KL, ELBOPerCell, ImportanceWeighted, PooledELBO, Reconstruction
 from vae_anomaly.store import load, read_manifest, save
 from vae_anomaly.version import __version__
 
@@ -40,10 +42,12 @@ __all__ = [
     "KL",
     "MLP",
     "Bernoulli",
+    "Binary",
     "BoundedStudentT",
     "Categorical",
     "CellTypeError",
     "Comparison",
+    "Constant",
     "ContinuousBernoulli",
     "DataError",
     "DataWarning",
@@ -57,6 +61,7 @@ __all__ = [
     "NumericEncoder",
     "Ordinal",
     "Poisson",
+    "PooledELBO",
     "Reason",
     "Reconstruction",
     "RoundedStudentT",

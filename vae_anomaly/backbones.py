@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vae_anomaly.lookup import resolve
+from vae_anomaly.products import steady_product
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "silu": nn.SiLU,
@@ -50,9 +51,7 @@ class MemberLinear(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(members, rows, inputs) -> (members, rows, outputs)."""
-        if self.bias is None:
-            return torch.bmm(inputs, self.weight)
-        return torch.baddbmm(self.bias, inputs, self.weight)
+        return steady_product(inputs, self.weight, self.bias)
 
 
 class MLPBody(nn.Module):

@@ -43,6 +43,10 @@ class Batch:
         """Rows by index; an index with a member axis gives a batch with a member axis in front."""
         return Batch(self.values[rows], self.observed[rows])
 
+    def leading(self, n_columns: int) -> Batch:
+        """The same rows with only their first columns."""
+        return Batch(self.values[..., :n_columns], self.observed[..., :n_columns])
+
     def to(self, device: torch.device) -> Batch:
         """The same rows on another device."""
         return Batch(self.values.to(device), self.observed.to(device))

@@ -104,7 +104,7 @@ def _of_chunk(
     log_likelihood = precise(torch.zeros(shape, device=batch.values.device))
     position, expected, lower, upper = (torch.full_like(log_likelihood, math.nan) for _ in range(4))
     weights = _equal_weights(vae, batch, noise)
-    for places in columns:
+    for places in _passes(vae, columns):
         visible = batch.observed & ~hidden
         visible[:, list(places)] = False
         z = vae.posterior(batch, visible, features).draw(noise).expand(-1, -1, len(batch), -1)
@@ -134,6 +134,13 @@ def _of_chunk(
         lower,
         upper,
     )
+
+
+def _passes(vae: VAE, columns: Sequence[Sequence[int]]) -> list[Sequence[int]]:
+    """Places to hide in turn: one pass is enough for all columns that the encoder does not see."""
+    hidden_in_turn = [places for places in columns if min(places) < vae.n_varying]
+    constant = [place for places in columns if min(places) >= vae.n_varying for place in places]
+    return [*hidden_in_turn, constant] if constant else hidden_in_turn
 
 
 def expected_cells(vae: VAE, batch: Batch, noise: Tensor, *, weighted: bool) -> Tensor:

@@ -44,6 +44,30 @@ class Terms:
         return self.reconstruction - self.kl
 
 
+def marginal_terms(vae: VAE, batch: Batch) -> Tensor:
+    """log p(x_j) by cell under the independence model, in which every column stands for itself.
+
+    Numbers are normal with the mean and the standard deviation of the training cells, levels as frequent as there.
+
+    Parameters
+    ----------
+    vae : VAE
+        Whose columns they are.
+    batch : Batch
+        Rows of shape (rows, columns).
+
+    Returns
+    -------
+    Tensor of shape (rows, columns)
+        Nats, in the units of the data and in the model's column order; 0 where the cell is missing.
+    """
+    parts = [
+        distribution.log_prob(batch.values[..., group.columns])
+        for group, distribution in zip(vae.groups, vae.marginals(), strict=True)
+    ]
+    return vae.in_data_units(torch.cat(parts, -1), batch.values).where(batch.observed, 0.0)
+
+
 def elbo_terms(
     vae: VAE,
     batch: Batch,
@@ -60,7 +84,8 @@ def elbo_terms(
     vae : VAE
         The members.
     batch : Batch
-        Rows, shared by all members or one set for each.
+        Rows, shared by all members or one set for each; training leaves constant columns out, which stand last and
+        whose terms no weight can change.
     noise : Tensor of shape (members, draws, rows or 1, latents)
         Standard normal noise for the latent draws.
     visible : bool Tensor, optional
@@ -87,6 +112,7 @@ def elbo_terms(
     parts = [
         distribution.log_prob(values[..., group.columns])
         for group, distribution in zip(vae.groups, distributions, strict=True)
+        if group.columns.stop <= batch.n_columns
     ]
     log_likelihood = vae.in_data_units(torch.cat(parts, -1) if len(parts) > 1 else parts[0], values)
     kl = vae.prior.kl(posterior, batch)

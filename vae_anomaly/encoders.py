@@ -12,6 +12,7 @@ import torch
 
 from vae_anomaly.batch import Batch
 from vae_anomaly.columns import VALUE_LIMIT, Column
+from vae_anomaly.likelihoods import Constant
 from vae_anomaly.tables import FloatArray, Table
 
 
@@ -20,7 +21,8 @@ class TableEncoder:
     """Tables in the user's column order to batches in the model's, and back.
 
     In the model's order columns of the same likelihood and room for levels stand together, so that each
-    group is one rectangular tensor; columns that were set aside are left out, and parts of columns are columns there.
+    group is one rectangular tensor; columns that were constant in training stand last, those that were set aside are
+    left out, and parts of columns are columns there.
 
     Parameters
     ----------
@@ -40,9 +42,14 @@ class TableEncoder:
             for modelled in (column, *column.parts)
         ]
         groups: dict[tuple[object, int], list[tuple[int, Column]]] = {}
-        for position, column in used:
+        for position, column in sorted(used, key=lambda place: isinstance(place[1].likelihood, Constant)):
             groups.setdefault((column.likelihood, column.width), []).append((position, column))
         return tuple(place for members in groups.values() for place in members)
+
+    @cached_property
+    def n_varying(self) -> int:
+        """Places before those that were constant in training."""
+        return sum(not isinstance(column.likelihood, Constant) for column in self.modelled)
 
     @cached_property
     def order(self) -> tuple[int, ...]:

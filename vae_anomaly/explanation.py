@@ -36,6 +36,8 @@ class Reason:
         The cell's contribution to the anomaly score, above that of a typical training row.
     tail_probability : float
         Share of training cells that lie at least as far out, given the other cells of their rows.
+    constant : bool
+        Whether the column held `expected` in every training row.
     """
 
     column: str
@@ -46,11 +48,16 @@ class Reason:
     upper: Any
     nats: float
     tail_probability: float
+    constant: bool = False
 
     def __str__(self) -> str:
         if self.part:
             subject = f"{self.column} ({self.part})" if self.part != "missing" else self.column
             return f"{subject} is {self.observed}, expected {self.expected} ({self._size()})"
+        if self.constant:
+            return (
+                f"{self.column} is {shown(self.observed)}, always {shown(self.expected)} in training ({self._size()})"
+            )
         if self.lower is None:
             return f"{self.column} is {shown(self.observed)}, expected {shown(self.expected)} ({self._size()})"
         return (
@@ -97,6 +104,8 @@ class Explanation:
         column alone, and log p(x_j) - log p(x_j | other cells) where that is positive, added.
     parts : DataFrame
         The part of a cell that `tail_probability`, `observed` and `expected` mean, empty for the cell itself.
+    constant : Series
+        Whether each column held a single value in training.
     """
 
     score: pd.Series[float]
@@ -112,6 +121,7 @@ class Explanation:
     tail_probability: pd.DataFrame
     strangeness: pd.DataFrame
     parts: pd.DataFrame
+    constant: pd.Series[bool]
 
     def __len__(self) -> int:
         return len(self.score)
@@ -181,6 +191,7 @@ class Explanation:
             cell(self.upper),
             float(cell(self.contributions)) - float(self.typical.iloc[place]),
             float(cell(self.tail_probability)),
+            bool(self.constant.iloc[place]),
         )
 
     def _verdict(self, row: int) -> str:

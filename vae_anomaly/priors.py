@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 from vae_anomaly.batch import Batch
 from vae_anomaly.lookup import resolve
+from vae_anomaly.products import steady_product
 
 LOG_2PI = math.log(2 * math.pi)
 KERNEL_WIDTHS = (1.0, 1.4, 2.0, 2.8, 4.0)
+LEAVE_ONE_OUT_ROWS = 512
 
 
 def precise(tensor: Tensor) -> Tensor:
@@ -200,7 +202,7 @@ class FittedExemplar(FittedPrior):
         precision = torch.exp(-log_variance)
         of_exemplar = (mean**2 * precision + log_variance + constant).sum(-1)
         exemplar = torch.cat([precision, -2 * mean * precision], -1)
-        return torch.baddbmm(of_exemplar.unsqueeze(1), moments, exemplar.mT, beta=-0.5, alpha=-0.5)
+        return -0.5 * steady_product(moments, exemplar.mT, of_exemplar.unsqueeze(1))
 
     def draw(self, n_rows: int, generator: torch.Generator) -> Tensor:
         n_members, n_exemplars, latent_dim = self.mean.shape
@@ -223,7 +225,7 @@ class Exemplar(Prior):
     Parameters
     ----------
     kernel_width : float, optional
-        :math:`c`.  By default the width with the best leave-one-out bound on the exemplars, for each member.
+        :math:`c`.  By default the width with the best leave-one-out bound on up to 512 exemplars, for each member.
     max_exemplars : int, default=2048
         At most this many training rows a member.
 
@@ -275,10 +277,13 @@ class Exemplar(Prior):
         return FittedExemplar(mean.clone(), log_variance + shifts[:, None, None], fingerprints)
 
     def _leave_one_out(self, mean: Tensor, log_variance: Tensor, exemplars: Batch, shifts: Tensor) -> Tensor:
-        """Mean bound of one member's exemplars, each scored without itself, for every width."""
-        own, fingerprints = Posterior(mean, log_variance), exemplars.fingerprints()
+        """Mean bound of some of a member's exemplars, each scored without itself, for every width."""
+        fingerprints = exemplars.fingerprints()
+        some = slice(0, LEAVE_ONE_OUT_ROWS)
+        own = Posterior(mean[:, some], log_variance[:, some])
+        rows = Batch(exemplars.values[:, some], exemplars.observed[:, some])
         priors = [FittedExemplar(mean, log_variance + shift, fingerprints) for shift in shifts]
-        return torch.stack([-prior.kl(own, exemplars).mean() for prior in priors])
+        return torch.stack([-prior.kl(own, rows).mean() for prior in priors])
 
     def empty(self, n_members: int, latent_dim: int, n_rows: int) -> FittedPrior:
         shape = (n_members, n_rows, latent_dim)

@@ -40,7 +40,7 @@ from vae_anomaly.training import History
 from vae_anomaly.vae import VAE
 from vae_anomaly.version import __version__
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 METADATA_KEY = "vae_anomaly"
 NOISE = "noise"
 REFERENCE = "reference."

@@ -18,7 +18,7 @@ from vae_anomaly.vae import VAE
 N_CHECKS = 20
 PROBE_ROWS = 64
 WARMUP_STEPS = 50
-CLEAR_VIEW_SHARE = 0.25
+CLEAR_VIEW_SHARE = 0.65
 ROLLBACK_FACTOR = 0.1
 
 
@@ -40,7 +40,7 @@ class Plan:
 
 @dataclass
 class History:
-    """What happened, one entry a check; nats per row, means over members.
+    """What happened, one entry a check; nats per row, means over members, without the terms of constant columns.
 
     Parameters
     ----------
@@ -199,7 +199,7 @@ def _step(
         worst = losses.detach().topk(n_trimmed, dim=1, sorted=False).indices
         importance = importance.scatter(1, worst, 0.0)
     # Divided by the number of columns so that the clipping threshold means the same for narrow and wide tables.
-    loss = (losses * importance).sum(1) / importance.sum(1).clamp(min=1e-12) / vae.n_columns
+    loss = (losses * importance).sum(1) / importance.sum(1).clamp(min=1e-12) / batch.n_columns
     optimizer.zero_grad(set_to_none=True)
     loss.sum().backward()
     _clip(vae, plan.max_grad_norm)
@@ -220,8 +220,8 @@ def _visible(batch: Batch, hidden_fraction: float, generator: torch.Generator) -
 def _clip(vae: VAE, max_grad_norm: float) -> None:
     """Scale each member's gradient to at most `max_grad_norm`, so that one member's outlier slows no other."""
     gradients = [parameter.grad for parameter in vae.parameters() if parameter.grad is not None]
-    squares = torch.stack([gradient.flatten(1).square().sum(1) for gradient in gradients]).sum(0)
-    factor = (max_grad_norm / squares.sqrt().clamp(min=1e-12)).clamp(max=1.0)
+    norms = torch.stack([torch.linalg.vector_norm(gradient.flatten(1), dim=1) for gradient in gradients])
+    factor = (max_grad_norm / torch.linalg.vector_norm(norms, dim=0).clamp(min=1e-12)).clamp(max=1.0)
     for gradient in gradients:
         gradient.mul_(factor.view(-1, *[1] * (gradient.dim() - 1)))
 

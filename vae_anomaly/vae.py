@@ -15,14 +15,14 @@ from torch.distributions import Distribution
 from vae_anomaly.backbones import Backbone
 from vae_anomaly.batch import Batch
 from vae_anomaly.columns import Column
-from vae_anomaly.likelihoods import ColumnConstants, Likelihood, Ordinal, SpikedStudentT
+from vae_anomaly.likelihoods import ColumnConstants, Constant, Likelihood, Ordinal, SpikedStudentT
 from vae_anomaly.likelihoods.interval import FAR
 from vae_anomaly.priors import FittedPrior, FittedStandardNormal, Posterior
 
 # The logarithm of the noise is stored at a fifth of its value: with Adam's steps of equal size it then moves five times
 # as fast as a weight, and does not lag behind the falling error.
 NOISE_GAIN = 5.0
-LOG_VARIANCE_RANGE = (-14.0, 6.0)
+LOG_VARIANCE_RANGE = (-6.0, 6.0)
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,18 @@ class Group:
         """Number of columns."""
         return int(self.columns.stop - self.columns.start)
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether its columns take nothing from the network, because they held one value in training."""
+        return isinstance(self.likelihood, Constant)
+
     def arrange(self, outputs: Tensor) -> Tensor:
         """The group's part of the decoder's outputs: (..., outputs) -> (..., columns, parameters).
 
         In memory the parameters come first, so that sums over levels run along columns.
         """
-        parameters: Tensor = outputs[..., self.parameters].unflatten(-1, (-1, self.n_columns)).mT
+        sizes = (self.likelihood.n_parameters(self.width), self.n_columns)
+        parameters: Tensor = outputs[..., self.parameters].unflatten(-1, sizes).mT
         return parameters
 
 
@@ -89,7 +95,7 @@ class VAE(nn.Module):
     Parameters
     ----------
     columns : sequence of Column
-        Modelled columns, in the model's order.
+        Modelled columns, in the model's order: those that were constant in training stand last.
     latent_dim : int
         Latent variables a member.
     n_members : int
@@ -143,6 +149,8 @@ class VAE(nn.Module):
     ) -> None:
         super().__init__()
         self.groups = group_columns(columns)
+        if any(group.columns.start > self.n_varying and not group.is_constant for group in self.groups):
+            raise ValueError("columns that were constant in training stand behind all others")
         self.latent_dim = latent_dim
         self.n_members = n_members
         self.mask_input = mask_input
@@ -153,7 +161,7 @@ class VAE(nn.Module):
             for _ in range(group.likelihood.n_features(group.width))
         ]
         self.register_buffer("feature_columns", torch.tensor(owners), persistent=False)
-        n_inputs = len(owners) + (len(columns) if mask_input else 0)
+        n_inputs = len(owners) + (self.n_varying if mask_input else 0)
         sizes = tuple(hidden_layer_sizes)
         self.encoder = backbone.body(n_members, n_inputs, 2 * latent_dim, sizes, activation, generator)
         self.decoder = backbone.body(n_members, latent_dim, self.n_parameters, sizes[::-1], activation, generator)
@@ -209,17 +217,22 @@ class VAE(nn.Module):
         return int(self.groups[-1].columns.stop)
 
     @property
+    def n_varying(self) -> int:
+        """Columns that the network models: all before the first that was constant in training."""
+        return next((group.columns.start for group in self.groups if group.is_constant), self.n_columns)
+
+    @property
     def largest_matrix(self) -> int:
         """Weights of a member's largest layer."""
         return max(parameter[0].numel() for parameter in self.parameters())
 
     def features(self, batch: Batch) -> Tensor:
-        """What the encoder reads of fully visible rows, before anything is hidden: (..., rows, features)."""
+        """What the encoder reads of fully visible rows, before anything is hidden: (..., rows, features), finite."""
         parts = [
             group.likelihood.features(batch.values[..., group.columns], group.width, self.constants(group)).flatten(-2)
             for group in self.groups
         ]
-        return torch.cat(parts, -1) if len(parts) > 1 else parts[0]
+        return (torch.cat(parts, -1) if len(parts) > 1 else parts[0]).nan_to_num()
 
     def posterior(self, batch: Batch, visible: Tensor | None = None, features: Tensor | None = None) -> Posterior:
         """q(z | x) of every member.
@@ -234,10 +247,11 @@ class VAE(nn.Module):
             What `features` gives for these rows, where it is at hand.
         """
         visible = batch.observed if visible is None else visible & batch.observed
+        visible = visible[..., : self.n_varying]
         features = self.features(batch) if features is None else features
         # A cell that the encoder may not see becomes 0 in every feature, whatever its value.
         shown = visible if features.shape == visible.shape else visible[..., self.feature_columns]
-        inputs = features.where(shown, 0.0)
+        inputs = features * shown
         if self.mask_input:
             inputs = torch.cat([inputs, visible.to(inputs.dtype)], -1)
         if inputs.dim() == 2:
@@ -266,6 +280,19 @@ class VAE(nn.Module):
             parameters = group.arrange(outputs)
             distributions.append(group.likelihood.distribution(parameters, noise, self.constants(group)))
         return distributions
+
+    def marginals(self) -> list[Distribution]:
+        """p(x_j) of each column by itself, in the order of ``groups``: what training data taught before any training.
+
+        Returns
+        -------
+        list of Distribution
+            Batch shapes (1, columns of the group).
+        """
+        return [
+            group.likelihood.marginal(group.arrange(self.start.unsqueeze(0)), self.constants(group))
+            for group in self.groups
+        ]
 
     def decode_places(self, z: Tensor, places: Sequence[int]) -> list[Distribution]:
         """p(x_j | z) of single columns or parts, each of batch shape (members, draws, rows, 1).
@@ -322,18 +349,19 @@ class VAE(nn.Module):
         ----------
         log_likelihood : Tensor of shape (..., columns)
         values : Tensor that broadcasts to the same shape
-            The cells, in model units.
+            The cells, in model units; constant columns may be left out of both.
         """
+        given = slice(values.shape[-1])
         if len(self.bent) == 0:
-            return log_likelihood + self.log_jacobian
-        return log_likelihood + torch.where(self.rounded, self.log_jacobian, self.log_slope(values))
+            return log_likelihood + self.log_jacobian[given]
+        return log_likelihood + torch.where(self.rounded[given], self.log_jacobian[given], self.log_slope(values))
 
     def log_slope(self, values: Tensor) -> Tensor:
         """log of d(model units) / d(data units) at cells in model units, also for rounded columns."""
         # log cosh of the bent cell, without overflow.
         size = (values[..., self.bent] * self.scale[self.bent] + self.location[self.bent]).abs()
         log_cosh = size + torch.log1p(torch.exp(-2 * size)) - math.log(2)
-        return self.straight_slope.expand(values.shape).index_add(-1, self.bent, -log_cosh)
+        return self.straight_slope[: values.shape[-1]].expand(values.shape).index_add(-1, self.bent, -log_cosh)
 
 
 def _log_slope_at_0(column: Column) -> float:

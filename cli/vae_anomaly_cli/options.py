@@ -89,10 +89,10 @@ Seed = Annotated[
     ),
 ]
 Members = Annotated[
-    int | None, typer.Option("--n-estimators", min=1, help="VAEs in the ensemble. Default 8.", rich_help_panel=FITTING)
+    int | None, typer.Option("--n-estimators", min=1, help="VAEs in the ensemble. Default 4.", rich_help_panel=FITTING)
 ]
 MaxSamples = Annotated[
-    int | None, typer.Option(min=2, help="Rows that each VAE sees. Default 512.", rich_help_panel=FITTING)
+    int | None, typer.Option(min=2, help="Rows that each VAE sees. Default 4096.", rich_help_panel=FITTING)
 ]
 MaxIter = Annotated[int | None, typer.Option(min=1, help="Training steps at most.", rich_help_panel=FITTING)]
 LatentDim = Annotated[

@@ -14,7 +14,7 @@ from vae_anomaly.columns.levels import level_column, ordinal_column, present_tex
 from vae_anomaly.columns.numeric import asked_column, date_column, number_column
 from vae_anomaly.columns.specification import Column, Kind
 from vae_anomaly.errors import DataError, DataWarning, SpecificationError
-from vae_anomaly.likelihoods import Categorical, Likelihood, Ordinal
+from vae_anomaly.likelihoods import Categorical, Constant, Likelihood, Ordinal
 from vae_anomaly.tables import FloatArray, Table
 
 DECLARABLE: tuple[Kind, ...] = (
@@ -152,7 +152,7 @@ def _infer(
         return ordinal_column(table, position, declared)
     if declared is None and table.ordered_levels(position) is not None:
         return ordinal_column(table, position, None)
-    levels = declared in ("categorical", "binary", "boolean") or isinstance(declared, Categorical)
+    levels = declared in ("categorical", "binary", "boolean") or isinstance(declared, Categorical | Constant)
     if levels and content != "boolean":
         return text_column(table, position, declared)
     if content == "text" and declared is None:
@@ -166,8 +166,8 @@ def _infer(
     weights = None if weights is None else weights[observed]
     if isinstance(declared, Likelihood) and not levels:
         return asked_column(name, declared, present, weights)
-    if isinstance(likelihood, Categorical) or (likelihood is None and declared is None) or levels:
-        chosen = next((given for given in (declared, likelihood) if isinstance(given, Categorical)), None)
+    if isinstance(likelihood, Categorical | Constant) or (likelihood is None and declared is None) or levels:
+        chosen = next((given for given in (declared, likelihood) if isinstance(given, Categorical | Constant)), None)
         column = level_column(name, present, content == "boolean", chosen)
         if column is not None:
             return column

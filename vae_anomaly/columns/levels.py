@@ -10,7 +10,7 @@ import pandas as pd
 from vae_anomaly.columns.scales import sample_of
 from vae_anomaly.columns.specification import Column, Kind, smoothed
 from vae_anomaly.errors import DataError
-from vae_anomaly.likelihoods import Categorical, Likelihood, Ordinal
+from vae_anomaly.likelihoods import Binary, Categorical, Constant, Likelihood, Ordinal
 from vae_anomaly.tables import FloatArray, ObjectArray, Table
 
 FEW_VALUES = 10
@@ -31,18 +31,15 @@ def level_column(name: str, present: FloatArray, boolean: bool, likelihood: Like
     n_levels, n = len(values), len(present)
     if not asked and n_levels > 1 and (n_levels > FEW_VALUES or n < ROWS_A_VALUE * n_levels):
         return None
-    if n_levels == 1:
-        only = float(values[0])
-        step = max(abs(only) / 100, SMALLEST_STEP) if only else 1.0
-        reason = f"the only value in {n} rows is {only:g}"
-    else:
-        with np.errstate(over="ignore"):
-            step = float(np.diff(values).clip(SMALLEST_STEP, LARGEST_STEP).min())
-        reason = f"{n_levels} distinct values in {n} rows"
+    with np.errstate(over="ignore"):
+        step = float(np.diff(values).clip(SMALLEST_STEP, LARGEST_STEP).min()) if n_levels > 1 else 0.0
+    reason = (
+        f"{n_levels} distinct values in {n} rows" if n_levels > 1 else f"the only value in {n} rows is {values[0]:g}"
+    )
     return Column(
         name,
         "boolean" if boolean else _kind_of_levels(n_levels),
-        likelihood or Categorical(),
+        _likelihood_of_levels(name, n_levels, likelihood),
         "its dtype is boolean" if boolean else reason,
         resolution=step,
         levels=tuple(float(value) for value in values),
@@ -82,7 +79,7 @@ def text_column(table: Table, position: int, declared: str | Likelihood | None) 
     return Column(
         name,
         _kind_of_levels(len(levels)),
-        declared if isinstance(declared, Likelihood) else Categorical(),
+        _likelihood_of_levels(name, len(levels), declared if isinstance(declared, Likelihood) else None),
         DECLARED + pooled
         if declared
         else f"text with {len(levels)} distinct value{'s' * (len(levels) != 1)} in {n} rows{pooled}",
@@ -135,6 +132,20 @@ def present_texts(texts: ObjectArray) -> ObjectArray:
     """The texts that are not missing."""
     present: ObjectArray = texts[np.array([text is not None for text in texts], dtype=bool)]
     return present
+
+
+def _likelihood_of_levels(name: str, n_levels: int, asked: Likelihood | None) -> Likelihood:
+    """What was asked for, unless one level leaves nothing to learn; else the cheapest that has room for the levels."""
+    room = 1 if isinstance(asked, Constant) else 2 if isinstance(asked, Binary) else n_levels
+    if n_levels > room:
+        raise DataError(
+            f"column {name!r} is to be {type(asked).__name__} and holds {n_levels} different values; expected "
+            f"{room}. Choose Categorical.",
+            column=name,
+        )
+    if n_levels == 1 and not isinstance(asked, Ordinal):
+        return Constant()
+    return asked or (Binary() if n_levels == 2 else Categorical())
 
 
 def _kind_of_levels(n_levels: int) -> Kind:

@@ -15,6 +15,7 @@ from vae_anomaly.errors import DataError
 from vae_anomaly.likelihoods import (
     BoundedStudentT,
     Categorical,
+    Constant,
     Likelihood,
     Ordinal,
     RoundedStudentT,
@@ -113,7 +114,7 @@ def number_column(name: str, present: FloatArray, weights: FloatArray | None, de
 
 def asked_column(name: str, likelihood: Likelihood, present: FloatArray, weights: FloatArray | None) -> Column:
     """A numeric column with the likelihood that the user chose."""
-    if isinstance(likelihood, Categorical | Ordinal):
+    if isinstance(likelihood, Categorical | Constant | Ordinal):
         column = level_column(name, present, boolean=False, likelihood=likelihood)
         assert column is not None
         return column

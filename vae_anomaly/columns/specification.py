@@ -13,7 +13,7 @@ from scipy.special import stdtrit
 
 from vae_anomaly.columns.dates import PERIODS, date_part, moments
 from vae_anomaly.errors import DataError
-from vae_anomaly.likelihoods import Categorical, Likelihood, Ordinal
+from vae_anomaly.likelihoods import Binary, Constant, Likelihood, Ordinal
 from vae_anomaly.likelihoods.four_degrees import DF
 from vae_anomaly.likelihoods.interval import FAR
 from vae_anomaly.tables import FloatArray, ObjectArray, Table
@@ -39,6 +39,8 @@ Kind = Literal[
 ]
 
 VALUE_LIMIT = 1e6
+# What tells one number from another: whole ones exactly but for sums, others as single precision has them.
+WHOLE_MARGIN, MARGIN = 1e-9, 1e-7
 RAW_LIMIT = 1e15
 SPIKE_MARGIN = 2e-6
 
@@ -53,8 +55,9 @@ class Column:
         Its name, or ``x0``, ``x1``, ... for arrays.
     kind : str
         What it was taken for: "continuous", "positive" (skewed, on a logarithmic scale), "bounded", "integer",
-        "count", "binary", "boolean", "categorical", "ordinal", "datetime", "constant"; "empty" and "identifier"
-        are set aside.  Of the `parts`: "hour", "weekday", "month" and "missing".
+        "count", "binary", "boolean", "categorical", "ordinal", "datetime", "constant" (text or numbers with one
+        value in training); "empty" and "identifier" are set aside.  Of the `parts`: "hour", "weekday", "month" and
+        "missing".
     likelihood : Likelihood or None
         How its cells are distributed given the latent variables; None if set aside.
     reason : str
@@ -133,6 +136,8 @@ class Column:
         if self.levels and self.likelihood.n_parameters(self.width) == self.width:
             empty = self.width - len(self.levels)
             return tuple(math.log(frequency) for frequency in self.frequencies) + (-math.inf,) * empty
+        if isinstance(self.likelihood, Binary):
+            return self.likelihood.start(self.frequencies[1])
         return self.likelihood.start(self.mean)
 
     @property
@@ -193,6 +198,8 @@ class Column:
                 column=self.name,
             )
         numbers = table.days(position) if self.kind == "datetime" else table.numbers(position)
+        if isinstance(self.likelihood, Constant):
+            return self._constant_codes(numbers)
         if self.levels:
             return self._number_codes(numbers)
         assert self.likelihood is not None
@@ -238,7 +245,7 @@ class Column:
         part = Column(
             f"{self.name} missing",
             "missing",
-            Categorical(),
+            Binary(),
             f"missing in {n_missing} of {n_rows} rows",
             levels=("present", "missing"),
             frequencies=smoothed(counts),
@@ -250,6 +257,13 @@ class Column:
         code_of |= dict.fromkeys(self.rare, float(len(self.levels) - 1))
         unseen = float(len(self.levels))
         return np.array([np.nan if text is None else code_of.get(text, unseen) for text in texts])
+
+    def _constant_codes(self, numbers: FloatArray) -> FloatArray:
+        (level,) = np.array(self.levels, dtype=np.float64)
+        margin = (WHOLE_MARGIN if level.is_integer() else MARGIN) * abs(level)
+        with np.errstate(over="ignore"):
+            codes = (np.abs(numbers - level) > margin).astype(np.float64)
+        return np.where(np.isnan(numbers), np.nan, codes)
 
     def _number_codes(self, numbers: FloatArray) -> FloatArray:
         levels = np.array(self.levels, dtype=np.float64)

@@ -35,7 +35,7 @@ from vae_anomaly.vae import VAE
 
 FloatArray = npt.NDArray[np.float64]
 
-MAX_OFFSET_ROWS = 10_000
+MAX_OFFSET_ROWS = 2048
 
 
 class VAEDetector(OutlierMixin, LatentVariableMixin, ExplanationMixin, BaseEstimator):
@@ -50,12 +50,12 @@ class VAEDetector(OutlierMixin, LatentVariableMixin, ExplanationMixin, BaseEstim
 
     Parameters
     ----------
-    n_estimators : int, default=8
+    n_estimators : int, default=4
         Autoencoders in the ensemble, trained at once.
-    max_samples : int or float, default=512
+    max_samples : int or float, default=4096
         Rows each of them trains on, without replacement; a float is a share of the rows.
     latent_dim : int, default=None
-        Latent variables of each; None takes the number of columns, at most 16.
+        Latent variables of each; None takes the number of columns that vary, at most 16.
     hidden_layer_sizes : sequence of int, default=(64, 64)
         Hidden units of the encoder; the decoder has them in reverse.
     activation : {"silu", "relu", "tanh", "gelu", "softplus", "identity"}, default="silu"
@@ -76,14 +76,14 @@ class VAEDetector(OutlierMixin, LatentVariableMixin, ExplanationMixin, BaseEstim
     prior : str or Prior, default="exemplar"
         p(z) that rows are scored against: "standard_normal", or "exemplar", the aggregated posterior of the
         training rows.  Training always uses the standard normal.
-    row_score : str or Score, default="elbo"
-        What `score_samples` returns: "elbo", "elbo_per_cell", "importance_weighted" (a tighter bound),
-        "reconstruction" or "kl".
-    batch_size : int, default=256
+    row_score : str or Score, default="pooled_elbo"
+        What `score_samples` returns: "pooled_elbo", the ELBO of the autoencoders pooled with an independence model,
+        "elbo" without that, "elbo_per_cell", "importance_weighted" (a tighter bound), "reconstruction" or "kl".
+    batch_size : int, default=128
         Rows of a mini-batch, for each member.
-    max_iter : int, default=500
+    max_iter : int, default=1000
         Optimisation steps.
-    learning_rate_init : float, default=5e-3
+    learning_rate_init : float, default=0.02
         Largest step of AdamW; it rises over the first 50 steps and falls along a cosine to 0.
     weight_decay : float, default=1e-4
         Of AdamW.
@@ -92,8 +92,8 @@ class VAEDetector(OutlierMixin, LatentVariableMixin, ExplanationMixin, BaseEstim
     kl_warmup : float, default=0.2
         Share of the steps over which the weight of the KL in the loss rises to 1.
     hidden_fraction : float, default=0.6
-        In training, three rows in four are shown to the encoder with some cells hidden, each with a probability drawn
-        for the row between 0 and this; scores use the full view.  0 turns it off.
+        In training, about a third of the rows are shown to the encoder with some cells hidden, each with a probability
+        drawn for the row between 0 and this; scores use the full view.  0 turns it off.
     trim_fraction : float, default=0.0
         Share of each mini-batch, the rows with the largest loss, that is left out of the gradient and of the held-out
         bound, so that anomalies among the training rows are not learned.
@@ -183,8 +183,8 @@ class VAEDetector(OutlierMixin, LatentVariableMixin, ExplanationMixin, BaseEstim
     def __init__(
         self,
         *,
-        n_estimators: int = 8,
-        max_samples: int | float = 512,
+        n_estimators: int = 4,
+        max_samples: int | float = 4096,
         latent_dim: int | None = None,
         hidden_layer_sizes: Sequence[int] = (64, 64),
         activation: str = "silu",
@@ -193,10 +193,10 @@ class VAEDetector(OutlierMixin, LatentVariableMixin, ExplanationMixin, BaseEstim
         columns: Mapping[str, str | Likelihood] | None = None,
         model_missing: bool = False,
         prior: str | Prior = "exemplar",
-        row_score: str | Score = "elbo",
-        batch_size: int = 256,
-        max_iter: int = 500,
-        learning_rate_init: float = 5e-3,
+        row_score: str | Score = "pooled_elbo",
+        batch_size: int = 128,
+        max_iter: int = 1000,
+        learning_rate_init: float = 0.02,
         weight_decay: float = 1e-4,
         max_grad_norm: float = 1.0,
         kl_warmup: float = 0.2,
@@ -285,7 +285,7 @@ class VAEDetector(OutlierMixin, LatentVariableMixin, ExplanationMixin, BaseEstim
         return self
 
     def score_samples(self, X: Any) -> FloatArray:
-        """The score of each row in nats, higher for more normal rows: by default the ELBO.
+        """The score of each row in nats, higher for more normal rows: by default the pooled ELBO.
 
         The number depends on the row alone: not on the other rows of the call, their order or their number.  A
         missing cell has no term, so rows with more of them have higher scores; ``row_score="elbo_per_cell"`` divides by

@@ -21,8 +21,8 @@ from vae_anomaly.detector.inputs import as_pandas, fill_cells, read_table
 from vae_anomaly.encoders import TableEncoder
 from vae_anomaly.errors import ModelFileError
 from vae_anomaly.explanation import Explanation
-from vae_anomaly.likelihoods import OrderedLikelihood
-from vae_anomaly.scores import ELBO, Score, cell_terms
+from vae_anomaly.likelihoods import Constant, OrderedLikelihood
+from vae_anomaly.scores import ELBO, PooledELBO, Score, cell_terms
 from vae_anomaly.tables import Table
 from vae_anomaly.vae import VAE
 
@@ -83,9 +83,10 @@ class ExplanationMixin:
     def explain(self, X: Any) -> Explanation:
         """Why rows are strange: every cell's share of the score, and what was expected in its place.
 
-        The contributions of the cells and the KL add up to `anomaly_score` for the score "elbo".  What is expected
-        and how rare a cell is come from the other cells of its row: the cell itself is hidden from the encoder,
-        so that it cannot explain itself, and so are suspicious cells, so that they do not make others look strange.
+        The contributions of the cells and the KL add up to `anomaly_score` for the scores "pooled_elbo" and "elbo".
+        What is expected and how rare a cell is come from the other cells of its row: the cell itself is hidden from
+        the encoder, so that it cannot explain itself, and so are suspicious cells, so that they do not make others
+        look strange.
 
         Parameters
         ----------
@@ -110,7 +111,7 @@ class ExplanationMixin:
         check_is_fitted(self)
         table = self._table(X)
         batch = self.encoder_.encode(table)
-        cells, kl = cell_terms(self.vae_, batch, self.noise_)
+        cells, kl = cell_terms(self.vae_, batch, self.noise_, self._independence)
         suspicious = self._evidence(batch, None, None).is_wrong(SUSPICIOUS)
         evidence = self._evidence(batch, self._at_places(suspicious), PLAUSIBLE)
         reference = self.compute_reference()
@@ -125,7 +126,7 @@ class ExplanationMixin:
         typical = [*self._sums(reference.typical[None, :-1])[0], float(reference.typical[-1])]
         return Explanation(
             score=pd.Series((kl - cells.sum(1)).numpy(), index=index),
-            threshold=-self.offset_ if isinstance(self.row_score_, ELBO) else math.nan,
+            threshold=-self.offset_ if isinstance(self.row_score_, ELBO | PooledELBO) else math.nan,
             contributions=frame(self._sums(-cells)),
             kl=pd.Series(kl.numpy(), index=index),
             typical=pd.Series(typical, index=[*names, "KL"]),
@@ -137,6 +138,7 @@ class ExplanationMixin:
             tail_probability=frame(evidence.given_others),
             strangeness=frame(evidence.strangeness),
             parts=frame(parts),
+            constant=pd.Series([isinstance(column.likelihood, Constant) for column in self.encoder_.columns], names),
         )
 
     def impute(self, X: Any) -> Any:
@@ -245,6 +247,11 @@ class ExplanationMixin:
             if column is self.encoder_.columns[position]
         }
 
+    @property
+    def _independence(self) -> float:
+        """Weight of the independence model in the score that is explained."""
+        return self.row_score_.independence if isinstance(self.row_score_, PooledELBO) else 0.0
+
     def compute_reference(self) -> Reference:
         """How the cells of some training rows lie, computed when it is first needed; a model file keeps it."""
         if self.reference_ is None:
@@ -254,7 +261,7 @@ class ExplanationMixin:
                     "the model file was written by an earlier version, which kept nothing to compare cells with. "
                     "Fit and save the model again to explain rows."
                 )
-            cells, kl = cell_terms(self.vae_, rows, self.noise_)
+            cells, kl = cell_terms(self.vae_, rows, self.noise_, self._independence)
             compared = rows.take(slice(0, None if rows.n_columns <= MAX_COMPARED_COLUMNS else 0))
             given_others = conditionals(self.vae_, compared, self.noise_, self._columns_of_places).position
             counts = rows.observed.sum(0).clamp(min=1).cpu()

@@ -88,7 +88,7 @@ def fit_model(
         row_weights = torch.from_numpy((weights[used] / weights[used].mean()).astype(np.float32)).to(device)
 
     plan = specification.plan
-    latent_dim = specification.latent_dim or min(len(encoder.order), MAX_LATENT_DIM)
+    latent_dim = specification.latent_dim or min(max(encoder.n_varying, 1), MAX_LATENT_DIM)
     vae = VAE(
         encoder.modelled,
         latent_dim=latent_dim,
@@ -103,7 +103,10 @@ def fit_model(
     with threads_for(largest_product):
         check_noise = scoring_noise(vae.n_members, VALIDATION_DRAWS, latent_dim, seed).to(device)
         local = torch.Generator(device).manual_seed(seed + 1)
-        history = train(vae, batch, subsamples, row_weights, validation, check_noise, plan, local, on_check)
+        # Constant columns have no gradient; without any other there would be no terms at all.
+        trained = encoder.n_varying or len(encoder.order)
+        seen = None if validation is None else validation.leading(trained)
+        history = train(vae, batch.leading(trained), subsamples, row_weights, seen, check_noise, plan, local, on_check)
         vae.requires_grad_(False).eval()
 
         own = batch.take(subsamples[:, :MAX_VALIDATION_ROWS])

@@ -164,7 +164,8 @@ class LatentVariableMixin(TransformerMixin):
     def elbo_terms(self, X: Any) -> ELBOTerms:
         """The ELBO by member, row and cell, before anything is summed.
 
-        The mean over members of ``elbo_terms(X).elbo`` is what `score_samples` returns for the ELBO.
+        The mean over members of ``elbo_terms(X).elbo`` is what `score_samples` returns for ``row_score="elbo"``; the
+        default pools it with an independence model.
 
         Parameters
         ----------

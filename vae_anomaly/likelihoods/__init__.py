@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from vae_anomaly.likelihoods.continuous import ContinuousBernoulli, Gaussian, StudentT, UnitGaussian
-from vae_anomaly.likelihoods.discrete import Bernoulli, Categorical, OpenCategorical, Poisson
+from vae_anomaly.likelihoods.discrete import Bernoulli, Poisson
 from vae_anomaly.likelihoods.interval import BoundedStudentT, Ordinal, RoundedStudentT
+from vae_anomaly.likelihoods.levels import Binary, Categorical, Constant, OpenCategorical
 from vae_anomaly.likelihoods.specification import ColumnConstants, Likelihood, OrderedLikelihood
 from vae_anomaly.likelihoods.spiked import SpikedBoundedStudentT, SpikedRoundedStudentT, SpikedStudentT
 from vae_anomaly.lookup import resolve
@@ -20,7 +21,9 @@ LIKELIHOODS: dict[str, type[Likelihood]] = {
     "spiked_bounded_student_t": SpikedBoundedStudentT,
     "continuous_bernoulli": ContinuousBernoulli,
     "bernoulli": Bernoulli,
+    "binary": Binary,
     "categorical": Categorical,
+    "constant": Constant,
     "ordinal": Ordinal,
     "poisson": Poisson,
 }
@@ -45,9 +48,11 @@ def resolve_likelihood(likelihood: str | Likelihood) -> Likelihood:
 __all__ = [
     "LIKELIHOODS",
     "Bernoulli",
+    "Binary",
     "BoundedStudentT",
     "Categorical",
     "ColumnConstants",
+    "Constant",
     "ContinuousBernoulli",
     "Gaussian",
     "Likelihood",

@@ -241,6 +241,9 @@ class StudentT(OrderedLikelihood):
         scale = noise_scale(log_noise, constants.floor)
         return ColumnStudentT(self.df, parameters.squeeze(-1), scale)
 
+    def marginal(self, parameters: Tensor, constants: ColumnConstants) -> Distribution:
+        return ColumnNormal(parameters.squeeze(-1), noise_scale(parameters.new_zeros(1), constants.floor))
+
     def summary(self, distribution: Distribution) -> Tensor:
         assert isinstance(distribution, StudentTDistribution)
         return distribution.loc.unsqueeze(-1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -21,6 +22,7 @@ from vae_anomaly.likelihoods.specification import ColumnConstants, OrderedLikeli
 
 LARGEST_ANGLE = 30.0
 FAR = 1e4
+NARROW = 1e-4
 
 
 class IntervalStudentT(ColumnStudentT):
@@ -54,6 +56,14 @@ class IntervalStudentT(ColumnStudentT):
             self.standard(lower), self.standard(upper), width / self.column_scale
         )
         return log_mass
+
+
+class PlainNormal(IntervalStudentT):
+    """Normal noise in place of the Student-t distribution's."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log-density in nats."""
+        return -0.5 * self.standard(value).square() - self.column_scale.log() - 0.5 * math.log(2 * math.pi)
 
 
 class RoundedT(IntervalStudentT):
@@ -122,6 +132,25 @@ class RoundedT(IntervalStudentT):
         impossible = value < self.constants.low
         below = torch.where(impossible, 0.0, upper_tail(-self.standard(upper)))
         return below, torch.where(value <= self.constants.low, 1.0, upper_tail(self.standard(lower)))
+
+
+class RoundedNormal(RoundedT):
+    """Normal noise behind cells that stand for one step around them."""
+
+    def log_mass(self, lower: Tensor, upper: Tensor, width: Tensor) -> Tensor:
+        """Log-probability of intervals in model units."""
+        low, high = self.standard(lower), self.standard(upper)
+        # The interval is moved to the left of the median, where the distribution function is not near 1.
+        end = torch.where(low + high > 0, -low, high)
+        span = width / self.column_scale
+        if end.device.type != "mps":
+            end, span = end.double(), span.double()
+        above, below = torch.special.log_ndtr(end), torch.special.log_ndtr(end - span)
+        wide = above + torch.log(-torch.expm1(below - above))
+        # The difference of two that are nearly equal vanishes where the density times the width does not.
+        narrow = span.log() - 0.5 * (end - span / 2).square() - 0.5 * math.log(2 * math.pi)
+        log_mass: Tensor = torch.where(span * (1 + end.abs()) < NARROW, narrow, wide).to(low.dtype)
+        return log_mass
 
 
 def _bent_distance(size: Tensor, step: Tensor) -> Tensor:
@@ -231,6 +260,7 @@ class RoundedStudentT(OrderedLikelihood):
     rounded: ClassVar[bool] = True
     n_noise: ClassVar[int | None] = None
     noise: ClassVar[type[IntervalStudentT]] = RoundedT
+    marginal_noise: ClassVar[type[IntervalStudentT]] = RoundedNormal
 
     def __post_init__(self) -> None:
         check_floor(self.floor)
@@ -240,6 +270,10 @@ class RoundedStudentT(OrderedLikelihood):
 
     def distribution(self, parameters: Tensor, log_noise: Tensor, constants: ColumnConstants) -> Distribution:
         return self.noise(parameters.squeeze(-1), noise_scale(log_noise, constants.floor), constants)
+
+    def marginal(self, parameters: Tensor, constants: ColumnConstants) -> Distribution:
+        scale = noise_scale(parameters.new_zeros(1), constants.floor)
+        return self.marginal_noise(parameters.squeeze(-1), scale, constants)
 
     def summary(self, distribution: Distribution) -> Tensor:
         assert isinstance(distribution, IntervalStudentT)
@@ -270,6 +304,7 @@ class BoundedStudentT(RoundedStudentT):
     density: ClassVar[bool] = True
     rounded: ClassVar[bool] = False
     noise: ClassVar[type[IntervalStudentT]] = BoundedT
+    marginal_noise: ClassVar[type[IntervalStudentT]] = BoundedT
 
 
 @dataclass(frozen=True)

@@ -127,6 +127,18 @@ class Likelihood(abc.ABC):
             What training data taught.
         """
 
+    def marginal(self, parameters: Tensor, constants: ColumnConstants) -> Distribution:
+        """The distribution of every cell while nothing is known of its row: what training data taught of its column.
+
+        Parameters
+        ----------
+        parameters : Tensor of shape (..., columns, n_parameters)
+            Where the decoder's outputs start.
+        constants : ColumnConstants
+            What training data taught.
+        """
+        return self.distribution(parameters, parameters.new_zeros(1), constants)
+
     @abc.abstractmethod
     def summary(self, distribution: Distribution) -> Tensor:
         """Numbers whose average over draws and members describes the mixture: (..., columns, size)."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from vae_anomaly.likelihoods.continuous import bounded_features, check_floor, noise_scale
-from vae_anomaly.likelihoods.interval import BoundedT, IntervalStudentT, RoundedT
+from vae_anomaly.likelihoods.interval import BoundedT, IntervalStudentT, PlainNormal, RoundedNormal, RoundedT
 from vae_anomaly.likelihoods.specification import ColumnConstants, OrderedLikelihood
 
 TOLERANCE = 4e-7
@@ -110,6 +110,7 @@ class SpikedStudentT(OrderedLikelihood):
     standardize: ClassVar[bool] = True
     n_noise: ClassVar[int | None] = None
     slab: ClassVar[type[IntervalStudentT]] = IntervalStudentT
+    marginal_slab: ClassVar[type[IntervalStudentT]] = PlainNormal
 
     def __post_init__(self) -> None:
         check_floor(self.floor)
@@ -127,6 +128,10 @@ class SpikedStudentT(OrderedLikelihood):
     def distribution(self, parameters: Tensor, log_noise: Tensor, constants: ColumnConstants) -> Distribution:
         noise = self.slab(parameters[..., 0], noise_scale(log_noise, constants.floor), constants)
         return SpikedT(parameters[..., 1:], noise)
+
+    def marginal(self, parameters: Tensor, constants: ColumnConstants) -> Distribution:
+        scale = noise_scale(parameters.new_zeros(1), constants.floor)
+        return SpikedT(parameters[..., 1:], self.marginal_slab(parameters[..., 0], scale, constants))
 
     def summary(self, distribution: Distribution) -> Tensor:
         """Share of the noise, its mean times that, share of each spike, the spikes: (..., 2 + 2 width)."""
@@ -169,6 +174,7 @@ class SpikedRoundedStudentT(SpikedStudentT):
 
     rounded: ClassVar[bool] = True
     slab: ClassVar[type[IntervalStudentT]] = RoundedT
+    marginal_slab: ClassVar[type[IntervalStudentT]] = RoundedNormal
 
 
 @dataclass(frozen=True)
@@ -182,3 +188,4 @@ class SpikedBoundedStudentT(SpikedStudentT):
     """
 
     slab: ClassVar[type[IntervalStudentT]] = BoundedT
+    marginal_slab: ClassVar[type[IntervalStudentT]] = BoundedT
