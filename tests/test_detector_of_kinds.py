@@ -7,7 +7,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from vae_anomaly import DataError, SpecificationError, VAEDetector, load, save
+from vae_anomaly import DataError, PooledELBO, SpecificationError, VAEDetector, load, save
+from vae_anomaly.elbo import marginal_terms
 from vae_anomaly.likelihoods import LIKELIHOODS
 
 pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning", "ignore::vae_anomaly.DataWarning")
@@ -125,7 +126,10 @@ def test_reconstruction_and_samples_have_the_kinds_of_the_columns(fitted: VAEDet
 def test_terms_of_a_columns_parts_add_up_in_its_place(fitted: VAEDetector, mixed: pd.DataFrame) -> None:
     terms = fitted.elbo_terms(mixed)
     assert terms.log_likelihood.shape == (2, N, len(mixed.columns))
-    np.testing.assert_allclose(terms.elbo.mean(0), fitted.score_samples(mixed), rtol=1e-6)
+    alone = marginal_terms(fitted.vae_, fitted.encoder_.encode(fitted._table(mixed))).double().sum(1)
+    weight = PooledELBO().independence
+    pooled = (1 - weight) * terms.elbo.mean(0) + weight * alone.numpy()
+    np.testing.assert_allclose(fitted.score_samples(mixed), pooled, rtol=1e-6)
     of_holes = terms.log_likelihood[:, mixed["height"].isna(), 0]
     assert (of_holes != 0).all() if fitted.model_missing else (of_holes == 0).all()
 
@@ -178,7 +182,7 @@ def test_holes_that_depend_on_another_cell_are_strange_where_they_are_modelled()
     married = rng.random(600) < 0.5
     frame = pd.DataFrame({"married": married, "spouse": rng.normal(size=600)})
     frame.loc[~married, "spouse"] = np.nan
-    detector = VAEDetector(n_estimators=2, max_iter=150, model_missing=True).fit(frame)
+    detector = VAEDetector(n_estimators=2, max_iter=150, model_missing=True, row_score="elbo").fit(frame)
     rows = pd.DataFrame({"married": [True, True], "spouse": [0.1, np.nan]})
     usual, strange = detector.anomaly_score(rows)
     assert strange > usual + 1

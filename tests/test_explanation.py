@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vae_anomaly import ModelFileError, VAEDetector, load, save
+from vae_anomaly import ModelFileError, PooledELBO, VAEDetector, load, save
 from vae_anomaly.explanation import Reason, odds, shown
 
 N = 300
@@ -46,14 +46,24 @@ def explanation(fitted):
     return fitted.explain(table().iloc[:30])
 
 
-@pytest.mark.parametrize("parameters", [{}, {"model_missing": True}, {"prior": "standard_normal"}])
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"model_missing": True},
+        {"prior": "standard_normal"},
+        {"row_score": "elbo"},
+        {"row_score": PooledELBO(independence=0.9)},
+    ],
+)
 def test_contributions_and_kl_add_up_to_the_anomaly_score(parameters):
     frame = table(seed=1).drop(columns="nothing")
     detector = VAEDetector(n_estimators=2, max_iter=30, early_stopping=False, **parameters).fit(frame)
     explanation = detector.explain(frame.iloc[:50])
     total = explanation.contributions.sum(axis=1) + explanation.kl
     np.testing.assert_allclose(total, detector.anomaly_score(frame.iloc[:50]), rtol=1e-12)
-    np.testing.assert_array_equal(explanation.score, detector.anomaly_score(frame.iloc[:50]))
+    np.testing.assert_allclose(explanation.score, detector.anomaly_score(frame.iloc[:50]), rtol=1e-12)
+    assert explanation.threshold == -detector.offset_
 
 
 def test_missing_cells_and_columns_set_aside_contribute_nothing(explanation):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from vae_anomaly import MLP, FitWarning, TrainingDiverged, VAEDetector, training
+from vae_anomaly import ELBO, MLP, FitWarning, TrainingDiverged, VAEDetector, training
 from vae_anomaly.vae import VAE
 
 pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning", "ignore::vae_anomaly.DataWarning")
@@ -124,6 +124,16 @@ def test_gaussian_rows_are_reported_as_no_better_than_a_gaussian() -> None:
     with pytest.warns(FitWarning, match="a simpler detector"):
         detector = small(max_iter=20).fit(X)
     assert detector.fit_report_.worse_than_baseline
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_report_says_what_many_draws_say(seed: int) -> None:
+    X = np.random.default_rng(0).multivariate_normal(np.zeros(4), np.eye(4) + 0.8, size=500)
+    detector = small(
+        max_iter=60, early_stopping=False, prior="standard_normal", row_score=ELBO(n_draws=512), random_state=seed
+    ).fit(X)
+    own = detector.elbo_terms(X).elbo.mean()
+    assert detector.fit_report_.elbo == pytest.approx(own, abs=0.05)
 
 
 def test_structured_rows_are_not_reported() -> None:

@@ -11,7 +11,7 @@ from torch.distributions import Normal
 from vae_anomaly.backbones import MLP
 from vae_anomaly.batch import Batch
 from vae_anomaly.columns import Column
-from vae_anomaly.elbo import elbo_terms
+from vae_anomaly.elbo import elbo_terms, marginal_terms
 from vae_anomaly.errors import SpecificationError
 from vae_anomaly.likelihoods import Bernoulli, Categorical, Gaussian, Poisson, StudentT
 from vae_anomaly.priors import Exemplar
@@ -20,7 +20,9 @@ from vae_anomaly.scores import (
     KL,
     SCORES,
     ImportanceWeighted,
+    PooledELBO,
     Reconstruction,
+    cell_terms,
     chunk_rows,
     chunks,
     resolve_score,
@@ -31,6 +33,7 @@ from vae_anomaly.vae import VAE
 
 EVERY = pytest.mark.parametrize("name", SCORES)
 CPU = torch.device("cpu")
+INDEPENDENCE = PooledELBO().independence
 
 
 def column(likelihood, n_levels=0, **known):
@@ -183,7 +186,25 @@ def importance_by_hand(log_likelihood, kl, log_prior, log_posterior):
     return np.log(weights.sum(0) / 15)
 
 
+def alone_by_hand():
+    """Cells under the independence model: normal, by their frequencies, and with the rates of training."""
+    batch = batch_of(7, columns_of(6))
+    x = batch.values.double().numpy()
+    deviation = math.hypot(1, 0.05)
+    cells = np.empty_like(x)
+    cells[:, :2] = stats.norm.logpdf(x[:, :2], scale=deviation) - math.log(0.1)
+    cells[:, 2] = stats.norm.logpdf(x[:, 2], scale=deviation) - math.log(2)
+    steps = np.maximum(x[:, 3] - 2, 1)
+    cells[:, 3] = np.where(x[:, 3] <= 2, math.log(0.99 / 3), np.log(0.01 / (steps * (steps + 1))))
+    cells[:, 4] = stats.bernoulli.logpmf(x[:, 4], 0.3)
+    cells[:, 5] = stats.poisson.logpmf(x[:, 5], 2)
+    return (cells * batch.observed.numpy()).sum(1)
+
+
 BY_HAND = {
+    "pooled_elbo": lambda *ingredients: (
+        (1 - INDEPENDENCE) * elbo_by_hand(*ingredients) + INDEPENDENCE * alone_by_hand()
+    ),
     "elbo": elbo_by_hand,
     "elbo_per_cell": elbo_per_cell_by_hand,
     "importance_weighted": importance_by_hand,
@@ -196,6 +217,34 @@ BY_HAND = {
 def test_score_equals_the_arithmetic_written_out(name):
     found, *ingredients = reduced(SCORES[name]())
     np.testing.assert_allclose(found, BY_HAND[name](*ingredients), rtol=1e-5)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.2, 0.9])
+def test_independence_is_the_weight_of_the_independence_model(weight):
+    vae, batch = vae_of(), batch_of(30, columns_of(6))
+    noise = scoring_noise(2, 4, 3, seed=0)
+    alone = marginal_terms(vae, batch).double().sum(1)
+    pooled = score_rows(vae, batch, PooledELBO(independence=weight), noise)
+    members = score_rows(vae, batch, ELBO(), noise)
+    torch.testing.assert_close(pooled, (1 - weight) * members + weight * alone, rtol=1e-12, atol=1e-12)
+    assert weight > 0 or identical(pooled, members)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.2, 0.9])
+def test_terms_of_cells_add_up_to_the_pooled_score(weight):
+    vae, batch = vae_of(), batch_of(30, columns_of(6))
+    fit_exemplars(vae, batch)
+    noise = scoring_noise(2, 4, 3, seed=0)
+    cells, kl = cell_terms(vae, batch, noise, weight)
+    pooled = score_rows(vae, batch, PooledELBO(independence=weight), noise)
+    torch.testing.assert_close(cells.sum(1) - kl, pooled, rtol=1e-12, atol=1e-12)
+    assert not cells[~batch.observed].any()
+
+
+@pytest.mark.parametrize("wrong", [-0.1, 1.0, 2.0, math.nan])
+def test_impossible_weight_of_the_independence_model_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"^independence is a number from 0 to below 1, not"):
+        PooledELBO(independence=wrong)
 
 
 def test_reconstruction_and_kl_make_the_elbo():

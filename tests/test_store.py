@@ -79,6 +79,7 @@ def test_every_kind_of_detector_survives_the_file(parameters: dict[str, object],
     save(detector, tmp_path / "m.vae")
     loaded = load(tmp_path / "m.vae")
     assert loaded.row_score_ == detector.row_score_
+    assert loaded.vae_.smallest_log_variance == detector.vae_.smallest_log_variance == -6.0
     np.testing.assert_array_equal(loaded.score_samples(X), detector.score_samples(X))
 
 
@@ -86,6 +87,7 @@ def test_file_of_an_earlier_format_scores_and_explains_as_it_did(root: Path) -> 
     loaded = load(root / "tests" / "data" / "version_2.vae")
     # Its constant column, two flags and three texts are all levels with weights of their own.
     assert loaded.row_score_ == ELBO()
+    assert loaded.vae_.smallest_log_variance == -14.0
     assert [type(column.likelihood).__name__ for column in loaded.columns_] == ["StudentT", *["Categorical"] * 3]
     rows = pd.DataFrame(
         {

@@ -20,7 +20,7 @@ from vae_anomaly.likelihoods import (
     Poisson,
     StudentT,
 )
-from vae_anomaly.vae import LOG_VARIANCE_RANGE, NOISE_GAIN, VAE, group_columns
+from vae_anomaly.vae import LARGEST_LOG_VARIANCE, NOISE_GAIN, SMALLEST_LOG_VARIANCE, VAE, group_columns
 
 
 def column(likelihood, frequencies=(), **known):
@@ -218,8 +218,8 @@ def test_posterior_variance_stays_within_bounds_for_any_weights():
     vae = vae_of(sizes=())
     vae.encoder.head.weight.data *= 1e4
     log_variance = vae.posterior(batch_of([ROW, [-cell for cell in ROW[:3]] + ROW[3:]])).log_variance
-    assert log_variance.min() >= LOG_VARIANCE_RANGE[0]
-    assert log_variance.max() <= LOG_VARIANCE_RANGE[1]
+    assert log_variance.min() >= SMALLEST_LOG_VARIANCE
+    assert log_variance.max() <= LARGEST_LOG_VARIANCE
     assert log_variance.min() < log_variance.max()
 
 

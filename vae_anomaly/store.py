@@ -41,6 +41,7 @@ from vae_anomaly.vae import VAE
 from vae_anomaly.version import __version__
 
 FORMAT_VERSION = 3
+SMALLEST_LOG_VARIANCE_BEFORE_VERSION_3 = -14.0
 METADATA_KEY = "vae_anomaly"
 NOISE = "noise"
 REFERENCE = "reference."
@@ -200,6 +201,7 @@ def _manifest(detector: VAEDetector) -> dict[str, Any]:
         "offset": detector.offset_,
         "latent_dim": detector.vae_.latent_dim,
         "mask_input": detector.vae_.mask_input,
+        "smallest_log_variance": detector.vae_.smallest_log_variance,
         "n_exemplars": detector.vae_.prior.n_kernels,
         "fit_report": _finite(dataclasses.asdict(detector.fit_report_)),
         "history": _finite(dataclasses.asdict(detector.history_)),
@@ -223,6 +225,7 @@ def _rebuild(manifest: dict[str, Any], tensors: dict[str, Tensor], place: torch.
         mask_input=manifest["mask_input"],
         generator=torch.Generator().manual_seed(0),
     )
+    vae.smallest_log_variance = float(manifest.get("smallest_log_variance", SMALLEST_LOG_VARIANCE_BEFORE_VERSION_3))
     prior = resolve_prior(detector.prior)
     vae.prior = prior.empty(detector.n_estimators, manifest["latent_dim"], manifest["n_exemplars"])
     weights = {name.removeprefix(WEIGHTS): value for name, value in tensors.items() if name.startswith(WEIGHTS)}

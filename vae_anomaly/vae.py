@@ -22,7 +22,7 @@ from vae_anomaly.priors import FittedPrior, FittedStandardNormal, Posterior
 # The logarithm of the noise is stored at a fifth of its value: with Adam's steps of equal size it then moves five times
 # as fast as a weight, and does not lag behind the falling error.
 NOISE_GAIN = 5.0
-LOG_VARIANCE_RANGE = (-6.0, 6.0)
+SMALLEST_LOG_VARIANCE, LARGEST_LOG_VARIANCE = -6.0, 6.0
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,8 @@ class VAE(nn.Module):
     ----------
     prior : FittedPrior
         N(0, I) until a prior fitted to the training rows takes its place.
+    smallest_log_variance : float
+        Where the posteriors' log-variances stop, so that the KL to the exemplars of a wide table stays in proportion.
     """
 
     feature_columns: Tensor
@@ -154,6 +156,7 @@ class VAE(nn.Module):
         self.latent_dim = latent_dim
         self.n_members = n_members
         self.mask_input = mask_input
+        self.smallest_log_variance = SMALLEST_LOG_VARIANCE
         owners = [
             place
             for group in self.groups
@@ -257,7 +260,7 @@ class VAE(nn.Module):
         if inputs.dim() == 2:
             inputs = inputs.expand(self.n_members, -1, -1)
         mean, log_variance = self.encoder(inputs).chunk(2, -1)
-        return Posterior(mean, log_variance.clamp(*LOG_VARIANCE_RANGE))
+        return Posterior(mean, log_variance.clamp(self.smallest_log_variance, LARGEST_LOG_VARIANCE))
 
     def decode(self, z: Tensor) -> list[Distribution]:
         """p(x | z), one distribution for each group of columns.

@@ -158,7 +158,7 @@ class VAEDetector(OutlierMixin, LatentVariableMixin, ExplanationMixin, BaseEstim
     >>> import numpy as np
     >>> from vae_anomaly import VAEDetector
     >>> X = np.random.default_rng(0).normal(size=(200, 2))
-    >>> detector = VAEDetector(max_iter=100).fit(X)
+    >>> detector = VAEDetector(max_iter=100, early_stopping=False).fit(X)
     >>> strange, normal = detector.anomaly_score([[8.0, -8.0], [0.0, 0.0]])
     >>> bool(strange > normal + 10)
     True

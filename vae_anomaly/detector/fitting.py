@@ -27,6 +27,7 @@ MAX_VALIDATION_ROWS = 512
 MIN_VALIDATION_ROWS = 10
 MAX_LATENT_DIM = 16
 VALIDATION_DRAWS = 2
+MAX_REPORT_DRAWS, REPORT_CELLS = 64, 1 << 22
 MIN_REFERENCE_ROWS, MAX_REFERENCE_ROWS, MAX_REFERENCE_CELLS = 32, 4096, 1 << 16
 
 
@@ -109,8 +110,9 @@ def fit_model(
         history = train(vae, batch.leading(trained), subsamples, row_weights, seen, check_noise, plan, local, on_check)
         vae.requires_grad_(False).eval()
 
-        own = batch.take(subsamples[:, :MAX_VALIDATION_ROWS])
-        terms = elbo_terms(vae, own if validation is None else validation, check_noise)
+        judged = batch.take(subsamples[:, :MAX_VALIDATION_ROWS]) if validation is None else validation
+        n_draws = _report_draws(vae, len(judged))
+        terms = elbo_terms(vae, judged, scoring_noise(vae.n_members, n_draws, latent_dim, seed).to(device))
         report = fit_report(vae, terms, batch, validation, history, table.n_rows, members.shape[1])
         exemplars = batch.take(subsamples[:, : specification.prior.max_rows])
         vae.prior = specification.prior.fit(vae.posterior(exemplars), exemplars)
@@ -120,6 +122,12 @@ def fit_model(
     )
     reference_rows = encoder.encode(table.take(np.sort(rng.choice(table.n_rows, n_reference, replace=False))))
     return FittedModel(columns, encoder, vae, noise, history, report, reference_rows)
+
+
+def _report_draws(vae: VAE, n_rows: int) -> int:
+    """Draws for the report: as many as memory allows, because two miss its bound by tenths of a nat to either side."""
+    cells = vae.n_members * n_rows * max(vae.n_parameters, vae.n_columns, vae.latent_dim, 64)
+    return min(max(REPORT_CELLS // cells, VALIDATION_DRAWS), MAX_REPORT_DRAWS)
 
 
 def _split(
