@@ -38,7 +38,8 @@ Columns are standardised with the training rows; a column that is constant there
 better.
 
 * VAEDetector with all columns declared `continuous`, so that every likelihood is a density of the value as it stands;
-  everything else at its defaults. ELBO: the default score, a lower bound. Importance-weighted: a tighter lower bound.
+  everything else at its defaults. ELBO: the members' bound, `row_score="elbo"`;
+  the default score pools it with an independence model and lies lower. Importance-weighted: a tighter lower bound.
   Both may lie below the model's log-density, never above but for the error of the draws.
 * One Gaussian, mixture by BIC: scikit-learn's `GaussianMixture` with full covariances and `reg_covar=1e-3`; of one
   component, and of 1 to 10 as BIC says on the training rows.

@@ -33,9 +33,8 @@ from benchmarks.harness import console, surroundings
 PACKAGES = ("vae-anomaly", "torch", "scikit-learn", "pyod", "numpy", "scipy")
 N_BEST = 8
 MISSING = "–"
-
-# The author's words, in Markdown; the figures around them follow from results.csv.
-SAYS = """To be written."""
+# The author's words, says.md and tried.md; the figures around them follow from results.csv.
+WORDS = Path(__file__).parent
 
 PAGE = """# Detection: ADBench's tables
 
@@ -105,6 +104,7 @@ each table: no single peer is that good.
 Means over seeds. VAEDetector and the {n_best} peers with the best means; the best of each row in bold.
 
 {detail}
+{tried}
 ## What failed
 
 {failed}"""
@@ -288,7 +288,7 @@ def write_page(found: pd.DataFrame, out: Path) -> None:
         command=command(kept),
         surroundings=surroundings(PACKAGES),
         commits=commits(kept),
-        says=SAYS.strip(),
+        says=WORDS.joinpath("says.md").read_text(encoding="utf-8").strip(),
         n_tables=kept["table"].nunique(),
         last_seed=kept["seed"].max(),
         max_seconds=MAX_PEER_SECONDS,
@@ -305,6 +305,7 @@ def write_page(found: pd.DataFrame, out: Path) -> None:
         behind=behind_list(kept),
         n_best=N_BEST,
         detail=detail_tables(kept),
+        tried=WORDS.joinpath("tried.md").read_text(encoding="utf-8"),
         failed=failed_table(kept),
     )
     (out / "detection.md").write_text(text, encoding="utf-8")
