@@ -32,7 +32,13 @@ VARIANCE_KEPT = 0.9
 PACKAGES = ("vae-anomaly", "torch", "scikit-learn", "pyod", "numpy")
 
 # The author's words, in Markdown; the figures around them follow from embeddings.csv.
-SAYS = """To be written."""
+SAYS = """One seed. VAEDetector has the highest mean on both measures: AUROC .837, the Gaussian shrunk by Ledoit and
+Wolf .821, the fifth neighbour .800; average precision .798 against at most .747. It is ahead on six of
+eight categories; on capsule and pill a full-covariance Gaussian is, by .02. The aim was .88 over fifteen
+categories; eight are here, so the two do not compare, but .837 is not near it. Directions of small variance
+matter (every Gaussian beats the fifth neighbour), and about 130 images do not teach 512 columns. A fit
+takes 8 s, where the Gaussian takes hundredths: with a shrunk Gaussian .016 behind, take that one unless
+reasons and likelihoods are wanted."""
 
 PAGE = """# Image embeddings: MVTec AD by ResNet-18
 
