@@ -11,7 +11,16 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 
 from vae_anomaly.batch import Batch
 from vae_anomaly.errors import SpecificationError
-from vae_anomaly.priors import PRIORS, Exemplar, FittedExemplar, Posterior, StandardNormal, resolve_prior
+from vae_anomaly.priors import (
+    KERNEL_WIDTHS,
+    LEAVE_ONE_OUT_ROWS,
+    PRIORS,
+    Exemplar,
+    FittedExemplar,
+    Posterior,
+    StandardNormal,
+    resolve_prior,
+)
 
 EVERY = pytest.mark.parametrize("name", PRIORS)
 
@@ -301,3 +310,20 @@ def test_name_resolves_to_the_default_and_an_instance_to_itself(name):
 def test_unknown_prior_is_refused_with_the_names_there_are(wrong):
     with pytest.raises(SpecificationError, match=r"exemplar.*standard_normal"):
         resolve_prior(wrong)
+
+
+def test_width_is_chosen_on_the_first_rows_against_all_exemplars() -> None:
+    generator = torch.Generator().manual_seed(0)
+    n_rows = LEAVE_ONE_OUT_ROWS + 88
+    mean = torch.randn(1, n_rows, 2, generator=generator)
+    own = Posterior(mean, torch.full_like(mean, -3.0))
+    training = Batch(mean, torch.ones_like(mean, dtype=torch.bool))
+    first = slice(0, LEAVE_ONE_OUT_ROWS)
+    judged = Posterior(mean[:, first], own.log_variance[:, first]), Batch(mean[:, first], training.observed[:, first])
+    bounds = {
+        width: Exemplar(kernel_width=width).fit(own, training).kl(*judged).mean().item() for width in KERNEL_WIDTHS
+    }
+    fitted = Exemplar().fit(own, training)
+    assert fitted.n_kernels == n_rows
+    chosen = math.exp(0.5 * (fitted.log_variance[0, 0, 0].item() + 3.0))
+    assert chosen == pytest.approx(min(bounds, key=bounds.__getitem__), rel=1e-5)
