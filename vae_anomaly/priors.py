@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import abc
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +18,7 @@ from vae_anomaly.products import steady_product
 LOG_2PI = math.log(2 * math.pi)
 KERNEL_WIDTHS = (1.0, 1.4, 2.0, 2.8, 4.0)
 LEAVE_ONE_OUT_ROWS = 512
+SINGLE_PRECISION_LOG_VARIANCE = -6.1
 
 
 def precise(tensor: Tensor) -> Tensor:
@@ -115,8 +118,8 @@ class FittedStandardNormal(FittedPrior):
         return 0
 
     def kl(self, posterior: Posterior, batch: Batch) -> Tensor:
-        variance = torch.exp(posterior.log_variance)
-        return 0.5 * (posterior.mean**2 + variance - 1 - posterior.log_variance).sum(-1)
+        mean, log_variance = posterior.mean, posterior.log_variance
+        return 0.5 * (torch.addcmul(log_variance.exp() - log_variance, mean, mean).sum(-1) - mean.shape[-1])
 
     def log_prob(self, z: Tensor, batch: Batch) -> Tensor:
         return -0.5 * (z**2 + LOG_2PI).sum(-1)
@@ -146,6 +149,31 @@ class StandardNormal(Prior):
         return FittedStandardNormal(n_members, latent_dim)
 
 
+@dataclass(frozen=True)
+class _Kernels:
+    r"""Exemplars arranged so that the logarithms of all kernels at a point are one matrix product.
+
+    With the moments :math:`(E[(z - o)^2], E[z - o])` of a point about an origin o near the exemplars, the product
+    with `matrix` plus `offset` is :math:`-\tfrac12 \sum_l E[(z_l - \mu_l)^2] / s_l^2 + \log s_l^2`.
+
+    Parameters
+    ----------
+    origin : Tensor of shape (members, 1, latents)
+    matrix : Tensor of shape (members, 2 latents, exemplars)
+    offset : Tensor of shape (members, 1, exemplars)
+    """
+
+    origin: Tensor
+    matrix: Tensor
+    offset: Tensor
+
+    def at(self, mean: Tensor, variance: Tensor | float) -> Tensor:
+        """Logarithms of the kernels, but for a constant, at (members, rows, latents): (members, rows, exemplars)."""
+        distance = mean.to(self.origin.dtype) - self.origin
+        moments = torch.cat([distance.square() + variance, distance], -1)
+        return steady_product(moments, self.matrix, self.offset)
+
+
 class FittedExemplar(FittedPrior):
     """A mixture of the training rows' posteriors, one mixture a member."""
 
@@ -158,10 +186,40 @@ class FittedExemplar(FittedPrior):
         self.register_buffer("mean", mean)
         self.register_buffer("log_variance", log_variance)
         self.register_buffer("fingerprints", fingerprints)
+        self._arranged: _Kernels | None = None
 
     @property
     def n_kernels(self) -> int:
         return self.mean.shape[1]
+
+    def kl(self, posterior: Posterior, batch: Batch) -> Tensor:
+        variance = torch.exp(posterior.log_variance)
+        # -KL(q || p_m) but for the row's own constant.
+        mixture = self._log_mixture(self.kernels.at(posterior.mean, variance), batch)
+        of_row = posterior.log_variance.sum(-1) + posterior.mean.shape[-1]
+        return (-mixture - 0.5 * of_row).to(posterior.mean.dtype)
+
+    def log_prob(self, z: Tensor, batch: Batch) -> Tensor:
+        kernels = self.kernels.at(z.flatten(1, 2), 0.0)
+        # (members, draws, rows, exemplars)
+        mixture = self._log_mixture(kernels.unflatten(1, z.shape[1:3]), batch)
+        return (mixture - 0.5 * LOG_2PI * z.shape[-1]).to(z.dtype)
+
+    @property
+    def kernels(self) -> _Kernels:
+        """The exemplars as a matrix, arranged on first use."""
+        if self._arranged is None:
+            # Squares of means over small variances cancel: at a log-variance of -10 single precision would lose a
+            # tenth of a nat, at -6 a thousandth.
+            small = bool((self.log_variance < SINGLE_PRECISION_LOG_VARIANCE).any())
+            mean, log_variance = precise(self.mean), precise(self.log_variance)
+            origin = mean.mean(1, keepdim=True)
+            mean, precision = mean - origin, torch.exp(-log_variance)
+            offset = -0.5 * (mean.square() * precision + log_variance).sum(-1).unsqueeze(1)
+            matrix = torch.cat([-0.5 * precision, mean * precision], -1).mT
+            dtype = origin.dtype if small else self.mean.dtype
+            self._arranged = _Kernels(origin.to(dtype), matrix.to(dtype).contiguous(), offset.to(dtype))
+        return self._arranged
 
     def _log_mixture(self, log_kernels: Tensor, batch: Batch) -> Tensor:
         """log of the mean kernel, one copy of the row itself left out of the sum but not of the divisor."""
@@ -173,36 +231,21 @@ class FittedExemplar(FittedPrior):
             # The kernels of c copies are equal, so leaving one out multiplies each by (c - 1) / c.
             discount = torch.where(copies, torch.log1p(-1 / n_copies), 0.0)
             log_kernels = log_kernels + (discount if log_kernels.dim() == 3 else discount.unsqueeze(1))
-        largest = log_kernels.amax(-1, keepdim=True)
-        # Only differences to the largest need the exponential, and they need no more than single precision.
-        total = (log_kernels - largest).to(self.mean.dtype).exp().sum(-1).log()
-        return total + largest.squeeze(-1) - math.log(n_exemplars)
+        # The largest kernel less its logarithmic share is the logarithm of the sum; that of the softmax is made row by
+        # row in fast memory, at half the cost of logsumexp.
+        total = log_kernels.amax(-1) - log_kernels.log_softmax(-1).amax(-1)
+        return total - math.log(n_exemplars)
 
-    def kl(self, posterior: Posterior, batch: Batch) -> Tensor:
-        mean, log_variance = precise(posterior.mean), precise(posterior.log_variance)
-        row = torch.cat([torch.exp(log_variance) + mean**2, mean], -1)
-        of_row = log_variance.sum(-1) + mean.shape[-1]
-        # -KL(q || p_m) but for the row's own constant, (members, rows, exemplars), as one matrix product.
-        divergence = -self._log_mixture(self._quadratic(row, 0.0), batch) - 0.5 * of_row
-        return divergence.to(posterior.mean.dtype)
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> FittedExemplar:
+        self._arranged = None
+        return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
 
-    def log_prob(self, z: Tensor, batch: Batch) -> Tensor:
-        points = precise(z).flatten(1, 2)
-        kernels = self._quadratic(torch.cat([points**2, points], -1), LOG_2PI)
-        # (members, draws, rows, exemplars)
-        return self._log_mixture(kernels.unflatten(1, z.shape[1:3]), batch).to(z.dtype)
+    def _load_from_state_dict(self, *arguments: Any) -> None:
+        self._arranged = None
+        super()._load_from_state_dict(*arguments)
 
-    def _quadratic(self, moments: Tensor, constant: float) -> Tensor:
-        """-1/2 of the sum over latents of ``E(z - m)^2 / s^2 + log s^2 + constant``: (members, rows, exemplars).
-
-        In float64, because squares of means over small variances cancel: at a log-variance of -10 single
-        precision loses a tenth of a nat.
-        """
-        mean, log_variance = precise(self.mean), precise(self.log_variance)
-        precision = torch.exp(-log_variance)
-        of_exemplar = (mean**2 * precision + log_variance + constant).sum(-1)
-        exemplar = torch.cat([precision, -2 * mean * precision], -1)
-        return -0.5 * steady_product(moments, exemplar.mT, of_exemplar.unsqueeze(1))
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_arranged": None}
 
     def draw(self, n_rows: int, generator: torch.Generator) -> Tensor:
         n_members, n_exemplars, latent_dim = self.mean.shape
@@ -226,7 +269,7 @@ class Exemplar(Prior):
     ----------
     kernel_width : float, optional
         :math:`c`.  By default the width with the best leave-one-out bound on up to 512 exemplars, for each member.
-    max_exemplars : int, default=2048
+    max_exemplars : int, default=1024
         At most this many training rows a member.
 
     Notes
@@ -245,7 +288,7 @@ class Exemplar(Prior):
     """
 
     kernel_width: float | None = None
-    max_exemplars: int = 2048
+    max_exemplars: int = 1024
 
     def __post_init__(self) -> None:
         if self.kernel_width is not None and not self.kernel_width > 0:

@@ -22,10 +22,11 @@ CHUNK_CELLS = 1 << 22
 MIN_CHUNK_ROWS, MAX_CHUNK_ROWS = 4, 128
 
 
+@dataclass(frozen=True)
 class Score(abc.ABC):
     """A number for each row, higher for more normal ones: a frozen description without tensors.
 
-    Attributes
+    Parameters
     ----------
     n_draws : int
         Latent draws that it needs, taken from the noise that is stored with the model.
@@ -78,7 +79,7 @@ class PooledELBO(Score):
 
     Parameters
     ----------
-    n_draws : int, default=4
+    n_draws : int, default=2
         Latent draws a row and member.
     independence : float, default=0.4
         :math:`w`, the weight of the independence model, from 0 to below 1; 0 is the `ELBO`.
@@ -94,7 +95,7 @@ class PooledELBO(Score):
     Statistical Science 1(1), 1986, section 3 (logarithmic opinion pools).
     """
 
-    n_draws: int = 4
+    n_draws: int = 2
     independence: float = 0.4
 
     def __post_init__(self) -> None:

@@ -236,7 +236,7 @@ def _rebuild(manifest: dict[str, Any], tensors: dict[str, Tensor], place: torch.
     detector.noise_ = tensors[NOISE].clone().to(place)
     detector.reference_rows_ = None
     detector.reference_ = _reference(tensors, len(encoder.order))
-    detector.row_score_ = resolve_score(detector.row_score)
+    detector.row_score_ = _score(detector, tensors[NOISE])
     detector.fitted_parameters_ = detector.get_params(deep=False)
     detector.offset_ = float(manifest["offset"])
     detector.history_ = History(**manifest["history"])
@@ -246,6 +246,12 @@ def _rebuild(manifest: dict[str, Any], tensors: dict[str, Tensor], place: torch.
     if manifest["feature_names"] is not None:
         detector.feature_names_in_ = np.array(manifest["feature_names"], dtype=object)
     return detector
+
+
+def _score(detector: VAEDetector, noise: Tensor) -> Score:
+    """The score of the fit; one that goes by its name had as many draws as the noise, whatever its default is now."""
+    score = resolve_score(detector.row_score)
+    return dataclasses.replace(score, n_draws=noise.shape[1]) if isinstance(detector.row_score, str) else score
 
 
 def _reference(tensors: dict[str, Tensor], n_places: int) -> Reference | None:
@@ -265,7 +271,7 @@ def _check(
 ) -> None:
     """Compare the sizes that the manifest asks for with those in the file, before anything of that size is made."""
     noise, members, latents = tensors[NOISE], detector.n_estimators, int(manifest["latent_dim"])
-    n_draws = resolve_score(detector.row_score).n_draws
+    n_draws = _score(detector, noise).n_draws
     if noise.dtype != torch.float32 or noise.shape != (members, n_draws, 1, latents):
         raise ValueError(
             f"the noise has shape {tuple(noise.shape)}, the parameters say {(members, n_draws, 1, latents)}"
