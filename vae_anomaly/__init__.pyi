@@ -1,0 +1,86 @@
+from .backbones import MLP
+from .comparison import Comparison, NumericEncoder, Verdict, compare, simple_detectors
+from .detector import VAEDetector
+from .errors import (
+    CellTypeError,
+    DataError,
+    DataWarning,
+    FitWarning,
+    ModelFileError,
+    SpecificationError,
+    TrainingDiverged,
+    VAEAnomalyError,
+)
+from .explanation import Explanation, Reason
+from .likelihoods import (
+    Bernoulli,
+    Binary,
+    BoundedStudentT,
+    Categorical,
+    Constant,
+    ContinuousBernoulli,
+    Gaussian,
+    Ordinal,
+    Poisson,
+    RoundedStudentT,
+    SpikedBoundedStudentT,
+    SpikedRoundedStudentT,
+    SpikedStudentT,
+    StudentT,
+    UnitGaussian,
+)
+from .metrics import anomaly_average_precision, anomaly_labels, anomaly_roc_auc
+from .priors import Exemplar, StandardNormal
+from .scores import ELBO, KL, ELBOPerCell, ImportanceWeighted, PooledELBO, Reconstruction
+from .store import load, read_manifest, save
+from .version import __version__
+
+__all__ = [
+    "ELBO",
+    "KL",
+    "MLP",
+    "Bernoulli",
+    "Binary",
+    "BoundedStudentT",
+    "Categorical",
+    "CellTypeError",
+    "Comparison",
+    "Constant",
+    "ContinuousBernoulli",
+    "DataError",
+    "DataWarning",
+    "ELBOPerCell",
+    "Exemplar",
+    "Explanation",
+    "FitWarning",
+    "Gaussian",
+    "ImportanceWeighted",
+    "ModelFileError",
+    "NumericEncoder",
+    "Ordinal",
+    "Poisson",
+    "PooledELBO",
+    "Reason",
+    "Reconstruction",
+    "RoundedStudentT",
+    "SpecificationError",
+    "SpikedBoundedStudentT",
+    "SpikedRoundedStudentT",
+    "SpikedStudentT",
+    "StandardNormal",
+    "StudentT",
+    "TrainingDiverged",
+    "UnitGaussian",
+    "VAEAnomalyError",
+    "VAEDetector",
+    "Verdict",
+    "__version__",
+    "anomaly_average_precision",
+    "anomaly_labels",
+    "anomaly_roc_auc",
+    "compare",
+    "load",
+    "read_manifest",
+    "save",
+    "simple_detectors",
+]
