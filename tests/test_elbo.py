@@ -243,7 +243,7 @@ def test_cell_hidden_from_the_encoder_still_counts_in_the_likelihood():
     vae, batch = vae_of(), batch_of(observed=None)
     visible = torch.ones(3, 4, dtype=torch.bool)
     visible[:, 0] = False
-    terms = elbo_terms(vae, batch, noise_of(vae), visible)
+    terms = elbo_terms(vae, batch, noise_of(vae), vae.inputs(batch, visible))
     assert (terms.log_likelihood[..., 0] != 0).all()
     hidden = elbo_terms(vae, Batch(batch.values, visible), noise_of(vae))
     assert torch.equal(terms.kl, hidden.kl)

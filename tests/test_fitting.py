@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from vae_anomaly import ELBO, MLP, FitWarning, TrainingDiverged, VAEDetector, training
+from vae_anomaly import ELBO, MLP, FitWarning, TrainingDiverged, VAEDetector
+from vae_anomaly.steps import Stepper
 from vae_anomaly.vae import VAE
 
 pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning", "ignore::vae_anomaly.DataWarning")
@@ -19,15 +20,15 @@ def small(**parameters: object) -> VAEDetector:
 
 def test_interrupt_keeps_the_best_so_far_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     X = np.random.default_rng(0).normal(size=(200, 3))
-    step, calls = training._step, []
+    step, calls = Stepper.step, []
 
-    def interrupted(*arguments: object) -> torch.Tensor:
+    def interrupted(*arguments: object) -> None:
         calls.append(1)
         if len(calls) > 30:
             raise KeyboardInterrupt
-        return step(*arguments)  # type: ignore[arg-type]
+        step(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(training, "_step", interrupted)
+    monkeypatch.setattr(Stepper, "step", interrupted)
     with pytest.warns(FitWarning, match="interrupted at iteration 30"):
         detector = small().fit(X)
     assert detector.fit_report_.interrupted
@@ -36,16 +37,15 @@ def test_interrupt_keeps_the_best_so_far_and_says_so(monkeypatch: pytest.MonkeyP
 
 def test_loss_that_is_not_finite_is_rolled_back_once(monkeypatch: pytest.MonkeyPatch) -> None:
     X = np.random.default_rng(0).normal(size=(200, 3))
-    step, calls = training._step, []
+    step, calls = Stepper.step, []
 
-    def poisoned(vae: torch.nn.Module, *arguments: object) -> torch.Tensor:
+    def poisoned(stepper: Stepper, *arguments: object) -> None:
         calls.append(1)
-        result = step(vae, *arguments)  # type: ignore[arg-type]
+        step(stepper, *arguments)  # type: ignore[arg-type]
         if len(calls) == 20:
-            next(vae.parameters()).data.fill_(torch.nan)
-        return result
+            next(stepper.vae.parameters()).data.fill_(torch.nan)
 
-    monkeypatch.setattr(training, "_step", poisoned)
+    monkeypatch.setattr(Stepper, "step", poisoned)
     with pytest.warns(FitWarning, match="not finite"):
         detector = small().fit(X)
     assert detector.fit_report_.rolled_back
@@ -94,16 +94,15 @@ def test_concurrent_fits_and_scores_agree_and_give_the_threads_back() -> None:
 
 def test_second_divergence_is_raised_with_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     X = np.random.default_rng(0).normal(size=(200, 3))
-    step, calls = training._step, []
+    step, calls = Stepper.step, []
 
-    def poisoned(vae: torch.nn.Module, *arguments: object) -> torch.Tensor:
+    def poisoned(stepper: Stepper, *arguments: object) -> None:
         calls.append(1)
-        result = step(vae, *arguments)  # type: ignore[arg-type]
+        step(stepper, *arguments)  # type: ignore[arg-type]
         if len(calls) >= 20:
-            next(vae.parameters()).data.fill_(torch.nan)
-        return result
+            next(stepper.vae.parameters()).data.fill_(torch.nan)
 
-    monkeypatch.setattr(training, "_step", poisoned)
+    monkeypatch.setattr(Stepper, "step", poisoned)
     with pytest.raises(TrainingDiverged, match="Lower learning_rate_init") as caught:
         small().fit(X)
     assert caught.value.iteration > 20

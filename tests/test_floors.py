@@ -20,7 +20,8 @@ PACKAGES = {
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "lookup", "products", "threads", "version"),
     ("batch", "tables", "likelihoods", "priors", "backbones", "columns"),
-    ("vae", "elbo", "encoders"),
+    ("groups", "vae", "elbo", "encoders"),
+    ("steps",),
     ("training", "scores", "calibration", "diagnostics", "conditionals", "explanation"),
     ("detector", "metrics"),
     ("store", "comparison"),

@@ -19,6 +19,7 @@ from vae_anomaly.likelihoods import (
     StudentT,
     UnitGaussian,
 )
+from vae_anomaly.likelihoods.continuous import ColumnStudentT
 
 INF = math.inf
 
@@ -58,8 +59,8 @@ def test_unit_gaussian_is_half_the_squared_error_and_a_constant(distribution_of,
 @given(log_noise=st.floats(-100, 5), floor=st.floats(1e-3, 3))
 def test_learned_noise_never_falls_below_the_floor(likelihood, log_noise, floor, distribution_of):
     distribution = distribution_of(likelihood, [0.0], log_noise, torch.float32, floor=floor)
-    assert float(distribution.scale) >= floor * (1 - 1e-6)
-    assert float(distribution.scale) == pytest.approx(math.hypot(math.exp(log_noise), floor), rel=1e-5)
+    assert float(distribution.column_scale) >= floor * (1 - 1e-6)
+    assert float(distribution.column_scale) == pytest.approx(math.hypot(math.exp(log_noise), floor), rel=1e-5)
 
 
 def test_noise_is_learned_for_each_column_or_once(constants_of):
@@ -67,8 +68,8 @@ def test_noise_is_learned_for_each_column_or_once(constants_of):
     constants = constants_of(2, torch.float32)
     shared = Gaussian(noise="shared").distribution(torch.zeros(2, 1), torch.tensor([math.log(3)]), constants)
     own = Gaussian().distribution(torch.zeros(2, 1), torch.tensor([0.0, math.log(3)]), constants)
-    assert shared.stddev.expand(2).tolist() == pytest.approx([3, 3])
-    assert own.stddev.tolist() == pytest.approx([1, 3])
+    assert shared.column_scale.expand(2).tolist() == pytest.approx([3, 3])
+    assert own.column_scale.tolist() == pytest.approx([1, 3])
 
 
 @pytest.mark.parametrize("smoothing", [1e-3, 0.1])
@@ -225,3 +226,15 @@ SUPPORTED = [
 def test_support_is_told_cell_by_cell(likelihood, inside, outside):
     assert likelihood.supports(torch.tensor(inside)).all()
     assert not likelihood.supports(torch.tensor(outside)).any()
+
+
+@pytest.mark.parametrize("df", [2.5, 4.0])
+def test_gradient_of_the_student_t_density_is_that_of_finite_differences(df):
+    generator = torch.Generator().manual_seed(0)
+    value, loc = (torch.randn(2, 3, 4, generator=generator, dtype=torch.float64) for _ in range(2))
+    scale = 0.5 + torch.rand(2, 1, 4, generator=generator, dtype=torch.float64)
+    loc.requires_grad_()
+    scale.requires_grad_()
+    assert torch.autograd.gradcheck(lambda m, s: ColumnStudentT(df, m, s).log_prob(value), (loc, scale))
+    expected = torch.distributions.StudentT(df, loc, scale.expand_as(loc)).log_prob(value)
+    torch.testing.assert_close(ColumnStudentT(df, loc, scale).log_prob(value), expected)

@@ -87,7 +87,7 @@ class MLPBody(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """(members, rows, inputs) -> (members, rows, outputs)."""
         outputs: Tensor = self.layers(inputs)
-        return outputs if self.skip is None else outputs + self.skip(inputs)
+        return outputs if self.skip is None else steady_product(inputs, self.skip.weight, outputs)
 
 
 class Backbone(abc.ABC):

@@ -10,6 +10,12 @@ from torch import Tensor
 _FINGERPRINT_PRIME = 0x9E3779B97F4A7C15 - (1 << 64)
 
 
+def taken(table: Tensor, rows: Tensor) -> Tensor:
+    """``table[rows]`` for a (rows, columns) table and integers of any shape, copied row by row and not cell by cell."""
+    chosen: Tensor = table.index_select(0, rows.flatten()).unflatten(0, rows.shape)
+    return chosen
+
+
 @dataclass(frozen=True)
 class Batch:
     """Rows in model units, with the mask of observed cells.
@@ -41,7 +47,9 @@ class Batch:
 
     def take(self, rows: Tensor | slice) -> Batch:
         """Rows by index; an index with a member axis gives a batch with a member axis in front."""
-        return Batch(self.values[rows], self.observed[rows])
+        if isinstance(rows, slice):
+            return Batch(self.values[rows], self.observed[rows])
+        return Batch(taken(self.values, rows), taken(self.observed, rows))
 
     def leading(self, n_columns: int) -> Batch:
         """The same rows with only their first columns."""

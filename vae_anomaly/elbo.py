@@ -72,8 +72,7 @@ def elbo_terms(
     vae: VAE,
     batch: Batch,
     noise: Tensor,
-    visible: Tensor | None = None,
-    features: Tensor | None = None,
+    inputs: Tensor | None = None,
 ) -> Terms:
     r"""The evidence lower bound by cell and row.
 
@@ -88,10 +87,9 @@ def elbo_terms(
         whose terms no weight can change.
     noise : Tensor of shape (members, draws, rows or 1, latents)
         Standard normal noise for the latent draws.
-    visible : bool Tensor, optional
-        Cells that the encoder may see; the likelihood is always over all observed cells.
-    features : Tensor, optional
-        ``vae.features(batch)``, where it is at hand.
+    inputs : Tensor, optional
+        What the encoder reads instead of ``vae.inputs(batch)``: training hides cells from it.  The likelihood is always
+        over all observed cells.
 
     Returns
     -------
@@ -102,7 +100,7 @@ def elbo_terms(
     ----------
     Kingma and Welling, "Auto-encoding variational Bayes", ICLR 2014, eq. 3.
     """
-    posterior = vae.posterior(batch, visible, features)
+    posterior = vae.encode(vae.inputs(batch) if inputs is None else inputs)
     z = posterior.draw(noise)
     if z.shape[2] != posterior.mean.shape[1]:
         z = z.expand(-1, -1, posterior.mean.shape[1], -1)
@@ -115,5 +113,6 @@ def elbo_terms(
         if group.columns.stop <= batch.n_columns
     ]
     log_likelihood = vae.in_data_units(torch.cat(parts, -1) if len(parts) > 1 else parts[0], values)
-    kl = vae.prior.kl(posterior, batch)
-    return Terms(log_likelihood.where(observed, 0.0), kl, posterior, z)
+    if observed.device.type != "cpu" or not observed.all():
+        log_likelihood = log_likelihood.where(observed, 0.0)
+    return Terms(log_likelihood, vae.prior.kl(posterior, batch), posterior, z)

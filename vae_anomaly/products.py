@@ -19,7 +19,7 @@ def steady_product(rows: Tensor, matrix: Tensor, offset: Tensor | None = None) -
     ----------
     rows : Tensor of shape (members, rows, inputs)
     matrix : Tensor of shape (members, inputs, outputs)
-    offset : Tensor of shape (members, 1, outputs), optional
+    offset : Tensor of shape (members, 1 or rows, outputs), optional
 
     Returns
     -------

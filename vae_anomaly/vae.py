@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +14,8 @@ from torch.distributions import Distribution
 from vae_anomaly.backbones import Backbone
 from vae_anomaly.batch import Batch
 from vae_anomaly.columns import Column
-from vae_anomaly.likelihoods import ColumnConstants, Constant, Likelihood, Ordinal, SpikedStudentT
+from vae_anomaly.groups import Group, group_columns
+from vae_anomaly.likelihoods import ColumnConstants, Ordinal, SpikedStudentT
 from vae_anomaly.likelihoods.interval import FAR
 from vae_anomaly.priors import FittedPrior, FittedStandardNormal, Posterior
 
@@ -23,70 +23,6 @@ from vae_anomaly.priors import FittedPrior, FittedStandardNormal, Posterior
 # as fast as a weight, and does not lag behind the falling error.
 NOISE_GAIN = 5.0
 SMALLEST_LOG_VARIANCE, LARGEST_LOG_VARIANCE = -6.0, 6.0
-
-
-@dataclass(frozen=True)
-class Group:
-    """Neighbouring columns, in the model's order, with one likelihood and equal room for levels.
-
-    Parameters
-    ----------
-    likelihood : Likelihood
-    width : int
-        Room for levels.
-    columns : slice
-        Places of its columns.
-    parameters : slice
-        Places of its decoder outputs.
-    noise : slice
-        Places of its learned noise parameters.
-    """
-
-    likelihood: Likelihood
-    width: int
-    columns: slice
-    parameters: slice
-    noise: slice
-
-    @property
-    def n_columns(self) -> int:
-        """Number of columns."""
-        return int(self.columns.stop - self.columns.start)
-
-    @property
-    def is_constant(self) -> bool:
-        """Whether its columns take nothing from the network, because they held one value in training."""
-        return isinstance(self.likelihood, Constant)
-
-    def arrange(self, outputs: Tensor) -> Tensor:
-        """The group's part of the decoder's outputs: (..., outputs) -> (..., columns, parameters).
-
-        In memory the parameters come first, so that sums over levels run along columns.
-        """
-        sizes = (self.likelihood.n_parameters(self.width), self.n_columns)
-        parameters: Tensor = outputs[..., self.parameters].unflatten(-1, sizes).mT
-        return parameters
-
-
-def group_columns(columns: Sequence[Column]) -> tuple[Group, ...]:
-    """Runs of columns, in the model's order, that share their likelihood and their room for levels."""
-    groups = []
-    column = parameter = noise = 0
-    for (likelihood, width), run in itertools.groupby(columns, lambda c: (c.likelihood, c.width)):
-        assert likelihood is not None
-        n = len(list(run))
-        n_parameters, n_noise = n * likelihood.n_parameters(width), likelihood.noise_size(n)
-        groups.append(
-            Group(
-                likelihood,
-                width,
-                slice(column, column + n),
-                slice(parameter, parameter + n_parameters),
-                slice(noise, noise + n_noise),
-            )
-        )
-        column, parameter, noise = column + n, parameter + n_parameters, noise + n_noise
-    return tuple(groups)
 
 
 class VAE(nn.Module):
@@ -157,6 +93,7 @@ class VAE(nn.Module):
         self.n_members = n_members
         self.mask_input = mask_input
         self.smallest_log_variance = SMALLEST_LOG_VARIANCE
+        self._constants: dict[int, ColumnConstants] = {}
         owners = [
             place
             for group in self.groups
@@ -237,17 +174,21 @@ class VAE(nn.Module):
         ]
         return (torch.cat(parts, -1) if len(parts) > 1 else parts[0]).nan_to_num()
 
-    def posterior(self, batch: Batch, visible: Tensor | None = None, features: Tensor | None = None) -> Posterior:
-        """q(z | x) of every member.
+    def inputs(self, batch: Batch, visible: Tensor | None = None, features: Tensor | None = None) -> Tensor:
+        """What the encoder reads: features of the visible cells, and which these are.
 
         Parameters
         ----------
         batch : Batch
-            Of shape (rows, columns), the same for all members, or (members, rows, columns).
+            Of shape (rows, columns), the same for all members, or (..., members, rows, columns).
         visible : bool Tensor, optional
             Cells that the encoder may see; by default all observed ones.
         features : Tensor of shape (..., rows, features), optional
             What `features` gives for these rows, where it is at hand.
+
+        Returns
+        -------
+        Tensor of shape (..., rows, inputs)
         """
         visible = batch.observed if visible is None else visible & batch.observed
         visible = visible[..., : self.n_varying]
@@ -255,12 +196,18 @@ class VAE(nn.Module):
         # A cell that the encoder may not see becomes 0 in every feature, whatever its value.
         shown = visible if features.shape == visible.shape else visible[..., self.feature_columns]
         inputs = features * shown
-        if self.mask_input:
-            inputs = torch.cat([inputs, visible.to(inputs.dtype)], -1)
+        return torch.cat([inputs, visible.to(inputs.dtype)], -1) if self.mask_input else inputs
+
+    def encode(self, inputs: Tensor) -> Posterior:
+        """q(z | x) of every member, from what `inputs` gives: the same for all members, or with their axis in front."""
         if inputs.dim() == 2:
             inputs = inputs.expand(self.n_members, -1, -1)
         mean, log_variance = self.encoder(inputs).chunk(2, -1)
         return Posterior(mean, log_variance.clamp(self.smallest_log_variance, LARGEST_LOG_VARIANCE))
+
+    def posterior(self, batch: Batch, visible: Tensor | None = None, features: Tensor | None = None) -> Posterior:
+        """q(z | x) of every member; the parameters are those of `inputs`."""
+        return self.encode(self.inputs(batch, visible, features))
 
     def decode(self, z: Tensor) -> list[Distribution]:
         """p(x | z), one distribution for each group of columns.
@@ -329,6 +276,20 @@ class VAE(nn.Module):
 
     def constants(self, group: Group) -> ColumnConstants:
         """What training data taught about the columns of a group."""
+        place = group.columns.start
+        if place not in self._constants:
+            self._constants[place] = self._taught(group)
+        return self._constants[place]
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> VAE:
+        # The buffers are replaced, on another device for instance.
+        self._constants.clear()
+        return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_constants": {}}
+
+    def _taught(self, group: Group) -> ColumnConstants:
         places = group.columns
         room = group.width + 1 if isinstance(group.likelihood, Ordinal) else 0
         return ColumnConstants(

@@ -14,7 +14,7 @@ from vae_anomaly.errors import SpecificationError
 from vae_anomaly.likelihoods import Likelihood, resolve_likelihood
 from vae_anomaly.priors import Prior, resolve_prior
 from vae_anomaly.scores import Score, resolve_score
-from vae_anomaly.training import Plan
+from vae_anomaly.steps import Plan
 
 if TYPE_CHECKING:
     from vae_anomaly.detector.estimator import VAEDetector

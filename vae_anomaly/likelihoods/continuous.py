@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from scipy.special import stdtr
 from torch import Tensor
-from torch.distributions import Distribution, Normal
-from torch.distributions import StudentT as StudentTDistribution
+from torch.distributions import Distribution
 
 from vae_anomaly.likelihoods.specification import ColumnConstants, OrderedLikelihood
 
@@ -25,12 +24,19 @@ def bounded_features(values: Tensor) -> Tensor:
     return (magnitude.clamp(max=LINEAR_RANGE) + torch.log1p(excess)).copysign(values)
 
 
-class ColumnNormal(Normal):
+class ColumnNormal(Distribution):
     """A normal distribution whose scale is small: one number a member and column, never expanded to the cells."""
 
+    arg_constraints: ClassVar[dict[str, torch.distributions.constraints.Constraint]] = {}
+
     def __init__(self, loc: Tensor, scale: Tensor) -> None:
-        self.column_scale = scale
-        super().__init__(loc, scale, validate_args=False)
+        self.loc, self.column_scale = loc, scale
+        super().__init__(loc.shape, validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        """Expected cells."""
+        return self.loc
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density in nats."""
@@ -38,20 +44,47 @@ class ColumnNormal(Normal):
         return -0.5 * standard.square() - (self.column_scale.log() + 0.5 * math.log(2 * math.pi))
 
 
-class ColumnStudentT(StudentTDistribution):
+class LogStudentT(torch.autograd.Function):
+    """Student-t log-density of cells in few passes over them; the gradient is with location and scale."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, loc: Tensor, scale: Tensor, nu: float) -> Tensor:
+        normaliser = math.lgamma(nu / 2) - math.lgamma((nu + 1) / 2) + 0.5 * math.log(nu * math.pi)
+        precision = (scale * math.sqrt(nu)).reciprocal_()
+        standard = (value - loc).mul_(precision)
+        heaviness = torch.addcmul(standard.new_ones(()), standard, standard)
+        ctx.nu = nu
+        ctx.save_for_backward(standard, heaviness, precision, scale)
+        return heaviness.log().mul_(-0.5 * (nu + 1)).sub_(scale.log().add_(normaliser))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        standard, heaviness, precision, scale = ctx.saved_tensors
+        pull = (standard / heaviness).mul_(ctx.nu + 1).mul_(gradients[0])
+        by_scale = (pull * standard).sub_(gradients[0]).sum_to_size(scale.shape).div_(scale)
+        return None, pull.mul_(precision), by_scale, None
+
+
+class ColumnStudentT(Distribution):
     """A Student-t distribution whose scale is small: one number a member and column, never expanded to the cells."""
 
+    arg_constraints: ClassVar[dict[str, torch.distributions.constraints.Constraint]] = {}
+
     def __init__(self, df: float, loc: Tensor, scale: Tensor) -> None:
-        self.column_scale = scale
-        self.degrees = df
-        super().__init__(df, loc, scale, validate_args=False)
+        self.degrees, self.loc, self.column_scale = df, loc, scale
+        super().__init__(loc.shape, validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        """Expected cells."""
+        return self.loc
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density in nats."""
-        nu = self.degrees
-        normaliser = math.lgamma(nu / 2) - math.lgamma((nu + 1) / 2) + 0.5 * math.log(nu * math.pi)
-        standard = (value - self.loc) * (self.column_scale * math.sqrt(nu)).reciprocal()
-        return -0.5 * (nu + 1) * torch.log1p(standard.square()) - (self.column_scale.log() + normaliser)
+        log_prob: Tensor = LogStudentT.apply(  # type: ignore[no-untyped-call]
+            value, self.loc, self.column_scale, self.degrees
+        )
+        return log_prob
 
 
 class LogitContinuousBernoulli(Distribution):
@@ -174,8 +207,9 @@ class Gaussian(OrderedLikelihood):
         return torch.special.ndtr(standard), torch.special.ndtr(-standard)
 
     def draw(self, distribution: Distribution, generator: torch.Generator) -> Tensor:
+        assert isinstance(distribution, ColumnNormal)
         standard = torch.randn(distribution.mean.shape, generator=generator, dtype=distribution.mean.dtype)
-        return distribution.mean + standard * distribution.stddev
+        return distribution.mean + standard * distribution.column_scale
 
 
 @dataclass(frozen=True)
@@ -245,7 +279,7 @@ class StudentT(OrderedLikelihood):
         return ColumnNormal(parameters.squeeze(-1), noise_scale(parameters.new_zeros(1), constants.floor))
 
     def summary(self, distribution: Distribution) -> Tensor:
-        assert isinstance(distribution, StudentTDistribution)
+        assert isinstance(distribution, ColumnStudentT)
         return distribution.loc.unsqueeze(-1)
 
     def tails(self, distribution: Distribution, values: Tensor) -> tuple[Tensor, Tensor]:

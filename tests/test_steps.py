@@ -1,0 +1,194 @@
+"""Mini-batches, weights in one tensor, and steps that may be recorded."""
+
+import dataclasses
+from collections import Counter
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from vae_anomaly.backbones import MLP
+from vae_anomaly.batch import Batch
+from vae_anomaly.columns import Column
+from vae_anomaly.elbo import elbo_terms
+from vae_anomaly.likelihoods import StudentT
+from vae_anomaly.steps import CLEAR_VIEW_SHARE, FlatWeights, MiniBatches, Plan, Stepper, step_terms
+from vae_anomaly.vae import VAE
+
+
+class Operations(TorchDispatchMode):
+    """Counts what reaches the kernels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.counts[str(func)] += 1
+        return func(*args, **(kwargs or {}))
+
+
+PLAN = Plan(
+    max_iter=100,
+    batch_size=8,
+    learning_rate_init=0.02,
+    weight_decay=1e-4,
+    kl_warmup=0.2,
+    hidden_fraction=0.6,
+    trim_fraction=0.0,
+    max_grad_norm=1.0,
+    early_stopping=False,
+    n_iter_no_change=5,
+)
+N_ROWS, N_COLUMNS, N_MEMBERS = 40, 6, 3
+
+
+def vae_of() -> VAE:
+    columns = [Column(f"x{place}", "continuous", StudentT(), "a test") for place in range(N_COLUMNS)]
+    return VAE(
+        columns,
+        latent_dim=2,
+        n_members=N_MEMBERS,
+        backbone=MLP(),
+        hidden_layer_sizes=(5, 4),
+        activation="silu",
+        mask_input=True,
+        generator=torch.Generator().manual_seed(0),
+    )
+
+
+def data_of() -> Batch:
+    values = torch.randn(N_ROWS, N_COLUMNS, generator=torch.Generator().manual_seed(1))
+    observed = torch.rand(N_ROWS, N_COLUMNS, generator=torch.Generator().manual_seed(2)) < 0.9
+    return Batch(values.where(observed, 0.0), observed)
+
+
+def minibatches_of(vae: VAE, *, weights: Tensor | None = None, **changes: float) -> MiniBatches:
+    subsamples = torch.stack([torch.arange(N_ROWS), torch.arange(N_ROWS).flip(0), torch.arange(N_ROWS)])
+    plan = dataclasses.replace(PLAN, **changes)
+    return MiniBatches(vae, data_of(), subsamples, weights, plan, torch.Generator().manual_seed(3))
+
+
+def test_pass_shows_every_row_of_a_member_once() -> None:
+    batches = minibatches_of(vae_of())
+    seen = torch.cat([next(batches.orders) for _ in range(N_ROWS // 8)], 1)
+    for member in seen:
+        assert member.sort().values.tolist() == list(range(N_ROWS))
+    assert not torch.equal(seen[0], seen[2])
+
+
+def test_prepared_steps_hold_the_rows_they_drew_with_their_weights() -> None:
+    data, weights = data_of(), torch.arange(float(N_ROWS))
+    batches = minibatches_of(vae_of(), weights=weights, hidden_fraction=0.0)
+    prepared = batches.prepare(4)
+    for place in range(4):
+        minibatch = prepared.step(place)
+        assert minibatch.importance is not None
+        rows = minibatch.importance.long()
+        assert torch.equal(minibatch.rows.values, data.values[rows])
+        assert torch.equal(minibatch.rows.observed, data.observed[rows])
+        assert torch.equal(minibatch.inputs, vae_of().inputs(minibatch.rows))
+
+
+def test_cells_are_hidden_as_often_as_the_plan_says() -> None:
+    batches = minibatches_of(vae_of(), hidden_fraction=0.6)
+    everything = Batch(torch.zeros(400, 3, 8, N_COLUMNS), torch.ones(400, 3, 8, N_COLUMNS, dtype=torch.bool))
+    visible = batches._visible(everything)
+    hidden = (~visible).double().mean(-1)
+    assert float(hidden.mean()) == pytest.approx((1 - CLEAR_VIEW_SHARE) * 0.3, abs=0.01)
+    assert float((hidden == 0).double().mean()) > CLEAR_VIEW_SHARE
+    columns = (~visible).double().mean((0, 1, 2))
+    assert columns.tolist() == pytest.approx([(1 - CLEAR_VIEW_SHARE) * 0.3] * N_COLUMNS, abs=0.02)
+
+
+def test_hidden_cells_reach_no_feature_and_no_mask() -> None:
+    batches = minibatches_of(vae_of(), hidden_fraction=1.0)
+    minibatch = batches.prepare(30)
+    features, mask = minibatch.inputs.chunk(2, -1)
+    assert (features[mask == 0] == 0).all()
+    assert ((mask == 0) & minibatch.rows.observed).any()
+    assert not ((mask == 1) & ~minibatch.rows.observed).any()
+
+
+def test_parameters_are_views_of_the_flat_weights_until_they_are_released() -> None:
+    vae = vae_of()
+    before = {name: weights.detach().clone() for name, weights in vae.named_parameters()}
+    flat = FlatWeights(vae)
+    assert all(torch.equal(weights, before[name]) for name, weights in vae.named_parameters())
+    with torch.no_grad():
+        flat.flat += 1
+    assert all(torch.equal(weights, before[name] + 1) for name, weights in vae.named_parameters())
+    flat.release()
+    with torch.no_grad():
+        flat.flat += 1
+    assert all(torch.equal(weights, before[name] + 1) for name, weights in vae.named_parameters())
+    assert all(weights.is_contiguous() for weights in vae.parameters())
+
+
+def test_gradient_is_that_of_autograd_with_each_member_clipped_by_itself() -> None:
+    vae = vae_of()
+    minibatch = minibatches_of(vae).prepare(1).step(0)
+    flat = FlatWeights(vae)
+    step_terms(vae, flat, minibatch, 0.5, dataclasses.replace(PLAN, max_grad_norm=1e9))
+    assert flat.flat.grad is not None
+    whole = flat.flat.grad.clone()
+    norms = whole.norm(dim=1)
+    limit = float(norms.sort().values[1])
+    step_terms(vae, flat, minibatch, 0.5, dataclasses.replace(PLAN, max_grad_norm=limit))
+    clipped = whole * (limit / norms).clamp(max=1).unsqueeze(1)
+    torch.testing.assert_close(flat.flat.grad, clipped)
+    other = vae_of()
+    terms = elbo_terms(other, minibatch.rows, minibatch.noise, minibatch.inputs)
+    ((0.5 * terms.kl - terms.reconstruction).mean(1).sum() / N_COLUMNS).backward()
+    expected = torch.cat([weights.grad.flatten(1) for weights in other.parameters() if weights.grad is not None], 1)
+    torch.testing.assert_close(whole, expected)
+
+
+@pytest.mark.parametrize("weights", [None, torch.linspace(0.5, 1.5, N_ROWS)])
+def test_recorded_steps_change_the_weights_as_eager_ones_do(weights: Tensor | None) -> None:
+    found = []
+    n_recorded = []
+
+    def record(work):
+        n_recorded.append(1)
+        return work
+
+    for recorder in (None, record):
+        vae = vae_of()
+        flat = FlatWeights(vae)
+        stepper = Stepper(vae, flat, PLAN, recorder)
+        batches = iter(minibatches_of(vae, weights=weights))
+        for place in range(10):
+            stepper.step(next(batches), 0.02 / (place + 1), min(1.0, place / 5))
+        assert stepper.sums is not None
+        found.append((flat.flat.detach().clone(), stepper.sums.clone()))
+    assert len(n_recorded) == 1
+    torch.testing.assert_close(found[0], found[1], rtol=1e-5, atol=1e-6)
+
+
+def test_step_takes_a_bounded_number_of_operations() -> None:
+    vae = vae_of()
+    flat = FlatWeights(vae)
+    stepper = Stepper(vae, flat, PLAN)
+    batches = iter(minibatches_of(vae))
+    stepper.step(next(batches), 0.01, 1.0)
+    minibatch = next(batches)
+    with Operations() as operations:
+        stepper.step(minibatch, 0.01, 1.0)
+    products = operations.counts["aten.bmm.default"] + operations.counts["aten.baddbmm.default"]
+    # Two bodies of three layers with a way around them: 8 products forwards, 2 for each backwards, but that the inputs
+    # of the encoder need no gradient.
+    assert products == 8 + 2 * 8 - 2
+    assert operations.counts.total() <= 205
+
+
+def test_longer_preparation_leaves_fewer_operations_a_step() -> None:
+    counts = []
+    for n_steps in (1, 8):
+        batches = minibatches_of(vae_of())
+        next(batches.orders)
+        with Operations() as operations:
+            batches.prepare(n_steps)
+        counts.append(operations.counts.total() / n_steps)
+    assert counts[1] < counts[0] / 2
