@@ -24,12 +24,12 @@ def test_interrupt_keeps_the_best_so_far_and_says_so(monkeypatch: pytest.MonkeyP
 
     def interrupted(*arguments: object) -> None:
         calls.append(1)
-        if len(calls) > 30:
+        if len(calls) > 20:
             raise KeyboardInterrupt
         step(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Stepper, "step", interrupted)
-    with pytest.warns(FitWarning, match="interrupted at iteration 30"):
+    with pytest.warns(FitWarning, match="interrupted at iteration 20"):
         detector = small().fit(X)
     assert detector.fit_report_.interrupted
     assert np.isfinite(detector.score_samples(X)).all()

@@ -321,9 +321,10 @@ def test_width_is_chosen_on_the_first_rows_against_all_exemplars() -> None:
     first = slice(0, LEAVE_ONE_OUT_ROWS)
     judged = Posterior(mean[:, first], own.log_variance[:, first]), Batch(mean[:, first], training.observed[:, first])
     bounds = {
-        width: Exemplar(kernel_width=width).fit(own, training).kl(*judged).mean().item() for width in KERNEL_WIDTHS
+        width: Exemplar(width, max_exemplars=n_rows).fit(own, training).kl(*judged).mean().item()
+        for width in KERNEL_WIDTHS
     }
-    fitted = Exemplar().fit(own, training)
+    fitted = Exemplar(max_exemplars=n_rows).fit(own, training)
     assert fitted.n_kernels == n_rows
     chosen = math.exp(0.5 * (fitted.log_variance[0, 0, 0].item() + 3.0))
     assert chosen == pytest.approx(min(bounds, key=bounds.__getitem__), rel=1e-5)

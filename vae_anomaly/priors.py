@@ -19,6 +19,7 @@ LOG_2PI = math.log(2 * math.pi)
 KERNEL_WIDTHS = (1.0, 1.4, 2.0, 2.8, 4.0)
 LEAVE_ONE_OUT_ROWS = 512
 SINGLE_PRECISION_LOG_VARIANCE = -6.1
+NEGLIGIBLE = 60.0
 
 
 def precise(tensor: Tensor) -> Tensor:
@@ -161,17 +162,48 @@ class _Kernels:
     origin : Tensor of shape (members, 1, latents)
     matrix : Tensor of shape (members, 2 latents, exemplars)
     offset : Tensor of shape (members, 1, exemplars)
+    sorted_fingerprints : int64 Tensor of shape (members, exemplars)
+    order : int64 Tensor of shape (members, exemplars)
+        Exemplars in the order of their fingerprints.
     """
 
     origin: Tensor
     matrix: Tensor
     offset: Tensor
+    sorted_fingerprints: Tensor
+    order: Tensor
 
     def at(self, mean: Tensor, variance: Tensor | float) -> Tensor:
         """Logarithms of the kernels, but for a constant, at (members, rows, latents): (members, rows, exemplars)."""
         distance = mean.to(self.origin.dtype) - self.origin
         moments = torch.cat([distance.square() + variance, distance], -1)
         return steady_product(moments, self.matrix, self.offset)
+
+    def copies(self, fingerprints: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
+        r"""Exemplars that equal a row, and what leaving one of them out does to each.
+
+        Parameters
+        ----------
+        fingerprints : int64 Tensor of shape (rows,), or (members, rows)
+
+        Returns
+        -------
+        member, row, exemplar : int64 Tensor of shape (pairs,)
+        discount : Tensor of shape (pairs,)
+            :math:`\log((c - 1) / c)` where there are c copies: their kernels are equal, so leaving one out multiplies
+            each by (c - 1) / c.  None where no exemplar equals any row.
+        """
+        wanted = fingerprints.expand(len(self.order), -1).contiguous()
+        first = torch.searchsorted(self.sorted_fingerprints, wanted)
+        n_copies = torch.searchsorted(self.sorted_fingerprints, wanted, right=True) - first
+        if not n_copies.any():
+            return None
+        member, row = n_copies.nonzero(as_tuple=True)
+        count, begin = n_copies[member, row], first[member, row]
+        pair = torch.arange(len(count), device=count.device).repeat_interleave(count)
+        within = torch.arange(len(pair), device=count.device) - (count.cumsum(0) - count)[pair]
+        exemplar = self.order[member[pair], begin[pair] + within]
+        return member[pair], row[pair], exemplar, torch.log1p(-1 / count[pair].to(torch.float32))
 
 
 class FittedExemplar(FittedPrior):
@@ -218,23 +250,29 @@ class FittedExemplar(FittedPrior):
             offset = -0.5 * (mean.square() * precision + log_variance).sum(-1).unsqueeze(1)
             matrix = torch.cat([-0.5 * precision, mean * precision], -1).mT
             dtype = origin.dtype if small else self.mean.dtype
-            self._arranged = _Kernels(origin.to(dtype), matrix.to(dtype).contiguous(), offset.to(dtype))
+            self._arranged = _Kernels(
+                origin.to(dtype), matrix.to(dtype).contiguous(), offset.to(dtype), *self.fingerprints.sort(dim=1)
+            )
         return self._arranged
 
     def _log_mixture(self, log_kernels: Tensor, batch: Batch) -> Tensor:
-        """log of the mean kernel, one copy of the row itself left out of the sum but not of the divisor."""
+        """log of the mean kernel, one copy of the row itself left out of the sum but not of the divisor.
+
+        Changes its argument, (members, ..., rows, exemplars).
+        """
         n_exemplars = self.mean.shape[1]
-        fingerprints = batch.fingerprints()
-        if n_exemplars > 1 and bool(torch.isin(fingerprints, self.fingerprints).any()):
-            copies = fingerprints.unsqueeze(-1) == self.fingerprints.unsqueeze(1)
-            n_copies = copies.sum(-1, keepdim=True).clamp(min=1).to(log_kernels.dtype)
-            # The kernels of c copies are equal, so leaving one out multiplies each by (c - 1) / c.
-            discount = torch.where(copies, torch.log1p(-1 / n_copies), 0.0)
-            log_kernels = log_kernels + (discount if log_kernels.dim() == 3 else discount.unsqueeze(1))
+        copies = self.kernels.copies(batch.fingerprints()) if n_exemplars > 1 else None
+        if copies is not None:
+            member, row, exemplar, discount = copies
+            log_kernels.movedim(-2, 1)[member, row, ..., exemplar] += discount.to(log_kernels.dtype).view(
+                -1, *[1] * (log_kernels.dim() - 3)
+            )
+        largest = log_kernels.amax(-1)
+        # Below exp(-60) a kernel adds nothing, and numbers too small for the format slow every operation down.
+        torch.maximum(log_kernels, (largest - NEGLIGIBLE).unsqueeze(-1), out=log_kernels)
         # The largest kernel less its logarithmic share is the logarithm of the sum; that of the softmax is made row by
         # row in fast memory, at half the cost of logsumexp.
-        total = log_kernels.amax(-1) - log_kernels.log_softmax(-1).amax(-1)
-        return total - math.log(n_exemplars)
+        return largest - log_kernels.log_softmax(-1).amax(-1) - math.log(n_exemplars)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> FittedExemplar:
         self._arranged = None
@@ -269,7 +307,7 @@ class Exemplar(Prior):
     ----------
     kernel_width : float, optional
         :math:`c`.  By default the width with the best leave-one-out bound on up to 512 exemplars, for each member.
-    max_exemplars : int, default=1024
+    max_exemplars : int, default=512
         At most this many training rows a member.
 
     Notes
@@ -288,7 +326,7 @@ class Exemplar(Prior):
     """
 
     kernel_width: float | None = None
-    max_exemplars: int = 1024
+    max_exemplars: int = 512
 
     def __post_init__(self) -> None:
         if self.kernel_width is not None and not self.kernel_width > 0:

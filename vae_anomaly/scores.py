@@ -19,7 +19,7 @@ from vae_anomaly.threads import map_in_threads
 from vae_anomaly.vae import VAE
 
 CHUNK_CELLS = 1 << 22
-MIN_CHUNK_ROWS, MAX_CHUNK_ROWS = 4, 128
+MIN_CHUNK_ROWS, MAX_CHUNK_ROWS = 4, 256
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,8 @@ def train(
     plan: Plan,
     generator: torch.Generator,
     on_check: Callable[[History], None] | None = None,
+    *,
+    continued: bool = False,
 ) -> History:
     """Fit the weights of all members at once and leave the best of each in `vae`.
 
@@ -82,6 +84,8 @@ def train(
         Local source of everything random, on the model's device.
     on_check : callable, optional
         Called with the history after each check.
+    continued : bool
+        Whether the weights are those of an earlier training: they are then among those that the best are chosen from.
 
     Returns
     -------
@@ -101,6 +105,8 @@ def train(
     warmup = max(1.0, plan.kl_warmup * plan.max_iter)
     probe = batch.take(slice(0, PROBE_ROWS)) if validation is None else validation
     factor, n_steps, checked, kl_weight, rate = 1.0, 0, 0, 0.0, 0.0
+    if continued and validation is not None:
+        keeper.record(_held_out_elbo(vae, validation, validation_noise, plan.trim_fraction))
 
     def check() -> bool:
         """Record the present weights, or go back to the last finite ones and return False."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -280,6 +281,12 @@ class VAE(nn.Module):
         if place not in self._constants:
             self._constants[place] = self._taught(group)
         return self._constants[place]
+
+    def untrained_copy(self) -> VAE:
+        """The same weights, to be trained further against N(0, I)."""
+        other = copy.deepcopy(self).requires_grad_(True).train()
+        other.prior = FittedStandardNormal(self.n_members, self.latent_dim)
+        return other
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> VAE:
         # The buffers are replaced, on another device for instance.

@@ -10,26 +10,27 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, OutlierMixin, _fit_context
 from sklearn.utils import Tags
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from vae_anomaly.backbones import Backbone
+from vae_anomaly.batch import Batch
 from vae_anomaly.calibration import fence_offset, share_offset
 from vae_anomaly.columns import Column
 from vae_anomaly.detector.constraints import PARAMETER_CONSTRAINTS
 from vae_anomaly.detector.explaining import ExplanationMixin
-from vae_anomaly.detector.fitting import fit_model
+from vae_anomaly.detector.fitting import Rows, fit_model, learn_columns
 from vae_anomaly.detector.inputs import new_seed, read_table
 from vae_anomaly.detector.latents import LatentVariableMixin
 from vae_anomaly.detector.progress import training_progress
-from vae_anomaly.detector.specification import specification_of
+from vae_anomaly.detector.specification import Specification, specification_of
+from vae_anomaly.detector.streams import StreamMixin, check_same_shape, with_weight
 from vae_anomaly.diagnostics import FitReport
 from vae_anomaly.encoders import TableEncoder
-from vae_anomaly.errors import DataError, FitWarning
+from vae_anomaly.errors import FitWarning
 from vae_anomaly.likelihoods import Likelihood
 from vae_anomaly.priors import Prior
 from vae_anomaly.scores import Score, score_rows
-from vae_anomaly.tables import Table
 from vae_anomaly.training import History
 from vae_anomaly.vae import VAE
 
@@ -38,7 +39,7 @@ FloatArray = npt.NDArray[np.float64]
 MAX_OFFSET_ROWS = 2048
 
 
-class VAEDetector(OutlierMixin, LatentVariableMixin, ExplanationMixin, BaseEstimator):
+class VAEDetector(OutlierMixin, StreamMixin, LatentVariableMixin, ExplanationMixin, BaseEstimator):
     r"""Anomaly detector whose score is the evidence lower bound of a variational autoencoder, in nats.
 
     An ensemble of small autoencoders, each on a subsample of the rows, learns p(x).  The score of a row is
@@ -81,9 +82,9 @@ class VAEDetector(OutlierMixin, LatentVariableMixin, ExplanationMixin, BaseEstim
         "elbo" without that, "elbo_per_cell", "importance_weighted" (a tighter bound), "reconstruction" or "kl".
     batch_size : int, default=128
         Rows of a mini-batch, for each member.
-    max_iter : int, default=1000
+    max_iter : int, default=500
         Optimisation steps.
-    learning_rate_init : float, default=0.02
+    learning_rate_init : float, default=0.03
         Largest step of AdamW; it rises over the first 50 steps and falls along a cosine to 0.
     weight_decay : float, default=1e-4
         Of AdamW.
@@ -109,6 +110,8 @@ class VAEDetector(OutlierMixin, LatentVariableMixin, ExplanationMixin, BaseEstim
         flags rows three robust standard deviations below the median of the training scores.
     device : {"auto", "cpu", "cuda", "mps"}, default="auto"
         "auto" is CUDA where there is one, else the CPU.
+    warm_start : bool, default=False
+        Whether `fit` starts from the weights of the fit before, with the columns as they were learned then.
     random_state : int, RandomState, Generator or None, default=0
         Source of everything random in `fit`.  With an int, the default, two fits agree bit for bit on a
         machine; None takes fresh entropy.  Scoring is deterministic in any case.
@@ -195,8 +198,8 @@ class VAEDetector(OutlierMixin, LatentVariableMixin, ExplanationMixin, BaseEstim
         prior: str | Prior = "exemplar",
         row_score: str | Score = "pooled_elbo",
         batch_size: int = 128,
-        max_iter: int = 1000,
-        learning_rate_init: float = 0.02,
+        max_iter: int = 500,
+        learning_rate_init: float = 0.03,
         weight_decay: float = 1e-4,
         max_grad_norm: float = 1.0,
         kl_warmup: float = 0.2,
@@ -207,6 +210,7 @@ class VAEDetector(OutlierMixin, LatentVariableMixin, ExplanationMixin, BaseEstim
         n_iter_no_change: int = 5,
         contamination: str | float = "auto",
         device: str = "auto",
+        warm_start: bool = False,
         random_state: Any = 0,
         verbose: bool = False,
     ) -> None:
@@ -234,6 +238,7 @@ class VAEDetector(OutlierMixin, LatentVariableMixin, ExplanationMixin, BaseEstim
         self.n_iter_no_change = n_iter_no_change
         self.contamination = contamination
         self.device = device
+        self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
 
@@ -263,25 +268,15 @@ class VAEDetector(OutlierMixin, LatentVariableMixin, ExplanationMixin, BaseEstim
             If the loss was not finite even after a rollback with a smaller step.
         """
         specification = specification_of(self)
-        table = read_table(self, X, fitting=True)
-        weights: FloatArray | None = None
-        if sample_weight is not None:
-            weights = _check_sample_weight(sample_weight, table.cells, dtype=np.float64, ensure_non_negative=True)
-            present = np.flatnonzero(weights)
-            if len(present) < 2:
-                raise DataError(f"{len(present)} row(s) have a weight above 0; training needs at least two.")
-            table, weights = table.take(present), weights[present]
-        with training_progress(self.max_iter, enabled=bool(self.verbose)) as on_check:
-            model = fit_model(table, weights, specification, new_seed(self.random_state), on_check)
-        self.columns_, self.encoder_ = model.columns, model.encoder
-        self.vae_, self.noise_ = model.vae, model.noise
-        self.reference_, self.reference_rows_ = None, model.reference_rows
-        self.history_, self.fit_report_ = model.history, model.report
-        self.n_iter_, self.row_score_ = model.report.n_iter, specification.score
-        self.fitted_parameters_ = self.get_params(deep=False)
-        self.offset_ = self._find_offset(table)
-        for line in self.fit_report_.warnings():
-            warnings.warn(line, FitWarning, stacklevel=2)
+        continued = bool(self.warm_start) and hasattr(self, "vae_")
+        table, weights = with_weight(read_table(self, X, fitting=not continued), sample_weight)
+        if continued:
+            check_same_shape(self)
+        columns = self.columns_ if continued else learn_columns(table, weights, specification)
+        encoder = TableEncoder(columns)
+        rows = Rows(table.n_rows, lambda numbers: encoder.encode(table.take(numbers)), weights)
+        self._learn(columns, rows, specification, self.vae_ if continued else None)
+        self._sample = None
         return self
 
     def score_samples(self, X: Any) -> FloatArray:
@@ -301,7 +296,7 @@ class VAEDetector(OutlierMixin, LatentVariableMixin, ExplanationMixin, BaseEstim
         ndarray of shape (rows,), float64
         """
         check_is_fitted(self)
-        return self._score(read_table(self, X, fitting=False))
+        return self._score(self.encoder_.encode(read_table(self, X, fitting=False)))
 
     def anomaly_score(self, X: Any) -> FloatArray:
         """The negative ELBO of each row in nats, higher for stranger rows: ``-score_samples(X)``.
@@ -370,12 +365,24 @@ class VAEDetector(OutlierMixin, LatentVariableMixin, ExplanationMixin, BaseEstim
         tags.input_tags.allow_nan = True
         return tags
 
-    def _score(self, table: Table) -> FloatArray:
-        batch = self.encoder_.encode(table)
+    def _learn(self, columns: tuple[Column, ...], rows: Rows, specification: Specification, before: VAE | None) -> None:
+        with training_progress(specification.plan.max_iter, enabled=bool(self.verbose)) as on_check:
+            model = fit_model(columns, rows, specification, new_seed(self.random_state), on_check, before)
+        self.columns_, self.encoder_ = model.columns, model.encoder
+        self.vae_, self.noise_ = model.vae, model.noise
+        self.reference_, self.reference_rows_ = None, model.reference_rows
+        self.history_, self.fit_report_ = model.history, model.report
+        self.n_iter_, self.row_score_ = model.report.n_iter, specification.score
+        self.fitted_parameters_ = self.get_params(deep=False)
+        self.offset_ = self._find_offset(rows)
+        for line in self.fit_report_.warnings():
+            warnings.warn(line, FitWarning, stacklevel=3)
+
+    def _score(self, batch: Batch) -> FloatArray:
         return score_rows(self.vae_, batch, self.row_score_, self.noise_).numpy()
 
-    def _find_offset(self, table: Table) -> float:
+    def _find_offset(self, rows: Rows) -> float:
         if isinstance(self.contamination, str):
-            every = max(1, table.n_rows // MAX_OFFSET_ROWS)
-            return fence_offset(self._score(table.take(slice(None, None, every))))
-        return share_offset(self._score(table), self.contamination)
+            every = max(1, rows.n_rows // MAX_OFFSET_ROWS)
+            return fence_offset(self._score(rows.encode(np.arange(0, rows.n_rows, every))))
+        return share_offset(self._score(rows.encode(np.arange(rows.n_rows))), self.contamination)

@@ -32,6 +32,28 @@ MIN_REFERENCE_ROWS, MAX_REFERENCE_ROWS, MAX_REFERENCE_CELLS = 32, 4096, 1 << 16
 
 
 @dataclass(frozen=True)
+class Rows:
+    """Training rows that are encoded only where they are needed.
+
+    Parameters
+    ----------
+    n_rows : int
+        How many there are.
+    encode : callable
+        Some of them, by their numbers, as a batch.
+    weights : ndarray of shape (n_rows,), optional
+        Positive weights.
+    held_out : bool ndarray of shape (n_rows,), optional
+        Rows that no training has seen; by default a share of the rows is drawn.
+    """
+
+    n_rows: int
+    encode: Callable[[npt.NDArray[np.intp]], Batch]
+    weights: FloatArray | None = None
+    held_out: npt.NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True)
 class FittedModel:
     """What a fit leaves behind."""
 
@@ -44,62 +66,72 @@ class FittedModel:
     reference_rows: Batch
 
 
-@torch.inference_mode(mode=False)
-@torch.enable_grad()
-def fit_model(
-    table: Table,
-    weights: FloatArray | None,
-    specification: Specification,
-    seed: int,
-    on_check: Callable[[History], None] | None = None,
-) -> FittedModel:
-    """Learn columns, set rows aside, train, fit the prior.
-
-    Parameters
-    ----------
-    table : Table
-        Training rows.
-    weights : ndarray of shape (rows,), optional
-        Positive weights of the rows.
-    specification : Specification
-        What to fit.
-    seed : int
-        Of everything random.
-    on_check : callable, optional
-        Called with the history after each check of the training.
-    """
-    rng = np.random.default_rng(seed)
-    generator = torch.Generator().manual_seed(seed)
-    columns = infer_columns(
+def learn_columns(table: Table, weights: FloatArray | None, specification: Specification) -> tuple[Column, ...]:
+    """What the columns of a table are."""
+    return infer_columns(
         table,
         specification.likelihood,
         weights,
         specification.declared,
         model_missing=specification.model_missing,
     )
+
+
+@torch.inference_mode(mode=False)
+@torch.enable_grad()
+def fit_model(
+    columns: tuple[Column, ...],
+    rows: Rows,
+    specification: Specification,
+    seed: int,
+    on_check: Callable[[History], None] | None = None,
+    before: VAE | None = None,
+) -> FittedModel:
+    """Set rows aside, train, fit the prior.
+
+    Parameters
+    ----------
+    columns : tuple of Column
+        What the columns are.
+    rows : Rows
+        Training rows.
+    specification : Specification
+        What to fit.
+    seed : int
+        Of everything random.
+    on_check : callable, optional
+        Called with the history after each check of the training.
+    before : VAE, optional
+        Whose weights the training starts from; it stays as it is.
+    """
+    rng = np.random.default_rng(seed)
+    generator = torch.Generator().manual_seed(seed)
     encoder = TableEncoder(columns)
-    held_out, members = _split(table.n_rows, specification, rng)
+    held_out, members = _split(rows, specification, rng)
     used, places = np.unique(members, return_inverse=True)
     device = specification.device
-    batch = encoder.encode(table.take(used)).to(device)
+    batch = rows.encode(used).to(device)
     subsamples = torch.from_numpy(places.reshape(members.shape)).to(device)
-    validation = encoder.encode(table.take(held_out)).to(device) if len(held_out) else None
+    validation = rows.encode(held_out).to(device) if len(held_out) else None
     row_weights = None
-    if weights is not None:
-        row_weights = torch.from_numpy((weights[used] / weights[used].mean()).astype(np.float32)).to(device)
+    if rows.weights is not None:
+        row_weights = torch.from_numpy((rows.weights[used] / rows.weights[used].mean()).astype(np.float32)).to(device)
 
     plan = specification.plan
     latent_dim = specification.latent_dim or min(max(encoder.n_varying, 1), MAX_LATENT_DIM)
-    vae = VAE(
-        encoder.modelled,
-        latent_dim=latent_dim,
-        n_members=specification.n_estimators,
-        backbone=specification.backbone,
-        hidden_layer_sizes=specification.hidden_layer_sizes,
-        activation=specification.activation,
-        mask_input=plan.hidden_fraction > 0 or not bool(batch.observed.all()),
-        generator=generator,
-    ).to(device)
+    if before is None:
+        vae = VAE(
+            encoder.modelled,
+            latent_dim=latent_dim,
+            n_members=specification.n_estimators,
+            backbone=specification.backbone,
+            hidden_layer_sizes=specification.hidden_layer_sizes,
+            activation=specification.activation,
+            mask_input=plan.hidden_fraction > 0 or not bool(batch.observed.all()),
+            generator=generator,
+        ).to(device)
+    else:
+        vae = before.untrained_copy().to(device)
     largest_product = members.shape[0] * min(plan.batch_size, members.shape[1]) * vae.largest_matrix
     with threads_for(largest_product):
         check_noise = scoring_noise(vae.n_members, VALIDATION_DRAWS, latent_dim, seed).to(device)
@@ -107,20 +139,31 @@ def fit_model(
         # Constant columns have no gradient; without any other there would be no terms at all.
         trained = encoder.n_varying or len(encoder.order)
         seen = None if validation is None else validation.leading(trained)
-        history = train(vae, batch.leading(trained), subsamples, row_weights, seen, check_noise, plan, local, on_check)
+        history = train(
+            vae,
+            batch.leading(trained),
+            subsamples,
+            row_weights,
+            seen,
+            check_noise,
+            plan,
+            local,
+            on_check,
+            continued=before is not None,
+        )
         vae.requires_grad_(False).eval()
 
         judged = batch.take(subsamples[:, :MAX_VALIDATION_ROWS]) if validation is None else validation
         n_draws = _report_draws(vae, len(judged))
         terms = elbo_terms(vae, judged, scoring_noise(vae.n_members, n_draws, latent_dim, seed).to(device))
-        report = fit_report(vae, terms, batch, validation, history, table.n_rows, members.shape[1])
+        report = fit_report(vae, terms, batch, validation, history, rows.n_rows, members.shape[1])
         exemplars = batch.take(subsamples[:, : specification.prior.max_rows])
         vae.prior = specification.prior.fit(vae.posterior(exemplars), exemplars)
         noise = scoring_noise(vae.n_members, specification.score.n_draws, latent_dim, seed).to(device)
     n_reference = min(
-        table.n_rows, max(MIN_REFERENCE_ROWS, MAX_REFERENCE_CELLS // len(encoder.order)), MAX_REFERENCE_ROWS
+        rows.n_rows, max(MIN_REFERENCE_ROWS, MAX_REFERENCE_CELLS // len(encoder.order)), MAX_REFERENCE_ROWS
     )
-    reference_rows = encoder.encode(table.take(np.sort(rng.choice(table.n_rows, n_reference, replace=False))))
+    reference_rows = rows.encode(np.sort(rng.choice(rows.n_rows, n_reference, replace=False)))
     return FittedModel(columns, encoder, vae, noise, history, report, reference_rows)
 
 
@@ -131,14 +174,18 @@ def _report_draws(vae: VAE, n_rows: int) -> int:
 
 
 def _split(
-    n_rows: int, specification: Specification, rng: np.random.Generator
+    rows: Rows, specification: Specification, rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Held-out rows, and each member's own rows without replacement, (members, rows a member)."""
-    order = rng.permutation(n_rows)
-    n_held_out = min(round(specification.validation_fraction * n_rows), MAX_VALIDATION_ROWS, n_rows // 2)
-    if not specification.plan.early_stopping or n_held_out < MIN_VALIDATION_ROWS:
-        n_held_out = 0
-    held_out, rest = order[:n_held_out], order[n_held_out:]
+    order = rng.permutation(rows.n_rows)
+    if rows.held_out is None:
+        n_held_out = min(round(specification.validation_fraction * rows.n_rows), MAX_VALIDATION_ROWS, rows.n_rows // 2)
+        held_out, rest = order[:n_held_out], order[n_held_out:]
+    else:
+        marked = rows.held_out[order]
+        held_out, rest = order[marked][:MAX_VALIDATION_ROWS], order[~marked]
+    if not specification.plan.early_stopping or len(held_out) < MIN_VALIDATION_ROWS:
+        held_out, rest = order[:0], order
     wanted = specification.max_samples
     n_own = int(wanted) if isinstance(wanted, Integral) else round(wanted * len(rest))
     n_own = min(max(n_own, 2), len(rest))
