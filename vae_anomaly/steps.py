@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
 from vae_anomaly.batch import Batch, taken
 from vae_anomaly.elbo import elbo_terms
@@ -16,6 +17,7 @@ CLEAR_VIEW_SHARE = 0.65
 PREPARED_CELLS = 1 << 20
 SHADES = 256
 EAGER_STEPS = 3
+BETAS, EPSILON = (0.9, 0.99), 1e-8
 
 
 @dataclass(frozen=True)
@@ -266,23 +268,17 @@ class Stepper:
     ) -> None:
         self.vae, self.weights, self.plan = vae, weights, plan
         device = weights.flat.device
-        self.record = CudaGraph if record is None and device.type == "cuda" else record
+        self.on_cuda = device.type == "cuda"
+        self.record = CudaGraph if record is None and self.on_cuda else record
+        self.moments = torch.zeros_like(weights.flat), torch.zeros_like(weights.flat)
         # What a recorded step reads has to lie on the device.
-        rate = torch.tensor(plan.learning_rate_init, device=device) if device.type == "cuda" else None
-        self.optimizer = torch.optim.AdamW(
-            [weights.flat],
-            lr=plan.learning_rate_init if rate is None else rate,
-            betas=(0.9, 0.99),
-            weight_decay=plan.weight_decay,
-            fused=device.type in ("cpu", "cuda"),
-            capturable=rate is not None,
+        self.n_taken, self.rate, self.kl_weight = (
+            torch.full((), start, device=device, dtype=torch.float32) for start in (0.0, plan.learning_rate_init, 1.0)
         )
-        self.rate = rate
         self.sums: Tensor | None = None
         self.n_eager = 0
         self.replay: Callable[[], None] | None = None
         self.fed: MiniBatch | None = None
-        self.kl_weight = torch.ones((), device=device, dtype=torch.float32)
 
     def step(self, minibatch: MiniBatch, rate: float, kl_weight: float) -> None:
         """Change the weights once.
@@ -296,14 +292,10 @@ class Stepper:
         kl_weight : float
             Weight of the KL in the loss.
         """
-        if self.rate is None:
-            for parameters in self.optimizer.param_groups:
-                parameters["lr"] = rate
-        else:
-            self.rate.fill_(rate)
         if self.record is None:
-            self._change(minibatch, kl_weight)
+            self._change(minibatch, rate, kl_weight)
             return
+        self.rate.fill_(rate)
         self.kl_weight.fill_(kl_weight)
         if self.fed is None:
             self.fed = minibatch.copy()
@@ -311,16 +303,37 @@ class Stepper:
             self.fed.fill(minibatch)
         if self.replay is None and self.n_eager == EAGER_STEPS:
             fed = self.fed
-            self.replay = self.record(lambda: self._change(fed, self.kl_weight))
+            self.replay = self.record(lambda: self._change(fed, self.rate, self.kl_weight))
         if self.replay is None:
             self.n_eager += 1
-            self._change(self.fed, self.kl_weight)
+            self._change(self.fed, self.rate, self.kl_weight)
         else:
             self.replay()
 
-    def _change(self, minibatch: MiniBatch, kl_weight: float | Tensor) -> None:
-        terms = step_terms(self.vae, self.weights, minibatch, kl_weight, self.plan)
-        self.optimizer.step()
+    @torch.no_grad()
+    def _change(self, minibatch: MiniBatch, rate: float | Tensor, kl_weight: float | Tensor) -> None:
+        with torch.enable_grad():
+            terms = step_terms(self.vae, self.weights, minibatch, kl_weight, self.plan)
+        gradient = self.weights.flat.grad
+        assert gradient is not None
+        # The function and not the class, whose first use loads the compiler: more than a second for every process.
+        adamw(
+            [self.weights.flat],
+            [gradient],
+            [self.moments[0]],
+            [self.moments[1]],
+            [],
+            [self.n_taken],
+            fused=self.weights.flat.device.type in ("cpu", "cuda"),
+            capturable=self.on_cuda,
+            amsgrad=False,
+            beta1=BETAS[0],
+            beta2=BETAS[1],
+            lr=rate,
+            weight_decay=self.plan.weight_decay,
+            eps=EPSILON,
+            maximize=False,
+        )
         if self.sums is None:
             self.sums = torch.zeros_like(terms)
         self.sums += terms

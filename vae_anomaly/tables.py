@@ -87,7 +87,11 @@ class Table:
         DataError
             If a cell holds text or infinity.
         """
-        numbers = self._converted(position) if isinstance(self.cells, pd.DataFrame) else self.cells[:, position]
+        if isinstance(self.cells, pd.DataFrame):
+            numbers = self._converted(position)
+        else:
+            # In one piece: a column of a matrix that is stored row by row is read several times as slowly.
+            numbers = np.ascontiguousarray(self.cells[:, position])
         infinite = np.isinf(numbers)
         if infinite.any():
             row = int(infinite.argmax())
@@ -114,6 +118,10 @@ class Table:
             return np.isnan(self.cells[:, position])
         lost: npt.NDArray[np.bool_] = self.cells.iloc[:, position].isna().to_numpy(dtype=bool)
         return lost
+
+    def is_empty(self, position: int) -> bool:
+        """Whether all cells of a column are missing."""
+        return bool(self.take(slice(0, 1)).missing(position).all() and self.missing(position).all())
 
     def has_categories(self, position: int) -> bool:
         """Whether the dtype of a column is a category."""

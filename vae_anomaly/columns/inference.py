@@ -136,7 +136,7 @@ def _infer(
     declared: str | Likelihood | None,
 ) -> Column:
     name, content = table.names[position], table.content(position)
-    if table.missing(position).all():
+    if table.is_empty(position):
         return Column(name, "empty", None, "it holds no value in any training row")
     if declared == "identifier":
         return Column(name, "identifier", None, "declared an identifier")

@@ -49,7 +49,7 @@ def number_column(name: str, present: FloatArray, weights: FloatArray | None, de
     top = natural_top(present)
     spikes = spikes_of(present) if declared in (None, "bounded", "count", "integer", "positive") else present[:0]
     at_spike = np.isin(present, spikes)
-    others = present[~at_spike]
+    others = present[~at_spike] if len(spikes) else present
     kind: Kind = "continuous"
     bend, low, high = 0.0, None, None
     if declared == "bounded" or (declared is None and top is not None):
