@@ -1,16 +1,18 @@
 """Matrix products: the plain ones, whatever the place of a row and the number of columns."""
 
+import numpy as np
 import pytest
 import torch
 
-from vae_anomaly.products import steady_product
+from vae_anomaly import VAEDetector
+from vae_anomaly.products import PRECISIONS, product_precision, steady_product
 
 OUTPUTS = pytest.mark.parametrize("n_outputs", range(1, 34))
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 OFFSET = pytest.mark.parametrize("with_offset", [False, True])
 
 
-def factors(n_outputs, dtype, *, n_rows=128, n_inputs=21, with_offset=True):
+def factors(n_outputs, dtype, *, n_rows=256, n_inputs=21, with_offset=True):
     generator = torch.Generator().manual_seed(n_outputs)
     rows = torch.randn(3, n_rows, n_inputs, generator=generator, dtype=dtype)
     matrix = torch.randn(3, n_inputs, n_outputs, generator=generator, dtype=dtype)
@@ -60,3 +62,31 @@ def test_training_multiplies_as_torch_does(n_outputs, with_offset):
         product.square().sum().backward()
         results.append([product.detach(), *(leaf.grad for leaf in leaves if leaf is not None)])
     assert all(torch.equal(found, expected) for found, expected in zip(*results, strict=True))
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_precision_holds_inside_and_is_given_back_after_an_error(precision):
+    before = torch.get_float32_matmul_precision()
+    with pytest.raises(KeyError), product_precision(precision):
+        assert torch.get_float32_matmul_precision() == precision
+        raise KeyError
+    assert torch.get_float32_matmul_precision() == before
+
+
+def test_no_precision_leaves_the_setting_of_the_process():
+    torch.set_float32_matmul_precision("high")
+    try:
+        with product_precision(None):
+            assert torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+@pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning")
+def test_detector_fits_at_a_lower_precision_and_says_which_there_are():
+    X = np.random.default_rng(0).normal(size=(100, 3))
+    detector = VAEDetector(n_estimators=1, max_iter=5, matmul_precision="medium").fit(X)
+    assert np.isfinite(detector.score_samples(X)).all()
+    assert torch.get_float32_matmul_precision() == "highest"
+    with pytest.raises(ValueError, match="'matmul_precision' parameter"):
+        VAEDetector(matmul_precision="low").fit(X)

@@ -331,7 +331,7 @@ def test_members_have_noise_of_their_own():
 @pytest.mark.parametrize(
     ("n_members", "n_draws", "n_rows"),
     # 2 ** 22 numbers, divided by members, draws and at least 64 outputs.
-    [(1, 1, 128), (8, 4, 128), (8, 64, 128), (8, 100, 64), (32, 64, 32), (64, 1024, 4)],
+    [(1, 1, 256), (8, 4, 256), (8, 64, 128), (8, 100, 64), (32, 64, 32), (64, 1024, 4)],
 )
 def test_chunks_are_a_power_of_two_that_keeps_memory_bounded(n_members, n_draws, n_rows):
     assert chunk_rows(vae_of(n_members=n_members, sizes=()), n_draws) == n_rows

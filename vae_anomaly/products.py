@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 
 LANES = 16
+PRECISIONS = ("highest", "high", "medium")
+
+
+@contextmanager
+def product_precision(precision: str | None) -> Iterator[None]:
+    """Products of single-precision matrices inside are as exact as asked for; None leaves PyTorch as it is set.
+
+    Parameters
+    ----------
+    precision : {"highest", "high", "medium"} or None
+        As in ``torch.set_float32_matmul_precision``: a setting of the process, given back afterwards.
+    """
+    if precision is None:
+        yield
+        return
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def steady_product(rows: Tensor, matrix: Tensor, offset: Tensor | None = None) -> Tensor:

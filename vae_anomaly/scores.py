@@ -18,8 +18,8 @@ from vae_anomaly.priors import precise
 from vae_anomaly.threads import map_in_threads
 from vae_anomaly.vae import VAE
 
-CHUNK_CELLS = 1 << 22
-MIN_CHUNK_ROWS, MAX_CHUNK_ROWS = 4, 256
+CHUNK_CELLS, CHUNK_CELLS_ON_CUDA = 1 << 22, 1 << 28
+MIN_CHUNK_ROWS, MAX_CHUNK_ROWS, MAX_CHUNK_ROWS_ON_CUDA = 4, 256, 1 << 16
 
 
 @dataclass(frozen=True)
@@ -224,10 +224,12 @@ def scoring_noise(n_members: int, n_draws: int, latent_dim: int, seed: int) -> T
 
 
 def chunk_rows(vae: VAE, n_draws: int) -> int:
-    """Rows of a chunk: a power of two that keeps its largest tensor near four million numbers."""
+    """Rows of a chunk: a power of two that keeps its largest tensor in proportion to the device."""
+    on_cuda = vae.raw_noise.device.type == "cuda"
+    room, most = (CHUNK_CELLS_ON_CUDA, MAX_CHUNK_ROWS_ON_CUDA) if on_cuda else (CHUNK_CELLS, MAX_CHUNK_ROWS)
     cells = vae.n_members * n_draws * max(vae.n_parameters, vae.n_columns, vae.latent_dim, vae.prior.n_kernels, 64)
-    fitting = 1 << int(math.log2(max(CHUNK_CELLS // cells, 1)))
-    return min(max(fitting, MIN_CHUNK_ROWS), MAX_CHUNK_ROWS)
+    fitting = 1 << int(math.log2(max(room // cells, 1)))
+    return min(max(fitting, MIN_CHUNK_ROWS), most)
 
 
 def chunks(batch: Batch, n_rows: int, device: torch.device) -> Iterator[tuple[Batch, int]]:

@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 from vae_anomaly.backbones import ACTIVATIONS, Backbone
 from vae_anomaly.likelihoods import Likelihood
 from vae_anomaly.priors import Prior
+from vae_anomaly.products import PRECISIONS
 from vae_anomaly.scores import Score
 
 PARAMETER_CONSTRAINTS: dict[str, Any] = {
@@ -39,6 +40,7 @@ PARAMETER_CONSTRAINTS: dict[str, Any] = {
     "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
     "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
     "device": [StrOptions({"auto", "cpu", "cuda", "mps"})],
+    "matmul_precision": [StrOptions(set(PRECISIONS)), None],
     "warm_start": ["boolean"],
     "random_state": ["random_state", np.random.Generator],
     "verbose": ["verbose"],

@@ -110,6 +110,9 @@ class VAEDetector(OutlierMixin, StreamMixin, LatentVariableMixin, ExplanationMix
         flags rows three robust standard deviations below the median of the training scores.
     device : {"auto", "cpu", "cuda", "mps"}, default="auto"
         "auto" is CUDA where there is one, else the CPU.
+    matmul_precision : {"highest", "high", "medium"}, default=None
+        Of matrix products in `fit`, as in ``torch.set_float32_matmul_precision``: on GPUs "high" is TF32 and "medium"
+        may be bfloat16.  None leaves PyTorch as it is set.
     warm_start : bool, default=False
         Whether `fit` starts from the weights of the fit before, with the columns as they were learned then.
     random_state : int, RandomState, Generator or None, default=0
@@ -210,6 +213,7 @@ class VAEDetector(OutlierMixin, StreamMixin, LatentVariableMixin, ExplanationMix
         n_iter_no_change: int = 5,
         contamination: str | float = "auto",
         device: str = "auto",
+        matmul_precision: str | None = None,
         warm_start: bool = False,
         random_state: Any = 0,
         verbose: bool = False,
@@ -238,6 +242,7 @@ class VAEDetector(OutlierMixin, StreamMixin, LatentVariableMixin, ExplanationMix
         self.n_iter_no_change = n_iter_no_change
         self.contamination = contamination
         self.device = device
+        self.matmul_precision = matmul_precision
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose

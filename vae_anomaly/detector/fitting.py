@@ -17,6 +17,7 @@ from vae_anomaly.detector.specification import Specification
 from vae_anomaly.diagnostics import FitReport, fit_report
 from vae_anomaly.elbo import elbo_terms
 from vae_anomaly.encoders import TableEncoder
+from vae_anomaly.products import product_precision
 from vae_anomaly.scores import scoring_noise
 from vae_anomaly.tables import FloatArray, Table
 from vae_anomaly.threads import threads_for
@@ -133,7 +134,7 @@ def fit_model(
     else:
         vae = before.untrained_copy().to(device)
     largest_product = members.shape[0] * min(plan.batch_size, members.shape[1]) * vae.largest_matrix
-    with threads_for(largest_product):
+    with threads_for(largest_product), product_precision(specification.matmul_precision):
         check_noise = scoring_noise(vae.n_members, VALIDATION_DRAWS, latent_dim, seed).to(device)
         local = torch.Generator(device).manual_seed(seed + 1)
         # Constant columns have no gradient; without any other there would be no terms at all.

@@ -38,6 +38,7 @@ class Specification:
     validation_fraction: float
     plan: Plan
     device: torch.device
+    matmul_precision: str | None
 
 
 def specification_of(detector: VAEDetector) -> Specification:
@@ -66,6 +67,7 @@ def specification_of(detector: VAEDetector) -> Specification:
         max_samples=detector.max_samples,
         validation_fraction=detector.validation_fraction,
         device=resolve_device(detector.device),
+        matmul_precision=detector.matmul_precision,
         plan=Plan(
             max_iter=detector.max_iter,
             batch_size=detector.batch_size,
