@@ -1,6 +1,7 @@
 """What every test shares: one torch thread, repeatable properties, columns by hand, and where the large data is."""
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,8 +9,22 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 from torch.distributions import Distribution
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from vae_anomaly.likelihoods import ColumnConstants, Likelihood
+
+
+class Operations(TorchDispatchMode):
+    """Counts what reaches the kernels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.counts[str(func)] += 1
+        return func(*args, **(kwargs or {}))
+
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -85,3 +100,9 @@ def distribution_of(constants_of: Callable[..., ColumnConstants]) -> Callable[..
         return likelihood.distribution(parameters, noise, constants_of(dtype=dtype, **known))
 
     return build
+
+
+@pytest.fixture
+def operations() -> Operations:
+    """A context that counts the operations inside it."""
+    return Operations()

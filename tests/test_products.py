@@ -67,9 +67,11 @@ def test_training_multiplies_as_torch_does(n_outputs, with_offset):
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_precision_holds_inside_and_is_given_back_after_an_error(precision):
     before = torch.get_float32_matmul_precision()
-    with pytest.raises(KeyError), product_precision(precision):
+    with product_precision(precision):
         assert torch.get_float32_matmul_precision() == precision
-        raise KeyError
+    assert torch.get_float32_matmul_precision() == before
+    with pytest.raises(ZeroDivisionError), product_precision(precision):
+        1 // 0  # noqa: B018
     assert torch.get_float32_matmul_precision() == before
 
 

@@ -371,3 +371,16 @@ def test_name_resolves_to_the_default_and_an_instance_to_itself(name):
 def test_unknown_score_is_refused_with_the_names_there_are(wrong):
     with pytest.raises(SpecificationError, match=r"elbo.*importance_weighted"):
         resolve_score(wrong)
+
+
+def test_chunk_is_scored_in_a_bounded_number_of_operations(operations):
+    columns = [KINDS[1]] * 6
+    vae, batch = vae_of(n_members=4, sizes=(8, 8), columns=columns), batch_of(300, columns)
+    fit_exemplars(vae, batch)
+    noise = scoring_noise(4, 2, vae.latent_dim, seed=1)
+    with operations:
+        score_rows(vae, batch.take(slice(0, 100)), SCORES["pooled_elbo"](), noise)
+    products = operations.counts["aten.bmm.default"] + operations.counts["aten.baddbmm.default"]
+    # Three layers and a way around them in each body, and one for the exemplars.
+    assert products == 2 * 4 + 1
+    assert operations.counts.total() <= 200
