@@ -375,7 +375,7 @@ def test_unknown_score_is_refused_with_the_names_there_are(wrong):
 
 def test_chunk_is_scored_in_a_bounded_number_of_operations(operations):
     columns = [KINDS[1]] * 6
-    vae, batch = vae_of(n_members=4, sizes=(8, 8), columns=columns), batch_of(300, columns)
+    vae, batch = vae_of(n_members=4, sizes=(16, 16), columns=columns), batch_of(300, columns)
     fit_exemplars(vae, batch)
     noise = scoring_noise(4, 2, vae.latent_dim, seed=1)
     with operations:
@@ -383,4 +383,4 @@ def test_chunk_is_scored_in_a_bounded_number_of_operations(operations):
     products = operations.counts["aten.bmm.default"] + operations.counts["aten.baddbmm.default"]
     # Three layers and a way around them in each body, and one for the exemplars.
     assert products == 2 * 4 + 1
-    assert operations.counts.total() <= 200
+    assert operations.counts.total() <= 240
