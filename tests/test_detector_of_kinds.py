@@ -182,7 +182,7 @@ def test_holes_that_depend_on_another_cell_are_strange_where_they_are_modelled()
     married = rng.random(600) < 0.5
     frame = pd.DataFrame({"married": married, "spouse": rng.normal(size=600)})
     frame.loc[~married, "spouse"] = np.nan
-    detector = VAEDetector(n_estimators=2, max_iter=150, model_missing=True, row_score="elbo").fit(frame)
+    detector = VAEDetector(n_estimators=2, max_iter=300, model_missing=True, row_score="elbo").fit(frame)
     rows = pd.DataFrame({"married": [True, True], "spouse": [0.1, np.nan]})
     usual, strange = detector.anomaly_score(rows)
     assert strange > usual + 1
