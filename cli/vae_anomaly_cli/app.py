@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from vae_anomaly_cli.compare import compare
+from vae_anomaly_cli.commands.compare import compare
+from vae_anomaly_cli.commands.explain import explain
+from vae_anomaly_cli.commands.fit import fit
+from vae_anomaly_cli.commands.info import info
+from vae_anomaly_cli.commands.score import score
 from vae_anomaly_cli.console import one_line, report_error
 from vae_anomaly_cli.errors import CommandError
-from vae_anomaly_cli.explain import explain
-from vae_anomaly_cli.fit import fit
-from vae_anomaly_cli.info import info
-from vae_anomaly_cli.score import score
 
 DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 DEBUG_VARIABLE = "VAE_ANOMALY_DEBUG"
@@ -26,6 +26,7 @@ HELP = """Find the strange rows of a table.
   vae-anomaly score data.csv -o scored.csv    every row with its score
   vae-anomaly fit orders.csv -o orders.vae    learn once ...
   vae-anomaly score new.csv -m orders.vae     ... and score what comes later
+  vae-anomaly score parts/ -m orders.vae -o scored/   files larger than memory, file by file
   vae-anomaly explain new.csv -m orders.vae   why rows are strange
   vae-anomaly info orders.vae                 what the model was fitted on
   vae-anomaly compare data.csv --label fraud  beside simpler detectors, on known anomalies
@@ -38,7 +39,7 @@ nats: higher is stranger.
   0    done
   1    the work failed: training diverged, output could not be written
   2    options or input that cannot be used
-  130  interrupted with Ctrl-C (during training: the best model so far is used)
+  130  interrupted with Ctrl-C (during training: the best model so far is used; score --resume goes on)
 """
 
 SCORE_HELP = """Score every row of DATA.
@@ -49,6 +50,8 @@ SCORE_HELP = """Score every row of DATA.
   vae-anomaly score data.csv --label outlier --drop comment --top 20
   vae-anomaly score data.csv --explain --column zip=categorical
   vae-anomaly score new.csv -m orders.vae --id order_id -o scored.parquet
+  vae-anomaly score big.parquet -m orders.vae -o scored.parquet --resume
+  vae-anomaly score 'parts/day=*/*.csv.gz' -m orders.vae -o scored/
   zcat big.csv.gz | vae-anomaly score - --seed 1 > scored.csv
 
 Appends anomaly_score (the negative ELBO in nats, higher is stranger) and is_anomaly to the columns of the \
@@ -58,6 +61,13 @@ to standard output: as text in the input's format (CSV for Parquet), or as a sho
 In CSV and TSV the cells ? NA N/A NULL None NaN and empty ones count as missing, and columns of dates like \
 2026-02-28 are read as dates; --column says otherwise. Columns anomaly_score and is_anomaly of an earlier run \
 are replaced.
+
+DATA may be larger than memory: it is read, scored and written batch by batch. Without --model a first pass draws \
+the rows to fit on. Several files need the same columns. Text becomes typed Parquet, JSON Lines or --json in one more \
+pass, because all rows decide what a column is.
+
+A file takes its name when it is whole. With --model the scores so far are kept beside it: after Ctrl-C, a kill or a \
+full disk the same command with --resume goes on where it stopped, if model and input are as they were.
 
 With --explain each row that is shown comes with its strangest cells and what the other cells of the row let \
 expect in their place. A table gets a column of reasons, filled for the rows that are flagged, or for all with \
@@ -73,6 +83,10 @@ FIT_HELP = """Fit on the rows of DATA and save the model.
   vae-anomaly fit orders.parquet -o orders.vae --id order_id
   vae-anomaly fit data.csv -o data.vae --contamination 0.02 --seed 1
   vae-anomaly fit data.csv -o data.vae --column zip=categorical --column visits=count
+  vae-anomaly fit parts/ -o orders.vae --passes 3
+
+Where DATA has more than --sample-rows rows, one pass draws a uniform sample of them, the same for the same --seed, \
+and each further pass another one.
 
 The model file holds numbers and a description, no code. Exit codes: see vae-anomaly --help.
 """
@@ -89,7 +103,7 @@ EXPLAIN_HELP = """Say why rows of DATA are strange.
 For each row: its score, what the combination of its cells costs as a whole (KL), and its strangest cells, with \
 what the other cells of the row let expect in their place, the range that holds 95 % of that, what the cell adds \
 to the score above that of a typical row, and the share of the training cells that lie as far out. The numbers of \
-rows are those of vae-anomaly score.
+rows are those of vae-anomaly score, and go through all files if there are several. DATA is read into memory.
 
 With --repair, cells of the explained rows that are rarer, given the other cells, than one in a thousand are \
 replaced by what is expected there: proposals, to be looked at. The other cells stay as they are.
@@ -173,7 +187,10 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     try:
         code = app(given or ["--help"], prog_name="vae-anomaly", standalone_mode=False)
+        if code == INTERRUPTED:
+            report_error("interrupted.")
     except (KeyboardInterrupt, typer.Abort):
+        report_error("interrupted.")
         code = INTERRUPTED
     except CommandError as error:
         code = _stop(error, str(error), error.exit_code)
@@ -185,8 +202,6 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             hint = f"{DEBUG_VARIABLE}=1 shows where."
             code = _stop(error, f"{type(error).__name__}: {one_line(error)} ({hint})", FAILED)
-    if code == INTERRUPTED:
-        report_error("interrupted.")
     return int(code or DONE)
 
 

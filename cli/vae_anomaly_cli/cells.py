@@ -1,38 +1,86 @@
 """Cells: text as a file has it, and the values that it stands for."""
 
 import json
+import re
+from collections.abc import Callable
+from functools import cache
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-MISSING_TEXTS = pa.array(
-    ["", "?", "NA", "N/A", "n/a", "#N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "Null", "null", "None"]
+MISSING_TEXTS = (
+    *("", "?", "NA", "N/A", "n/a", "#N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan"),
+    *("NULL", "Null", "null", "None"),
 )
-CODE = r"^[+-]?0[0-9]+$"
+# Leading zeros, and what Arrow would read as hexadecimal.
+CODE = r"^[+-]?0[0-9xX]"
+NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 WHOLE_NUMBER = r"^[+-]?[0-9]+$"
 DECIMAL_COMMA = r"^([+-]?[0-9]*),([0-9]+(?:[eE][+-]?[0-9]+)?)$"
 TRUE_OR_FALSE = r"(?i)^(true|false)$"
 DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9:.]+)?$"
 
 
-def values_of(column: pa.ChunkedArray, decimal_comma: bool) -> pa.ChunkedArray:
-    """Read the cells of a text column as integers, numbers, true/false or text.
+class Kind:
+    """What the cells of a text column are: integers, numbers, true/false or text, from the chunks seen so far.
 
-    The whole column decides: one cell that is no number makes it text. Whole numbers with leading
-    zeros, or with more digits than 64 bits hold, are codes and stay text.
+    All cells decide: one that is no number makes it text. Whole numbers with leading zeros, or with more digits
+    than 64 bits hold, are codes and stay text. The order and the size of the chunks do not matter.
+
+    Parameters
+    ----------
+    decimal_comma : bool
+        Whether numbers may be written 1,5.
     """
-    text = without_missing(column)
-    if text.null_count == len(text):
-        return pc.cast(text, pa.float64())
-    whole = _cast(text, pa.int64())
-    if whole is not None:
-        return text if _any(text, CODE) else whole
-    if not _all(text, WHOLE_NUMBER):
-        numbers = _cast(with_decimal_points(text) if decimal_comma else text, pa.float64())
-        if numbers is not None:
-            return numbers
-    # The cast to bool also takes 0 and 1, which beside true and false are not of one kind.
-    return pc.cast(text, pa.bool_()) if _all(text, TRUE_OR_FALSE) else text
+
+    def __init__(self, decimal_comma: bool) -> None:
+        self.decimal_comma = decimal_comma
+        self.empty = True
+        # Cast to 64 bits; digits only, if too many of them; codes among them.
+        self.whole, self.digits, self.codes = True, True, False
+        self.numbers, self.flags = True, True
+
+    def see(self, text: pa.Array) -> None:
+        """Take cells into account, trimmed and with missing ones null."""
+        if text.null_count == len(text):
+            return
+        self.empty = False
+        if self.whole and _cast(text, pa.int64()) is not None:
+            self.flags = False
+            if _any(text, CODE):
+                self.codes = True
+                # A hexadecimal number is whole and no decimal one.
+                self.numbers = self.numbers and _cast(text, pa.float64()) is not None
+            return
+        self.whole = False
+        self.digits = self.digits and _all(text, WHOLE_NUMBER)
+        self.numbers = self.numbers and _cast(self._pointed(text), pa.float64()) is not None
+        # The cast to bool also takes 0 and 1, which beside true and false are not of one kind.
+        self.flags = self.flags and _all(text, TRUE_OR_FALSE)
+
+    @property
+    def type(self) -> pa.DataType:
+        """The type that has room for all cells seen."""
+        if self.empty or (self.numbers and not self.digits):
+            return pa.float64()
+        if self.whole:
+            return pa.string() if self.codes else pa.int64()
+        return pa.bool_() if self.flags else pa.string()
+
+    def cast(self, text: pa.Array) -> pa.Array:
+        """Read cells, trimmed and with missing ones null, as that type."""
+        kind = self.type
+        return pc.cast(self._pointed(text) if pa.types.is_floating(kind) else text, kind)
+
+    def _pointed(self, text: pa.Array) -> pa.Array:
+        return with_decimal_points(text) if self.decimal_comma else text
+
+
+def values_of(column: pa.ChunkedArray, decimal_comma: bool) -> pa.ChunkedArray:
+    """Read the cells of a text column as integers, numbers, true/false or text, as the whole column says."""
+    text, kind = without_missing(column), Kind(decimal_comma)
+    kind.see(text)
+    return kind.cast(text)
 
 
 def numbers_of(text: pa.ChunkedArray, decimal_comma: bool) -> pa.ChunkedArray:
@@ -40,6 +88,58 @@ def numbers_of(text: pa.ChunkedArray, decimal_comma: bool) -> pa.ChunkedArray:
     pointed = with_decimal_points(text) if decimal_comma else text
     numbers = _cast(pointed, pa.float64())
     return pointed if numbers is None else numbers
+
+
+def numbers_of_cells(text: pa.Array, decimal_comma: bool, *, flags: bool) -> pa.Array:
+    """Read each cell as a number by itself; if one of them is no number, return what was tried to read, as text.
+
+    Parameters
+    ----------
+    text : pyarrow.Array
+        The cells as the file has them.
+    decimal_comma : bool
+        Whether they may be written 1,5.
+    flags : bool
+        Whether true and false are 1 and 0.
+    """
+
+    def with_flags(levels: pa.Array) -> pa.Array:
+        levels = pc.replace_substring_regex(without_missing(levels), "(?i)^true$", "1")
+        return numbers_of(pc.replace_substring_regex(levels, "(?i)^false$", "0"), decimal_comma)
+
+    if flags:
+        return _by_level(text, with_flags)
+    # Mostly the first or the second reading will do, at a fraction of the cost of the third.
+    numbers = _cast(text, pa.float64())
+    if numbers is None:
+        blank = pc.equal(pc.binary_length(text), 0)
+        numbers = _cast(pc.if_else(blank, pa.scalar(None, pa.string()), text), pa.float64())
+    return numbers_of(without_missing(text), decimal_comma) if numbers is None else numbers
+
+
+def level_texts(text: pa.Array, decimal_comma: bool) -> pa.Array:
+    """Write the cells that are numbers as a level that was a number is written: 1.50 as 1.5, 2.0 as 2; others stay."""
+
+    def read(levels: pa.Array) -> pa.Array:
+        pointed = with_decimal_points(levels) if decimal_comma else levels
+        return pa.array([_level_text(level) for level in pointed.to_pylist()], pa.string())
+
+    return _by_level(text, read)
+
+
+def _by_level(text: pa.Array, read: Callable[[pa.Array], pa.Array]) -> pa.Array:
+    """Read each level once, where cells repeat few of them."""
+    encoded = (text.combine_chunks() if isinstance(text, pa.ChunkedArray) else text).dictionary_encode()
+    return read(encoded.dictionary).take(encoded.indices)
+
+
+def _level_text(level: str) -> str:
+    if re.match(CODE, level) or not re.match(NUMBER, level):
+        return level
+    if re.match(WHOLE_NUMBER, level):
+        return str(int(level))
+    number = float(level)
+    return str(int(number)) if number.is_integer() else str(number)
 
 
 def with_decimal_points(text: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -55,7 +155,13 @@ def dates_of(text: pa.ChunkedArray) -> pa.ChunkedArray | None:
 def without_missing(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Trim the cells of a text column and take the usual signs for missing as missing."""
     text = pc.utf8_trim_whitespace(column)
-    return pc.if_else(pc.is_in(text, MISSING_TEXTS), pa.scalar(None, pa.string()), text)
+    return pc.if_else(pc.is_in(text, _missing_texts()), pa.scalar(None, pa.string()), text)
+
+
+@cache
+def _missing_texts() -> pa.Array:
+    # Not at import: an Arrow array from Python objects loads pandas.
+    return pa.array(MISSING_TEXTS)
 
 
 def is_text(kind: pa.DataType) -> bool:

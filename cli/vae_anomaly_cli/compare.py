@@ -1,29 +1,29 @@
-"""`vae-anomaly compare`: VAEDetector beside simpler detectors, where anomalies are known."""
+"""Comparing detectors, from options to exit."""
 
 import io
 import sys
 import time
-from collections.abc import Callable, Hashable
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import typer
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from vae_anomaly_cli import options
 from vae_anomaly_cli.console import Messages, data_stream
 from vae_anomaly_cli.declarations import read_declarations
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.features import assign_roles, training_frame
+from vae_anomaly_cli.features import training_frame
+from vae_anomaly_cli.inputs import open_input
 from vae_anomaly_cli.jsonl import dumps
 from vae_anomaly_cli.labels import Labels, read_labels
 from vae_anomaly_cli.models import counted, new_detector, refusals
-from vae_anomaly_cli.sources import open_source
-from vae_anomaly_cli.tables import choose_target, read_table, save_table, write_table
+from vae_anomaly_cli.options import Device, FitOptions, InputOptions
+from vae_anomaly_cli.outputs import choose_target, save_table, write_table
+from vae_anomaly_cli.roles import assign_roles, training_columns
+from vae_anomaly_cli.tables import read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,102 +37,49 @@ FEWEST_ANOMALIES, FEWEST_NORMAL = 2, 4
 CAPTION = "Mean ± standard deviation over splits, seconds means; the [95 % intervals] hold together. More with -o FILE."
 
 
-class Training(StrEnum):
-    """Which rows detectors are fitted on."""
-
-    CLEAN = "clean"
-    ALL = "all"
-    BOTH = "both"
-
-
-SETTINGS: "dict[Training, tuple[Setting, ...]]" = {
-    Training.CLEAN: ("clean",),
-    Training.ALL: ("all",),
-    Training.BOTH: ("clean", "all"),
-}
-
-
-def compare(
-    data: options.Data,
-    label: Annotated[
-        str,
-        typer.Option(
-            metavar="COLUMN",
-            help="Known anomalies: no feature, only for the measures. 0/1 and false/true (1 = anomaly), 1/-1 "
-            "(-1 = anomaly), or two values of which --anomalous names one.",
-            show_default=False,
-            rich_help_panel=options.INPUT,
-        ),
-    ],
-    anomalous: options.Anomalous = None,
-    train: Annotated[
-        Training,
-        typer.Option(help="Fit on half of the normal rows, on all rows, or each in turn."),
-    ] = Training.BOTH,
-    n_splits: Annotated[int, typer.Option("--splits", min=1, help="Random splits, and seeds.")] = 3,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="Where a table with a row for each method, setting and split goes, in the format of its extension; "
-            "'-' is standard output.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object on standard output.", rich_help_panel=options.OUTPUT)
-    ] = False,
-    ids: options.Ids = None,
-    drop: options.Drop = None,
-    input_format: options.InputFormat = None,
-    delimiter: options.Delimiter = None,
-    seed: options.Seed = None,
-    n_estimators: options.Members = None,
-    max_samples: options.MaxSamples = None,
-    max_iter: options.MaxIter = None,
-    latent_dim: options.LatentDim = None,
-    columns: options.Columns = None,
-    model_missing: options.ModelMissing = False,
-    device: options.DeviceName = options.Device.AUTO,
-    quiet: options.Quiet = False,
+def compare_rows(
+    given: InputOptions,
+    fit_options: FitOptions,
+    settings: "Sequence[Setting]",
+    n_splits: int,
+    output: str | None,
+    device: Device,
+    messages: Messages,
+    *,
+    as_json: bool,
 ) -> None:
-    """Lay VAEDetector beside simpler detectors on rows of DATA whose anomalies are known."""
-    fit_options = options.FitOptions(
-        None, seed, n_estimators, max_samples, max_iter, latent_dim, columns, model_missing
-    )
-    if as_json and output == "-":
-        raise InputError("--json and --output - both write to standard output; choose one.")
-    table = read_table(open_source(data), input_format, options.separator(delimiter))
-    target = choose_target(output, table)
-    roles = assign_roles(table, ids, label, drop)
-    labels = read_labels(table, roles.label or label, anomalous)
+    """Fit all detectors in all settings, and write or show their measures."""
+    source = open_input(given, messages)
+    target = choose_target(output, source)
+    roles = assign_roles(source, given)
+    assert roles.label is not None
+    table = read_table(source)
+    labels = read_labels(table.values(roles.label), roles.label, given.anomalous)
     rows = np.flatnonzero(labels.known)
     _check_counts(labels)
-    declared = read_declarations(table, roles, fit_options.column or [])
+    declared = read_declarations(source, roles, fit_options.column or [])
 
-    messages = Messages(quiet)
-    frame = training_frame(table, roles, declared, messages).iloc[rows]
+    names = training_columns(source, roles, messages)
+    frame = training_frame(table, names, declared).iloc[rows]
     from vae_anomaly import compare as compare_detectors
     from vae_anomaly import simple_detectors
 
     start = time.perf_counter()
-    with refusals(table, rows), messages.library_warnings():
+    with refusals(table.name, lambda row: table.place(int(rows[row]))), messages.library_warnings():
         comparison = compare_detectors(
             frame,
             labels.is_anomaly[rows],
             detectors={OURS: new_detector(fit_options, declared, device), **simple_detectors(declared)},
-            settings=SETTINGS[train],
+            settings=settings,
             n_splits=n_splits,
-            random_state=seed or 0,
+            random_state=fit_options.seed or 0,
             verbose=messages.progress,
         )
     skipped = (
         f"; {counted(table.n_rows - len(rows), 'row')} without a label left out" if len(rows) < table.n_rows else ""
     )
     done = (
-        f"compared on {table.source.name}: {counted(len(rows), 'row')}, {counted(frame.shape[1], 'column')}, "
+        f"compared on {table.name}: {counted(len(rows), 'row')}, {counted(frame.shape[1], 'column')}, "
         f"{counted(len(comparison.measures), 'fit')}, {time.perf_counter() - start:.1f} s{skipped}"
     )
     measured = pa.Table.from_pandas(comparison.measures, preserve_index=False)
@@ -141,7 +88,7 @@ def compare(
         done += f"; written to {target.path}"
     messages.note(done)
     if as_json:
-        summary = {"input": table.source.name, "rows": table.n_rows, "label": _of(labels), "seed": seed or 0}
+        summary = {"input": table.name, "rows": table.n_rows, "label": _of(labels), "seed": fit_options.seed or 0}
         summary |= {"splits": n_splits, "output": None if target.path is None else str(target.path)}
         text = dumps(summary | {"settings": _objects(comparison)}, indent=2)
     elif output == "-":
@@ -217,7 +164,7 @@ def show_comparison(comparison: "Comparison", console: Console) -> None:
 def _heading(setting: str, measures: "pd.DataFrame") -> str:
     n_fitted, n_scored, n_anomalies = (int(measures[name].iloc[0]) for name in ("n_fitted", "n_scored", "n_anomalies"))
     n_splits = int(measures["split"].nunique())
-    if setting == Training.CLEAN:
+    if setting == "clean":
         return (
             f"clean: fitted on half of the normal rows ({n_fitted:,}), scored {n_scored:,} others with "
             f"{n_anomalies:,} anomalies; {counted(n_splits, 'split')}"

@@ -3,11 +3,11 @@
 import difflib
 
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.features import FLAG, SCORE, Roles, listed
-from vae_anomaly_cli.tables import Table
+from vae_anomaly_cli.inputs import Input, listed
+from vae_anomaly_cli.roles import FLAG, SCORE, Roles
 
 
-def read_declarations(table: Table, roles: Roles, given: list[str]) -> dict[str, str]:
+def read_declarations(table: Input, roles: Roles, given: list[str]) -> dict[str, str]:
     """Read declarations of columns; a name may hold '=' itself.
 
     Raises
@@ -21,7 +21,7 @@ def read_declarations(table: Table, roles: Roles, given: list[str]) -> dict[str,
         if name not in table.names:
             close = difflib.get_close_matches(name, table.names, n=1)
             hint = f"Did you mean '{close[0]}'?" if close else f"It has {listed(table.names)}."
-            raise InputError(f"--column {text}: {table.source.name} has no column '{name}'. {hint}")
+            raise InputError(f"--column {text}: {table.name} has no column '{name}'. {hint}")
         if name in declared:
             raise InputError(f"--column {text}: '{name}' is already declared {declared[name]}; say it once.")
         option = roles.option_of(name)

@@ -5,21 +5,105 @@ import csv
 import io
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
+from vae_anomaly_cli.cells import as_text
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.sources import Format, Source, check_text, find_undecodable
+from vae_anomaly_cli.sources import Format, Source, check_text, find_undecodable, position
 
 DELIMITERS = (",", "\t", ";", "|")
-# One row must fit into a block; free text makes long rows.
-BLOCK_BYTES = 1 << 24
+# Small blocks are parsed several times as fast as large ones, but every row must fit into one.
+BLOCK_BYTES, LARGEST_BLOCK_BYTES = 1 << 22, 1 << 26
+TOO_LONG = "straddling object"
 
 
-def guess_delimiter(source: Source, expected: Format) -> str:
+@dataclass(frozen=True)
+class DelimitedFile:
+    """A file of CSV or TSV.
+
+    Attributes
+    ----------
+    source : Source
+        Its bytes.
+    delimiter : str
+        What separates its cells.
+    schema : pyarrow.Schema
+        Its columns, all of them text.
+    """
+
+    source: Source
+    delimiter: str
+    schema: pa.Schema
+    n_rows: None = None
+
+    @property
+    def size(self) -> int:
+        """What there is to read: bytes."""
+        return self.source.n_bytes
+
+    @property
+    def row_bytes(self) -> float:
+        """About what a row takes in memory, by the first lines: its text, and an offset a cell."""
+        lines = self.source.head().splitlines()[1:-1] or [b""]
+        return sum(map(len, lines)) / len(lines) + 4 * len(self.schema)
+
+    def batches(self, names: list[str], n_rows: int) -> Iterator[tuple[pa.RecordBatch, int]]:  # noqa: ARG002
+        """Yield rows, every cell as text, with the bytes read; a row of the wrong length stops the reading."""
+        last: pa.RecordBatch | None = None
+        n_bytes = n_yielded = 0
+        block_bytes = BLOCK_BYTES
+        # A quote that is never closed shows in the last column, and so that is always read.
+        shown = list(dict.fromkeys([*names, self.schema.names[-1]]))
+        while True:
+            try:
+                for batch, n_read in self._blocks(shown, block_bytes, n_yielded):
+                    last = batch
+                    n_yielded += batch.num_rows
+                    before, n_bytes = n_bytes, max(n_bytes, n_read)
+                    yield batch.select(names), n_bytes - before
+                break
+            except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+                if TOO_LONG not in str(error) or block_bytes >= LARGEST_BLOCK_BYTES:
+                    raise _explain(self.source, self.delimiter, len(self.schema), error) from error
+                block_bytes *= 4
+        # To the parser, a quote that is never closed is a cell that ends with the file.
+        if last is not None and any("\n" in cell for row in last[-1:].to_pylist() for cell in row.values()):
+            _check_quotes(self.source, self.delimiter)
+
+    def _blocks(self, names: list[str], block_bytes: int, n_skipped: int) -> Iterator[tuple[pa.RecordBatch, int]]:
+        """Yield the rows after so many others, with the bytes of the file read so far."""
+        with self.source.open() as stream, _open_csv(stream, names, self.delimiter, block_bytes) as reader:
+            for batch in reader:
+                rest = batch.slice(min(n_skipped, batch.num_rows))
+                n_skipped -= batch.num_rows - rest.num_rows
+                if rest.num_rows:
+                    yield rest, position(stream)
+
+    def where(self, row: int) -> str:
+        """Say on which line a data row (from 0) starts."""
+        for index, (line, _) in enumerate(_records(self.source, self.delimiter)):
+            if index == row + 1:
+                return f"line {line}"
+        return f"row {row + 1}"
+
+
+def open_file(source: Source, expected: Format, delimiter: str | None) -> DelimitedFile:
+    """Read the column names; the delimiter is found in the header if it is not given."""
+    check_text(source, source.head(), expected)
+    delimiter = delimiter or _guess_delimiter(source, expected)
+    try:
+        names = next((names for _, names in _records(source, delimiter)), [])
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise _explain(source, delimiter, 0, error) from error
+    return DelimitedFile(source, delimiter, pa.schema([pa.field(name, pa.string()) for name in names]))
+
+
+def _guess_delimiter(source: Source, expected: Format) -> str:
     """Tell the delimiter from the format and the header line."""
     if expected is Format.TSV:
         return "\t"
@@ -31,45 +115,13 @@ def guess_delimiter(source: Source, expected: Format) -> str:
     return ","
 
 
-def read_header(source: Source, delimiter: str, expected: Format) -> list[str]:
-    """Read the column names."""
-    check_text(source, source.head(), expected)
-    try:
-        return next((names for _, names in _records(source, delimiter)), [])
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise _explain(source, delimiter, 0, error) from error
-
-
-def read_batches(source: Source, names: list[str], delimiter: str) -> Iterator[pa.RecordBatch]:
-    """Read the rows, every cell as text; a row of the wrong length stops the reading."""
-    last: pa.RecordBatch | None = None
-    try:
-        with source.open() as stream, _open_csv(stream, names, delimiter) as reader:
-            for batch in reader:
-                last = batch
-                yield batch
-    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-        raise _explain(source, delimiter, len(names), error) from error
-    # To the parser, a quote that is never closed is a cell that ends with the file.
-    if last is not None and any("\n" in cell for row in last[-1:].to_pylist() for cell in row.values()):
-        _check_quotes(source, delimiter)
-
-
-def _open_csv(stream: BinaryIO, names: list[str], delimiter: str) -> pa_csv.CSVStreamingReader:
+def _open_csv(stream: BinaryIO, names: list[str], delimiter: str, block_bytes: int) -> pa_csv.CSVStreamingReader:
     return pa_csv.open_csv(
         stream,
-        read_options=pa_csv.ReadOptions(block_size=BLOCK_BYTES),
+        read_options=pa_csv.ReadOptions(block_size=block_bytes, use_threads=False),
         parse_options=pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-        convert_options=pa_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
+        convert_options=pa_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), include_columns=names),
     )
-
-
-def line_of_row(source: Source, delimiter: str, row: int) -> int | None:
-    """Return the line of the file on which a data row (from 0) starts."""
-    for index, (line, _) in enumerate(_records(source, delimiter)):
-        if index == row + 1:
-            return line
-    return None
 
 
 def _check_quotes(source: Source, delimiter: str) -> None:
@@ -121,22 +173,61 @@ def _spoken(delimiter: str) -> str:
     return {",": "comma", "\t": "tab", ";": "semicolon"}.get(delimiter, f"'{delimiter}'")
 
 
-def write_batches(batches: Iterator[pa.RecordBatch], names: list[str], delimiter: str, target: BinaryIO) -> None:
-    """Write rows of text cells; quotes only where a cell needs them."""
-    header = pa.array([delimiter.join(_quoted(pa.array(names), delimiter).to_pylist())])
-    _write_lines(header, target)
-    for batch in batches:
-        cells = [_quoted(column, delimiter) for column in batch.columns]
-        _write_lines(pc.binary_join_element_wise(*cells, delimiter), target)
+class DelimitedWriter:
+    """Writes rows as lines of text, quotes only where a cell needs them.
+
+    Parameters
+    ----------
+    stream : binary file
+        Where they go.
+    names : list of str
+        The header.
+    delimiter : str
+        What separates the cells.
+    """
+
+    def __init__(self, stream: BinaryIO, names: list[str], delimiter: str) -> None:
+        self.stream, self.delimiter = stream, delimiter
+        header = [_quoted(pa.array([name], pa.string()), delimiter)[0].as_py() for name in names]
+        self.header = delimiter.join(header).encode() + b"\n"
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Append rows; text stays as it is."""
+        self._write_header()
+        cells = [_quoted(column, self.delimiter) for column in as_text(batch).columns]
+        lines = pc.binary_join_element_wise(*cells, self.delimiter)
+        ended = pc.binary_join_element_wise(lines, "", "\n")
+        self.stream.write(_bytes_of(ended))
+
+    def close(self) -> None:
+        """Write the header of a table without rows."""
+        self._write_header()
+
+    def _write_header(self) -> None:
+        # With the first rows: a table that cannot be read at all leaves nothing in a pipe.
+        if self.header:
+            self.stream.write(self.header)
+            self.header = b""
 
 
 def _quoted(cells: pa.Array, delimiter: str) -> pa.Array:
-    special = pc.match_substring_regex(cells, f'["\\r\\n{re.escape(delimiter)}]')
-    if not pc.any(special).as_py():
+    if not _has_special(cells, delimiter):
         return cells
+    special = pc.match_substring_regex(cells, f'["\\r\\n{re.escape(delimiter)}]')
     doubled = pc.replace_substring(cells, '"', '""')
     return pc.if_else(special, pc.binary_join_element_wise('"', doubled, '"', ""), cells)
 
 
-def _write_lines(lines: pa.Array, target: BinaryIO) -> None:
-    target.write("\n".join([*lines.to_pylist(), ""]).encode("utf-8"))
+def _has_special(cells: pa.Array, delimiter: str) -> bool:
+    """Whether any cell may need quotes: a look at the bytes of all at once, many times faster than cell by cell."""
+    text = _bytes_of(cells)
+    return any(character in text for character in (b'"', b"\n", b"\r", delimiter.encode()))
+
+
+def _bytes_of(cells: pa.Array) -> bytes:
+    """The text of all cells, one after the other."""
+    offsets, values = cells.buffers()[1:]
+    if values is None or not len(cells):
+        return b""
+    ends = memoryview(offsets).cast("i")
+    return bytes(memoryview(values)[ends[cells.offset] : ends[cells.offset + len(cells)]])

@@ -11,3 +11,9 @@ class InputError(CommandError):
     """The options or the input cannot be used as they are: exit code 2."""
 
     exit_code = 2
+
+
+class Interrupted(CommandError):
+    """Ctrl-C, with a word on how to go on."""
+
+    exit_code = 130

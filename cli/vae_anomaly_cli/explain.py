@@ -1,113 +1,87 @@
-"""`vae-anomaly explain`: why rows are strange, cell by cell."""
+"""Explaining rows, from options to exit."""
 
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import typer
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from vae_anomaly_cli import options
 from vae_anomaly_cli.console import Messages, data_stream, one_line
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.features import FLAG, SCORE, assign_roles
+from vae_anomaly_cli.inputs import open_input
 from vae_anomaly_cli.jsonl import dumps
 from vae_anomaly_cli.labels import label_line, labels_of
 from vae_anomaly_cli.models import counted
+from vae_anomaly_cli.options import Device, FitOptions, InputOptions
+from vae_anomaly_cli.outputs import choose_target, save_table, write_table
 from vae_anomaly_cli.reasons import FIELDS, Reasons, plain, plausible, rarity, shown_cell, subject_of, text_of
 from vae_anomaly_cli.repairs import repaired_table
-from vae_anomaly_cli.scoring import Result, check_options, score_table, strangest_first
-from vae_anomaly_cli.sources import open_source
-from vae_anomaly_cli.tables import Table, choose_target, read_table, save_table, write_table
+from vae_anomaly_cli.roles import FLAG, SCORE, assign_roles
+from vae_anomaly_cli.scoring import Result, score_table
+from vae_anomaly_cli.strangest import strangest_first
+from vae_anomaly_cli.tables import Table, read_table
 
 EXPLAINED_ROWS = 5
 ROW, RANK = "row", "rank"
 
 
-def explain(
-    data: options.Data,
-    model: options.Model = None,
-    numbers: Annotated[
-        list[int] | None,
-        typer.Option(
-            "--row", min=1, metavar="N", help="Explain this row, counted from 1. Repeat for more.", show_default=False
-        ),
-    ] = None,
-    top: Annotated[
-        int | None, typer.Option(min=1, help="Explain so many of the strangest rows. Default 5.", show_default=False)
-    ] = None,
-    n_cells: Annotated[int, typer.Option("--cells", min=1, help="Strangest cells a row.")] = 5,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="Where a table with a line for each cell goes, in the format of its extension; '-' is standard "
-            "output.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = None,
-    repair: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Where all rows of DATA go, with the cells replaced that look wrong in the explained ones.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object on standard output.", rich_help_panel=options.OUTPUT)
-    ] = False,
-    ids: options.Ids = None,
-    label: options.Label = None,
-    anomalous: options.Anomalous = None,
-    drop: options.Drop = None,
-    input_format: options.InputFormat = None,
-    delimiter: options.Delimiter = None,
-    contamination: options.Contamination = None,
-    seed: options.Seed = None,
-    n_estimators: options.Members = None,
-    max_samples: options.MaxSamples = None,
-    max_iter: options.MaxIter = None,
-    latent_dim: options.LatentDim = None,
-    columns: options.Columns = None,
-    model_missing: options.ModelMissing = False,
-    device: options.DeviceName = options.Device.AUTO,
-    quiet: options.Quiet = False,
-) -> None:
-    """Say why rows of DATA are strange."""
-    fit_options = options.FitOptions(
-        contamination, seed, n_estimators, max_samples, max_iter, latent_dim, columns, model_missing
-    )
-    check_options(fit_options, model)
-    if numbers and top is not None:
-        raise InputError("--row and --top both choose the rows to explain; give one of them.")
-    if as_json and output == "-":
-        raise InputError("--json and --output - both write to standard output; choose one.")
-    if repair is not None and (repair == "-" or repair == output):
-        raise InputError(f"--repair {repair}: expected the name of a file of its own.")
-    table = read_table(open_source(data), input_format, options.separator(delimiter))
-    _check_rows(table, numbers or [])
-    target = choose_target(output, table)
-    repaired = None if repair is None else choose_target(repair, table, "--repair")
-    roles = assign_roles(table, ids, label, drop)
-    for name in roles.ids:
-        if output is not None and name in (ROW, RANK, *FIELDS):
-            raise InputError(f"--id {name}: the output has a column of that name; choose another.")
-    labels = labels_of(table, roles, anomalous)
+@dataclass(frozen=True)
+class Wanted:
+    """What the user wants to know.
 
-    messages = Messages(quiet)
-    result, done = score_table(table, roles, model, fit_options, device, messages)
-    chosen = [number - 1 for number in dict.fromkeys(numbers or [])]
-    rows = np.array(chosen, dtype=np.intp) if chosen else strangest_first(result.scores, top or EXPLAINED_ROWS)
-    reasons = result.explain(rows, messages, n_cells)
+    Attributes
+    ----------
+    numbers : list of int
+        Rows to explain, from 1.
+    top : int or None
+        So many of the strangest rows instead.
+    n_cells : int
+        Strangest cells a row.
+    output, repair : str or None
+        Where a line for each cell goes, and where the table goes with cells replaced.
+    as_json : bool
+        Whether one JSON object is wanted.
+    """
+
+    numbers: list[int]
+    top: int | None
+    n_cells: int
+    output: str | None
+    repair: str | None
+    as_json: bool
+
+
+def explain_rows(
+    given: InputOptions,
+    fit_options: FitOptions,
+    wanted: Wanted,
+    model: str | None,
+    device: Device,
+    messages: Messages,
+) -> None:
+    """Fit or load, score all rows, and explain those that are wanted."""
+    source = open_input(given, messages)
+    target = choose_target(wanted.output, source)
+    repaired = None if wanted.repair is None else choose_target(wanted.repair, source, "--repair")
+    roles = assign_roles(source, given)
+    table = read_table(source)
+    _check_rows(table, wanted.numbers)
+    for name in roles.ids:
+        if wanted.output is not None and name in (ROW, RANK, *FIELDS):
+            raise InputError(f"--id {name}: the output has a column of that name; choose another.")
+    labels = labels_of(table, roles.label, given.anomalous)
+
+    result, done = score_table(table, roles, given.anomalous, model, fit_options, device, messages)
+    chosen = [number - 1 for number in dict.fromkeys(wanted.numbers)]
+    rows = np.array(chosen, dtype=np.intp) if chosen else strangest_first(result.scores, wanted.top or EXPLAINED_ROWS)
+    reasons = result.explain(rows, messages, wanted.n_cells)
     done += f", {counted(len(rows), 'row')} explained"
     # Both tables before either is written: a failure leaves nothing half done.
-    lines = None if output is None else cells_table(table, roles.ids, result, reasons)
+    lines = None if wanted.output is None else cells_table(table, roles.ids, result, reasons)
     repairs = None if repaired is None else repaired_table(table, result, rows, messages, typed=repaired.typed)
     if lines is not None and target.path is not None:
         save_table(lines, target, target.path)
@@ -121,7 +95,7 @@ def explain(
     if labels is not None:
         summary["label"] = labels.measure(result.scores)
         messages.answer(label_line(summary["label"], table.n_rows))
-    if as_json:
+    if wanted.as_json:
         typical = reasons.explanation.typical
         summary["typical_kl"] = float(typical.iloc[-1])
         summary["typical_contributions"] = typical.iloc[:-1].to_dict()
@@ -139,7 +113,7 @@ def _check_rows(table: Table, numbers: list[int]) -> None:
     for number in numbers:
         if number > table.n_rows:
             raise InputError(
-                f"--row {number}: {table.source.name} has {counted(table.n_rows, 'row')}; expected a number from 1 to "
+                f"--row {number}: {table.name} has {counted(table.n_rows, 'row')}; expected a number from 1 to "
                 f"{table.n_rows}."
             )
 

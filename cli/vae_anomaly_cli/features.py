@@ -1,167 +1,55 @@
-"""From a table in a file to the features that the detector sees."""
+"""From cells as files have them to the features that the detector sees."""
 
-import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vae_anomaly_cli.cells import dates_of, is_text, numbers_of, with_decimal_points, without_missing
-from vae_anomaly_cli.console import Messages
+from vae_anomaly_cli.cells import (
+    dates_of,
+    is_text,
+    level_texts,
+    numbers_of,
+    numbers_of_cells,
+    without_missing,
+)
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.tables import PANDAS_INDEX, Table
+from vae_anomaly_cli.tables import Table
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from vae_anomaly.columns import Column
 
-SCORE, FLAG, REASONS = "anomaly_score", "is_anomaly", "reasons"
-SHOWN_NAMES = 5
 NUMERIC_KINDS = ("continuous", "positive", "bounded", "integer", "count", "ordinal")
 
 
-@dataclass(frozen=True)
-class Roles:
-    """Which columns are what, apart from features.
-
-    Attributes
-    ----------
-    ids : tuple of str
-        Columns that name the row; carried to the output.
-    label : str or None
-        Column with known anomalies; used for measures of quality only.
-    dropped : tuple of str
-        Columns that are left out.
-    """
-
-    ids: tuple[str, ...]
-    label: str | None
-    dropped: tuple[str, ...]
-
-    @property
-    def named(self) -> set[str]:
-        """All columns with a role."""
-        return {*self.ids, *self.dropped, *([self.label] if self.label else [])}
-
-    def option_of(self, name: str) -> str | None:
-        """Return the option that gives a column a role, if one does."""
-        if name == self.label:
-            return "--label"
-        return "--id" if name in self.ids else "--drop" if name in self.dropped else None
-
-
-def assign_roles(table: Table, ids: list[str] | None, label: str | None, dropped: list[str] | None) -> Roles:
-    """Find the columns that options name.
-
-    Raises
-    ------
-    InputError
-        If the table has no such column.
-    """
-    roles = Roles(
-        _columns_named(table, "--id", ids),
-        next(iter(_columns_named(table, "--label", None if label is None else [label])), None),
-        _columns_named(table, "--drop", dropped),
-    )
-    for name in roles.ids:
-        if name in (SCORE, FLAG):
-            raise InputError(f"--id {name}: the output has a column of that name; choose another.")
-    if roles.label in roles.ids:
-        raise InputError(f"--label {roles.label} is also named by --id; a column is one or the other.")
-    return roles
-
-
-def _columns_named(table: Table, option: str, given: list[str] | None) -> tuple[str, ...]:
-    names: list[str] = []
-    for text in given or []:
-        names += [text] if text in table.names else [part.strip() for part in text.split(",")]
-    for name in names:
-        if name not in table.names:
-            close = difflib.get_close_matches(name, table.names, n=1)
-            hint = f"Did you mean '{close[0]}'?" if close else f"It has {listed(table.names)}."
-            raise InputError(f"{option} {name}: {table.source.name} has no such column. {hint}")
-    return tuple(dict.fromkeys(names))
-
-
-def earlier_columns(table: Table) -> set[str]:
-    """Columns that an earlier run of ours appended."""
-    found = {SCORE, FLAG} & set(table.names)
-    # A column of reasons alone may be anyone's.
-    return found | ({REASONS} & set(table.names) if len(found) == 2 else set())
-
-
-def training_frame(table: Table, roles: Roles, declared: Mapping[str, str], messages: Messages) -> "pd.DataFrame":
-    """Return the features to fit on: all columns without a role.
+def training_frame(table: Table, names: list[str], declared: Mapping[str, str]) -> "pd.DataFrame":
+    """Return the features to fit on: what their columns hold as a whole decides what their cells are.
 
     Parameters
     ----------
-    table, roles, messages : Table, Roles, Messages
-        What there is, and who hears of it.
+    table : Table
+        The rows.
+    names : list of str
+        The features.
     declared : mapping of str to str
         Kinds of columns, where the user says them.
 
     Raises
     ------
     InputError
-        If no column is left, or too few rows to learn from.
+        If there are too few rows to learn from.
     """
-    own = [name for name in table.names if name in earlier_columns(table) and name != roles.label]
-    if own:
-        messages.note(f"{table.source.name} holds {' and '.join(own)} from an earlier run: not used as features.")
-    names = [name for name in table.names if name not in roles.named | {*own} and not PANDAS_INDEX.fullmatch(name)]
-    if not names:
-        raise InputError(
-            f"{table.source.name} has no column left to learn from; name fewer with --id, --label and --drop."
-        )
     if table.n_rows < 2:
         raise InputError(
-            f"{table.source.name} has 1 row; fitting needs at least 2. To score single rows, use a "
-            "saved model: --model FILE."
+            f"{table.name} has 1 row; fitting needs at least 2. To score single rows, use a saved model: --model FILE."
         )
-    return _frame({name: _declared_feature(table, name, declared.get(name)) for name in names})
+    import pandas as pd
 
-
-def scoring_frame(table: Table, roles: Roles, columns: "tuple[Column, ...]", messages: Messages) -> "pd.DataFrame":
-    """Return the features that a model was fitted on, by name and in its order.
-
-    Columns that the model set aside when it was fitted need not be there.
-
-    Raises
-    ------
-    InputError
-        If a column that the model uses is missing, or has a role now.
-    """
-    used = [column.name for column in columns if column.likelihood is not None]
-    missing = [name for name in used if name not in table.names]
-    if missing:
-        unnamed = "" if set(used) - set(missing) else " None of the model's columns is there."
-        raise InputError(
-            f"{table.source.name} lacks {listed(missing)} of the {len(used)} columns that the model "
-            f"uses.{unnamed} Add what is missing (empty cells do), or fit a model without them."
-        )
-    for name in used:
-        if name == roles.label or name in roles.dropped:
-            option = "--label" if name == roles.label else "--drop"
-            raise InputError(
-                f"{option} {name}: the model uses this column as a feature. Fit a model with "
-                f"{option} {name} to leave it out."
-            )
-    known = {column.name for column in columns} | roles.named | earlier_columns(table)
-    extra = [n for n in table.names if n not in known and not PANDAS_INDEX.fullmatch(n)]
-    if extra:
-        messages.warning(f"{table.source.name} has {listed(extra)} that the model does not know: ignored.")
-    nothing = pa.chunked_array([pa.nulls(table.n_rows, pa.float64())])
-    return _frame(
-        {
-            column.name: _feature(table, column.name, column)
-            if column.name in table.names and column.likelihood is not None
-            else nothing
-            for column in columns
-        }
-    )
+    return pd.DataFrame({name: _series(_declared_feature(table, name, declared.get(name))) for name in names})
 
 
 def _declared_feature(table: Table, name: str, kind: str | None) -> pa.ChunkedArray:
@@ -190,24 +78,117 @@ def _declared_feature(table: Table, name: str, kind: str | None) -> pa.ChunkedAr
     return values
 
 
-def _feature(table: Table, name: str, fitted: "Column | None" = None) -> pa.ChunkedArray:
-    """Read one column, as the model took it when there is one."""
-    column = _plain(table.cells[name])
-    text_wanted = fitted is not None and fitted.textual
-    # Levels that were numbers are found by their value: 1.0 is the level 1.
-    if not table.typed and fitted is not None and text_wanted and not fitted.numeric:
-        return without_missing(column)
-    values = column if table.typed else table.values(name)
+def _feature(table: Table, name: str) -> pa.ChunkedArray:
+    """Read one column as what it holds."""
+    values = _plain(table.cells[name]) if table.typed else table.values(name)
     if pa.types.is_decimal(values.type):
         return pc.cast(values, pa.float64())
-    if not is_text(values.type) or text_wanted:
-        return values
-    if table.format.value != "parquet":
+    if is_text(values.type) and table.input.format.value != "parquet":
         dates = dates_of(values)
-        if dates is not None:
-            return dates
-    # With text among the numbers, the library finds the cell; here it learns to read the others.
-    return with_decimal_points(values) if fitted is not None and table.decimal_comma else values
+        return values if dates is None else dates
+    return values
+
+
+def scoring_frame(
+    cells: pa.RecordBatch | pa.Table, columns: "tuple[Column, ...]", *, typed: bool, decimal_comma: bool
+) -> "pd.DataFrame":
+    """Return the features of a model, in its order: each cell is what the model's column makes of it.
+
+    No cell depends on the others of its column, so rows may come in batches of any size.  Columns that the model set
+    aside are empty.
+
+    Parameters
+    ----------
+    cells : RecordBatch or Table
+        Rows with all columns that the model uses.
+    columns : tuple of Column
+        Of the model.
+    typed, decimal_comma : bool
+        Whether the cells have types, and whether text may write numbers 1,5.
+    """
+    import pandas as pd
+
+    read = typed_feature if typed else text_feature(decimal_comma)
+    features = {column.name: read(cells[column.name], column) for column in columns if column.likelihood is not None}
+    if all(isinstance(feature, np.ndarray) for feature in features.values()):
+        # One block that the detector takes as it is.
+        matrix = np.full((len(columns), cells.num_rows), np.nan)
+        for place, column in enumerate(columns):
+            if column.name in features:
+                matrix[place] = features[column.name]
+        return pd.DataFrame(matrix.T, columns=[column.name for column in columns], copy=False)
+    nothing = np.full(cells.num_rows, np.nan)
+    return pd.DataFrame({column.name: features.get(column.name, nothing) for column in columns}, copy=False)
+
+
+Feature = Callable[[pa.Array, "Column"], Any]
+
+
+def text_feature(decimal_comma: bool) -> Feature:
+    """How the cells of text files become features."""
+
+    def read(text: pa.Array, column: "Column") -> Any:
+        if column.textual:
+            present = without_missing(text)
+            # Levels that were numbers are found by their value: 1.0 is the level 1.
+            return _levels(level_texts(present, decimal_comma) if column.numeric else present)
+        if column.kind == "datetime":
+            return _dates(without_missing(text))
+        flags = bool(column.levels) and set(column.levels) <= {0.0, 1.0}
+        numbers = numbers_of_cells(text, decimal_comma, flags=flags)
+        if is_text(numbers.type):
+            # The library finds the cell that is no number.
+            return _series(numbers)
+        return _flags(_numbers(numbers)) if column.boolean else _numbers(numbers)
+
+    return read
+
+
+def typed_feature(cells: pa.Array, column: "Column") -> Any:
+    """How the cells of files with types become features."""
+    cells = _plain(cells)
+    kind = cells.type
+    if is_text(kind):
+        cells = pc.cast(cells, pa.string())
+    if column.textual or column.kind == "datetime":
+        if not is_text(kind):
+            return _series(pc.cast(cells, pa.float64()) if pa.types.is_decimal(kind) else cells)
+        return _levels(cells) if column.textual else _dates(cells)
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind):
+        return _numbers(pc.cast(cells, pa.float64(), safe=False))
+    return _series(cells)
+
+
+def _numbers(cells: pa.Array) -> Any:
+    return np.asarray(cells, dtype=np.float64)
+
+
+def _flags(numbers: Any) -> Any:
+    """Return numbers as true and false, where they are no others."""
+    import pandas as pd
+
+    missing = np.isnan(numbers)
+    if not (missing | (numbers == 0) | (numbers == 1)).all():
+        return numbers
+    return pd.arrays.BooleanArray(numbers == 1, missing)
+
+
+def _levels(text: pa.Array) -> Any:
+    return _series(text.dictionary_encode())
+
+
+def _dates(text: pa.Array) -> Any:
+    """Return text as dates, in microseconds however many digits a cell has; as it is if a cell is no date."""
+    import pandas as pd
+
+    dates = dates_of(text)
+    if dates is not None:
+        return _series(dates)
+    series = _series(text)
+    moments = pd.to_datetime(series.astype(object), errors="coerce", format="ISO8601", utc=True)
+    if (moments.isna() & series.notna()).any():
+        return series
+    return moments.dt.tz_localize(None).astype("datetime64[us]")
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -216,19 +197,9 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.cast(column, kind.value_type) if pa.types.is_dictionary(kind) and not kind.ordered else column
 
 
-def _frame(columns: dict[str, pa.ChunkedArray]) -> "pd.DataFrame":
+def _series(column: pa.ChunkedArray) -> "pd.Series[Any]":
     import pandas as pd
 
     nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
-    series = {
-        name: column.to_pandas(types_mapper=nullable.get if column.null_count else None)
-        for name, column in columns.items()
-    }
-    return pd.DataFrame(series)
-
-
-def listed(names: list[str]) -> str:
-    """Name the first few columns, and say how many there are beside them."""
-    shown = ", ".join(f"'{name}'" for name in names[:SHOWN_NAMES])
-    rest = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
-    return f"{'column' if len(names) == 1 else 'columns'} {shown}{rest}"
+    series = column.to_pandas(types_mapper=nullable.get if column.null_count else None)
+    return pd.Series(series, copy=False)

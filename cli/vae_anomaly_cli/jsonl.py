@@ -3,35 +3,141 @@
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.sources import Format, Source, check_text, find_undecodable
+from vae_anomaly_cli.sources import Format, Source, check_text, find_undecodable, position
+
+ROWS_PER_BLOCK = 1 << 14
+# Python objects take several times the room of their text.
+BLOCK_BYTES = 1 << 23
 
 
-def read_objects(source: Source) -> pa.Table:
-    """Read all lines; a key that a line lacks is a missing cell."""
+@dataclass(frozen=True)
+class JsonlFile:
+    """A file of JSON Lines; a key that a line lacks is a missing cell.
+
+    Attributes
+    ----------
+    source : Source
+        Its bytes.
+    schema : pyarrow.Schema
+        The keys of all lines, with types that have room for all their values.
+    n_rows : int
+        Number of lines with an object.
+    """
+
+    source: Source
+    schema: pa.Schema
+    n_rows: int
+
+    @property
+    def size(self) -> int:
+        """What there is to read: bytes."""
+        return self.source.n_bytes
+
+    @property
+    def row_bytes(self) -> float:
+        """About what a row takes in memory."""
+        lines = self.source.head().splitlines()[:-1] or [b""]
+        return sum(map(len, lines)) / len(lines) + 4 * len(self.schema)
+
+    def batches(self, names: list[str], n_rows: int) -> Iterator[tuple[pa.RecordBatch, int]]:
+        """Yield rows with the bytes read."""
+        fields = [self.schema.field(name) for name in names]
+        read = 0
+        with self.source.open() as stream:
+            for block in _blocks(self.source, stream, n_rows):
+                columns = [_column([row.get(field.name) for row in block], field.type) for field in fields]
+                before, read = read, max(read, position(stream))
+                yield pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields)), read - before
+
+    def where(self, row: int) -> str:
+        """Say which line holds a data row (from 0)."""
+        with self.source.open() as stream:
+            for index, (number, _) in enumerate(_lines(stream)):
+                if index == row:
+                    return f"line {number}"
+        return f"row {row + 1}"
+
+
+def open_file(source: Source) -> JsonlFile:
+    """Read the keys and the types of all lines: what a cell is must not depend on the block it stands in."""
     check_text(source, source.head(), Format.JSONL)
-    rows = [_parse(source, number, line) for number, line in _lines(source)]
-    names = dict.fromkeys(name for row in rows for name in row)
-    return pa.table({name: _column([row.get(name) for row in rows]) for name in names})
+    kinds: dict[str, _Kind] = {}
+    n_rows = 0
+    with source.open() as stream:
+        for block in _blocks(source, stream, ROWS_PER_BLOCK):
+            n_rows += len(block)
+            for row in block:
+                for name, value in row.items():
+                    kinds.setdefault(name, _Kind()).see(value)
+    return JsonlFile(source, pa.schema([pa.field(name, kind.type) for name, kind in kinds.items()]), n_rows)
 
 
-def line_of_row(source: Source, row: int) -> int | None:
-    """Return the line of the file that holds a data row (from 0)."""
-    for index, (number, _) in enumerate(_lines(source)):
-        if index == row:
-            return number
-    return None
+class _Kind:
+    """What the values of a key are, from those seen so far."""
+
+    def __init__(self) -> None:
+        self.classes: set[type] = set()
+        self.largest = 0
+        self.nested: pa.DataType = pa.null()
+
+    def see(self, value: Any) -> None:
+        if value is None:
+            return
+        self.classes.add(type(value))
+        if isinstance(value, int):
+            self.largest = max(self.largest, value if value >= 0 else -value - 1)
+        elif isinstance(value, list | dict):
+            try:
+                fields = [pa.schema([pa.field("", kind)]) for kind in (self.nested, pa.scalar(value).type)]
+                self.nested = pa.unify_schemas(fields, promote_options="permissive").field(0).type
+            except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+                self.nested = pa.string()
+
+    @property
+    def type(self) -> pa.DataType:
+        """The type that has room for all values; text holds numbers beside text, and numbers beyond 64 bits."""
+        if not self.classes:
+            return pa.null()
+        if self.classes == {bool}:
+            return pa.bool_()
+        if self.classes == {int} and self.largest < 1 << 63:
+            return pa.int64()
+        if self.classes == {float} or (self.classes == {int, float} and self.largest <= 1 << 53):
+            return pa.float64()
+        return self.nested if self.classes in ({list}, {dict}) else pa.string()
 
 
-def write_batches(batches: Iterator[pa.RecordBatch], target: BinaryIO) -> None:
-    """Write rows as objects; what JSON has no number for becomes null."""
-    for batch in batches:
+def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
+    if pa.types.is_string(kind):
+        values = [v if v is None or isinstance(v, str) else dumps(v) for v in values]
+    return pa.array(values, kind)
+
+
+class JsonlWriter:
+    """Writes rows as objects; what JSON has no number for becomes null.
+
+    Parameters
+    ----------
+    stream : binary file
+        Where they go.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.stream = stream
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Append rows."""
         lines = [dumps(row) for row in batch.to_pylist()]
-        target.write("\n".join([*lines, ""]).encode("utf-8"))
+        self.stream.write("\n".join([*lines, ""]).encode("utf-8"))
+
+    def close(self) -> None:
+        """Leave nothing to write."""
 
 
 def dumps(value: object, indent: int | None = None) -> str:
@@ -49,13 +155,26 @@ def _strict(value: object) -> object:
     return value
 
 
-def _lines(source: Source) -> Iterator[tuple[int, bytes]]:
-    with source.open() as stream:
-        for number, line in enumerate(stream, start=1):
-            if number == 1:
-                line = line.removeprefix(b"\xef\xbb\xbf")
-            if line.strip():
-                yield number, line
+def _blocks(source: Source, stream: BinaryIO, n_rows: int) -> Iterator[list[dict[str, Any]]]:
+    """Yield rows by the thousand, fewer where they are long."""
+    block: list[dict[str, Any]] = []
+    n_bytes = 0
+    for number, line in _lines(stream):
+        block.append(_parse(source, number, line))
+        n_bytes += len(line)
+        if len(block) >= n_rows or n_bytes >= BLOCK_BYTES:
+            yield block
+            block, n_bytes = [], 0
+    if block:
+        yield block
+
+
+def _lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    for number, line in enumerate(stream, start=1):
+        if number == 1:
+            line = line.removeprefix(b"\xef\xbb\xbf")
+        if line.strip():
+            yield number, line
 
 
 def _parse(source: Source, number: int, line: bytes) -> dict[str, Any]:
@@ -81,11 +200,3 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(row) < len(pairs):
         raise ValueError("a key occurs twice")
     return row
-
-
-def _column(values: list[Any]) -> pa.Array:
-    try:
-        return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-        # Numbers and text in one column, or numbers beyond 64 bits: text holds them all.
-        return pa.array([v if v is None or isinstance(v, str) else dumps(v) for v in values])

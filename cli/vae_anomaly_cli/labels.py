@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.features import Roles
 from vae_anomaly_cli.tables import Table
 
 REMEDY = (
@@ -58,28 +57,24 @@ class Labels:
         return measures
 
 
-def labels_of(table: Table, roles: Roles, anomalous: str | None) -> Labels | None:
+def labels_of(table: Table, label: str | None, anomalous: str | None) -> Labels | None:
     """Read the label column where one is named.
 
     Raises
     ------
     InputError
-        If its labels cannot be used, or a label is named without a column.
+        If its labels cannot be used.
     """
-    if roles.label is not None:
-        return read_labels(table, roles.label, anomalous)
-    if anomalous is not None:
-        raise InputError(f"--anomalous {anomalous} says what a label means; name the column with --label, too.")
-    return None
+    return None if label is None else read_labels(table.values(label), label, anomalous)
 
 
-def read_labels(table: Table, name: str, anomalous: str | None = None) -> Labels:
+def read_labels(values: pa.ChunkedArray, name: str, anomalous: str | None = None) -> Labels:
     """Read a label column; empty cells are rows without a label.
 
     Parameters
     ----------
-    table : Table
-        What holds it.
+    values : pyarrow.ChunkedArray
+        The cells, with their types.
     name : str
         The column.
     anomalous : str, optional
@@ -90,7 +85,6 @@ def read_labels(table: Table, name: str, anomalous: str | None = None) -> Labels
     InputError
         If the labels are of neither convention, or not two values of which one is `anomalous`.
     """
-    values = table.values(name)
     known = np.asarray(pc.is_valid(values), dtype=bool)
     if not known.any():
         raise InputError(f"--label {name}: every cell is empty; {REMEDY}, or leave --label out.")

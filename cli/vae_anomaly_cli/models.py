@@ -3,21 +3,18 @@
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.errors import CommandError, InputError
-from vae_anomaly_cli.options import Device, FitOptions
+from vae_anomaly_cli.options import Device, FitOptions, check_model_path
 from vae_anomaly_cli.tables import Table
 
 SHOWN_KINDS = 5
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     import pandas as pd
 
     from vae_anomaly import VAEDetector
@@ -33,10 +30,10 @@ def fit_detector(
     device: Device,
     messages: Messages,
 ) -> "tuple[VAEDetector, float]":
-    """Fit on all rows, with columns of the kinds that the user declared; return the detector and the seconds."""
+    """Fit on rows, with columns of the kinds that the user declared; return the detector and the seconds."""
     detector = new_detector(options, declared, device, verbose=messages.progress)
     start = time.perf_counter()
-    with refusals(table), messages.library_warnings():
+    with refusals(table.name, table.place), messages.library_warnings():
         detector.fit(frame)
     return detector, time.perf_counter() - start
 
@@ -52,16 +49,19 @@ def new_detector(
     return detector
 
 
+Place = Callable[[int], tuple[str, str]]
+
+
 @contextmanager
-def refusals(table: Table, rows: "npt.NDArray[np.intp] | None" = None) -> Iterator[None]:
+def refusals(name: str, place: Place) -> Iterator[None]:
     """Turn what the library refuses into one line for people.
 
     Parameters
     ----------
-    table : Table
-        What was given to it.
-    rows : ndarray of int, optional
-        The rows of the table that it was given, where not all.
+    name : str
+        How messages call the input.
+    place : callable
+        Tells of a row that the library was given in which file, and where there, a person finds it.
     """
     from vae_anomaly import DataError, SpecificationError, TrainingDiverged
 
@@ -70,7 +70,7 @@ def refusals(table: Table, rows: "npt.NDArray[np.intp] | None" = None) -> Iterat
     except TrainingDiverged as error:
         raise CommandError(error) from error
     except DataError as error:
-        raise unusable(table, error, rows) from error
+        raise _unusable(error, name, place) from error
     except SpecificationError as error:
         raise InputError(error) from error
 
@@ -88,22 +88,13 @@ def load_detector(model: str, device: Device) -> "VAEDetector":
         raise InputError(f"{model} cannot be read: {error.strerror or error}.") from error
 
 
-def check_model_path(model: str) -> None:
-    """Refuse a path that cannot be a model file before the library is loaded."""
-    path = Path(model)
-    if path.is_dir():
-        raise InputError(f"{model} is a directory; expected a model file, as vae-anomaly fit writes it.")
-    if not path.exists():
-        raise InputError(f"{model} does not exist; expected a model file. Make one with vae-anomaly fit -o {model}.")
-
-
-def unusable(table: Table, error: "DataError", rows: "npt.NDArray[np.intp] | None" = None) -> InputError:
+def _unusable(error: "DataError", name: str, place: Place) -> InputError:
     """Pass on what the library says of a cell, with the place where a person finds it."""
     text = str(error)
     if error.row is not None:
-        row = error.row if rows is None else int(rows[error.row])
-        text = re.sub(rf"\brow {error.row}\b", table.where(row), text, count=1)
-    return InputError(f"{table.source.name}: {text}")
+        name, where = place(error.row)
+        text = re.sub(rf"\brow {error.row}\b", where, text, count=1)
+    return InputError(f"{name}: {text}")
 
 
 def kinds_of(columns: "tuple[Column, ...]") -> dict[str, int]:
@@ -135,17 +126,17 @@ def fit_line(table: Table, columns: "tuple[Column, ...]", seconds: float) -> str
     counts = ", ".join([f"{count} {kind}" for kind, count in shown] + ([f"{others} of other kinds"] if others else []))
     aside = len(set_aside(columns))
     rest = f", {aside} set aside" if aside else ""
-    return (
-        f"fitted on {table.source.name}: {counted(table.n_rows, 'row')}, {counted(sum(kinds.values()), 'column')} "
-        f"({counts}){rest}, {seconds:.1f} s"
-    )
+    rows = counted(table.n_rows, "row")
+    if table.drawn is not None:
+        rows = f"a sample of {table.n_rows:,} of {counted(table.n_input_rows, 'row')}"
+    return f"fitted on {table.name}: {rows}, {counted(sum(kinds.values()), 'column')} ({counts}){rest}, {seconds:.1f} s"
 
 
-def summary_of(table: Table, detector: "VAEDetector", seconds: float | None) -> dict[str, Any]:
+def summary_of(name: str, n_rows: int, detector: "VAEDetector", seconds: float | None) -> dict[str, Any]:
     """Describe input and detector for --json."""
     return {
-        "input": table.source.name,
-        "rows": table.n_rows,
+        "input": name,
+        "rows": n_rows,
         "columns": kinds_of(detector.columns_),
         "set_aside": set_aside(detector.columns_),
         "threshold": -float(detector.offset_),

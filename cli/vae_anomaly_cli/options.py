@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,10 +23,11 @@ class Device(StrEnum):
 INPUT, FITTING, OUTPUT = "Input", "Fitting", "Output"
 
 Data = Annotated[
-    str,
+    list[str],
     typer.Argument(
         metavar="DATA",
-        help="Table: .csv, .tsv, .jsonl (each also .gz) or .parquet; '-' reads standard input.",
+        help="Table: .csv, .tsv, .jsonl (each also .gz) or .parquet. Several files, patterns like 'day=*/*.csv' and "
+        "directories are one table in parts; '-' reads standard input.",
         show_default=False,
     ),
 ]
@@ -117,6 +119,47 @@ DeviceName = Annotated[Device, typer.Option("--device", help="Where the arithmet
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No messages, warnings or progress; errors and AUROC stay.")]
 
 
+SampleRows = Annotated[
+    int | None,
+    typer.Option(
+        "--sample-rows",
+        min=2,
+        help="Fit on a random sample of so many rows where DATA has more; of fewer where they would take more than "
+        "512 MiB. Default 1000000.",
+        rich_help_panel=FITTING,
+    ),
+]
+SAMPLE_ROWS = 1_000_000
+
+
+@dataclass(frozen=True)
+class InputOptions:
+    """Which files are the input, how they are read, and which of their columns are no features."""
+
+    data: list[str]
+    input_format: Format | None = None
+    delimiter: str | None = None
+    ids: list[str] | None = None
+    label: str | None = None
+    anomalous: str | None = None
+    drop: list[str] | None = None
+
+    def separator(self) -> str | None:
+        """Read the value of --delimiter.
+
+        Raises
+        ------
+        InputError
+            If it is not one character.
+        """
+        given = self.delimiter
+        if given in ("tab", "\\t"):
+            return "\t"
+        if given is not None and (len(given) != 1 or not given.isascii() or given in '"\r\n'):
+            raise InputError(f"--delimiter {given}: expected one ASCII character that is no quote, or 'tab'.")
+        return given
+
+
 @dataclass(frozen=True)
 class FitOptions:
     """Options of the fit as given; None leaves the library's default."""
@@ -129,6 +172,7 @@ class FitOptions:
     latent_dim: int | None
     column: list[str] | None
     model_missing: bool
+    sample_rows: int | None = None
 
     def parameters(self) -> dict[str, str | int | float]:
         """Return the detector's parameters that were given, but for its columns: they need the table.
@@ -149,29 +193,33 @@ class FitOptions:
         }
         return {name: value for name, value in given.items() if value is not None}
 
-    def refuse_with_model(self) -> None:
-        """Refuse what only a fit can use when a fitted model is given."""
+    def check(self, model: str | None) -> None:
+        """Refuse, before anything is read, what cannot be used.
+
+        Raises
+        ------
+        InputError
+            If an option has no usable value, the model is no file, or an option of the fit stands beside a model.
+        """
+        self.parameters()
+        if model is None:
+            return
         given = [f"--{name.replace('_', '-')}" for name, value in vars(self).items() if value not in (None, False, [])]
         if given:
             raise InputError(
                 f"{', '.join(given)} cannot go with --model: a saved model keeps what it was fitted with. Fit "
                 "again (vae-anomaly fit), or leave --model out."
             )
+        check_model_path(model)
 
 
-def separator(given: str | None) -> str | None:
-    """Read the value of --delimiter.
-
-    Raises
-    ------
-    InputError
-        If it is not one character.
-    """
-    if given in ("tab", "\\t"):
-        return "\t"
-    if given is not None and (len(given) != 1 or not given.isascii() or given in '"\r\n'):
-        raise InputError(f"--delimiter {given}: expected one ASCII character that is no quote, or 'tab'.")
-    return given
+def check_model_path(model: str) -> None:
+    """Refuse a path that cannot be a model file before the library is loaded."""
+    path = Path(model)
+    if path.is_dir():
+        raise InputError(f"{model} is a directory; expected a model file, as vae-anomaly fit writes it.")
+    if not path.exists():
+        raise InputError(f"{model} does not exist; expected a model file. Make one with vae-anomaly fit -o {model}.")
 
 
 def _share(given: str | None) -> str | float | None:

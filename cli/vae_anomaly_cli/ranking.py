@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from rich.cells import cell_len
 from rich.console import Console
@@ -12,8 +10,8 @@ from rich.text import Text
 
 from vae_anomaly_cli.cells import as_text
 from vae_anomaly_cli.console import one_line
-from vae_anomaly_cli.features import FLAG, SCORE
 from vae_anomaly_cli.reasons import Reasons
+from vae_anomaly_cli.roles import FLAG, SCORE
 
 CELL_WIDTH = 18
 BORDERS = 3
@@ -21,39 +19,42 @@ NARROWEST = 20
 
 
 def ranked_objects(
-    scored: pa.Table, rows: npt.NDArray[np.intp], reasons: Reasons | None = None
+    scored: pa.Table, places: list[tuple[str | None, int]], reasons: Reasons | None = None
 ) -> list[dict[str, Any]]:
-    """Describe ranked rows: rank, row number (from 1), score, flag and cells, and reasons where there are some.
+    """Describe ranked rows: rank, place, score, flag and cells, and reasons where there are some.
 
     Parameters
     ----------
     scored : pyarrow.Table
         The ranked rows, the strangest first, with score and flag.
-    rows : ndarray of int
-        Where each of them (from 0) stands in the file.
+    places : list of (str or None, int)
+        In which file each of them stands if there are several, and which row (from 1) it is there.
+    reasons : Reasons, optional
+        By rank, from 0.
     """
     return [
         {
             "rank": rank,
-            "row": int(row) + 1,
+            **({} if file is None else {"file": file}),
+            "row": row,
             SCORE: cells.pop(SCORE),
             FLAG: cells.pop(FLAG),
             "cells": cells,
         }
-        | (reasons.objects[row] if reasons else {})
-        for rank, (row, cells) in enumerate(zip(rows, scored.to_pylist(), strict=True), start=1)
+        | (reasons.objects[rank - 1] if reasons else {})
+        for rank, ((file, row), cells) in enumerate(zip(places, scored.to_pylist(), strict=True), start=1)
     ]
 
 
 def show_ranking(
-    scored: pa.Table, rows: npt.NDArray[np.intp], ids: tuple[str, ...], reasons: Reasons | None = None
+    scored: pa.Table, places: list[tuple[str | None, int]], ids: tuple[str, ...], reasons: Reasons | None = None
 ) -> None:
     """Draw ranked rows on standard output: ids first, then reasons, or as many columns as the terminal is wide."""
     console = Console(highlight=False)
     texts = as_text(scored.combine_chunks().to_batches()[0]).to_pydict()
     drawn = RichTable(caption_justify="left")
     drawn.add_column("row", justify="right", style="dim")
-    row_numbers = [f"{row + 1}" for row in rows]
+    row_numbers = [f"{row}" if file is None else f"{_shortened(file)} {row}" for file, row in places]
     scores = [f"{score:.2f}" for score in scored[SCORE].to_numpy()]
     flags = ["yes" if flag == "true" else "" for flag in texts[FLAG]]
     named = {name: [_shortened(cell) for cell in texts[name]] for name in ids}
@@ -65,7 +66,7 @@ def show_ranking(
     drawn.add_column("anomaly", no_wrap=True)
     if reasons is not None:
         drawn.add_column("why", overflow="fold", min_width=NARROWEST)
-        others = {"why": [packed(reasons.short[row], max(width - BORDERS, NARROWEST)) for row in rows]}
+        others = {"why": [packed(reasons.short[row], max(width - BORDERS, NARROWEST)) for row in range(len(places))]}
     else:
         names = [name for name in texts if name not in (*ids, SCORE, FLAG)]
         others = _fitting({name: [_shortened(cell) for cell in texts[name]] for name in names}, width)

@@ -1,177 +1,208 @@
-"""`vae-anomaly score`: how strange is each row."""
+"""Scoring an input and showing the result, from options to exit."""
 
+import contextlib
 import sys
-from collections.abc import Mapping
-from typing import Annotated
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import typer
 
-from vae_anomaly_cli import options
+from vae_anomaly_cli.cells import Kind
 from vae_anomaly_cli.console import Messages, data_stream
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.features import FLAG, REASONS, SCORE, Roles, assign_roles, earlier_columns
+from vae_anomaly_cli.inputs import Input, open_input
+from vae_anomaly_cli.journal import Journal, identity, kept_scores
 from vae_anomaly_cli.jsonl import dumps
-from vae_anomaly_cli.labels import label_line, labels_of
-from vae_anomaly_cli.models import counted
+from vae_anomaly_cli.labels import label_line
+from vae_anomaly_cli.models import counted, summary_of
+from vae_anomaly_cli.options import Device, FitOptions, InputOptions
+from vae_anomaly_cli.outputs import Target, choose_target, save_table, write_table
+from vae_anomaly_cli.overlap import stopped_by_signals
+from vae_anomaly_cli.progress import row_progress
 from vae_anomaly_cli.ranking import ranked_objects, show_ranking
-from vae_anomaly_cli.reasons import Reasons
-from vae_anomaly_cli.scoring import Result, check_options, score_table, strangest_first
-from vae_anomaly_cli.sources import open_source
-from vae_anomaly_cli.tables import Table, choose_target, read_table, save_table, write_table
+from vae_anomaly_cli.reasons import N_REASONS, Reasons
+from vae_anomaly_cli.roles import REASONS, assign_roles, kept_columns
+from vae_anomaly_cli.scoring import learn, recall
+from vae_anomaly_cli.sinks import FileByFile, Nowhere, OneFile, Pipe, Sink
+from vae_anomaly_cli.strangest import Ranked
+from vae_anomaly_cli.streaming import Layout, Stream
 
 SHOWN_ROWS = 10
-MANY_ROWS = 1000
 
 
-def score(
-    data: options.Data,
-    model: options.Model = None,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="Where the table goes, in the format of its extension; '-' is standard output.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = None,
-    top: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Only the strangest rows, the strangest first, wherever they go. Default: all rows in their "
-            "order, and 10 on a terminal and with --json.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = None,
-    explain: Annotated[
-        bool,
-        typer.Option(
-            "--explain",
-            help="Say why: the strangest cells of the rows that are shown; in a table, those of the flagged or --top "
-            "rows.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = False,
-    as_json: Annotated[
-        bool,
-        typer.Option(
-            "--json",
-            help="One JSON object on standard output: summary and strangest rows.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = False,
-    ids: options.Ids = None,
-    label: options.Label = None,
-    anomalous: options.Anomalous = None,
-    drop: options.Drop = None,
-    input_format: options.InputFormat = None,
-    delimiter: options.Delimiter = None,
-    contamination: options.Contamination = None,
-    seed: options.Seed = None,
-    n_estimators: options.Members = None,
-    max_samples: options.MaxSamples = None,
-    max_iter: options.MaxIter = None,
-    latent_dim: options.LatentDim = None,
-    columns: options.Columns = None,
-    model_missing: options.ModelMissing = False,
-    device: options.DeviceName = options.Device.AUTO,
-    quiet: options.Quiet = False,
+@dataclass(frozen=True)
+class Wanted:
+    """What the user wants of the scores.
+
+    Attributes
+    ----------
+    output : str or None
+        Where the table goes.
+    top : int or None
+        Only so many of the strangest rows; None wants all.
+    explain, as_json : bool
+        Whether reasons are wanted, and one JSON object.
+    resume : bool
+        Whether to go on with an interrupted run.
+    """
+
+    output: str | None
+    top: int | None
+    explain: bool
+    as_json: bool
+    resume: bool
+
+    @property
+    def drawn(self) -> bool:
+        """Whether a terminal shows a ranking."""
+        return self.output is None and not self.as_json and sys.stdout.isatty()
+
+    @property
+    def n_ranked(self) -> int:
+        """How many of the strangest rows are wanted, wherever they go."""
+        return self.top or (SHOWN_ROWS if self.drawn or self.as_json else 0)
+
+
+def score_input(
+    given: InputOptions,
+    fit_options: FitOptions,
+    wanted: Wanted,
+    model: str | None,
+    device: Device,
+    messages: Messages,
 ) -> None:
-    """Score every row of DATA."""
-    fit_options = options.FitOptions(
-        contamination, seed, n_estimators, max_samples, max_iter, latent_dim, columns, model_missing
-    )
-    check_options(fit_options, model)
-    if as_json and output == "-":
-        raise InputError("--json and --output - both write to standard output; choose one.")
-    table = read_table(open_source(data), input_format, options.separator(delimiter))
-    target = choose_target(output, table)
-    roles = assign_roles(table, ids, label, drop)
-    if explain and REASONS in _kept(table, roles):
+    """Fit or load, score every row, and write or show what is wanted."""
+    table = open_input(given, messages)
+    target = choose_target(wanted.output, table, parts=True)
+    roles = assign_roles(table, given)
+    kept = kept_columns(table, roles)
+    _check(table, target, kept, wanted, model)
+    if model is None:
+        learned = learn(table, roles, given.anomalous, fit_options, device, messages)
+    else:
+        learned = recall(table, roles, model, device, messages)
+
+    written = target.path is not None or not (wanted.drawn or wanted.as_json)
+    streamed = written and wanted.top is None
+    kinds: dict[str, Kind] = {}
+    if (wanted.as_json or (written and target.typed)) and not table.typed:
+        with row_progress(table, "reading", messages) as read:
+            kinds = table.kinds(kept, read)
+    in_file = Layout(kept, kinds if target.typed else {}, written and wanted.explain)
+    shown = Layout(kept, kinds, False) if wanted.as_json else Layout(kept, {}, False)
+    label = [] if roles.label is None else [roles.label]
+    names = [name for name in table.names if name in {*kept, *learned.names, *label}]
+    with contextlib.ExitStack() as closing:
+        closing.enter_context(stopped_by_signals())
+        journal = None
+        if _keeps_scores(table, target, model) and model is not None:
+            journal = closing.enter_context(kept_scores(target, identity(model, table), resume=wanted.resume))
+        sink = _sink(target, table, in_file.schema(table), journal, closing) if streamed else Nowhere()
+        closing.callback(sink.discard)
+        reasons = streamed and wanted.explain
+        stream = Stream(table, names, learned.detector, Layout(kept, in_file.kinds, reasons), sink, journal, messages)
+        stream.collect(wanted.n_ranked, roles.label)
+        stream.run()
+        measures = stream.measures(given.anomalous)
+        ranking = _rank(stream, wanted, messages)
+        sink.finish()
+        if written and not streamed and ranking is not None:
+            _write_ranking(ranking, in_file, table, target)
+
+    detector = learned.detector
+    done = learned.done if model is None else f"{learned.done}: {counted(stream.n_rows, 'row')}"
+    done += f"; threshold {-detector.offset_:.2f} nats, {counted(stream.n_anomalies, 'row')} flagged"
+    if wanted.explain:
+        done += f", {counted(stream.n_explained, 'row')} explained"
+    messages.note(done if target.path is None else f"{done}; written to {target.path}")
+    summary = summary_of(table.name, stream.n_rows, detector, learned.seconds)
+    summary |= {"model": model, "fitted_rows": None if learned.table is None else learned.table.n_rows}
+    summary |= {"n_anomalies": stream.n_anomalies, "output": None if target.path is None else str(target.path)}
+    if measures is not None:
+        summary["label"] = measures
+        messages.answer(label_line(measures, stream.n_rows))
+    if ranking is None:
+        return
+    if wanted.as_json:
+        summary["ranked"] = ranked_objects(ranking.scored(shown, table), ranking.places(table), ranking.reasons)
+        with data_stream() as out:
+            out.write(f"{dumps(summary, indent=2)}\n".encode())
+    elif wanted.drawn:
+        show_ranking(ranking.scored(shown, table), ranking.places(table), roles.ids, ranking.reasons)
+
+
+def _check(table: Input, target: Target, kept: list[str], wanted: Wanted, model: str | None) -> None:
+    """Refuse what cannot go together."""
+    if wanted.top is not None and target.is_directory:
+        raise InputError(f"--top ranks the rows of all files; expected the name of one file, not {wanted.output}.")
+    if wanted.explain and REASONS in kept:
         raise InputError(
-            f"--explain: {table.source.name} has a column '{REASONS}' of its own, and the output gets one. Rename it, "
+            f"--explain: {table.name} has a column '{REASONS}' of its own, and the output gets one. Rename it, "
             "or name the columns to keep with --id."
         )
-    labels = labels_of(table, roles, anomalous)
-
-    messages = Messages(quiet)
-    result, done = score_table(table, roles, model, fit_options, device, messages)
-    rows = None if top is None else strangest_first(result.scores, top)
-    drawn = output is None and not as_json and sys.stdout.isatty()
-    shown = strangest_first(result.scores, (top or SHOWN_ROWS) if drawn or as_json else 0)
-    written = target.path is not None or not (drawn or as_json)
-    reasons, sentences = None, None
-    if explain:
-        in_table = (np.flatnonzero(result.flags) if rows is None else rows) if written else shown
-        explained = np.union1d(in_table, shown)
-        # Where no row is flagged there may be nothing to explain.
-        reasons = _explain(table, result, explained, messages) if len(explained) else None
-        sentences = {} if reasons is None else {int(row): reasons.sentences[row] for row in in_table}
-        done += f", {counted(len(explained), 'row')} explained"
-    if target.path is not None:
-        save_table(scored_table(table, roles, result, rows, sentences, typed=target.typed), target, target.path)
-        done += f"; written to {target.path}"
-    messages.note(done)
-    summary = result.summary | {"output": None if target.path is None else str(target.path)}
-    if labels is not None:
-        summary["label"] = labels.measure(result.scores)
-        messages.answer(label_line(summary["label"], table.n_rows))
-    if as_json:
-        summary["ranked"] = ranked_objects(scored_table(table, roles, result, shown, typed=True), shown, reasons)
-        with data_stream() as stream:
-            stream.write(f"{dumps(summary, indent=2)}\n".encode())
-    elif drawn:
-        show_ranking(scored_table(table, roles, result, shown, typed=False), shown, roles.ids, reasons)
-    elif target.path is None:
-        with data_stream() as stream:
-            write_table(scored_table(table, roles, result, rows, sentences, typed=target.typed), target, stream)
-
-
-def _explain(table: Table, result: Result, rows: npt.NDArray[np.intp], messages: Messages) -> Reasons:
-    """Explain rows, and say so beforehand where that takes long."""
-    if len(rows) > MANY_ROWS:
-        messages.note(
-            f"explaining {counted(len(rows), 'row')} of {table.source.name}, with a pass for each of "
-            f"{counted(result.frame.shape[1], 'column')}; --top explains fewer"
+    if wanted.resume and not _keeps_scores(table, target, model):
+        raise InputError(
+            "--resume goes on with a run that had --model, files as input, and --output FILE; without these nothing "
+            "is kept. Leave it out."
         )
-    return result.explain(rows, messages)
 
 
-def _kept(table: Table, roles: Roles) -> list[str]:
-    """Columns of the input that go to the output."""
-    return list(roles.ids) or [name for name in table.names if name not in earlier_columns(table)]
+def _keeps_scores(table: Input, target: Target, model: str | None) -> bool:
+    """Whether an interrupted run can be gone on with."""
+    files = all(file.source.path is not None for file in table.files)
+    return model is not None and files and (target.is_file or target.is_directory)
 
 
-def scored_table(
-    table: Table,
-    roles: Roles,
-    result: Result,
-    rows: npt.NDArray[np.intp] | None,
-    sentences: Mapping[int, str] | None = None,
-    *,
-    typed: bool,
-) -> pa.Table:
-    """Return the ids, or all columns of the input, with score and flag appended.
+def _sink(
+    target: Target, table: Input, schema: pa.Schema, journal: Journal | None, closing: contextlib.ExitStack
+) -> Sink:
+    if target.path is None:
+        return Pipe(target, closing.enter_context(data_stream()), schema)
+    if target.is_directory:
+        return FileByFile(target, table, schema, journal)
+    return OneFile(target, target.path, schema)
 
-    Parameters
-    ----------
-    table, roles, result : Table, Roles, Result
-        What was scored.
-    rows : ndarray of int or None
-        Rows to take, in order; None takes all.
-    sentences : mapping of int to str, optional
-        Reasons by row, for a further column that is empty for the other rows.
-    typed : bool
-        Whether cells get their types, or stay text where the file has text.
-    """
-    columns = {name: table.values(name) if typed else table.cells[name] for name in _kept(table, roles)}
-    columns |= {SCORE: pa.array(result.scores), FLAG: pa.array(result.flags)}
-    if sentences is not None:
-        columns[REASONS] = pa.array([sentences.get(row) for row in range(table.n_rows)], pa.string())
-    scored = pa.table(columns)
-    return scored if rows is None else scored.take(rows)
+
+@dataclass(frozen=True)
+class Ranking:
+    """The strangest rows, and why they are strange if that was asked for; reasons go by rank, from 0."""
+
+    ranked: Ranked
+    flags: npt.NDArray[np.bool_]
+    reasons: Reasons | None
+
+    def scored(self, layout: Layout, table: Input) -> pa.Table:
+        """Return the rows as a table, the strangest first."""
+        sentences = {} if self.reasons is None else dict(self.reasons.sentences)
+        columns = layout.columns(self.ranked.cells, self.ranked.scores, self.flags, sentences)
+        return pa.table(columns, schema=layout.schema(table))
+
+    def places(self, table: Input) -> list[tuple[str | None, int]]:
+        """Say where each row stands: the file if there are several, and the row there, from 1."""
+        names = [file.source.name if len(table.files) > 1 else None for file in table.files]
+        return [(names[file], int(row) + 1) for file, row in zip(self.ranked.files, self.ranked.places, strict=True)]
+
+
+def _rank(stream: Stream, wanted: Wanted, messages: Messages) -> Ranking | None:
+    if stream.strangest is None:
+        return None
+    ranked = stream.strangest.ranked()
+    flags = -ranked.scores < stream.detector.offset_
+    reasons = None
+    if wanted.explain:
+        # Flagged rows of a streamed table have been explained there.
+        stream.explained(len(ranked.scores) - int(flags.sum() if stream.layout.reasons else 0))
+        with messages.library_warnings():
+            explanation = stream.detector.explain(stream.features(ranked.cells))
+        reasons = Reasons(np.arange(len(ranked.scores)), explanation, N_REASONS)
+    return Ranking(ranked, flags, reasons)
+
+
+def _write_ranking(ranking: Ranking, layout: Layout, table: Input, target: Target) -> None:
+    cells = ranking.scored(layout, table)
+    if target.path is not None:
+        save_table(cells, target, target.path)
+        return
+    with data_stream() as out:
+        write_table(cells, target, out)

@@ -1,4 +1,4 @@
-"""The rows of a table, scored by a detector that is fitted on them or loaded."""
+"""The detector of a command, fitted on rows of the input or loaded, and its scores for rows in memory."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -8,19 +8,15 @@ import numpy.typing as npt
 
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.declarations import read_declarations
-from vae_anomaly_cli.features import Roles, scoring_frame, training_frame
-from vae_anomaly_cli.models import (
-    check_model_path,
-    counted,
-    fit_detector,
-    fit_line,
-    load_detector,
-    summary_of,
-    unusable,
-)
-from vae_anomaly_cli.options import Device, FitOptions
+from vae_anomaly_cli.features import scoring_frame, training_frame
+from vae_anomaly_cli.inputs import Input
+from vae_anomaly_cli.labels import labels_of
+from vae_anomaly_cli.models import counted, fit_detector, fit_line, load_detector, refusals, summary_of
+from vae_anomaly_cli.options import SAMPLE_ROWS, Device, FitOptions
+from vae_anomaly_cli.progress import row_progress
 from vae_anomaly_cli.reasons import N_REASONS, Reasons
-from vae_anomaly_cli.tables import Table
+from vae_anomaly_cli.roles import Roles, scoring_columns, training_columns
+from vae_anomaly_cli.tables import Table, sample_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,8 +25,66 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Learned:
+    """A detector, and how it came about.
+
+    Attributes
+    ----------
+    detector : VAEDetector
+        Fitted.
+    names : list of str
+        Columns of the input that it sees.
+    table : Table or None
+        The rows that it was fitted on; None if it was loaded.
+    seconds : float or None
+        What the fit took.
+    done : str
+        All that in a line.
+    """
+
+    detector: "VAEDetector"
+    names: list[str]
+    table: Table | None
+    seconds: float | None
+    done: str
+
+
+def learn(
+    table: Input, roles: Roles, anomalous: str | None, fit_options: FitOptions, device: Device, messages: Messages
+) -> Learned:
+    """Fit on all rows, or on a sample where they are too many."""
+    declared = read_declarations(table, roles, fit_options.column or [])
+    names = training_columns(table, roles, messages)
+    sampled = draw(table, roles, names, fit_options, messages)
+    if sampled.drawn is None:
+        # Labels that cannot be used are known before the work; those of a sample may be too few to tell.
+        labels_of(sampled, roles.label, anomalous)
+    frame = training_frame(sampled, names, declared)
+    detector, seconds = fit_detector(sampled, frame, fit_options, declared, device, messages)
+    return Learned(detector, names, sampled, seconds, fit_line(sampled, detector.columns_, seconds))
+
+
+def draw(
+    table: Input, roles: Roles, names: list[str], fit_options: FitOptions, messages: Messages, turn: int = 0
+) -> Table:
+    """Read the rows of one pass of a fit: all, or a sample that is another one in each turn."""
+    label = [] if roles.label is None or roles.label in names else [roles.label]
+    most = fit_options.sample_rows or SAMPLE_ROWS
+    with row_progress(table, "reading", messages) as done:
+        return sample_table(table, [*names, *label], most, (fit_options.seed or 0, turn), done)
+
+
+def recall(table: Input, roles: Roles, model: str, device: Device, messages: Messages) -> Learned:
+    """Load a model that takes the columns of the input."""
+    with messages.library_warnings():
+        detector = load_detector(model, device)
+    names = scoring_columns(table, roles, detector.columns_, messages)
+    return Learned(detector, names, None, None, f"scored {table.name} with {model}")
+
+
+@dataclass(frozen=True)
 class Result:
-    """What a detector says of the rows of a table.
+    """What a detector says of the rows of a table in memory.
 
     Attributes
     ----------
@@ -58,48 +112,29 @@ class Result:
             return Reasons(rows, self.detector.explain(self.frame.iloc[rows]), n)
 
 
-def check_options(fit_options: FitOptions, model: str | None) -> None:
-    """Refuse, before anything is read, options that cannot be used.
-
-    Raises
-    ------
-    InputError
-        If an option has no usable value, the model is no file, or both are given.
-    """
-    fit_options.parameters()
-    if model is not None:
-        fit_options.refuse_with_model()
-        check_model_path(model)
-
-
 def score_table(
-    table: Table, roles: Roles, model: str | None, fit_options: FitOptions, device: Device, messages: Messages
+    table: Table,
+    roles: Roles,
+    anomalous: str | None,
+    model: str | None,
+    fit_options: FitOptions,
+    device: Device,
+    messages: Messages,
 ) -> tuple[Result, str]:
-    """Fit or load, score, and say in a line what was done."""
-    declared = read_declarations(table, roles, fit_options.column or [])
-    from vae_anomaly import DataError
-
-    try:
-        if model is None:
-            frame = training_frame(table, roles, declared, messages)
-            detector, seconds = fit_detector(table, frame, fit_options, declared, device, messages)
-            done = fit_line(table, detector.columns_, seconds)
-        else:
-            with messages.library_warnings():
-                detector, seconds = load_detector(model, device), None
-            frame = scoring_frame(table, roles, detector.columns_, messages)
-            done = f"scored {table.source.name} with {model}: {counted(table.n_rows, 'row')}"
-        with messages.library_warnings():
-            scores = detector.anomaly_score(frame)
-    except DataError as error:
-        raise unusable(table, error) from error
+    """Fit or load, score rows in memory, and say in a line what was done."""
+    if model is None:
+        learned = learn(table.input, roles, anomalous, fit_options, device, messages)
+        done = learned.done
+    else:
+        learned = recall(table.input, roles, model, device, messages)
+        done = f"{learned.done}: {counted(table.n_rows, 'row')}"
+    detector = learned.detector
+    with refusals(table.name, table.place), messages.library_warnings():
+        frame = scoring_frame(table.cells, detector.columns_, typed=table.typed, decimal_comma=table.decimal_comma)
+        scores = detector.anomaly_score(frame)
     flags = -scores < detector.offset_
     n_anomalies = int(flags.sum())
-    summary = summary_of(table, detector, seconds) | {"model": model, "n_anomalies": n_anomalies}
+    summary = summary_of(table.name, table.n_rows, detector, learned.seconds)
+    summary |= {"model": model, "n_anomalies": n_anomalies}
     done += f"; threshold {-detector.offset_:.2f} nats, {counted(n_anomalies, 'row')} flagged"
     return Result(detector, frame, scores, flags, summary), done
-
-
-def strangest_first(scores: npt.NDArray[np.float64], top: int | None) -> npt.NDArray[np.intp]:
-    """Rows from the highest score down; equal scores in the order of the file."""
-    return np.argsort(-scores, kind="stable")[:top]

@@ -1,23 +1,27 @@
-"""Where the bytes of a table come from: a file or standard input, plain or gzipped."""
+"""Where the bytes of a table come from: a file or a pipe, plain or gzipped."""
 
 import gzip
 import io
+import shutil
 import sys
+import tempfile
+import weakref
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from vae_anomaly_cli.errors import InputError
+from vae_anomaly_cli.errors import CommandError, InputError
 
 GZIP_MAGIC = b"\x1f\x8b"
 PARQUET_MAGIC = b"PAR1"
 ZIP_MAGIC = b"PK\x03\x04"
 SNIFFED_BYTES = 1 << 16
 PIECE_BYTES = 1 << 20
+SPOOLED_BYTES = 1 << 26
 
 
 class Format(StrEnum):
@@ -52,6 +56,15 @@ def format_of_name(path: Path) -> tuple[Format | None, bool]:
     return table_format, gzipped
 
 
+class Spool:
+    """A temporary file that is gone when nothing refers to it any more."""
+
+    def __init__(self) -> None:
+        folder = tempfile.mkdtemp(prefix="vae-anomaly-")
+        self.path = Path(folder) / "piped"
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+
+
 @dataclass(frozen=True)
 class Source:
     """Bytes that can be read from the start as often as needed.
@@ -61,14 +74,33 @@ class Source:
     name : str
         How messages call it.
     path : Path or None
-        The file; None for standard input.
-    spooled : bytes
-        What standard input held; empty for a file.
+        The file; None for what came through a pipe.
+    spooled : bytes or Spool
+        What the pipe held, in a temporary file if it is much; empty for a file.
     """
 
     name: str
     path: Path | None
-    spooled: bytes = b""
+    spooled: bytes | Spool = b""
+
+    @property
+    def location(self) -> Path | None:
+        """The file with the bytes, a temporary one included; None where memory holds them."""
+        return self.spooled.path if isinstance(self.spooled, Spool) else self.path
+
+    @property
+    def n_bytes(self) -> int:
+        """How much there is to read, compressed as it comes."""
+        if isinstance(self.spooled, bytes) and self.path is None:
+            return len(self.spooled)
+        assert self.location is not None
+        return self.location.stat().st_size
+
+    @property
+    def gzipped(self) -> bool:
+        """Whether the bytes are gzip's."""
+        with self._raw() as raw:
+            return raw.read(2) == GZIP_MAGIC
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
@@ -92,33 +124,62 @@ class Source:
             return stream.read(SNIFFED_BYTES)
 
     def _raw(self) -> BinaryIO:
-        if self.path is None:
+        if self.location is None:
+            assert isinstance(self.spooled, bytes)
             return io.BytesIO(self.spooled)
         try:
-            return self.path.open("rb")
+            return self.location.open("rb")
         except OSError as error:
             raise InputError(f"{self.name} cannot be read: {error.strerror}.") from error
 
 
+def position(stream: BinaryIO) -> int:
+    """How many bytes, compressed as they come, have been read of an open source."""
+    raw = stream.fileobj if isinstance(stream, gzip.GzipFile) else stream
+    return 0 if raw is None or raw.closed else raw.tell()
+
+
 def open_source(data: str) -> Source:
-    """Find the input: a path, or `-` for standard input."""
+    """Find one input: the path of a file, or `-` for standard input."""
     if data == "-":
-        # Kept whole, because a pipe cannot be read twice; piece by piece, so that Ctrl-C is heard in between.
+        # Piece by piece, so that Ctrl-C is heard in between.
         pipe = cast(io.BufferedReader, sys.stdin.buffer)
-        return Source("standard input", None, b"".join(iter(lambda: pipe.read1(PIECE_BYTES), b"")))
+        return _spooled("standard input", lambda: pipe.read1(PIECE_BYTES))
     path = Path(data)
-    if path.is_dir():
-        raise InputError(f"{data} is a directory; expected a table: {EXTENSIONS}.")
     if not path.exists():
         raise InputError(f"{data} does not exist. Check the path ('-' reads standard input).")
     if not path.is_file():
         with path.open("rb") as stream:
-            return Source(data, None, stream.read())
+            return _spooled(data, lambda: stream.read(PIECE_BYTES))
     return Source(data, path)
 
 
+def _spooled(name: str, read: Callable[[], bytes]) -> Source:
+    """Keep what a pipe holds, because it cannot be read twice."""
+    pieces, size = [], 0
+    for piece in iter(read, b""):
+        pieces.append(piece)
+        size += len(piece)
+        if size > SPOOLED_BYTES:
+            break
+    else:
+        return Source(name, None, b"".join(pieces))
+    try:
+        spool = Spool()
+        with spool.path.open("wb") as stream:
+            stream.writelines(pieces)
+            pieces.clear()
+            stream.writelines(iter(read, b""))
+    except OSError as error:
+        raise CommandError(
+            f"{name} does not fit into {tempfile.gettempdir()}: {error.strerror or error}. Free space there, or name "
+            "another directory with TMPDIR."
+        ) from error
+    return Source(name, None, spool)
+
+
 def sniff_format(source: Source) -> Format:
-    """Tell the format from the file name, or from the bytes of standard input."""
+    """Tell the format from the file name, or from the bytes of a pipe."""
     if source.path is not None:
         named, _ = format_of_name(source.path)
         if named is None:
@@ -172,8 +233,3 @@ def find_undecodable(source: Source) -> str | None:
                 )
             offset += len(line)
     return None
-
-
-def same_file(source: Source, path: Path) -> bool:
-    """Whether an output path is the input file itself, links followed."""
-    return source.path is not None and path.exists() and source.path.samefile(path)

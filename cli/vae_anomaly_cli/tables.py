@@ -1,250 +1,179 @@
-"""Tables in files: CSV, TSV, JSON Lines and Parquet, read and written by record batches."""
+"""Rows of the input in memory: all of them, or a sample of those that are too many."""
 
-import contextlib
-import gzip
-import os
-import re
-from collections import Counter
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO, cast
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from vae_anomaly_cli import delimited, jsonl
-from vae_anomaly_cli.cells import as_text, values_of
-from vae_anomaly_cli.errors import CommandError, InputError
-from vae_anomaly_cli.sources import (
-    EXTENSIONS,
-    Format,
-    Source,
-    format_of_name,
-    same_file,
-    sniff_format,
-)
+from vae_anomaly_cli.cells import values_of
+from vae_anomaly_cli.inputs import Input, Piece
 
-ROWS_PER_BATCH = 1 << 16
-PANDAS_INDEX = re.compile(r"__index_level_\d+__")
+SAMPLED_BYTES = 1 << 29
+# How far the rows that are kept may outgrow the sample before the surplus is dropped.
+SURPLUS = 1.25
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table as its file has it.
+    """Rows of an input.
 
     Attributes
     ----------
-    source : Source
-        Where it came from.
-    format : Format
-        How it is written there.
+    input : Input
+        Where they come from.
     cells : pyarrow.Table
-        The cells: text for CSV and TSV, so that nothing is lost; typed otherwise.
-    delimiter : str
-        What separates cells in CSV and TSV.
+        The rows, in the order of the files.
+    starts : tuple of int
+        With which row of the whole input (from 0) each file begins.
+    n_input_rows : int
+        Rows of the whole input.
+    drawn : ndarray of int, optional
+        Which rows of the whole input these are; None for all.
     """
 
-    source: Source
-    format: Format
+    input: Input
     cells: pa.Table
-    delimiter: str
+    starts: tuple[int, ...]
+    n_input_rows: int
+    drawn: npt.NDArray[np.int64] | None = None
+
+    @property
+    def name(self) -> str:
+        """How messages call the input."""
+        return self.input.name
 
     @property
     def names(self) -> list[str]:
-        """Column names, in the file's order."""
+        """Column names."""
         return list(self.cells.column_names)
 
     @property
     def n_rows(self) -> int:
-        """Number of data rows."""
+        """Number of rows in memory."""
         return int(self.cells.num_rows)
 
     @property
     def decimal_comma(self) -> bool:
-        """Whether numbers may be written 1,5: where semicolons separate the cells."""
-        return self.delimiter == ";"
+        """Whether numbers may be written 1,5."""
+        return self.input.decimal_comma
 
     @property
     def typed(self) -> bool:
-        """Whether the file says itself what numbers, text and true/false are."""
-        return self.format not in (Format.CSV, Format.TSV)
+        """Whether the files say themselves what numbers, text and true/false are."""
+        return self.input.typed
 
     def values(self, name: str) -> pa.ChunkedArray:
         """Return the cells of a column with the type that they have."""
         column = self.cells[name]
         return column if self.typed else values_of(column, self.decimal_comma)
 
-    def where(self, row: int) -> str:
-        """Say where a person finds a data row (from 0) in the file."""
-        if self.format is Format.PARQUET:
-            return f"row {row + 1}"
-        if self.format is Format.JSONL:
-            line = jsonl.line_of_row(self.source, row)
-        else:
-            line = delimited.line_of_row(self.source, self.delimiter, row)
-        return f"row {row + 1}" if line is None else f"line {line}"
+    def place(self, row: int) -> tuple[str, str]:
+        """Say in which file, and where there, a person finds one of these rows (from 0)."""
+        whole = row if self.drawn is None else int(self.drawn[row])
+        file = bisect_right(self.starts, whole) - 1
+        return self.input.place(file, whole - self.starts[file])
 
 
-def read_table(source: Source, stated: Format | None, delimiter: str | None) -> Table:
-    """Read a table whole.
+def read_table(table: Input) -> Table:
+    """Read all rows into memory."""
+    return sample_table(table, table.names, None)
+
+
+def sample_table(
+    table: Input,
+    names: list[str],
+    n_rows: int | None,
+    seed: tuple[int, ...] = (0,),
+    done: Callable[[Piece], None] = lambda _: None,
+) -> Table:
+    """Read rows in one pass: all of them if they are not too many, else a uniform sample without replacement.
+
+    Every row draws a random key in the order of the files, and the smallest keys win: the sample depends on the seed
+    and on the rows alone, not on how they are cut into batches.
 
     Parameters
     ----------
-    source : Source
-        The file or standard input.
-    stated : Format or None
-        The format the user states; None looks at the name or the bytes.
-    delimiter : str or None
-        What separates the cells of CSV; None looks at the header.
-
-    Raises
-    ------
-    InputError
-        If the bytes are not a table with unique, non-empty column names and at least one row.
+    table : Input
+        What to read.
+    names : list of str
+        Columns to read.
+    n_rows : int or None
+        Rows to keep at most, fewer where they are wide; None keeps all.
+    seed : tuple of int
+        Of the draw.
+    done : callable
+        Is told of every piece that was read.
     """
-    table_format = stated or sniff_format(source)
-    text = table_format in (Format.CSV, Format.TSV)
-    if delimiter is not None and not text:
-        raise InputError(f"--delimiter is for CSV and TSV; {source.name} is {table_format}.")
-    if text:
-        delimiter = delimiter or delimited.guess_delimiter(source, table_format)
-        names = delimited.read_header(source, delimiter, table_format)
-        _check_names(source, names)
-        cells = pa.Table.from_batches(
-            delimited.read_batches(source, names, delimiter),
-            pa.schema([(name, pa.string()) for name in names]),
-        )
-    elif table_format is Format.JSONL:
-        cells = jsonl.read_objects(source)
-    else:
-        cells = _read_parquet(source)
-    _check_names(source, cells.column_names)
-    if cells.num_columns == 0:
-        raise InputError(f"{source.name} has no columns; expected a table with named columns.")
-    if cells.num_rows == 0:
-        raise InputError(f"{source.name} has column names but no rows; nothing to fit or score.")
-    return Table(source, table_format, cells, delimiter or ",")
+    most = None if n_rows is None else max(2, min(n_rows, int(SAMPLED_BYTES / max(table.row_bytes, 1))))
+    drawn = _Smallest(most, np.random.default_rng(seed))
+    starts = [0] * len(table.files)
+    n_input_rows = 0
+    for piece in table.pieces(names):
+        if piece.row == 0:
+            starts[piece.file] = piece.first
+        n_input_rows += piece.n_rows
+        drawn.see(piece.batch)
+        done(piece)
+    rows, cells = drawn.taken()
+    # A file without rows begins where the next one does.
+    for file in range(len(starts) - 1, 0, -1):
+        if starts[file] == 0:
+            starts[file] = starts[file + 1] if file + 1 < len(starts) else n_input_rows
+    return Table(table, cells, tuple(starts), n_input_rows, None if len(rows) == n_input_rows else rows)
 
 
-def _read_parquet(source: Source) -> pa.Table:
-    with source.open() as stream:
-        content = stream.read()
-    try:
-        return pq.read_table(pa.BufferReader(content))
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(
-            f"{source.name} is not a readable Parquet file ({error}). Copy it again, or say what it is with --format."
-        ) from error
+class _Smallest:
+    """The rows with the smallest random keys, in their order.
 
-
-def _check_names(source: Source, names: list[str]) -> None:
-    for position, name in enumerate(names, start=1):
-        if not name.strip():
-            raise InputError(
-                f"{source.name}: column {position} has no name. Name every column (a row number "
-                "written by pandas is left out with index=False)."
-            )
-    repeated = [name for name, count in Counter(names).items() if count > 1]
-    if repeated:
-        raise InputError(
-            f"{source.name}: the column name '{repeated[0]}' occurs {names.count(repeated[0])} "
-            "times. Rename columns so that each name is unique."
-        )
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where a table goes and how it is written there."""
-
-    path: Path | None
-    format: Format
-    delimiter: str
-    gzipped: bool = False
-
-    @property
-    def typed(self) -> bool:
-        """Whether cells are written with their types and not as text."""
-        return self.format not in (Format.CSV, Format.TSV)
-
-
-def choose_target(output: str | None, table: Table, option: str = "--output") -> Target:
-    """Settle where the result goes before any work is done.
-
-    Standard output has the input's text format, and CSV for Parquet.
-
-    Raises
-    ------
-    InputError
-        If the extension is not one of ours, or the output is the input file.
-    CommandError
-        If nothing can be written there.
+    Parameters
+    ----------
+    most : int or None
+        How many; None keeps all.
+    generator : numpy.random.Generator
+        Draws a key a row.
     """
-    if output is None or output == "-":
-        piped = Format.CSV if table.format is Format.PARQUET else table.format
-        return Target(None, piped, table.delimiter)
-    path = Path(output)
-    check_writable(path, option)
-    if path.exists() and not path.is_file():
-        return Target(path, table.format, table.delimiter)
-    chosen, gzipped = format_of_name(path)
-    if chosen is None:
-        raise InputError(f"{option} {output}: expected a name that ends in {EXTENSIONS}.")
-    if same_file(table.source, path):
-        raise InputError(f"{option} {output} is the input file itself; name another file.")
-    if chosen is Format.TSV:
-        return Target(path, chosen, "\t", gzipped)
-    return Target(path, chosen, table.delimiter if table.format is chosen else ",", gzipped)
 
+    def __init__(self, most: int | None, generator: np.random.Generator) -> None:
+        self.most, self.generator = most, generator
+        self.n_seen = 0
+        self.threshold = np.inf
+        self.keys: list[npt.NDArray[np.float64]] = []
+        self.rows: list[npt.NDArray[np.int64]] = []
+        self.batches: list[pa.RecordBatch] = []
 
-def check_writable(path: Path, option: str = "--output") -> None:
-    """Refuse early a place where nothing can be written."""
-    if path.is_dir():
-        raise InputError(f"{option} {path} is a directory; expected a file name.")
-    folder = path.parent
-    if not folder.is_dir():
-        raise CommandError(f"{path} cannot be written: the directory {folder} does not exist.")
-    if not os.access(folder, os.W_OK):
-        raise CommandError(f"{path} cannot be written: no permission to write in {folder}.")
+    def see(self, batch: pa.RecordBatch) -> None:
+        keys = self.generator.random(batch.num_rows)
+        rows = np.arange(self.n_seen, self.n_seen + batch.num_rows)
+        self.n_seen += batch.num_rows
+        if self.threshold < np.inf:
+            small = keys < self.threshold
+            keys, rows, batch = keys[small], rows[small], batch.filter(pa.array(small))
+        self.keys.append(keys)
+        self.rows.append(rows)
+        self.batches.append(batch)
+        if self.most is not None and sum(map(len, self.keys)) > SURPLUS * self.most:
+            self._drop_surplus(self.most)
 
+    def taken(self) -> tuple[npt.NDArray[np.int64], pa.Table]:
+        if self.most is not None and self.n_seen > self.most:
+            self._drop_surplus(self.most)
+        return np.concatenate(self.rows), pa.Table.from_batches(self.batches)
 
-def write_table(cells: pa.Table, target: Target, stream: BinaryIO) -> None:
-    """Write a table to an open stream in the target's format."""
-    batches = iter(cells.to_batches(max_chunksize=ROWS_PER_BATCH))
-    if target.format is Format.PARQUET:
-        pq.write_table(cells, stream)
-    elif target.format is Format.JSONL:
-        jsonl.write_batches(batches, stream)
-    else:
-        texts = (as_text(batch) for batch in batches)
-        delimited.write_batches(texts, cells.column_names, target.delimiter, stream)
-
-
-def save_table(cells: pa.Table, target: Target, path: Path) -> None:
-    """Write a table to a file, whole or not at all: written beside it, then renamed."""
-    try:
-        if path.exists() and not path.is_file():
-            with path.open("wb") as device:
-                write_table(cells, target, device)
+    def _drop_surplus(self, most: int) -> None:
+        keys = np.concatenate(self.keys)
+        if len(keys) <= most:
             return
-        final = path.resolve()
-        part = final.with_name(f".{final.name}.{os.getpid()}.part")
-        try:
-            with part.open("xb") as raw, _compressed(raw, target.gzipped) as stream:
-                write_table(cells, target, stream)
-            part.replace(final)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                part.unlink()
-    except OSError as error:
-        raise CommandError(f"{path} cannot be written: {error.strerror or error}.") from error
-
-
-@contextlib.contextmanager
-def _compressed(raw: BinaryIO, gzipped: bool) -> Iterator[BinaryIO]:
-    if not gzipped:
-        yield raw
-        return
-    # mtime=0: the same table gives the same bytes.
-    with gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) as stream:
-        yield cast(BinaryIO, stream)
+        # Stable: of equal keys the first row wins, here as above.
+        kept = np.argsort(keys, kind="stable")[:most]
+        self.threshold = float(keys[kept[-1]])
+        chosen = np.zeros(len(keys), dtype=bool)
+        chosen[kept] = True
+        start = 0
+        for place, batch in enumerate(self.batches):
+            mask = chosen[start : start + batch.num_rows]
+            start += batch.num_rows
+            self.keys[place], self.rows[place] = self.keys[place][mask], self.rows[place][mask]
+            self.batches[place] = batch.filter(pa.array(mask))

@@ -195,7 +195,8 @@ def test_constant_column_is_used_and_a_new_value_there_is_strange(run, write, fa
 def test_output_that_cannot_be_written_fails_before_the_work(run, orders_csv, tmp_path, write):
     line = error_of(run("score", orders_csv, "-o", tmp_path / "no" / "out.csv"), code=1)
     assert "cannot be written: the directory" in line
-    assert "is a directory" in error_of(run("score", orders_csv, "-o", tmp_path))
+    assert "is a directory" in error_of(run("explain", orders_csv, "-o", tmp_path))
+    assert "is a directory" in error_of(run("fit", orders_csv, "-o", tmp_path))
     line = error_of(run("fit", orders_csv, "-o", tmp_path / "no" / "out.vae"), code=1)
     assert "cannot be written" in line
     inside_a_file = write("file", "") / "out.csv"
@@ -231,7 +232,7 @@ def test_a_fault_of_ours_is_one_line_with_a_hint(run, orders_csv, monkeypatch):
     def fail(*arguments):
         raise RuntimeError("first\nsecond")
 
-    monkeypatch.setattr("vae_anomaly_cli.score.read_table", fail)
+    monkeypatch.setattr("vae_anomaly_cli.score.open_input", fail)
     line = error_of(run("score", orders_csv), code=1)
     assert line == "error: RuntimeError: first second (VAE_ANOMALY_DEBUG=1 shows where.)"
     monkeypatch.setenv("VAE_ANOMALY_DEBUG", "1")
@@ -243,5 +244,5 @@ def test_interruption_has_its_own_code(run, orders_csv, monkeypatch):
     def interrupt(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vae_anomaly_cli.score.read_table", interrupt)
+    monkeypatch.setattr("vae_anomaly_cli.score.open_input", interrupt)
     assert error_of(run("score", orders_csv), code=130) == "error: interrupted."

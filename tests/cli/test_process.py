@@ -100,13 +100,26 @@ def test_full_device_is_code_1_and_one_line(orders_csv, model):
     assert done.stderr.count(b"\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["score", "--help"], ["--version"], ["score", "no.csv"], []])
-def test_help_version_and_misuse_do_not_load_torch(arguments):
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["score", "--help"], ["--version"], ["fit", "--help"], ["score", "no.csv"], []]
+)
+def test_help_version_and_misuse_load_nothing_large(arguments):
+    large = "{'torch', 'vae_anomaly', 'pandas', 'sklearn', 'scipy'}"
+    if arguments[-1:] != ["no.csv"]:
+        large = large.replace("}", ", 'numpy', 'pyarrow'}")
     program = (
         "import sys; from vae_anomaly_cli.app import main; main(sys.argv[1:]);"
-        "sys.exit('torch' in sys.modules or 'vae_anomaly' in sys.modules)"
+        f"found = {large} & set(sys.modules); sys.stderr.write(str(found)); sys.exit(bool(found))"
     )
     done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, env=environment())
+    assert done.returncode == 0, done.stderr
+
+
+def test_refusal_of_a_column_loads_no_pandas(orders_csv):
+    program = "import sys; from vae_anomaly_cli.app import main; main(sys.argv[1:]); sys.exit('pandas' in sys.modules)"
+    arguments = ["score", str(orders_csv), "--drop", "no"]
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, env=environment())
+    assert b"has no such column" in done.stderr
     assert done.returncode == 0
 
 
@@ -205,6 +218,17 @@ def test_no_color_is_respected(orders_csv, model, plain):
 def test_terminal_sees_progress_of_a_fit_unless_quiet(orders_csv, tmp_path, fast):
     arguments = ("fit", orders_csv, "-o", tmp_path / "m.vae", "--id", "order", *fast)
     assert "training" in on_a_terminal(*arguments)[1]
+    assert on_a_terminal(*arguments, "--quiet")[1] == ""
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_terminal_sees_rows_per_second_of_a_score_unless_quiet(orders, model, tmp_path, suffix):
+    path = tmp_path / f"t.{suffix}"
+    frame = orders.loc[orders.index.repeat(500)].assign(paid=True)
+    frame.to_csv(path, index=False) if suffix == "csv" else frame.to_parquet(path)
+    arguments = ("score", path, "-m", model, "--drop", "order", "-o", tmp_path / "o.csv")
+    shown = on_a_terminal(*arguments)[1]
+    assert re.search(r"scoring.*[1-9][0-9,]* rows, [1-9][0-9,]* rows/s", shown)
     assert on_a_terminal(*arguments, "--quiet")[1] == ""
 
 

@@ -8,8 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from vae_anomaly import load
+from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.features import training_frame
-from vae_anomaly_cli.sources import open_source
+from vae_anomaly_cli.inputs import open_input
+from vae_anomaly_cli.options import InputOptions
+from vae_anomaly_cli.roles import Roles, training_columns
 from vae_anomaly_cli.tables import read_table
 
 APPENDED = ["anomaly_score", "is_anomaly"]
@@ -264,11 +267,9 @@ def test_parquet_types_reach_the_library_whole(tmp_path):
         }
     )
     pq.write_table(table, tmp_path / "t.parquet")
-    read = read_table(open_source(str(tmp_path / "t.parquet")), None, None)
-    from vae_anomaly_cli.console import Messages
-    from vae_anomaly_cli.features import Roles
-
-    frame = training_frame(read, Roles((), None, ()), {}, Messages(quiet=True))
+    quiet = Messages(quiet=True)
+    source = open_input(InputOptions([str(tmp_path / "t.parquet")]), quiet)
+    frame = training_frame(read_table(source), training_columns(source, Roles((), None, ()), quiet), {})
     kinds = [str(dtype) for dtype in frame.dtypes]
     assert kinds == ["str", "category", "datetime64[us]", "float64", "Int64", "boolean"]
     assert frame["size"].cat.ordered
@@ -285,17 +286,19 @@ def test_output_dash_is_standard_output(run, orders_csv, model, scored):
 def test_existing_output_is_replaced_whole_and_kept_when_writing_fails(run, orders_csv, model, tmp_path, monkeypatch):
     target = tmp_path / "out.csv"
     target.write_text("earlier")
-    monkeypatch.setattr("vae_anomaly_cli.tables.write_table", _fail)
+    monkeypatch.setattr("vae_anomaly_cli.delimited.DelimitedWriter.write", _fail)
     outcome = run("score", orders_csv, "-m", model, "-o", target)
     assert outcome.code == 1
     assert "cannot be written: No space left on device" in outcome.err
+    assert "The scores of 60 rows are kept: the same command with --resume goes on" in outcome.err
     assert target.read_text() == "earlier"
-    assert list(tmp_path.iterdir()) == [target]
+    assert set(tmp_path.iterdir()) == {target, tmp_path / ".out.csv.scores"}
     monkeypatch.undo()
     assert run("score", orders_csv, "-m", model, "-o", target).code == 0
     assert len(pd.read_csv(target)) == 60
+    assert list(tmp_path.iterdir()) == [target]
 
 
-def _fail(cells, target, stream):
-    stream.write(b"half")
+def _fail(self, batch):
+    self.stream.write(b"half")
     raise OSError(28, "No space left on device")

@@ -1,24 +1,31 @@
 import csv
 import io
 import json
+from unittest import mock
 
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vae_anomaly_cli.cells import values_of
-from vae_anomaly_cli.sources import Format, Source
-from vae_anomaly_cli.tables import choose_target, read_table, write_table
+from vae_anomaly_cli.cells import Kind, values_of
+from vae_anomaly_cli.console import Messages
+from vae_anomaly_cli.inputs import open_input
+from vae_anomaly_cli.options import InputOptions
+from vae_anomaly_cli.outputs import choose_target, write_table
+from vae_anomaly_cli.sources import Format
+from vae_anomaly_cli.tables import read_table
 
 
 def read(content, stated=Format.CSV, delimiter=None):
-    return read_table(Source("t", None, content if isinstance(content, bytes) else content.encode()), stated, delimiter)
+    piped = io.BytesIO(content if isinstance(content, bytes) else content.encode())
+    with mock.patch("sys.stdin", io.TextIOWrapper(piped)):
+        return read_table(open_input(InputOptions(["-"], stated, delimiter), Messages(quiet=True)))
 
 
 def written(table):
     stream = io.BytesIO()
-    write_table(table.cells, choose_target(None, table), stream)
+    write_table(table.cells, choose_target(None, table.input), stream)
     return stream.getvalue().decode()
 
 
@@ -106,6 +113,20 @@ def test_whole_column_decides_its_type(cells, kind):
     assert typed(*cells)[0] == kind
 
 
+CELLS = ["1", "-2", "0", "007", "0x1F", "1.5", "+1", "1e5", "true", "FALSE", "x", "2026-01-01", "9" * 20, None]
+
+
+@given(st.lists(st.sampled_from(CELLS), max_size=6), st.integers(1, 3), st.booleans())
+def test_type_does_not_depend_on_the_chunks_that_cells_come_in(cells, size, decimal_comma):
+    text = pa.array(cells, pa.string())
+    whole, chunked = Kind(decimal_comma), Kind(decimal_comma)
+    whole.see(text)
+    for start in range(0, len(cells), size):
+        chunked.see(text.slice(start, size))
+    assert chunked.type == whole.type
+    assert chunked.cast(text).equals(whole.cast(text))
+
+
 def test_late_text_makes_a_column_text_however_long_it_is():
     rows = "".join(f"{i}\n" for i in range(200_000))
     assert str(read(f"a\n{rows}oops\n").values("a").type) == "string"
@@ -143,4 +164,4 @@ def test_jsonl_with_numbers_and_text_in_one_column_is_text():
     ],
 )
 def test_row_is_found_by_its_line(content, stated, row, place):
-    assert read(content, stated).where(row) == place
+    assert read(content, stated).place(row) == ("standard input", place)

@@ -9,8 +9,7 @@ from rich.text import Text
 
 from vae_anomaly_cli.console import data_stream, one_line
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.jsonl import dumps
-from vae_anomaly_cli.models import check_model_path
+from vae_anomaly_cli.options import check_model_path
 
 
 def info(
@@ -28,6 +27,8 @@ def info(
     except OSError as error:
         raise InputError(f"{model} cannot be read: {error.strerror or error}.") from error
     if as_json:
+        from vae_anomaly_cli.jsonl import dumps
+
         with data_stream() as stream:
             stream.write(f"{dumps(manifest, indent=2)}\n".encode())
         return

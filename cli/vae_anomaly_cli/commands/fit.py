@@ -1,0 +1,54 @@
+"""`vae-anomaly fit`: learn a table once, score with it later."""
+
+from typing import Annotated
+
+import typer
+
+from vae_anomaly_cli import options
+from vae_anomaly_cli.console import Messages
+
+
+def fit(
+    data: options.Data,
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Where the model goes, like orders.vae.", show_default=False
+        ),
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output: the summary.")] = False,
+    ids: options.Ids = None,
+    label: options.Label = None,
+    anomalous: options.Anomalous = None,
+    drop: options.Drop = None,
+    input_format: options.InputFormat = None,
+    delimiter: options.Delimiter = None,
+    contamination: options.Contamination = None,
+    seed: options.Seed = None,
+    n_estimators: options.Members = None,
+    max_samples: options.MaxSamples = None,
+    max_iter: options.MaxIter = None,
+    latent_dim: options.LatentDim = None,
+    columns: options.Columns = None,
+    model_missing: options.ModelMissing = False,
+    sample_rows: options.SampleRows = None,
+    passes: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Go through DATA so often; after the first time the fit continues on another sample.",
+            rich_help_panel=options.FITTING,
+        ),
+    ] = 1,
+    device: options.DeviceName = options.Device.AUTO,
+    quiet: options.Quiet = False,
+) -> None:
+    """Fit on the rows of DATA and save the model."""
+    fit_options = options.FitOptions(
+        contamination, seed, n_estimators, max_samples, max_iter, latent_dim, columns, model_missing, sample_rows
+    )
+    fit_options.check(None)
+    from vae_anomaly_cli.fit import fit_model
+
+    given = options.InputOptions(data, input_format, delimiter, ids, label, anomalous, drop)
+    fit_model(given, fit_options, output, passes, device, Messages(quiet), as_json=as_json)

@@ -1,0 +1,214 @@
+"""Scores that are done, kept beside an output that is not: what --resume goes on from."""
+
+import hashlib
+import importlib.metadata
+import json
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from vae_anomaly_cli.errors import CommandError, InputError, Interrupted
+from vae_anomaly_cli.inputs import Input
+from vae_anomaly_cli.outputs import Target, explained, remove_parts
+
+MAGIC = b"vae-anomaly scores 1\n"
+# Kind, number (of rows, or of the file that is finished), and the sum over both and the scores.
+RECORD = struct.Struct("<cII")
+SCORES, FINISHED = b"s", b"f"
+# Larger ones are damage, and not worth the memory to find that out.
+LARGEST_NUMBER = 1 << 26
+HASHED_BYTES = 1 << 20
+
+
+def journal_path(target: Target) -> Path:
+    """Where the scores stand while a target is written: hidden, beside it or in the directory."""
+    assert target.path is not None
+    if target.is_directory:
+        return target.path / ".vae-anomaly.scores"
+    final = target.path.resolve()
+    return final.with_name(f".{final.name}.scores")
+
+
+def identity(model: str, table: Input) -> dict[str, Any]:
+    """What scores depend on: the model, the files as they are, how they are read, and our version."""
+    digest = hashlib.sha256()
+    with Path(model).open("rb") as stream:
+        for piece in iter(lambda: stream.read(HASHED_BYTES), b""):
+            digest.update(piece)
+    files = []
+    for file in table.files:
+        assert file.source.path is not None
+        known = file.source.path.stat()
+        files.append([str(file.source.path.resolve()), known.st_size, known.st_mtime_ns])
+    return {
+        "version": importlib.metadata.version("vae-anomaly"),
+        "model": digest.hexdigest(),
+        "read as": [table.format, table.delimiter],
+        "input": files,
+    }
+
+
+@contextmanager
+def kept_scores(target: Target, known: dict[str, Any], *, resume: bool) -> Iterator["Journal"]:
+    """Keep scores while a target is written, and afterwards if it could not be, but for faults of the input.
+
+    Raises
+    ------
+    CommandError, Interrupted
+        What ended the work, with a word on how to go on.
+    """
+    if target.is_directory and target.path is not None:
+        with explained(target.path):
+            target.path.mkdir(parents=True, exist_ok=True)
+    journal = Journal(journal_path(target), known, resume=resume)
+    if resume:
+        remove_parts(target)
+    keep = True
+    try:
+        yield journal
+        keep = False
+    except InputError:
+        keep = False
+        raise
+    except CommandError as error:
+        raise CommandError(journal.hint(str(error))) from error
+    except KeyboardInterrupt as stop:
+        raise Interrupted(journal.hint("interrupted.")) from stop
+    finally:
+        journal.close(delete=not keep or not journal.n_kept)
+
+
+class Journal:
+    """An append-only file of raw scores, row by row in the order of the input.
+
+    Records carry a checksum; what follows the last whole one is ignored, as a crash may leave it.
+
+    Parameters
+    ----------
+    path : Path
+        Where it stands.
+    known : dict
+        What the scores depend on.
+    resume : bool
+        Whether to go on with what an interrupted run left; without anything left it just begins.
+
+    Attributes
+    ----------
+    n_rows : int
+        Rows from an interrupted run that have not been taken yet.
+    n_kept : int
+        All rows whose scores are in the file.
+    finished : set of int
+        Files of the input whose results are in their place.
+    """
+
+    def __init__(self, path: Path, known: dict[str, Any], *, resume: bool) -> None:
+        self.path = path
+        self.n_rows = 0
+        self.finished: set[int] = set()
+        header = MAGIC + json.dumps(known).encode() + b"\n"
+        end = self._inspect(known) if resume and path.exists() else 0
+        self.n_kept = self.n_rows
+        with explained(path):
+            if not end:
+                path.write_bytes(header)
+            self._stored = path.open("rb")
+            self._ahead = np.empty(0)
+            self._records = _records(self._stored)
+            self._stream = path.open("r+b")
+            self._stream.truncate(end or len(header))
+            self._stream.seek(0, 2)
+
+    def take(self, n: int) -> npt.NDArray[np.float64]:
+        """Return the next scores of the interrupted run, at most `n`."""
+        n = min(n, self.n_rows)
+        while len(self._ahead) < n:
+            kind, _, scores = next(self._records)
+            if kind == SCORES:
+                self._ahead = np.concatenate([self._ahead, scores])
+        taken, self._ahead = self._ahead[:n], self._ahead[n:]
+        self.n_rows -= n
+        return taken
+
+    def append(self, scores: npt.NDArray[np.float64]) -> None:
+        """Keep scores of the rows that follow."""
+        self._write(SCORES, len(scores), scores.astype("<f8").tobytes())
+        self.n_kept += len(scores)
+
+    def finish(self, file: int) -> None:
+        """Note that the result of one file of the input is in its place."""
+        self._write(FINISHED, file, b"")
+
+    def hint(self, text: str) -> str:
+        """Say how to go on, where there is something to go on with."""
+        if not self.n_kept:
+            return text
+        kept = f"{self.n_kept:,} row{'' if self.n_kept == 1 else 's'}"
+        return f"{text} The scores of {kept} are kept: the same command with --resume goes on from there."
+
+    def close(self, *, delete: bool) -> None:
+        """Close, and delete when the work is done."""
+        self._stored.close()
+        self._stream.close()
+        if delete:
+            self.path.unlink(missing_ok=True)
+
+    def _write(self, kind: bytes, number: int, scores: bytes) -> None:
+        with explained(self.path):
+            self._stream.write(RECORD.pack(kind, number, _checksum(kind, number, scores)) + scores)
+            self._stream.flush()
+
+    def _inspect(self, known: dict[str, Any]) -> int:
+        """Compare the header, count what is there, and return where the last whole record ends; 0 without a header."""
+        with explained(self.path), self.path.open("rb") as stream:
+            if stream.read(len(MAGIC)) != MAGIC:
+                return 0
+            try:
+                before = json.loads(stream.readline())
+            except ValueError:
+                return 0
+            self._check(before, json.loads(json.dumps(known)))
+            stream.seek(0)
+            end = 0
+            for kind, number, _ in _records(stream):
+                if kind == SCORES:
+                    self.n_rows += number
+                else:
+                    self.finished.add(number)
+                end = stream.tell()
+        return end
+
+    def _check(self, before: dict[str, Any], known: dict[str, Any]) -> None:
+        said = {
+            "version": "vae-anomaly is of another version than in",
+            "model": "the model is not that of",
+            "read as": "the format or the delimiter is not that of",
+            "input": "the input files are not those of, or changed since,",
+        }
+        for what, text in said.items():
+            if before.get(what) != known[what]:
+                raise InputError(f"--resume: {text} the interrupted run. Score again without --resume.")
+
+
+def _records(stream: BinaryIO) -> Iterator[tuple[bytes, int, npt.NDArray[np.float64]]]:
+    """Yield whole records after the header, up to the first that is not."""
+    stream.seek(len(MAGIC))
+    stream.readline()
+    while len(head := stream.read(RECORD.size)) == RECORD.size:
+        kind, number, checksum = RECORD.unpack(head)
+        if number > LARGEST_NUMBER:
+            return
+        scores = stream.read(8 * number) if kind == SCORES else b""
+        if _checksum(kind, number, scores) != checksum or (kind == SCORES and len(scores) < 8 * number):
+            return
+        yield kind, number, np.frombuffer(scores, dtype="<f8")
+
+
+def _checksum(kind: bytes, number: int, scores: bytes) -> int:
+    return zlib.crc32(scores, zlib.crc32(kind + number.to_bytes(4, "little")))

@@ -1,0 +1,64 @@
+"""Reading, work and writing at the same time, in three threads."""
+
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+Read = TypeVar("Read")
+Done = TypeVar("Done")
+
+DEPTH = 2
+
+
+def overlapped(read: Generator[Read, None, None], work: Callable[[Read], Done], write: Callable[[Done], None]) -> None:
+    """Take items one after the other from a reader to a writer, with work on each in between.
+
+    One thread reads, the calling one works, one writes; each is at most `DEPTH` items ahead of the next. The first
+    failure of any of them, or Ctrl-C, ends all three and is raised here. Nothing is written before the item that
+    follows has been read: a failure in reading a short input leaves nothing written.
+
+    Parameters
+    ----------
+    read : generator
+        Yields items, and is closed in the end.
+    work, write : callable
+        Take an item, and what becomes of it.
+    """
+    with ThreadPoolExecutor(1, "reader") as reader, ThreadPoolExecutor(1, "writer") as writer:
+        ahead = deque(reader.submit(next, read, None) for _ in range(DEPTH))
+        behind: deque[Future[None]] = deque()
+        try:
+            while (item := ahead.popleft().result()) is not None:
+                ahead.append(reader.submit(next, read, None))
+                done = work(item)
+                ahead[0].result()
+                while len(behind) >= DEPTH:
+                    behind.popleft().result()
+                behind.append(writer.submit(write, done))
+            for written in behind:
+                written.result()
+        finally:
+            for pool in (reader, writer):
+                pool.shutdown(cancel_futures=True)
+            read.close()
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """Take a request to terminate as Ctrl-C, so that nothing half done stays behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(_signal: int, _frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,135 @@
+"""Where scored rows go while they are scored."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import pyarrow as pa
+
+from vae_anomaly_cli.inputs import Input
+from vae_anomaly_cli.journal import Journal
+from vae_anomaly_cli.outputs import PartialFile, Target, explained
+
+
+class Sink(Protocol):
+    """Takes the rows of the input in their order."""
+
+    def write(self, file: int, batch: pa.RecordBatch, /) -> None:
+        """Append rows of one file of the input."""
+
+    def finish(self) -> None:
+        """Put what was written in its place."""
+
+    def discard(self) -> None:
+        """Leave nothing half done; without effect after `finish`."""
+
+
+class Nowhere:
+    """Where no table is wanted."""
+
+    def write(self, _file: int, _batch: pa.RecordBatch, /) -> None:
+        """Drop rows."""
+
+    def finish(self) -> None:
+        """Do nothing."""
+
+    def discard(self) -> None:
+        """Do nothing."""
+
+
+class Pipe:
+    """Standard output."""
+
+    def __init__(self, target: Target, stream: BinaryIO, schema: pa.Schema) -> None:
+        self.writer = target.writer(stream, schema)
+
+    def write(self, _file: int, batch: pa.RecordBatch, /) -> None:
+        """Append rows."""
+        self.writer.write(batch)
+
+    def finish(self) -> None:
+        """Write what is left."""
+        self.writer.close()
+
+    def discard(self) -> None:
+        """Do nothing: what is out is out."""
+
+
+class OneFile:
+    """A file for all rows."""
+
+    def __init__(self, target: Target, path: Path, schema: pa.Schema) -> None:
+        self.file = PartialFile(target, path, schema)
+
+    def write(self, _file: int, batch: pa.RecordBatch, /) -> None:
+        """Append rows."""
+        self.file.write(batch)
+
+    def finish(self) -> None:
+        """Put the file in its place."""
+        self.file.finish()
+
+    def discard(self) -> None:
+        """Leave nothing of a file that is not whole."""
+        self.file.discard()
+
+
+class FileByFile:
+    """A directory with a file for each file of the input, under the same names.
+
+    Files take their places as they are finished; those that an interrupted run finished stay.
+
+    Parameters
+    ----------
+    target : Target
+        The directory.
+    table : Input
+        The files.
+    schema : pyarrow.Schema
+        Of every one of them.
+    journal : Journal or None
+        Knows which are finished.
+    """
+
+    def __init__(self, target: Target, table: Input, schema: pa.Schema, journal: Journal | None) -> None:
+        assert target.path is not None
+        self.target, self.schema, self.journal = target, schema, journal
+        self.paths = [target.path / file.relative for file in table.files]
+        self.place = -1
+        self.file: PartialFile | None = None
+
+    def write(self, file: int, batch: pa.RecordBatch, /) -> None:
+        """Append rows; with the first of another file the one before is finished."""
+        self._go_on_to(file)
+        if self.file is not None:
+            self.file.write(batch)
+
+    def finish(self) -> None:
+        """Finish the last file, and those without rows behind it."""
+        self._go_on_to(len(self.paths) - 1)
+        self._finish_file()
+
+    def discard(self) -> None:
+        """Leave nothing of a file that is not whole."""
+        if self.file is not None:
+            self.file.discard()
+
+    def _go_on_to(self, file: int) -> None:
+        while self.place < file:
+            self._finish_file()
+            self.place += 1
+            path = self.paths[self.place]
+            if self.journal is not None and self.place in self.journal.finished and path.exists():
+                continue
+            with explained(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            gzipped = path.name.lower().endswith(".gz")
+            self.file = PartialFile(replace(self.target, gzipped=gzipped), path, self.schema)
+
+    def _finish_file(self) -> None:
+        if self.file is None:
+            return
+        self.file.finish()
+        self.file = None
+        if self.journal is not None:
+            self.journal.finish(self.place)

@@ -1,0 +1,235 @@
+"""Scores for an input of any size: read, scored and written batch by batch, all three at once."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from vae_anomaly_cli.cells import Kind, values_of, without_missing
+from vae_anomaly_cli.console import Messages
+from vae_anomaly_cli.features import scoring_frame
+from vae_anomaly_cli.inputs import Input, Piece
+from vae_anomaly_cli.journal import Journal
+from vae_anomaly_cli.labels import read_labels
+from vae_anomaly_cli.models import counted, refusals
+from vae_anomaly_cli.overlap import overlapped
+from vae_anomaly_cli.progress import row_progress
+from vae_anomaly_cli.reasons import N_REASONS, Reasons
+from vae_anomaly_cli.roles import FLAG, REASONS, SCORE
+from vae_anomaly_cli.sinks import Sink
+from vae_anomaly_cli.strangest import Strangest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from vae_anomaly import VAEDetector
+
+MANY_ROWS = 1000
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The columns of the result.
+
+    Attributes
+    ----------
+    kept : list of str
+        Columns of the input.
+    kinds : dict of str to Kind
+        What those of them are that are text in the input and typed in the result.
+    reasons : bool
+        Whether there is a column of reasons.
+    """
+
+    kept: list[str]
+    kinds: dict[str, Kind]
+    reasons: bool
+
+    def schema(self, table: Input) -> pa.Schema:
+        """Names and types."""
+        fields = [
+            pa.field(name, self.kinds[name].type) if name in self.kinds else table.schema.field(name)
+            for name in self.kept
+        ]
+        fields += [pa.field(SCORE, pa.float64()), pa.field(FLAG, pa.bool_())]
+        return pa.schema([*fields, pa.field(REASONS, pa.string())] if self.reasons else fields)
+
+    def columns(
+        self,
+        cells: pa.RecordBatch | pa.Table,
+        scores: npt.NDArray[np.float64],
+        flags: npt.NDArray[np.bool_],
+        sentences: dict[int, str],
+    ) -> list[pa.Array]:
+        """Rows of the input, with what was found out about them.
+
+        Parameters
+        ----------
+        cells : RecordBatch or Table
+            The rows.
+        scores, flags : ndarray of shape (rows,)
+            What was found out.
+        sentences : dict of int to str
+            Reasons by row, from 0.
+        """
+        columns = [
+            self.kinds[name].cast(without_missing(cells[name])) if name in self.kinds else cells[name]
+            for name in self.kept
+        ]
+        columns += [pa.array(scores), pa.array(flags)]
+        if self.reasons:
+            columns.append(pa.array([sentences.get(row) for row in range(len(scores))], pa.string()))
+        return columns
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Rows as they were read, with their features where they are needed."""
+
+    piece: Piece
+    frame: "pd.DataFrame | None"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Rows with their scores; the first `n_stored` of them are known from an interrupted run."""
+
+    piece: Piece
+    scores: npt.NDArray[np.float64]
+    flags: npt.NDArray[np.bool_]
+    sentences: dict[int, str]
+    n_stored: int
+
+
+class Stream:
+    """A detector at work on an input, and what is left of it in the end.
+
+    Parameters
+    ----------
+    table : Input
+        The rows.
+    names : list of str
+        Columns to read.
+    detector : VAEDetector
+        Who scores them.
+    layout : Layout
+        Columns of the result.
+    sink : Sink
+        Where the result goes.
+    journal : Journal or None
+        Keeps the scores.
+    messages : Messages
+        Who hears of it.
+
+    Attributes
+    ----------
+    n_rows, n_anomalies, n_explained : int
+        Rows so far.
+    strangest : Strangest or None
+        The strangest of them.
+    """
+
+    def __init__(
+        self,
+        table: Input,
+        names: list[str],
+        detector: "VAEDetector",
+        layout: Layout,
+        sink: Sink,
+        journal: Journal | None,
+        messages: Messages,
+    ) -> None:
+        self.table, self.names, self.detector, self.layout = table, names, detector, layout
+        self.sink, self.journal, self.messages = sink, journal, messages
+        self.n_rows = self.n_anomalies = self.n_explained = 0
+        self.strangest: Strangest | None = None
+        self._schema = layout.schema(table)
+        self._label: str | None = None
+        self._labels: list[pa.Array] = []
+        self._scores: list[npt.NDArray[np.float64]] = []
+
+    def collect(self, top: int, label: str | None) -> None:
+        """Hold so many of the strangest rows, and the scores beside one column."""
+        self.strangest = Strangest(top) if top else None
+        self._label = label
+
+    def run(self) -> None:
+        """Score all rows."""
+        n_known = self.journal.n_rows if self.journal is not None else 0
+        with self.messages.library_warnings(), row_progress(self.table, "scoring", self.messages) as done:
+
+            def work(prepared: Prepared) -> Scored:
+                scored = self._score(prepared)
+                done(prepared.piece)
+                return scored
+
+            overlapped(self._read(n_known), work, self._write)
+
+    def measures(self, anomalous: str | None) -> dict[str, Any] | None:
+        """Lay the scores beside the label that was held."""
+        if self._label is None:
+            return None
+        cells = pa.chunked_array(self._labels)
+        values = cells if self.table.typed else values_of(cells, self.table.decimal_comma)
+        return read_labels(values, self._label, anomalous).measure(np.concatenate(self._scores))
+
+    def features(self, cells: pa.RecordBatch | pa.Table) -> "pd.DataFrame":
+        """Return what the detector sees of rows."""
+        return scoring_frame(
+            cells, self.detector.columns_, typed=self.table.typed, decimal_comma=self.table.decimal_comma
+        )
+
+    def explained(self, n_rows: int) -> None:
+        """Count rows that are explained, and say so where that takes long."""
+        before, self.n_explained = self.n_explained, self.n_explained + n_rows
+        if before <= MANY_ROWS < self.n_explained:
+            self.messages.note(
+                f"explaining {counted(self.n_explained, 'row')} or more of {self.table.name}, with a pass for each of "
+                f"{counted(len(self.detector.columns_), 'column')}; --top explains fewer"
+            )
+
+    def _read(self, n_known: int) -> Generator[Prepared, None, None]:
+        for piece in self.table.pieces(self.names):
+            known = piece.first + piece.n_rows <= n_known and not self.layout.reasons
+            yield Prepared(piece, None if known else self.features(piece.batch))
+
+    def _score(self, prepared: Prepared) -> Scored:
+        piece, frame = prepared.piece, prepared.frame
+        scores = np.empty(0) if self.journal is None else self.journal.take(piece.n_rows)
+        n_stored = len(scores)
+        if n_stored < piece.n_rows:
+            assert frame is not None
+
+            def place(row: int) -> tuple[str, str]:
+                return self.table.place(piece.file, piece.row + n_stored + row)
+
+            with refusals(self.table.name, place):
+                fresh = self.detector.anomaly_score(frame.iloc[n_stored:] if n_stored else frame)
+            scores = np.concatenate([scores, fresh])
+        flags = -scores < self.detector.offset_
+        self.n_rows += piece.n_rows
+        self.n_anomalies += int(flags.sum())
+        if self.strangest is not None:
+            self.strangest.see(piece, scores)
+        if self._label is not None:
+            self._labels.append(piece.batch[self._label])
+            self._scores.append(scores)
+        return Scored(piece, scores, flags, self._sentences(frame, flags), n_stored)
+
+    def _sentences(self, frame: "pd.DataFrame | None", flags: npt.NDArray[np.bool_]) -> dict[int, str]:
+        """Say why the flagged rows are strange, where the result has room for it."""
+        if not self.layout.reasons or not flags.any():
+            return {}
+        assert frame is not None
+        rows = np.flatnonzero(flags)
+        self.explained(len(rows))
+        return dict(Reasons(rows, self.detector.explain(frame.iloc[rows]), N_REASONS).sentences)
+
+    def _write(self, scored: Scored) -> None:
+        if self.journal is not None and scored.n_stored < len(scored.scores):
+            self.journal.append(scored.scores[scored.n_stored :])
+        columns = self.layout.columns(scored.piece.batch, scored.scores, scored.flags, scored.sentences)
+        self.sink.write(scored.piece.file, pa.RecordBatch.from_arrays(columns, schema=self._schema))

@@ -1,0 +1,283 @@
+"""An interrupted run can be gone on with, and leaves nothing half done under a final name."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from vae_anomaly import VAEDetector
+
+COMMAND = [sys.executable, "-m", "vae_anomaly_cli"]
+# Shells start background jobs with SIGINT ignored, and children inherit that; slow, to be hit on the way.
+SLOW = """
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+import vae_anomaly_cli.inputs
+from vae_anomaly import VAEDetector
+from vae_anomaly_cli.app import main
+vae_anomaly_cli.inputs.ROWS_PER_BATCH = 2000
+score = VAEDetector.anomaly_score
+VAEDetector.anomaly_score = lambda self, frame: (time.sleep(0.2), score(self, frame))[1]
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+class Counter:
+    """Counts the rows that are scored, and fails when told to."""
+
+    def __init__(self, score):
+        self.score = score
+        self.n_rows = 0
+        self.fail_after = None
+        self.failure = KeyboardInterrupt
+
+    def __call__(self, detector, frame):
+        if self.fail_after is not None and self.n_rows >= self.fail_after:
+            raise self.failure
+        self.n_rows += len(frame)
+        return self.score(detector, frame)
+
+
+@pytest.fixture
+def counter(monkeypatch):
+    counter = Counter(VAEDetector.anomaly_score)
+    monkeypatch.setattr(VAEDetector, "anomaly_score", lambda self, frame: counter(self, frame))  # noqa: PLW0108 - binds
+    monkeypatch.setattr("vae_anomaly_cli.inputs.ROWS_PER_BATCH", 7)
+    return counter
+
+
+@pytest.fixture
+def interrupted(run, orders_csv, model, tmp_path, counter):
+    """A run that was stopped when 21 to 28 rows were scored."""
+
+    def start(*options, output="o.csv", data=orders_csv):
+        counter.fail_after, counter.n_rows = 28, 0
+        outcome = run("score", data, "-m", model, "--drop", "order", "-o", tmp_path / output, *options)
+        counter.fail_after, counter.n_rows = None, 0
+        return outcome
+
+    return start
+
+
+def files_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("output", ["o.csv", "o.csv.gz", "o.jsonl", "o.parquet"])
+@pytest.mark.parametrize("options", [(), ("--explain",), ("--json",)])
+def test_resumed_run_gives_the_same_result_without_rescoring(
+    run, interrupted, orders_csv, model, tmp_path, counter, output, options
+):
+    arguments = ("score", orders_csv, "-m", model, "--drop", "order", *options)
+    at_once = run(*arguments, "-o", tmp_path / output)
+    expected = (tmp_path / output).read_bytes()
+    (tmp_path / output).unlink()
+    stopped = interrupted(*options, output=output)
+    assert stopped.code == 130
+    assert stopped.out == b""
+    assert stopped.err.endswith("are kept: the same command with --resume goes on from there.\n")
+    assert files_in(tmp_path) == [f".{output}.scores"]
+    resumed = run(*arguments, "-o", tmp_path / output, "--resume")
+    assert resumed.code == 0, resumed.err
+    assert (tmp_path / output).read_bytes() == expected
+    assert resumed.out == at_once.out
+    assert counter.n_rows in (32, 39)
+    assert files_in(tmp_path) == [output]
+
+
+def test_resumed_run_can_be_interrupted_again(run, interrupted, orders_csv, model, tmp_path, counter):
+    interrupted()
+    counter.fail_after = 14
+    arguments = ("score", orders_csv, "-m", model, "--drop", "order", "-o", tmp_path / "o.csv", "--resume")
+    assert run(*arguments).code == 130
+    counter.fail_after, counter.n_rows = None, 0
+    assert run(*arguments).code == 0
+    assert counter.n_rows <= 25
+    assert len((tmp_path / "o.csv").read_text().splitlines()) == 61
+
+
+def test_batches_may_have_another_size_when_resumed(run, interrupted, orders_csv, model, tmp_path, monkeypatch):
+    interrupted()
+    monkeypatch.setattr("vae_anomaly_cli.inputs.ROWS_PER_BATCH", 11)
+    arguments = ("score", orders_csv, "-m", model, "--drop", "order")
+    assert run(*arguments, "-o", tmp_path / "o.csv", "--resume").code == 0
+    assert (tmp_path / "o.csv").read_bytes() == run(*arguments).out
+
+
+@pytest.mark.parametrize("n_bytes", [1, 20, 60])
+def test_half_a_record_is_ignored(run, interrupted, orders_csv, model, tmp_path, n_bytes, counter):
+    interrupted()
+    journal = tmp_path / ".o.csv.scores"
+    journal.write_bytes(journal.read_bytes()[:-n_bytes])
+    arguments = ("score", orders_csv, "-m", model, "--drop", "order")
+    assert run(*arguments, "-o", tmp_path / "o.csv", "--resume").code == 0
+    assert counter.n_rows in (39, 46)
+    assert (tmp_path / "o.csv").read_bytes() == run(*arguments).out
+
+
+def test_damaged_records_are_scored_again(run, interrupted, orders_csv, model, tmp_path, counter):
+    interrupted()
+    journal = tmp_path / ".o.csv.scores"
+    content = bytearray(journal.read_bytes())
+    content[-30] ^= 1
+    journal.write_bytes(content)
+    arguments = ("score", orders_csv, "-m", model, "--drop", "order")
+    assert run(*arguments, "-o", tmp_path / "o.csv", "--resume").code == 0
+    assert (tmp_path / "o.csv").read_bytes() == run(*arguments).out
+
+
+@pytest.mark.parametrize("content", [b"", b"vae-anomaly scores 1\n", b"vae-anomaly scores 1\n{", b"something else"])
+def test_journal_without_a_header_is_begun_anew(run, orders_csv, model, tmp_path, content):
+    (tmp_path / ".o.csv.scores").write_bytes(content)
+    arguments = ("score", orders_csv, "-m", model, "--drop", "order")
+    assert run(*arguments, "-o", tmp_path / "o.csv", "--resume").code == 0
+    assert files_in(tmp_path) == ["o.csv"]
+
+
+def test_what_changed_since_is_refused(run, interrupted, orders_csv, model, write, tmp_path, fast):
+    data = write("t.csv", orders_csv.read_bytes())
+    interrupted(data=data)
+    other = tmp_path / "other.vae"
+    assert run("fit", orders_csv, "-o", other, "--id", "order", "--seed", "5", *fast).code == 0
+    arguments = ("--drop", "order", "-o", tmp_path / "o.csv", "--resume")
+    changed = run("score", data, "-m", other, *arguments)
+    assert changed.code == 2
+    assert changed.err == (
+        "error: --resume: the model is not that of the interrupted run. Score again without --resume.\n"
+    )
+    data.write_text(orders_csv.read_text() + "60,50.0,3,north,true\n")
+    changed = run("score", data, "-m", model, *arguments)
+    assert changed.code == 2
+    assert "the input files are not those of, or changed since, the interrupted run" in changed.err
+    assert ".o.csv.scores" in files_in(tmp_path)
+
+
+def test_new_run_begins_anew(run, interrupted, orders_csv, model, tmp_path, counter):
+    interrupted()
+    assert run("score", orders_csv, "-m", model, "--drop", "order", "-o", tmp_path / "o.csv").code == 0
+    assert counter.n_rows == 60
+
+
+def test_resume_without_anything_left_just_begins(run, orders_csv, model, tmp_path):
+    assert run("score", orders_csv, "-m", model, "-o", tmp_path / "o.csv", "--resume").code == 0
+    assert files_in(tmp_path) == ["o.csv"]
+
+
+def test_resume_needs_a_model_a_file_and_files(run, orders_csv, model, tmp_path):
+    for arguments in (
+        (orders_csv, "-o", tmp_path / "o.csv"),
+        (orders_csv, "-m", model),
+        (orders_csv, "-m", model, "-o", "-"),
+        (orders_csv, "-m", model, "-o", "/dev/null"),
+        ("-", "-m", model, "-o", tmp_path / "o.csv"),
+    ):
+        outcome = run("score", *arguments, "--resume", stdin=orders_csv.read_bytes())
+        assert outcome.code == 2
+        assert "--resume goes on with a run that had --model" in outcome.err
+
+
+def test_existing_result_stays_until_the_new_one_is_whole(interrupted, tmp_path):
+    (tmp_path / "o.csv").write_text("earlier")
+    interrupted()
+    assert (tmp_path / "o.csv").read_text() == "earlier"
+
+
+def test_ranking_can_be_resumed(run, interrupted, orders_csv, model, tmp_path, counter):
+    arguments = ("score", orders_csv, "-m", model, "--drop", "order", "--top", "5")
+    assert interrupted("--top", "5").code == 130
+    assert run(*arguments, "-o", tmp_path / "o.csv", "--resume").code == 0
+    assert counter.n_rows in (32, 39)
+    assert (tmp_path / "o.csv").read_bytes() == run(*arguments).out
+
+
+def test_directory_keeps_files_that_were_finished(run, orders, model, tmp_path, counter):
+    (tmp_path / "in").mkdir()
+    for place in range(6):
+        orders[10 * place : 10 * place + 10].to_csv(tmp_path / "in" / f"{place}.csv", index=False)
+    arguments = ("score", tmp_path / "in", "-m", model, "--drop", "order", "-o", f"{tmp_path / 'out'}/")
+    counter.fail_after = 45
+    assert run(*arguments).code == 130
+    left = files_in(tmp_path / "out")
+    assert left[0] == ".vae-anomaly.scores"
+    assert left[1:] in (["0.csv", "1.csv"], ["0.csv", "1.csv", "2.csv"], ["0.csv", "1.csv", "2.csv", "3.csv"])
+    (tmp_path / "out" / "0.csv").write_text("looked at")
+    (tmp_path / "out" / "1.csv").unlink()
+    counter.fail_after, counter.n_rows = None, 0
+    assert run(*arguments, "--resume").code == 0
+    assert counter.n_rows <= 30
+    assert files_in(tmp_path / "out") == [f"{place}.csv" for place in range(6)]
+    assert (tmp_path / "out" / "0.csv").read_text() == "looked at"
+    for place in range(1, 6):
+        alone = run("score", tmp_path / "in" / f"{place}.csv", "-m", model, "--drop", "order")
+        assert (tmp_path / "out" / f"{place}.csv").read_bytes() == alone.out
+
+
+def test_full_disk_keeps_the_scores(run, orders_csv, model, tmp_path, monkeypatch, counter):
+    def fail(self, batch):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("vae_anomaly_cli.delimited.DelimitedWriter.write", fail)
+        outcome = run("score", orders_csv, "-m", model, "--drop", "order", "-o", tmp_path / "o.csv")
+    assert outcome.code == 1
+    assert "o.csv cannot be written: No space left on device." in outcome.err
+    assert "--resume goes on from there" in outcome.err
+    assert files_in(tmp_path) == [".o.csv.scores"]
+    counter.n_rows = 0
+    assert run("score", orders_csv, "-m", model, "--drop", "order", "-o", tmp_path / "o.csv", "--resume").code == 0
+    assert counter.n_rows < 60
+
+
+def test_fault_of_ours_keeps_the_scores_too(run, orders_csv, model, tmp_path, counter):
+    counter.fail_after, counter.failure = 28, RuntimeError("broken")
+    outcome = run("score", orders_csv, "-m", model, "--drop", "order", "-o", tmp_path / "o.csv")
+    assert outcome.code == 1
+    assert files_in(tmp_path) == [".o.csv.scores"]
+
+
+def test_journal_holds_the_scores_as_they_are(run, interrupted, orders_csv, model, tmp_path):
+    from vae_anomaly_cli.journal import _records
+
+    interrupted()
+    with (tmp_path / ".o.csv.scores").open("rb") as stream:
+        scores = np.concatenate([part for _, _, part in _records(stream)])
+    whole = run("score", orders_csv, "-m", model, "--id", "order").frame["anomaly_score"].astype(float)
+    assert scores.tolist() == whole[: len(scores)].tolist()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_killed_process_leaves_no_result_and_can_be_resumed(orders, model, tmp_path, number):
+    data = tmp_path / "long.csv"
+    orders.loc[orders.index.repeat(500)].to_csv(data, index=False)
+    arguments = ["score", str(data), "-m", str(model), "--drop", "order", "-o", str(tmp_path / "o.csv"), "-q"]
+    journal = tmp_path / ".o.csv.scores"
+    process = subprocess.Popen([sys.executable, "-c", SLOW, *arguments], stderr=subprocess.PIPE)
+    with process:
+        while not (journal.exists() and journal.stat().st_size > 50_000):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(number)
+        said = process.stderr.read().decode()
+    assert not (tmp_path / "o.csv").exists()
+    assert journal.exists()
+    if number != signal.SIGKILL:
+        assert process.returncode == 130
+        assert said.startswith("error: interrupted. The scores of ")
+        assert files_in(tmp_path) == [".o.csv.scores", "long.csv"]
+    kept = journal.stat().st_size
+    assert kept > 50_000
+    assert subprocess.run([*COMMAND, *arguments, "--resume"]).returncode == 0
+    assert (tmp_path / "o.csv").read_text().count("\n") == 30_001
+    assert files_in(tmp_path) == ["long.csv", "o.csv"]
+
+
+def test_table_that_the_format_cannot_hold_leaves_no_file(run, orders, model, tmp_path):
+    path = tmp_path / "t.jsonl"
+    frame = orders.assign(paid=orders["paid"] == "true", nothing=[{} for _ in range(60)])
+    frame.to_json(path, orient="records", lines=True)
+    outcome = run("score", path, "-m", model, "--drop", "order,nothing", "-o", tmp_path / "o.parquet")
+    assert outcome.code == 1
+    assert files_in(tmp_path) == ["t.jsonl"]
