@@ -28,7 +28,7 @@ PARAMETER_CONSTRAINTS: dict[str, Any] = {
     "prior": [str, Prior],
     "row_score": [str, Score],
     "batch_size": [Interval(Integral, 1, None, closed="left")],
-    "max_iter": [Interval(Integral, 1, None, closed="left")],
+    "max_iter": [Interval(Integral, 1, None, closed="left"), None],
     "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
     "weight_decay": [Interval(Real, 0, None, closed="left")],
     "max_grad_norm": [Interval(Real, 0, None, closed="neither")],

@@ -82,9 +82,9 @@ class VAEDetector(OutlierMixin, StreamMixin, LatentVariableMixin, ExplanationMix
         "elbo" without that, "elbo_per_cell", "importance_weighted" (a tighter bound), "reconstruction" or "kl".
     batch_size : int, default=128
         Rows of a mini-batch, for each member.
-    max_iter : int, default=500
-        Optimisation steps.
-    learning_rate_init : float, default=0.03
+    max_iter : int, default=None
+        Optimisation steps; None takes 700, and from 33 columns on more, with their square root, up to 1,000.
+    learning_rate_init : float, default=0.02
         Largest step of AdamW; it rises over the first 50 steps and falls along a cosine to 0.
     weight_decay : float, default=1e-4
         Of AdamW.
@@ -201,8 +201,8 @@ class VAEDetector(OutlierMixin, StreamMixin, LatentVariableMixin, ExplanationMix
         prior: str | Prior = "exemplar",
         row_score: str | Score = "pooled_elbo",
         batch_size: int = 128,
-        max_iter: int = 500,
-        learning_rate_init: float = 0.03,
+        max_iter: int | None = None,
+        learning_rate_init: float = 0.02,
         weight_decay: float = 1e-4,
         max_grad_norm: float = 1.0,
         kl_warmup: float = 0.2,
@@ -280,7 +280,7 @@ class VAEDetector(OutlierMixin, StreamMixin, LatentVariableMixin, ExplanationMix
         columns = self.columns_ if continued else learn_columns(table, weights, specification)
         encoder = TableEncoder(columns)
         rows = Rows(table.n_rows, lambda numbers: encoder.encode(table.take(numbers)), weights)
-        self._learn(columns, rows, specification, self.vae_ if continued else None)
+        self._learn(columns, rows, specification.for_columns(encoder.n_varying), self.vae_ if continued else None)
         self._sample = None
         return self
 

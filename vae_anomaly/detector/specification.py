@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,8 @@ from vae_anomaly.steps import Plan
 
 if TYPE_CHECKING:
     from vae_anomaly.detector.estimator import VAEDetector
+
+FEWEST_STEPS, MOST_STEPS, NARROW = 700, 1000, 32
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,18 @@ class Specification:
     max_samples: int | float
     validation_fraction: float
     plan: Plan
+    max_iter: int | None
     device: torch.device
     matmul_precision: str | None
+
+    def for_columns(self, n_columns: int) -> Specification:
+        """The same for so many columns that vary: where no `max_iter` is given, wider tables get more steps."""
+        if self.max_iter is not None:
+            return self
+        steps = round(FEWEST_STEPS * math.sqrt(n_columns / NARROW))
+        return dataclasses.replace(
+            self, plan=dataclasses.replace(self.plan, max_iter=min(max(steps, FEWEST_STEPS), MOST_STEPS))
+        )
 
 
 def specification_of(detector: VAEDetector) -> Specification:
@@ -66,10 +80,11 @@ def specification_of(detector: VAEDetector) -> Specification:
         n_estimators=detector.n_estimators,
         max_samples=detector.max_samples,
         validation_fraction=detector.validation_fraction,
+        max_iter=detector.max_iter,
         device=resolve_device(detector.device),
         matmul_precision=detector.matmul_precision,
         plan=Plan(
-            max_iter=detector.max_iter,
+            max_iter=FEWEST_STEPS if detector.max_iter is None else detector.max_iter,
             batch_size=detector.batch_size,
             learning_rate_init=detector.learning_rate_init,
             weight_decay=detector.weight_decay,

@@ -207,10 +207,11 @@ class StreamMixin(BaseEstimator):
         if begun:
             check_same_shape(self)
         columns = self.columns_ if begun else learn_columns(table, weights, specification)
+        encoder = TableEncoder(columns)
+        specification = specification.for_columns(encoder.n_varying)
         earlier = self._rows_before(specification)
         rng = np.random.default_rng([new_seed(self.random_state), 0 if earlier is None else earlier.n_seen])
-        encoded = TableEncoder(columns).encode(table)
-        sample = RowSample.drawn(encoded, weights, specification.validation_fraction, rng)
+        sample = RowSample.drawn(encoder.encode(table), weights, specification.validation_fraction, rng)
         if earlier is not None:
             sample = earlier.joined(sample)
         wanted = specification.max_samples
