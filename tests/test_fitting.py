@@ -218,7 +218,7 @@ def test_patience_decides_when_a_training_without_progress_stops() -> None:
     assert hasty.n_iter_ < patient.n_iter_ == 400
 
 
-@pytest.mark.parametrize(("n_columns", "n_steps"), [(1, 700), (32, 700), (33, 711), (64, 990), (66, 1000), (5000, 1000)])
+@pytest.mark.parametrize(("n_columns", "n_steps"), [(1, 700), (32, 700), (33, 711), (64, 990), (5000, 1000)])
 def test_wide_tables_get_more_steps_unless_they_are_given(n_columns: int, n_steps: int) -> None:
     assert specification_of(VAEDetector()).for_columns(n_columns).plan.max_iter == n_steps
     assert specification_of(VAEDetector(max_iter=30)).for_columns(n_columns).plan.max_iter == 30
