@@ -152,6 +152,26 @@ def test_recorded_steps_change_the_weights_as_eager_ones_do(weights: Tensor | No
     torch.testing.assert_close(found[0], found[1], rtol=1e-5, atol=1e-6)
 
 
+def test_work_that_cannot_be_recorded_is_done_eagerly() -> None:
+    attempts = []
+
+    def refuse(work):
+        attempts.append(1)
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    found = []
+    for recorder in (None, refuse):
+        vae = vae_of()
+        flat = FlatWeights(vae)
+        stepper = Stepper(vae, flat, PLAN, recorder)
+        batches = iter(minibatches_of(vae))
+        for _ in range(8):
+            stepper.step(next(batches), 0.01, 1.0)
+        found.append(flat.flat.detach().clone())
+    assert len(attempts) == 1
+    torch.testing.assert_close(found[0], found[1], rtol=1e-5, atol=1e-6)
+
+
 def test_step_takes_a_bounded_number_of_operations(operations) -> None:
     vae = vae_of()
     flat = FlatWeights(vae)

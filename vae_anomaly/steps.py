@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -303,7 +304,9 @@ class Stepper:
             self.fed.fill(minibatch)
         if self.replay is None and self.n_eager == EAGER_STEPS:
             fed = self.fed
-            self.replay = self.record(lambda: self._change(fed, self.rate, self.kl_weight))
+            # A likelihood or backbone of the user's may do what no device can record: then every step is eager.
+            with contextlib.suppress(RuntimeError):
+                self.replay = self.record(lambda: self._change(fed, self.rate, self.kl_weight))
         if self.replay is None:
             self.n_eager += 1
             self._change(self.fed, self.rate, self.kl_weight)
