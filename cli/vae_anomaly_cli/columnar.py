@@ -13,6 +13,8 @@ from vae_anomaly_cli.sources import Source
 BATCH_BYTES = 1 << 25
 # Pages are read one by one: neither the file nor a row group stands in memory, nor counts as memory by being mapped.
 BUFFER_BYTES = 1 << 16
+# Arrow can neither take nor sort rows of views; the input casts what it reads to the types named here.
+PLAIN_TYPES = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ def open_file(source: Source) -> ParquetFile:
         metadata, schema = parquet.metadata, parquet.schema_arrow
         groups = range(metadata.num_row_groups)
         stored = sum(metadata.row_group(group).total_byte_size for group in groups) / max(1, metadata.num_rows)
-    return ParquetFile(source, schema.remove_metadata(), metadata.num_rows, max(stored, 8 * len(schema)))
+    fields = [field.with_type(PLAIN_TYPES.get(field.type, field.type)) for field in schema]
+    return ParquetFile(source, pa.schema(fields), metadata.num_rows, max(stored, 8 * len(schema)))
 
 
 @contextmanager

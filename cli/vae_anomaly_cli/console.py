@@ -1,5 +1,6 @@
 """What people read: messages on standard error, one line each, and clean standard output."""
 
+import contextlib
 import os
 import re
 import sys
@@ -11,6 +12,8 @@ from typing import BinaryIO
 import typer
 from rich.console import Console
 from rich.text import Text
+
+from vae_anomaly_cli.errors import CommandError
 
 NAME_OR_FIGURE = re.compile(r"""('[^']*'|"[^"]*")|-?\d[\d,.]*""")
 
@@ -89,8 +92,20 @@ def data_stream() -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
     except BrokenPipeError:
-        # The interpreter flushes standard output at exit and would complain again.
-        devnull = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(devnull, sys.stdout.fileno())
-        os.close(devnull)
+        _drop_output()
         raise typer.Exit(0) from None
+    except OSError as error:
+        _drop_output()
+        raise CommandError(f"standard output cannot be written: {error.strerror or error}.") from error
+    except KeyboardInterrupt:
+        _drop_output()
+        raise
+
+
+def _drop_output() -> None:
+    """Send what is left to nowhere: the interpreter flushes at exit, and would complain again, or wait for ever."""
+    with contextlib.suppress(OSError):
+        place = sys.stdout.fileno()
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, place)
+        os.close(devnull)

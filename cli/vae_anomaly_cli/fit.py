@@ -41,7 +41,7 @@ def fit_model(
         raise InputError(f"--output {output} is the input file itself; name another file.")
     check_writable(path)
     roles = assign_roles(table, given)
-    learned = learn(table, roles, given.anomalous, fit_options, device, messages)
+    learned = learn(table, roles, given.anomalous, fit_options, device, messages, in_passes=passes > 1)
     detector, sampled = learned.detector, learned.table
     assert sampled is not None
     start = time.perf_counter()

@@ -1,12 +1,12 @@
 """Scores that are done, kept beside an output that is not: what --resume goes on from."""
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,6 +16,11 @@ import numpy.typing as npt
 from vae_anomaly_cli.errors import CommandError, InputError, Interrupted
 from vae_anomaly_cli.inputs import Input
 from vae_anomaly_cli.outputs import Target, explained, remove_parts
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 MAGIC = b"vae-anomaly scores 1\n"
 # Kind, number (of rows, or of the file that is finished), and the sum over both and the scores.
@@ -54,7 +59,7 @@ def identity(model: str, table: Input) -> dict[str, Any]:
     }
 
 
-@contextmanager
+@contextlib.contextmanager
 def kept_scores(target: Target, known: dict[str, Any], *, resume: bool) -> Iterator["Journal"]:
     """Keep scores while a target is written, and afterwards if it could not be, but for faults of the input.
 
@@ -112,18 +117,19 @@ class Journal:
         self.path = path
         self.n_rows = 0
         self.finished: set[int] = set()
-        header = MAGIC + json.dumps(known).encode() + b"\n"
-        end = self._inspect(known) if resume and path.exists() else 0
-        self.n_kept = self.n_rows
-        with explained(path):
+        self._ahead = np.empty(0)
+        with contextlib.ExitStack() as opening, explained(path):
+            self._stream = opening.enter_context(path.open("a+b"))
+            _lock(self._stream, path)
+            end = self._inspect(known) if resume else 0
+            self.n_kept = self.n_rows
+            self._stream.truncate(end)
             if not end:
-                path.write_bytes(header)
-            self._stored = path.open("rb")
-            self._ahead = np.empty(0)
+                self._stream.write(MAGIC + json.dumps(known).encode() + b"\n")
+                self._stream.flush()
+            self._stored = opening.enter_context(path.open("rb"))
             self._records = _records(self._stored)
-            self._stream = path.open("r+b")
-            self._stream.truncate(end or len(header))
-            self._stream.seek(0, 2)
+            opening.pop_all()
 
     def take(self, n: int) -> npt.NDArray[np.float64]:
         """Return the next scores of the interrupted run, at most `n`."""
@@ -155,7 +161,9 @@ class Journal:
     def close(self, *, delete: bool) -> None:
         """Close, and delete when the work is done."""
         self._stored.close()
-        self._stream.close()
+        # What a full disk did not take is lost; why the work ended has been said.
+        with contextlib.suppress(OSError):
+            self._stream.close()
         if delete:
             self.path.unlink(missing_ok=True)
 
@@ -172,6 +180,8 @@ class Journal:
             try:
                 before = json.loads(stream.readline())
             except ValueError:
+                return 0
+            if not isinstance(before, dict):
                 return 0
             self._check(before, json.loads(json.dumps(known)))
             stream.seek(0)
@@ -194,6 +204,19 @@ class Journal:
         for what, text in said.items():
             if before.get(what) != known[what]:
                 raise InputError(f"--resume: {text} the interrupted run. Score again without --resume.")
+
+
+def _lock(stream: BinaryIO, path: Path) -> None:
+    """Refuse to write where another process does; the lock goes with the stream, or with a process that is killed."""
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise CommandError(f"{path} is in use: another run writes the same output. Wait for its end.") from error
+    except OSError:
+        # Not every file system knows locks.
+        return
 
 
 def _records(stream: BinaryIO) -> Iterator[tuple[bytes, int, npt.NDArray[np.float64]]]:

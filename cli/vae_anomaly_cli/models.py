@@ -29,12 +29,18 @@ def fit_detector(
     declared: Mapping[str, str],
     device: Device,
     messages: Messages,
+    *,
+    in_passes: bool,
 ) -> "tuple[VAEDetector, float]":
-    """Fit on rows, with columns of the kinds that the user declared; return the detector and the seconds."""
+    """Fit on rows, with columns of the kinds that the user declared; return the detector and the seconds.
+
+    Where further passes follow, these rows are the first batch of a stream.
+    """
     detector = new_detector(options, declared, device, verbose=messages.progress)
     start = time.perf_counter()
     with refusals(table.name, table.place), messages.library_warnings():
-        detector.fit(frame)
+        learn = detector.partial_fit if in_passes else detector.fit
+        learn(frame)
     return detector, time.perf_counter() - start
 
 

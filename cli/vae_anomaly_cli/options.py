@@ -125,7 +125,7 @@ SampleRows = Annotated[
         "--sample-rows",
         min=2,
         help="Fit on a random sample of so many rows where DATA has more; of fewer where they would take more than "
-        "512 MiB. Default 1000000.",
+        "256 MiB. Default 1000000.",
         rich_help_panel=FITTING,
     ),
 ]

@@ -4,6 +4,7 @@ import contextlib
 import glob
 import gzip
 import os
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,11 +129,12 @@ class PartialFile:
                 if path.exists() and not path.is_file():
                     stream: BinaryIO = self.closing.enter_context(path.open("wb"))
                 else:
-                    self.part = self.final.with_name(f".{self.final.name}.{os.getpid()}.part")
+                    # Not the process's number: in a container it is 1 again in the run after one that was killed.
+                    self.part = self.final.with_name(f".{self.final.name}.{secrets.token_hex(4)}.part")
                     stream = self.closing.enter_context(self.part.open("xb"))
                 if target.gzipped:
-                    # mtime=0: the same table gives the same bytes.
-                    zipped = gzip.GzipFile(fileobj=stream, mode="wb", mtime=0)
+                    # Without time and name (of the part): the same table gives the same bytes.
+                    zipped = gzip.GzipFile("", fileobj=stream, mode="wb", mtime=0)
                     stream = cast(BinaryIO, self.closing.enter_context(zipped))
                 self.writer = target.writer(stream, schema)
         except BaseException:

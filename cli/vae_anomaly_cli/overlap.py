@@ -14,7 +14,13 @@ Done = TypeVar("Done")
 DEPTH = 2
 
 
-def overlapped(read: Generator[Read, None, None], work: Callable[[Read], Done], write: Callable[[Done], None]) -> None:
+def overlapped(
+    read: Generator[Read, None, None],
+    work: Callable[[Read], Done],
+    write: Callable[[Done], None],
+    *,
+    aside: bool = True,
+) -> None:
     """Take items one after the other from a reader to a writer, with work on each in between.
 
     One thread reads, the calling one works, one writes; each is at most `DEPTH` items ahead of the next. The first
@@ -27,6 +33,9 @@ def overlapped(read: Generator[Read, None, None], work: Callable[[Read], Done], 
         Yields items, and is closed in the end.
     work, write : callable
         Take an item, and what becomes of it.
+    aside : bool
+        Whether a thread of its own writes. Not where whoever reads a pipe may let it wait for ever: Ctrl-C would wait
+        for that thread, and is heard only in the calling one.
     """
     with ThreadPoolExecutor(1, "reader") as reader, ThreadPoolExecutor(1, "writer") as writer:
         ahead = deque(reader.submit(next, read, None) for _ in range(DEPTH))
@@ -36,6 +45,9 @@ def overlapped(read: Generator[Read, None, None], work: Callable[[Read], Done], 
                 ahead.append(reader.submit(next, read, None))
                 done = work(item)
                 ahead[0].result()
+                if not aside:
+                    write(done)
+                    continue
                 while len(behind) >= DEPTH:
                     behind.popleft().result()
                 behind.append(writer.submit(write, done))

@@ -46,8 +46,8 @@ def find_files(data: list[str]) -> list[Found]:
 
 
 def input_directories(data: list[str]) -> list[Path]:
-    """Directories among the arguments: their tables are the input."""
-    return [path for path in map(Path, data) if path.is_dir()]
+    """Directories among the arguments, and what their patterns match: the tables there are the input."""
+    return [path for text in data for path in _matched(text) if path.is_dir()]
 
 
 def _expanded(text: str) -> list[tuple[Path, PurePath]]:
@@ -56,14 +56,19 @@ def _expanded(text: str) -> list[tuple[Path, PurePath]]:
         return _tables_in(path)
     if path.exists() or not glob.has_magic(text):
         return [(path, PurePath(path.name))]
-    matched = [Path(match) for match in sorted(glob.glob(text, recursive=True))]  # noqa: PTH207 - it may be absolute
     files: list[Path] = []
-    for match in matched:
+    for match in _matched(text):
         files += [table for table, _ in _tables_in(match)] if match.is_dir() else [match]
     if not files:
         raise InputError(f"{text} matches no file. Check the pattern, and the directory it starts from.")
     fixed = Path(*_before_magic(path))
     return [(file, file.relative_to(fixed)) for file in dict.fromkeys(files)]
+
+
+def _matched(text: str) -> list[Path]:
+    if Path(text).exists():
+        return [Path(text)]
+    return [Path(match) for match in sorted(glob.glob(text, recursive=True))]  # noqa: PTH207 - it may be absolute
 
 
 def _before_magic(path: Path) -> list[str]:

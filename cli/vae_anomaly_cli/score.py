@@ -103,7 +103,7 @@ def score_input(
         reasons = streamed and wanted.explain
         stream = Stream(table, names, learned.detector, Layout(kept, in_file.kinds, reasons), sink, journal, messages)
         stream.collect(wanted.n_ranked, roles.label)
-        stream.run()
+        stream.run(aside=target.is_file or target.is_directory)
         measures = stream.measures(given.anomalous)
         ranking = _rank(stream, wanted, messages)
         sink.finish()

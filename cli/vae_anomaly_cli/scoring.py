@@ -50,9 +50,16 @@ class Learned:
 
 
 def learn(
-    table: Input, roles: Roles, anomalous: str | None, fit_options: FitOptions, device: Device, messages: Messages
+    table: Input,
+    roles: Roles,
+    anomalous: str | None,
+    fit_options: FitOptions,
+    device: Device,
+    messages: Messages,
+    *,
+    in_passes: bool = False,
 ) -> Learned:
-    """Fit on all rows, or on a sample where they are too many."""
+    """Fit on all rows, or on a sample where they are too many; it may be the first of several passes."""
     declared = read_declarations(table, roles, fit_options.column or [])
     names = training_columns(table, roles, messages)
     sampled = draw(table, roles, names, fit_options, messages)
@@ -60,7 +67,7 @@ def learn(
         # Labels that cannot be used are known before the work; those of a sample may be too few to tell.
         labels_of(sampled, roles.label, anomalous)
     frame = training_frame(sampled, names, declared)
-    detector, seconds = fit_detector(sampled, frame, fit_options, declared, device, messages)
+    detector, seconds = fit_detector(sampled, frame, fit_options, declared, device, messages, in_passes=in_passes)
     return Learned(detector, names, sampled, seconds, fit_line(sampled, detector.columns_, seconds))
 
 

@@ -156,8 +156,8 @@ class Stream:
         self.strangest = Strangest(top) if top else None
         self._label = label
 
-    def run(self) -> None:
-        """Score all rows."""
+    def run(self, *, aside: bool = True) -> None:
+        """Score all rows; `aside` says whether they are written by a thread of its own."""
         n_known = self.journal.n_rows if self.journal is not None else 0
         with self.messages.library_warnings(), row_progress(self.table, "scoring", self.messages) as done:
 
@@ -166,7 +166,7 @@ class Stream:
                 done(prepared.piece)
                 return scored
 
-            overlapped(self._read(n_known), work, self._write)
+            overlapped(self._read(n_known), work, self._write, aside=aside)
 
     def measures(self, anomalous: str | None) -> dict[str, Any] | None:
         """Lay the scores beside the label that was held."""

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from vae_anomaly_cli.cells import values_of
+from vae_anomaly_cli.cells import is_text, values_of
 from vae_anomaly_cli.inputs import Input, Piece
 
-SAMPLED_BYTES = 1 << 29
+SAMPLED_BYTES = 1 << 28
 # How far the rows that are kept may outgrow the sample before the surplus is dropped.
 SURPLUS = 1.25
+OFFSET_BYTES, NUMBER_BYTES = 4, 8
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,8 @@ def sample_table(
 ) -> Table:
     """Read rows in one pass: all of them if they are not too many, else a uniform sample without replacement.
 
-    Every row draws a random key in the order of the files, and the smallest keys win: the sample depends on the seed
-    and on the rows alone, not on how they are cut into batches.
+    Every row draws a random key in the order of the files, and the smallest keys win, as many as there is room for:
+    the sample depends on the seed and on the rows alone, not on how they are cut into batches.
 
     Parameters
     ----------
@@ -107,41 +109,38 @@ def sample_table(
     done : callable
         Is told of every piece that was read.
     """
-    most = None if n_rows is None else max(2, min(n_rows, int(SAMPLED_BYTES / max(table.row_bytes, 1))))
-    drawn = _Smallest(most, np.random.default_rng(seed))
-    starts = [0] * len(table.files)
-    n_input_rows = 0
+    drawn = _Smallest(n_rows, np.random.default_rng(seed))
+    n_rows_of = np.zeros(len(table.files), dtype=np.int64)
     for piece in table.pieces(names):
-        if piece.row == 0:
-            starts[piece.file] = piece.first
-        n_input_rows += piece.n_rows
+        n_rows_of[piece.file] += piece.n_rows
         drawn.see(piece.batch)
         done(piece)
     rows, cells = drawn.taken()
-    # A file without rows begins where the next one does.
-    for file in range(len(starts) - 1, 0, -1):
-        if starts[file] == 0:
-            starts[file] = starts[file + 1] if file + 1 < len(starts) else n_input_rows
+    n_input_rows = int(n_rows_of.sum())
+    starts = (np.cumsum(n_rows_of) - n_rows_of).tolist()
     return Table(table, cells, tuple(starts), n_input_rows, None if len(rows) == n_input_rows else rows)
 
 
 class _Smallest:
-    """The rows with the smallest random keys, in their order.
+    """The rows with the smallest random keys, in their order: at most so many, and of at most `SAMPLED_BYTES`.
+
+    More rows never bring back one that was dropped, and so it does not matter when the surplus is.
 
     Parameters
     ----------
     most : int or None
-        How many; None keeps all.
+        How many, though at least two; None keeps all of whatever size.
     generator : numpy.random.Generator
         Draws a key a row.
     """
 
     def __init__(self, most: int | None, generator: np.random.Generator) -> None:
         self.most, self.generator = most, generator
-        self.n_seen = 0
+        self.n_seen = self.n_bytes = 0
         self.threshold = np.inf
         self.keys: list[npt.NDArray[np.float64]] = []
         self.rows: list[npt.NDArray[np.int64]] = []
+        self.sizes: list[npt.NDArray[np.int64]] = []
         self.batches: list[pa.RecordBatch] = []
 
     def see(self, batch: pa.RecordBatch) -> None:
@@ -154,20 +153,28 @@ class _Smallest:
         self.keys.append(keys)
         self.rows.append(rows)
         self.batches.append(batch)
-        if self.most is not None and sum(map(len, self.keys)) > SURPLUS * self.most:
+        if self.most is None:
+            return
+        sizes = _row_bytes(batch)
+        self.sizes.append(sizes)
+        self.n_bytes += int(sizes.sum())
+        if sum(map(len, self.keys)) > SURPLUS * self.most or self.n_bytes > SURPLUS * SAMPLED_BYTES:
             self._drop_surplus(self.most)
 
     def taken(self) -> tuple[npt.NDArray[np.int64], pa.Table]:
-        if self.most is not None and self.n_seen > self.most:
+        if self.most is not None:
             self._drop_surplus(self.most)
         return np.concatenate(self.rows), pa.Table.from_batches(self.batches)
 
     def _drop_surplus(self, most: int) -> None:
         keys = np.concatenate(self.keys)
-        if len(keys) <= most:
-            return
         # Stable: of equal keys the first row wins, here as above.
-        kept = np.argsort(keys, kind="stable")[:most]
+        order = np.argsort(keys, kind="stable")
+        n_bytes = np.cumsum(np.concatenate(self.sizes)[order])
+        kept = order[: max(2, min(most, int(np.searchsorted(n_bytes, SAMPLED_BYTES, side="right"))))]
+        if len(kept) == len(keys):
+            return
+        self.n_bytes = int(n_bytes[len(kept) - 1])
         self.threshold = float(keys[kept[-1]])
         chosen = np.zeros(len(keys), dtype=bool)
         chosen[kept] = True
@@ -176,4 +183,16 @@ class _Smallest:
             mask = chosen[start : start + batch.num_rows]
             start += batch.num_rows
             self.keys[place], self.rows[place] = self.keys[place][mask], self.rows[place][mask]
+            self.sizes[place] = self.sizes[place][mask]
             self.batches[place] = batch.filter(pa.array(mask))
+
+
+def _row_bytes(batch: pa.RecordBatch) -> npt.NDArray[np.int64]:
+    """About what each row takes in memory, whichever rows stand beside it."""
+    n_bytes = np.zeros(batch.num_rows, dtype=np.int64)
+    for column in batch.columns:
+        if is_text(column.type):
+            n_bytes += OFFSET_BYTES + np.asarray(pc.fill_null(pc.binary_length(column), 0), dtype=np.int64)
+        else:
+            n_bytes += NUMBER_BYTES
+    return n_bytes

@@ -1,5 +1,6 @@
 """An interrupted run can be gone on with, and leaves nothing half done under a final name."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -129,7 +130,10 @@ def test_damaged_records_are_scored_again(run, interrupted, orders_csv, model, t
     assert (tmp_path / "o.csv").read_bytes() == run(*arguments).out
 
 
-@pytest.mark.parametrize("content", [b"", b"vae-anomaly scores 1\n", b"vae-anomaly scores 1\n{", b"something else"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"vae-anomaly scores 1\n", b"vae-anomaly scores 1\n{", b"vae-anomaly scores 1\n[]\n", b"something else"],
+)
 def test_journal_without_a_header_is_begun_anew(run, orders_csv, model, tmp_path, content):
     (tmp_path / ".o.csv.scores").write_bytes(content)
     arguments = ("score", orders_csv, "-m", model, "--drop", "order")
@@ -281,3 +285,39 @@ def test_table_that_the_format_cannot_hold_leaves_no_file(run, orders, model, tm
     outcome = run("score", path, "-m", model, "--drop", "order,nothing", "-o", tmp_path / "o.parquet")
     assert outcome.code == 1
     assert files_in(tmp_path) == ["t.jsonl"]
+
+
+def test_second_run_into_the_same_output_is_refused(run, interrupted, orders_csv, model, tmp_path):
+    fcntl = pytest.importorskip("fcntl")
+    interrupted()
+    before = (tmp_path / ".o.csv.scores").read_bytes()
+    (tmp_path / ".o.csv.1.part").write_text("of the other run")
+    arguments = ("score", orders_csv, "-m", model, "--drop", "order", "-o", tmp_path / "o.csv")
+    with (tmp_path / ".o.csv.scores").open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        for options in ((), ("--resume",)):
+            outcome = run(*arguments, *options)
+            assert outcome.code == 1
+            assert outcome.err.endswith("is in use: another run writes the same output. Wait for its end.\n")
+    assert (tmp_path / ".o.csv.scores").read_bytes() == before
+    assert files_in(tmp_path) == [".o.csv.1.part", ".o.csv.scores"]
+    assert run(*arguments, "--resume").code == 0
+    assert files_in(tmp_path) == ["o.csv"]
+
+
+def test_what_a_killed_run_left_is_not_in_the_way_of_the_same_process_number(run, orders_csv, model, tmp_path):
+    (tmp_path / f".o.csv.{os.getpid()}.part").write_text("left")
+    assert run("score", orders_csv, "-m", model, "-o", tmp_path / "o.csv").code == 0
+    assert len((tmp_path / "o.csv").read_text().splitlines()) == 61
+
+
+def test_stop_is_heard_while_nobody_reads_the_pipe(orders, model, tmp_path):
+    data = tmp_path / "long.csv"
+    orders.loc[orders.index.repeat(500)].to_csv(data, index=False)
+    arguments = [*COMMAND, "score", str(data), "-m", str(model), "--drop", "order", "-q"]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.read(1) == b"o"
+        time.sleep(1)
+        process.terminate()
+        assert process.wait(20) == 130
+        assert process.stderr.read() == b"error: interrupted.\n"

@@ -323,3 +323,14 @@ def test_text_and_types_say_the_same(mixed):
     first = mixed.anomaly_score(scoring_frame(text, mixed.columns_, typed=False, decimal_comma=False))
     second = mixed.anomaly_score(scoring_frame(typed, mixed.columns_, typed=True, decimal_comma=False))
     assert first.tolist() == second.tolist()
+
+
+def test_views_of_text_are_ranked_and_sampled(run, orders, model, tmp_path, fast):
+    table = pa.Table.from_pandas(orders.assign(paid=orders["paid"] == "true"), preserve_index=False)
+    place = table.column_names.index("shop")
+    pq.write_table(table, tmp_path / "plain.parquet")
+    pq.write_table(table.set_column(place, "shop", table["shop"].cast(pa.string_view())), tmp_path / "views.parquet")
+    for arguments in (("-m", model, "--drop", "order", "--top", "3"), ("--id", "order", "--sample-rows", "30", *fast)):
+        plain, views = (run("score", tmp_path / name, *arguments) for name in ("plain.parquet", "views.parquet"))
+        assert views.code == 0, views.err
+        assert views.out == plain.out
