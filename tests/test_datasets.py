@@ -6,9 +6,10 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 import vae_anomaly_datasets
-from vae_anomaly_datasets import DatasetError, describe, list_datasets, path_of
+from vae_anomaly_datasets import DatasetError, ankle_boots_folder, describe, list_datasets, path_of
 from vae_anomaly_datasets.loading import _load
 from vae_anomaly_datasets.registry import FOLDER, read_registry
 
@@ -23,6 +24,26 @@ def test_counts_agree_with_the_registry(name):
     assert y.shape == (entry.rows,)
     assert int(y.sum()) == entry.anomalies
     assert int(X.isna().sum().sum()) == entry.missing_cells
+
+
+def test_pictures_of_ankle_boots_are_those_that_are_described():
+    folder = ankle_boots_folder()
+    counts = {path.relative_to(folder).as_posix(): len(list(path.glob("*.png"))) for path in folder.rglob("*")}
+    assert {name: count for name, count in counts.items() if count} == {
+        "good": 400,
+        "new/boot": 60,
+        **dict.fromkeys(("new/bag", "new/dress", "new/sandal", "new/sneaker"), 6),
+    }
+    for path in folder.rglob("*.png"):
+        with Image.open(path) as picture:
+            assert (picture.size, picture.mode) == ((28, 28), "L")
+    assert "Zalando" in (folder / "LICENSE").read_text()
+
+
+def test_missing_pictures_are_named(monkeypatch, tmp_path):
+    monkeypatch.setattr("vae_anomaly_datasets.pictures.FOLDER", tmp_path)
+    with pytest.raises(DatasetError, match="holds 0 pictures of 484"):
+        ankle_boots_folder()
 
 
 @pytest.mark.parametrize("name", LOADERS)

@@ -1,4 +1,4 @@
-"""Small real tables with known anomalies, shipped with their sources and licences.
+"""Small real tables and a folder of pictures with known anomalies, shipped with their sources and licences.
 
 Each loader reads one table from the package itself, without a network, and checks it against the
 checksum in the registry.
@@ -22,6 +22,7 @@ from vae_anomaly_datasets.loading import (
     load_wine,
     path_of,
 )
+from vae_anomaly_datasets.pictures import ankle_boots_folder
 from vae_anomaly_datasets.registry import Dataset, DatasetError, Licence
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "DatasetError",
     "Labelled",
     "Licence",
+    "ankle_boots_folder",
     "describe",
     "list_datasets",
     "load_cardiotocography",
