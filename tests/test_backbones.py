@@ -7,16 +7,24 @@ import torch
 from torch import nn
 
 from vae_anomaly.backbones import ACTIVATIONS, BACKBONES, MLP, MemberLinear, resolve_backbone
+from vae_anomaly.backbones.specification import Activation
 from vae_anomaly.errors import SpecificationError
 
 EVERY = pytest.mark.parametrize("name", BACKBONES)
+# Of pictures for the backbones that take only those.
+GRID = (2, 2)
 SIZES = pytest.mark.parametrize("sizes", [(), (7,), (7, 5)])
 
 
 def body_of(backbone=None, n_members=3, n_inputs=4, n_outputs=2, sizes=(7, 5), activation="tanh", seed=0):
     backbone = MLP() if backbone is None else backbone
     generator = torch.Generator().manual_seed(seed)
-    return backbone.body(n_members, n_inputs, n_outputs, sizes, activation, generator)
+    return backbone.encoder(n_members, n_inputs, n_outputs, sizes, activation, generator, GRID)
+
+
+def decoder_of(backbone, sizes=(7, 5), seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return backbone.decoder(3, 2, 4, sizes, "tanh", generator, GRID)
 
 
 def inputs_of(n_members=3, n_rows=6, n_inputs=4):
@@ -81,7 +89,7 @@ def test_body_without_hidden_layers_is_an_affine_map(name):
     torch.testing.assert_close(
         body(2 * first - 3 * second) - origin, 2 * (body(first) - origin) - 3 * (body(second) - origin)
     )
-    torch.testing.assert_close(origin, body.head.bias.expand_as(origin))
+    torch.testing.assert_close(origin, body.offset.expand_as(origin))
 
 
 # At -1.5 and 2, by hand.
@@ -116,14 +124,32 @@ def test_activation_stands_between_the_layers_and_not_behind_the_last(name):
 def test_body_has_the_shapes_that_the_backbone_promises(name, sizes):
     body = body_of(BACKBONES[name](), sizes=sizes)
     assert body(inputs_of()).shape == (3, 6, 2)
-    assert body.head.bias.shape == (3, 1, 2)
-    assert all(weights.shape[0] == 3 for weights in body.parameters())
+    assert body.offset.shape == (3, 1, 2)
+    decoder = decoder_of(BACKBONES[name](), sizes)
+    assert decoder(body(inputs_of())).shape == (3, 6, 4)
+    assert decoder.offset.shape == (3, 1, 4)
+    assert all(weights.shape[0] == 3 for part in (body, decoder) for weights in part.parameters())
+
+
+@EVERY
+@SIZES
+def test_offset_is_added_to_the_outputs_last(name, sizes):
+    for body in (body_of(BACKBONES[name](), sizes=sizes), decoder_of(BACKBONES[name](), sizes)):
+        inputs = inputs_of(n_inputs=4 if body.offset.shape[-1] == 2 else 2)
+        before = body(inputs)
+        body.offset.data += 3
+        torch.testing.assert_close(body(inputs), before + 3)
+
+
+def drawn(body):
+    """Weights that start at random: all but the gains and shifts of normalisations."""
+    return {name: weights for name, weights in body.named_parameters() if weights.detach().std() > 0}
 
 
 @EVERY
 def test_members_start_with_different_weights(name):
     body = body_of(BACKBONES[name]())
-    assert all(not torch.equal(weights[0], weights[1]) for weights in body.parameters())
+    assert all(not torch.equal(weights[0], weights[1]) for weights in drawn(body).values())
 
 
 @EVERY
@@ -140,7 +166,7 @@ def test_changing_one_member_leaves_the_others_alone(name):
 @EVERY
 def test_weights_repeat_with_the_generator_and_leave_global_state_alone(name):
     before = torch.get_rng_state()
-    first, again, other = (body_of(BACKBONES[name](), seed=seed).state_dict() for seed in (0, 0, 1))
+    first, again, other = (drawn(body_of(BACKBONES[name](), seed=seed)) for seed in (0, 0, 1))
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(first[key], again[key]) for key in first)
     assert not any(torch.equal(first[key], other[key]) for key in first)
@@ -154,6 +180,18 @@ def test_initial_weights_are_uniform_within_one_over_the_root_of_the_inputs():
     # A uniform distribution on [-b, b] has standard deviation b / sqrt(3).
     assert weight.std().item() == pytest.approx(0.2 / math.sqrt(3), rel=0.02)
     assert weight.mean().item() == pytest.approx(0, abs=0.003)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("n_numbers", [1, 5, 31, 33, 100])
+def test_activation_of_a_number_does_not_depend_on_its_place(name, n_numbers):
+    numbers = 3 * torch.randn(n_numbers, generator=torch.Generator().manual_seed(0))
+    order = torch.randperm(n_numbers, generator=torch.Generator().manual_seed(1))
+    activation = Activation(name)
+    with torch.inference_mode():
+        found = activation(numbers)
+        assert torch.equal(activation(numbers[order]), found[order])
+    torch.testing.assert_close(found, ACTIVATIONS[name]()(numbers))
 
 
 @EVERY

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from vae_anomaly import ELBO, MLP, FitWarning, TrainingDiverged, VAEDetector
+from vae_anomaly import ELBO, MLP, FitWarning, Gaussian, TrainingDiverged, VAEDetector
+from vae_anomaly.columns import Column
 from vae_anomaly.detector.specification import specification_of
+from vae_anomaly.encoders import TableEncoder
 from vae_anomaly.steps import Stepper
 from vae_anomaly.vae import VAE
 
@@ -220,5 +222,6 @@ def test_patience_decides_when_a_training_without_progress_stops() -> None:
 
 @pytest.mark.parametrize(("n_columns", "n_steps"), [(1, 700), (32, 700), (33, 711), (64, 990), (5000, 1000)])
 def test_wide_tables_get_more_steps_unless_they_are_given(n_columns: int, n_steps: int) -> None:
-    assert specification_of(VAEDetector()).for_columns(n_columns).plan.max_iter == n_steps
-    assert specification_of(VAEDetector(max_iter=30)).for_columns(n_columns).plan.max_iter == 30
+    encoder = TableEncoder(tuple(Column(f"x{place}", "continuous", Gaussian(), "given") for place in range(n_columns)))
+    assert specification_of(VAEDetector()).for_encoder(encoder).plan.max_iter == n_steps
+    assert specification_of(VAEDetector(max_iter=30)).for_encoder(encoder).plan.max_iter == 30

@@ -19,11 +19,12 @@ PACKAGES = {
 # From the ground up. A module imports from its own floor or a lower one, never in a circle.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "lookup", "products", "threads", "version"),
-    ("batch", "tables", "likelihoods", "priors", "backbones", "columns"),
+    ("batch", "images", "tables", "likelihoods", "priors", "backbones", "columns"),
     ("groups", "vae", "elbo", "encoders"),
     ("steps",),
     ("training", "scores", "calibration", "diagnostics", "conditionals", "explanation"),
     ("detector", "metrics"),
+    ("patches",),
     ("store", "comparison"),
     ("vae_anomaly",),
     ("vae_anomaly_reports", "vae_anomaly_datasets"),

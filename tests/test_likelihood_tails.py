@@ -41,6 +41,8 @@ HALVES = [0.3, math.log(2), 0.0, 0.0]
 CUTS = [-FAR, -0.8, 0.6, FAR, 2 * FAR]
 ORDERED = {"outputs": [0.4], "log_noise": math.log(0.8), "n_levels": 3, "unseen": 0.25, "cuts": CUTS}
 FLAG = {"outputs": [math.log(4)]}
+GREY = {"outputs": [0.3, math.log(0.4875)], "step": 0.25, "low": -2.0, "high": 2.0}
+LOGISTIC = stats.logistic(0.3, 0.5)
 # What a column has; a cell; P(X <= x) and P(X >= x) by another road.
 TAILS = {
     "gaussian": [
@@ -94,6 +96,11 @@ TAILS = {
         (ORDERED, 0.0, stats.t.cdf(-0.8, 4, 0.4, 0.8), 1.0),
         (ORDERED, 3.0, 0.25, 0.25),
     ],
+    "discretized_logistic": [
+        (GREY, 0.5, LOGISTIC.cdf(0.625), LOGISTIC.sf(0.375)),
+        (GREY, -2.0, LOGISTIC.cdf(-1.875), 1.0),
+        (GREY, 2.0, 1.0, LOGISTIC.sf(1.875)),
+    ],
     "poisson": [
         ({"outputs": [math.log(3.5)]}, 6.0, stats.poisson.cdf(6, 3.5), stats.poisson.sf(5, 3.5)),
         ({"outputs": [math.log(3.5)]}, 0.0, math.exp(-3.5), 1.0),
@@ -143,6 +150,7 @@ QUANTILES = {
     "continuous_bernoulli": [({"outputs": [1.5]}, 0.3, math.log1p(0.3 * math.expm1(1.5)) / 1.5)],
     "bernoulli": [(FLAG, 0.1, 0.0), (FLAG, 0.3, 1.0)],
     "ordinal": [(ORDERED, 0.05, 0.0), (ORDERED, 0.5, 1.0), (ORDERED, 0.9, 2.0)],
+    "discretized_logistic": [(GREY, 0.9, LOGISTIC.ppf(0.9) - 0.125), (GREY, 0.001, -2.0), (GREY, 0.999, 2.0 - 0.0625)],
     "poisson": [({"outputs": [math.log(3.5)]}, 0.9, float(stats.poisson.ppf(0.9, 3.5)))],
 }
 

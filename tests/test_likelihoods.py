@@ -74,6 +74,9 @@ PADDED = {"outputs": SIXTHS, **NOISE, "spikes": [0.0, 1.5, math.nan, math.nan]}
 SPIKED_WHOLE = {**WHOLE, "outputs": HALVES, "spikes": [0.0, 1.5]}
 SPIKED_COUNTS = {**COUNTS, "outputs": [0.1, math.log(2), 0.0, 0.0], "spikes": [bent(0), bent(40)]}
 SPIKED_WIDE = {**WIDE, "outputs": HALVES, "spikes": [-1.0, 2.0]}
+# Levels a quarter apart from -2 to 2; the scale is 0.5, of which a twentieth of a step is the smallest possible.
+GREY = {"outputs": [0.3, math.log(0.4875)], "step": 0.25, "low": -2.0, "high": 2.0}
+LOGISTIC = stats.logistic(0.3, 0.5)
 T = stats.t(4, 0.3, 0.5)
 OUTSIDE = T.cdf(-1) + T.sf(2)
 INSIDE = math.log1p(-0.01) - math.log1p(-OUTSIDE)
@@ -158,6 +161,11 @@ REFERENCES = {
         # Without a word of the network the levels have the frequencies of training.
         (ORDERED | {"outputs": [0.0], "log_noise": 0.0, "unseen": 0.0}, 2.0, math.log(0.3)),
     ],
+    "discretized_logistic": [
+        (GREY, 0.5, math.log(LOGISTIC.cdf(0.625) - LOGISTIC.cdf(0.375))),
+        (GREY, -2.0, LOGISTIC.logcdf(-1.875)),
+        (GREY, 2.0, LOGISTIC.logsf(1.875)),
+    ],
     "poisson": [
         ({"outputs": [math.log(3.5)]}, 2.0, stats.poisson.logpmf(2, 3.5)),
         ({"outputs": [-4.0]}, 0.0, -math.exp(-4)),
@@ -200,7 +208,9 @@ def test_log_probability_equals_the_reference(name, case, distribution_of):
 def test_probabilities_of_the_whole_support_sum_to_1(name, case, distribution_of):
     likelihood, known = LIKELIHOODS[name](), REFERENCES[name][case][0]
     distribution = distribution_of(likelihood, **known)
-    if likelihood.rounded:
+    if name == "discretized_logistic":
+        total = float(distribution.log_prob(torch.arange(-2, 2.25, 0.25).unsqueeze(-1)).exp().sum())
+    elif likelihood.rounded:
         cells, (low, high) = lattice(known)
         total = float(distribution.log_prob(torch.from_numpy(cells).unsqueeze(-1)).exp().sum())
         noise = stats.t(4, known["outputs"][0], 0.5)

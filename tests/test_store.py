@@ -1,7 +1,9 @@
 """The model file: complete, safe, and never half-written."""
 
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +28,7 @@ from vae_anomaly import (
     read_manifest,
     save,
 )
-from vae_anomaly.store import METADATA_KEY
+from vae_anomaly.store import FORMAT_VERSION, METADATA_KEY
 from vae_anomaly_datasets import load_thyroid_sick
 
 pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning", "ignore::vae_anomaly.DataWarning")
@@ -83,38 +85,69 @@ def test_every_kind_of_detector_survives_the_file(parameters: dict[str, object],
     np.testing.assert_array_equal(loaded.score_samples(X), detector.score_samples(X))
 
 
-def test_file_of_an_earlier_format_scores_and_explains_as_it_did(root: Path) -> None:
+ROWS = pd.DataFrame(
+    {
+        "x": [0.126, 0.126, 3.0, np.nan],
+        "unit": [7.0, 7.7, 7.0, 7.0],
+        "flag": [False, False, True, True],
+        "city": ["a", "a", "z", "b"],
+    }
+)
+
+
+def test_file_of_the_second_format_scores_and_explains_as_it_did(root: Path) -> None:
     loaded = load(root / "tests" / "data" / "version_2.vae")
     # Its constant column, two flags and three texts are all levels with weights of their own.
     assert loaded.row_score_ == ELBO()
     assert loaded.vae_.smallest_log_variance == -14.0
     assert [type(column.likelihood).__name__ for column in loaded.columns_] == ["StudentT", *["Categorical"] * 3]
-    rows = pd.DataFrame(
-        {
-            "x": [0.126, 0.126, 3.0, np.nan],
-            "unit": [7.0, 7.7, 7.0, 7.0],
-            "flag": [False, False, True, True],
-            "city": ["a", "a", "z", "b"],
-        }
-    )
     expected = [-2.1543574575334787, -11.173264034092426, -10.743348130956292, -2.4902007672935724]
-    np.testing.assert_allclose(loaded.score_samples(rows), expected, rtol=1e-5)
+    np.testing.assert_allclose(loaded.score_samples(ROWS), expected, rtol=1e-5)
     strangeness = [
         [0.102, 0.0, 0.0, 1.117],
         [0.033, 21.239, 0.0, 0.958],
         [9.473, 0.0, 3.298, 13.771],
         [np.nan, 0.0, 2.677, 0.607],
     ]
-    np.testing.assert_allclose(loaded.explain(rows).strangeness, strangeness, atol=2e-3)
+    np.testing.assert_allclose(loaded.explain(ROWS).strangeness, strangeness, atol=2e-3)
+
+
+def test_file_of_the_third_format_scores_and_explains_as_it_did(root: Path, tmp_path: Path) -> None:
+    file = root / "tests" / "data" / "version_3.vae"
+    assert read_manifest(file)["format_version"] == 3
+    loaded = load(file)
+    assert loaded.row_score_ == PooledELBO()
+    assert loaded.vae_.smallest_log_variance == -6.0
+    assert loaded.vae_.hidden_layer_sizes == (4,)
+    assert [column.n_cells for column in loaded.columns_] == [1] * 4
+    expected = [-2.507283973507583, -7.2947758436203, -11.627642577700318, -2.120800250582397]
+    np.testing.assert_allclose(loaded.score_samples(ROWS), expected, rtol=1e-5)
+    strangeness = [
+        [0.161, 0.0, 0.0, 2.158],
+        [0.161, 19.183, 0.0, 2.158],
+        [10.538, 0.0, 2.627, 16.727],
+        [np.nan, 0.0, 2.362, 0.439],
+    ]
+    np.testing.assert_allclose(loaded.explain(ROWS).strangeness, strangeness, atol=2e-3)
+    save(loaded, tmp_path / "again.vae")
+    assert read_manifest(tmp_path / "again.vae")["format_version"] == FORMAT_VERSION
+    np.testing.assert_array_equal(load(tmp_path / "again.vae").score_samples(ROWS), loaded.score_samples(ROWS))
 
 
 def test_manifest_is_read_without_the_tensors(file: Path, detector: VAEDetector, mixed: pd.DataFrame) -> None:
     manifest = read_manifest(file)
-    assert manifest["format_version"] == 3
+    assert manifest["format_version"] == FORMAT_VERSION == 4
     assert manifest["library_version"] == vae_anomaly.__version__
     assert manifest["n_features"] == mixed.shape[1]
     assert manifest["n_training_rows"] == 400
     assert manifest["offset"] == detector.offset_
+    assert manifest["pictures"] is None
+    # What automatic parameters stood for in the fit.
+    assert manifest["parameters"]["hidden_layer_sizes"] is None
+    assert manifest["hidden_layer_sizes"] == [64, 64]
+    assert manifest["n_members"] == 2
+    assert manifest["backbone"]["name"] == "mlp"
+    assert manifest["score"]["name"] == "pooled_elbo"
     assert [column["name"] for column in manifest["columns"]] == list(mixed.columns)
     assert json.loads(json.dumps(manifest, allow_nan=False)) == manifest
 
@@ -136,6 +169,10 @@ def rewrite(file: Path, change: object) -> None:
     save_file(tensors, file, metadata={METADATA_KEY: json.dumps(manifest)})
 
 
+def categorical(manifest: dict[str, Any]) -> dict[str, Any]:
+    return next(c for c in manifest["columns"] if c["likelihood"] and c["likelihood"]["name"] == "categorical")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -143,13 +180,24 @@ def rewrite(file: Path, change: object) -> None:
         (lambda m, _: m.pop("columns"), "inconsistent"),
         (lambda m, _: m["columns"][0]["likelihood"].update(name="os.system"), "inconsistent"),
         (lambda m, _: m["columns"][0]["likelihood"]["fields"].update(evil=1), "inconsistent"),
-        (lambda m, _: m["parameters"].update(n_estimators=3), "inconsistent"),
-        (lambda m, _: m["parameters"].update(hidden_layer_sizes=[8]), "inconsistent"),
+        (lambda m, _: m.update(n_members=3), "inconsistent"),
+        (lambda m, _: m.update(n_members=0), "inconsistent"),
+        (lambda m, _: m.update(hidden_layer_sizes=[8]), "inconsistent"),
+        (lambda m, _: m.update(hidden_layer_sizes=[64, -64]), "inconsistent"),
+        (lambda m, _: m["parameters"].update(n_estimators=0), "inconsistent"),
+        (lambda m, _: m["score"]["fields"].update(n_draws=3), "inconsistent"),
+        (lambda m, _: m["score"].update(name="surprise", fields={"n_draws": 2}), "yardstick"),
+        (lambda _, t: t.update(yardstick=torch.zeros(3, 1, dtype=torch.float64)), "yardstick"),
         (lambda _, t: t.pop("noise"), "inconsistent"),
-        (lambda m, _: m["parameters"].update(hidden_layer_sizes=[200_000, 200_000]), "the file holds"),
+        (lambda m, _: m.update(hidden_layer_sizes=[200_000, 200_000]), "the file holds"),
+        (lambda m, _: m.update(hidden_layer_sizes=[100_000, 1]), "the file holds"),
+        (lambda m, _: categorical(m).update(levels=[str(level) for level in range(10**5)]), "decoder outputs"),
+        (lambda m, _: m["columns"][0].update(n_cells=10**12), "number of columns"),
+        (lambda m, _: m.update(pictures={"height": 2, "width": 3}), "inconsistent"),
         (lambda m, _: m.update(n_exemplars=10**9), "the file holds"),
         (lambda m, _: m["columns"][0].update(scale=0.0), "inconsistent"),
-        (lambda m, _: m["parameters"].update(backbone="foo"), "inconsistent"),
+        (lambda m, _: m["backbone"].update(name="foo"), "inconsistent"),
+        (lambda m, _: m["backbone"].update(name="convolutional", fields={}), "inconsistent"),
         (lambda m, _: m["parameters"].update(contamination="foo"), "inconsistent"),
         (lambda m, _: m.update(offset=float("nan")), "inconsistent"),
         (lambda m, _: m.update(n_features=9), "inconsistent"),
@@ -240,7 +288,7 @@ def test_failed_save_leaves_the_old_file_and_nothing_else(
     def full(*arguments: object, **options: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(vae_anomaly.store.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         save(detector, file)
     assert file.read_bytes() == before

@@ -1,4 +1,4 @@
-from .backbones import MLP
+from .backbones import MLP, Convolutional
 from .comparison import Comparison, NumericEncoder, Verdict, compare, simple_detectors
 from .detector import VAEDetector
 from .errors import (
@@ -11,7 +11,7 @@ from .errors import (
     TrainingDiverged,
     VAEAnomalyError,
 )
-from .explanation import Explanation, Reason
+from .explanation import Explanation, PictureExplanation, Reason
 from .likelihoods import (
     Bernoulli,
     Binary,
@@ -19,6 +19,7 @@ from .likelihoods import (
     Categorical,
     Constant,
     ContinuousBernoulli,
+    DiscretizedLogistic,
     Gaussian,
     Ordinal,
     Poisson,
@@ -30,8 +31,22 @@ from .likelihoods import (
     UnitGaussian,
 )
 from .metrics import anomaly_average_precision, anomaly_labels, anomaly_roc_auc
+from .patches import PatchDetector
 from .priors import Exemplar, StandardNormal
-from .scores import ELBO, KL, ELBOPerCell, ImportanceWeighted, PooledELBO, Reconstruction
+from .scores import (
+    ELBO,
+    KL,
+    DebiasedELBO,
+    ELBOPerCell,
+    ImportanceWeighted,
+    InputComplexity,
+    LikelihoodPath,
+    LikelihoodRatio,
+    LikelihoodRegret,
+    PooledELBO,
+    Reconstruction,
+    Surprise,
+)
 from .store import load, read_manifest, save
 from .version import __version__
 
@@ -47,17 +62,26 @@ __all__ = [
     "Comparison",
     "Constant",
     "ContinuousBernoulli",
+    "Convolutional",
     "DataError",
     "DataWarning",
+    "DebiasedELBO",
+    "DiscretizedLogistic",
     "ELBOPerCell",
     "Exemplar",
     "Explanation",
     "FitWarning",
     "Gaussian",
     "ImportanceWeighted",
+    "InputComplexity",
+    "LikelihoodPath",
+    "LikelihoodRatio",
+    "LikelihoodRegret",
     "ModelFileError",
     "NumericEncoder",
     "Ordinal",
+    "PatchDetector",
+    "PictureExplanation",
     "Poisson",
     "PooledELBO",
     "Reason",
@@ -69,6 +93,7 @@ __all__ = [
     "SpikedStudentT",
     "StandardNormal",
     "StudentT",
+    "Surprise",
     "TrainingDiverged",
     "UnitGaussian",
     "VAEAnomalyError",

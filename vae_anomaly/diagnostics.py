@@ -116,7 +116,7 @@ def fit_report(
         Sizes to report.
     """
     elbo, kl = float(terms.elbo.mean()), float(terms.kl.mean())
-    baseline = None if validation is None else baseline_log_density(vae, train, validation)
+    baseline = None if validation is None or vae.of_pixels else baseline_log_density(vae, train, validation)
     mean = terms.posterior.mean
     active = (mean.var(1) > ACTIVE_VARIANCE).sum(1).float().mean() if mean.shape[1] > 1 else torch.tensor(0.0)
     return FitReport(

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vae_anomaly.batch import Batch
 from vae_anomaly.priors import Posterior
-from vae_anomaly.vae import VAE
+from vae_anomaly.vae import NOISE_GAIN, VAE
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,31 @@ def marginal_terms(vae: VAE, batch: Batch) -> Tensor:
     return vae.in_data_units(torch.cat(parts, -1), batch.values).where(batch.observed, 0.0)
 
 
+def saturated_terms(vae: VAE, batch: Batch) -> Tensor:
+    """log p(x_j) by cell under the best outputs that a decoder could have for it, with the noise as learned.
+
+    Parameters
+    ----------
+    vae : VAE
+        The members.
+    batch : Batch
+        Rows of shape (rows, columns).
+
+    Returns
+    -------
+    Tensor of shape (members, rows, columns)
+        Nats, in the units of the data and in the model's column order; 0 where the cell is missing.
+    """
+    parts = []
+    for group in vae.groups:
+        constants = vae.constants(group)
+        cells = batch.values[..., group.columns]
+        best = group.likelihood.saturated(cells, group.width, constants).expand(vae.n_members, -1, -1, -1)
+        noise = NOISE_GAIN * vae.raw_noise[:, None, group.noise]
+        parts.append(group.likelihood.distribution(best, noise, constants).log_prob(cells))
+    return vae.in_data_units(torch.cat(parts, -1), batch.values).where(batch.observed, 0.0)
+
+
 def elbo_terms(
     vae: VAE,
     batch: Batch,
@@ -101,6 +126,30 @@ def elbo_terms(
     Kingma and Welling, "Auto-encoding variational Bayes", ICLR 2014, eq. 3.
     """
     posterior = vae.encode(vae.inputs(batch) if inputs is None else inputs)
+    log_likelihood, z = expected_log_likelihood(vae, batch, posterior, noise)
+    return Terms(log_likelihood, vae.prior.kl(posterior, batch), posterior, z)
+
+
+def expected_log_likelihood(vae: VAE, batch: Batch, posterior: Posterior, noise: Tensor) -> tuple[Tensor, Tensor]:
+    """log p(x_j | z) by cell at draws from any posterior, and the draws.
+
+    Parameters
+    ----------
+    vae : VAE
+        The members.
+    batch : Batch
+        Rows, shared by all members or one set for each; see `elbo_terms`.
+    posterior : Posterior
+        Of every member and row.
+    noise : Tensor of shape (members, draws, rows or 1, latents)
+        Standard normal noise for the draws.
+
+    Returns
+    -------
+    log_likelihood : Tensor of shape (members, draws, rows, columns)
+        Nats, in the units of the data; 0 where the cell is missing.
+    z : Tensor of shape (members, draws, rows, latents)
+    """
     z = posterior.draw(noise)
     if z.shape[2] != posterior.mean.shape[1]:
         z = z.expand(-1, -1, posterior.mean.shape[1], -1)
@@ -115,4 +164,4 @@ def elbo_terms(
     log_likelihood = vae.in_data_units(torch.cat(parts, -1) if len(parts) > 1 else parts[0], values)
     if observed.device.type != "cpu" or not observed.all():
         log_likelihood = log_likelihood.where(observed, 0.0)
-    return Terms(log_likelihood, vae.prior.kl(posterior, batch), posterior, z)
+    return log_likelihood, z

@@ -207,6 +207,54 @@ class Explanation:
         return f"; the combination as a whole {excess:+.1f} nats" if excess >= NOTABLE_KL else ""
 
 
+@dataclass(frozen=True)
+class PictureExplanation:
+    """Where pictures are strange.
+
+    Parameters
+    ----------
+    score : ndarray of shape (pictures,)
+        What `anomaly_score` returns, nats.
+    threshold : float
+        Scores above it are flagged.
+    excess : ndarray of shape (pictures, height, width)
+        Nats by which a pixel is less likely than it could be at best, over all channels: 0 where it is as expected.
+        NaN where it is missing.
+    contributions : ndarray of shape (pictures, channels, height, width)
+        -E_q[log p(x_j | z)] of each pixel, nats, in the units of the data; 0 where it is missing.  Its sum and `kl`
+        are the negative ELBO of a picture.
+    kl : ndarray of shape (pictures,)
+        KL(q(z | x) || p(z)), nats: what the picture as a whole costs.
+    reconstruction : ndarray of the shape of the pictures
+        What was expected, in the units of the data.
+    """
+
+    score: FloatArray
+    threshold: float
+    excess: FloatArray
+    contributions: FloatArray
+    kl: FloatArray
+    reconstruction: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    def strangest_pixels(self, n: int = 3) -> list[list[tuple[int, int]]]:
+        """Lines and columns of the pixels with the largest excess of each picture, the largest first.
+
+        Parameters
+        ----------
+        n : int, default=3
+            Pixels a picture, at most.
+        """
+        flat = np.nan_to_num(self.excess.reshape(len(self), -1), nan=-1.0)
+        width = self.excess.shape[2]
+        return [
+            [(int(place) // width, int(place) % width) for place in places]
+            for places in np.argsort(-flat, axis=1, kind="stable")[:, :n]
+        ]
+
+
 def shown(cell: Any) -> str:
     """A cell for people: few digits, dates without idle zeros, short text."""
     if cell is None or cell is pd.NaT or (isinstance(cell, float) and np.isnan(cell)):

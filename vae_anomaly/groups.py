@@ -22,7 +22,7 @@ class Group:
     width : int
         Room for levels.
     columns : slice
-        Places of its columns.
+        Places of its columns, one for each cell of a row.
     parameters : slice
         Places of its decoder outputs.
     noise : slice
@@ -37,7 +37,7 @@ class Group:
 
     @property
     def n_columns(self) -> int:
-        """Number of columns."""
+        """Number of places."""
         return int(self.columns.stop - self.columns.start)
 
     @property
@@ -61,7 +61,7 @@ def group_columns(columns: Sequence[Column]) -> tuple[Group, ...]:
     column = parameter = noise = 0
     for (likelihood, width), run in itertools.groupby(columns, lambda c: (c.likelihood, c.width)):
         assert likelihood is not None
-        n = len(list(run))
+        n = sum(column.n_cells for column in run)
         n_parameters, n_noise = n * likelihood.n_parameters(width), likelihood.noise_size(n)
         groups.append(
             Group(

@@ -23,7 +23,13 @@ BETAS, EPSILON = (0.9, 0.99), 1e-8
 
 @dataclass(frozen=True)
 class Plan:
-    """How to train; every field is a parameter of the estimator, with the same name and meaning."""
+    """How to train; every field is a parameter of the estimator, with the same name and meaning, but for one.
+
+    Parameters
+    ----------
+    kl_weight : float, default=1.0
+        Weight of the KL in the loss after its warm-up: 0 where latents carry what is given, and cost nothing.
+    """
 
     max_iter: int
     batch_size: int
@@ -35,6 +41,7 @@ class Plan:
     max_grad_norm: float
     early_stopping: bool
     n_iter_no_change: int
+    kl_weight: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -106,14 +106,14 @@ def train(
     probe = batch.take(slice(0, PROBE_ROWS)) if validation is None else validation
     factor, n_steps, checked, kl_weight, rate = 1.0, 0, 0, 0.0, 0.0
     if continued and validation is not None:
-        keeper.record(_held_out_elbo(vae, validation, validation_noise, plan.trim_fraction))
+        keeper.record(_held_out_elbo(vae, validation, validation_noise, plan))
 
     def check() -> bool:
         """Record the present weights, or go back to the last finite ones and return False."""
         assert stepper.sums is not None
         reconstruction, kl = (stepper.sums.mean((1, 2)) / (n_steps - checked)).tolist()
         stepper.sums.zero_()
-        bound = _held_out_elbo(vae, probe, validation_noise, plan.trim_fraction)
+        bound = _held_out_elbo(vae, probe, validation_noise, plan)
         if not (math.isfinite(reconstruction - kl) and bool(bound.isfinite().all())):
             if history.rolled_back or (not history.iteration and n_steps >= plan.max_iter):
                 last = -history.elbo[-1] if history.elbo else math.nan
@@ -129,7 +129,7 @@ def train(
         if validation is not None:
             history.validation_elbo.append(float(bound.mean()))
         # While the KL is warming up the members are not yet trained on the bound that they are compared by.
-        keeper.record(bound if validation is not None and kl_weight == 1 else None)
+        keeper.record(bound if validation is not None and kl_weight == plan.kl_weight else None)
         if on_check is not None:
             on_check(history)
         return True
@@ -137,7 +137,7 @@ def train(
     try:
         while n_steps < plan.max_iter:
             rate = factor * plan.learning_rate_init * _schedule(n_steps, plan.max_iter)
-            kl_weight = min(1.0, (n_steps + 1) / warmup)
+            kl_weight = plan.kl_weight * min(1.0, (n_steps + 1) / warmup)
             stepper.step(next(minibatches), rate, kl_weight)
             n_steps += 1
             if n_steps % interval and n_steps < plan.max_iter:
@@ -169,10 +169,11 @@ def _schedule(step: int, n_steps: int) -> float:
 
 
 @torch.no_grad()
-def _held_out_elbo(vae: VAE, rows: Batch, noise: Tensor, trim_fraction: float) -> Tensor:
-    """Mean ELBO of each member on some rows, the worst `trim_fraction` of them left out as in training."""
-    elbo = elbo_terms(vae, rows, noise).elbo
-    n_kept = elbo.shape[1] - int(trim_fraction * elbo.shape[1])
+def _held_out_elbo(vae: VAE, rows: Batch, noise: Tensor, plan: Plan) -> Tensor:
+    """Mean bound of each member on some rows, weighed and trimmed as in training."""
+    terms = elbo_terms(vae, rows, noise)
+    elbo = terms.reconstruction - plan.kl_weight * terms.kl
+    n_kept = elbo.shape[1] - int(plan.trim_fraction * elbo.shape[1])
     return elbo.topk(n_kept, dim=1, sorted=False).values.mean(1)
 
 

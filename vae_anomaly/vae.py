@@ -45,6 +45,8 @@ class VAE(nn.Module):
         Between layers.
     mask_input : bool
         Whether the encoder also sees which cells are visible.
+    grid : (int, int), optional
+        Height and width where rows are pictures.
     generator : torch.Generator
         Source of the initial weights.
 
@@ -54,6 +56,8 @@ class VAE(nn.Module):
         N(0, I) until a prior fitted to the training rows takes its place.
     smallest_log_variance : float
         Where the posteriors' log-variances stop, so that the KL to the exemplars of a wide table stays in proportion.
+    yardstick : Tensor of shape (training rows, statistics)
+        What a score that compares a row with training rows compares it with; else empty.
     """
 
     feature_columns: Tensor
@@ -73,6 +77,7 @@ class VAE(nn.Module):
     rounded: Tensor
     bent: Tensor
     start: Tensor
+    yardstick: Tensor
 
     def __init__(
         self,
@@ -85,6 +90,7 @@ class VAE(nn.Module):
         activation: str,
         mask_input: bool,
         generator: torch.Generator,
+        grid: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
         self.groups = group_columns(columns)
@@ -93,24 +99,31 @@ class VAE(nn.Module):
         self.latent_dim = latent_dim
         self.n_members = n_members
         self.mask_input = mask_input
+        self.grid = grid
+        self.of_pixels = any(column.kind == "pixel" for column in columns)
+        self.backbone = backbone
+        self.hidden_layer_sizes = tuple(hidden_layer_sizes)
         self.smallest_log_variance = SMALLEST_LOG_VARIANCE
         self._constants: dict[int, ColumnConstants] = {}
-        owners = [
-            place
-            for group in self.groups
-            for place in range(group.columns.start, group.columns.stop)
-            for _ in range(group.likelihood.n_features(group.width))
-        ]
-        self.register_buffer("feature_columns", torch.tensor(owners), persistent=False)
+        n_features = [group.likelihood.n_features(group.width) for group in self.groups]
+        widths = torch.tensor([group.n_columns for group in self.groups])
+        owners = torch.arange(self.n_columns).repeat_interleave(torch.tensor(n_features).repeat_interleave(widths))
+        self.register_buffer("feature_columns", owners, persistent=False)
         n_inputs = len(owners) + (self.n_varying if mask_input else 0)
-        sizes = tuple(hidden_layer_sizes)
-        self.encoder = backbone.body(n_members, n_inputs, 2 * latent_dim, sizes, activation, generator)
-        self.decoder = backbone.body(n_members, latent_dim, self.n_parameters, sizes[::-1], activation, generator)
+        layers = self.hidden_layer_sizes, activation, generator, grid
+        self.encoder = backbone.encoder(n_members, n_inputs, 2 * latent_dim, *layers)
+        self.decoder = backbone.decoder(n_members, latent_dim, self.n_parameters, *layers)
         self.raw_noise = nn.Parameter(torch.zeros(n_members, self.groups[-1].noise.stop, dtype=torch.float32))
-        self.register_buffer("floor", _single([column.floor for column in columns]))
-        self.register_buffer("n_levels", _single([len(column.levels) for column in columns]))
-        self.register_buffer("unseen", _single([column.unseen for column in columns]))
-        self.register_buffer("log_jacobian", _single([column.log_jacobian for column in columns]))
+        n_cells = torch.tensor([column.n_cells for column in columns])
+
+        def by_place(numbers: Sequence[float] | Sequence[Sequence[float]]) -> Tensor:
+            """What is said once for a column, for each of its cells."""
+            return _single(numbers).repeat_interleave(n_cells, 0)
+
+        self.register_buffer("floor", by_place([column.floor for column in columns]))
+        self.register_buffer("n_levels", by_place([len(column.levels) for column in columns]))
+        self.register_buffer("unseen", by_place([column.unseen for column in columns]))
+        self.register_buffer("log_jacobian", by_place([column.log_jacobian for column in columns]))
         # In units of the bend or of the scale, which alone may lie beyond single precision.
         units = {
             "location": [column.location if column.bend else 0.0 for column in columns],
@@ -120,32 +133,40 @@ class VAE(nn.Module):
             "straight_slope": [_log_slope_at_0(column) for column in columns],
         }
         for name, numbers in units.items():
-            self.register_buffer(name, _single(numbers), persistent=False)
+            self.register_buffer(name, by_place(numbers), persistent=False)
         for name, none in (("low", -math.inf), ("high", math.inf)):
             ends = [_in_model_units(column, getattr(column, name), none) for column in columns]
-            self.register_buffer(name, _single(ends), persistent=False)
+            self.register_buffer(name, by_place(ends), persistent=False)
         room = max(len(column.cuts) for column in columns)
         cuts = [
             (*column.cuts, *[FAR * (room + extra) for extra in range(room - len(column.cuts))]) for column in columns
         ]
-        self.register_buffer("cuts", _single(cuts), persistent=False)
+        self.register_buffer("cuts", by_place(cuts), persistent=False)
         room = max(column.width if column.spikes else 0 for column in columns)
         spikes = [
             (*column.model_units(np.array(column.spikes)).tolist(), *[math.nan] * (room - len(column.spikes)))
             for column in columns
         ]
-        self.register_buffer("spikes", _single(spikes), persistent=False)
+        self.register_buffer("spikes", by_place(spikes), persistent=False)
         rounded = [column.likelihood is not None and column.likelihood.rounded for column in columns]
-        self.register_buffer("rounded", torch.tensor(rounded), persistent=False)
-        bent = [place for place, column in enumerate(columns) if column.bend]
-        self.register_buffer("bent", torch.tensor(bent, dtype=torch.int64), persistent=False)
-        starts = [_single([column.start for column in columns[group.columns]]) for group in self.groups]
+        self.register_buffer("rounded", torch.tensor(rounded).repeat_interleave(n_cells), persistent=False)
+        self.register_buffer("bent", self.bend.nonzero().squeeze(1), persistent=False)
+        places = n_cells.cumsum(0)
+        starts = [
+            torch.cat(
+                [
+                    _single(column.start).expand(column.n_cells, -1)
+                    for column, stop in zip(columns, places.tolist(), strict=True)
+                    if group.columns.start < stop <= group.columns.stop
+                ]
+            )
+            for group in self.groups
+        ]
         self.register_buffer("start", torch.cat([start.T.flatten() for start in starts]))
-        head = self.decoder.head
-        assert head.bias is not None
         with torch.no_grad():
-            head.bias.copy_(self.start.expand_as(head.bias))
+            self.decoder.offset.copy_(self.start.expand_as(self.decoder.offset))
         self.prior: FittedPrior = FittedStandardNormal(n_members, latent_dim)
+        self.register_buffer("yardstick", torch.empty(0, 0, dtype=torch.float64), persistent=False)
 
     @property
     def n_parameters(self) -> int:

@@ -36,6 +36,7 @@ Kind = Literal[
     "weekday",
     "month",
     "missing",
+    "pixel",
 ]
 
 VALUE_LIMIT = 1e6
@@ -57,7 +58,7 @@ class Column:
         What it was taken for: "continuous", "positive" (skewed, on a logarithmic scale), "bounded", "integer",
         "count", "binary", "boolean", "categorical", "ordinal", "datetime", "constant" (text or numbers with one
         value in training); "empty" and "identifier" are set aside.  Of the `parts`: "hour", "weekday", "month" and
-        "missing".
+        "missing".  "pixel" is a channel of pictures.
     likelihood : Likelihood or None
         How its cells are distributed given the latent variables; None if set aside.
     reason : str
@@ -89,6 +90,8 @@ class Column:
         Smallest standard deviation of the noise that its parts allow, in data units.
     parts : tuple of Column
         What else of its cells is modelled: parts of a date, or whether the cell is missing.
+    n_cells : int
+        Cells of a row that it describes, which stand side by side: the pixels of a channel, else 1.
     """
 
     name: str
@@ -113,6 +116,7 @@ class Column:
     mean: float = 0.0
     coarseness: float = 0.0
     parts: tuple[Column, ...] = ()
+    n_cells: int = 1
 
     @property
     def width(self) -> int:
@@ -151,6 +155,8 @@ class Column:
             return math.log(len(self.levels))
         if self.likelihood.rounded:
             return -math.log(self.step)
+        if self.kind == "pixel" and not self.likelihood.density:
+            return 0.0
         return -math.log(self.scale) - (math.log(self.bend) if self.bend else 0.0)
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -14,32 +13,29 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from vae_anomaly.backbones import Backbone
-from vae_anomaly.batch import Batch
-from vae_anomaly.calibration import fence_offset, share_offset
 from vae_anomaly.columns import Column
 from vae_anomaly.detector.constraints import PARAMETER_CONSTRAINTS
 from vae_anomaly.detector.explaining import ExplanationMixin
-from vae_anomaly.detector.fitting import Rows, fit_model, learn_columns
-from vae_anomaly.detector.inputs import new_seed, read_table
+from vae_anomaly.detector.fitting import Rows, learn_encoder
+from vae_anomaly.detector.inputs import is_files, open_files, read_rows
 from vae_anomaly.detector.latents import LatentVariableMixin
-from vae_anomaly.detector.progress import training_progress
-from vae_anomaly.detector.specification import Specification, specification_of
+from vae_anomaly.detector.learning import LearningMixin
+from vae_anomaly.detector.pixels import score_pictures
+from vae_anomaly.detector.specification import defaults_for, specification_of
 from vae_anomaly.detector.streams import StreamMixin, check_same_shape, with_weight
 from vae_anomaly.diagnostics import FitReport
-from vae_anomaly.encoders import TableEncoder
-from vae_anomaly.errors import FitWarning
+from vae_anomaly.encoders import Encoder, PictureEncoder
+from vae_anomaly.images.formats import PictureFormat
 from vae_anomaly.likelihoods import Likelihood
 from vae_anomaly.priors import Prior
-from vae_anomaly.scores import Score, score_rows
+from vae_anomaly.scores import Score
 from vae_anomaly.training import History
 from vae_anomaly.vae import VAE
 
 FloatArray = npt.NDArray[np.float64]
 
-MAX_OFFSET_ROWS = 2048
 
-
-class VAEDetector(OutlierMixin, StreamMixin, LatentVariableMixin, ExplanationMixin, BaseEstimator):
+class VAEDetector(OutlierMixin, LearningMixin, StreamMixin, LatentVariableMixin, ExplanationMixin, BaseEstimator):
     r"""Anomaly detector whose score is the evidence lower bound of a variational autoencoder, in nats.
 
     An ensemble of small autoencoders, each on a subsample of the rows, learns p(x).  The score of a row is
@@ -49,24 +45,34 @@ class VAEDetector(OutlierMixin, StreamMixin, LatentVariableMixin, ExplanationMix
     a lower bound of its log-density in the units of the data as given.  `score_samples` returns the bound (higher is
     more normal, as in scikit-learn), `anomaly_score` its negative (higher is stranger).
 
+    Rows are those of a table, or pictures: arrays and tensors of shape (n, height, width), (n, height, width, channels)
+    or (n, channels, height, width), picture files, and flattened rows with `image_shape`.  Because high likelihoods of
+    pictures can mislead, pictures are judged by a `Surprise` of the ELBO and two companions, unless `row_score` says
+    otherwise.
+
     Parameters
     ----------
-    n_estimators : int, default=4
-        Autoencoders in the ensemble, trained at once.
-    max_samples : int or float, default=4096
-        Rows each of them trains on, without replacement; a float is a share of the rows.
+    n_estimators : int, default=None
+        Autoencoders in the ensemble, trained at once; None takes 4 for tables and 1 for pictures.
+    max_samples : int or float, default=None
+        Rows each of them trains on, without replacement; a float is a share of the rows.  None takes 4,096 for tables
+        and 16,384 for pictures.
     latent_dim : int, default=None
         Latent variables of each; None takes the number of columns that vary, at most 16.
-    hidden_layer_sizes : sequence of int, default=(64, 64)
-        Hidden units of the encoder; the decoder has them in reverse.
+    hidden_layer_sizes : sequence of int, default=None
+        Hidden units of the encoder, or channels after each halving of a picture; the decoder has them in reverse.
+        None takes (64, 64) for tables, (256, 256) for small pictures, and see `Convolutional` for larger ones.
     activation : {"silu", "relu", "tanh", "gelu", "softplus", "identity"}, default="silu"
         Between layers.
-    backbone : str or Backbone, default="mlp"
-        Bodies of encoder and decoder; ``MLP(skip_connection=False)`` is the textbook one.
+    backbone : str or Backbone, default="auto"
+        Bodies of encoder and decoder: "mlp", "convolutional" for pictures, or an instance;
+        ``MLP(skip_connection=False)`` is the textbook one.  "auto" takes convolutions for pictures of more than 4,096
+        pixels.
     likelihood : str or Likelihood, default="auto"
-        p(x_j | z) of the numeric columns: "gaussian", "unit_gaussian", "student_t", "continuous_bernoulli",
-        "bernoulli", "categorical", "poisson", or an instance.
-        "auto" chooses by what a column holds: see `columns_`.  Text columns are always categorical.
+        p(x_j | z) of the numeric columns or pixels: "gaussian", "unit_gaussian", "student_t", "continuous_bernoulli",
+        "bernoulli", "discretized_logistic", "categorical", "poisson", or an instance.
+        "auto" chooses by what a column holds: see `columns_`.  Text columns are always categorical.  Pixels are
+        Gaussian with one learned noise for all, or Bernoulli where they have two values.
     columns : dict, default=None
         What columns are, by name (``x0``, ``x1``, ... for arrays), where inference would be wrong: "continuous",
         "positive", "bounded", "integer", "count", "binary", "boolean", "categorical", "ordinal", "datetime",
@@ -74,27 +80,35 @@ class VAEDetector(OutlierMixin, StreamMixin, LatentVariableMixin, ExplanationMix
     model_missing : bool, default=False
         Whether it counts which cells of a row are missing: each column then has a second term, the log-probability of
         its cell being missing or not.
+    image_shape : sequence of int, default=None
+        (height, width) of pictures that are given as flattened rows, with the channels first or last if there are
+        several; of picture files, the size that they are resized to.
     prior : str or Prior, default="exemplar"
         p(z) that rows are scored against: "standard_normal", or "exemplar", the aggregated posterior of the
         training rows.  Training always uses the standard normal.
-    row_score : str or Score, default="pooled_elbo"
-        What `score_samples` returns: "pooled_elbo", the ELBO of the autoencoders pooled with an independence model,
-        "elbo" without that, "elbo_per_cell", "importance_weighted" (a tighter bound), "reconstruction" or "kl".
-    batch_size : int, default=128
-        Rows of a mini-batch, for each member.
+    row_score : str or Score, default="auto"
+        What `score_samples` returns: "pooled_elbo", the ELBO of the autoencoders pooled with an independence model and
+        the default for tables, "elbo" without that, "elbo_per_cell", "importance_weighted" (a tighter bound),
+        "reconstruction", "kl"; and where high likelihoods mislead "surprise", the default for pictures,
+        "likelihood_ratio", "input_complexity", "debiased_elbo", "likelihood_regret" or "likelihood_path".
+    batch_size : int, default=None
+        Rows of a mini-batch, for each member; None takes 128, and fewer large pictures.
     max_iter : int, default=None
-        Optimisation steps; None takes 700, and from 33 columns on more, with their square root, up to 1,000.
-    learning_rate_init : float, default=0.02
-        Largest step of AdamW; it rises over the first 50 steps and falls along a cosine to 0.
+        Optimisation steps; None takes 1,200 for pictures, and for tables 700, from 33 columns on more, with their
+        square root, up to 1,000.
+    learning_rate_init : float, default=None
+        Largest step of AdamW; it rises over the first 50 steps and falls along a cosine to 0.  None takes 0.02 for
+        tables and 0.003 for pictures.
     weight_decay : float, default=1e-4
         Of AdamW.
     max_grad_norm : float, default=1.0
         Largest norm of a member's gradient, of the loss divided by the number of columns.
     kl_warmup : float, default=0.2
         Share of the steps over which the weight of the KL in the loss rises to 1.
-    hidden_fraction : float, default=0.6
+    hidden_fraction : float, default=None
         In training, about a third of the rows are shown to the encoder with some cells hidden, each with a probability
-        drawn for the row between 0 and this; scores use the full view.  0 turns it off.
+        drawn for the row between 0 and this; scores use the full view.  0 turns it off; None takes 0.6 for tables and
+        0 for pictures.
     trim_fraction : float, default=0.0
         Share of each mini-batch, the rows with the largest loss, that is left out of the gradient and of the held-out
         bound, so that anomalies among the training rows are not learned.
@@ -107,7 +121,8 @@ class VAEDetector(OutlierMixin, StreamMixin, LatentVariableMixin, ExplanationMix
         Checks without improvement of any member before stopping; a training of full length has 20 checks.
     contamination : "auto" or float, default="auto"
         Where `predict` draws the line.  A float in (0, 0.5] flags exactly that share of the training rows; "auto"
-        flags rows three robust standard deviations below the median of the training scores.
+        flags rows three robust standard deviations below the median of the training scores, and pictures whose
+        surprise is above 7 nats, as that of about three in a thousand training pictures is.
     device : {"auto", "cpu", "cuda", "mps"}, default="auto"
         "auto" is CUDA where there is one, else the CPU.
     matmul_precision : {"highest", "high", "medium"}, default=None
@@ -135,10 +150,12 @@ class VAEDetector(OutlierMixin, StreamMixin, LatentVariableMixin, ExplanationMix
         What `score_samples` returns: the `row_score` of the fit, also if the parameter was changed since.
     fitted_parameters_ : dict
         The parameters of the fit, which a model file keeps.
+    map_scale_ : (float, float)
+        Of pictures: from how many nats per pixel on, and up to how many, maps are coloured.
     fit_report_ : FitReport
         How the training went, with the figures behind every `FitWarning`.
-    encoder_ : TableEncoder
-        Turns tables into batches.
+    encoder_ : Encoder
+        Turns tables or pictures into batches.
     vae_ : VAE
         The weights.
     noise_ : Tensor of shape (members, draws, 1, latents)
@@ -174,7 +191,7 @@ class VAEDetector(OutlierMixin, StreamMixin, LatentVariableMixin, ExplanationMix
 
     vae_: VAE
     noise_: Tensor
-    encoder_: TableEncoder
+    encoder_: Encoder
     columns_: tuple[Column, ...]
     offset_: float
     n_iter_: int
@@ -189,24 +206,25 @@ class VAEDetector(OutlierMixin, StreamMixin, LatentVariableMixin, ExplanationMix
     def __init__(
         self,
         *,
-        n_estimators: int = 4,
-        max_samples: int | float = 4096,
+        n_estimators: int | None = None,
+        max_samples: int | float | None = None,
         latent_dim: int | None = None,
-        hidden_layer_sizes: Sequence[int] = (64, 64),
+        hidden_layer_sizes: Sequence[int] | None = None,
         activation: str = "silu",
-        backbone: str | Backbone = "mlp",
+        backbone: str | Backbone = "auto",
         likelihood: str | Likelihood = "auto",
         columns: Mapping[str, str | Likelihood] | None = None,
         model_missing: bool = False,
+        image_shape: Sequence[int] | None = None,
         prior: str | Prior = "exemplar",
-        row_score: str | Score = "pooled_elbo",
-        batch_size: int = 128,
+        row_score: str | Score = "auto",
+        batch_size: int | None = None,
         max_iter: int | None = None,
-        learning_rate_init: float = 0.02,
+        learning_rate_init: float | None = None,
         weight_decay: float = 1e-4,
         max_grad_norm: float = 1.0,
         kl_warmup: float = 0.2,
-        hidden_fraction: float = 0.6,
+        hidden_fraction: float | None = None,
         trim_fraction: float = 0.0,
         early_stopping: bool = True,
         validation_fraction: float = 0.1,
@@ -227,6 +245,7 @@ class VAEDetector(OutlierMixin, StreamMixin, LatentVariableMixin, ExplanationMix
         self.likelihood = likelihood
         self.columns = columns
         self.model_missing = model_missing
+        self.image_shape = image_shape
         self.prior = prior
         self.row_score = row_score
         self.batch_size = batch_size
@@ -272,15 +291,14 @@ class VAEDetector(OutlierMixin, StreamMixin, LatentVariableMixin, ExplanationMix
         TrainingDiverged
             If the loss was not finite even after a rollback with a smaller step.
         """
-        specification = specification_of(self)
         continued = bool(self.warm_start) and hasattr(self, "vae_")
-        table, weights = with_weight(read_table(self, X, fitting=not continued), sample_weight)
+        data, weights = with_weight(read_rows(self, X, fitting=not continued), sample_weight)
         if continued:
             check_same_shape(self)
-        columns = self.columns_ if continued else learn_columns(table, weights, specification)
-        encoder = TableEncoder(columns)
-        rows = Rows(table.n_rows, lambda numbers: encoder.encode(table.take(numbers)), weights)
-        self._learn(columns, rows, specification.for_columns(encoder.n_varying), self.vae_ if continued else None)
+        specification = specification_of(self, defaults_for(data))
+        encoder = self.encoder_ if continued else learn_encoder(data, weights, specification)
+        rows = Rows(data.n_rows, lambda numbers: encoder.encode(data.take(numbers)), weights)
+        self._learn(encoder, rows, specification.for_encoder(encoder), self.vae_ if continued else None)
         self._sample = None
         return self
 
@@ -301,7 +319,10 @@ class VAEDetector(OutlierMixin, StreamMixin, LatentVariableMixin, ExplanationMix
         ndarray of shape (rows,), float64
         """
         check_is_fitted(self)
-        return self._score(self.encoder_.encode(read_table(self, X, fitting=False)))
+        if is_files(X) and isinstance(self.encoder_, PictureEncoder):
+            encoder = self.encoder_
+            return score_pictures(open_files(X, None, encoder), lambda some: self._score(encoder.encode(some)))
+        return self._score(self.encoder_.encode(read_rows(self, X, fitting=False)))
 
     def anomaly_score(self, X: Any) -> FloatArray:
         """The negative ELBO of each row in nats, higher for stranger rows: ``-score_samples(X)``.
@@ -365,29 +386,13 @@ class VAEDetector(OutlierMixin, StreamMixin, LatentVariableMixin, ExplanationMix
         """
         return float(self.score_samples(X).mean())
 
+    @property
+    def picture_format_(self) -> PictureFormat | None:
+        """The format in which the model reads picture files; None for tables."""
+        check_is_fitted(self)
+        return self.encoder_.picture_format if isinstance(self.encoder_, PictureEncoder) else None
+
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
-
-    def _learn(self, columns: tuple[Column, ...], rows: Rows, specification: Specification, before: VAE | None) -> None:
-        with training_progress(specification.plan.max_iter, enabled=bool(self.verbose)) as on_check:
-            model = fit_model(columns, rows, specification, new_seed(self.random_state), on_check, before)
-        self.columns_, self.encoder_ = model.columns, model.encoder
-        self.vae_, self.noise_ = model.vae, model.noise
-        self.reference_, self.reference_rows_ = None, model.reference_rows
-        self.history_, self.fit_report_ = model.history, model.report
-        self.n_iter_, self.row_score_ = model.report.n_iter, specification.score
-        self.fitted_parameters_ = self.get_params(deep=False)
-        self.offset_ = self._find_offset(rows)
-        for line in self.fit_report_.warnings():
-            warnings.warn(line, FitWarning, stacklevel=3)
-
-    def _score(self, batch: Batch) -> FloatArray:
-        return score_rows(self.vae_, batch, self.row_score_, self.noise_).numpy()
-
-    def _find_offset(self, rows: Rows) -> float:
-        if isinstance(self.contamination, str):
-            every = max(1, rows.n_rows // MAX_OFFSET_ROWS)
-            return fence_offset(self._score(rows.encode(np.arange(0, rows.n_rows, every))))
-        return share_offset(self._score(rows.encode(np.arange(rows.n_rows))), self.contamination)

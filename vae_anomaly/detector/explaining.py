@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +17,12 @@ from torch import Tensor
 
 from vae_anomaly.batch import Batch
 from vae_anomaly.conditionals import Conditionals, Reference, conditionals, expected_cells, tail_probability
-from vae_anomaly.detector.inputs import as_pandas, fill_cells, read_table
-from vae_anomaly.encoders import TableEncoder
-from vae_anomaly.errors import ModelFileError
-from vae_anomaly.explanation import Explanation
+from vae_anomaly.detector.inputs import as_pandas, fill_cells, pack_like, read_rows, read_table
+from vae_anomaly.detector.pixels import explain_pictures, fill_pixels
+from vae_anomaly.encoders import Encoder, PictureEncoder, TableEncoder
+from vae_anomaly.errors import ModelFileError, SpecificationError
+from vae_anomaly.explanation import Explanation, PictureExplanation
+from vae_anomaly.images.pictures import Pictures
 from vae_anomaly.likelihoods import Constant, OrderedLikelihood
 from vae_anomaly.scores import ELBO, PooledELBO, Score, cell_terms
 from vae_anomaly.tables import Table
@@ -74,14 +76,22 @@ class ExplanationMixin:
 
     vae_: VAE
     noise_: Tensor
-    encoder_: TableEncoder
+    encoder_: Encoder
     offset_: float
     row_score_: Score
     reference_: Reference | None
     reference_rows_: Batch | None
 
-    def explain(self, X: Any) -> Explanation:
+    @overload
+    def explain(self, X: pd.DataFrame) -> Explanation: ...
+
+    @overload
+    def explain(self, X: Any) -> Explanation | PictureExplanation: ...
+
+    def explain(self, X: Any) -> Explanation | PictureExplanation:
         """Why rows are strange: every cell's share of the score, and what was expected in its place.
+
+        For pictures the shares are maps of nats per pixel, and all pixels are shown to the encoder.
 
         The contributions of the cells and the KL add up to `anomaly_score` for the scores "pooled_elbo" and "elbo".
         What is expected and how rare a cell is come from the other cells of its row: the cell itself is hidden from
@@ -95,7 +105,7 @@ class ExplanationMixin:
 
         Returns
         -------
-        Explanation
+        Explanation, or PictureExplanation for pictures
 
         Examples
         --------
@@ -109,15 +119,25 @@ class ExplanationMixin:
         True
         """
         check_is_fitted(self)
+        if isinstance(self.encoder_, PictureEncoder):
+            return explain_pictures(
+                self.vae_,
+                self.encoder_,
+                self._pictures(X),
+                self.noise_,
+                self.row_score_,
+                self._independence,
+                self.offset_,
+            )
         table = self._table(X)
-        batch = self.encoder_.encode(table)
+        batch = self._tables.encode(table)
         cells, kl = cell_terms(self.vae_, batch, self.noise_, self._independence)
         suspicious = self._evidence(batch, None, None).is_wrong(SUSPICIOUS)
         evidence = self._evidence(batch, self._at_places(suspicious), PLAUSIBLE)
         reference = self.compute_reference()
         native = as_pandas(X)
         index = native.index if isinstance(native, pd.DataFrame) else pd.RangeIndex(len(batch))
-        names = [column.name for column in self.encoder_.columns]
+        names = [column.name for column in self._tables.columns]
 
         def frame(cells: npt.NDArray[Any]) -> pd.DataFrame:
             return pd.DataFrame(cells, index=index, columns=names)
@@ -138,7 +158,7 @@ class ExplanationMixin:
             tail_probability=frame(evidence.given_others),
             strangeness=frame(evidence.strangeness),
             parts=frame(parts),
-            constant=pd.Series([isinstance(column.likelihood, Constant) for column in self.encoder_.columns], names),
+            constant=pd.Series([isinstance(column.likelihood, Constant) for column in self._tables.columns], names),
         )
 
     def impute(self, X: Any) -> Any:
@@ -158,8 +178,10 @@ class ExplanationMixin:
         ndarray, DataFrame or table of the kind of `X`
         """
         check_is_fitted(self)
-        batch = self.encoder_.encode(self._table(X))
-        holes = np.zeros((len(batch), len(self.encoder_.columns)), dtype=bool)
+        if isinstance(self.encoder_, PictureEncoder):
+            return pack_like(X, fill_pixels(self.vae_, self.encoder_, self._pictures(X), self.noise_))
+        batch = self._tables.encode(self._table(X))
+        holes = np.zeros((len(batch), len(self._tables.columns)), dtype=bool)
         for position, place in self._own_places.items():
             holes[:, position] = ~batch.observed[:, place].numpy()
         return fill_cells(X, holes, self._expected(batch, batch.observed))
@@ -191,14 +213,14 @@ class ExplanationMixin:
         check_is_fitted(self)
         if not (isinstance(max_tail_probability, Real) and 0 < max_tail_probability < 1):
             raise ValueError(f"max_tail_probability lies in (0, 1), not {max_tail_probability!r}")
-        batch = self.encoder_.encode(self._table(X))
+        batch = self._tables.encode(self._table(X))
         wrong = self._wrong(batch, max_tail_probability)
         hidden = self._at_places(wrong)
         return fill_cells(X, wrong, self._expected(batch, batch.observed & ~hidden))
 
     def _wrong(self, batch: Batch, max_tail_probability: float) -> npt.NDArray[np.bool_]:
         """Cells, in the user's order, that look wrong after suspicious neighbours were hidden."""
-        wrong = np.zeros((len(batch), len(self.encoder_.columns)), dtype=bool)
+        wrong = np.zeros((len(batch), len(self._tables.columns)), dtype=bool)
         rows = np.arange(len(batch))
         for _ in range(N_REPAIR_ROUNDS):
             part = batch.take(torch.from_numpy(rows))
@@ -215,36 +237,43 @@ class ExplanationMixin:
         assert isinstance(self, BaseEstimator)
         return read_table(self, X, fitting=False)
 
+    def _pictures(self, X: Any) -> Pictures:
+        assert isinstance(self, BaseEstimator)
+        pictures = read_rows(self, X, fitting=False)
+        assert isinstance(pictures, Pictures)
+        return pictures
+
+    @property
+    def _tables(self) -> TableEncoder:
+        if not isinstance(self.encoder_, TableEncoder):
+            raise SpecificationError("the model takes pictures, whose pixels are not repaired one by one; see explain.")
+        return self.encoder_
+
     def _expected(self, batch: Batch, visible: Tensor) -> list[npt.NDArray[Any]]:
         """What visible cells let expect everywhere, in data units and the user's order."""
         seen = Batch(batch.values.where(visible, 0.0), visible)
-        return self.encoder_.decode(expected_cells(self.vae_, seen, self.noise_, weighted=True).numpy())
+        return self._tables.decode(expected_cells(self.vae_, seen, self.noise_, weighted=True).numpy())
 
     def _at_places(self, cells: npt.NDArray[np.bool_]) -> Tensor:
         """From cells in the user's order to places in the model's."""
-        return torch.from_numpy(cells[:, list(self.encoder_.order)])
+        return torch.from_numpy(cells[:, list(self._tables.order)])
 
     def _sums(self, terms: Tensor) -> FloatArray:
         """From terms of places to sums by the user's columns."""
-        sums = np.zeros((len(terms), len(self.encoder_.columns)))
-        for place, position in enumerate(self.encoder_.order):
-            sums[:, position] += terms[:, place].numpy()
-        return sums
+        return self.encoder_.by_column(terms.numpy())
 
     @property
     def _columns_of_places(self) -> list[tuple[int, ...]]:
         """Places of each modelled column, in the user's order."""
-        return [
-            places for position in range(len(self.encoder_.columns)) if (places := self.encoder_.places_of(position))
-        ]
+        return [places for position in range(len(self._tables.columns)) if (places := self._tables.places_of(position))]
 
     @property
     def _own_places(self) -> dict[int, int]:
         """Place of each modelled column itself, without its parts, by its position."""
         return {
             position: place
-            for place, (position, column) in enumerate(self.encoder_.places)
-            if column is self.encoder_.columns[position]
+            for place, (position, column) in enumerate(self._tables.places)
+            if column is self._tables.columns[position]
         }
 
     @property
@@ -279,16 +308,16 @@ class ExplanationMixin:
     def _evidence(self, batch: Batch, hidden: Tensor | None, ranges: float | None) -> _Evidence:
         reference = self.compute_reference()
         given = conditionals(self.vae_, batch, self.noise_, self._columns_of_places, hidden=hidden, ranges=ranges)
-        ordered = [isinstance(column.likelihood, OrderedLikelihood) for column in self.encoder_.modelled]
+        ordered = [isinstance(column.likelihood, OrderedLikelihood) for column in self._tables.modelled]
         given_others = tail_probability(given.position, reference.given_others, ordered).numpy()
         unconditional = self._alone(batch)
         alone = tail_probability(unconditional.position, reference.alone, ordered).numpy()
         against = self._sums(unconditional.log_likelihood - given.log_likelihood).clip(min=0)
-        shape = len(batch), len(self.encoder_.columns)
+        shape = len(batch), len(self._tables.columns)
         by_column = [np.full(shape, np.nan), np.full(shape, np.nan)]
         chosen = np.zeros(shape, dtype=np.intp)
         for position in range(shape[1]):
-            places = list(self.encoder_.places_of(position))
+            places = list(self._tables.places_of(position))
             if not places:
                 continue
             for tails, columns in zip((given_others, alone), by_column, strict=True):
@@ -301,19 +330,19 @@ class ExplanationMixin:
 
     def _described(self, table: Table, batch: Batch, evidence: _Evidence) -> tuple[npt.NDArray[Any], ...]:
         """Observed and expected cells, ends of the plausible range, and the part that is meant, as objects."""
-        shape = len(batch), len(self.encoder_.columns)
+        shape = len(batch), len(self._tables.columns)
         observed, expected, lower, upper = (np.full(shape, None, dtype=object) for _ in range(4))
         parts = np.full(shape, "", dtype=object)
         for position in range(shape[1]):
             observed[:, position] = table.objects(position)
         known = evidence.conditionals
-        for place, (position, column) in enumerate(self.encoder_.places):
+        for place, (position, column) in enumerate(self._tables.places):
             rows = np.flatnonzero(evidence.chosen[:, position] == place)
             expected[rows, position] = column.decode(known.expected[rows, place].numpy()).astype(object)
             if not column.levels or column.kind == "ordinal":
                 lower[rows, position] = column.decode(known.lower[rows, place].numpy()).astype(object)
                 upper[rows, position] = column.decode(known.upper[rows, place].numpy()).astype(object)
-            if column is not self.encoder_.columns[position]:
+            if column is not self._tables.columns[position]:
                 parts[rows, position] = column.kind
                 observed[rows, position] = column.decode(batch.values[rows, place].double().numpy()).astype(object)
         return observed, expected, lower, upper, parts

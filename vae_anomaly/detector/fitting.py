@@ -1,4 +1,4 @@
-"""From a table to a trained model: the steps of `fit`, in order."""
+"""From rows to a trained model: the steps of `fit`, in order."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ import torch
 from torch import Tensor
 
 from vae_anomaly.batch import Batch
-from vae_anomaly.columns import Column, infer_columns
+from vae_anomaly.columns import infer_columns
 from vae_anomaly.detector.specification import Specification
 from vae_anomaly.diagnostics import FitReport, fit_report
 from vae_anomaly.elbo import elbo_terms
-from vae_anomaly.encoders import TableEncoder
+from vae_anomaly.encoders import Encoder, TableEncoder, learn_channels
+from vae_anomaly.errors import SpecificationError
+from vae_anomaly.images.pictures import Pictures
 from vae_anomaly.products import product_precision
-from vae_anomaly.scores import scoring_noise
+from vae_anomaly.scores import RelativeScore, row_statistics, scoring_noise
 from vae_anomaly.tables import FloatArray, Table
 from vae_anomaly.threads import threads_for
 from vae_anomaly.training import History, train
@@ -26,7 +28,6 @@ from vae_anomaly.vae import VAE
 
 MAX_VALIDATION_ROWS = 512
 MIN_VALIDATION_ROWS = 10
-MAX_LATENT_DIM = 16
 VALIDATION_DRAWS = 2
 MAX_REPORT_DRAWS, REPORT_CELLS = 64, 1 << 22
 MIN_REFERENCE_ROWS, MAX_REFERENCE_ROWS, MAX_REFERENCE_CELLS = 32, 4096, 1 << 16
@@ -58,8 +59,7 @@ class Rows:
 class FittedModel:
     """What a fit leaves behind."""
 
-    columns: tuple[Column, ...]
-    encoder: TableEncoder
+    encoder: Encoder
     vae: VAE
     noise: Tensor
     history: History
@@ -67,21 +67,28 @@ class FittedModel:
     reference_rows: Batch
 
 
-def learn_columns(table: Table, weights: FloatArray | None, specification: Specification) -> tuple[Column, ...]:
-    """What the columns of a table are."""
-    return infer_columns(
-        table,
-        specification.likelihood,
-        weights,
-        specification.declared,
-        model_missing=specification.model_missing,
+def learn_encoder(data: Table | Pictures, weights: FloatArray | None, specification: Specification) -> Encoder:
+    """What the columns of a table or the channels of pictures are."""
+    if isinstance(data, Pictures):
+        if specification.declared or specification.model_missing:
+            name = "columns" if specification.declared else "model_missing"
+            raise SpecificationError(f"{name} is about the columns of tables, and the rows are pictures. Leave it out.")
+        return learn_channels(data, specification.likelihood)
+    return TableEncoder(
+        infer_columns(
+            data,
+            specification.likelihood,
+            weights,
+            specification.declared,
+            model_missing=specification.model_missing,
+        )
     )
 
 
 @torch.inference_mode(mode=False)
 @torch.enable_grad()
 def fit_model(
-    columns: tuple[Column, ...],
+    encoder: Encoder,
     rows: Rows,
     specification: Specification,
     seed: int,
@@ -92,7 +99,7 @@ def fit_model(
 
     Parameters
     ----------
-    columns : tuple of Column
+    encoder : Encoder
         What the columns are.
     rows : Rows
         Training rows.
@@ -107,8 +114,7 @@ def fit_model(
     """
     rng = np.random.default_rng(seed)
     generator = torch.Generator().manual_seed(seed)
-    encoder = TableEncoder(columns)
-    held_out, members = _split(rows, specification, rng)
+    held_out, compared, members = _split(rows, specification, rng)
     used, places = np.unique(members, return_inverse=True)
     device = specification.device
     batch = rows.encode(used).to(device)
@@ -119,17 +125,25 @@ def fit_model(
         row_weights = torch.from_numpy((rows.weights[used] / rows.weights[used].mean()).astype(np.float32)).to(device)
 
     plan = specification.plan
-    latent_dim = specification.latent_dim or min(max(encoder.n_varying, 1), MAX_LATENT_DIM)
+    latent_dim, hidden_layer_sizes = specification.latent_dim, specification.hidden_layer_sizes
+    backbone = specification.backbone
+    assert backbone is not None
+    assert latent_dim is not None
+    assert hidden_layer_sizes is not None
+    masked = specification.mask_input
+    if masked is None:
+        masked = plan.hidden_fraction > 0 or not bool(batch.observed.all())
     if before is None:
         vae = VAE(
             encoder.modelled,
             latent_dim=latent_dim,
             n_members=specification.n_estimators,
-            backbone=specification.backbone,
-            hidden_layer_sizes=specification.hidden_layer_sizes,
+            backbone=backbone,
+            hidden_layer_sizes=hidden_layer_sizes,
             activation=specification.activation,
-            mask_input=plan.hidden_fraction > 0 or not bool(batch.observed.all()),
+            mask_input=masked,
             generator=generator,
+            grid=encoder.grid,
         ).to(device)
     else:
         vae = before.untrained_copy().to(device)
@@ -138,7 +152,7 @@ def fit_model(
         check_noise = scoring_noise(vae.n_members, VALIDATION_DRAWS, latent_dim, seed).to(device)
         local = torch.Generator(device).manual_seed(seed + 1)
         # Constant columns have no gradient; without any other there would be no terms at all.
-        trained = encoder.n_varying or len(encoder.order)
+        trained = encoder.n_varying or encoder.n_places
         seen = None if validation is None else validation.leading(trained)
         history = train(
             vae,
@@ -161,11 +175,11 @@ def fit_model(
         exemplars = batch.take(subsamples[:, : specification.prior.max_rows])
         vae.prior = specification.prior.fit(vae.posterior(exemplars), exemplars)
         noise = scoring_noise(vae.n_members, specification.score.n_draws, latent_dim, seed).to(device)
-    n_reference = min(
-        rows.n_rows, max(MIN_REFERENCE_ROWS, MAX_REFERENCE_CELLS // len(encoder.order)), MAX_REFERENCE_ROWS
-    )
+        if isinstance(specification.score, RelativeScore):
+            vae.yardstick = row_statistics(vae, rows.encode(compared), specification.score, noise).to(device)
+    n_reference = min(rows.n_rows, max(MIN_REFERENCE_ROWS, MAX_REFERENCE_CELLS // encoder.n_places), MAX_REFERENCE_ROWS)
     reference_rows = rows.encode(np.sort(rng.choice(rows.n_rows, n_reference, replace=False)))
-    return FittedModel(columns, encoder, vae, noise, history, report, reference_rows)
+    return FittedModel(encoder, vae, noise, history, report, reference_rows)
 
 
 def _report_draws(vae: VAE, n_rows: int) -> int:
@@ -176,8 +190,12 @@ def _report_draws(vae: VAE, n_rows: int) -> int:
 
 def _split(
     rows: Rows, specification: Specification, rng: np.random.Generator
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Held-out rows, and each member's own rows without replacement, (members, rows a member)."""
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Rows to stop by, rows to compare with, and each member's own rows without replacement, (members, rows a member).
+
+    Where the score compares rows with training rows, these are as many as those to stop by and others than they, and
+    no member sees them; where there are too few rows for that, they are training rows like all.
+    """
     order = rng.permutation(rows.n_rows)
     if rows.held_out is None:
         n_held_out = min(round(specification.validation_fraction * rows.n_rows), MAX_VALIDATION_ROWS, rows.n_rows // 2)
@@ -187,8 +205,13 @@ def _split(
         held_out, rest = order[marked][:MAX_VALIDATION_ROWS], order[~marked]
     if not specification.plan.early_stopping or len(held_out) < MIN_VALIDATION_ROWS:
         held_out, rest = order[:0], order
+    compared = order
+    if isinstance(specification.score, RelativeScore) and rows.held_out is None:
+        n_compared = min(round(specification.validation_fraction * rows.n_rows), MAX_VALIDATION_ROWS, len(rest) // 2)
+        if n_compared >= MIN_VALIDATION_ROWS:
+            compared, rest = rest[:n_compared], rest[n_compared:]
     wanted = specification.max_samples
     n_own = int(wanted) if isinstance(wanted, Integral) else round(wanted * len(rest))
     n_own = min(max(n_own, 2), len(rest))
     own = [rng.choice(rest, n_own, replace=False) for _ in range(specification.n_estimators)]
-    return np.sort(held_out), np.stack(own)
+    return np.sort(held_out), np.sort(compared[:MAX_VALIDATION_ROWS]), np.stack(own)

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import narwhals.stable.v2 as nw
@@ -13,8 +19,120 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
-from vae_anomaly.errors import DataError, SpecificationError
+from vae_anomaly.encoders import PictureEncoder
+from vae_anomaly.errors import DataError, DataWarning, SpecificationError
+from vae_anomaly.images.folders import PictureFiles, open_pictures
+from vae_anomaly.images.pictures import Pictures, is_pictures, read_arrays
 from vae_anomaly.tables import FloatArray, Table, text_of
+
+
+def read_rows(estimator: BaseEstimator, X: Any, *, fitting: bool) -> Table | Pictures:
+    """Rows of a table, or pictures where the input has their axes or the estimator their shape.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        With `image_shape`; gets ``n_features_in_`` when fitting, is checked against it otherwise.
+    X : array-like, DataFrame or Tensor
+        Rows of shape (rows, columns), or pictures as `read_arrays` takes them.
+    fitting : bool
+        Whether this is the training data, which needs at least two rows.
+
+    Raises
+    ------
+    ValueError
+        If the shape, the names or the container are not usable.
+    """
+    image_shape = _checked_shape(estimator.get_params(deep=False)["image_shape"])
+    known = None if fitting else getattr(estimator, "encoder_", None)
+    wanted = image_shape is not None or is_pictures(X) or is_files(X)
+    if known is not None:
+        wanted = isinstance(known, PictureEncoder)
+    if not wanted:
+        return read_table(estimator, X, fitting=fitting)
+    if is_files(X):
+        return _read_files(estimator, X, image_shape, known, fitting=fitting)
+    flattened = not is_pictures(X)
+    if flattened and image_shape is None:
+        raise DataError(
+            "the model takes pictures; expected an array of shape (n, height, width), (n, height, width, channels) or "
+            "(n, channels, height, width). For flattened pictures give image_shape=(height, width)."
+        )
+    if flattened:
+        X = read_table(estimator, X, fitting=fitting).cells
+    pictures = read_arrays(X, image_shape if flattened else None)
+    if image_shape is not None and sorted(image_shape) not in (sorted(pictures.shape), sorted(pictures.shape[1:])):
+        raise DataError(f"the pictures have the shape {X.shape[1:]}, and image_shape={image_shape}. Leave it out.")
+    least = 2 if fitting else 1
+    if pictures.n_rows < least:
+        raise DataError(f"there are {pictures.n_rows} pictures; expected at least {least}. Give more.")
+    if fitting and not flattened:
+        estimator.n_features_in_ = math.prod(pictures.shape)
+    return pictures
+
+
+def _checked_shape(image_shape: Any) -> tuple[int, ...] | None:
+    if image_shape is None:
+        return None
+    shape = tuple(image_shape)
+    if len(shape) not in (2, 3) or not all(isinstance(side, Integral) and int(side) > 0 for side in shape):
+        raise SpecificationError(
+            f"image_shape={image_shape!r}; expected (height, width), (height, width, channels) or (channels, height, "
+            "width)."
+        )
+    return tuple(int(side) for side in shape)
+
+
+def is_files(X: Any) -> bool:
+    """Whether the input names picture files: a path, or several."""
+    if isinstance(X, list | tuple):
+        return bool(X) and all(isinstance(path, os.PathLike) for path in X)
+    return isinstance(X, str | os.PathLike)
+
+
+def open_files(X: Any, image_shape: Sequence[int] | None, encoder: object) -> PictureFiles:
+    """Picture files in the format of the model, or in their own for a fit, with a warning for each that is unusable.
+
+    Parameters
+    ----------
+    X : path-like, or a list of them
+    image_shape : sequence of int, optional
+        Height and width that pictures are resized to.
+    encoder : PictureEncoder or None
+        Of the model.
+    """
+    if isinstance(encoder, PictureEncoder):
+        return open_pictures(X, picture_format=encoder.picture_format)[0]
+    size = _checked_shape(image_shape)
+    if size is not None and len(size) != 2:
+        raise DataError(f"image_shape={size}; for picture files expected (height, width), to which they are resized.")
+    files, problems = open_pictures(X, None if size is None else (size[0], size[1]))
+    warn_of_files([f"{problem.path}: {problem.reason}" for problem in problems])
+    return files
+
+
+def warn_of_files(problems: Sequence[object]) -> None:
+    """One `DataWarning` for each file that is left out."""
+    for problem in problems:
+        warnings.warn(f"left out: {problem}", DataWarning, stacklevel=4)
+
+
+def _read_files(
+    estimator: BaseEstimator, X: Any, image_shape: Sequence[int] | None, known: object, *, fitting: bool
+) -> Pictures:
+    files = open_files(X, image_shape, known)
+    if not fitting:
+        pictures, problems = files.load(most_bytes=sys.maxsize)
+        if problems:
+            raise problems[0]
+        return pictures
+    seed = new_seed(estimator.get_params(deep=False)["random_state"])
+    pictures, problems = files.load(seed=seed)
+    warn_of_files(problems)
+    if pictures.n_rows < 2:
+        raise DataError(f"{pictures.n_rows} pictures can be read; expected at least 2. Give more.")
+    estimator.n_features_in_ = math.prod(pictures.shape)
+    return pictures
 
 
 def read_table(estimator: BaseEstimator, X: Any, *, fitting: bool) -> Table:
@@ -93,8 +211,13 @@ def _read_frame(frame: pd.DataFrame, names: tuple[str, ...], fitting: bool) -> T
     return Table(names, frame.to_numpy(dtype=np.float64) if plain else frame)
 
 
-def pack_like(X: Any, columns: list[npt.NDArray[Any]]) -> Any:
-    """Columns in the container that `X` came in: a DataFrame with its index, a Polars or Arrow table, or an array."""
+def pack_like(X: Any, columns: list[npt.NDArray[Any]] | npt.NDArray[Any]) -> Any:
+    """Columns in the container that `X` came in: a DataFrame with its index, a Polars or Arrow table, or an array.
+
+    Pictures stay what they are, flattened if `X` was.
+    """
+    if isinstance(columns, np.ndarray):
+        return columns.reshape(len(columns), -1) if getattr(X, "ndim", 3) == 2 else columns
     native = as_pandas(X)
     if isinstance(native, pd.DataFrame):
         frame = pd.DataFrame(dict(enumerate(columns)), index=native.index)

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from vae_anomaly.batch import Batch
 from vae_anomaly.conditionals import expected_cells
-from vae_anomaly.detector.inputs import new_seed, pack_like, read_table
+from vae_anomaly.detector.inputs import new_seed, pack_like, read_rows
 from vae_anomaly.elbo import elbo_terms
-from vae_anomaly.encoders import TableEncoder
+from vae_anomaly.encoders import Encoder
 from vae_anomaly.priors import precise
 from vae_anomaly.scores import chunk_rows, chunks
 from vae_anomaly.threads import one_thread
@@ -36,6 +36,7 @@ class ELBOTerms:
     ----------
     log_likelihood : ndarray of shape (members, rows, columns)
         E_q[log p(x_j | z)] in nats, in the user's column order; 0 where the cell is missing or the column set aside.
+        For pictures the columns are the pixels, channel after channel and line by line.
     kl : ndarray of shape (members, rows)
         KL to the fitted prior, nats.
     """
@@ -55,7 +56,7 @@ class LatentVariableMixin(TransformerMixin):
 
     vae_: VAE
     noise_: Tensor
-    encoder_: TableEncoder
+    encoder_: Encoder
     feature_names_in_: npt.NDArray[np.object_]
 
     def transform(self, X: Any) -> FloatArray:
@@ -109,7 +110,7 @@ class LatentVariableMixin(TransformerMixin):
         """
         check_is_fitted(self)
         assert isinstance(self, BaseEstimator)
-        batch = self.encoder_.encode(read_table(self, X, fitting=False))
+        batch = self.encoder_.encode(read_rows(self, X, fitting=False))
         decoded = self.encoder_.decode(expected_cells(self.vae_, batch, self.noise_, weighted=False).numpy())
         return pack_like(X, decoded)
 
@@ -183,13 +184,10 @@ class LatentVariableMixin(TransformerMixin):
                 likelihoods.append(precise(terms.log_likelihood).mean(1)[:, :n].cpu().double())
                 kls.append(precise(terms.kl)[:, :n].cpu().double())
         log_likelihood = torch.cat(likelihoods, 1).numpy()
-        ordered = np.zeros((*log_likelihood.shape[:2], len(self.encoder_.columns)))
-        for place, position in enumerate(self.encoder_.order):
-            ordered[..., position] += log_likelihood[..., place]
-        return ELBOTerms(ordered, torch.cat(kls, 1).numpy())
+        return ELBOTerms(self.encoder_.by_column(log_likelihood), torch.cat(kls, 1).numpy())
 
     def _chunks(self, X: Any) -> Iterator[tuple[Batch, int]]:
         check_is_fitted(self)
         assert isinstance(self, BaseEstimator)
-        batch = self.encoder_.encode(read_table(self, X, fitting=False))
+        batch = self.encoder_.encode(read_rows(self, X, fitting=False))
         return chunks(batch, chunk_rows(self.vae_, self.noise_.shape[1]), self.noise_.device)

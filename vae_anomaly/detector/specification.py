@@ -9,19 +9,53 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from vae_anomaly.backbones import Backbone, resolve_backbone
+from vae_anomaly.backbones import MLP, Backbone, Convolutional, resolve_backbone
 from vae_anomaly.columns import Declarations
 from vae_anomaly.detector.inputs import resolve_device
+from vae_anomaly.encoders import Encoder
 from vae_anomaly.errors import SpecificationError
+from vae_anomaly.images.pictures import Pictures
 from vae_anomaly.likelihoods import Likelihood, resolve_likelihood
 from vae_anomaly.priors import Prior, resolve_prior
-from vae_anomaly.scores import Score, resolve_score
+from vae_anomaly.scores import PooledELBO, Score, Surprise, resolve_score
 from vae_anomaly.steps import Plan
+from vae_anomaly.tables import Table
 
 if TYPE_CHECKING:
     from vae_anomaly.detector.estimator import VAEDetector
 
+AUTOMATIC = "auto"
 FEWEST_STEPS, MOST_STEPS, NARROW = 700, 1000, 32
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What the parameters that name no value of their own stand for.
+
+    Parameters
+    ----------
+    n_estimators, max_samples, latent_dim, max_iter : int
+        `latent_dim` at most, `max_iter` at least.
+    most_steps : int
+        `max_iter` for wide rows, at most.
+    learning_rate_init, hidden_fraction : float
+    score : Score
+    """
+
+    n_estimators: int
+    max_samples: int
+    latent_dim: int
+    max_iter: int
+    most_steps: int
+    learning_rate_init: float
+    hidden_fraction: float
+    score: Score
+
+
+FOR_TABLES = Defaults(4, 4096, 16, FEWEST_STEPS, MOST_STEPS, 0.02, 0.6, PooledELBO())
+FOR_PICTURES = Defaults(1, 16_384, 16, 1200, 1200, 0.003, 0.0, Surprise())
+MOST_FLAT_PIXELS = 4096
+BATCH_ROWS, FEWEST_PICTURES, BATCH_PIXELS = 128, 16, 1 << 19
 
 
 @dataclass(frozen=True)
@@ -32,30 +66,65 @@ class Specification:
     declared: Declarations
     model_missing: bool
     prior: Prior
-    backbone: Backbone
+    backbone: Backbone | None
     score: Score
-    hidden_layer_sizes: tuple[int, ...]
+    hidden_layer_sizes: tuple[int, ...] | None
     activation: str
     latent_dim: int | None
+    most_latents: int
     n_estimators: int
     max_samples: int | float
     validation_fraction: float
     plan: Plan
     max_iter: int | None
+    batch_size: int | None
+    most_steps: int
     device: torch.device
     matmul_precision: str | None
+    mask_input: bool | None = None
 
-    def for_columns(self, n_columns: int) -> Specification:
-        """The same for so many columns that vary: where no `max_iter` is given, wider tables get more steps."""
-        if self.max_iter is not None:
-            return self
-        steps = round(FEWEST_STEPS * math.sqrt(n_columns / NARROW))
+    def for_encoder(self, encoder: Encoder) -> Specification:
+        """The same for what the columns are: wider tables get more steps and latents where none are given."""
+        if self.score.for_pictures and encoder.grid is None:
+            raise SpecificationError(
+                f"row_score={type(self.score).__name__} compares pixels with their neighbours, and the rows are of a "
+                "table. Take 'elbo', 'debiased_elbo', 'likelihood_regret' or 'likelihood_path'."
+            )
+        n_columns = encoder.n_varying
+        steps = self.max_iter
+        if steps is None:
+            steps = round(self.plan.max_iter * math.sqrt(n_columns / NARROW))
+            steps = min(max(steps, self.plan.max_iter), self.most_steps)
+        backbone, sizes = self.backbone or backbone_for(encoder), self.hidden_layer_sizes
+        plan = dataclasses.replace(self.plan, max_iter=steps)
+        if encoder.grid is not None and self.batch_size is None:
+            plan = dataclasses.replace(
+                plan, batch_size=max(FEWEST_PICTURES, min(BATCH_PIXELS // n_columns, BATCH_ROWS))
+            )
         return dataclasses.replace(
-            self, plan=dataclasses.replace(self.plan, max_iter=min(max(steps, FEWEST_STEPS), MOST_STEPS))
+            self,
+            plan=plan,
+            latent_dim=self.latent_dim or min(max(n_columns, 1), self.most_latents),
+            backbone=backbone,
+            hidden_layer_sizes=backbone.layer_sizes(encoder.grid) if sizes is None else sizes,
         )
 
 
-def specification_of(detector: VAEDetector) -> Specification:
+def defaults_for(data: Table | Pictures) -> Defaults:
+    """What automatic parameters stand for, by what is given."""
+    return FOR_PICTURES if isinstance(data, Pictures) else FOR_TABLES
+
+
+def backbone_for(encoder: Encoder) -> Backbone:
+    """Fully connected layers for tables and small pictures; larger pictures would need millions of weights for that.
+
+    On pictures of 28 x 28 pixels the two find anomalies equally well, and convolutions take ten times as long.
+    """
+    large = encoder.grid is not None and encoder.n_places > MOST_FLAT_PIXELS
+    return Convolutional() if large else MLP()
+
+
+def specification_of(detector: VAEDetector, defaults: Defaults = FOR_TABLES) -> Specification:
     """Look up the names among the parameters.
 
     Raises
@@ -63,36 +132,45 @@ def specification_of(detector: VAEDetector) -> Specification:
     SpecificationError
         If a name is in no table, a layer has no units, or the device is not here.
     """
-    sizes = tuple(int(size) for size in detector.hidden_layer_sizes)
-    if any(size < 1 for size in sizes):
-        raise SpecificationError(f"hidden_layer_sizes are positive integers, not {detector.hidden_layer_sizes!r}")
-    automatic = isinstance(detector.likelihood, str) and detector.likelihood == "auto"
+    sizes = detector.hidden_layer_sizes
+    if sizes is not None:
+        sizes = tuple(int(size) for size in sizes)
+        if any(size < 1 for size in sizes):
+            raise SpecificationError(f"hidden_layer_sizes are positive integers, not {detector.hidden_layer_sizes!r}")
+    rate, hidden = detector.learning_rate_init, detector.hidden_fraction
     return Specification(
-        likelihood=None if automatic else resolve_likelihood(detector.likelihood),
+        likelihood=None if _automatic(detector.likelihood) else resolve_likelihood(detector.likelihood),
         declared={str(name): kind for name, kind in (detector.columns or {}).items()},
         model_missing=bool(detector.model_missing),
         prior=resolve_prior(detector.prior),
-        backbone=resolve_backbone(detector.backbone),
-        score=resolve_score(detector.row_score),
+        backbone=None if _automatic(detector.backbone) else resolve_backbone(detector.backbone),
+        score=defaults.score if _automatic(detector.row_score) else resolve_score(detector.row_score),
         hidden_layer_sizes=sizes,
         activation=detector.activation,
         latent_dim=None if detector.latent_dim is None else int(detector.latent_dim),
-        n_estimators=detector.n_estimators,
-        max_samples=detector.max_samples,
+        most_latents=defaults.latent_dim,
+        n_estimators=detector.n_estimators or defaults.n_estimators,
+        max_samples=detector.max_samples or defaults.max_samples,
         validation_fraction=detector.validation_fraction,
         max_iter=detector.max_iter,
+        batch_size=detector.batch_size,
+        most_steps=defaults.most_steps,
         device=resolve_device(detector.device),
         matmul_precision=detector.matmul_precision,
         plan=Plan(
-            max_iter=FEWEST_STEPS if detector.max_iter is None else detector.max_iter,
-            batch_size=detector.batch_size,
-            learning_rate_init=detector.learning_rate_init,
+            max_iter=defaults.max_iter if detector.max_iter is None else detector.max_iter,
+            batch_size=detector.batch_size or BATCH_ROWS,
+            learning_rate_init=defaults.learning_rate_init if rate is None else rate,
             weight_decay=detector.weight_decay,
             kl_warmup=detector.kl_warmup,
-            hidden_fraction=detector.hidden_fraction,
+            hidden_fraction=defaults.hidden_fraction if hidden is None else hidden,
             trim_fraction=detector.trim_fraction,
             max_grad_norm=detector.max_grad_norm,
             early_stopping=detector.early_stopping,
             n_iter_no_change=detector.n_iter_no_change,
         ),
     )
+
+
+def _automatic(given: object) -> bool:
+    return isinstance(given, str) and given == AUTOMATIC

@@ -15,13 +15,13 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils.validation import _check_sample_weight
 
 from vae_anomaly.batch import Batch
-from vae_anomaly.columns import Column
-from vae_anomaly.detector.fitting import Rows, learn_columns
-from vae_anomaly.detector.inputs import new_seed, read_table
-from vae_anomaly.detector.specification import Specification, specification_of
+from vae_anomaly.detector.fitting import Rows, learn_encoder
+from vae_anomaly.detector.inputs import new_seed, read_rows
+from vae_anomaly.detector.specification import Specification, defaults_for, specification_of
 from vae_anomaly.diagnostics import FitReport
-from vae_anomaly.encoders import TableEncoder
+from vae_anomaly.encoders import Encoder
 from vae_anomaly.errors import DataError, SpecificationError
+from vae_anomaly.images.pictures import Pictures
 from vae_anomaly.tables import FloatArray, Table
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ SHAPE_PARAMETERS = (
     "likelihood",
     "columns",
     "model_missing",
+    "image_shape",
 )
 DEFAULT_ROWS_A_MEMBER = 4096
 FEWEST_ROWS = 512
@@ -145,12 +146,12 @@ class StreamMixin(BaseEstimator):
     """`partial_fit` of the detector."""
 
     vae_: VAE
-    columns_: tuple[Column, ...]
+    encoder_: Encoder
     random_state: Any
     fit_report_: FitReport
     _sample: RowSample | None
 
-    def _learn(self, columns: tuple[Column, ...], rows: Rows, specification: Specification, before: VAE | None) -> None:
+    def _learn(self, encoder: Encoder, rows: Rows, specification: Specification, before: VAE | None) -> None:
         raise NotImplementedError
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -201,17 +202,16 @@ class StreamMixin(BaseEstimator):
         >>> detector.n_iter_
         17
         """
-        specification = specification_of(self)
         begun = hasattr(self, "vae_")
-        table, weights = with_weight(read_table(self, X, fitting=not begun), sample_weight, at_least=1 if begun else 2)
+        data, weights = with_weight(read_rows(self, X, fitting=not begun), sample_weight, at_least=1 if begun else 2)
         if begun:
             check_same_shape(self)
-        columns = self.columns_ if begun else learn_columns(table, weights, specification)
-        encoder = TableEncoder(columns)
-        specification = specification.for_columns(encoder.n_varying)
+        specification = specification_of(self, defaults_for(data))
+        encoder = self.encoder_ if begun else learn_encoder(data, weights, specification)
+        specification = specification.for_encoder(encoder)
         earlier = self._rows_before(specification)
         rng = np.random.default_rng([new_seed(self.random_state), 0 if earlier is None else earlier.n_seen])
-        sample = RowSample.drawn(encoder.encode(table), weights, specification.validation_fraction, rng)
+        sample = RowSample.drawn(encoder.encode(data), weights, specification.validation_fraction, rng)
         if earlier is not None:
             sample = earlier.joined(sample)
         wanted = specification.max_samples
@@ -224,7 +224,7 @@ class StreamMixin(BaseEstimator):
             )
             specification = dataclasses.replace(specification, plan=plan)
         if specification.plan.max_iter:
-            self._learn(columns, sample.rows(), specification, self.vae_ if begun else None)
+            self._learn(encoder, sample.rows(), specification, self.vae_ if begun else None)
             sample = dataclasses.replace(sample, trained=np.ones_like(sample.trained))
         self._sample = sample
         return self
@@ -240,7 +240,9 @@ class StreamMixin(BaseEstimator):
         return RowSample.drawn(rows, None, specification.validation_fraction, rng).standing_for(n_rows)
 
 
-def with_weight(table: Table, sample_weight: Any, at_least: int = 2) -> tuple[Table, FloatArray | None]:
+def with_weight(
+    data: Table | Pictures, sample_weight: Any, at_least: int = 2
+) -> tuple[Table | Pictures, FloatArray | None]:
     """The rows of positive weight and these weights; None where no weights are given.
 
     Raises
@@ -249,15 +251,17 @@ def with_weight(table: Table, sample_weight: Any, at_least: int = 2) -> tuple[Ta
         If fewer than `at_least` rows are left.
     """
     if sample_weight is None:
-        return table, None
-    weights: FloatArray = _check_sample_weight(sample_weight, table.cells, dtype=np.float64, ensure_non_negative=True)
+        return data, None
+    weights: FloatArray = _check_sample_weight(
+        sample_weight, np.empty(data.n_rows), dtype=np.float64, ensure_non_negative=True
+    )
     present = np.flatnonzero(weights)
     if len(present) < at_least:
         words = {1: "one", 2: "two"}
         raise DataError(
             f"{len(present)} row(s) have a weight above 0; training needs at least {words.get(at_least, at_least)}."
         )
-    return table.take(present), weights[present]
+    return data.take(present), weights[present]
 
 
 def check_same_shape(detector: Any) -> None:
@@ -270,7 +274,7 @@ def check_same_shape(detector: Any) -> None:
     """
     present, before = detector.get_params(deep=False), detector.fitted_parameters_
     for name in SHAPE_PARAMETERS:
-        now, then = ((tuple(p[name]) if name == "hidden_layer_sizes" else p[name]) for p in (present, before))
+        now, then = (tuple(p[name]) if isinstance(p[name], list) else p[name] for p in (present, before))
         if now != then:
             raise SpecificationError(
                 f"{name} is {now!r} and was {then!r} in the fit before, whose weights this one starts from. Set it "

@@ -6,6 +6,7 @@ from vae_anomaly.likelihoods.continuous import ContinuousBernoulli, Gaussian, St
 from vae_anomaly.likelihoods.discrete import Bernoulli, Poisson
 from vae_anomaly.likelihoods.interval import BoundedStudentT, Ordinal, RoundedStudentT
 from vae_anomaly.likelihoods.levels import Binary, Categorical, Constant, OpenCategorical
+from vae_anomaly.likelihoods.logistic import DiscretizedLogistic
 from vae_anomaly.likelihoods.specification import ColumnConstants, Likelihood, OrderedLikelihood
 from vae_anomaly.likelihoods.spiked import SpikedBoundedStudentT, SpikedRoundedStudentT, SpikedStudentT
 from vae_anomaly.lookup import resolve
@@ -26,6 +27,7 @@ LIKELIHOODS: dict[str, type[Likelihood]] = {
     "constant": Constant,
     "ordinal": Ordinal,
     "poisson": Poisson,
+    "discretized_logistic": DiscretizedLogistic,
 }
 
 
@@ -54,6 +56,7 @@ __all__ = [
     "ColumnConstants",
     "Constant",
     "ContinuousBernoulli",
+    "DiscretizedLogistic",
     "Gaussian",
     "Likelihood",
     "OpenCategorical",

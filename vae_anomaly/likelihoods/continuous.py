@@ -11,10 +11,11 @@ from scipy.special import stdtr
 from torch import Tensor
 from torch.distributions import Distribution
 
-from vae_anomaly.likelihoods.specification import ColumnConstants, OrderedLikelihood
+from vae_anomaly.likelihoods.specification import N_BISECTIONS, ColumnConstants, OrderedLikelihood
 
 LINEAR_RANGE = 10.0
 FLAT_LOGIT = 0.01
+HALF_LEVEL = 1 / 512
 
 
 def bounded_features(values: Tensor) -> Tensor:
@@ -109,7 +110,8 @@ class LogitContinuousBernoulli(Distribution):
         """Log-density in nats: ``x l - softplus(l) + log(l / tanh(l / 2))``."""
         closed = torch.log(self.steep / torch.tanh(self.steep / 2))
         normaliser = torch.where(self.flat, math.log(2) + self.logits.square() / 12, closed)
-        return value * self.logits - torch.nn.functional.softplus(self.logits) + normaliser
+        # The softplus by way of PyTorch's log-sigmoid, which is the same at every place of a tensor.
+        return value * self.logits + torch.nn.functional.logsigmoid(-self.logits) + normaliser
 
     def below(self, value: Tensor) -> Tensor:
         """P(X <= x) = expm1(l x) / expm1(l), written so that it neither overflows nor cancels."""
@@ -307,6 +309,16 @@ class ContinuousBernoulli(OrderedLikelihood):
 
     def supports(self, values: Tensor) -> Tensor:
         return (values >= 0) & (values <= 1)
+
+    def saturated(self, values: Tensor, width: int, constants: ColumnConstants) -> Tensor:
+        # At 0 and 1 the density has no maximum: half a grey level of 8 bits is as near as a cell comes.
+        cells = values.clamp(HALF_LEVEL, 1 - HALF_LEVEL)
+        low, high = torch.full_like(cells, -2 / HALF_LEVEL), torch.full_like(cells, 2 / HALF_LEVEL)
+        for _ in range(N_BISECTIONS):
+            middle = (low + high) / 2
+            enough = LogitContinuousBernoulli(middle).mean >= cells
+            low, high = torch.where(enough, low, middle), torch.where(enough, middle, high)
+        return high.unsqueeze(-1)
 
     def distribution(self, parameters: Tensor, log_noise: Tensor, constants: ColumnConstants) -> Distribution:
         return LogitContinuousBernoulli(parameters.squeeze(-1))

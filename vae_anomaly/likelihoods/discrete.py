@@ -35,6 +35,9 @@ class Bernoulli(OrderedLikelihood):
         bounded = min(max(mean, 1e-3), 1 - 1e-3)
         return (math.log(bounded / (1 - bounded)),)
 
+    def saturated(self, values: Tensor, width: int, constants: ColumnConstants) -> Tensor:
+        return torch.logit(values, 1e-6).unsqueeze(-1)
+
     def distribution(self, parameters: Tensor, log_noise: Tensor, constants: ColumnConstants) -> Distribution:
         return BernoulliDistribution(logits=parameters.squeeze(-1), validate_args=False)
 
@@ -84,6 +87,9 @@ class Poisson(OrderedLikelihood):
 
     def start(self, mean: float) -> tuple[float, ...]:
         return (math.log(max(mean, 1e-3)),)
+
+    def saturated(self, values: Tensor, width: int, constants: ColumnConstants) -> Tensor:
+        return values.clamp(min=1e-6).log().unsqueeze(-1)
 
     def features(self, values: Tensor, width: int, constants: ColumnConstants) -> Tensor:
         return torch.log1p(values).unsqueeze(-1)

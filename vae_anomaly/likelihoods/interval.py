@@ -134,6 +134,11 @@ class RoundedT(IntervalStudentT):
         return below, torch.where(value <= self.constants.low, 1.0, upper_tail(self.standard(lower)))
 
 
+def best_center(noise: type[IntervalStudentT], cells: Tensor, constants: ColumnConstants) -> Tensor:
+    """Where noise is best centred: at the cells; for the lowest possible one, which takes all beyond it, far below."""
+    return torch.where(cells <= constants.low, -FAR / 2, cells) if issubclass(noise, RoundedT) else cells
+
+
 class RoundedNormal(RoundedT):
     """Normal noise behind cells that stand for one step around them."""
 
@@ -268,6 +273,9 @@ class RoundedStudentT(OrderedLikelihood):
     def features(self, values: Tensor, width: int, constants: ColumnConstants) -> Tensor:
         return bounded_features(values).unsqueeze(-1)
 
+    def saturated(self, values: Tensor, width: int, constants: ColumnConstants) -> Tensor:
+        return best_center(self.noise, values, constants).unsqueeze(-1)
+
     def distribution(self, parameters: Tensor, log_noise: Tensor, constants: ColumnConstants) -> Distribution:
         return self.noise(parameters.squeeze(-1), noise_scale(log_noise, constants.floor), constants)
 
@@ -293,7 +301,8 @@ class BoundedStudentT(RoundedStudentT):
     """Student-t noise (4 degrees of freedom) cut off at two bounds, for shares and percentages.
 
     A cell beyond a bound has a small but positive density, at most that of the noise without bounds and in all at most
-    the probability of the unseen, 1 / (n + 1).
+    the probability of the unseen, 1 / (n + 1).  `saturated` centres the noise at the cell; next to a bound the density
+    would be up to half a nat higher with noise that is centred beyond it.
 
     Parameters
     ----------
@@ -334,6 +343,12 @@ class Ordinal(OrderedLikelihood):
 
     def features(self, values: Tensor, width: int, constants: ColumnConstants) -> Tensor:
         return (2 * values / max(width - 1, 1) - 1).clamp(-1, 2).unsqueeze(-1)
+
+    def saturated(self, values: Tensor, width: int, constants: ColumnConstants) -> Tensor:
+        codes = torch.minimum(values, constants.n_levels - 1).clamp(min=0).long().unsqueeze(-1)
+        cuts = constants.cuts.expand(*values.shape, -1)
+        lower, upper = cuts.gather(-1, codes), cuts.gather(-1, codes + 1)
+        return (lower + upper) / 2
 
     def distribution(self, parameters: Tensor, log_noise: Tensor, constants: ColumnConstants) -> Distribution:
         return OrdinalT(parameters.squeeze(-1), noise_scale(log_noise, constants.floor), constants)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from vae_anomaly.likelihoods.specification import ColumnConstants, Likelihood, mixed
+from vae_anomaly.likelihoods.specification import CERTAIN_LOGIT, ColumnConstants, Likelihood, mixed
 
 
 class OpenLevels(Distribution, abc.ABC):
@@ -191,6 +191,9 @@ class Categorical(Likelihood):
         levels = torch.arange(width, dtype=values.dtype, device=values.device)
         return (values.unsqueeze(-1) == levels).to(values.dtype)
 
+    def saturated(self, values: Tensor, width: int, constants: ColumnConstants) -> Tensor:
+        return CERTAIN_LOGIT * self.features(values, width, constants)
+
     def distribution(self, parameters: Tensor, log_noise: Tensor, constants: ColumnConstants) -> Distribution:
         return OpenCategorical(parameters, constants.n_levels, constants.unseen, self.smoothing)
 
@@ -307,6 +310,9 @@ class Constant(Likelihood):
 
     def start(self, mean: float) -> tuple[float, ...]:
         return ()
+
+    def saturated(self, values: Tensor, width: int, constants: ColumnConstants) -> Tensor:
+        return values.new_zeros(*values.shape, 0)
 
     def distribution(self, parameters: Tensor, log_noise: Tensor, constants: ColumnConstants) -> Distribution:
         return OpenConstant(constants.unseen, parameters.shape[:-1])

@@ -13,6 +13,7 @@ from torch.distributions import Distribution
 
 N_DOUBLINGS = 40
 N_BISECTIONS = 30
+CERTAIN_LOGIT = 30.0
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,24 @@ class Likelihood(abc.ABC):
         return self.distribution(parameters, parameters.new_zeros(1), constants)
 
     @abc.abstractmethod
+    def saturated(self, values: Tensor, width: int, constants: ColumnConstants) -> Tensor:
+        """Outputs of the decoder that suit the cells best, as those of a model with an output for every cell.
+
+        Parameters
+        ----------
+        values : Tensor of shape (..., columns)
+            Model units.
+        width : int
+            Room for levels or spikes in this group of columns, 0 if they have none.
+        constants : ColumnConstants
+            What training data taught.
+
+        Returns
+        -------
+        Tensor of shape (..., columns, n_parameters)
+        """
+
+    @abc.abstractmethod
     def summary(self, distribution: Distribution) -> Tensor:
         """Numbers whose average over draws and members describes the mixture: (..., columns, size)."""
 
@@ -172,6 +191,9 @@ class Likelihood(abc.ABC):
 
 class OrderedLikelihood(Likelihood):
     """A likelihood whose cells can be too high or too low."""
+
+    def saturated(self, values: Tensor, width: int, constants: ColumnConstants) -> Tensor:
+        return values.unsqueeze(-1)
 
     @abc.abstractmethod
     def tails(self, distribution: Distribution, values: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,8 +11,15 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from vae_anomaly.likelihoods.continuous import bounded_features, check_floor, noise_scale
-from vae_anomaly.likelihoods.interval import BoundedT, IntervalStudentT, PlainNormal, RoundedNormal, RoundedT
-from vae_anomaly.likelihoods.specification import ColumnConstants, OrderedLikelihood
+from vae_anomaly.likelihoods.interval import (
+    BoundedT,
+    IntervalStudentT,
+    PlainNormal,
+    RoundedNormal,
+    RoundedT,
+    best_center,
+)
+from vae_anomaly.likelihoods.specification import CERTAIN_LOGIT, ColumnConstants, OrderedLikelihood
 
 TOLERANCE = 4e-7
 SMALLEST_HEIGHT = 1e-6
@@ -124,6 +131,12 @@ class SpikedStudentT(OrderedLikelihood):
     def features(self, values: Tensor, width: int, constants: ColumnConstants) -> Tensor:
         at = is_at(values, constants.spikes)
         return torch.cat([bounded_features(values).unsqueeze(-1), at.to(values.dtype)], -1)
+
+    def saturated(self, values: Tensor, width: int, constants: ColumnConstants) -> Tensor:
+        at = is_at(values, constants.spikes)
+        beside = ~at.any(-1, keepdim=True)
+        center = best_center(self.slab, values, constants).unsqueeze(-1)
+        return torch.cat([center, CERTAIN_LOGIT * torch.cat([beside, at], -1).to(values.dtype)], -1)
 
     def distribution(self, parameters: Tensor, log_noise: Tensor, constants: ColumnConstants) -> Distribution:
         noise = self.slab(parameters[..., 0], noise_scale(log_noise, constants.floor), constants)

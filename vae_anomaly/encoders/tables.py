@@ -1,4 +1,4 @@
-"""From user data to batches and back."""
+"""Tables to batches and back."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import torch
 
 from vae_anomaly.batch import Batch
 from vae_anomaly.columns import VALUE_LIMIT, Column
+from vae_anomaly.encoders.specification import Encoder
 from vae_anomaly.likelihoods import Constant
 from vae_anomaly.tables import FloatArray, Table
 
 
 @dataclass(frozen=True)
-class TableEncoder:
+class TableEncoder(Encoder):
     """Tables in the user's column order to batches in the model's, and back.
 
     In the model's order columns of the same likelihood and room for levels stand together, so that each
@@ -48,7 +49,6 @@ class TableEncoder:
 
     @cached_property
     def n_varying(self) -> int:
-        """Places before those that were constant in training."""
         return sum(not isinstance(column.likelihood, Constant) for column in self.modelled)
 
     @cached_property
@@ -58,37 +58,43 @@ class TableEncoder:
 
     @cached_property
     def modelled(self) -> tuple[Column, ...]:
-        """The columns and parts of columns that the model sees, in its order."""
         return tuple(column for _, column in self.places)
+
+    @property
+    def n_places(self) -> int:
+        return len(self.places)
+
+    @property
+    def grid(self) -> None:
+        return None
 
     def places_of(self, position: int) -> tuple[int, ...]:
         """Places in the model's order of a column and its parts."""
         return tuple(place for place, owner in enumerate(self.order) if owner == position)
 
-    def encode(self, table: Table) -> Batch:
-        """Rows in model units, as float32, with their mask.
-
-        Raises
-        ------
-        DataError
-            If a cell cannot be read as its column demands.
-        """
-        values = np.empty((table.n_rows, len(self.order)), dtype=np.float64)
+    def encode(self, data: Table) -> Batch:
+        values = np.empty((data.n_rows, self.n_places), dtype=np.float64)
         plain = self._plain
         rest = list(range(len(self.order)))
-        if isinstance(table.cells, np.ndarray) and len(plain) and not np.isinf(table.cells).any():
+        if isinstance(data.cells, np.ndarray) and len(plain) and not np.isinf(data.cells).any():
             positions = np.array(self.order)[plain]
             locations = np.array([self.columns[position].location for position in positions])
             scales = np.array([self.columns[position].scale for position in positions])
             with np.errstate(over="ignore"):
-                scaled = (table.cells[:, positions] - locations) / scales
+                scaled = (data.cells[:, positions] - locations) / scales
             values[:, plain] = np.clip(scaled, -VALUE_LIMIT, VALUE_LIMIT)
             rest = sorted(set(rest) - set(plain.tolist()))
         for place in rest:
-            values[:, place] = self.modelled[place].encode(table, self.order[place])
+            values[:, place] = self.modelled[place].encode(data, self.order[place])
         observed = ~np.isnan(values)
         values[~observed] = 0
         return Batch(torch.from_numpy(values.astype(np.float32)), torch.from_numpy(observed))
+
+    def by_column(self, terms: FloatArray) -> FloatArray:
+        sums = np.zeros((*terms.shape[:-1], len(self.columns)))
+        for place, position in enumerate(self.order):
+            sums[..., position] += terms[..., place]
+        return sums
 
     def decode(self, values: FloatArray) -> list[npt.NDArray[Any]]:
         """Cells of every column in the user's order; columns that were set aside are NaN.

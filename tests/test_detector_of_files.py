@@ -1,0 +1,88 @@
+"""Detectors that are given folders and files of pictures."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vae_anomaly import DataError, DataWarning, PatchDetector, VAEDetector, load, save
+from vae_anomaly.images.folders import open_pictures
+
+SMALL = {"max_iter": 5, "n_estimators": 1}
+PATCHES = {"window": 4, "n_windows": 256, "max_iter": 5, "hidden_layer_sizes": (8,)}
+
+
+def write(folder, n, seed=0, size=(12, 10)):
+    rng = np.random.default_rng(seed)
+    folder.mkdir(exist_ok=True)
+    for number in range(n):
+        Image.fromarray(rng.integers(0, 256, size).astype(np.uint8)).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.mark.parametrize("top", [200, 40_000])
+def test_dark_and_two_valued_files_keep_their_depth(tmp_path, top):
+    rng = np.random.default_rng(0)
+    for number in range(20):
+        levels = rng.integers(0, 2, (9, 9)) * top if top > 255 else rng.integers(0, top, (9, 9))
+        Image.fromarray(levels.astype(np.uint16)).save(tmp_path / f"{number}.png")
+    detector = VAEDetector(max_iter=5, n_estimators=1).fit(tmp_path)
+    assert detector.picture_format_.depth == 16
+    save(detector, tmp_path / "model.vae")
+    assert load(tmp_path / "model.vae").picture_format_ == detector.picture_format_
+    assert (detector.score_samples(tmp_path) == load(tmp_path / "model.vae").score_samples(tmp_path)).all()
+
+
+def test_folder_paths_and_arrays_give_the_same_model_and_scores(tmp_path):
+    folder = write(tmp_path / "good", 20)
+    paths = sorted(folder.glob("*.png"), key=lambda path: int(path.stem))
+    arrays = np.stack([np.asarray(Image.open(path)) for path in paths])
+    by_folder, by_paths, by_arrays = (VAEDetector(**SMALL).fit(X) for X in (folder, paths, arrays))
+    expected = by_arrays.score_samples(arrays).tolist()
+    assert by_folder.score_samples(folder).tolist() == expected
+    assert by_paths.score_samples(paths).tolist() == expected
+    assert by_folder.score_samples(str(folder / "*.png")).tolist() == expected
+
+
+@pytest.mark.parametrize("detector", [VAEDetector(**SMALL), PatchDetector(**PATCHES)])
+def test_broken_file_is_left_out_of_the_fit_and_has_no_score(tmp_path, detector):
+    folder = write(tmp_path / "good", 12)
+    content = (folder / "3.png").read_bytes()
+    (folder / "3.png").write_bytes(content[: len(content) // 2])
+    with pytest.warns(DataWarning, match=r"3\.png"):
+        detector.fit(folder)
+    with pytest.warns(DataWarning, match=r"3\.png"):
+        scores = detector.score_samples(folder)
+    assert np.isnan(scores).tolist() == [number == 3 for number in range(12)]
+    with pytest.raises(DataError, match=r"3\.png"):
+        detector.explain(folder)
+
+
+def test_files_are_brought_to_the_size_of_the_model(tmp_path):
+    detector = VAEDetector(**SMALL).fit(write(tmp_path / "good", 12))
+    other = write(tmp_path / "other", 3, seed=1, size=(24, 20))
+    assert np.isfinite(detector.score_samples(other)).all()
+    both = write(tmp_path / "other", 1, seed=2)
+    with pytest.raises(DataError, match="2 sizes"):
+        VAEDetector(**SMALL).fit(both)
+    sized = VAEDetector(**SMALL, image_shape=(8, 8)).fit(both)
+    assert (sized.picture_format_.height, sized.picture_format_.width) == (8, 8)
+
+
+def test_a_sample_is_read_where_memory_is_short(tmp_path):
+    files, _ = open_pictures(write(tmp_path / "good", 30))
+    pictures, problems = files.load(most_bytes=10 * 120, seed=1)
+    again, _ = files.load(most_bytes=10 * 120, seed=1)
+    assert pictures.n_rows == 10
+    assert not problems
+    assert np.array_equal(pictures.pixels, again.pixels)
+
+
+def test_model_of_floats_reads_no_files(tmp_path):
+    detector = VAEDetector(**SMALL).fit(np.random.default_rng(0).random((20, 12, 10)))
+    with pytest.raises(ValueError, match="fitted on floats"):
+        detector.score_samples(write(tmp_path / "good", 3))
+
+
+def test_two_pictures_at_least(tmp_path):
+    with pytest.raises(DataError, match="1 pictures can be read"):
+        VAEDetector(**SMALL).fit(write(tmp_path / "good", 1))

@@ -1,0 +1,104 @@
+"""What a detector says about pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from vae_anomaly.batch import Batch
+from vae_anomaly.conditionals import expected_cells
+from vae_anomaly.detector.inputs import warn_of_files
+from vae_anomaly.encoders import PictureEncoder
+from vae_anomaly.explanation import PictureExplanation
+from vae_anomaly.images.folders import PictureFiles
+from vae_anomaly.images.pictures import Pictures, arranged
+from vae_anomaly.scores import Score, cell_terms, saturated_rows, score_rows
+from vae_anomaly.vae import VAE
+
+
+def explain_pictures(
+    vae: VAE,
+    encoder: PictureEncoder,
+    pictures: Pictures,
+    noise: Tensor,
+    score: Score,
+    independence: float,
+    offset: float,
+) -> PictureExplanation:
+    """Where pictures are strange.
+
+    Parameters
+    ----------
+    vae : VAE
+    encoder : PictureEncoder
+    pictures : Pictures
+    noise : Tensor of shape (members, draws, 1, latents)
+        The stored noise.
+    score : Score
+        What pictures are judged by.
+    independence : float
+        Weight of the independence model in the ELBO that is explained.
+    offset : float
+        Scores below it are flagged.
+    """
+    batch = encoder.encode(pictures)
+    cells, kl = cell_terms(vae, batch, noise, independence)
+    shape = (len(batch), *encoder.shape)
+    return PictureExplanation(
+        score=-score_rows(vae, batch, score, noise).numpy(),
+        threshold=-offset,
+        excess=pixel_excess(vae, encoder, batch, noise, cells),
+        contributions=-cells.numpy().reshape(shape),
+        kl=kl.numpy(),
+        reconstruction=encoder.decode(expected_cells(vae, batch, noise, weighted=False).numpy()),
+    )
+
+
+def map_scale(vae: VAE, encoder: PictureEncoder, batch: Batch, noise: Tensor) -> tuple[float, float]:
+    """Nats per pixel from which on, and up to which, maps of strange pictures are coloured.
+
+    What one pixel in a hundred of training pictures exceeds, and twice what one in ten thousand does: the same for
+    all pictures of a model, so that they can be compared.
+    """
+    cells, _ = cell_terms(vae, batch, noise, 0.0)
+    excess = pixel_excess(vae, encoder, batch, noise, cells)
+    low, high = np.nanquantile(excess, [0.99, 0.9999]) if np.isfinite(excess).any() else (0.0, 1.0)
+    return float(low), float(max(2 * high, 2 * low, 1e-6))
+
+
+def pixel_excess(
+    vae: VAE, encoder: PictureEncoder, batch: Batch, noise: Tensor, cells: Tensor
+) -> npt.NDArray[np.float64]:
+    """Nats by which pixels are less likely than they could be at best, over all channels: (rows, height, width).
+
+    NaN where a pixel is missing; ``cells`` are their log-likelihoods, (rows, places).
+    """
+    excess = (saturated_rows(vae, batch, noise) - cells).clamp(min=0).where(batch.observed, torch.nan)
+    summed: npt.NDArray[np.float64] = excess.numpy().reshape(len(batch), *encoder.shape).sum(1)
+    return summed
+
+
+def score_pictures(
+    files: PictureFiles, score: Callable[[Pictures], npt.NDArray[np.float64]]
+) -> npt.NDArray[np.float64]:
+    """Scores of picture files in their order, some read at a time; NaN, with a warning, where a file cannot be read."""
+    scores = dict.fromkeys(files.paths, float("nan"))
+    for paths, pictures, problems in files.chunks():
+        warn_of_files(problems)
+        if paths:
+            scores |= dict(zip(paths, score(pictures).tolist(), strict=True))
+    return np.array(list(scores.values()))
+
+
+def fill_pixels(vae: VAE, encoder: PictureEncoder, pictures: Pictures, noise: Tensor) -> npt.NDArray[Any]:
+    """Pictures with their missing pixels filled by what the others let expect, in the layout that they came in."""
+    batch = encoder.encode(pictures)
+    expected = encoder.in_data_units(expected_cells(vae, batch, noise, weighted=True).numpy())
+    observed = batch.observed.numpy().reshape(expected.shape)
+    filled = np.where(observed, pictures.pixels, expected).astype(pictures.pixels.dtype)
+    return arranged(filled, channels_last=pictures.channels_last, channel_axis=pictures.channel_axis)

@@ -1,0 +1,141 @@
+"""Pictures that are files, read when they are needed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vae_anomaly.errors import DataError
+from vae_anomaly.images.files import PictureError, find_pictures, read_pictures, survey
+from vae_anomaly.images.formats import PictureFormat, Problem, Size
+from vae_anomaly.images.pictures import Pictures
+
+MOST_BYTES = 1 << 31
+CHUNK_BYTES = 1 << 26
+
+
+@dataclass(frozen=True)
+class PictureFiles:
+    """Picture files and the format in which they are read.
+
+    Parameters
+    ----------
+    paths : tuple of Path
+    picture_format : PictureFormat
+        Size, channels and depth that every picture is brought to.
+    """
+
+    paths: tuple[Path, ...]
+    picture_format: PictureFormat
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width."""
+        wanted = self.picture_format
+        return wanted.channels, wanted.height, wanted.width
+
+    def chunks(self) -> Iterator[tuple[list[Path], Pictures, list[PictureError]]]:
+        """Files in their order, some at a time: those that could be read, their pixels, and what is wrong with others.
+
+        Memory does not grow with the number of files.
+        """
+        each = self._bytes_a_picture
+        for part in _batched(read_pictures(self.paths, self.picture_format), max(1, CHUNK_BYTES // each)):
+            yield self._sorted_out(part)
+
+    def load(self, most_bytes: int = MOST_BYTES, seed: int = 0) -> tuple[Pictures, list[PictureError]]:
+        """Read all pictures, or a random sample of them that fits in memory.
+
+        Parameters
+        ----------
+        most_bytes : int
+            How much memory their pixels may take.
+        seed : int
+            Of the sample.
+
+        Returns
+        -------
+        Pictures
+            In the order of the files.
+        list of PictureError
+            One for each file that cannot be read; it is left out.
+        """
+        paths = self.paths
+        most = max(1, most_bytes // self._bytes_a_picture)
+        if len(paths) > most:
+            chosen = np.sort(np.random.default_rng(seed).choice(len(paths), most, replace=False))
+            paths = tuple(paths[number] for number in chosen)
+        _, pictures, problems = self._sorted_out(read_pictures(paths, self.picture_format))
+        return pictures, problems
+
+    @property
+    def _bytes_a_picture(self) -> int:
+        return int(np.prod(self.shape)) * (2 if self.picture_format.depth == 16 else 1)
+
+    def _sorted_out(self, read: Iterable[tuple[Path, Any]]) -> tuple[list[Path], Pictures, list[PictureError]]:
+        paths, pixels, problems = [], [], []
+        for path, picture in read:
+            if isinstance(picture, PictureError):
+                problems.append(picture)
+            else:
+                paths.append(path)
+                pixels.append(picture)
+        dtype = np.uint16 if self.picture_format.depth == 16 else np.uint8
+        stacked = np.stack(pixels) if pixels else np.empty((0, *self.shape), dtype)
+        return paths, Pictures(stacked, depth=self.picture_format.depth), problems
+
+
+def open_pictures(
+    source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    size: Size | None = None,
+    picture_format: PictureFormat | None = None,
+) -> tuple[PictureFiles, tuple[Problem, ...]]:
+    """Picture files, and what they have in common.
+
+    Parameters
+    ----------
+    source : path-like, or several
+        Folders, files or patterns.
+    size : (height, width), optional
+        To which pictures are resized; by default the one size that all have.
+    picture_format : PictureFormat, optional
+        The format of a model, to which pictures are brought; by default that of the files themselves.
+
+    Returns
+    -------
+    PictureFiles
+    tuple of Problem
+        Files without a readable header, which are left out; those of `PictureFiles` may still turn out to be damaged.
+
+    Raises
+    ------
+    DataError
+        If there is no picture, or sizes differ and none is given.
+    FileNotFoundError
+        If a path does not exist.
+    """
+    sources = [source] if isinstance(source, str | os.PathLike) else list(source)
+    paths = list(dict.fromkeys(path for one in sources for path in find_pictures(one)))
+    if not paths:
+        raise DataError("no picture was given; expected a folder of pictures, or their names.")
+    if picture_format is not None:
+        return PictureFiles(tuple(paths), picture_format), ()
+    seen = survey(paths)
+    wanted = seen.format(size)
+    unreadable = {problem.path for problem in seen.problems}
+    return PictureFiles(tuple(path for path in paths if path not in unreadable), wanted), seen.problems
+
+
+def _batched(items: Iterable[tuple[Path, Any]], n: int) -> Iterator[list[tuple[Path, Any]]]:
+    rest = iter(items)
+    while part := list(islice(rest, n)):
+        yield part

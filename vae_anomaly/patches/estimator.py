@@ -1,0 +1,394 @@
+"""PatchDetector: pictures whose odd spot is small beside the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.base import BaseEstimator, OutlierMixin, _fit_context
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from vae_anomaly.batch import Batch
+from vae_anomaly.calibration import fence_offset, share_offset
+from vae_anomaly.detector.fitting import Rows, fit_model
+from vae_anomaly.detector.inputs import is_files, new_seed, open_files, read_rows
+from vae_anomaly.detector.pixels import score_pictures
+from vae_anomaly.detector.progress import training_progress
+from vae_anomaly.diagnostics import FitReport
+from vae_anomaly.encoders import PictureEncoder, learn_channels
+from vae_anomaly.explanation import PictureExplanation
+from vae_anomaly.images.formats import PictureFormat
+from vae_anomaly.images.pictures import Pictures
+from vae_anomaly.likelihoods import Gaussian
+from vae_anomaly.patches.encoding import NOISE_FLOOR, learn_windows
+from vae_anomaly.patches.maps import PositionLevels, position_helps, smoothed, top_mean
+from vae_anomaly.patches.sampling import joined, split
+from vae_anomaly.patches.scoring import WindowModel
+from vae_anomaly.patches.specification import (
+    MASKED,
+    PARAMETER_CONSTRAINTS,
+    WHOLE,
+    Geometry,
+    geometries_of,
+    specification_of,
+    top_pixels_of,
+)
+from vae_anomaly.patches.windows import IntArray, Surface
+from vae_anomaly.training import History
+
+FloatArray = npt.NDArray[np.float64]
+
+SAMPLE_WINDOWS, N_SAMPLED_PICTURES, MOST_STOPPING_WINDOWS = 4096, 64, 2048
+
+
+class PatchDetector(OutlierMixin, BaseEstimator):
+    r"""Anomaly detector for pictures whose odd spot is small beside the picture: scratches, cracks, missing parts.
+
+    One small variational autoencoder looks at every window of a picture, and its nats are put together to a map.
+
+    The "masked" model hides a square of pixels and predicts it from what surrounds it: the map holds
+    :math:`-E_{q(z|s)} \log p(c \mid z) \ge -\log p(c \mid s)`, for pixels c and surroundings s.  The "whole" model
+    sees whole windows and has their negative ELBO, the KL spread over the pixels.  Windows overlap, and a pixel has the
+    mean of all windows that cover it.
+
+    Parameters
+    ----------
+    model : {"masked", "whole"}, default="masked"
+        What is asked of a window: its middle given its surroundings, or all of it.
+    window : int or sequence of int, default=None
+        Side of the square of pixels that have a likelihood; several give a model each, whose nats are averaged.  None
+        takes (8, 16) for the masked model, because nobody knows how large defects are, and 16 for the whole one.  The
+        masked model sees the 8 pixels around, and the mean of every 4 x 4 pixels of the 64 x 64 around.
+    stride : int, default=None
+        Pixels between windows in a map; None takes 4, or half of a smaller window.
+    n_windows : int, default=65536
+        Windows to train on, at random places of the training pictures.
+    position : {"auto", "ignore", "use"}, default="auto"
+        Whether every place of the pictures has a noise level of its own, which held-out training pictures tell: for
+        parts that always lie in the same way.  "auto" asks whether that makes the maps of held-out pictures more even.
+    smoothing : float, default=2.0
+        Standard deviation, in pixels, of the Gaussian filter over the maps.
+    top_pixels : int, default=None
+        The score of a picture is the mean of so many of the largest values of its map; None takes as many as one point
+        covers after smoothing, 50.
+    n_estimators : int, default=1
+        Autoencoders in the ensemble.
+    latent_dim : int, default=None
+        Latent variables; None takes 64 for the masked model, where they cost nothing, and 8 for the whole one.
+    hidden_layer_sizes : sequence of int, default=(512, 512)
+        Hidden units of the encoder; the decoder has them in reverse.
+    batch_size : int, default=256
+        Windows of a mini-batch.
+    max_iter : int, default=2000
+        Optimisation steps.
+    learning_rate_init : float, default=0.003
+        Largest step of AdamW.
+    image_shape : sequence of int, default=None
+        (height, width) of flattened pictures, or the size that picture files are resized to.
+    contamination : "auto" or float, default="auto"
+        Where `predict` draws the line: three robust standard deviations from the median score of held-out training
+        pictures, or so that it flags this share of the training pictures.
+    device : {"auto", "cpu", "cuda", "mps"}, default="auto"
+        Where the arithmetic runs.
+    random_state : int, RandomState, Generator or None, default=0
+        Source of everything random in `fit`.
+    verbose : bool, default=False
+        Whether to draw a progress bar on stderr.
+
+    Attributes
+    ----------
+    encoder_ : PictureEncoder
+        What the pictures are.
+    models_ : tuple of WindowModel
+        The models of windows.
+    levels_ : PositionLevels or None
+        The noise of every place, where it is used.
+    offset_ : float
+        `decision_function` is ``score_samples - offset_``.
+    map_scale_ : (float, float)
+        From how many nats per pixel on, and up to how many, maps are coloured.
+    fit_report_ : FitReport
+        How the training on windows went; of the last model, if there are several.
+    history_ : History
+        The same, check by check.
+    n_features_in_ : int
+        Pixels of a picture, over all channels.
+    n_pictures_ : int
+        Training pictures.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from vae_anomaly import PatchDetector
+    >>> rng = np.random.default_rng(0)
+    >>> pictures = rng.normal(size=(30, 32, 32))
+    >>> detector = PatchDetector(n_windows=512, max_iter=30, hidden_layer_sizes=(32,)).fit(pictures)
+    >>> pictures[0, 10:20, 10:20] += 5
+    >>> int(detector.anomaly_score(pictures).argmax())
+    0
+    """
+
+    encoder_: PictureEncoder
+    models_: tuple[WindowModel, ...]
+    levels_: PositionLevels | None
+    offset_: float
+    map_scale_: tuple[float, float]
+    fit_report_: FitReport
+    history_: History
+    n_features_in_: int
+    n_pictures_: int
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = PARAMETER_CONSTRAINTS
+
+    def __init__(
+        self,
+        *,
+        model: str = "masked",
+        window: int | Sequence[int] | None = None,
+        stride: int | None = None,
+        n_windows: int = 65_536,
+        position: str = "auto",
+        smoothing: float = 2.0,
+        top_pixels: int | None = None,
+        n_estimators: int = 1,
+        latent_dim: int | None = None,
+        hidden_layer_sizes: Sequence[int] = (512, 512),
+        batch_size: int = 256,
+        max_iter: int = 2000,
+        learning_rate_init: float = 0.003,
+        image_shape: Sequence[int] | None = None,
+        contamination: str | float = "auto",
+        device: str = "auto",
+        random_state: Any = 0,
+        verbose: bool = False,
+    ) -> None:
+        self.model = model
+        self.window = window
+        self.stride = stride
+        self.n_windows = n_windows
+        self.position = position
+        self.smoothing = smoothing
+        self.top_pixels = top_pixels
+        self.n_estimators = n_estimators
+        self.latent_dim = latent_dim
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.learning_rate_init = learning_rate_init
+        self.image_shape = image_shape
+        self.contamination = contamination
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None) -> PatchDetector:
+        """Learn what windows of normal pictures look like.
+
+        Parameters
+        ----------
+        X : ndarray or Tensor of pictures, or path-like, or list of them
+            Arrays of shape (n, height, width), (n, height, width, channels) or (n, channels, height, width), or a
+            folder or picture files; at least two.
+        y : ignored
+            For scikit-learn's interface.
+
+        Returns
+        -------
+        PatchDetector
+            The fitted estimator.
+
+        Raises
+        ------
+        DataError
+            If the pictures cannot be used.
+        TrainingDiverged
+            If the loss was not finite even after a rollback with a smaller step.
+        """
+        pictures = read_rows(self, X, fitting=True)
+        assert isinstance(pictures, Pictures)
+        seed = new_seed(self.random_state)
+        rng = np.random.default_rng(seed)
+        self.encoder_ = learn_channels(pictures, Gaussian("shared", NOISE_FLOOR))
+        self.n_pictures_ = pictures.n_rows
+        held_out, kept = split(pictures.n_rows, rng)
+        geometries = geometries_of(self)
+        for geometry in geometries:
+            geometry.windows.check(self.encoder_.height, self.encoder_.width)
+        fitted = [self._fit_windows(pictures, held_out, kept, geometry, seed, rng) for geometry in geometries]
+        self.models_ = tuple(fitted)
+        self._calibrate(pictures, held_out)
+        return self
+
+    def score_samples(self, X: Any) -> FloatArray:
+        """Minus the mean of the largest values of each picture's map, nats per pixel; higher for more normal pictures.
+
+        Parameters
+        ----------
+        X : ndarray or Tensor of pictures, or path-like, or list of them
+            Pictures of the size of the training pictures; files are brought to it.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+            NaN, with a warning, for files that cannot be read.
+        """
+        check_is_fitted(self)
+        if is_files(X):
+            return score_pictures(open_files(X, None, self.encoder_), self._score)
+        pictures = read_rows(self, X, fitting=False)
+        assert isinstance(pictures, Pictures)
+        return self._score(pictures)
+
+    def anomaly_score(self, X: Any) -> FloatArray:
+        """Mean of the largest values of each picture's map, nats per pixel: ``-score_samples(X)``.
+
+        Parameters
+        ----------
+        X : ndarray or Tensor of pictures, or path-like, or list of them
+            Pictures.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+        """
+        return -self.score_samples(X)
+
+    def decision_function(self, X: Any) -> FloatArray:
+        """``score_samples(X) - offset_``: negative for anomalies.
+
+        Parameters
+        ----------
+        X : ndarray or Tensor of pictures, or path-like, or list of them
+            Pictures.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+        """
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> npt.NDArray[np.int64]:
+        """-1 for anomalies, +1 for normal pictures.
+
+        Parameters
+        ----------
+        X : ndarray or Tensor of pictures, or path-like, or list of them
+            Pictures.
+
+        Returns
+        -------
+        ndarray of shape (n,), int
+        """
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def explain(self, X: Any) -> PictureExplanation:
+        """Maps of nats per pixel, and what was expected in every place.
+
+        Parameters
+        ----------
+        X : ndarray or Tensor of pictures, or path-like, or list of them
+            Pictures.
+
+        Returns
+        -------
+        PictureExplanation
+        """
+        check_is_fitted(self)
+        pictures = read_rows(self, X, fitting=False)
+        assert isinstance(pictures, Pictures)
+        nats, expected = zip(*(self._look(one, with_expected=True) for one in self._tensors(pictures)), strict=True)
+        maps = np.stack([self._judged(one) for one in nats])
+        return PictureExplanation(
+            score=np.array([top_mean(one, top_pixels_of(self)) for one in maps]),
+            threshold=-self.offset_,
+            excess=maps,
+            contributions=np.nan_to_num(np.stack(nats))[:, None],
+            kl=np.zeros(len(maps)),
+            reconstruction=self.encoder_.decode(np.stack(expected).reshape(len(maps), -1)),
+        )
+
+    @property
+    def picture_format_(self) -> PictureFormat:
+        """The format in which the model reads picture files."""
+        check_is_fitted(self)
+        return self.encoder_.picture_format
+
+    def _fit_windows(
+        self,
+        pictures: Pictures,
+        held_out: IntArray,
+        kept: IntArray,
+        geometry: Geometry,
+        seed: int,
+        rng: np.random.Generator,
+    ) -> WindowModel:
+        """Fit one model on windows at random places."""
+        sample = self._windows(pictures, rng.permutation(kept)[:N_SAMPLED_PICTURES], SAMPLE_WINDOWS, geometry, rng)
+        names = tuple(column.name for column in self.encoder_.columns)
+        encoder = learn_windows(list(sample), names, geometry.windows)
+        n_stopping = max(1, min(self.n_windows // 8, MOST_STOPPING_WINDOWS))
+        stopping, training = (
+            joined(encoder, self._windows(pictures, chosen, n_windows, geometry, rng))
+            for chosen, n_windows in ((held_out, n_stopping), (kept, self.n_windows))
+        )
+        batch = Batch(torch.cat([stopping.values, training.values]), torch.cat([stopping.observed, training.observed]))
+        aside = np.arange(len(batch)) < len(stopping)
+        rows = Rows(len(batch), lambda numbers: batch.take(torch.from_numpy(numbers)), None, aside)
+        specification = specification_of(self)
+        with training_progress(specification.plan.max_iter, enabled=bool(self.verbose)) as on_check:
+            fitted = fit_model(encoder, rows, specification, seed, on_check)
+        self.history_, self.fit_report_ = fitted.history, fitted.report
+        noise = torch.zeros_like(fitted.noise) if self.model == MASKED else fitted.noise
+        return WindowModel(fitted.vae, noise, encoder, geometry.stride, self.model == WHOLE)
+
+    def _score(self, pictures: Pictures) -> FloatArray:
+        n_pixels = top_pixels_of(self)
+        return -np.array([top_mean(self._judged(self._look(one)[0]), n_pixels) for one in self._tensors(pictures)])
+
+    def _look(self, picture: Tensor, *, with_expected: bool = False) -> tuple[FloatArray, FloatArray]:
+        """Nats per pixel and what was expected, averaged over the models."""
+        seen = [
+            model.look(Surface.of(picture, model.encoder.windows), with_expected=with_expected)
+            for model in self.models_
+        ]
+        nats, expected = (np.mean([one[part] for one in seen], axis=0) for part in (0, 1))
+        return nats, expected
+
+    def _judged(self, nats: FloatArray) -> FloatArray:
+        smooth = smoothed(nats, self.smoothing)
+        return smooth if self.levels_ is None else self.levels_.applied(smooth)
+
+    def _tensors(self, pictures: Pictures) -> Iterator[Tensor]:
+        """Pictures in model units, (channels, height, width), NaN where a pixel is missing."""
+        for place in range(pictures.n_rows):
+            batch = self.encoder_.encode(pictures.take(slice(place, place + 1)))
+            yield batch.values.where(batch.observed, torch.nan).view(self.encoder_.shape)
+
+    def _windows(
+        self, pictures: Pictures, chosen: IntArray, n_windows: int, geometry: Geometry, rng: np.random.Generator
+    ) -> Iterator[tuple[Surface, IntArray]]:
+        """Windows at random places of some pictures."""
+        each = -(-n_windows // max(len(chosen), 1))
+        side = geometry.windows.target
+        room = np.array([self.encoder_.height - side + 1, self.encoder_.width - side + 1])
+        for picture in self._tensors(pictures.take(chosen)):
+            yield Surface.of(picture, geometry.windows), rng.integers(0, room, (each, 2))
+
+    def _calibrate(self, pictures: Pictures, held_out: IntArray) -> None:
+        """What maps of pictures that no weight has seen look like."""
+        self.levels_ = None
+        maps = np.stack([self._judged(self._look(one)[0]) for one in self._tensors(pictures.take(held_out))])
+        if self.position == "use" or (self.position == "auto" and position_helps(maps)):
+            self.levels_ = PositionLevels.of(maps)
+            maps = np.stack([self.levels_.applied(one) for one in maps])
+        low, high = np.nanquantile(maps, [0.99, 0.9999])
+        self.map_scale_ = float(low), float(low + 2 * (high - low) + 1e-9)
+        if isinstance(self.contamination, str):
+            self.offset_ = fence_offset(-np.array([top_mean(one, top_pixels_of(self)) for one in maps]))
+        else:
+            self.offset_ = share_offset(self._score(pictures), self.contamination)

@@ -1,0 +1,108 @@
+"""From nats of windows to a map of a picture, and from the map to one number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import gaussian_filter
+
+from vae_anomaly.patches.windows import IntArray, Windows
+from vae_anomaly.tables import FloatArray
+
+POSITION_PIXELS = 8.0
+SMALLEST_FACTOR = 1e-3
+FEWEST_A_HALF = 4
+CLEARLY = 0.95
+
+
+def assembled(nats: FloatArray, corners: IntArray, windows: Windows, shape: tuple[int, int]) -> FloatArray:
+    """The mean over the windows that cover a pixel: (height, width).
+
+    Parameters
+    ----------
+    nats : ndarray of shape (windows, target pixels)
+    corners : int ndarray of shape (windows, 2)
+    windows : Windows
+    shape : (height, width)
+    """
+    height, width = shape
+    places = (corners @ np.array([width, 1]))[:, None] + windows.inside @ np.array([width, 1])
+    sums = np.bincount(places.ravel(), nats.ravel(), minlength=height * width)
+    counts = np.bincount(places.ravel(), minlength=height * width)
+    mean: FloatArray = (sums / np.maximum(counts, 1)).reshape(height, width)
+    return mean
+
+
+def smoothed(picture: FloatArray, sigma: float) -> FloatArray:
+    """The map under a Gaussian filter; missing pixels, NaN, take no part and stay NaN."""
+    seen = np.isfinite(picture)
+    if sigma == 0 or not seen.any():
+        return picture
+    sums = gaussian_filter(np.where(seen, picture, 0.0), sigma)
+    weights = np.ones_like(sums) if seen.all() else gaussian_filter(seen.astype(float), sigma)
+    return np.where(seen, sums / np.maximum(weights, 1e-9), np.nan)
+
+
+@dataclass(frozen=True)
+class PositionLevels:
+    """How many times the noise of a picture's average place each place has, learned from maps of normal pictures.
+
+    A map of squared errors over twice a variance, divided by it, is the map of a model whose variance is so many times
+    as large there: the estimate of highest likelihood for that variance is the mean of the normal maps.
+
+    Parameters
+    ----------
+    factor : ndarray of shape (height, width)
+    """
+
+    factor: FloatArray
+
+    @classmethod
+    def of(cls, maps: FloatArray) -> PositionLevels:
+        """From maps of normal pictures, (pictures, height, width)."""
+        level = smoothed(np.nan_to_num(np.nanmean(maps, 0)), POSITION_PIXELS)
+        return cls(np.maximum(level / max(float(level.mean()), 1e-12), SMALLEST_FACTOR))
+
+    def applied(self, one: FloatArray) -> FloatArray:
+        """A map under the noise of its places, nats per pixel."""
+        changed: FloatArray = one / self.factor
+        return changed
+
+
+def position_helps(maps: FloatArray) -> bool:
+    """Whether maps of normal pictures become more even by the noise of their places.
+
+    Each half of the pictures has the places' noise from the other; what counts is how far the highest thousandth lies
+    above the median, in units of what the highest tenth does.  Where parts lie in the same way in every picture, much
+    of that comes from their edges and textures; where they lie anyhow, it does not, and places say little.
+
+    Parameters
+    ----------
+    maps : ndarray of shape (pictures, height, width)
+        Of normal pictures that no weight has seen.
+    """
+    halves = maps[::2], maps[1::2]
+    if min(map(len, halves)) < FEWEST_A_HALF:
+        return False
+    plain, by_place = 0.0, 0.0
+    for half, other in (halves, halves[::-1]):
+        levels = PositionLevels.of(other)
+        plain += _tail_ratio(half)
+        by_place += _tail_ratio(np.stack([levels.applied(one) for one in half]))
+    return by_place < CLEARLY * plain
+
+
+def _tail_ratio(maps: FloatArray) -> float:
+    middle, high, extreme = np.nanquantile(maps, [0.5, 0.9, 0.999])
+    return float((extreme - middle) / max(high - middle, 1e-12))
+
+
+def top_mean(picture: FloatArray, n_pixels: int) -> float:
+    """Mean of the largest pixels, so many of them or all; NaN where all are missing."""
+    pixels: npt.NDArray[np.float64] = picture[np.isfinite(picture)]
+    if not pixels.size:
+        return float("nan")
+    n_top = min(n_pixels, pixels.size)
+    return float(np.partition(pixels, -n_top)[-n_top:].mean())

@@ -1,0 +1,82 @@
+"""From terms to nats per row."""
+
+from __future__ import annotations
+
+from vae_anomaly.lookup import resolve
+from vae_anomaly.scores.bounds import ELBO, KL, ELBOPerCell, ImportanceWeighted, PooledELBO, Reconstruction
+from vae_anomaly.scores.pathologies import (
+    DebiasedELBO,
+    InputComplexity,
+    LikelihoodPath,
+    LikelihoodRatio,
+    LikelihoodRegret,
+)
+from vae_anomaly.scores.rows import (
+    cell_terms,
+    chunk_rows,
+    chunks,
+    row_statistics,
+    saturated_rows,
+    score_rows,
+    scoring_noise,
+)
+from vae_anomaly.scores.specification import RelativeScore, Score
+from vae_anomaly.scores.surprise import Surprise
+
+SCORES: dict[str, type[Score]] = {
+    "pooled_elbo": PooledELBO,
+    "elbo": ELBO,
+    "elbo_per_cell": ELBOPerCell,
+    "importance_weighted": ImportanceWeighted,
+    "reconstruction": Reconstruction,
+    "kl": KL,
+    "debiased_elbo": DebiasedELBO,
+    "input_complexity": InputComplexity,
+    "likelihood_ratio": LikelihoodRatio,
+    "likelihood_regret": LikelihoodRegret,
+    "likelihood_path": LikelihoodPath,
+    "surprise": Surprise,
+}
+
+
+def resolve_score(score: str | Score) -> Score:
+    """A score by its name in `SCORES`, or the instance itself.
+
+    Raises
+    ------
+    SpecificationError
+        If it is neither.
+
+    Examples
+    --------
+    >>> resolve_score("elbo")
+    ELBO(n_draws=4)
+    """
+    return resolve(score, Score, SCORES, "row_score")
+
+
+__all__ = [
+    "ELBO",
+    "KL",
+    "SCORES",
+    "DebiasedELBO",
+    "ELBOPerCell",
+    "ImportanceWeighted",
+    "InputComplexity",
+    "LikelihoodPath",
+    "LikelihoodRatio",
+    "LikelihoodRegret",
+    "PooledELBO",
+    "Reconstruction",
+    "RelativeScore",
+    "Score",
+    "Surprise",
+    "cell_terms",
+    "chunk_rows",
+    "chunks",
+    "resolve_score",
+    "row_statistics",
+    "saturated_rows",
+    "score_rows",
+    "scoring_noise",
+]

@@ -1,0 +1,146 @@
+"""Scores that are bounds of the log-density, and their parts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from vae_anomaly.batch import Batch
+from vae_anomaly.elbo import Terms, marginal_terms
+from vae_anomaly.priors import precise
+from vae_anomaly.scores.specification import Score
+from vae_anomaly.vae import VAE
+
+
+@dataclass(frozen=True)
+class ELBO(Score):
+    """The evidence lower bound, averaged over draws and members.
+
+    The mean of the members' bounds is itself a lower bound of the log-density of their mixture (Jensen).
+
+    Parameters
+    ----------
+    n_draws : int, default=4
+        Latent draws a row and member.
+
+    Notes
+    -----
+    All rows share the stored draws, so their sampling error is common to all rows: it hardly touches the ranking, and
+    it does not average out in a mean: the spread over seeds in ``reports/benchmarks/foundation.md`` is tenths of a nat,
+    to either side.  Take 64 or more where the number itself matters.
+    """
+
+    n_draws: int = 4
+
+    def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
+        return precise(terms.log_likelihood).sum(-1).mean((0, 1)) - precise(terms.kl).mean(0)
+
+
+@dataclass(frozen=True)
+class PooledELBO(Score):
+    r"""The evidence lower bound of the members pooled with an independence model, in which columns know no others.
+
+    :math:`(1 - w) \frac1M \sum_m \mathrm{ELBO}_m(x) + w \sum_j \log p(x_j)`.  Both parts are lower bounds of
+    log-likelihoods, so by Jensen the pool is one of the mixture of the members and the independence model with weights
+    `1 - w` and `w`: what the mean over members is in `ELBO`, with one more member that cannot learn how columns go
+    together.  Where the training rows hold anomalies, flexible members learn them as well; the rigid one does not,
+    and for it what is extreme in its own column stays extreme.
+
+    Parameters
+    ----------
+    n_draws : int, default=2
+        Latent draws a row and member.
+    independence : float, default=0.4
+        :math:`w`, the weight of the independence model, from 0 to below 1; 0 is the `ELBO`.
+
+    Notes
+    -----
+    The pool ranks rows better and bounds the log-likelihood less tightly.  Take `ImportanceWeighted` where the number
+    itself is to be near the log-density.
+
+    References
+    ----------
+    Genest and Zidek, "Combining probability distributions: a critique and an annotated bibliography",
+    Statistical Science 1(1), 1986, section 3 (logarithmic opinion pools).
+    """
+
+    n_draws: int = 2
+    independence: float = 0.4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.independence < 1:
+            raise ValueError(f"independence is a number from 0 to below 1, not {self.independence!r}")
+
+    def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
+        independent = precise(marginal_terms(vae, batch)).sum(-1)
+        return (1 - self.independence) * ELBO(self.n_draws).reduce(terms, vae, batch) + self.independence * independent
+
+
+@dataclass(frozen=True)
+class ELBOPerCell(Score):
+    """The ELBO divided by the number of observed cells: for comparing rows with different numbers of holes.
+
+    Parameters
+    ----------
+    n_draws : int, default=4
+        Latent draws a row and member.
+    """
+
+    n_draws: int = 4
+
+    def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
+        return ELBO(self.n_draws).reduce(terms, vae, batch) / batch.observed.sum(-1).clamp(min=1)
+
+
+@dataclass(frozen=True)
+class ImportanceWeighted(Score):
+    r"""The importance-weighted bound, tighter than the ELBO and rising with the number of draws.
+
+    :math:`\log \frac{1}{K M} \sum_{k,m} p_m(x \mid z_{km})\, p_m(z_{km}) / q_m(z_{km} \mid x)` over draws and members:
+    a bound of the mixture of the members.
+
+    Parameters
+    ----------
+    n_draws : int, default=64
+        K, latent draws a row and member.
+
+    References
+    ----------
+    Burda, Grosse and Salakhutdinov, "Importance weighted autoencoders", ICLR 2016, eq. 8.
+    """
+
+    n_draws: int = 64
+
+    def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
+        log_prior, log_posterior = vae.prior.log_prob(terms.z, batch), terms.posterior.log_prob(terms.z)
+        log_weights = precise(terms.log_likelihood).sum(-1) + precise(log_prior) - precise(log_posterior)
+        return log_weights.flatten(0, 1).logsumexp(0) - math.log(log_weights.shape[0] * log_weights.shape[1])
+
+
+@dataclass(frozen=True)
+class Reconstruction(Score):
+    """The expected log-likelihood alone, E_q[log p(x | z)]: the ELBO without its KL.
+
+    Parameters
+    ----------
+    n_draws : int, default=4
+        Latent draws a row and member.
+    """
+
+    n_draws: int = 4
+
+    def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
+        return precise(terms.log_likelihood).sum(-1).mean((0, 1))
+
+
+@dataclass(frozen=True)
+class KL(Score):
+    """The KL alone, with a minus sign: how far the row's latents lie from what the prior expects."""
+
+    n_draws: int = 1
+
+    def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
+        return -precise(terms.kl).mean(0)

@@ -1,0 +1,167 @@
+"""One file for a fitted detector: tensors and a JSON manifest, nothing that can run.
+
+The file is a safetensors file.  Its header holds the manifest as text under the key ``vae_anomaly``; likelihoods,
+priors, backbones and scores are named in it and looked up in the tables of this version, so a file can choose
+among what the library offers and bring nothing of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialize
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from vae_anomaly.detector import VAEDetector
+from vae_anomaly.detector.inputs import resolve_device
+from vae_anomaly.errors import ModelFileError
+from vae_anomaly.patches import PatchDetector
+from vae_anomaly.store.manifest import FORMAT_VERSION, manifest_of
+from vae_anomaly.store.patches import KIND, patch_manifest, patch_tensors, rebuild_patches
+from vae_anomaly.store.rebuilding import rebuild as _rebuild
+from vae_anomaly.store.rebuilding import row_tensors
+
+METADATA_KEY = "vae_anomaly"
+
+
+def save(detector: VAEDetector | PatchDetector, path: str | os.PathLike[str]) -> None:
+    """Write a fitted detector to one file, beside the target first and then renamed.
+
+    Parameters
+    ----------
+    detector : VAEDetector or PatchDetector
+        A fitted one.
+    path : path-like
+        The file; an existing one is replaced only when the new one is complete.
+
+    Raises
+    ------
+    NotFittedError
+        If the detector is not fitted.
+    SpecificationError
+        If it uses a likelihood, prior, backbone or score that the library does not know by name.
+    OSError
+        If the file cannot be written.
+    """
+    check_is_fitted(detector)
+    target = Path(path).resolve()
+    patches = isinstance(detector, PatchDetector)
+    tensors = patch_tensors(detector) if patches else row_tensors(detector)
+    manifest = patch_manifest(detector) if patches else manifest_of(detector)
+    metadata = {METADATA_KEY: json.dumps(manifest, allow_nan=False)}
+    content = serialize(tensors, metadata)
+    part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
+    try:
+        with part.open("xb") as file:
+            if target.exists():
+                part.chmod(target.stat().st_mode & 0o777)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a model file says of itself, read from its header without building the model.
+
+    Parameters
+    ----------
+    path : path-like
+        A file that `save` wrote.
+
+    Returns
+    -------
+    dict
+        Format and library version, parameters, columns, offset, training report and history.
+
+    Raises
+    ------
+    ModelFileError
+        If it is not a model file, is damaged, or was written by a newer format version.
+    FileNotFoundError
+        If there is no such file.
+    """
+    return _read(path, tensors=False)[0]
+
+
+def load(path: str | os.PathLike[str], device: str = "auto") -> VAEDetector | PatchDetector:
+    """A fitted detector from a model file; its scores equal those of the one that was saved.
+
+    Parameters
+    ----------
+    path : path-like
+        A file that `save` wrote.
+    device : {"auto", "cpu", "cuda", "mps"}, default="auto"
+        Where to put the weights.
+
+    Returns
+    -------
+    VAEDetector or PatchDetector
+
+    Raises
+    ------
+    ModelFileError
+        If it is not a model file, is damaged, or was written by a newer format version.
+    FileNotFoundError
+        If there is no such file.
+    SpecificationError
+        If this machine has no such device.
+    """
+    place = resolve_device(device)
+    manifest, tensors = _read(path, tensors=True)
+    try:
+        if manifest.get("kind") == KIND:
+            return rebuild_patches(manifest, tensors, place)
+        return _rebuild(manifest, tensors, place)
+    except (LookupError, TypeError, ValueError, RuntimeError, AttributeError, ArithmeticError) as error:
+        raise ModelFileError(f"{path}: the model file is inconsistent ({_one_line(error)}). Save it again.") from error
+
+
+def _read(path: str | os.PathLike[str], *, tensors: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    source = Path(path)
+    if not source.exists():
+        raise FileNotFoundError(f"{source}: no such file. Give the path of a file written by save().")
+    if source.is_dir():
+        raise ModelFileError(f"{source}: this is a folder; a model is one file, written by save().")
+    try:
+        with safe_open(source, framework="pt") as file:
+            metadata = file.metadata() or {}
+            loaded = {name: file.get_tensor(name) for name in file.keys()} if tensors else {}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ModelFileError(
+            f"{source}: not a model file, or damaged ({_one_line(error)}). Expected a file written by save() or "
+            "'vae-anomaly fit'; fit again or copy it again."
+        ) from error
+    if METADATA_KEY not in metadata:
+        raise ModelFileError(f"{source}: a safetensors file, but not a model of vae-anomaly. Fit one first.")
+    try:
+        manifest = json.loads(metadata[METADATA_KEY])
+        version = int(manifest["format_version"])
+    except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
+        raise ModelFileError(
+            f"{source}: the manifest is damaged ({_one_line(error)}). Fit or copy it again."
+        ) from error
+    if version < 1:
+        raise ModelFileError(f"{source}: the manifest is damaged (format version {version}). Copy the file again.")
+    if version > FORMAT_VERSION:
+        raise ModelFileError(
+            f"{source}: written in format version {version}; this version reads up to {FORMAT_VERSION}. "
+            "Upgrade vae-anomaly."
+        )
+    return manifest, loaded
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+__all__ = ["FORMAT_VERSION", "METADATA_KEY", "load", "read_manifest", "save"]
