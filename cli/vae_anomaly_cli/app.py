@@ -18,7 +18,7 @@ from vae_anomaly_cli.errors import CommandError
 DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 DEBUG_VARIABLE = "VAE_ANOMALY_DEBUG"
 
-HELP = """Find the strange rows of a table.
+HELP = """Find the strange rows of a table, or the strange pictures of a folder.
 
 \b
 [bold]Examples[/bold]
@@ -29,10 +29,13 @@ HELP = """Find the strange rows of a table.
   vae-anomaly score parts/ -m orders.vae -o scored/   files larger than memory, file by file
   vae-anomaly explain new.csv -m orders.vae   why rows are strange
   vae-anomaly info orders.vae                 what the model was fitted on
+  vae-anomaly fit good/ -o parts.vae          pictures of parts that are as they should be ...
+  vae-anomaly score new/ -m parts.vae --heatmaps maps/   ... and where others are not
   vae-anomaly compare data.csv --label fraud  beside simpler detectors, on known anomalies
 
-The score is the negative ELBO of a row under variational autoencoders, in \
-nats: higher is stranger.
+The score of a row is its negative ELBO under variational autoencoders, in nats; that of a small picture how rare its \
+ELBO and two companions are among training pictures, in nats; that of a large one its oddest spot, in nats per pixel. \
+Higher is stranger.
 
 \b
 [bold]Exit codes[/bold]
@@ -42,7 +45,7 @@ nats: higher is stranger.
   130  interrupted with Ctrl-C (during training: the best model so far is used; score --resume goes on)
 """
 
-SCORE_HELP = """Score every row of DATA.
+SCORE_HELP = """Score every row, or every picture, of DATA.
 
 \b
 [bold]Examples[/bold]
@@ -53,6 +56,10 @@ SCORE_HELP = """Score every row of DATA.
   vae-anomaly score big.parquet -m orders.vae -o scored.parquet --resume
   vae-anomaly score 'parts/day=*/*.csv.gz' -m orders.vae -o scored/
   zcat big.csv.gz | vae-anomaly score - --seed 1 > scored.csv
+  vae-anomaly score photos/                   the strangest pictures
+  vae-anomaly score new/ -m parts.vae -o scores.csv --heatmaps maps/
+  vae-anomaly score test/ -m parts.vae --good good --top 50 --sheet s.png
+  vae-anomaly score 'line1/**/*.png' line2/ -m parts.vae
 
 Appends anomaly_score (the negative ELBO in nats, higher is stranger) and is_anomaly to the columns of the \
 input, or to the --id columns alone; rows stay in their order unless --top ranks them. Without -o the table goes \
@@ -73,10 +80,27 @@ With --explain each row that is shown comes with its strangest cells and what th
 expect in their place. A table gets a column of reasons, filled for the rows that are flagged, or for all with \
 --top: explaining takes a pass for each column.
 
+[bold]Pictures[/bold]
+
+Pictures of up to 4096 pixels are looked at as wholes, larger ones through overlapping windows, for odd spots: each \
+window's middle is predicted from what surrounds it. --look says otherwise.
+
+DATA holds pictures if its names say so; where folders hold tables, too, a pattern such as 'folder/*.png' chooses. \
+Without --model the pictures are their own training data. The output has the columns path (in the folder given, or in \
+the one that several arguments share), folder (the part before the name), anomaly_score, is_anomaly and problem: why a \
+file could not be used, where score and flag are empty. Such files are warned of, and the others scored.
+
+Pages of --heatmaps show the picture, what the model expects, and the nats by which each pixel is less likely than it \
+could be, all on the scale of the model, so that pages can be compared. They keep names and sub-folders. With --top N \
+only the N strangest get one, and are the ones on the --sheet.
+
+With --good NAME, pictures in that sub-folder are the normal ones, and AUROC and average precision say how well the \
+scores tell the others from them, as with --label for tables.
+
 Exit codes: see vae-anomaly --help.
 """
 
-FIT_HELP = """Fit on the rows of DATA and save the model.
+FIT_HELP = """Fit on the rows, or the pictures, of DATA and save the model.
 
 \b
 [bold]Examples[/bold]
@@ -84,9 +108,15 @@ FIT_HELP = """Fit on the rows of DATA and save the model.
   vae-anomaly fit data.csv -o data.vae --contamination 0.02 --seed 1
   vae-anomaly fit data.csv -o data.vae --column zip=categorical --column visits=count
   vae-anomaly fit parts/ -o orders.vae --passes 3
+  vae-anomaly fit good/ -o parts.vae                  pictures of one size
+  vae-anomaly fit good/ -o parts.vae --size 128x128   pictures of any size, all resized
+  vae-anomaly fit logos/ -o logos.vae --look whole    for odd pictures, rather than odd spots in them
 
 Where DATA has more than --sample-rows rows, one pass draws a uniform sample of them, the same for the same --seed, \
 and each further pass another one.
+
+Pictures should be normal ones; a few strange ones do little harm. They are colour if any is, and have 8 bits unless \
+all have more or are black and white. Files that cannot be used are warned of and left out.
 
 The model file holds numbers and a description, no code. Exit codes: see vae-anomaly --help.
 """
@@ -104,6 +134,8 @@ For each row: its score, what the combination of its cells costs as a whole (KL)
 what the other cells of the row let expect in their place, the range that holds 95 % of that, what the cell adds \
 to the score above that of a typical row, and the share of the training cells that lie as far out. The numbers of \
 rows are those of vae-anomaly score, and go through all files if there are several. DATA is read into memory.
+
+DATA is a table: of pictures, vae-anomaly score --heatmaps says where they are strange.
 
 With --repair, cells of the explained rows that are rarer, given the other cells, than one in a thousand are \
 replaced by what is expected there: proposals, to be looked at. The other cells stay as they are.

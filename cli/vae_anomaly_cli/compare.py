@@ -12,14 +12,14 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from vae_anomaly_cli.console import Messages, data_stream
+from vae_anomaly_cli.console import Messages, counted, data_stream
 from vae_anomaly_cli.declarations import read_declarations
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.features import training_frame
 from vae_anomaly_cli.inputs import open_input
 from vae_anomaly_cli.jsonl import dumps
 from vae_anomaly_cli.labels import Labels, read_labels
-from vae_anomaly_cli.models import counted, new_detector, refusals
+from vae_anomaly_cli.models import new_detector, refusals
 from vae_anomaly_cli.options import Device, FitOptions, InputOptions
 from vae_anomaly_cli.outputs import choose_target, save_table, write_table
 from vae_anomaly_cli.roles import assign_roles, training_columns

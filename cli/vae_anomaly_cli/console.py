@@ -5,7 +5,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
@@ -15,6 +15,7 @@ from rich.text import Text
 
 from vae_anomaly_cli.errors import CommandError
 
+LEFT_OUT = "left out: "
 NAME_OR_FIGURE = re.compile(r"""('[^']*'|"[^"]*")|-?\d[\d,.]*""")
 
 
@@ -22,6 +23,17 @@ def one_line(text: object) -> str:
     """Squeeze a message into one line and show control characters as escapes."""
     squeezed = " ".join(str(text).split())
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in squeezed)
+
+
+def counted(count: int, noun: str) -> str:
+    """Write a count with its noun.
+
+    Examples
+    --------
+    >>> counted(1, "row"), counted(2000, "row")
+    ('1 row', '2,000 rows')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def report_error(text: object) -> None:
@@ -61,11 +73,16 @@ class Messages:
             _say(Text("warning: ", style="yellow"), text)
 
     @contextmanager
-    def library_warnings(self) -> Iterator[None]:
+    def library_warnings(self, left_out: Callable[[str], None] | None = None) -> Iterator[None]:
         """Show each warning of the library once, after the work that raised it.
 
         Shown afterwards, so that they do not cut through a progress bar. Of several fits' warnings that
         differ in their figures alone, the first is shown.
+
+        Parameters
+        ----------
+        left_out : callable, optional
+            Is told, instead, of every file that a fit leaves out.
         """
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -79,6 +96,9 @@ class Messages:
                 shown: dict[str, str] = {}
                 for warning in ours:
                     text = str(warning.message)
+                    if left_out is not None and text.startswith(LEFT_OUT):
+                        left_out(text.removeprefix(LEFT_OUT))
+                        continue
                     shown.setdefault(NAME_OR_FIGURE.sub(lambda found: found[1] or "#", text), text)
                 for text in shown.values():
                     self.warning(text)

@@ -10,12 +10,11 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from vae_anomaly_cli.console import Messages, data_stream, one_line
+from vae_anomaly_cli.console import Messages, counted, data_stream, one_line
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.inputs import open_input
 from vae_anomaly_cli.jsonl import dumps
 from vae_anomaly_cli.labels import label_line, labels_of
-from vae_anomaly_cli.models import counted
 from vae_anomaly_cli.options import Device, FitOptions, InputOptions
 from vae_anomaly_cli.outputs import choose_target, save_table, write_table
 from vae_anomaly_cli.reasons import FIELDS, Reasons, plain, plausible, rarity, shown_cell, subject_of, text_of

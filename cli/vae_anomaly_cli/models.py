@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from vae_anomaly_cli.console import Messages
+from vae_anomaly_cli.console import Messages, counted
 from vae_anomaly_cli.errors import CommandError, InputError
 from vae_anomaly_cli.options import Device, FitOptions, check_model_path
 from vae_anomaly_cli.tables import Table
@@ -17,7 +17,7 @@ SHOWN_KINDS = 5
 if TYPE_CHECKING:
     import pandas as pd
 
-    from vae_anomaly import VAEDetector
+    from vae_anomaly import PatchDetector, VAEDetector
     from vae_anomaly.columns import Column
     from vae_anomaly.errors import DataError
 
@@ -82,7 +82,30 @@ def refusals(name: str, place: Place) -> Iterator[None]:
 
 
 def load_detector(model: str, device: Device) -> "VAEDetector":
-    """Load a saved model."""
+    """Load a saved model of tables."""
+    from vae_anomaly import VAEDetector
+
+    detector = _load(model, device)
+    if not isinstance(detector, VAEDetector) or not _takes_tables(detector):
+        raise _other_kind(model, "pictures", "tables")
+    return detector
+
+
+def load_picture_detector(model: str, device: Device) -> "VAEDetector | PatchDetector":
+    """Load a saved model of pictures that reads files."""
+    from vae_anomaly import SpecificationError, VAEDetector
+
+    detector = _load(model, device)
+    if isinstance(detector, VAEDetector) and _takes_tables(detector):
+        raise _other_kind(model, "tables", "pictures")
+    try:
+        detector.picture_format_  # noqa: B018 - models of floats have none
+    except SpecificationError as error:
+        raise InputError(f"{model}: {error}") from error
+    return detector
+
+
+def _load(model: str, device: Device) -> "VAEDetector | PatchDetector":
     check_model_path(model)
     from vae_anomaly import ModelFileError, SpecificationError, load
 
@@ -92,6 +115,19 @@ def load_detector(model: str, device: Device) -> "VAEDetector":
         raise InputError(error) from error
     except OSError as error:
         raise InputError(f"{model} cannot be read: {error.strerror or error}.") from error
+
+
+def _takes_tables(detector: "VAEDetector") -> bool:
+    from vae_anomaly.encoders import TableEncoder
+
+    return isinstance(detector.encoder_, TableEncoder)
+
+
+def _other_kind(model: str, fitted: str, given: str) -> InputError:
+    return InputError(
+        f"{model} was fitted on {fitted}, and the input is {given}. Name a model of {given}, or fit one: "
+        "vae-anomaly fit."
+    )
 
 
 def _unusable(error: "DataError", name: str, place: Place) -> InputError:
@@ -111,17 +147,6 @@ def kinds_of(columns: "tuple[Column, ...]") -> dict[str, int]:
 def set_aside(columns: "tuple[Column, ...]") -> dict[str, str]:
     """Columns that are not in use, with the reason."""
     return {column.name: column.reason for column in columns if column.likelihood is None}
-
-
-def counted(count: int, noun: str) -> str:
-    """Write a count with its noun.
-
-    Examples
-    --------
-    >>> counted(1, "row"), counted(2000, "row")
-    ('1 row', '2,000 rows')
-    """
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def fit_line(table: Table, columns: "tuple[Column, ...]", seconds: float) -> str:

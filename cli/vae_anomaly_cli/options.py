@@ -1,5 +1,6 @@
 """The options that commands share."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -20,6 +21,14 @@ class Device(StrEnum):
     MPS = "mps"
 
 
+class Look(StrEnum):
+    """How pictures are looked at."""
+
+    AUTO = "auto"
+    WHOLE = "whole"
+    PATCHES = "patches"
+
+
 INPUT, FITTING, OUTPUT = "Input", "Fitting", "Output"
 
 Data = Annotated[
@@ -28,6 +37,16 @@ Data = Annotated[
         metavar="DATA",
         help="Table: .csv, .tsv, .jsonl (each also .gz) or .parquet. Several files, patterns like 'day=*/*.csv' and "
         "directories are one table in parts; '-' reads standard input.",
+        show_default=False,
+    ),
+]
+DataOrPictures = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="DATA",
+        help="Table: .csv, .tsv, .jsonl (each also .gz) or .parquet; '-' reads standard input. Or pictures: .png, "
+        ".jpg, .bmp, .tif, .webp, .gif, .pgm or .ppm. Several files, patterns like 'day=*/*.csv' and directories are "
+        "one input in parts.",
         show_default=False,
     ),
 ]
@@ -91,15 +110,37 @@ Seed = Annotated[
     ),
 ]
 Members = Annotated[
-    int | None, typer.Option("--n-estimators", min=1, help="VAEs in the ensemble. Default 4.", rich_help_panel=FITTING)
+    int | None,
+    typer.Option(
+        "--n-estimators", min=1, help="VAEs in the ensemble. Default 4; fewer for pictures.", rich_help_panel=FITTING
+    ),
 ]
 MaxSamples = Annotated[
-    int | None, typer.Option(min=2, help="Rows that each VAE sees. Default 4096.", rich_help_panel=FITTING)
+    int | None,
+    typer.Option(min=2, help="Rows that each VAE sees. Default 4096; more of pictures.", rich_help_panel=FITTING),
 ]
 MaxIter = Annotated[int | None, typer.Option(min=1, help="Training steps at most.", rich_help_panel=FITTING)]
 LatentDim = Annotated[
     int | None,
     typer.Option(min=1, help="Latent dimensions. Chosen from the columns by default.", rich_help_panel=FITTING),
+]
+PictureSize = Annotated[
+    str | None,
+    typer.Option(
+        "--size",
+        metavar="HEIGHTxWIDTH",
+        help="Of pictures: resize all to so many pixels, like 128x128. Needed where their sizes differ.",
+        rich_help_panel=FITTING,
+    ),
+]
+PictureLook = Annotated[
+    Look | None,
+    typer.Option(
+        "--look",
+        help="At pictures as wholes, for odd ones, or through overlapping windows, for odd spots. Default auto: as "
+        "wholes up to 4096 pixels.",
+        rich_help_panel=FITTING,
+    ),
 ]
 Columns = Annotated[
     list[str] | None,
@@ -144,6 +185,19 @@ class InputOptions:
     anomalous: str | None = None
     drop: list[str] | None = None
 
+    @property
+    def of_tables(self) -> list[str]:
+        """The options that were given and that only tables have."""
+        options = {
+            "--format": self.input_format,
+            "--delimiter": self.delimiter,
+            "--id": self.ids,
+            "--label": self.label,
+            "--anomalous": self.anomalous,
+            "--drop": self.drop,
+        }
+        return [name for name, value in options.items() if value]
+
     def separator(self) -> str | None:
         """Read the value of --delimiter.
 
@@ -173,16 +227,28 @@ class FitOptions:
     column: list[str] | None
     model_missing: bool
     sample_rows: int | None = None
+    size: str | None = None
+    look: Look | None = None
 
-    def parameters(self) -> dict[str, str | int | float]:
+    @property
+    def of_tables(self) -> list[str]:
+        """The options that were given and that only tables have."""
+        options = {
+            "--column": self.column,
+            "--model-missing": self.model_missing,
+            "--sample-rows": self.sample_rows,
+        }
+        return [name for name, value in options.items() if value]
+
+    def parameters(self) -> dict[str, str | int | float | tuple[int, int]]:
         """Return the detector's parameters that were given, but for its columns: they need the table.
 
         Raises
         ------
         InputError
-            If the contamination is not a share.
+            If the contamination is not a share, or the size is none.
         """
-        given = {
+        given: dict[str, str | int | float | tuple[int, int] | None] = {
             "contamination": _share(self.contamination),
             "random_state": self.seed,
             "n_estimators": self.n_estimators,
@@ -190,6 +256,7 @@ class FitOptions:
             "max_iter": self.max_iter,
             "latent_dim": self.latent_dim,
             "model_missing": self.model_missing or None,
+            "image_shape": _height_and_width(self.size),
         }
         return {name: value for name, value in given.items() if value is not None}
 
@@ -220,6 +287,15 @@ def check_model_path(model: str) -> None:
         raise InputError(f"{model} is a directory; expected a model file, as vae-anomaly fit writes it.")
     if not path.exists():
         raise InputError(f"{model} does not exist; expected a model file. Make one with vae-anomaly fit -o {model}.")
+
+
+def _height_and_width(given: str | None) -> tuple[int, int] | None:
+    if given is None:
+        return None
+    found = re.fullmatch(r"([1-9][0-9]{0,4})[x×]([1-9][0-9]{0,4})", given.strip().lower())
+    if found is None:
+        raise InputError(f"--size {given}: expected height and width in pixels, like 128x128.")
+    return int(found[1]), int(found[2])
 
 
 def _share(given: str | None) -> str | float | None:

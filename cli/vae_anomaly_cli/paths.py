@@ -61,7 +61,7 @@ def _expanded(text: str) -> list[tuple[Path, PurePath]]:
         files += [table for table, _ in _tables_in(match)] if match.is_dir() else [match]
     if not files:
         raise InputError(f"{text} matches no file. Check the pattern, and the directory it starts from.")
-    fixed = Path(*_before_magic(path))
+    fixed = Path(*before_magic(path))
     return [(file, file.relative_to(fixed)) for file in dict.fromkeys(files)]
 
 
@@ -71,7 +71,8 @@ def _matched(text: str) -> list[Path]:
     return [Path(match) for match in sorted(glob.glob(text, recursive=True))]  # noqa: PTH207 - it may be absolute
 
 
-def _before_magic(path: Path) -> list[str]:
+def before_magic(path: Path) -> list[str]:
+    """Parts of a pattern before the first that is one; the last part is never among them."""
     parts: list[str] = []
     for part in path.parts[:-1]:
         if glob.has_magic(part):
@@ -92,7 +93,10 @@ def _tables_in(folder: Path) -> list[tuple[Path, PurePath]]:
         formats.setdefault(table_format, path)
         tables.append((path, relative))
     if not tables:
-        raise InputError(f"{folder} is a directory without tables; expected files that end in {EXTENSIONS}.")
+        raise InputError(
+            f"{folder} is a directory without tables or pictures; expected files that end in {EXTENSIONS}, or pictures "
+            "such as .png and .jpg."
+        )
     if len(formats) > 1:
         first, second, *_ = formats.values()
         raise InputError(

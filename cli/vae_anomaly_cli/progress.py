@@ -26,8 +26,39 @@ def row_progress(table: Input, doing: str, messages: Messages) -> Iterator[Calla
     callable
         To be told of every piece that is done.
     """
+    with _bar(table.size if messages.progress else 0, doing, "rows", messages) as advance:
+        yield lambda piece: advance(piece.n_rows, piece.size)
+
+
+@contextmanager
+def picture_progress(n_pictures: int, doing: str, messages: Messages) -> Iterator[Callable[[int], None]]:
+    """Draw a bar on standard error with pictures, pictures per second and the time left.
+
+    Parameters
+    ----------
+    n_pictures : int
+        How many there are.
+    doing : str
+        What is done with them.
+    messages : Messages
+        Says whether there is someone to look at it.
+
+    Yields
+    ------
+    callable
+        To be told how many more are done.
+    """
+    with _bar(n_pictures, doing, "pictures", messages, decimals=1) as advance:
+        yield lambda count: advance(count, count)
+
+
+@contextmanager
+def _bar(
+    total: int, doing: str, noun: str, messages: Messages, decimals: int = 0
+) -> Iterator[Callable[[int, int], None]]:
+    """Count what is done, and how much of the total that is."""
     if not messages.progress:
-        yield lambda _: None
+        yield lambda _count, _size: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -35,17 +66,17 @@ def row_progress(table: Input, doing: str, messages: Messages) -> Iterator[Calla
     columns = (
         TextColumn(doing),
         BarColumn(),
-        TextColumn("{task.fields[rows]:,} rows, {task.fields[rate]:,.0f} rows/s"),
+        TextColumn(f"{{task.fields[done]:,}} {noun}, {{task.fields[rate]:,.{decimals}f}} {noun}/s"),
         TimeRemainingColumn(),
     )
     start = time.monotonic()
-    rows = 0
+    done = 0
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(doing, total=table.size, rows=0, rate=0.0)
+        task = bar.add_task(doing, total=total, done=0, rate=0.0)
 
-        def done(piece: Piece) -> None:
-            nonlocal rows
-            rows += piece.n_rows
-            bar.update(task, advance=piece.size, rows=rows, rate=rows / max(time.monotonic() - start, 1e-9))
+        def advance(count: int, size: int) -> None:
+            nonlocal done
+            done += count
+            bar.update(task, advance=size, done=done, rate=done / max(time.monotonic() - start, 1e-9))
 
-        yield done
+        yield advance

@@ -9,13 +9,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from vae_anomaly_cli.cells import Kind
-from vae_anomaly_cli.console import Messages, data_stream
+from vae_anomaly_cli.console import Messages, counted, data_stream
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.inputs import Input, open_input
 from vae_anomaly_cli.journal import Journal, identity, kept_scores
 from vae_anomaly_cli.jsonl import dumps
 from vae_anomaly_cli.labels import label_line
-from vae_anomaly_cli.models import counted, summary_of
+from vae_anomaly_cli.models import summary_of
 from vae_anomaly_cli.options import Device, FitOptions, InputOptions
 from vae_anomaly_cli.outputs import Target, choose_target, save_table, write_table
 from vae_anomaly_cli.overlap import stopped_by_signals

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from vae_anomaly_cli.console import Messages
+from vae_anomaly_cli.console import Messages, counted
 from vae_anomaly_cli.declarations import read_declarations
 from vae_anomaly_cli.features import scoring_frame, training_frame
 from vae_anomaly_cli.inputs import Input
 from vae_anomaly_cli.labels import labels_of
-from vae_anomaly_cli.models import counted, fit_detector, fit_line, load_detector, refusals, summary_of
+from vae_anomaly_cli.models import fit_detector, fit_line, load_detector, refusals, summary_of
 from vae_anomaly_cli.options import SAMPLE_ROWS, Device, FitOptions
 from vae_anomaly_cli.progress import row_progress
 from vae_anomaly_cli.reasons import N_REASONS, Reasons

@@ -9,12 +9,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from vae_anomaly_cli.cells import Kind, values_of, without_missing
-from vae_anomaly_cli.console import Messages
+from vae_anomaly_cli.console import Messages, counted
 from vae_anomaly_cli.features import scoring_frame
 from vae_anomaly_cli.inputs import Input, Piece
 from vae_anomaly_cli.journal import Journal
 from vae_anomaly_cli.labels import read_labels
-from vae_anomaly_cli.models import counted, refusals
+from vae_anomaly_cli.models import refusals
 from vae_anomaly_cli.overlap import overlapped
 from vae_anomaly_cli.progress import row_progress
 from vae_anomaly_cli.reasons import N_REASONS, Reasons

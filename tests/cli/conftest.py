@@ -1,4 +1,4 @@
-"""A small table of orders, a model of it, and the command in this process."""
+"""A small table of orders, small pictures, a model of each, and the command in this process."""
 
 import contextlib
 import io
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from vae_anomaly_cli.app import main
 
@@ -114,3 +115,65 @@ def write(tmp_path: Path) -> Callable[[str, str | bytes], Path]:
         return path
 
     return write_file
+
+
+def _levels(number: int, size: int = 16, strange: bool = False) -> np.ndarray:
+    rng = np.random.default_rng(number)
+    columns = np.arange(size)
+    levels = 120 + 60 * np.sin((columns + 2 * rng.normal()) / 3) + rng.normal(0, 4, (size, size))
+    if strange:
+        levels[4:9, 4:9] = 255
+    return levels.clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def levels_of() -> Callable[..., np.ndarray]:
+    """Soft stripes, which lie elsewhere in each picture; a strange one has a bright square."""
+    return _levels
+
+
+def _draw(path: Path, number: int = 0, **options) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(_levels(number, **options)).save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def draw() -> Callable[..., Path]:
+    """Write a picture of that kind."""
+    return _draw
+
+
+@pytest.fixture(scope="session")
+def fast_pictures() -> tuple[str, ...]:
+    """Options that make a fit on pictures take a fraction of a second."""
+    return ("--max-iter", "20", "--n-estimators", "1")
+
+
+@pytest.fixture(scope="session")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty normal pictures."""
+    folder = tmp_path_factory.mktemp("parts") / "good"
+    for number in range(40):
+        _draw(folder / f"{number}.png", number)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def picture_model(good: Path, fast_pictures: tuple[str, ...]) -> Path:
+    """A model of them, fitted through the command."""
+    path = good.parent / "parts.vae"
+    outcome = _run("fit", good, "-o", path, *fast_pictures)
+    assert outcome.code == 0, outcome.err
+    return path
+
+
+@pytest.fixture
+def inspected(tmp_path: Path) -> Path:
+    """Six normal pictures and three strange ones, in sub-folders."""
+    folder = tmp_path / "test"
+    for number in range(6):
+        _draw(folder / "good" / f"{number}.png", 100 + number)
+    for number in range(3):
+        _draw(folder / "scratch" / "deep" / f"{number}.png", 200 + number, strange=True)
+    return folder

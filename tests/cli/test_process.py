@@ -7,11 +7,17 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 COMMAND = [sys.executable, "-m", "vae_anomaly_cli"]
+# Shells start background jobs with SIGINT ignored, and children inherit that.
+HEARD = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    "from vae_anomaly_cli.app import main; sys.exit(main(sys.argv[1:]))"
+)
 
 
 def environment(**extra):
@@ -233,13 +239,8 @@ def test_terminal_sees_rows_per_second_of_a_score_unless_quiet(orders, model, tm
 
 def test_ctrl_c_before_the_result_leaves_no_file(tmp_path):
     target = tmp_path / "out.csv"
-    # Shells start background jobs with SIGINT ignored, and children inherit that.
-    heard = (
-        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
-        "from vae_anomaly_cli.app import main; sys.exit(main(sys.argv[1:]))"
-    )
     process = subprocess.Popen(
-        [sys.executable, "-c", heard, "score", "-", "-o", str(target)],
+        [sys.executable, "-c", HEARD, "score", "-", "-o", str(target)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -253,3 +254,51 @@ def test_ctrl_c_before_the_result_leaves_no_file(tmp_path):
         assert process.stderr.read() == b"error: interrupted.\n"
     assert process.returncode == 130
     assert not target.exists()
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory, draw):
+    """Three hundred pictures."""
+    folder = tmp_path_factory.mktemp("many") / "in"
+    for number in range(300):
+        draw(folder / f"{number}.png", number)
+    return folder
+
+
+def test_terminal_gets_a_short_ranking_within_its_width(picture_model, many):
+    code, shown = on_a_terminal("score", many, "-m", picture_model, NO_COLOR="1", COLUMNS="60")
+    assert code == 0
+    lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown).splitlines()
+    rows = [line for line in lines if line.startswith("│")]
+    assert len(rows) == 10
+    assert re.match(r"│ +1 │ [0-9]+\.png +│ +[0-9.]+ │", rows[0])
+    assert "rank" in shown
+    assert "anomaly_score" in shown
+    assert max(len(line) for line in lines if line.startswith(("│", "┏", "┃"))) <= 60
+
+
+def test_terminal_sees_pictures_per_second_unless_quiet(picture_model, many, tmp_path):
+    arguments = ("score", many, "-m", picture_model, "-o", tmp_path / "o.csv", "--sheet", tmp_path / "s.png")
+    shown = on_a_terminal(*arguments)[1]
+    assert re.search(r"scoring.*[1-9][0-9,]* pictures, [1-9][0-9,.]* pictures/s", shown)
+    assert "drawing" in shown
+    assert on_a_terminal(*arguments, "--quiet")[1] == ""
+
+
+def test_ctrl_c_while_scoring_leaves_no_half_written_table(picture_model, many, tmp_path):
+    target = tmp_path / "o.csv"
+    # Pages take long enough to be interrupted.
+    arguments = ("score", many, "-m", picture_model, "-o", target, "--heatmaps", tmp_path / "maps")
+    process = subprocess.Popen(
+        [sys.executable, "-c", HEARD, *map(str, arguments)], stderr=subprocess.PIPE, env=environment()
+    )
+    with process:
+        for _ in range(600):
+            if list((tmp_path / "maps").glob("*.png")):
+                break
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == b"error: interrupted.\n"
+    assert process.returncode == 130
+    assert [path.name for path in tmp_path.iterdir()] == ["maps"]
+    assert all(path.suffix == ".png" for path in (tmp_path / "maps").iterdir())

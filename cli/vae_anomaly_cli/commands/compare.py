@@ -8,6 +8,7 @@ import typer
 from vae_anomaly_cli import options
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.errors import InputError
+from vae_anomaly_cli.kinds import refuse_pictures
 
 if TYPE_CHECKING:
     from vae_anomaly.comparison import Setting
@@ -79,6 +80,7 @@ def compare(
         None, seed, n_estimators, max_samples, max_iter, latent_dim, columns, model_missing
     )
     fit_options.check(None)
+    refuse_pictures(data, "compare")
     if as_json and output == "-":
         raise InputError("--json and --output - both write to standard output; choose one.")
     from vae_anomaly_cli.compare import compare_rows

@@ -7,6 +7,7 @@ import typer
 from vae_anomaly_cli import options
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.errors import InputError
+from vae_anomaly_cli.kinds import refuse_pictures
 
 
 def explain(
@@ -67,6 +68,7 @@ def explain(
         contamination, seed, n_estimators, max_samples, max_iter, latent_dim, columns, model_missing, sample_rows
     )
     fit_options.check(model)
+    refuse_pictures(data, "explain")
     if numbers and top is not None:
         raise InputError("--row and --top both choose the rows to explain; give one of them.")
     if as_json and output == "-":

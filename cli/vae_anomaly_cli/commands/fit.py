@@ -1,4 +1,4 @@
-"""`vae-anomaly fit`: learn a table once, score with it later."""
+"""`vae-anomaly fit`: learn a table or a folder of pictures once, score with it later."""
 
 from typing import Annotated
 
@@ -6,10 +6,11 @@ import typer
 
 from vae_anomaly_cli import options
 from vae_anomaly_cli.console import Messages
+from vae_anomaly_cli.kinds import holds_pictures, refuse_with_pictures, refuse_with_tables
 
 
 def fit(
-    data: options.Data,
+    data: options.DataOrPictures,
     output: Annotated[
         str,
         typer.Option(
@@ -32,6 +33,8 @@ def fit(
     columns: options.Columns = None,
     model_missing: options.ModelMissing = False,
     sample_rows: options.SampleRows = None,
+    size: options.PictureSize = None,
+    look: options.PictureLook = None,
     passes: Annotated[
         int,
         typer.Option(
@@ -43,12 +46,29 @@ def fit(
     device: options.DeviceName = options.Device.AUTO,
     quiet: options.Quiet = False,
 ) -> None:
-    """Fit on the rows of DATA and save the model."""
+    """Fit on the rows or pictures of DATA and save the model."""
     fit_options = options.FitOptions(
-        contamination, seed, n_estimators, max_samples, max_iter, latent_dim, columns, model_missing, sample_rows
+        contamination,
+        seed,
+        n_estimators,
+        max_samples,
+        max_iter,
+        latent_dim,
+        columns,
+        model_missing,
+        sample_rows,
+        size,
+        look,
     )
     fit_options.check(None)
+    given = options.InputOptions(data, input_format, delimiter, ids, label, anomalous, drop)
+    if holds_pictures(data):
+        refuse_with_pictures([*given.of_tables, *fit_options.of_tables, *["--passes"] * (passes > 1)])
+        from vae_anomaly_cli.pictures.fit import fit_pictures
+
+        fit_pictures(data, fit_options, output, device, Messages(quiet), as_json=as_json)
+        return
+    refuse_with_tables({"--size": size, "--look": look}, data)
     from vae_anomaly_cli.fit import fit_model
 
-    given = options.InputOptions(data, input_format, delimiter, ids, label, anomalous, drop)
     fit_model(given, fit_options, output, passes, device, Messages(quiet), as_json=as_json)

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from vae_anomaly_cli.console import data_stream, one_line
+from vae_anomaly_cli.console import counted, data_stream, one_line
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.options import check_model_path
 
@@ -41,14 +41,21 @@ def _facts(model: str, manifest: dict[str, Any]) -> RichTable:
     """Lay out what holds for the model as a whole."""
     report = manifest["fit_report"]
     contamination = manifest["contamination"]
+    pictures = manifest.get("pictures")
+    row = "row" if pictures is None else "picture"
+    windows = manifest.get("windows", [])
+    model_of = windows[-1] if windows else manifest
+    n_members = model_of.get("n_members", manifest["parameters"]["n_estimators"])
+    n_training = manifest["n_training_pictures"] if windows else manifest["n_training_rows"]
     facts = {
         "model": model,
         "created": f"{manifest['created']} by vae-anomaly {manifest['library_version']}",
-        "training rows": f"{manifest['n_training_rows']:,}",
-        "features": f"{manifest['n_features']}",
-        "threshold": f"{-manifest['offset']:.2f} nats (contamination {contamination})",
-        "held-out ELBO" if report["n_validation_rows"] else "training ELBO": f"{report['elbo']:.2f} nats a row",
-        "ensemble": f"{manifest['parameters']['n_estimators']} members, {manifest['latent_dim']} latent dimensions, "
+        f"training {row}s": f"{n_training:,}",
+        **({"features": f"{manifest['n_features']}"} if pictures is None else _picture_facts(manifest)),
+        "threshold": f"{-manifest['offset']:,.2f} nats (contamination {contamination})",
+        "held-out ELBO" if report["n_validation_rows"] else "training ELBO": f"{report['elbo']:,.2f} nats a "
+        f"{'window' if windows else row}",
+        "ensemble": f"{counted(n_members, 'member')}, {model_of['latent_dim']} latent dimensions, "
         f"{report['n_iter']} training steps",
     }
     drawn = RichTable(box=None, show_header=False)
@@ -59,10 +66,40 @@ def _facts(model: str, manifest: dict[str, Any]) -> RichTable:
     return drawn
 
 
+def _picture_facts(manifest: dict[str, Any]) -> dict[str, str]:
+    """Lay out what holds for a model of pictures."""
+    from vae_anomaly_cli.pictures.learning import depth_line
+
+    channels = manifest["columns"]
+    pictures = manifest["pictures"]
+    size = f"{pictures['height']}x{pictures['width']} pixels (height x width)"
+    facts = {"pictures": f"{size}, {depth_line(len(channels), pictures['depth'] or _depth(channels))}"}
+    windows = manifest.get("windows")
+    if windows is None:
+        return facts | {"backbone": _named(manifest["backbone"]), "score": _named(manifest["score"])}
+    sides = " and ".join(f"{one['target']}x{one['target']}" for one in windows)
+    asked = "hidden and predicted" if manifest["parameters"]["model"] == "masked" else "seen as wholes"
+    places = "with a noise level for every place" if manifest["by_position"] else "with one noise level"
+    return facts | {"windows": f"{sides} pixels, {asked}, {places}"}
+
+
+def _depth(channels: list[dict[str, Any]]) -> int:
+    """Bits of a picture, by its highest level."""
+    from vae_anomaly.encoders.pictures import LEVELS_OF_DEPTH
+
+    top = max(channel["high"] or 0 for channel in channels)
+    return next((depth for depth, levels in LEVELS_OF_DEPTH.items() if levels == top), 8)
+
+
+def _named(entry: dict[str, Any]) -> str:
+    fields = ", ".join(f"{name} {value}" for name, value in entry["fields"].items())
+    return f"{entry['name']} ({fields})" if fields else str(entry["name"])
+
+
 def _columns(manifest: dict[str, Any]) -> RichTable:
     """Lay out what each column was taken for."""
     drawn = RichTable()
-    for heading in ("column", "kind", "likelihood", "because"):
+    for heading in ("column" if manifest.get("pictures") is None else "channel", "kind", "likelihood", "because"):
         drawn.add_column(heading, overflow="fold")
     for column in manifest["columns"]:
         likelihood = column["likelihood"]

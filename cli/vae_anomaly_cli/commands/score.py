@@ -1,4 +1,4 @@
-"""`vae-anomaly score`: how strange is each row."""
+"""`vae-anomaly score`: how strange is each row, or each picture."""
 
 from typing import Annotated
 
@@ -7,10 +7,11 @@ import typer
 from vae_anomaly_cli import options
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.errors import InputError
+from vae_anomaly_cli.kinds import holds_pictures, refuse_with_pictures, refuse_with_tables
 
 
 def score(
-    data: options.Data,
+    data: options.DataOrPictures,
     model: options.Model = None,
     output: Annotated[
         str | None,
@@ -19,7 +20,7 @@ def score(
             "-o",
             metavar="FILE",
             help="Where the table goes, in the format of its extension; '-' is standard output. A directory (or a name "
-            "that ends in '/') gets a file for each file of DATA.",
+            "that ends in '/') gets a file for each table of DATA.",
             rich_help_panel=options.OUTPUT,
         ),
     ] = None,
@@ -28,7 +29,7 @@ def score(
         typer.Option(
             min=1,
             help="Only the strangest rows, the strangest first, wherever they go. Default: all rows in their "
-            "order, and 10 on a terminal and with --json.",
+            "order, and 10 on a terminal and with --json. Of pictures, also the heat maps, and the sheet (default 24).",
             rich_help_panel=options.OUTPUT,
         ),
     ] = None,
@@ -58,6 +59,31 @@ def score(
             rich_help_panel=options.OUTPUT,
         ),
     ] = False,
+    heatmaps: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="Of pictures: where a page for each goes that shows where it is strange.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = None,
+    sheet: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.png",
+            help="Of pictures: where the strangest go together, on one contact sheet.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = None,
+    good: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Of pictures: sub-folder of DATA with normal ones, against which the others are only reported as "
+            "AUROC; '.' is DATA itself. Repeat for more.",
+            rich_help_panel=options.INPUT,
+        ),
+    ] = None,
     ids: options.Ids = None,
     label: options.Label = None,
     anomalous: options.Anomalous = None,
@@ -73,17 +99,38 @@ def score(
     columns: options.Columns = None,
     model_missing: options.ModelMissing = False,
     sample_rows: options.SampleRows = None,
+    size: options.PictureSize = None,
+    look: options.PictureLook = None,
     device: options.DeviceName = options.Device.AUTO,
     quiet: options.Quiet = False,
 ) -> None:
-    """Score every row of DATA."""
+    """Score every row, or every picture, of DATA."""
     fit_options = options.FitOptions(
-        contamination, seed, n_estimators, max_samples, max_iter, latent_dim, columns, model_missing, sample_rows
+        contamination,
+        seed,
+        n_estimators,
+        max_samples,
+        max_iter,
+        latent_dim,
+        columns,
+        model_missing,
+        sample_rows,
+        size,
+        look,
     )
     fit_options.check(model)
     if as_json and output == "-":
         raise InputError("--json and --output - both write to standard output; choose one.")
+    given = options.InputOptions(data, input_format, delimiter, ids, label, anomalous, drop)
+    if holds_pictures(data):
+        of_tables = ["--explain"] * explain + ["--resume"] * resume
+        refuse_with_pictures([*given.of_tables, *fit_options.of_tables, *of_tables])
+        from vae_anomaly_cli.pictures.score import WantedOfPictures, score_pictures
+
+        of_pictures = WantedOfPictures(output, top, as_json, heatmaps, sheet, tuple(good or ()))
+        score_pictures(data, fit_options, of_pictures, model, device, Messages(quiet))
+        return
+    refuse_with_tables({"--size": size, "--look": look, "--heatmaps": heatmaps, "--sheet": sheet, "--good": good}, data)
     from vae_anomaly_cli.score import Wanted, score_input
 
-    given = options.InputOptions(data, input_format, delimiter, ids, label, anomalous, drop)
     score_input(given, fit_options, Wanted(output, top, explain, as_json, resume), model, device, Messages(quiet))

@@ -1,0 +1,1 @@
+"""Pictures: which there are, fits and scores for them, and what is shown of it."""

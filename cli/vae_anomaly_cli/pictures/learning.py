@@ -1,0 +1,187 @@
+"""The detector of a command on pictures, fitted on them or loaded."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vae_anomaly_cli.console import Messages, counted
+from vae_anomaly_cli.errors import CommandError, InputError
+from vae_anomaly_cli.models import load_picture_detector, new_detector
+from vae_anomaly_cli.options import Device, FitOptions, Look
+from vae_anomaly_cli.pictures.inputs import PictureInput
+
+if TYPE_CHECKING:
+    from vae_anomaly import PatchDetector, VAEDetector
+    from vae_anomaly.images.formats import PictureFormat
+
+
+@dataclass(frozen=True)
+class LearnedPictures:
+    """A detector for pictures, and how it came about.
+
+    Attributes
+    ----------
+    detector : VAEDetector or PatchDetector
+        Fitted.
+    picture_format : PictureFormat
+        What it brings pictures to.
+    seconds : float or None
+        What the fit took; None if it was loaded.
+    done : str
+        All that in a line.
+    """
+
+    detector: "VAEDetector | PatchDetector"
+    picture_format: "PictureFormat"
+    seconds: float | None
+    done: str
+
+    @property
+    def threshold(self) -> float:
+        """Scores above it are flagged."""
+        return -float(self.detector.offset_)
+
+    @property
+    def n_fitted(self) -> int | None:
+        """How many pictures it was fitted on; None if it was loaded."""
+        return None if self.seconds is None else _n_fitted(self.detector)
+
+    def summary(self, source: PictureInput) -> dict[str, Any]:
+        """What --json tells about input and detector."""
+        wanted = self.picture_format
+        return {
+            "input": source.name,
+            "files": len(source),
+            "height": wanted.height,
+            "width": wanted.width,
+            "channels": wanted.channels,
+            "depth": wanted.depth,
+            "threshold": self.threshold,
+            "fit_seconds": None if self.seconds is None else round(self.seconds, 3),
+            "fitted_pictures": self.n_fitted,
+        }
+
+
+def learn_pictures(
+    source: PictureInput,
+    fit_options: FitOptions,
+    device: Device,
+    messages: Messages,
+    left_out: Callable[[str], None],
+) -> LearnedPictures:
+    """Fit on all pictures, or on a sample where they are too many.
+
+    Parameters
+    ----------
+    source : PictureInput
+        The pictures.
+    fit_options : FitOptions
+        What the user said of the fit.
+    device : Device
+        Where the arithmetic runs.
+    messages : Messages
+        Who hears of it.
+    left_out : callable
+        Is told of every file that cannot be used.
+    """
+    start = time.perf_counter()
+    with picture_refusals(source.name), messages.library_warnings(left_out):
+        detector = _new_detector(source, fit_options, device, verbose=messages.progress)
+        detector.fit(list(source.paths))
+    seconds = time.perf_counter() - start
+    wanted = detector.picture_format_
+    assert wanted is not None
+    n_fitted = _n_fitted(detector)
+    pictures = counted(n_fitted, "picture")
+    if n_fitted < len(source):
+        pictures = f"{n_fitted:,} of {counted(len(source), 'file')}"
+    done = f"fitted on {source.name}: {pictures} as {format_line(wanted)}, {_looked(detector)}, {seconds:.1f} s"
+    return LearnedPictures(detector, wanted, seconds, done)
+
+
+def _new_detector(
+    source: PictureInput, fit_options: FitOptions, device: Device, *, verbose: bool
+) -> "VAEDetector | PatchDetector":
+    """For wholes, or for windows where the pictures are large."""
+    from vae_anomaly import PatchDetector
+    from vae_anomaly.detector.specification import MOST_FLAT_PIXELS
+    from vae_anomaly.images.folders import open_pictures
+
+    parameters = fit_options.parameters()
+    look = fit_options.look or Look.AUTO
+    if look is Look.AUTO:
+        size = parameters.get("image_shape")
+        assert size is None or isinstance(size, tuple)
+        wanted = open_pictures(list(source.paths), size)[0].picture_format
+        large = wanted.channels * wanted.height * wanted.width > MOST_FLAT_PIXELS
+        look = Look.PATCHES if large else Look.WHOLE
+    if look is Look.WHOLE:
+        return new_detector(fit_options, {}, device, verbose=verbose)
+    if parameters.pop("max_samples", None) is not None:
+        raise InputError(
+            "--max-samples is for pictures that are looked at as wholes; these are looked at through windows. Leave it "
+            "out, or give --look whole."
+        )
+    detector = PatchDetector(device=str(device), verbose=verbose)
+    detector.set_params(**parameters)
+    return detector
+
+
+def _n_fitted(detector: "VAEDetector | PatchDetector") -> int:
+    from vae_anomaly import PatchDetector
+
+    return detector.n_pictures_ if isinstance(detector, PatchDetector) else detector.fit_report_.n_rows
+
+
+def _looked(detector: "VAEDetector | PatchDetector") -> str:
+    """Say how the pictures are looked at."""
+    from vae_anomaly import PatchDetector
+
+    if not isinstance(detector, PatchDetector):
+        return "as wholes"
+    sides = " and ".join(f"{model.encoder.windows.target}" for model in detector.models_)
+    return f"through windows of {sides} pixels"
+
+
+def recall_pictures(source: PictureInput, model: str, device: Device, messages: Messages) -> LearnedPictures:
+    """Load a model of pictures."""
+    with messages.library_warnings():
+        detector = load_picture_detector(model, device)
+    wanted = detector.picture_format_
+    assert wanted is not None
+    return LearnedPictures(detector, wanted, None, f"scored {source.name} with {model}")
+
+
+@contextmanager
+def picture_refusals(name: str) -> Iterator[None]:
+    """Turn what the library refuses of pictures into one line for people."""
+    from vae_anomaly import DataError, SpecificationError, TrainingDiverged
+
+    try:
+        yield
+    except TrainingDiverged as error:
+        raise CommandError(error) from error
+    except DataError as error:
+        raise InputError(f"{name}: {error}") from error
+    except SpecificationError as error:
+        raise InputError(error) from error
+
+
+def format_line(wanted: "PictureFormat") -> str:
+    """Say what pictures are brought to."""
+    return f"{wanted.height}x{wanted.width} pixels, {depth_line(wanted.channels, wanted.depth)}"
+
+
+def depth_line(channels: int, depth: int) -> str:
+    """Say how many channels and bits there are.
+
+    Examples
+    --------
+    >>> depth_line(1, 8), depth_line(3, 8), depth_line(1, 1)
+    ('grey with 8 bits', 'colour with 8 bits', 'black and white')
+    """
+    if depth == 1:
+        return "black and white"
+    return f"{'grey' if channels == 1 else 'colour'} with {depth} bits"

@@ -1,0 +1,161 @@
+"""Pages that show where pictures are strange, and the sheet of the strangest."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vae_anomaly_cli.errors import CommandError, InputError
+from vae_anomaly_cli.pictures.inputs import PictureInput
+from vae_anomaly_cli.rendering import SheetEntry, contact_sheet, heat_map_page, number_text
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from vae_anomaly import PatchDetector, VAEDetector
+    from vae_anomaly.images.pictures import Pictures
+
+PNG = ".png"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is drawn of one picture.
+
+    Attributes
+    ----------
+    picture : ndarray of shape (channels, height, width)
+        As the model reads it.
+    surprise : ndarray of shape (height, width)
+        Nats per pixel; NaN where it is missing.
+    reconstruction : ndarray of shape (channels, height, width)
+        What the model expects.
+    score : float
+        Nats.
+    """
+
+    picture: npt.NDArray[Any]
+    surprise: npt.NDArray[np.float64]
+    reconstruction: npt.NDArray[Any]
+    score: float
+
+
+def explained_pictures(detector: "VAEDetector | PatchDetector", pictures: "Pictures") -> Iterator[Shown]:
+    """Say of each picture where it is strange."""
+    from vae_anomaly.explanation import PictureExplanation
+
+    explanation = detector.explain(pictures.pixels)
+    assert isinstance(explanation, PictureExplanation)
+    expected = explanation.reconstruction
+    if expected.ndim == 3:
+        expected = expected[:, None]
+    elif expected.shape[1:] != pictures.shape:
+        expected = np.moveaxis(expected, 3, 1)
+    for picture, surprise, reconstruction, score in zip(
+        pictures.pixels, explanation.excess, expected, explanation.score, strict=True
+    ):
+        yield Shown(picture, surprise, reconstruction, float(score))
+
+
+class Pages:
+    """A folder with a page for each picture, under the names and in the sub-folders of the input.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they go.
+    source : PictureInput
+        The pictures.
+
+    Raises
+    ------
+    InputError
+        If the folder is none, or the pages would stand among the pictures or replace them.
+    """
+
+    def __init__(self, folder: Path, source: PictureInput) -> None:
+        self.folder, self.source = folder, source
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"--heatmaps {folder} is a file; expected the name of a directory.")
+        source.check_apart("--heatmaps", folder)
+        self._names = {source.relative(path) for path in source.paths}
+        if source.holds(self.path(place) for place in range(len(source))):
+            raise InputError(f"--heatmaps {folder}: pages would replace input files; name another directory.")
+
+    def path(self, place: int) -> Path:
+        """The page of a picture; names of other formats get .png behind them, and never that of another picture."""
+        name = self.source.relative(self.source.paths[place])
+        if name.suffix.lower() != PNG:
+            name = PurePath(f"{name}{PNG}")
+            while name in self._names:
+                name = PurePath(f"{name}{PNG}")
+        return self.folder / name
+
+    def holds(self, path: Path) -> bool:
+        """Whether a file is one of the pages."""
+        folder, resolved = self.folder.resolve(), path.resolve()
+        return resolved.is_relative_to(folder) and any(
+            resolved.relative_to(folder) == self.path(place).relative_to(self.folder)
+            for place in range(len(self.source))
+        )
+
+    def write(self, place: int, shown: Shown, scale: tuple[float, float], threshold: float) -> None:
+        """Draw and write the page of a picture."""
+        name = self.source.shown(self.source.paths[place])
+        verdict = "above" if shown.score > threshold else "below"
+        title = f"{name}   {number_text(shown.score)} nats, {verdict} the threshold of {number_text(threshold)}"
+        page = heat_map_page(shown.picture, shown.surprise, shown.reconstruction, *scale, title)
+        write_picture(page, self.path(place))
+
+
+def check_sheet(sheet: str, source: PictureInput, pages: Pages | None) -> Path:
+    """Settle where a contact sheet goes.
+
+    Raises
+    ------
+    InputError
+        If its name is not that of a PNG file, it would stand among the pictures, or it would replace a page.
+    """
+    path = Path(sheet)
+    if path.suffix.lower() != PNG:
+        raise InputError(f"--sheet {sheet}: expected a name that ends in .png.")
+    source.check_apart("--sheet", path)
+    if pages is not None and pages.holds(path):
+        raise InputError(f"--sheet {sheet} is also a page of --heatmaps; name another file.")
+    return path
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder for pages, and see whether it can be written to.
+
+    Raises
+    ------
+    CommandError
+        If not.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandError(f"{folder} cannot be made: {error.strerror or error}. Name another place.") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise CommandError(f"{folder} cannot be written: no permission to write there. Name another place.")
+
+
+def write_sheet(entries: list[tuple[str, Shown]], scale: tuple[float, float], path: Path) -> None:
+    """Draw and write the strangest pictures, with their names."""
+    rows = [SheetEntry(name, each.score, each.picture, each.surprise, each.reconstruction) for name, each in entries]
+    write_picture(contact_sheet(rows, *scale), path)
+
+
+def write_picture(image: "Image.Image", path: Path) -> None:
+    """Write a PNG file, whole or not at all."""
+    from vae_anomaly.images.files import write_png
+
+    try:
+        write_png(image, path)
+    except OSError as error:
+        raise CommandError(error) from error

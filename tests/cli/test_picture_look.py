@@ -1,0 +1,88 @@
+"""Wholes or windows: how the command looks at pictures."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vae_anomaly import PatchDetector, VAEDetector, load
+
+FAST = ("--max-iter", "8")
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("large") / "good"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        Image.fromarray(rng.integers(90, 160, (66, 70)).astype(np.uint8)).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def odd(large):
+    folder = large.parent / "new"
+    folder.mkdir()
+    for number in range(3):
+        picture = np.asarray(Image.open(large / f"{number}.png")).copy()
+        picture[30:36, 40:46] = 255 * (number == 1) + picture[30:36, 40:46] * (number != 1)
+        Image.fromarray(picture).save(folder / f"{number}.png")
+    return folder
+
+
+def test_large_pictures_are_looked_at_through_windows(run, large, odd, tmp_path):
+    outcome = run("fit", large, "-o", tmp_path / "m.vae", "--seed", "2", *FAST)
+    assert outcome.code == 0, outcome.err
+    assert "12 pictures as 66x70 pixels, grey with 8 bits, through windows of 8 and 16 pixels, " in outcome.err
+    detector = load(tmp_path / "m.vae")
+    assert isinstance(detector, PatchDetector)
+    assert detector.random_state == 2
+    scored = run("score", odd, "-m", tmp_path / "m.vae", "--heatmaps", tmp_path / "maps", "--sheet", tmp_path / "s.png")
+    assert scored.code == 0, scored.err
+    assert scored.frame["anomaly_score"].astype(float).idxmax() == 1
+    assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == ["0.png", "1.png", "2.png"]
+    with Image.open(tmp_path / "s.png") as sheet:
+        assert sheet.width > 200
+    shown = run("info", tmp_path / "m.vae")
+    assert shown.code == 0, shown.err
+    assert "8x8 and 16x16 pixels, hidden and predicted" in " ".join(shown.text.split())
+
+
+def test_small_pictures_are_looked_at_as_wholes(run, good, tmp_path, fast_pictures):
+    outcome = run("fit", good, "-o", tmp_path / "m.vae", *fast_pictures)
+    assert ", as wholes, " in outcome.err
+    assert isinstance(load(tmp_path / "m.vae"), VAEDetector)
+
+
+def test_size_decides_after_resizing(run, large, tmp_path, fast_pictures):
+    outcome = run("fit", large, "-o", tmp_path / "m.vae", "--size", "16x16", *fast_pictures)
+    assert ", as wholes, " in outcome.err
+
+
+def test_look_says_otherwise(run, large, good, tmp_path):
+    whole = run("fit", large, "-o", tmp_path / "w.vae", "--look", "whole", "--size", "24x24", *FAST)
+    assert ", as wholes, " in whole.err
+    summary = json.loads(run("fit", good, "-o", tmp_path / "p.vae", "--look", "patches", "--json", *FAST).text)
+    assert summary["fitted_pictures"] == 40
+    assert isinstance(load(tmp_path / "p.vae"), PatchDetector)
+
+
+def test_max_samples_is_no_option_of_windows(run, large, tmp_path):
+    outcome = run("fit", large, "-o", tmp_path / "m.vae", "--max-samples", "50")
+    assert outcome.code == 2
+    assert "--max-samples is for pictures that are looked at as wholes" in outcome.err
+
+
+def test_look_is_no_option_of_tables(run, write):
+    outcome = run("score", write("t.csv", "a,b\n1,2\n3,4\n"), "--look", "whole")
+    assert outcome.code == 2
+    assert "--look" in outcome.err
+
+
+def test_model_of_windows_refuses_a_table(run, large, write, tmp_path):
+    run("fit", large, "-o", tmp_path / "m.vae", *FAST)
+    outcome = run("score", write("t.csv", "a,b\n1,2\n3,4\n"), "-m", tmp_path / "m.vae")
+    assert outcome.code == 2
+    assert "was fitted on pictures, and the input is tables" in outcome.err
