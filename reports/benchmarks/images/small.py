@@ -1,0 +1,124 @@
+"""Small pictures: the default of VAEDetector, its other scores, and simple peers, on MNIST and Fashion-MNIST.
+
+pip install -c constraints.txt -e ".[benchmark]"
+python reports/benchmarks/images/small.py
+python reports/benchmarks/images/small.py --tasks mnist "mnist 8" --seeds 0 --methods VAEDetector kNN --again
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from benchmarks.detection.cells import Ledger, commit
+from benchmarks.harness import SEEDS, Array, console, fit_warnings
+from benchmarks.images.sets import KINDS, SETS, Grey, Task, names, task
+from sklearn.decomposition import PCA
+from sklearn.ensemble import IsolationForest
+from sklearn.metrics import roc_auc_score
+from sklearn.neighbors import NearestNeighbors
+
+from vae_anomaly import VAEDetector
+from vae_anomaly.scores import ELBO, SCORES, InputComplexity, LikelihoodRatio
+
+HERE = Path(__file__).resolve().parent
+OURS = "VAEDetector"
+COLUMNS = ("task", "seed", "method", "fit_s", "pictures_s", *KINDS, "commit")
+METHODS = (OURS, "convolutional", "PCA", "kNN", "IsolationForest")
+OTHERS_OF_A_FIT = (ELBO(n_draws=2), LikelihoodRatio(n_draws=2), InputComplexity(n_draws=2))
+OTHER_FITS = ("likelihood_path", "likelihood_regret")
+NEIGHBORS, COMPONENTS = 5, 64
+
+Scorer = Callable[[Grey], Array]
+
+
+def peer(method: str, pictures: Grey, seed: int) -> Scorer:
+    """A function from pictures to scores, higher for stranger ones, of a simple detector on flattened pixels."""
+    rows = flat(pictures)
+    if method == "PCA":
+        pca = PCA(COMPONENTS, random_state=seed).fit(rows)
+
+        def error(tested: Grey) -> Array:
+            given = flat(tested)
+            left: Array = ((given - pca.inverse_transform(pca.transform(given))) ** 2).sum(1)
+            return left
+
+        return error
+    if method == "kNN":
+        near = NearestNeighbors(n_neighbors=NEIGHBORS).fit(rows)
+        return lambda tested: near.kneighbors(flat(tested))[0].mean(1)
+    forest = IsolationForest(random_state=seed).fit(rows)
+    return lambda tested: -forest.score_samples(flat(tested))
+
+
+def flat(pictures: Grey) -> Array:
+    return pictures.reshape(len(pictures), -1) / 255
+
+
+def auroc(normal: Array, anomalies: Array) -> float:
+    return float(roc_auc_score(np.repeat([0, 1], [len(normal), len(anomalies)]), np.concatenate([normal, anomalies])))
+
+
+def judged(scorer: Scorer, given: Task) -> dict[str, float]:
+    begin = time.perf_counter()
+    normal = scorer(given.normal)
+    rate = len(normal) / (time.perf_counter() - begin)
+    return {"pictures_s": rate} | {kind: auroc(normal, scorer(some)) for kind, some in given.anomalies.items()}
+
+
+def measured(name: str, seed: int, method: str) -> Iterator[dict[str, Any]]:
+    """Rows of one task, seed and method: several where one fit has several scores."""
+    given = task(name, seed)
+    begin = time.perf_counter()
+    if method not in (OURS, "convolutional"):
+        scorer = peer(method, given.training, seed)
+        fit_s = time.perf_counter() - begin
+        yield {"method": method, "fit_s": fit_s, **judged(scorer, given)}
+        return
+    detector = VAEDetector(random_state=seed, backbone="auto" if method == OURS else method)
+    with fit_warnings():
+        detector.fit(given.training)
+    fit_s = time.perf_counter() - begin
+    yield {"method": method, "fit_s": fit_s, **judged(detector.anomaly_score, given)}
+    for score in OTHERS_OF_A_FIT:
+        detector.row_score_ = score
+        named = next(name for name, kind in SCORES.items() if type(score) is kind)
+        yield {"method": f"{method}, {named}", "fit_s": fit_s, **judged(detector.anomaly_score, given)}
+    if method != OURS or name not in SETS:
+        return
+    for named in OTHER_FITS:
+        other = VAEDetector(random_state=seed, row_score=named)
+        with fit_warnings():
+            other.fit(given.training)
+        yield {"method": f"{method}, {named}", "fit_s": fit_s, **judged(other.anomaly_score, given)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tasks", nargs="+", choices=names(), default=names())
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+    parser.add_argument("--again", action="store_true", help="measure again what is there")
+    parser.add_argument("--out", type=Path, default=HERE / "small.csv")
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    ledger = Ledger(chosen.out, COLUMNS, 3)
+    with ledger.alone():
+        for seed in chosen.seeds:
+            for name in chosen.tasks:
+                for method in chosen.methods:
+                    if (name, str(seed), method) in ledger.rows and not chosen.again:
+                        continue
+                    for row in measured(name, seed, method):
+                        ledger.add({"task": name, "seed": seed, "commit": commit(), **row})
+                        kinds = " ".join(f"{kind} {row[kind]:.3f}" for kind in KINDS if kind in row)
+                        console.log(f"{name}, {seed}, {row['method']}: {row['fit_s']:.1f} s, {kinds}", highlight=False)
+
+
+if __name__ == "__main__":
+    main()
