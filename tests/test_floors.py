@@ -24,7 +24,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("steps",),
     ("training", "scores", "calibration", "diagnostics", "conditionals", "explanation"),
     ("detector", "metrics"),
-    ("patches",),
+    ("features", "patches"),
     ("store", "comparison"),
     ("vae_anomaly",),
     ("vae_anomaly_reports", "vae_anomaly_datasets"),

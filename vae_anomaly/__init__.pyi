@@ -12,6 +12,7 @@ from .errors import (
     VAEAnomalyError,
 )
 from .explanation import Explanation, PictureExplanation, Reason
+from .features import FeatureMapDetector, ImageFeatures
 from .likelihoods import (
     Bernoulli,
     Binary,
@@ -70,8 +71,10 @@ __all__ = [
     "ELBOPerCell",
     "Exemplar",
     "Explanation",
+    "FeatureMapDetector",
     "FitWarning",
     "Gaussian",
+    "ImageFeatures",
     "ImportanceWeighted",
     "InputComplexity",
     "LikelihoodPath",

@@ -1,0 +1,266 @@
+"""FeatureMapDetector: a variational autoencoder over the places of feature maps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.base import BaseEstimator, OutlierMixin, _fit_context, clone
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+from torch.nn import functional
+
+from vae_anomaly.calibration import fence_offset, share_offset
+from vae_anomaly.detector import VAEDetector
+from vae_anomaly.detector.inputs import new_seed
+from vae_anomaly.errors import DataError
+from vae_anomaly.features.extraction import NETWORK_CONSTRAINTS, Network, batches, seen_by
+from vae_anomaly.patches.maps import smoothed, top_mean
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class FeatureMapDetector(OutlierMixin, BaseEstimator):
+    """Anomaly detector for pictures by the feature maps of a network of the user's.
+
+    Every place of the maps is a row whose columns are its features; a `VAEDetector` learns rows of normal pictures, and
+    the negative ELBO of each place is the map.  Nothing is downloaded, and the network is not trained.
+
+    Parameters
+    ----------
+    network : callable
+        From a float32 tensor of images, (n, channels, height, width), to maps, (n, features, height, width), or to
+        several of them, which are enlarged to the largest and stacked.
+    detector : VAEDetector, default=None
+        Learns the rows; a clone of it is fitted.  None takes the defaults.
+    n_rows : int, default=20000
+        Places to learn from, at most.
+    smoothing : float, default=0.5
+        Standard deviation of the Gaussian filter over the maps, in places of them.
+    top_fraction : float, default=0.01
+        The score of a picture is the mean of this share of its map, and of one place at least.
+    image_size : (int, int), default=None
+        Height and width that images are resized to before the network sees them.
+    channels : int, default=None
+        A single channel is repeated so often.
+    mean, std : sequence of float, default=None
+        Of the normalisation; see `ImageFeatures`.
+    batch_size : int, default=32
+        Images that the network sees at once.
+    contamination : "auto" or float, default="auto"
+        Where `predict` draws the line, by the scores of the training pictures.
+    device : {"auto", "cpu", "cuda", "mps"}, default="auto"
+        Where the network runs.
+    random_state : int, RandomState, Generator or None, default=0
+        Which places are learned from.
+
+    Attributes
+    ----------
+    detector_ : VAEDetector
+        Of the places.
+    offset_ : float
+        `decision_function` is ``score_samples - offset_``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> from vae_anomaly import FeatureMapDetector, VAEDetector
+    >>> images = np.random.default_rng(0).integers(90, 160, (30, 16, 16)).astype(np.uint8)
+    >>> pooled = torch.nn.AvgPool2d(4)
+    >>> detector = FeatureMapDetector(pooled, VAEDetector(max_iter=60, early_stopping=False)).fit(images)
+    >>> images[3, 4:8, 4:8] = 255
+    >>> int(detector.anomaly_score(images).argmax())
+    3
+    """
+
+    detector_: VAEDetector
+    offset_: float
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **NETWORK_CONSTRAINTS,
+        "detector": [VAEDetector, None],
+        "n_rows": [Interval(Integral, 2, None, closed="left")],
+        "smoothing": [Interval(Real, 0, None, closed="left")],
+        "top_fraction": [Interval(Real, 0, 1, closed="right")],
+        "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
+        "random_state": ["random_state", np.random.Generator],
+    }
+
+    def __init__(
+        self,
+        network: Network,
+        detector: VAEDetector | None = None,
+        *,
+        n_rows: int = 20_000,
+        smoothing: float = 0.5,
+        top_fraction: float = 0.01,
+        image_size: Sequence[int] | None = None,
+        channels: int | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        batch_size: int = 32,
+        contamination: str | float = "auto",
+        device: str = "auto",
+        random_state: Any = 0,
+    ) -> None:
+        self.network = network
+        self.detector = detector
+        self.n_rows = n_rows
+        self.smoothing = smoothing
+        self.top_fraction = top_fraction
+        self.image_size = image_size
+        self.channels = channels
+        self.mean = mean
+        self.std = std
+        self.batch_size = batch_size
+        self.contamination = contamination
+        self.device = device
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None) -> FeatureMapDetector:
+        """Learn what places of normal pictures look like to the network.
+
+        Parameters
+        ----------
+        X : ndarray or Tensor of pictures, or path-like, or list of them
+            Normal pictures.
+        y : ignored
+            For scikit-learn's interface.
+
+        Raises
+        ------
+        DataError
+            If the network gives no maps.
+        """
+        rng = np.random.default_rng(new_seed(self.random_state))
+        keys = np.empty(0)
+        rows: FloatArray | None = None
+        # A uniform sample of all places in one pass: the smallest keys stay.
+        for maps in self._maps(X):
+            places = maps.movedim(1, 3).flatten(0, 2).double().numpy()
+            keys = np.concatenate([keys, rng.random(len(places))])
+            rows = places if rows is None else np.concatenate([rows, places])
+            chosen = np.argsort(keys, kind="stable")[: self.n_rows]
+            keys, rows = keys[chosen], rows[chosen]
+        if rows is None or len(rows) < 2:
+            raise DataError("there are no pictures to learn from; expected at least two places of maps.")
+        detector = VAEDetector() if self.detector is None else clone(self.detector)
+        self.detector_ = detector.fit(rows)
+        scores = -self._scores(X)
+        automatic = isinstance(self.contamination, str)
+        self.offset_ = fence_offset(scores) if automatic else share_offset(scores, float(self.contamination))
+        return self
+
+    def anomaly_maps(self, X: Any) -> Iterator[FloatArray]:
+        """The negative ELBO of every place, enlarged to the size of the picture: (height, width) for each picture.
+
+        Parameters
+        ----------
+        X : ndarray or Tensor of pictures, or path-like, or list of them
+            Pictures.
+        """
+        check_is_fitted(self)
+        for pixels in batches(X, self.batch_size):
+            size = pixels.shape[2:]
+            for found in self._places(pixels):
+                large = functional.interpolate(torch.from_numpy(found)[None, None], size=size, mode="bilinear")
+                yield large[0, 0].numpy()
+
+    def anomaly_score(self, X: Any) -> FloatArray:
+        """Mean of the largest values of each picture's map, nats; higher for stranger pictures.
+
+        Parameters
+        ----------
+        X : ndarray or Tensor of pictures, or path-like, or list of them
+            Pictures.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+        """
+        check_is_fitted(self)
+        return self._scores(X)
+
+    def score_samples(self, X: Any) -> FloatArray:
+        """``-anomaly_score(X)``: higher for more normal pictures.
+
+        Parameters
+        ----------
+        X : ndarray or Tensor of pictures, or path-like, or list of them
+            Pictures.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+        """
+        return -self.anomaly_score(X)
+
+    def decision_function(self, X: Any) -> FloatArray:
+        """``score_samples(X) - offset_``: negative for anomalies.
+
+        Parameters
+        ----------
+        X : ndarray or Tensor of pictures, or path-like, or list of them
+            Pictures.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+        """
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> npt.NDArray[np.int64]:
+        """-1 for anomalies, +1 for normal pictures.
+
+        Parameters
+        ----------
+        X : ndarray or Tensor of pictures, or path-like, or list of them
+            Pictures.
+
+        Returns
+        -------
+        ndarray of shape (n,), int
+        """
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def _scores(self, X: Any) -> FloatArray:
+        return np.array(
+            [
+                top_mean(found, math.ceil(self.top_fraction * found.size))
+                for pixels in batches(X, self.batch_size)
+                for found in self._places(pixels)
+            ]
+        )
+
+    def _places(self, pixels: npt.NDArray[Any]) -> Iterator[FloatArray]:
+        """Smoothed maps of some pictures, in places of the network's maps."""
+        for maps in self._maps(pixels):
+            n, _, height, width = maps.shape
+            rows = maps.movedim(1, 3).flatten(0, 2).double().numpy()
+            for found in self.detector_.anomaly_score(rows).reshape(n, height, width):
+                yield smoothed(found, self.smoothing)
+
+    def _maps(self, X: Any) -> Iterator[Tensor]:
+        """Maps of pictures, several ones stacked at the size of the largest."""
+        for outputs in seen_by(self, X):
+            if any(part.dim() != 4 for part in outputs):
+                raise DataError(
+                    "the network gives vectors; expected maps, (n, features, height, width). Take ImageFeatures in a "
+                    "pipeline with VAEDetector for vectors."
+                )
+            largest = max((part.shape[2:] for part in outputs), key=math.prod)
+            parts = [
+                part.float()
+                if part.shape[2:] == largest
+                else functional.interpolate(part.float(), largest, mode="bilinear")
+                for part in outputs
+            ]
+            yield torch.cat(parts, 1)
