@@ -22,10 +22,12 @@ from vae_anomaly.scores import (
     ImportanceWeighted,
     PooledELBO,
     Reconstruction,
+    RelativeScore,
     cell_terms,
     chunk_rows,
     chunks,
     resolve_score,
+    row_statistics,
     score_rows,
     scoring_noise,
 )
@@ -82,6 +84,18 @@ def batch_of(n_rows, columns, seed=0):
     return Batch(values * observed, observed)
 
 
+def judge_of(name, n_columns=6, n_members=2, latent_dim=3, sizes=(16, 8), seed=0, n_draws=None):
+    """A score, a model that it can judge with, its columns, and the stored noise."""
+    score = SCORES[name]() if n_draws is None else SCORES[name](n_draws=n_draws)
+    columns = [KINDS[0]] * n_columns if score.for_pictures else columns_of(n_columns)
+    vae = vae_of(n_columns, n_members, latent_dim, sizes, seed, columns)
+    vae.grid = (1, n_columns) if score.for_pictures else None
+    noise = scoring_noise(n_members, n_draws or 64, latent_dim, seed=seed)
+    if isinstance(score, RelativeScore):
+        vae.yardstick = row_statistics(vae, batch_of(50, columns, seed=99), score, noise)
+    return score, vae, columns, noise
+
+
 def fit_exemplars(vae, batch):
     own = batch.take(torch.arange(len(batch)).expand(vae.n_members, -1))
     vae.prior = Exemplar().fit(vae.posterior(own), own)
@@ -96,12 +110,12 @@ SHAPES = [(n, 1 + (n * 7) % 16, 1 + (n * 3) % 8) for n in range(1, 41)]
 
 @pytest.mark.parametrize(("n_columns", "latent_dim", "n_members"), SHAPES)
 def test_scores_are_bit_identical_in_any_order_company_and_number(n_columns, latent_dim, n_members):
-    vae = vae_of(n_columns, n_members, latent_dim, sizes=(n_columns + 3, 13), seed=n_columns)
-    batch = batch_of(70, columns_of(n_columns), seed=n_columns)
+    name = list(SCORES)[n_columns % len(SCORES)]
+    sizes = (n_columns + 3, 13)
+    score, vae, columns, noise = judge_of(name, n_columns, n_members, latent_dim, sizes, n_columns, n_draws=6)
+    batch = batch_of(70, columns, seed=n_columns)
     if n_columns % 2:
         fit_exemplars(vae, batch)
-    name = list(SCORES)[n_columns % len(SCORES)]
-    score, noise = SCORES[name](n_draws=6), scoring_noise(n_members, 6, latent_dim, seed=n_columns)
     expected = score_rows(vae, batch, score, noise)
     order = torch.randperm(70, generator=torch.Generator().manual_seed(n_columns))
     assert torch.isfinite(expected).all()
@@ -115,28 +129,28 @@ def test_scores_are_bit_identical_in_any_order_company_and_number(n_columns, lat
 @EVERY
 @pytest.mark.parametrize("fitted", [False, True])
 def test_scores_do_not_depend_on_the_border_between_chunks(name, fitted):
-    vae, batch = vae_of(n_members=8, latent_dim=16), batch_of(300, columns_of(6))
+    score, vae, columns, noise = judge_of(name, n_members=8, latent_dim=16)
+    batch = batch_of(300, columns)
     if fitted:
         fit_exemplars(vae, batch)
-    noise = scoring_noise(8, 64, 16, seed=1)
     assert chunk_rows(vae, 64) == (16 if fitted else 128)
-    expected = score_rows(vae, batch, SCORES[name](), noise)
-    moved = score_rows(vae, batch.take(slice(100, 300)), SCORES[name](), noise)
+    expected = score_rows(vae, batch, score, noise)
+    moved = score_rows(vae, batch.take(slice(100, 300)), score, noise)
     assert expected.shape == (300,)
     assert identical(moved, expected[100:])
 
 
 @EVERY
 def test_scores_do_not_depend_on_the_number_of_threads(name):
-    vae, batch = vae_of(n_members=8, latent_dim=16), batch_of(300, columns_of(6))
+    score, vae, columns, noise = judge_of(name, n_members=8, latent_dim=16)
+    batch = batch_of(300, columns)
     fit_exemplars(vae, batch)
-    noise = scoring_noise(8, 64, 16, seed=1)
     n_threads = torch.get_num_threads()
     try:
         found = []
         for wanted in (1, 3):
             torch.set_num_threads(wanted)
-            found.append(score_rows(vae, batch, SCORES[name](), noise))
+            found.append(score_rows(vae, batch, score, noise))
     finally:
         torch.set_num_threads(n_threads)
     assert identical(*found)
@@ -144,11 +158,11 @@ def test_scores_do_not_depend_on_the_number_of_threads(name):
 
 @EVERY
 def test_scoring_twice_gives_the_same_bits_and_leaves_global_state_alone(name):
-    vae, batch = vae_of(), batch_of(20, columns_of(6))
-    noise = scoring_noise(2, 4, 3, seed=0)
+    score, vae, columns, noise = judge_of(name, n_draws=4)
+    batch = batch_of(20, columns)
     before = torch.get_rng_state()
-    first = score_rows(vae, batch, SCORES[name](), noise)
-    assert identical(score_rows(vae, batch, SCORES[name](), noise), first)
+    first = score_rows(vae, batch, score, noise)
+    assert identical(score_rows(vae, batch, score, noise), first)
     assert torch.equal(torch.get_rng_state(), before)
     assert first.dtype == torch.float64
 
@@ -213,7 +227,20 @@ BY_HAND = {
 }
 
 
-@EVERY
+def test_every_score_is_compared_with_its_arithmetic():
+    beside = {
+        "debiased_elbo",
+        "input_complexity",
+        "likelihood_ratio",
+        "likelihood_regret",
+        "likelihood_path",
+        "surprise",
+    }
+    # Those beside the ELBO in test_surprise.
+    assert set(SCORES) == set(BY_HAND) | beside
+
+
+@pytest.mark.parametrize("name", BY_HAND)
 def test_score_equals_the_arithmetic_written_out(name):
     found, *ingredients = reduced(SCORES[name]())
     np.testing.assert_allclose(found, BY_HAND[name](*ingredients), rtol=1e-5)
@@ -288,44 +315,6 @@ def test_mean_of_the_members_bounds_is_below_the_bound_of_their_mixture():
     found, log_likelihood, _, log_prior, log_posterior = reduced(ImportanceWeighted())
     of_members = np.mean(log_likelihood + log_prior - log_posterior, axis=(0, 1))
     assert (found > of_members).all()
-
-
-@pytest.mark.parametrize("n_draws", [2, 4, 64])
-def test_noise_of_an_even_number_of_draws_has_mean_exactly_0(n_draws):
-    noise = scoring_noise(3, n_draws, 5, seed=7)
-    assert noise.shape == (3, n_draws, 1, 5)
-    assert not noise.double().sum(1).any()
-
-
-@pytest.mark.parametrize("n_draws", [1, 3, 7])
-def test_noise_has_any_odd_number_of_draws_as_well(n_draws):
-    assert scoring_noise(2, n_draws, 4, seed=0).shape == (2, n_draws, 1, 4)
-
-
-def test_noise_is_standard_normal_of_low_discrepancy():
-    noise = scoring_noise(4, 512, 6, seed=0)[:, :, 0].double()
-    torch.testing.assert_close(noise.var(1), torch.ones(4, 6, dtype=torch.float64), rtol=0, atol=0.05)
-    for member in range(4):
-        correlations = torch.corrcoef(noise[member].T) - torch.eye(6)
-        assert correlations.abs().max() < 0.15
-        for latent in range(6):
-            # 512 independent draws would differ by about 0.04 from the normal distribution.
-            assert stats.kstest(noise[member, :, latent], "norm").statistic < 0.01
-
-
-def test_noise_repeats_with_its_seed_and_leaves_global_state_alone():
-    before = torch.get_rng_state()
-    first, again, other = (scoring_noise(2, 8, 3, seed) for seed in (5, 5, 50))
-    assert torch.equal(torch.get_rng_state(), before)
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
-
-
-def test_members_have_noise_of_their_own():
-    noise = scoring_noise(4, 8, 3, seed=0)
-    for one in range(4):
-        for other in range(one):
-            assert not torch.equal(noise[one], noise[other])
 
 
 @pytest.mark.parametrize(

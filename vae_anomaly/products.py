@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,6 +34,42 @@ def product_precision(precision: str | None) -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
+_SCORING = threading.local()
+
+
+@contextmanager
+def steady_gradients() -> Iterator[None]:
+    """Gradients with regard to latents, inside, have the same bits for a row wherever it stands; in this thread."""
+    before = getattr(_SCORING, "steady", False)
+    _SCORING.steady = True
+    try:
+        yield
+    finally:
+        _SCORING.steady = before
+
+
+def is_steady() -> bool:
+    """Whether results may not depend on where a row stands: always but in training, where that would cost time."""
+    return not torch.is_grad_enabled() or getattr(_SCORING, "steady", False)
+
+
+class _SteadyProduct(torch.autograd.Function):
+    """A product whose gradient with regard to the rows is steady, too."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, matrix: Tensor, offset: Tensor | None) -> Tensor:
+        ctx.save_for_backward(matrix)
+        ctx.shape = None if offset is None else offset.shape
+        return steady_product(rows, matrix, offset)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (matrix,) = ctx.saved_tensors
+        gradient = gradients[0].contiguous()
+        by_offset = None if ctx.shape is None else gradient.sum_to_size(ctx.shape)
+        return steady_product(gradient, matrix.mT.contiguous()), None, by_offset
+
+
 def steady_product(rows: Tensor, matrix: Tensor, offset: Tensor | None = None) -> Tensor:
     """``rows @ matrix + offset`` for each member; outside of training, a row has the same result in every place.
 
@@ -49,6 +87,9 @@ def steady_product(rows: Tensor, matrix: Tensor, offset: Tensor | None = None) -
     -------
     Tensor of shape (members, rows, outputs)
     """
+    if torch.is_grad_enabled() and is_steady():
+        product: Tensor = _SteadyProduct.apply(rows, matrix, offset)  # type: ignore[no-untyped-call]
+        return product
     n_outputs = matrix.shape[-1]
     missing = -n_outputs % LANES
     padded = missing > 0 and not torch.is_grad_enabled()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from vae_anomaly.products import steady_product
+from vae_anomaly.products import is_steady, steady_product
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "silu": nn.SiLU,
@@ -50,7 +50,7 @@ class Activation(nn.Module):
         """A tensor of the same shape."""
         n_numbers = numbers.numel()
         missing = -n_numbers % UNROLLED
-        if missing == 0 or torch.is_grad_enabled():
+        if missing == 0 or not is_steady():
             activated: Tensor = self.function(numbers)
             return activated
         padded: Tensor = self.function(nn.functional.pad(numbers.flatten(), (0, missing)))

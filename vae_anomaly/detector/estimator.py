@@ -56,7 +56,7 @@ class VAEDetector(OutlierMixin, LearningMixin, StreamMixin, LatentVariableMixin,
         Autoencoders in the ensemble, trained at once; None takes 4 for tables and 1 for pictures.
     max_samples : int or float, default=None
         Rows each of them trains on, without replacement; a float is a share of the rows.  None takes 4,096 for tables
-        and 16,384 for pictures.
+        and 16,384 for pictures, fewer of large ones.
     latent_dim : int, default=None
         Latent variables of each; None takes the number of columns that vary, at most 16.
     hidden_layer_sizes : sequence of int, default=None

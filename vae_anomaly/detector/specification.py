@@ -55,6 +55,7 @@ class Defaults:
 FOR_TABLES = Defaults(4, 4096, 16, FEWEST_STEPS, MOST_STEPS, 0.02, 0.6, PooledELBO())
 FOR_PICTURES = Defaults(1, 16_384, 16, 1200, 1200, 0.003, 0.0, Surprise())
 MOST_FLAT_PIXELS = 4096
+FEWEST_SAMPLES, MOST_CELLS = 256, 1 << 28
 BATCH_ROWS, FEWEST_PICTURES, BATCH_PIXELS = 128, 16, 1 << 19
 
 
@@ -74,6 +75,7 @@ class Specification:
     most_latents: int
     n_estimators: int
     max_samples: int | float
+    samples_by_default: bool
     validation_fraction: float
     plan: Plan
     max_iter: int | None
@@ -96,7 +98,9 @@ class Specification:
             steps = round(self.plan.max_iter * math.sqrt(n_columns / NARROW))
             steps = min(max(steps, self.plan.max_iter), self.most_steps)
         backbone, sizes = self.backbone or backbone_for(encoder), self.hidden_layer_sizes
-        plan = dataclasses.replace(self.plan, max_iter=steps)
+        plan, most_rows = dataclasses.replace(self.plan, max_iter=steps), self.max_samples
+        if encoder.grid is not None and self.samples_by_default:
+            most_rows = min(most_rows, max(FEWEST_SAMPLES, MOST_CELLS // n_columns))
         if encoder.grid is not None and self.batch_size is None:
             plan = dataclasses.replace(
                 plan, batch_size=max(FEWEST_PICTURES, min(BATCH_PIXELS // n_columns, BATCH_ROWS))
@@ -104,6 +108,7 @@ class Specification:
         return dataclasses.replace(
             self,
             plan=plan,
+            max_samples=most_rows,
             latent_dim=self.latent_dim or min(max(n_columns, 1), self.most_latents),
             backbone=backbone,
             hidden_layer_sizes=backbone.layer_sizes(encoder.grid) if sizes is None else sizes,
@@ -151,6 +156,7 @@ def specification_of(detector: VAEDetector, defaults: Defaults = FOR_TABLES) -> 
         most_latents=defaults.latent_dim,
         n_estimators=detector.n_estimators or defaults.n_estimators,
         max_samples=detector.max_samples or defaults.max_samples,
+        samples_by_default=detector.max_samples is None,
         validation_fraction=detector.validation_fraction,
         max_iter=detector.max_iter,
         batch_size=detector.batch_size,

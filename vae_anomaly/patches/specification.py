@@ -107,6 +107,7 @@ def specification_of(detector: PatchDetector) -> Specification:
         most_latents=64,
         n_estimators=detector.n_estimators,
         max_samples=1.0,
+        samples_by_default=False,
         validation_fraction=0.1,
         max_iter=detector.max_iter,
         batch_size=detector.batch_size,

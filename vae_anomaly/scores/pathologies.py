@@ -18,6 +18,7 @@ from vae_anomaly.batch import Batch
 from vae_anomaly.elbo import Terms, expected_log_likelihood, saturated_terms
 from vae_anomaly.images.roughness import neighbor_residuals, predictive_residuals
 from vae_anomaly.priors import FittedStandardNormal, Posterior, precise
+from vae_anomaly.products import steady_gradients
 from vae_anomaly.scores.bounds import ELBO
 from vae_anomaly.scores.specification import RelativeScore, Score
 from vae_anomaly.vae import LARGEST_LOG_VARIANCE, VAE
@@ -148,7 +149,7 @@ class LikelihoodRegret(Score):
     def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
         scale = torch.exp(0.5 * terms.posterior.log_variance)
         noise = (terms.z - terms.posterior.mean.unsqueeze(1)) / scale.unsqueeze(1)
-        with torch.inference_mode(mode=False), torch.enable_grad():
+        with torch.inference_mode(mode=False), torch.enable_grad(), steady_gradients():
             rows = Batch(batch.values.clone(), batch.observed.clone())
             first, best = self._refine(vae, rows, terms.posterior, noise.clone())
         return precise(first - best).mean(0)
