@@ -147,12 +147,12 @@ def test_top_mean_is_over_the_largest_pixels_that_there_are():
     assert np.isnan(top_mean(np.full((2, 2), np.nan), 5))
 
 
-def test_levels_by_position_are_the_mean_of_normal_maps():
+def test_maps_that_are_weighed_by_place_vary_alike_everywhere():
     rng = np.random.default_rng(0)
     where = 1 + np.linspace(0, 2, 64)
     maps = where * rng.exponential(size=(400, 64, 64))
     levels = PositionLevels.of(maps)
-    found = np.stack([levels.applied(one) for one in maps]).mean((0, 1))
+    found = np.stack([levels.applied(one) for one in maps]).std((0, 1))
     assert found[12:-12].max() / found[12:-12].min() < 1.1
     assert levels.factor.mean() == pytest.approx(1)
 

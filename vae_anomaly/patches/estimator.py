@@ -68,8 +68,8 @@ class PatchDetector(OutlierMixin, BaseEstimator):
     n_windows : int, default=65536
         Windows to train on, at random places of the training pictures.
     position : {"auto", "ignore", "use"}, default="auto"
-        Whether every place of the pictures has a noise level of its own, which held-out training pictures tell: for
-        parts that always lie in the same way.  "auto" asks whether that makes the maps of held-out pictures more even.
+        Whether maps are weighed by place, so that those of held-out training pictures vary alike everywhere: for parts
+        that always lie in the same way.  "auto" asks whether that makes the maps of held-out pictures more even.
     smoothing : float, default=2.0
         Standard deviation, in pixels, of the Gaussian filter over the maps.
     top_pixels : int, default=None
@@ -106,7 +106,7 @@ class PatchDetector(OutlierMixin, BaseEstimator):
     models_ : tuple of WindowModel
         The models of windows.
     levels_ : PositionLevels or None
-        The noise of every place, where it is used.
+        The weights of places, where they are used.
     offset_ : float
         `decision_function` is ``score_samples - offset_``.
     map_scale_ : (float, float)

@@ -47,10 +47,9 @@ def smoothed(picture: FloatArray, sigma: float) -> FloatArray:
 
 @dataclass(frozen=True)
 class PositionLevels:
-    """How many times the noise of a picture's average place each place has, learned from maps of normal pictures.
+    """How many times as much as on average maps of normal pictures vary at each place.
 
-    A map of squared errors over twice a variance, divided by it, is the map of a model whose variance is so many times
-    as large there: the estimate of highest likelihood for that variance is the mean of the normal maps.
+    Divided by it, maps vary alike everywhere, and a value is as rare in one place as in another.
 
     Parameters
     ----------
@@ -62,19 +61,20 @@ class PositionLevels:
     @classmethod
     def of(cls, maps: FloatArray) -> PositionLevels:
         """From maps of normal pictures, (pictures, height, width)."""
-        level = smoothed(np.nan_to_num(np.nanmean(maps, 0)), POSITION_PIXELS)
-        return cls(np.maximum(level / max(float(level.mean()), 1e-12), SMALLEST_FACTOR))
+        mean = smoothed(np.nan_to_num(np.nanmean(maps, 0)), POSITION_PIXELS)
+        deviation = np.sqrt(smoothed(np.nan_to_num(np.nanmean((maps - mean) ** 2, 0)), POSITION_PIXELS))
+        return cls(np.maximum(deviation / max(float(deviation.mean()), 1e-12), SMALLEST_FACTOR))
 
     def applied(self, one: FloatArray) -> FloatArray:
-        """A map under the noise of its places, nats per pixel."""
+        """A map weighed by its places, nats per pixel."""
         changed: FloatArray = one / self.factor
         return changed
 
 
 def position_helps(maps: FloatArray) -> bool:
-    """Whether maps of normal pictures become more even by the noise of their places.
+    """Whether maps of normal pictures become more even when they are weighed by place.
 
-    Each half of the pictures has the places' noise from the other; what counts is how far the highest thousandth lies
+    Each half of the pictures has its weights from the other; what counts is how far the highest thousandth lies
     above the median, in units of what the highest tenth does.  Where parts lie in the same way in every picture, much
     of that comes from their edges and textures; where they lie anyhow, it does not, and places say little.
 

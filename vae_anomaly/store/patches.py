@@ -38,7 +38,7 @@ LEVELS = "levels.factor"
 
 
 def patch_tensors(detector: PatchDetector) -> dict[str, Tensor]:
-    """Weights and noise of every model, and the noise of places."""
+    """Weights and noise of every model, and the weights of places."""
     tensors: dict[str, Tensor] = {}
     for number, model in enumerate(detector.models_):
         tensors |= {f"{number}.{name}": part.cpu().contiguous() for name, part in model.vae.state_dict().items()}
@@ -111,7 +111,7 @@ def rebuild_patches(manifest: dict[str, Any], tensors: dict[str, Tensor], place:
     if manifest["by_position"]:
         factor = tensors[LEVELS]
         if factor.shape != detector.encoder_.grid or not bool((factor > 0).all()):
-            raise ValueError(f"the noise of places has shape {tuple(factor.shape)}")
+            raise ValueError(f"the weights of places have shape {tuple(factor.shape)}")
         detector.levels_ = PositionLevels(factor.double().numpy().copy())
     detector.offset_, detector.map_scale_ = float(manifest["offset"]), (low, high)
     detector.history_ = History(**manifest["history"])

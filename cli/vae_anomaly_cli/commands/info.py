@@ -79,7 +79,7 @@ def _picture_facts(manifest: dict[str, Any]) -> dict[str, str]:
         return facts | {"backbone": _named(manifest["backbone"]), "score": _named(manifest["score"])}
     sides = " and ".join(f"{one['target']}x{one['target']}" for one in windows)
     asked = "hidden and predicted" if manifest["parameters"]["model"] == "masked" else "seen as wholes"
-    places = "with a noise level for every place" if manifest["by_position"] else "with one noise level"
+    places = "weighed by place" if manifest["by_position"] else "all places alike"
     return facts | {"windows": f"{sides} pixels, {asked}, {places}"}
 
 

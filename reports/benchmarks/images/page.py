@@ -16,9 +16,9 @@ from benchmarks.images.sets import CHANGES, SETS
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "images.md"
 OTHER, REST = "other set", "rest"
-MADE = """Made by `python reports/benchmarks/images/page.py` from what `small.py`, `inspection.py` and `speed.py` measured;
-edit `images/says.md` and `images/tried.md`, not this page. AUROC and average precision; means and standard errors over
-seeds.
+MADE = """Made by `python reports/benchmarks/images/page.py` from what `small.py`, `inspection.py` and `speed.py`
+measured; edit `images/says.md` and `images/tried.md`, not this page. AUROC and average precision; means and standard
+errors over seeds.
 
 """
 
