@@ -106,8 +106,7 @@ class Pages:
     def write(self, place: int, shown: Shown, scale: tuple[float, float], threshold: float) -> None:
         """Draw and write the page of a picture."""
         name = self.source.shown(self.source.paths[place])
-        verdict = "above" if shown.score > threshold else "below"
-        title = f"{name}   {number_text(shown.score)} nats, {verdict} the threshold of {number_text(threshold)}"
+        title = f"{name}: {number_text(shown.score)} (threshold {number_text(threshold)})"
         page = heat_map_page(shown.picture, shown.surprise, shown.reconstruction, *scale, title)
         write_picture(page, self.path(place))
 
