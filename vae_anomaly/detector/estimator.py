@@ -18,6 +18,7 @@ from vae_anomaly.detector.constraints import PARAMETER_CONSTRAINTS
 from vae_anomaly.detector.explaining import ExplanationMixin
 from vae_anomaly.detector.fitting import Rows, learn_encoder
 from vae_anomaly.detector.inputs import is_files, open_files, read_rows
+from vae_anomaly.detector.judging import JudgingMixin
 from vae_anomaly.detector.latents import LatentVariableMixin
 from vae_anomaly.detector.learning import LearningMixin
 from vae_anomaly.detector.pixels import score_pictures
@@ -35,7 +36,9 @@ from vae_anomaly.vae import VAE
 FloatArray = npt.NDArray[np.float64]
 
 
-class VAEDetector(OutlierMixin, LearningMixin, StreamMixin, LatentVariableMixin, ExplanationMixin, BaseEstimator):
+class VAEDetector(
+    JudgingMixin, OutlierMixin, LearningMixin, StreamMixin, LatentVariableMixin, ExplanationMixin, BaseEstimator
+):
     r"""Anomaly detector whose score is the evidence lower bound of a variational autoencoder, in nats.
 
     An ensemble of small autoencoders, each on a subsample of the rows, learns p(x).  The score of a row is
@@ -323,48 +326,6 @@ class VAEDetector(OutlierMixin, LearningMixin, StreamMixin, LatentVariableMixin,
             encoder = self.encoder_
             return score_pictures(open_files(X, None, encoder), lambda some: self._score(encoder.encode(some)))
         return self._score(self.encoder_.encode(read_rows(self, X, fitting=False)))
-
-    def anomaly_score(self, X: Any) -> FloatArray:
-        """The negative ELBO of each row in nats, higher for stranger rows: ``-score_samples(X)``.
-
-        Parameters
-        ----------
-        X : array-like or DataFrame of shape (rows, columns)
-            Rows with the columns of the training data.
-
-        Returns
-        -------
-        ndarray of shape (rows,), float64
-        """
-        return -self.score_samples(X)
-
-    def decision_function(self, X: Any) -> FloatArray:
-        """``score_samples(X) - offset_``: negative for anomalies.
-
-        Parameters
-        ----------
-        X : array-like or DataFrame of shape (rows, columns)
-            Rows with the columns of the training data.
-
-        Returns
-        -------
-        ndarray of shape (rows,), float64
-        """
-        return self.score_samples(X) - self.offset_
-
-    def predict(self, X: Any) -> npt.NDArray[np.int64]:
-        """-1 for anomalies, +1 for normal rows.
-
-        Parameters
-        ----------
-        X : array-like or DataFrame of shape (rows, columns)
-            Rows with the columns of the training data.
-
-        Returns
-        -------
-        ndarray of shape (rows,), int
-        """
-        return np.where(self.decision_function(X) < 0, -1, 1)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean of `score_samples`, so that a search over parameters needs no labels.

@@ -19,6 +19,7 @@ from torch.nn import functional
 from vae_anomaly.calibration import fence_offset, share_offset
 from vae_anomaly.detector import VAEDetector
 from vae_anomaly.detector.inputs import new_seed
+from vae_anomaly.detector.judging import JudgingMixin
 from vae_anomaly.errors import DataError
 from vae_anomaly.features.extraction import NETWORK_CONSTRAINTS, Network, batches, seen_by
 from vae_anomaly.patches.maps import smoothed, top_mean
@@ -26,7 +27,7 @@ from vae_anomaly.patches.maps import smoothed, top_mean
 FloatArray = npt.NDArray[np.float64]
 
 
-class FeatureMapDetector(OutlierMixin, BaseEstimator):
+class FeatureMapDetector(JudgingMixin, OutlierMixin, BaseEstimator):
     """Anomaly detector for pictures by the feature maps of a network of the user's.
 
     Every place of the maps is a row whose columns are its features; a `VAEDetector` learns rows of normal pictures, and
@@ -174,8 +175,8 @@ class FeatureMapDetector(OutlierMixin, BaseEstimator):
                 large = functional.interpolate(torch.from_numpy(found)[None, None], size=size, mode="bilinear")
                 yield large[0, 0].numpy()
 
-    def anomaly_score(self, X: Any) -> FloatArray:
-        """Mean of the largest values of each picture's map, nats; higher for stranger pictures.
+    def score_samples(self, X: Any) -> FloatArray:
+        """Minus the mean of the largest values of each picture's map, nats; higher for more normal pictures.
 
         Parameters
         ----------
@@ -187,49 +188,7 @@ class FeatureMapDetector(OutlierMixin, BaseEstimator):
         ndarray of shape (n,), float64
         """
         check_is_fitted(self)
-        return self._scores(X)
-
-    def score_samples(self, X: Any) -> FloatArray:
-        """``-anomaly_score(X)``: higher for more normal pictures.
-
-        Parameters
-        ----------
-        X : ndarray or Tensor of pictures, or path-like, or list of them
-            Pictures.
-
-        Returns
-        -------
-        ndarray of shape (n,), float64
-        """
-        return -self.anomaly_score(X)
-
-    def decision_function(self, X: Any) -> FloatArray:
-        """``score_samples(X) - offset_``: negative for anomalies.
-
-        Parameters
-        ----------
-        X : ndarray or Tensor of pictures, or path-like, or list of them
-            Pictures.
-
-        Returns
-        -------
-        ndarray of shape (n,), float64
-        """
-        return self.score_samples(X) - self.offset_
-
-    def predict(self, X: Any) -> npt.NDArray[np.int64]:
-        """-1 for anomalies, +1 for normal pictures.
-
-        Parameters
-        ----------
-        X : ndarray or Tensor of pictures, or path-like, or list of them
-            Pictures.
-
-        Returns
-        -------
-        ndarray of shape (n,), int
-        """
-        return np.where(self.decision_function(X) < 0, -1, 1)
+        return -self._scores(X)
 
     def _scores(self, X: Any) -> FloatArray:
         return np.array(

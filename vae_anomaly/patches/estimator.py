@@ -16,6 +16,7 @@ from vae_anomaly.batch import Batch
 from vae_anomaly.calibration import fence_offset, share_offset
 from vae_anomaly.detector.fitting import Rows, fit_model
 from vae_anomaly.detector.inputs import is_files, new_seed, open_files, read_rows
+from vae_anomaly.detector.judging import JudgingMixin
 from vae_anomaly.detector.pixels import score_pictures
 from vae_anomaly.detector.progress import training_progress
 from vae_anomaly.diagnostics import FitReport
@@ -45,7 +46,7 @@ FloatArray = npt.NDArray[np.float64]
 SAMPLE_WINDOWS, N_SAMPLED_PICTURES, MOST_STOPPING_WINDOWS = 4096, 64, 2048
 
 
-class PatchDetector(OutlierMixin, BaseEstimator):
+class PatchDetector(JudgingMixin, OutlierMixin, BaseEstimator):
     r"""Anomaly detector for pictures whose odd spot is small beside the picture: scratches, cracks, missing parts.
 
     One small variational autoencoder looks at every window of a picture, and its nats are put together to a map.
@@ -243,48 +244,6 @@ class PatchDetector(OutlierMixin, BaseEstimator):
         pictures = read_rows(self, X, fitting=False)
         assert isinstance(pictures, Pictures)
         return self._score(pictures)
-
-    def anomaly_score(self, X: Any) -> FloatArray:
-        """Mean of the largest values of each picture's map, nats per pixel: ``-score_samples(X)``.
-
-        Parameters
-        ----------
-        X : ndarray or Tensor of pictures, or path-like, or list of them
-            Pictures.
-
-        Returns
-        -------
-        ndarray of shape (n,), float64
-        """
-        return -self.score_samples(X)
-
-    def decision_function(self, X: Any) -> FloatArray:
-        """``score_samples(X) - offset_``: negative for anomalies.
-
-        Parameters
-        ----------
-        X : ndarray or Tensor of pictures, or path-like, or list of them
-            Pictures.
-
-        Returns
-        -------
-        ndarray of shape (n,), float64
-        """
-        return self.score_samples(X) - self.offset_
-
-    def predict(self, X: Any) -> npt.NDArray[np.int64]:
-        """-1 for anomalies, +1 for normal pictures.
-
-        Parameters
-        ----------
-        X : ndarray or Tensor of pictures, or path-like, or list of them
-            Pictures.
-
-        Returns
-        -------
-        ndarray of shape (n,), int
-        """
-        return np.where(self.decision_function(X) < 0, -1, 1)
 
     def explain(self, X: Any) -> PictureExplanation:
         """Maps of nats per pixel, and what was expected in every place.

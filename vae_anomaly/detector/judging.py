@@ -1,0 +1,63 @@
+"""What follows from a score and a threshold, the same for every detector."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class JudgingMixin(abc.ABC):
+    """`anomaly_score`, `decision_function` and `predict` of a detector with `score_samples` and ``offset_``."""
+
+    offset_: float
+
+    @abc.abstractmethod
+    def score_samples(self, X: Any) -> FloatArray:
+        """Scores, higher for more normal rows or pictures: (n,)."""
+
+    def anomaly_score(self, X: Any) -> FloatArray:
+        """``-score_samples(X)``: higher for stranger rows or pictures, in nats.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, or pictures
+            What `score_samples` takes.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+        """
+        return -self.score_samples(X)
+
+    def decision_function(self, X: Any) -> FloatArray:
+        """``score_samples(X) - offset_``: negative for anomalies.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, or pictures
+            What `score_samples` takes.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+        """
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> npt.NDArray[np.int64]:
+        """-1 for anomalies, +1 for what is normal.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, or pictures
+            What `score_samples` takes.
+
+        Returns
+        -------
+        ndarray of shape (n,), int
+        """
+        return np.where(self.decision_function(X) < 0, -1, 1)
