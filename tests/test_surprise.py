@@ -223,3 +223,15 @@ def test_surprise_of_a_tail_is_the_share_of_known_values_and_exponential_beyond(
     assert inside.item() == pytest.approx(math.log(2), abs=1e-3)
     far = upper_tail_surprise(torch.tensor([10.0, 20.0], dtype=torch.float64), known)
     np.testing.assert_allclose(far, [10, 20], rtol=0.1)
+
+
+def test_yardstick_of_a_stream_is_seen_by_no_member_either(monkeypatch):
+    import vae_anomaly.detector.fitting as fitting
+
+    split, seen = fitting._split, []
+    monkeypatch.setattr(fitting, "_split", lambda *arguments: seen.append(split(*arguments)) or seen[-1])
+    VAEDetector(max_iter=5, n_estimators=1, validation_fraction=0.3).partial_fit(bars(150))
+    held_out, compared, members = (set(np.ravel(numbers).tolist()) for numbers in seen[0])
+    assert min(len(held_out), len(compared)) >= 10
+    assert not held_out & compared
+    assert not (held_out | compared) & members

@@ -86,3 +86,15 @@ def test_model_of_windows_refuses_a_table(run, large, write, tmp_path):
     outcome = run("score", write("t.csv", "a,b\n1,2\n3,4\n"), "-m", tmp_path / "m.vae")
     assert outcome.code == 2
     assert "was fitted on pictures, and the input is tables" in outcome.err
+
+
+def test_pictures_of_a_few_pixels_width_are_no_riddle(run, tmp_path):
+    folder = tmp_path / "narrow"
+    folder.mkdir()
+    for number in range(12):
+        levels = np.random.default_rng(number).integers(0, 256, (40, 3)).astype(np.uint8)
+        Image.fromarray(levels).save(folder / f"{number}.png")
+    outcome = run("score", folder, "--heatmaps", tmp_path / "maps", *FAST)
+    assert outcome.code == 0, outcome.err
+    assert len(outcome.frame) == 12
+    assert len(list((tmp_path / "maps").iterdir())) == 12

@@ -20,7 +20,6 @@ from vae_anomaly.detector.fitting import Rows, learn_encoder
 from vae_anomaly.detector.inputs import is_files, open_files, read_rows
 from vae_anomaly.detector.judging import JudgingMixin
 from vae_anomaly.detector.latents import LatentVariableMixin
-from vae_anomaly.detector.learning import LearningMixin
 from vae_anomaly.detector.pixels import score_pictures
 from vae_anomaly.detector.specification import defaults_for, specification_of
 from vae_anomaly.detector.streams import StreamMixin, check_same_shape, with_weight
@@ -36,9 +35,7 @@ from vae_anomaly.vae import VAE
 FloatArray = npt.NDArray[np.float64]
 
 
-class VAEDetector(
-    JudgingMixin, OutlierMixin, LearningMixin, StreamMixin, LatentVariableMixin, ExplanationMixin, BaseEstimator
-):
+class VAEDetector(JudgingMixin, OutlierMixin, StreamMixin, LatentVariableMixin, ExplanationMixin, BaseEstimator):
     r"""Anomaly detector whose score is the evidence lower bound of a variational autoencoder, in nats.
 
     An ensemble of small autoencoders, each on a subsample of the rows, learns p(x).  The score of a row is

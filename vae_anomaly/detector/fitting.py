@@ -197,16 +197,19 @@ def _split(
     no member sees them; where there are too few rows for that, they are training rows like all.
     """
     order = rng.permutation(rows.n_rows)
+    compares, compared = isinstance(specification.score, RelativeScore), order
     if rows.held_out is None:
         n_held_out = min(round(specification.validation_fraction * rows.n_rows), MAX_VALIDATION_ROWS, rows.n_rows // 2)
         held_out, rest = order[:n_held_out], order[n_held_out:]
     else:
         marked = rows.held_out[order]
-        held_out, rest = order[marked][:MAX_VALIDATION_ROWS], order[~marked]
+        held_out, rest = order[marked], order[~marked]
+        if compares and len(held_out) >= 2 * MIN_VALIDATION_ROWS:
+            compared, held_out = held_out[::2], held_out[1::2]
+        held_out = held_out[:MAX_VALIDATION_ROWS]
     if not specification.plan.early_stopping or len(held_out) < MIN_VALIDATION_ROWS:
-        held_out, rest = order[:0], order
-    compared = order
-    if isinstance(specification.score, RelativeScore) and rows.held_out is None:
+        held_out, rest = held_out[:0], np.concatenate([held_out, rest])
+    if compares and compared is order:
         n_compared = min(round(specification.validation_fraction * rows.n_rows), MAX_VALIDATION_ROWS, len(rest) // 2)
         if n_compared >= MIN_VALIDATION_ROWS:
             compared, rest = rest[:n_compared], rest[n_compared:]

@@ -62,7 +62,7 @@ def read_rows(estimator: BaseEstimator, X: Any, *, fitting: bool) -> Table | Pic
         X = read_table(estimator, X, fitting=fitting).cells
     pictures = read_arrays(X, image_shape if flattened else None)
     if image_shape is not None and sorted(image_shape) not in (sorted(pictures.shape), sorted(pictures.shape[1:])):
-        raise DataError(f"the pictures have the shape {X.shape[1:]}, and image_shape={image_shape}. Leave it out.")
+        raise DataError(f"the pictures have the shape {pictures.shape}, and image_shape={image_shape}. Leave it out.")
     least = 2 if fitting else 1
     if pictures.n_rows < least:
         raise DataError(f"there are {pictures.n_rows} pictures; expected at least {least}. Give more.")

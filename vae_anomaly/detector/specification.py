@@ -123,7 +123,7 @@ def defaults_for(data: Table | Pictures) -> Defaults:
 def backbone_for(encoder: Encoder) -> Backbone:
     """Fully connected layers for tables and small pictures; larger pictures would need millions of weights for that.
 
-    On pictures of 28 x 28 pixels the two find anomalies equally well, and convolutions take ten times as long.
+    On pictures of 28 x 28 pixels convolutions were slower and no better: ``reports/benchmarks/images.md``.
     """
     large = encoder.grid is not None and encoder.n_places > MOST_FLAT_PIXELS
     return Convolutional() if large else MLP()

@@ -11,21 +11,20 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import _fit_context
 from sklearn.utils.validation import _check_sample_weight
 
 from vae_anomaly.batch import Batch
 from vae_anomaly.detector.fitting import Rows, learn_encoder
 from vae_anomaly.detector.inputs import new_seed, read_rows
+from vae_anomaly.detector.learning import LearningMixin
 from vae_anomaly.detector.specification import Specification, defaults_for, specification_of
-from vae_anomaly.diagnostics import FitReport
-from vae_anomaly.encoders import Encoder
 from vae_anomaly.errors import DataError, SpecificationError
 from vae_anomaly.images.pictures import Pictures
 from vae_anomaly.tables import FloatArray, Table
 
 if TYPE_CHECKING:
-    from vae_anomaly.vae import VAE
+    pass
 
 SHAPE_PARAMETERS = (
     "n_estimators",
@@ -142,17 +141,10 @@ class RowSample:
         )
 
 
-class StreamMixin(BaseEstimator):
+class StreamMixin(LearningMixin):
     """`partial_fit` of the detector."""
 
-    vae_: VAE
-    encoder_: Encoder
-    random_state: Any
-    fit_report_: FitReport
     _sample: RowSample | None
-
-    def _learn(self, encoder: Encoder, rows: Rows, specification: Specification, before: VAE | None) -> None:
-        raise NotImplementedError
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:

@@ -75,8 +75,8 @@ def arranged(pixels: npt.NDArray[Any], *, channels_last: bool, channel_axis: boo
 
 
 def is_pictures(X: Any) -> bool:
-    """Whether an array or tensor has the axes of pictures: three or four."""
-    return isinstance(X, np.ndarray | torch.Tensor) and X.ndim in (3, 4)
+    """Whether these are pictures that were read already, or an array or tensor with their three or four axes."""
+    return isinstance(X, Pictures) or (isinstance(X, np.ndarray | torch.Tensor) and X.ndim in (3, 4))
 
 
 def read_arrays(X: Any, image_shape: Sequence[int] | None) -> Pictures:
@@ -84,7 +84,7 @@ def read_arrays(X: Any, image_shape: Sequence[int] | None) -> Pictures:
 
     Parameters
     ----------
-    X : array-like or Tensor
+    X : array-like, Tensor or Pictures
         Of shape (n, height, width), (n, height, width, channels), (n, channels, height, width), or with rows that are
         flattened pictures of `image_shape`.
     image_shape : sequence of int, optional
@@ -106,6 +106,8 @@ def read_arrays(X: Any, image_shape: Sequence[int] | None) -> Pictures:
     >>> read_arrays(np.zeros((5, 784)), (28, 28)).shape
     (1, 28, 28)
     """
+    if isinstance(X, Pictures):
+        return X
     cells = X.detach().cpu().numpy() if isinstance(X, torch.Tensor) else _filled(X)
     if cells.dtype.kind not in "buif":
         raise DataError(f"pictures hold {cells.dtype} values; expected booleans, integers or floats. Convert them.")

@@ -48,7 +48,7 @@ def explained_pictures(detector: "VAEDetector | PatchDetector", pictures: "Pictu
     """Say of each picture where it is strange."""
     from vae_anomaly.explanation import PictureExplanation
 
-    explanation = detector.explain(pictures.pixels)
+    explanation = detector.explain(pictures)
     assert isinstance(explanation, PictureExplanation)
     expected = explanation.reconstruction
     if expected.ndim == 3:

@@ -174,7 +174,7 @@ class PictureStream:
             return ScoredPortion(portion.files, [])
         detector = self.learned.detector
         drawn = list(explained_pictures(detector, portion.pictures)) if explained else []
-        scores = [each.score for each in drawn] or detector.anomaly_score(portion.pictures.pixels).tolist()
+        scores = [each.score for each in drawn] or detector.anomaly_score(portion.pictures).tolist()
         files = list(portion.files)
         for number, score in zip(portion.usable, scores, strict=True):
             files[number] = replace(files[number], score=score, flag=score > self.learned.threshold)
