@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,8 @@ from torch.optim.adamw import adamw
 from vae_anomaly.batch import Batch, taken
 from vae_anomaly.elbo import elbo_terms
 from vae_anomaly.vae import VAE
+
+Redraw: TypeAlias = Callable[[Batch], Batch]
 
 CLEAR_VIEW_SHARE = 0.65
 PREPARED_CELLS = 1 << 20
@@ -110,6 +113,8 @@ class MiniBatches:
         How to train.
     generator : torch.Generator
         Source of everything random, on the model's device.
+    redraw : callable, optional
+        Puts other rows in the place of those of a mini-batch.
     """
 
     def __init__(
@@ -120,8 +125,9 @@ class MiniBatches:
         weights: Tensor | None,
         plan: Plan,
         generator: torch.Generator,
+        redraw: Redraw | None = None,
     ) -> None:
-        self.vae, self.data, self.weights = vae, data, weights
+        self.vae, self.data, self.weights, self.redraw = vae, data, weights, redraw
         self.hidden_fraction, self.generator = plan.hidden_fraction, generator
         self.features = vae.features(data)
         self.size = min(plan.batch_size, subsamples.shape[1])
@@ -138,6 +144,9 @@ class MiniBatches:
         """Mini-batches of the next `n_steps` steps, which are the first axis of every tensor."""
         rows = torch.stack([next(self.orders) for _ in range(n_steps)])
         batch = self.data.take(rows)
+        features = taken(self.features, rows) if self.redraw is None else None
+        if self.redraw is not None:
+            batch = self.redraw(batch)
         noise = torch.randn(
             (*rows.shape[:2], 1, rows.shape[2], self.vae.latent_dim),
             generator=self.generator,
@@ -145,7 +154,7 @@ class MiniBatches:
             dtype=torch.float32,
         )
         visible = self._visible(batch) if self.hidden_fraction > 0 else None
-        inputs = self.vae.inputs(batch, visible, taken(self.features, rows))
+        inputs = self.vae.inputs(batch, visible, features)
         return MiniBatch(batch, inputs, noise, None if self.weights is None else self.weights[rows])
 
     def _orders(self, subsamples: Tensor) -> Iterator[Tensor]:

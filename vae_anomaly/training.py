@@ -12,7 +12,7 @@ from torch import Tensor
 from vae_anomaly.batch import Batch
 from vae_anomaly.elbo import elbo_terms
 from vae_anomaly.errors import TrainingDiverged
-from vae_anomaly.steps import FlatWeights, MiniBatches, Plan, Stepper
+from vae_anomaly.steps import FlatWeights, MiniBatches, Plan, Redraw, Stepper
 from vae_anomaly.vae import VAE
 
 N_CHECKS = 20
@@ -61,6 +61,7 @@ def train(
     on_check: Callable[[History], None] | None = None,
     *,
     continued: bool = False,
+    redraw: Redraw | None = None,
 ) -> History:
     """Fit the weights of all members at once and leave the best of each in `vae`.
 
@@ -86,6 +87,8 @@ def train(
         Called with the history after each check.
     continued : bool
         Whether the weights are those of an earlier training: they are then among those that the best are chosen from.
+    redraw : callable, optional
+        Puts other rows in the place of those of a mini-batch; held-out rows stay as they are.
 
     Returns
     -------
@@ -100,7 +103,7 @@ def train(
     flat = FlatWeights(vae)
     keeper = _Keeper(flat)
     stepper = Stepper(vae, flat, plan)
-    minibatches = iter(MiniBatches(vae, batch, subsamples, weights, plan, generator))
+    minibatches = iter(MiniBatches(vae, batch, subsamples, weights, plan, generator, redraw))
     interval = -(-plan.max_iter // N_CHECKS)
     warmup = max(1.0, plan.kl_warmup * plan.max_iter)
     probe = batch.take(slice(0, PROBE_ROWS)) if validation is None else validation

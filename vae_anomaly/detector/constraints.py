@@ -26,6 +26,7 @@ PARAMETER_CONSTRAINTS: dict[str, Any] = {
     "columns": [Mapping, None],
     "model_missing": ["boolean"],
     "image_shape": ["array-like", None],
+    "augment": [callable, None],
     "prior": [str, Prior],
     "row_score": [str, Score],
     "batch_size": [Interval(Integral, 1, None, closed="left"), None],

@@ -25,6 +25,7 @@ from vae_anomaly.detector.specification import defaults_for, specification_of
 from vae_anomaly.detector.streams import StreamMixin, check_same_shape, with_weight
 from vae_anomaly.diagnostics import FitReport
 from vae_anomaly.encoders import Encoder, PictureEncoder
+from vae_anomaly.images.augmentation import Augment
 from vae_anomaly.images.formats import PictureFormat
 from vae_anomaly.likelihoods import Likelihood
 from vae_anomaly.priors import Prior
@@ -83,6 +84,11 @@ class VAEDetector(JudgingMixin, OutlierMixin, StreamMixin, LatentVariableMixin, 
     image_shape : sequence of int, default=None
         (height, width) of pictures that are given as flattened rows, with the channels first or last if there are
         several; of picture files, the size that they are resized to.
+    augment : callable, default=None
+        Changes the pictures of each mini-batch at random, a transform of torchvision's for instance: from a tensor of
+        shape (pictures, channels, height, width) to one of the same shape.  It is given uint8 where grey levels are
+        whole numbers up to 255, int32 for larger ones, and floats else, with NaN where pixels are missing.  Held-out
+        pictures stay as they are, and a model file does not keep the function.
     prior : str or Prior, default="exemplar"
         p(z) that rows are scored against: "standard_normal", or "exemplar", the aggregated posterior of the
         training rows.  Training always uses the standard normal.
@@ -216,6 +222,7 @@ class VAEDetector(JudgingMixin, OutlierMixin, StreamMixin, LatentVariableMixin, 
         columns: Mapping[str, str | Likelihood] | None = None,
         model_missing: bool = False,
         image_shape: Sequence[int] | None = None,
+        augment: Augment | None = None,
         prior: str | Prior = "exemplar",
         row_score: str | Score = "auto",
         batch_size: int | None = None,
@@ -246,6 +253,7 @@ class VAEDetector(JudgingMixin, OutlierMixin, StreamMixin, LatentVariableMixin, 
         self.columns = columns
         self.model_missing = model_missing
         self.image_shape = image_shape
+        self.augment = augment
         self.prior = prior
         self.row_score = row_score
         self.batch_size = batch_size

@@ -16,11 +16,13 @@ from vae_anomaly.columns import infer_columns
 from vae_anomaly.detector.specification import Specification
 from vae_anomaly.diagnostics import FitReport, fit_report
 from vae_anomaly.elbo import elbo_terms
-from vae_anomaly.encoders import Encoder, TableEncoder, learn_channels
+from vae_anomaly.encoders import Encoder, PictureEncoder, TableEncoder, learn_channels
 from vae_anomaly.errors import SpecificationError
+from vae_anomaly.images.augmentation import MOST_SEEDS, Augment
 from vae_anomaly.images.pictures import Pictures
 from vae_anomaly.products import product_precision
 from vae_anomaly.scores import RelativeScore, row_statistics, scoring_noise
+from vae_anomaly.steps import Redraw
 from vae_anomaly.tables import FloatArray, Table
 from vae_anomaly.threads import threads_for
 from vae_anomaly.training import History, train
@@ -165,6 +167,7 @@ def fit_model(
             local,
             on_check,
             continued=before is not None,
+            redraw=_redraw(encoder, specification.augment, seed),
         )
         vae.requires_grad_(False).eval()
 
@@ -180,6 +183,14 @@ def fit_model(
     n_reference = min(rows.n_rows, max(MIN_REFERENCE_ROWS, MAX_REFERENCE_CELLS // encoder.n_places), MAX_REFERENCE_ROWS)
     reference_rows = rows.encode(np.sort(rng.choice(rows.n_rows, n_reference, replace=False)))
     return FittedModel(encoder, vae, noise, history, report, reference_rows)
+
+
+def _redraw(encoder: Encoder, augment: Augment | None, seed: int) -> Redraw | None:
+    """What puts changed pictures in the place of those of a mini-batch."""
+    if augment is None or not isinstance(encoder, PictureEncoder):
+        return None
+    rng = np.random.default_rng(seed)
+    return lambda batch: encoder.augmented(batch, augment, int(rng.integers(MOST_SEEDS)))
 
 
 def _report_draws(vae: VAE, n_rows: int) -> int:

@@ -14,6 +14,7 @@ from vae_anomaly.columns import Declarations
 from vae_anomaly.detector.inputs import resolve_device
 from vae_anomaly.encoders import Encoder
 from vae_anomaly.errors import SpecificationError
+from vae_anomaly.images.augmentation import Augment
 from vae_anomaly.images.pictures import Pictures
 from vae_anomaly.likelihoods import Likelihood, resolve_likelihood
 from vae_anomaly.priors import Prior, resolve_prior
@@ -84,6 +85,7 @@ class Specification:
     device: torch.device
     matmul_precision: str | None
     mask_input: bool | None = None
+    augment: Augment | None = None
 
     def for_encoder(self, encoder: Encoder) -> Specification:
         """The same for what the columns are: wider tables get more steps and latents where none are given."""
@@ -92,6 +94,8 @@ class Specification:
                 f"row_score={type(self.score).__name__} compares pixels with their neighbours, and the rows are of a "
                 "table. Take 'elbo', 'debiased_elbo', 'likelihood_regret' or 'likelihood_path'."
             )
+        if self.augment is not None and encoder.grid is None:
+            raise SpecificationError("augment changes pictures, and the rows are of a table. Leave it out.")
         n_columns = encoder.n_varying
         steps = self.max_iter
         if steps is None:
@@ -163,6 +167,7 @@ def specification_of(detector: VAEDetector, defaults: Defaults = FOR_TABLES) -> 
         most_steps=defaults.most_steps,
         device=resolve_device(detector.device),
         matmul_precision=detector.matmul_precision,
+        augment=detector.augment,
         plan=Plan(
             max_iter=defaults.max_iter if detector.max_iter is None else detector.max_iter,
             batch_size=detector.batch_size or BATCH_ROWS,

@@ -13,6 +13,7 @@ from vae_anomaly.batch import Batch
 from vae_anomaly.columns import VALUE_LIMIT, Column
 from vae_anomaly.encoders.specification import Encoder
 from vae_anomaly.errors import DataError, SpecificationError
+from vae_anomaly.images.augmentation import Augment, augmented
 from vae_anomaly.images.formats import PictureFormat
 from vae_anomaly.images.pictures import Pictures, arranged
 from vae_anomaly.likelihoods import (
@@ -116,6 +117,30 @@ class PictureEncoder(Encoder):
         values[~observed] = 0
         np.clip(values, -VALUE_LIMIT, VALUE_LIMIT, out=values)
         return Batch(torch.from_numpy(values), torch.from_numpy(observed))
+
+    def augmented(self, batch: Batch, augment: Augment, seed: int) -> Batch:
+        """Rows of changed pictures in place of those of a batch, (..., rows, places).
+
+        Raises
+        ------
+        SpecificationError
+            If `augment` makes something of them that the model does not take.
+        """
+        pixels = self.in_data_units(batch.values.flatten(0, -2).cpu().numpy())
+        seen = batch.observed.flatten(0, -2).cpu().numpy().reshape(pixels.shape)
+        pixels[~seen] = np.nan
+        given: npt.NDArray[Any] = pixels
+        if all(column.resolution for column in self.columns):
+            given = np.rint(pixels)
+            if seen.all():
+                given = given.astype(np.uint8 if given.max(initial=0) <= LEVELS_OF_DEPTH[8] else np.int32)
+        changed = augmented(Pictures(given), augment, seed)
+        try:
+            rows = self.encode(changed)
+        except DataError as error:
+            raise SpecificationError(f"augment made pictures that the model does not take: {error}") from error
+        rows = rows.to(batch.values.device)
+        return Batch(rows.values.view(batch.values.shape), rows.observed.view(batch.values.shape))
 
     def by_column(self, terms: FloatArray) -> FloatArray:
         return terms

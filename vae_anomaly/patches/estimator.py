@@ -22,6 +22,7 @@ from vae_anomaly.detector.progress import training_progress
 from vae_anomaly.diagnostics import FitReport
 from vae_anomaly.encoders import PictureEncoder, learn_channels
 from vae_anomaly.explanation import PictureExplanation
+from vae_anomaly.images.augmentation import MOST_SEEDS, Augment
 from vae_anomaly.images.formats import PictureFormat
 from vae_anomaly.images.pictures import Pictures
 from vae_anomaly.likelihoods import Gaussian
@@ -44,6 +45,7 @@ from vae_anomaly.training import History
 FloatArray = npt.NDArray[np.float64]
 
 SAMPLE_WINDOWS, N_SAMPLED_PICTURES, MOST_STOPPING_WINDOWS = 4096, 64, 2048
+MOST_PLACED_PICTURES, AUGMENTED_PICTURES = 128, 512
 
 
 class PatchDetector(JudgingMixin, OutlierMixin, BaseEstimator):
@@ -69,8 +71,8 @@ class PatchDetector(JudgingMixin, OutlierMixin, BaseEstimator):
     n_windows : int, default=65536
         Windows to train on, at random places of the training pictures.
     position : {"auto", "ignore", "use"}, default="auto"
-        Whether maps are weighed by place, so that those of held-out training pictures vary alike everywhere: for parts
-        that always lie in the same way.  "auto" asks whether that makes the maps of held-out pictures more even.
+        Whether maps are weighed by place, so that those of training pictures vary alike everywhere: for parts that
+        always lie in the same way.  "auto" asks whether that makes the maps of held-out pictures more even.
     smoothing : float, default=2.0
         Standard deviation, in pixels, of the Gaussian filter over the maps.
     top_pixels : int, default=None
@@ -90,6 +92,8 @@ class PatchDetector(JudgingMixin, OutlierMixin, BaseEstimator):
         Largest step of AdamW.
     image_shape : sequence of int, default=None
         (height, width) of flattened pictures, or the size that picture files are resized to.
+    augment : callable, default=None
+        Changes training pictures at random before windows are cut from them: see `VAEDetector`.
     contamination : "auto" or float, default="auto"
         Where `predict` draws the line: three robust standard deviations from the median score of held-out training
         pictures, or so that it flags this share of the training pictures.
@@ -162,6 +166,7 @@ class PatchDetector(JudgingMixin, OutlierMixin, BaseEstimator):
         max_iter: int = 2000,
         learning_rate_init: float = 0.003,
         image_shape: Sequence[int] | None = None,
+        augment: Augment | None = None,
         contamination: str | float = "auto",
         device: str = "auto",
         random_state: Any = 0,
@@ -181,6 +186,7 @@ class PatchDetector(JudgingMixin, OutlierMixin, BaseEstimator):
         self.max_iter = max_iter
         self.learning_rate_init = learning_rate_init
         self.image_shape = image_shape
+        self.augment = augment
         self.contamination = contamination
         self.device = device
         self.random_state = random_state
@@ -222,7 +228,7 @@ class PatchDetector(JudgingMixin, OutlierMixin, BaseEstimator):
             geometry.windows.check(self.encoder_.height, self.encoder_.width)
         fitted = [self._fit_windows(pictures, held_out, kept, geometry, seed, rng) for geometry in geometries]
         self.models_ = tuple(fitted)
-        self._calibrate(pictures, held_out)
+        self._calibrate(pictures, held_out, kept)
         return self
 
     def score_samples(self, X: Any) -> FloatArray:
@@ -291,10 +297,10 @@ class PatchDetector(JudgingMixin, OutlierMixin, BaseEstimator):
         names = tuple(column.name for column in self.encoder_.columns)
         encoder = learn_windows(list(sample), names, geometry.windows)
         n_stopping = max(1, min(self.n_windows // 8, MOST_STOPPING_WINDOWS))
-        stopping, training = (
-            joined(encoder, self._windows(pictures, chosen, n_windows, geometry, rng))
-            for chosen, n_windows in ((held_out, n_stopping), (kept, self.n_windows))
-        )
+        n_rounds = 1 if self.augment is None else -(-AUGMENTED_PICTURES // len(kept))
+        stopping = joined(encoder, self._windows(pictures, held_out, n_stopping, geometry, rng))
+        shown = np.tile(kept, n_rounds)
+        training = joined(encoder, self._windows(pictures, shown, self.n_windows, geometry, rng, augment=self.augment))
         batch = Batch(torch.cat([stopping.values, training.values]), torch.cat([stopping.observed, training.observed]))
         aside = np.arange(len(batch)) < len(stopping)
         rows = Rows(len(batch), lambda numbers: batch.take(torch.from_numpy(numbers)), None, aside)
@@ -322,28 +328,47 @@ class PatchDetector(JudgingMixin, OutlierMixin, BaseEstimator):
         smooth = smoothed(nats, self.smoothing)
         return smooth if self.levels_ is None else self.levels_.applied(smooth)
 
+    def _maps(self, pictures: Pictures, chosen: IntArray) -> FloatArray:
+        """Smoothed maps of some pictures: (pictures, height, width)."""
+        maps = [self._judged(self._look(one)[0]) for one in self._tensors(pictures.take(chosen))]
+        return np.stack(maps) if maps else np.empty((0, self.encoder_.height, self.encoder_.width))
+
     def _tensors(self, pictures: Pictures) -> Iterator[Tensor]:
         """Pictures in model units, (channels, height, width), NaN where a pixel is missing."""
         for place in range(pictures.n_rows):
-            batch = self.encoder_.encode(pictures.take(slice(place, place + 1)))
-            yield batch.values.where(batch.observed, torch.nan).view(self.encoder_.shape)
+            yield self._tensor(self.encoder_.encode(pictures.take(slice(place, place + 1))))
+
+    def _tensor(self, batch: Batch) -> Tensor:
+        return batch.values.where(batch.observed, torch.nan).view(self.encoder_.shape)
 
     def _windows(
-        self, pictures: Pictures, chosen: IntArray, n_windows: int, geometry: Geometry, rng: np.random.Generator
+        self,
+        pictures: Pictures,
+        chosen: IntArray,
+        n_windows: int,
+        geometry: Geometry,
+        rng: np.random.Generator,
+        *,
+        augment: Augment | None = None,
     ) -> Iterator[tuple[Surface, IntArray]]:
-        """Windows at random places of some pictures."""
+        """Windows at random places of some pictures, which may be named more than once."""
         each = -(-n_windows // max(len(chosen), 1))
         side = geometry.windows.target
         room = np.array([self.encoder_.height - side + 1, self.encoder_.width - side + 1])
-        for picture in self._tensors(pictures.take(chosen)):
-            yield Surface.of(picture, geometry.windows), rng.integers(0, room, (each, 2))
+        for place in chosen:
+            batch = self.encoder_.encode(pictures.take(slice(place, place + 1)))
+            if augment is not None:
+                batch = self.encoder_.augmented(batch, augment, int(rng.integers(MOST_SEEDS)))
+            yield Surface.of(self._tensor(batch), geometry.windows), rng.integers(0, room, (each, 2))
 
-    def _calibrate(self, pictures: Pictures, held_out: IntArray) -> None:
-        """What maps of pictures that no weight has seen look like."""
+    def _calibrate(self, pictures: Pictures, held_out: IntArray, kept: IntArray) -> None:
+        """What maps of pictures that no weight has seen look like; how they vary by place is learned from more."""
         self.levels_ = None
-        maps = np.stack([self._judged(self._look(one)[0]) for one in self._tensors(pictures.take(held_out))])
+        maps = self._maps(pictures, held_out)
         if self.position == "use" or (self.position == "auto" and position_helps(maps)):
-            self.levels_ = PositionLevels.of(maps)
+            others = np.setdiff1d(kept, held_out)
+            others = others[:: max(1, -(-len(others) // MOST_PLACED_PICTURES))]
+            self.levels_ = PositionLevels.of(np.concatenate([maps, self._maps(pictures, others)]))
             maps = np.stack([self.levels_.applied(one) for one in maps])
         low, high = np.nanquantile(maps, [0.99, 0.9999])
         self.map_scale_ = float(low), float(low + 2 * (high - low) + 1e-9)

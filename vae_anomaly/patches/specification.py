@@ -42,6 +42,7 @@ PARAMETER_CONSTRAINTS: dict[str, Any] = {
     "max_iter": [Interval(Integral, 1, None, closed="left")],
     "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
     "image_shape": ["array-like", None],
+    "augment": [callable, None],
     "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
     "device": [StrOptions({"auto", "cpu", "cuda", "mps"})],
     "random_state": ["random_state", np.random.Generator],

@@ -88,6 +88,9 @@ def encode(value: Any) -> Any:
             )
     if isinstance(value, np.random.RandomState | np.random.Generator):
         return None
+    if callable(value):
+        # What changes training pictures is no part of what was learned from them.
+        return None
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, tuple | list | np.ndarray):

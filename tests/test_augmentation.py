@@ -1,0 +1,160 @@
+"""Training pictures that are changed at random."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from torch import Tensor
+
+from vae_anomaly import PatchDetector, SpecificationError, VAEDetector, load, save
+from vae_anomaly.encoders import learn_channels
+from vae_anomaly.images.augmentation import augmented
+from vae_anomaly.images.pictures import Pictures, read_arrays
+
+FAST: dict[str, Any] = {"max_iter": 40, "hidden_layer_sizes": (32,), "latent_dim": 4}
+
+
+def left_sided(n: int = 80, side: int = 12) -> npt.NDArray[np.uint8]:
+    """Dark pictures with a bright stripe on the left, a little different each."""
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 60, (n, side, side)).astype(np.uint8)
+    pictures[:, :, 2:4] += 180
+    return pictures
+
+
+def mirrored_at_random(pictures: Tensor) -> Tensor:
+    chosen = torch.rand(len(pictures)) < 0.5
+    return torch.where(chosen[:, None, None, None], pictures.flip(-1), pictures)
+
+
+def test_mirrored_pictures_are_normal_to_a_model_that_was_shown_some() -> None:
+    pictures = left_sided()
+    shown, plain = (
+        VAEDetector(augment=augment, row_score="elbo", **FAST | {"max_iter": 200}).fit(pictures)
+        for augment in (mirrored_at_random, None)
+    )
+    turned = pictures[:, :, ::-1]
+    gaps = [float(np.mean(one.anomaly_score(turned) - one.anomaly_score(pictures))) for one in (shown, plain)]
+    assert gaps[0] < 0.25 * gaps[1]
+
+
+@pytest.mark.parametrize(
+    ("pictures", "dtype"),
+    [
+        (left_sided(), torch.uint8),
+        (left_sided().astype(np.uint16) * 200, torch.int32),
+        (left_sided() / 255, torch.float64),
+        (np.where(left_sided() > 50, np.nan, left_sided()), torch.float64),
+        (left_sided() > 50, torch.uint8),
+    ],
+    ids=["bytes", "sixteen bits", "floats", "holes", "two-valued"],
+)
+def test_the_function_sees_pictures_in_the_units_of_the_data(pictures: npt.NDArray[Any], dtype: torch.dtype) -> None:
+    seen = []
+
+    def look(some: Tensor) -> Tensor:
+        seen.append(some.clone())
+        return some
+
+    VAEDetector(augment=look, early_stopping=False, batch_size=len(pictures), **FAST | {"max_iter": 1}).fit(pictures)
+    assert seen[0].dtype == dtype
+    assert seen[0].shape[1:] == (1, 12, 12)
+    given = {np.nan_to_num(one, nan=-1).tobytes() for one in np.asarray(pictures, dtype=np.float32)}
+    found = {np.nan_to_num(one, nan=-1).tobytes() for one in seen[0][:, 0].float().numpy()}
+    if np.asarray(pictures).dtype == np.float64 and not np.isnan(pictures).any():
+        assert len(found) == len(given)
+    else:
+        assert found <= given
+
+
+def test_a_function_that_changes_nothing_changes_no_score() -> None:
+    pictures = left_sided()
+    scores = [VAEDetector(augment=one, **FAST).fit(pictures).score_samples(pictures) for one in (None, lambda x: x)]
+    np.testing.assert_array_equal(scores[1], scores[0])
+
+
+@pytest.mark.parametrize("kind", [VAEDetector, PatchDetector])
+def test_two_fits_agree_and_the_random_numbers_of_others_stay(kind: Any) -> None:
+    few = FAST | {"augment": lambda some: some + torch.randn(some.shape)}
+    few |= {"n_windows": 256, "window": 4} if kind is PatchDetector else {}
+    pictures = left_sided() / 255
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    first = kind(**few).fit(pictures).score_samples(pictures)
+    np.testing.assert_array_equal(torch.rand(3), expected)
+    np.testing.assert_array_equal(kind(**few).fit(pictures).score_samples(pictures), first)
+    other = kind(**few | {"augment": None}).fit(pictures).score_samples(pictures)
+    assert not np.array_equal(other, first)
+
+
+def test_windows_of_changed_pictures_are_learned() -> None:
+    pictures = left_sided(12)
+    few = {"n_windows": 4096, "max_iter": 150, "window": 8, "hidden_layer_sizes": (64,), "position": "ignore"}
+    lying = np.swapaxes(pictures, 1, 2)
+    gaps = []
+    for augment in (lambda some: some.mT, None):
+        detector = PatchDetector(augment=augment, **few).fit(pictures)
+        gaps.append(float(np.mean(detector.anomaly_score(lying) - detector.anomaly_score(pictures))))
+    assert gaps[0] < 0 < gaps[1]
+
+
+def test_a_batch_of_rows_goes_on_with_changed_pictures() -> None:
+    pictures = left_sided()
+    detector = VAEDetector(augment=mirrored_at_random, **FAST).partial_fit(pictures[:40]).partial_fit(pictures[40:])
+    assert np.isfinite(detector.score_samples(pictures)).all()
+
+
+def test_missing_pixels_move_with_the_picture() -> None:
+    pixels = np.arange(8.0).reshape(2, 1, 2, 2)
+    pixels[0, 0, 0, 0] = np.nan
+    pictures = Pictures(pixels)
+    encoder = learn_channels(pictures, None)
+    batch = encoder.augmented(encoder.encode(pictures), lambda some: some.flip(-1), 0)
+    assert batch.observed[0].tolist() == [True, False, True, True]
+    assert encoder.decode(batch.values.numpy())[0, 0, 0] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("augment", "said"),
+    [
+        (
+            lambda some: some[:, :, 1:],
+            r"augment made a tensor of shape \(\d+, 1, 11, 12\).*expected a tensor of the same",
+        ),
+        (lambda some: some.numpy(), "augment made ndarray"),
+        (lambda _: None, "augment made NoneType"),
+        (lambda some: some / 255, "augment made pictures that the model does not take: no pixel is above 1"),
+    ],
+    ids=["another size", "array", "nothing", "other units"],
+)
+def test_what_is_no_picture_is_refused(augment: Any, said: str) -> None:
+    with pytest.raises(SpecificationError, match=said):
+        VAEDetector(augment=augment, **FAST).fit(left_sided())
+
+
+def test_tables_are_not_augmented() -> None:
+    with pytest.raises(SpecificationError, match="augment changes pictures"):
+        VAEDetector(augment=lambda some: some, **FAST).fit(np.random.default_rng(0).normal(size=(50, 3)))
+
+
+@pytest.mark.parametrize("kind", [VAEDetector, PatchDetector])
+def test_a_model_file_does_without_the_function(kind: Any, tmp_path: Any) -> None:
+    few = FAST | ({"n_windows": 256, "window": 4} if kind is PatchDetector else {})
+    pictures = left_sided()
+    detector = kind(augment=lambda some: some.flip(-1), **few).fit(pictures)
+    save(detector, tmp_path / "model.vae")
+    loaded = load(tmp_path / "model.vae")
+    assert loaded.augment is None
+    np.testing.assert_array_equal(loaded.score_samples(pictures), detector.score_samples(pictures))
+
+
+def test_what_is_given_stays_as_it_is() -> None:
+    pictures = read_arrays(left_sided(), None)
+    before = pictures.pixels.copy()
+    augmented(pictures, lambda some: some.zero_(), 0)
+    np.testing.assert_array_equal(pictures.pixels, before)
