@@ -1,6 +1,7 @@
 """The options that commands share."""
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -278,6 +279,26 @@ class FitOptions:
                 "again (vae-anomaly fit), or leave --model out."
             )
         check_model_path(model)
+
+
+def refuse_empty(given: Mapping[str, str | None], data: Sequence[str] = ()) -> None:
+    """Refuse names of files without a letter, which would stand for the current directory.
+
+    Parameters
+    ----------
+    given : mapping of str to str or None
+        Options with their values.
+    data : sequence of str
+        The arguments.
+
+    Raises
+    ------
+    InputError
+        If there is one.
+    """
+    empty = [*(["DATA"] if "" in data else []), *(name for name, value in given.items() if value == "")]
+    if empty:
+        raise InputError(f"{', '.join(empty)}: the name is empty, as that of an unset variable is; expected a path.")
 
 
 def check_model_path(model: str) -> None:

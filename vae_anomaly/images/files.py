@@ -11,7 +11,7 @@ import secrets
 import threading
 import warnings
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
 
 from vae_anomaly.errors import DataError
 from vae_anomaly.images.formats import N_SHOWN, PictureArray, PictureFormat, Problem, Size, Survey
@@ -201,7 +202,11 @@ def read_pictures(
     return _in_threads(lambda path: read_picture(path, picture_format), paths, n_workers)
 
 
-def write_png(picture: PictureArray | npt.NDArray[np.bool_] | Image.Image, path: str | os.PathLike[str]) -> None:
+def write_png(
+    picture: PictureArray | npt.NDArray[np.bool_] | Image.Image,
+    path: str | os.PathLike[str],
+    texts: Mapping[str, str] | None = None,
+) -> None:
     """Write a PNG file, whole or not at all; folders on the way are made.
 
     Parameters
@@ -210,6 +215,8 @@ def write_png(picture: PictureArray | npt.NDArray[np.bool_] | Image.Image, path:
         Bools for black and white, uint8, or for one channel uint16.
     path : path-like
         The file; an existing one is replaced.
+    texts : mapping of str to str, optional
+        What stands in the file beside the pixels, as the format has keywords for it.
 
     Raises
     ------
@@ -220,12 +227,15 @@ def write_png(picture: PictureArray | npt.NDArray[np.bool_] | Image.Image, path:
     """
     path = Path(path)
     image = picture if isinstance(picture, Image.Image) else image_of(picture)
+    beside = PngInfo()
+    for keyword, text in (texts or {}).items():
+        beside.add_text(keyword, text)
     part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with part.open("xb") as stream:
-                image.save(stream, format="PNG")
+                image.save(stream, format="PNG", pnginfo=beside)
             part.replace(path)
         finally:
             with contextlib.suppress(OSError):

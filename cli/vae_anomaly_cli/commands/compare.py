@@ -79,6 +79,7 @@ def compare(
     fit_options = options.FitOptions(
         None, seed, n_estimators, max_samples, max_iter, latent_dim, columns, model_missing
     )
+    options.refuse_empty({"--output": output}, data)
     fit_options.check(None)
     refuse_pictures(data, "compare")
     if as_json and output == "-":

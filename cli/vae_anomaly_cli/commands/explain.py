@@ -67,6 +67,7 @@ def explain(
     fit_options = options.FitOptions(
         contamination, seed, n_estimators, max_samples, max_iter, latent_dim, columns, model_missing, sample_rows
     )
+    options.refuse_empty({"--model": model, "--output": output, "--repair": repair}, data)
     fit_options.check(model)
     refuse_pictures(data, "explain")
     if numbers and top is not None:

@@ -60,6 +60,7 @@ def fit(
         size,
         look,
     )
+    options.refuse_empty({"--output": output}, data)
     fit_options.check(None)
     given = options.InputOptions(data, input_format, delimiter, ids, label, anomalous, drop)
     if holds_pictures(data):

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from vae_anomaly_cli.console import counted, data_stream, one_line
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.options import check_model_path
+from vae_anomaly_cli.options import check_model_path, refuse_empty
 
 
 def info(
@@ -17,6 +17,7 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="The whole manifest as JSON.")] = False,
 ) -> None:
     """Show what MODEL was fitted on and how, without building it."""
+    refuse_empty({"MODEL": model})
     check_model_path(model)
     from vae_anomaly import ModelFileError, read_manifest
 

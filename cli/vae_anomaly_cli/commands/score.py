@@ -118,6 +118,7 @@ def score(
         size,
         look,
     )
+    options.refuse_empty({"--model": model, "--output": output, "--heatmaps": heatmaps, "--sheet": sheet}, data)
     fit_options.check(model)
     if as_json and output == "-":
         raise InputError("--json and --output - both write to standard output; choose one.")

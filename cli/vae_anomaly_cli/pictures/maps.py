@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vae_anomaly.images.pictures import Pictures
 
 PNG = ".png"
+MARK = {"Software": "vae-anomaly"}
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ class Pages:
     Raises
     ------
     InputError
-        If the folder is none, or the pages would stand among the pictures or replace them.
+        If the folder is none, or the pages would stand among the pictures, or replace these or a PNG file that is none
+        of ours.
     """
 
     def __init__(self, folder: Path, source: PictureInput) -> None:
@@ -85,6 +87,13 @@ class Pages:
         self._names = {source.relative(path) for path in source.paths}
         if source.holds(self.path(place) for place in range(len(source))):
             raise InputError(f"--heatmaps {folder}: pages would replace input files; name another directory.")
+        for place in range(len(source)):
+            path = self.path(place)
+            if path.is_file() and not _is_marked(path):
+                raise InputError(
+                    f"--heatmaps {folder}: a page would replace {path}, which vae-anomaly did not write; name another "
+                    "directory."
+                )
 
     def path(self, place: int) -> Path:
         """The page of a picture; names of other formats get .png behind them, and never that of another picture."""
@@ -155,6 +164,17 @@ def write_picture(image: "Image.Image", path: Path) -> None:
     from vae_anomaly.images.files import write_png
 
     try:
-        write_png(image, path)
+        write_png(image, path, MARK)
     except OSError as error:
         raise CommandError(error) from error
+
+
+def _is_marked(path: Path) -> bool:
+    """Whether a file is a page or a sheet of ours."""
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=("PNG",)) as image:
+            return all(image.info.get(keyword) == text for keyword, text in MARK.items())
+    except (OSError, ValueError, SyntaxError):
+        return False
