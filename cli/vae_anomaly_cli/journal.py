@@ -16,6 +16,7 @@ import numpy.typing as npt
 from vae_anomaly_cli.errors import CommandError, InputError, Interrupted
 from vae_anomaly_cli.inputs import Input
 from vae_anomaly_cli.outputs import Target, explained, remove_parts
+from vae_anomaly_cli.paths import without_links
 
 try:
     import fcntl
@@ -36,7 +37,7 @@ def journal_path(target: Target) -> Path:
     assert target.path is not None
     if target.is_directory:
         return target.path / ".vae-anomaly.scores"
-    final = target.path.resolve()
+    final = without_links(target.path)
     return final.with_name(f".{final.name}.scores")
 
 

@@ -17,6 +17,7 @@ from vae_anomaly_cli.delimited import DelimitedWriter
 from vae_anomaly_cli.errors import CommandError, InputError
 from vae_anomaly_cli.inputs import Input, same_file
 from vae_anomaly_cli.jsonl import JsonlWriter
+from vae_anomaly_cli.paths import without_links
 from vae_anomaly_cli.sources import EXTENSIONS, Format, format_of_name
 
 ROWS_PER_BATCH = 1 << 16
@@ -121,7 +122,7 @@ class PartialFile:
 
     def __init__(self, target: Target, path: Path, schema: pa.Schema) -> None:
         self.path = path
-        self.final = path.resolve()
+        self.final = without_links(path)
         self.part: Path | None = None
         self.closing = contextlib.ExitStack()
         try:
@@ -174,7 +175,7 @@ def remove_parts(target: Target) -> None:
     if target.is_directory:
         parts = target.path.rglob(".*.part")
     else:
-        final = target.path.resolve()
+        final = without_links(target.path)
         parts = final.parent.glob(f".{glob.escape(final.name)}.*.part")
     for part in parts:
         with contextlib.suppress(OSError):
@@ -236,7 +237,7 @@ def choose_target(output: str | None, table: Input, option: str = "--output", *,
 def _check_apart(output: str, path: Path, table: Input, option: str) -> None:
     """Refuse results among the tables of a directory: the next run would read them."""
     for folder in table.directories:
-        if path.resolve().is_relative_to(folder.resolve()):
+        if without_links(path).is_relative_to(without_links(folder)):
             raise InputError(
                 f"{option} {output} lies in the input directory {folder}, where the next run would read it as data; "
                 "name a place outside."

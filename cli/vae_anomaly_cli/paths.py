@@ -1,6 +1,7 @@
 """Which files an input is: names, patterns that the shell left alone, and directories of tables."""
 
 import glob
+import os
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -48,6 +49,11 @@ def find_files(data: list[str]) -> list[Found]:
 def input_directories(data: list[str]) -> list[Path]:
     """Directories among the arguments, and what their patterns match: the tables there are the input."""
     return [path for text in data for path in _matched(text) if path.is_dir()]
+
+
+def without_links(path: Path) -> Path:
+    """A path whose links are followed as far as they lead; `Path.resolve` fails where they lead in a circle."""
+    return Path(os.path.realpath(path))
 
 
 def _expanded(text: str) -> list[tuple[Path, PurePath]]:

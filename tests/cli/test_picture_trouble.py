@@ -1,7 +1,9 @@
 """Names that are empty, outputs that would replace what is somebody else's, and files that are not there."""
 
-
+import numpy as np
 import pytest
+
+from vae_anomaly import VAEDetector, save
 
 
 def error_of(outcome, code=2):
@@ -56,3 +58,42 @@ def test_pages_replace_pages_and_no_other_picture(run, picture_model, inspected,
     assert mask.read_bytes() == before
     assert (maps / "good" / "0.png").stat().st_mtime_ns == others
     assert not (tmp_path / "o.csv").exists()
+
+
+def test_links_that_lead_nowhere_or_in_a_circle_are_told_of(run, good, picture_model, fast_pictures, tmp_path):
+    folder = tmp_path / "links"
+    folder.mkdir()
+    for number in range(20):
+        (folder / f"{number}.png").symlink_to(good / f"{number}.png")
+    (folder / "gone.png").symlink_to(tmp_path / "nowhere")
+    (folder / "loop.png").symlink_to(folder / "loop.png")
+    fitted = run("fit", folder, "-o", tmp_path / "m.vae", *fast_pictures)
+    assert fitted.code == 0, fitted.err
+    assert fitted.err.count("left out: ") == 2
+    assert "20 of 22 files" in fitted.err
+    outputs = ("--heatmaps", tmp_path / "maps", "--sheet", tmp_path / "s.png", "-o", tmp_path / "o.csv")
+    for model in ((), ("-m", picture_model)):
+        options = model or fast_pictures
+        scored = run("score", folder, *options, *outputs)
+        assert scored.code == 0, scored.err
+        assert scored.err.count("left out: ") == 2
+    one = run("score", folder / "0.png", folder / "gone.png", "-m", picture_model)
+    assert one.code == 0, one.err
+    assert len(one.frame) == 2
+
+
+def test_folder_by_two_names_is_one(run, good, picture_model, monkeypatch):
+    monkeypatch.chdir(good.parent)
+    assert len(run("score", good, "good", "./good", "-m", picture_model).frame) == 40
+
+
+def test_model_of_four_channels_refuses_files(run, good, tmp_path):
+    arrays = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 4)).astype(np.uint8)
+    save(VAEDetector(max_iter=5, n_estimators=1).fit(arrays), tmp_path / "m.vae")
+    assert "pictures of 4 channels" in error_of(run("score", good, "-m", tmp_path / "m.vae"))
+
+
+@pytest.mark.parametrize("look", ["auto", "whole", "patches"])
+def test_size_that_memory_does_not_hold_is_refused(run, good, tmp_path, look):
+    line = error_of(run("fit", good, "-o", tmp_path / "m.vae", "--size", "99999x99999", "--look", look))
+    assert "a picture of 99999x99999 pixels takes 9,536 MiB" in line

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -87,12 +89,13 @@ def score_pictures(
     files: PictureFiles, score: Callable[[Pictures], npt.NDArray[np.float64]]
 ) -> npt.NDArray[np.float64]:
     """Scores of picture files in their order, some read at a time; NaN, with a warning, where a file cannot be read."""
-    scores = dict.fromkeys(files.paths, float("nan"))
+    scores: list[float] = []
     for paths, pictures, problems in files.chunks():
         warn_of_files(problems)
-        if paths:
-            scores |= dict(zip(paths, score(pictures).tolist(), strict=True))
-    return np.array(list(scores.values()))
+        found = deque(zip(paths, score(pictures).tolist() if paths else [], strict=True))
+        part = files.paths[len(scores) : len(scores) + len(paths) + len(problems)]
+        scores += [found.popleft()[1] if found and found[0][0] == path else math.nan for path in part]
+    return np.array(scores)
 
 
 def fill_pixels(vae: VAE, encoder: PictureEncoder, pictures: Pictures, noise: Tensor) -> npt.NDArray[Any]:

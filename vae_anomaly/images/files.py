@@ -97,7 +97,8 @@ def find_pictures(source: str | os.PathLike[str]) -> list[Path]:
     """
     text = os.fspath(source)
     top = Path(text)
-    if not top.exists():
+    # A link without a target is there, so that it is told of as a file that cannot be read.
+    if not (top.exists() or top.is_symlink()):
         if not glob.has_magic(text):
             raise FileNotFoundError(f"{text} does not exist; expected a picture, a folder of pictures or a pattern.")
         matches = [Path(match) for match in glob.glob(text, recursive=True)]  # noqa: PTH207 - it may be absolute

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -11,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from vae_anomaly.errors import DataError
-from vae_anomaly.images.files import PictureError, find_pictures, read_pictures, survey
-from vae_anomaly.images.formats import PictureFormat, Problem, Size
+from vae_anomaly.errors import DataError, SpecificationError
+from vae_anomaly.images.files import SUFFIXES, PictureError, find_pictures, read_pictures, survey
+from vae_anomaly.images.formats import HOW_TO_RESIZE, PictureFormat, Problem, Size
 from vae_anomaly.images.pictures import Pictures
 
+FILE_CHANNELS = (1, 3)
 MOST_BYTES = 1 << 31
 CHUNK_BYTES = 1 << 26
 
@@ -29,10 +32,30 @@ class PictureFiles:
     paths : tuple of Path
     picture_format : PictureFormat
         Size, channels and depth that every picture is brought to.
+
+    Raises
+    ------
+    SpecificationError
+        If files do not hold so many channels.
+    DataError
+        If two pictures of that size do not fit in memory.
     """
 
     paths: tuple[Path, ...]
     picture_format: PictureFormat
+
+    def __post_init__(self) -> None:
+        channels, height, width = self.shape
+        if channels not in FILE_CHANNELS:
+            raise SpecificationError(
+                f"the model was fitted on pictures of {channels} channels, and files are read as grey or as red, green "
+                "and blue. Give it arrays, or fit it on files."
+            )
+        if 2 * self._bytes_a_picture > MOST_BYTES:
+            raise DataError(
+                f"a picture of {height}x{width} pixels takes {self._bytes_a_picture >> 20:,} MiB; expected at most "
+                f"{MOST_BYTES >> 21:,}. Have all resized to fewer pixels, {HOW_TO_RESIZE}."
+            )
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -79,7 +102,7 @@ class PictureFiles:
 
     @property
     def _bytes_a_picture(self) -> int:
-        return int(np.prod(self.shape)) * (2 if self.picture_format.depth == 16 else 1)
+        return math.prod(self.shape) * (2 if self.picture_format.depth == 16 else 1)
 
     def _sorted_out(self, read: Iterable[tuple[Path, Any]]) -> tuple[list[Path], Pictures, list[PictureError]]:
         paths, pixels, problems = [], [], []
@@ -104,7 +127,7 @@ def open_pictures(
     Parameters
     ----------
     source : path-like, or several
-        Folders, files or patterns.
+        As for `list_pictures`.
     size : (height, width), optional
         To which pictures are resized; by default the one size that all have.
     picture_format : PictureFormat, optional
@@ -119,12 +142,13 @@ def open_pictures(
     Raises
     ------
     DataError
-        If there is no picture, or sizes differ and none is given.
+        If there is no picture, sizes differ and none is given, or two pictures do not fit in memory.
+    SpecificationError
+        If files do not hold the channels of the model.
     FileNotFoundError
-        If a path does not exist.
+        If a folder does not exist, or a single picture.
     """
-    sources = [source] if isinstance(source, str | os.PathLike) else list(source)
-    paths = list(dict.fromkeys(path for one in sources for path in find_pictures(one)))
+    paths = list_pictures(source)
     if not paths:
         raise DataError("no picture was given; expected a folder of pictures, or their names.")
     if picture_format is not None:
@@ -133,6 +157,35 @@ def open_pictures(
     wanted = seen.format(size)
     unreadable = {problem.path for problem in seen.problems}
     return PictureFiles(tuple(path for path in paths if path not in unreadable), wanted), seen.problems
+
+
+def list_pictures(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """Picture files in the order of the sources: one that is named twice comes twice.
+
+    A picture among several that is not there is listed, so that it is told of like others that cannot be read.
+
+    Parameters
+    ----------
+    source : path-like, or several
+        Folders, files or patterns.
+
+    Raises
+    ------
+    DataError
+        If a folder or a pattern holds no picture.
+    FileNotFoundError
+        If a folder does not exist, or a single picture.
+    """
+    if isinstance(source, str | os.PathLike):
+        return find_pictures(source)
+    return [path for one in source for path in ([Path(one)] if _is_file(Path(one)) else find_pictures(one))]
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a name is that of a picture, there or not."""
+    if path.suffix.lower() not in SUFFIXES or path.is_dir():
+        return False
+    return os.path.lexists(path) or not glob.has_magic(str(path))
 
 
 def _batched(items: Iterable[tuple[Path, Any]], n: int) -> Iterator[list[tuple[Path, Any]]]:

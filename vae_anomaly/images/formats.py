@@ -16,6 +16,10 @@ PictureArray: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 Size: TypeAlias = tuple[int, int]
 
 COLOUR = (3, 8)
+HOW_TO_RESIZE = (
+    "with --size HEIGHTxWIDTH on the command line, in Python with image_shape=(height, width), or image_size=(height, "
+    "width) where a network looks at them"
+)
 N_SHOWN = 5
 KINDS = {
     "1": (1, 1),
@@ -116,5 +120,5 @@ class Survey:
         more = f" and {len(common) - N_SHOWN} more" if len(common) > N_SHOWN else ""
         raise DataError(
             f"{self.n_pictures} pictures have {len(self.sizes)} sizes, height x width: {shown}{more}; a model takes "
-            "one. Have all resized, with --size HEIGHTxWIDTH on the command line or size=(height, width) in Python."
+            f"one. Have all resized, {HOW_TO_RESIZE}."
         )

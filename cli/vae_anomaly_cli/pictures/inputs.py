@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 
 from vae_anomaly_cli.console import LEFT_OUT, Messages
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.paths import before_magic
+from vae_anomaly_cli.paths import before_magic, without_links
 
 SHOWN_PROBLEMS = 20
 HERE = "."
@@ -78,7 +78,7 @@ class PictureInput:
             If it lies there.
         """
         for folder in (*self.folders, *self.searched) if pictures else self.folders:
-            if path.resolve().is_relative_to(folder.resolve()):
+            if without_links(path).is_relative_to(without_links(folder)):
                 raise InputError(
                     f"{option} {path} lies in the input folder {folder}, where the next run would find it; name a "
                     "place outside."
@@ -106,10 +106,11 @@ def find_input(data: list[str]) -> PictureInput:
     from vae_anomaly.errors import DataError
     from vae_anomaly.images.files import find_pictures
 
-    found: dict[Path, None] = {}
+    found: dict[str, Path] = {}
     try:
         for text in data:
-            found |= dict.fromkeys(find_pictures(text))
+            for path in find_pictures(text):
+                found.setdefault(os.path.abspath(path), path)  # noqa: PTH100 - resolve would follow links
     except (DataError, FileNotFoundError) as error:
         raise InputError(error) from error
     roots = [os.path.abspath(_root(text)) for text in data]  # noqa: PTH100 - resolve would follow links
@@ -119,7 +120,7 @@ def find_input(data: list[str]) -> PictureInput:
         raise InputError("the pictures lie on several drives; expected one. Score them one after the other.") from error
     name = data[0] if len(data) == 1 else f"{data[0]} and {len(data) - 1} more"
     searched = tuple(_root(text) for text in data if _is_pattern(text) and "**" in Path(text).parts)
-    return PictureInput(name, tuple(found), root, tuple(_folders(data)), searched)
+    return PictureInput(name, tuple(found.values()), root, tuple(_folders(data)), searched)
 
 
 def as_text(path: PurePath) -> str:
@@ -166,8 +167,8 @@ def _resolved(paths: Iterable[Path]) -> Iterator[Path]:
     folders: dict[Path, Path] = {}
     for path in paths:
         if path.parent not in folders:
-            folders[path.parent] = path.parent.resolve()
-        yield path.resolve() if path.is_symlink() else folders[path.parent] / path.name
+            folders[path.parent] = without_links(path.parent)
+        yield without_links(path) if path.is_symlink() else folders[path.parent] / path.name
 
 
 def _root(text: str) -> Path:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vae_anomaly_cli.errors import CommandError, InputError
+from vae_anomaly_cli.paths import without_links
 from vae_anomaly_cli.pictures.inputs import PictureInput
 from vae_anomaly_cli.rendering import SheetEntry, contact_sheet, heat_map_page, number_text
 
@@ -106,7 +107,7 @@ class Pages:
 
     def holds(self, path: Path) -> bool:
         """Whether a file is one of the pages."""
-        folder, resolved = self.folder.resolve(), path.resolve()
+        folder, resolved = without_links(self.folder), without_links(path)
         return resolved.is_relative_to(folder) and any(
             resolved.relative_to(folder) == self.path(place).relative_to(self.folder)
             for place in range(len(self.source))
