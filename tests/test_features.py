@@ -9,6 +9,7 @@ from sklearn.pipeline import make_pipeline
 from torch import nn
 
 from vae_anomaly import DataError, FeatureMapDetector, ImageFeatures, SpecificationError, VAEDetector
+from vae_anomaly.images.pictures import Pictures
 
 FAST = VAEDetector(max_iter=80, n_estimators=1, early_stopping=False)
 
@@ -105,7 +106,7 @@ def test_several_maps_are_stacked_at_the_size_of_the_largest():
 
     detector = FeatureMapDetector(Two(), FAST).fit(pictures())
     assert detector.detector_.n_features_in_ == 2
-    (maps,) = detector._maps(pictures(3))
+    (maps,) = detector._maps(Pictures(pictures(3)[:, None]))
     assert maps.shape == (3, 2, 4, 6)
 
 
@@ -159,5 +160,5 @@ def test_normalisation_that_does_not_fit_is_refused(parameters, message):
 def test_broken_file_is_named(tmp_path):
     (tmp_path / "1.png").write_bytes(b"nothing")
     Image.fromarray(pictures(1)[0]).save(tmp_path / "0.png")
-    with pytest.warns(UserWarning, match=r"1\.png"):
+    with pytest.raises(DataError, match=r"1\.png: no picture by its first bytes"):
         ImageFeatures(lambda images: images.flatten(1)).transform(tmp_path)

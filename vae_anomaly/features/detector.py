@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -18,10 +19,15 @@ from torch.nn import functional
 
 from vae_anomaly.calibration import fence_offset, share_offset
 from vae_anomaly.detector import VAEDetector
-from vae_anomaly.detector.inputs import new_seed
+from vae_anomaly.detector.inputs import new_seed, warn_of_files
 from vae_anomaly.detector.judging import JudgingMixin
+from vae_anomaly.detector.pixels import score_pictures
 from vae_anomaly.errors import DataError
-from vae_anomaly.features.extraction import NETWORK_CONSTRAINTS, Network, batches, seen_by
+from vae_anomaly.features.extraction import NETWORK_CONSTRAINTS, Network, seen_by
+from vae_anomaly.features.preparation import format_of, opened, portions, refuse, shown_sizes
+from vae_anomaly.images.folders import PictureFiles
+from vae_anomaly.images.formats import PictureFormat
+from vae_anomaly.images.pictures import Pictures
 from vae_anomaly.patches.maps import smoothed, top_mean
 
 FloatArray = npt.NDArray[np.float64]
@@ -31,7 +37,8 @@ class FeatureMapDetector(JudgingMixin, OutlierMixin, BaseEstimator):
     """Anomaly detector for pictures by the feature maps of a network of the user's.
 
     Every place of the maps is a row whose columns are its features; a `VAEDetector` learns rows of normal pictures, and
-    the negative ELBO of each place is the map.  Nothing is downloaded, and the network is not trained.
+    the negative ELBO of each place is the map.  Nothing is downloaded, and the network is not trained.  How levels are
+    scaled, and in which format files are read, is said at `ImageFeatures`: neither depends on other pictures.
 
     Parameters
     ----------
@@ -47,7 +54,7 @@ class FeatureMapDetector(JudgingMixin, OutlierMixin, BaseEstimator):
     top_fraction : float, default=0.01
         The score of a picture is the mean of this share of its map, and of one place at least.
     image_size : (int, int), default=None
-        Height and width that images are resized to before the network sees them.
+        Height and width that images are resized to before the network sees them; without it, files need one size.
     channels : int, default=None
         A single channel is repeated so often.
     mean, std : sequence of float, default=None
@@ -65,6 +72,8 @@ class FeatureMapDetector(JudgingMixin, OutlierMixin, BaseEstimator):
     ----------
     detector_ : VAEDetector
         Of the places.
+    picture_format_ : PictureFormat
+        In whose channels and depth files are read: that of the training pictures.
     offset_ : float
         `decision_function` is ``score_samples - offset_``.
 
@@ -82,6 +91,7 @@ class FeatureMapDetector(JudgingMixin, OutlierMixin, BaseEstimator):
     """
 
     detector_: VAEDetector
+    picture_format_: PictureFormat
     offset_: float
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
@@ -132,20 +142,21 @@ class FeatureMapDetector(JudgingMixin, OutlierMixin, BaseEstimator):
         Parameters
         ----------
         X : ndarray or Tensor of pictures, or path-like, or list of them
-            Normal pictures.
+            Normal pictures; files that cannot be read are left out, with a warning.
         y : ignored
             For scikit-learn's interface.
 
         Raises
         ------
         DataError
-            If the network gives no maps.
+            If the pictures cannot be used, or the network gives no maps.
         """
+        training = opened(self, X, None)
         rng = np.random.default_rng(new_seed(self.random_state))
         keys = np.empty(0)
         rows: FloatArray | None = None
         # A uniform sample of all places in one pass: the smallest keys stay.
-        for maps in self._maps(X):
+        for maps in chain.from_iterable(map(self._maps, portions(training, warn_of_files))):
             places = maps.movedim(1, 3).flatten(0, 2).double().numpy()
             keys = np.concatenate([keys, rng.random(len(places))])
             rows = places if rows is None else np.concatenate([rows, places])
@@ -155,7 +166,8 @@ class FeatureMapDetector(JudgingMixin, OutlierMixin, BaseEstimator):
             raise DataError("there are no pictures to learn from; expected at least two places of maps.")
         detector = VAEDetector() if self.detector is None else clone(self.detector)
         self.detector_ = detector.fit(rows)
-        scores = -self._scores(X)
+        self.picture_format_ = format_of(training)
+        scores = -np.concatenate([self._scores(some) for some in portions(training, _told_before)])
         automatic = isinstance(self.contamination, str)
         self.offset_ = fence_offset(scores) if automatic else share_offset(scores, float(self.contamination))
         return self
@@ -167,13 +179,18 @@ class FeatureMapDetector(JudgingMixin, OutlierMixin, BaseEstimator):
         ----------
         X : ndarray or Tensor of pictures, or path-like, or list of them
             Pictures.
+
+        Raises
+        ------
+        DataError
+            If a picture cannot be read.
         """
         check_is_fitted(self)
-        for pixels in batches(X, self.batch_size):
-            size = pixels.shape[2:]
-            for found in self._places(pixels):
-                large = functional.interpolate(torch.from_numpy(found)[None, None], size=size, mode="bilinear")
-                yield large[0, 0].numpy()
+        pictures = opened(self, X, self.picture_format_)
+        found = chain.from_iterable(map(self._places, portions(pictures, refuse)))
+        for places, size in zip(found, shown_sizes(pictures), strict=True):
+            large = functional.interpolate(torch.from_numpy(places)[None, None], size=size, mode="bilinear")
+            yield large[0, 0].numpy()
 
     def score_samples(self, X: Any) -> FloatArray:
         """Minus the mean of the largest values of each picture's map, nats; higher for more normal pictures.
@@ -186,30 +203,30 @@ class FeatureMapDetector(JudgingMixin, OutlierMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n,), float64
+            NaN, with a warning, for files that cannot be read.
         """
         check_is_fitted(self)
-        return -self._scores(X)
-
-    def _scores(self, X: Any) -> FloatArray:
-        return np.array(
-            [
-                top_mean(found, math.ceil(self.top_fraction * found.size))
-                for pixels in batches(X, self.batch_size)
-                for found in self._places(pixels)
-            ]
+        pictures = opened(self, X, self.picture_format_)
+        return -(
+            score_pictures(pictures, self._scores) if isinstance(pictures, PictureFiles) else self._scores(pictures)
         )
 
-    def _places(self, pixels: npt.NDArray[Any]) -> Iterator[FloatArray]:
-        """Smoothed maps of some pictures, in places of the network's maps."""
-        for maps in self._maps(pixels):
+    def _scores(self, pictures: Pictures) -> FloatArray:
+        return np.array(
+            [top_mean(found, math.ceil(self.top_fraction * found.size)) for found in self._places(pictures)]
+        )
+
+    def _places(self, pictures: Pictures) -> Iterator[FloatArray]:
+        """Smoothed maps of pictures, in places of the network's maps."""
+        for maps in self._maps(pictures):
             n, _, height, width = maps.shape
             rows = maps.movedim(1, 3).flatten(0, 2).double().numpy()
             for found in self.detector_.anomaly_score(rows).reshape(n, height, width):
                 yield smoothed(found, self.smoothing)
 
-    def _maps(self, X: Any) -> Iterator[Tensor]:
+    def _maps(self, pictures: Pictures) -> Iterator[Tensor]:
         """Maps of pictures, several ones stacked at the size of the largest."""
-        for outputs in seen_by(self, X):
+        for outputs in seen_by(self, pictures):
             if any(part.dim() != 4 for part in outputs):
                 raise DataError(
                     "the network gives vectors; expected maps, (n, features, height, width). Take ImageFeatures in a "
@@ -223,3 +240,7 @@ class FeatureMapDetector(JudgingMixin, OutlierMixin, BaseEstimator):
                 for part in outputs
             ]
             yield torch.cat(parts, 1)
+
+
+def _told_before(_problems: Sequence[object]) -> None:
+    """Files that were warned of when they were read first."""

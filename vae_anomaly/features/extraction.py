@@ -12,11 +12,12 @@ import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
-from torch.nn import functional
 
-from vae_anomaly.detector.inputs import is_files, open_files, resolve_device
-from vae_anomaly.errors import DataError, SpecificationError
-from vae_anomaly.images.pictures import Pictures, read_arrays
+from vae_anomaly.detector.inputs import is_files, resolve_device
+from vae_anomaly.errors import DataError
+from vae_anomaly.features.preparation import format_of, opened, portions, prepared, refuse
+from vae_anomaly.images.formats import PictureFormat
+from vae_anomaly.images.pictures import Pictures, is_pictures
 
 Network = Callable[[Tensor], Any]
 
@@ -37,13 +38,18 @@ class ImageFeatures(TransformerMixin, BaseEstimator):
     Nothing is downloaded and nothing is trained here: any callable from images to vectors will do, a timm or
     torchvision model with its own weights for instance.
 
+    What it sees of a picture depends on that picture alone.  Levels are divided by the white of their files' depth, or
+    of their dtype: 65535 for uint16, 1 for bools, 255 for other integers; floats stay as they are.  Files are read in
+    the channels and the depth of the pictures in `fit`, so that a grey one has three channels where others had colour.
+
     Parameters
     ----------
     network : callable
         From a float32 tensor of images, (n, channels, height, width), to vectors, (n, features).  A
         ``torch.nn.Module`` is put into evaluation mode and on the device while it is used.
     image_size : (int, int), default=None
-        Height and width that images are resized to, with antialiasing; by default they stay as they are.
+        Height and width that images are resized to, with antialiasing, and files as they are read; by default they
+        stay as they are, and files need one size.
     channels : int, default=None
         A single channel is repeated so often, for networks that want colour.
     mean, std : sequence of float, default=None
@@ -52,6 +58,12 @@ class ImageFeatures(TransformerMixin, BaseEstimator):
         Images that the network sees at once.
     device : {"auto", "cpu", "cuda", "mps"}, default="auto"
         Where the network runs.
+
+    Attributes
+    ----------
+    picture_format_ : PictureFormat or None
+        In whose channels and depth files are read: that of the pictures in `fit`.  Without a fit, files are read in the
+        format of each call.
 
     Examples
     --------
@@ -66,6 +78,8 @@ class ImageFeatures(TransformerMixin, BaseEstimator):
     >>> bool(detector.score_samples(images * 0)[0] < detector.score_samples(images).mean())
     True
     """
+
+    picture_format_: PictureFormat | None
 
     _parameter_constraints: ClassVar[dict[str, Any]] = NETWORK_CONSTRAINTS
 
@@ -89,14 +103,17 @@ class ImageFeatures(TransformerMixin, BaseEstimator):
         self.device = device
 
     def fit(self, X: Any, y: Any = None) -> ImageFeatures:
-        """Check the parameters; there is nothing to learn.
+        """Check the parameters, and keep the format of the pictures.
 
         Parameters
         ----------
-        X, y : ignored
+        X : ndarray or Tensor of pictures, or path-like, or list of them
+            As `VAEDetector` takes them.
+        y : ignored
             For scikit-learn's interface.
         """
         self._validate_params()
+        self.picture_format_ = format_of(opened(self, X, None)) if is_files(X) or is_pictures(X) else None
         return self
 
     def transform(self, X: Any) -> npt.NDArray[np.float64]:
@@ -114,32 +131,36 @@ class ImageFeatures(TransformerMixin, BaseEstimator):
         Raises
         ------
         DataError
-            If the network gives no vectors, or none that are finite.
+            If there is no picture, a file cannot be read, pixels are missing, or the network gives no vectors or none
+            that are finite.
         """
         self._validate_params()
-        parts = []
-        for outputs in seen_by(self, X):
+        pictures = opened(self, X, getattr(self, "picture_format_", None))
+        return np.concatenate([vectors for some in portions(pictures, refuse) for vectors in self._vectors(some)])
+
+    def _vectors(self, pictures: Pictures) -> Iterator[npt.NDArray[np.float64]]:
+        for outputs in seen_by(self, pictures):
             if len(outputs) != 1 or outputs[0].dim() != 2:
                 shapes = ", ".join(str(tuple(part.shape)) for part in outputs)
                 raise DataError(
                     f"the network gives {shapes}; expected vectors, (n, features). Pool its maps, or take "
                     "FeatureMapDetector, which looks at maps."
                 )
-            parts.append(outputs[0].double().numpy())
-        return np.concatenate(parts)
+            yield outputs[0].double().numpy()
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
 
 
-def seen_by(features: Any, X: Any) -> Iterator[list[Tensor]]:
+def seen_by(features: Any, pictures: Pictures) -> Iterator[list[Tensor]]:
     """What the network makes of pictures, batch by batch: one tensor, or several maps.
 
     Parameters
     ----------
     features : ImageFeatures or FeatureMapDetector
         With the parameters of the network.
-    X : ndarray or Tensor of pictures, or path-like, or list of them
+    pictures : Pictures
+        In memory.
     """
     device = resolve_device(features.device)
     network = features.network
@@ -149,51 +170,12 @@ def seen_by(features: Any, X: Any) -> Iterator[list[Tensor]]:
         network = network.eval().to(device)
     try:
         with torch.inference_mode():
-            for pixels in batches(X, features.batch_size):
-                yield _outputs(network(_prepared(features, pixels).to(device)), len(pixels))
+            for begin in range(0, pictures.n_rows, features.batch_size):
+                some = pictures.take(slice(begin, begin + features.batch_size))
+                yield _outputs(network(prepared(features, some, begin).to(device)), some.n_rows)
     finally:
         if before is not None and isinstance(network, nn.Module):
             network.train(before)
-
-
-def batches(X: Any, n_pictures: int) -> Iterator[npt.NDArray[Any]]:
-    """Pixels of pictures, (n, channels, height, width), some at a time; files that cannot be read raise."""
-    if is_files(X):
-        for _, pictures, problems in open_files(X, None, None).chunks():
-            if problems:
-                raise problems[0]
-            yield from _parts(pictures, n_pictures)
-        return
-    yield from _parts(read_arrays(X, None), n_pictures)
-
-
-def _parts(pictures: Pictures, n_pictures: int) -> Iterator[npt.NDArray[Any]]:
-    for begin in range(0, pictures.n_rows, n_pictures):
-        yield pictures.pixels[begin : begin + n_pictures]
-
-
-def _prepared(features: Any, pixels: npt.NDArray[Any]) -> Tensor:
-    """Images as networks want them: float32, [0, 1] or standardised, of the wanted size."""
-    if pixels.dtype.kind in "iub":
-        top = 1 if pixels.dtype.kind == "b" else 255 if pixels.max(initial=0) <= 255 else 65_535
-        images = torch.from_numpy(pixels.astype(np.float32) / top)
-    else:
-        images = torch.from_numpy(pixels.astype(np.float32))
-    if features.channels is not None and images.shape[1] == 1:
-        images = images.expand(-1, features.channels, -1, -1)
-    if features.image_size is not None:
-        size = tuple(int(side) for side in features.image_size)
-        if len(size) != 2 or min(size) < 1:
-            raise SpecificationError(f"image_size={features.image_size!r}; expected (height, width).")
-        images = functional.interpolate(images, size=size, mode="bilinear", antialias=True)
-    for name, change in (("mean", torch.sub), ("std", torch.div)):
-        given = getattr(features, name)
-        if given is not None:
-            numbers = torch.tensor(given, dtype=torch.float32)
-            if len(numbers) not in (1, images.shape[1]):
-                raise SpecificationError(f"{name} has {len(numbers)} numbers for {images.shape[1]} channels.")
-            images = change(images, numbers.view(1, -1, 1, 1))
-    return images.contiguous()
 
 
 def _outputs(given: Any, n_pictures: int) -> list[Tensor]:
