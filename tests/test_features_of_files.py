@@ -56,7 +56,9 @@ def test_bools_and_integers_are_scaled_by_their_dtype():
     features = ImageFeatures(flat)
     assert features.transform(np.ones((2, 8, 8), bool)).max() == 1
     np.testing.assert_allclose(features.transform(np.full((2, 8, 8), 51, np.int64)), 0.2, rtol=1e-6)
-    with pytest.raises(DataError, match=r"int32 hold levels from 300 to 300; expected 0 to 255\. Give 16 bits as uint16"):
+    with pytest.raises(
+        DataError, match=r"int32 hold levels from 300 to 300; expected 0 to 255\. Give 16 bits as uint16"
+    ):
         features.transform(np.full((2, 8, 8), 300, np.int32))
     with pytest.raises(DataError, match="levels from -1 to -1"):
         features.transform(np.full((2, 8, 8), -1, np.int16))
