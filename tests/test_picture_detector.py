@@ -335,7 +335,7 @@ def test_each_kind_of_model_refuses_the_other_kind_of_rows(fitted):
     table = NEW.reshape(40, -1)
     with pytest.raises(DataError, match=r"the model takes pictures; expected .*image_shape=\(height, width\)"):
         fitted.score_samples(table)
-    with pytest.raises(ValueError, match="dim 3"):
+    with pytest.raises(DataError, match="takes rows of a table, and pictures or files are given"):
         VAEDetector(max_iter=2, n_estimators=1).fit(table[:, :5]).score_samples(NEW)
     with pytest.raises(SpecificationError, match="takes pictures, and the rows are of a table"):
         small(backbone="convolutional").fit(table)

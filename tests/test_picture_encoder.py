@@ -187,11 +187,15 @@ def test_decoded_levels_stay_between_the_possible_ones():
     [
         (LEVELS, LEVELS[:, :4], r"4x6 pixels \(height x width\) and 1 channel; the model takes 5x6"),
         (LEVELS, np.stack([LEVELS] * 3, 1), "5x6 pixels .* and 3 channels; the model takes .* and 1 channel"),
-        (LEVELS, SHARES, "no pixel is above 1, and training had grey levels up to 255. Multiply the pictures by 255"),
-        (LEVELS, LEVELS > 100, "no pixel is above 1"),
-        (SHARES, LEVELS, "pixels go up to 255, and training had none above 1. Divide the pictures"),
-        (SHARES, LEVELS.astype(float), "pixels go up to 255, and training had none above 1"),
-        (LEVELS > 100, LEVELS, "pixels go up to 255, and training had none above 1"),
+        (
+            LEVELS,
+            SHARES,
+            "no pixel of a picture is above 1, and training had grey levels up to 255. Multiply the pictures by 255",
+        ),
+        (LEVELS, LEVELS > 100, "no pixel of a picture is above 1"),
+        (SHARES, LEVELS, "pixels of a picture go up to 248, and training had none above 1. Divide the pictures"),
+        (SHARES, LEVELS.astype(float), "pixels of a picture go up to 248, and training had none above 1"),
+        (LEVELS > 100, LEVELS, "pixels of a picture go up to 248, and training had none above 1"),
         (SHARES, np.where(SHARES > 0.9, np.inf, SHARES), "picture 0 holds infinite pixels"),
         (SHARES, np.where(SHARES > 0.9, -1e300, SHARES), "picture 0 holds infinite pixels"),
         (

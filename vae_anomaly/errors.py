@@ -32,6 +32,10 @@ class SpecificationError(VAEAnomalyError, ValueError):
     """A likelihood, prior, backbone or score was asked for by a name or an object that is not one."""
 
 
+class NotAvailable(SpecificationError, AttributeError):
+    """A model of this kind has no such thing; an AttributeError too, so that ``hasattr`` can ask for it."""
+
+
 class ModelFileError(VAEAnomalyError, ValueError):
     """The file is not a model file, is damaged, or was written by a newer version."""
 

@@ -13,12 +13,12 @@ from vae_anomaly.backbones import ACTIVATIONS, Backbone
 from vae_anomaly.likelihoods import Likelihood
 from vae_anomaly.priors import Prior
 from vae_anomaly.products import PRECISIONS
-from vae_anomaly.scores import Score
+from vae_anomaly.scores import MOST_LATENTS, Score
 
 PARAMETER_CONSTRAINTS: dict[str, Any] = {
     "n_estimators": [Interval(Integral, 1, None, closed="left"), None],
     "max_samples": [Interval(Integral, 2, None, closed="left"), Interval(RealNotInt, 0, 1, closed="right"), None],
-    "latent_dim": [Interval(Integral, 1, None, closed="left"), None],
+    "latent_dim": [Interval(Integral, 1, MOST_LATENTS, closed="both"), None],
     "hidden_layer_sizes": ["array-like", None],
     "activation": [StrOptions(set(ACTIVATIONS))],
     "backbone": [str, Backbone],

@@ -332,26 +332,6 @@ class VAEDetector(JudgingMixin, OutlierMixin, StreamMixin, LatentVariableMixin, 
             return score_pictures(open_files(X, None, encoder), lambda some: self._score(encoder.encode(some)))
         return self._score(self.encoder_.encode(read_rows(self, X, fitting=False)))
 
-    def score(self, X: Any, y: Any = None) -> float:
-        """Mean of `score_samples`, so that a search over parameters needs no labels.
-
-        Comparable between models of the same columns and the same kinds of likelihood; a change of preprocessing or
-        from densities to probabilities changes the unit.
-
-        Parameters
-        ----------
-        X : array-like or DataFrame of shape (rows, columns)
-            Rows.
-        y : ignored
-            For scikit-learn's interface.
-
-        Returns
-        -------
-        float
-            Nats a row.
-        """
-        return float(self.score_samples(X).mean())
-
     @property
     def picture_format_(self) -> PictureFormat | None:
         """The format in which the model reads picture files; None for tables."""

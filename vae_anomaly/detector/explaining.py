@@ -20,7 +20,7 @@ from vae_anomaly.conditionals import Conditionals, Reference, conditionals, expe
 from vae_anomaly.detector.inputs import as_pandas, fill_cells, pack_like, read_rows, read_table
 from vae_anomaly.detector.pixels import explain_pictures, fill_pixels
 from vae_anomaly.encoders import Encoder, PictureEncoder, TableEncoder
-from vae_anomaly.errors import ModelFileError, SpecificationError
+from vae_anomaly.errors import ModelFileError, NotAvailable
 from vae_anomaly.explanation import Explanation, PictureExplanation
 from vae_anomaly.images.pictures import Pictures
 from vae_anomaly.likelihoods import Constant, OrderedLikelihood
@@ -246,7 +246,7 @@ class ExplanationMixin:
     @property
     def _tables(self) -> TableEncoder:
         if not isinstance(self.encoder_, TableEncoder):
-            raise SpecificationError("the model takes pictures, whose pixels are not repaired one by one; see explain.")
+            raise NotAvailable("the model takes pictures, whose pixels are not repaired one by one; see explain.")
         return self.encoder_
 
     def _expected(self, batch: Batch, visible: Tensor) -> list[npt.NDArray[Any]]:

@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from numbers import Integral
+from pathlib import Path
 from typing import Any
 
 import narwhals.stable.v2 as nw
@@ -21,9 +22,15 @@ from sklearn.utils.validation import validate_data
 
 from vae_anomaly.encoders import PictureEncoder
 from vae_anomaly.errors import DataError, DataWarning, SpecificationError
+from vae_anomaly.images.files import SUFFIXES
 from vae_anomaly.images.folders import PictureFiles, open_pictures
-from vae_anomaly.images.pictures import Pictures, is_pictures, read_arrays
+from vae_anomaly.images.pictures import Pictures, as_array, is_pictures, read_arrays
 from vae_anomaly.tables import FloatArray, Table, text_of
+
+NO_PICTURES = (
+    "the model takes pictures; expected an array of shape (n, height, width), (n, height, width, channels) or (n, "
+    "channels, height, width), a folder or picture files. For flattened pictures give image_shape=(height, width)."
+)
 
 
 def read_rows(estimator: BaseEstimator, X: Any, *, fitting: bool) -> Table | Pictures:
@@ -45,19 +52,22 @@ def read_rows(estimator: BaseEstimator, X: Any, *, fitting: bool) -> Table | Pic
     """
     image_shape = _checked_shape(estimator.get_params(deep=False)["image_shape"])
     known = None if fitting else getattr(estimator, "encoder_", None)
-    wanted = image_shape is not None or is_pictures(X) or is_files(X)
+    pictures_given = is_pictures(X) or is_files(X)
+    wanted = image_shape is not None or pictures_given
     if known is not None:
         wanted = isinstance(known, PictureEncoder)
+        if pictures_given and not wanted:
+            raise DataError(
+                "the model takes rows of a table, and pictures or files are given. Read a table from its file first, "
+                "or fit a model on pictures."
+            )
     if not wanted:
         return read_table(estimator, X, fitting=fitting)
     if is_files(X):
         return _read_files(estimator, X, image_shape, known, fitting=fitting)
     flattened = not is_pictures(X)
     if flattened and image_shape is None:
-        raise DataError(
-            "the model takes pictures; expected an array of shape (n, height, width), (n, height, width, channels) or "
-            "(n, channels, height, width). For flattened pictures give image_shape=(height, width)."
-        )
+        raise DataError(NO_PICTURES)
     if flattened:
         X = read_table(estimator, X, fitting=fitting).cells
     pictures = read_arrays(X, image_shape if flattened else None)
@@ -68,6 +78,20 @@ def read_rows(estimator: BaseEstimator, X: Any, *, fitting: bool) -> Table | Pic
         raise DataError(f"there are {pictures.n_rows} pictures; expected at least {least}. Give more.")
     if fitting and not flattened:
         estimator.n_features_in_ = math.prod(pictures.shape)
+    return pictures
+
+
+def read_pictures(estimator: BaseEstimator, X: Any, *, fitting: bool) -> Pictures:
+    """The same for an estimator that takes pictures only.
+
+    Raises
+    ------
+    DataError
+        If they are rows of a table.
+    """
+    pictures = read_rows(estimator, X, fitting=fitting)
+    if not isinstance(pictures, Pictures):
+        raise DataError(NO_PICTURES)
     return pictures
 
 
@@ -85,9 +109,15 @@ def _checked_shape(image_shape: Any) -> tuple[int, ...] | None:
 
 def is_files(X: Any) -> bool:
     """Whether the input names picture files: a path, or several."""
+    if isinstance(X, np.ndarray) and X.ndim == 1 and X.dtype.kind in "OU":
+        X = X.tolist()
     if isinstance(X, list | tuple):
-        return bool(X) and all(isinstance(path, os.PathLike) for path in X)
+        return bool(X) and all(_names_a_file(path) for path in X)
     return isinstance(X, str | os.PathLike)
+
+
+def _names_a_file(path: Any) -> bool:
+    return isinstance(path, os.PathLike) or (isinstance(path, str) and Path(path).suffix.lower() in SUFFIXES)
 
 
 def open_files(X: Any, image_shape: Sequence[int] | None, encoder: object) -> PictureFiles:
@@ -152,8 +182,8 @@ def read_table(estimator: BaseEstimator, X: Any, *, fitting: bool) -> Table:
     ValueError
         If the shape, the names or the container are not usable.
     """
-    if isinstance(X, torch.Tensor):
-        X = X.detach().cpu().numpy()
+    if isinstance(X, torch.Tensor | np.ma.MaskedArray):
+        X = as_array(X)
     X = as_pandas(X)
     if isinstance(X, list | tuple):
         rows = X

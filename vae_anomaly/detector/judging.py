@@ -34,6 +34,26 @@ class JudgingMixin(abc.ABC):
         """
         return -self.score_samples(X)
 
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean of `score_samples`, so that a search over parameters needs no labels.
+
+        Comparable between models of the same columns or channels and the same kinds of likelihood; a change of
+        preprocessing or from densities to probabilities changes the unit.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, or pictures
+            What `score_samples` takes.
+        y : ignored
+            For scikit-learn's interface.
+
+        Returns
+        -------
+        float
+            Nats.
+        """
+        return float(self.score_samples(X).mean())
+
     def decision_function(self, X: Any) -> FloatArray:
         """``score_samples(X) - offset_``: negative for anomalies.
 
@@ -49,7 +69,7 @@ class JudgingMixin(abc.ABC):
         return self.score_samples(X) - self.offset_
 
     def predict(self, X: Any) -> npt.NDArray[np.int64]:
-        """-1 for anomalies, +1 for what is normal.
+        """-1 for anomalies, +1 for what is normal; what has no score, as a file that cannot be read, is not normal.
 
         Parameters
         ----------
@@ -60,4 +80,4 @@ class JudgingMixin(abc.ABC):
         -------
         ndarray of shape (n,), int
         """
-        return np.where(self.decision_function(X) < 0, -1, 1)
+        return np.where(self.decision_function(X) >= 0, 1, -1)

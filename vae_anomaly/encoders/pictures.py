@@ -12,7 +12,7 @@ import torch
 from vae_anomaly.batch import Batch
 from vae_anomaly.columns import VALUE_LIMIT, Column
 from vae_anomaly.encoders.specification import Encoder
-from vae_anomaly.errors import DataError, SpecificationError
+from vae_anomaly.errors import DataError, NotAvailable, SpecificationError
 from vae_anomaly.images.augmentation import Augment, augmented
 from vae_anomaly.images.formats import PictureFormat
 from vae_anomaly.images.pictures import Pictures, arranged
@@ -29,7 +29,7 @@ from vae_anomaly.likelihoods import (
 )
 from vae_anomaly.tables import FloatArray
 
-NOISE_FLOOR = 0.01
+NOISE_FLOOR, FAR_BEYOND = 0.01, 16
 FOR_PIXELS = (Gaussian, StudentT, RoundedStudentT, UnitGaussian, ContinuousBernoulli, Bernoulli, DiscretizedLogistic)
 LEVELS_OF_DEPTH = {1: 1, 8: 255, 16: 65_535}
 BLOCK_PIXELS = 1 << 20
@@ -82,11 +82,11 @@ class PictureEncoder(Encoder):
 
         Raises
         ------
-        SpecificationError
+        NotAvailable
             If training had floats, which files do not hold.
         """
         if not all(column.resolution for column in self.columns):
-            raise SpecificationError(
+            raise NotAvailable(
                 "the model was fitted on floats, and picture files hold grey levels. Fit it on files or on integers."
             )
         top = max(column.high or 0.0 for column in self.columns)
@@ -173,18 +173,32 @@ class PictureEncoder(Encoder):
         return values.reshape(len(values), self.n_places)
 
     def _check_range(self, pixels: npt.NDArray[Any]) -> None:
-        """Refuse pictures between 0 and 1 where training had grey levels up to 255 or more, and the reverse."""
+        """Refuse pictures in other units than those of training, each by itself."""
         top = max(column.high or 0.0 for column in self.columns)
-        largest = float(np.nanmax(pixels, initial=0)) if pixels.size else 0.0
-        if pixels.dtype.kind in "fb" and top > 1 and 0 < largest <= 1:
+        if not pixels.size or not top:
+            return
+        if pixels.dtype == np.uint8 and top > LEVELS_OF_DEPTH[8]:
             raise DataError(
-                f"no pixel is above 1, and training had grey levels up to {top:g}. Multiply the pictures by {top:g}."
+                f"the pictures have 8 bits, and training had grey levels up to {top:g}. Multiply them by "
+                f"{top / LEVELS_OF_DEPTH[8]:g}, as a wider type."
             )
-        if top == 1 and largest > 1 and _is_whole(pixels):
-            raise DataError(
-                f"pixels go up to {largest:g}, and training had none above 1. Divide the pictures by the largest "
-                "possible pixel."
-            )
+        largest = np.nanmax(pixels, axis=(1, 2, 3), initial=0)
+        # Brighter pictures than any in training may be anomalies; much brighter ones are in other units.
+        beyond = FAR_BEYOND * top if top > 1 else top
+        for row in np.flatnonzero((largest > beyond) | ((largest > 0) & (largest <= 1) & (top > 1))):
+            whole = _is_whole(pixels[row])
+            if largest[row] <= 1 and (not whole or pixels.dtype.kind == "b"):
+                raise DataError(
+                    f"no pixel of a picture is above 1, and training had grey levels up to {top:g}. Multiply the "
+                    f"pictures by {top:g}.",
+                    row=int(row),
+                )
+            if largest[row] > beyond and whole:
+                raise DataError(
+                    f"pixels of a picture go up to {largest[row]:g}, and training had none above {top:g}. Divide "
+                    f"the pictures by the largest possible pixel{f', and multiply by {top:g}' if top > 1 else ''}.",
+                    row=int(row),
+                )
 
     def _check_support(self, values: npt.NDArray[np.float32], observed: npt.NDArray[np.bool_]) -> None:
         for place, column in enumerate(self.columns):

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 
 from vae_anomaly.errors import DataError
 
 CHANNEL_COUNTS = (1, 2, 3, 4)
 CHANNEL_NAMES = {1: ("grey",), 3: ("red", "green", "blue"), 4: ("red", "green", "blue", "alpha")}
 SAMPLE_PIXELS = 1 << 22
+PLAIN_MODES = ("1", "L", "I", "I;16", "F", "RGB", "RGBA")
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,14 @@ def arranged(pixels: npt.NDArray[Any], *, channels_last: bool, channel_axis: boo
 
 
 def is_pictures(X: Any) -> bool:
-    """Whether these are pictures that were read already, or an array or tensor with their three or four axes."""
+    """Whether these are pictures that were read already, an array or tensor with their axes, or a list of such."""
+    if isinstance(X, list | tuple):
+        return bool(X) and all(_is_picture(one) for one in X)
     return isinstance(X, Pictures) or (isinstance(X, np.ndarray | torch.Tensor) and X.ndim in (3, 4))
+
+
+def _is_picture(one: Any) -> bool:
+    return isinstance(one, Image.Image) or (isinstance(one, np.ndarray | torch.Tensor) and one.ndim in (2, 3))
 
 
 def read_arrays(X: Any, image_shape: Sequence[int] | None) -> Pictures:
@@ -84,9 +92,9 @@ def read_arrays(X: Any, image_shape: Sequence[int] | None) -> Pictures:
 
     Parameters
     ----------
-    X : array-like, Tensor or Pictures
+    X : array-like, Tensor, Pictures or list
         Of shape (n, height, width), (n, height, width, channels), (n, channels, height, width), or with rows that are
-        flattened pictures of `image_shape`.
+        flattened pictures of `image_shape`; a list of arrays, tensors or Pillow's pictures of one size.
     image_shape : sequence of int, optional
         (height, width), (height, width, channels) or (channels, height, width) of one picture.
 
@@ -108,7 +116,9 @@ def read_arrays(X: Any, image_shape: Sequence[int] | None) -> Pictures:
     """
     if isinstance(X, Pictures):
         return X
-    cells = X.detach().cpu().numpy() if isinstance(X, torch.Tensor) else _filled(X)
+    if isinstance(X, list | tuple) and is_pictures(X):
+        X = _stacked(X)
+    cells = as_array(X)
     if cells.dtype.kind not in "buif":
         raise DataError(f"pictures hold {cells.dtype} values; expected booleans, integers or floats. Convert them.")
     if image_shape is not None:
@@ -136,11 +146,32 @@ def _checked(pictures: Pictures) -> Pictures:
     return pictures
 
 
-def _filled(X: Any) -> npt.NDArray[Any]:
-    """An array; what a mask hides is NaN."""
+def as_array(X: Any) -> npt.NDArray[Any]:
+    """An array; what a mask hides is NaN, and numbers that NumPy does not have become floats."""
+    if isinstance(X, torch.Tensor):
+        tensor = X.detach().cpu()
+        return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
     if not isinstance(X, np.ma.MaskedArray):
         return np.asarray(X)
+    if X.dtype.kind not in "buif":
+        cells: npt.NDArray[Any] = X.data.astype(object)
+        cells[np.ma.getmaskarray(X)] = None
+        return cells
     return np.ma.filled(X.astype(np.float64 if X.dtype.itemsize > 2 else np.float32), np.nan)
+
+
+def _stacked(pictures: Sequence[Any]) -> npt.NDArray[Any]:
+    arrays = [as_array(_plain(one) if isinstance(one, Image.Image) else one) for one in pictures]
+    shapes = {one.shape for one in arrays}
+    if len(shapes) > 1:
+        first, second = sorted(shapes)[:2]
+        raise DataError(f"pictures have different shapes, {first} and {second} among them. Bring them to one.")
+    return np.stack(arrays)
+
+
+def _plain(picture: Image.Image) -> Image.Image:
+    """A picture whose numbers are grey levels or shares of red, green and blue, and not places in a palette."""
+    return picture if picture.mode in PLAIN_MODES else picture.convert("RGB")
 
 
 def _channels_first(cells: npt.NDArray[Any]) -> Pictures:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -13,31 +14,32 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from vae_anomaly.batch import Batch
-from vae_anomaly.calibration import fence_offset, share_offset
+from vae_anomaly.calibration import SMALLEST_DEVIATION, fence_offset, share_offset
 from vae_anomaly.detector.fitting import Rows, fit_model
-from vae_anomaly.detector.inputs import is_files, new_seed, open_files, read_rows
+from vae_anomaly.detector.inputs import is_files, new_seed, open_files, read_pictures
 from vae_anomaly.detector.judging import JudgingMixin
 from vae_anomaly.detector.pixels import score_pictures
 from vae_anomaly.detector.progress import training_progress
 from vae_anomaly.diagnostics import FitReport
 from vae_anomaly.encoders import PictureEncoder, learn_channels
+from vae_anomaly.errors import FitWarning
 from vae_anomaly.explanation import PictureExplanation
 from vae_anomaly.images.augmentation import MOST_SEEDS, Augment
 from vae_anomaly.images.formats import PictureFormat
 from vae_anomaly.images.pictures import Pictures
 from vae_anomaly.likelihoods import Gaussian
 from vae_anomaly.patches.encoding import NOISE_FLOOR, learn_windows
-from vae_anomaly.patches.maps import PositionLevels, position_helps, smoothed, top_mean
-from vae_anomaly.patches.sampling import joined, split
+from vae_anomaly.patches.maps import PositionLevels, position_helps, smoothed
+from vae_anomaly.patches.sampling import joined, split, with_pixels
 from vae_anomaly.patches.scoring import WindowModel
 from vae_anomaly.patches.specification import (
     MASKED,
     PARAMETER_CONSTRAINTS,
     WHOLE,
     Geometry,
+    Reading,
     geometries_of,
     specification_of,
-    top_pixels_of,
 )
 from vae_anomaly.patches.windows import IntArray, Surface
 from vae_anomaly.training import History
@@ -96,7 +98,8 @@ class PatchDetector(JudgingMixin, OutlierMixin, BaseEstimator):
         Changes training pictures at random before windows are cut from them: see `VAEDetector`.
     contamination : "auto" or float, default="auto"
         Where `predict` draws the line: three robust standard deviations from the median score of held-out training
-        pictures, or so that it flags this share of the training pictures.
+        pictures (a deviation below half a nat over the largest pixels together counts as that), or so that it flags
+        this share of the training pictures.
     device : {"auto", "cpu", "cuda", "mps"}, default="auto"
         Where the arithmetic runs.
     random_state : int, RandomState, Generator or None, default=0
@@ -114,6 +117,8 @@ class PatchDetector(JudgingMixin, OutlierMixin, BaseEstimator):
         The weights of places, where they are used.
     offset_ : float
         `decision_function` is ``score_samples - offset_``.
+    reading_ : Reading
+        The smoothing and the number of largest pixels of the fit.
     map_scale_ : (float, float)
         From how many nats per pixel on, and up to how many, maps are coloured.
     fit_report_ : FitReport
@@ -140,6 +145,7 @@ class PatchDetector(JudgingMixin, OutlierMixin, BaseEstimator):
     encoder_: PictureEncoder
     models_: tuple[WindowModel, ...]
     levels_: PositionLevels | None
+    reading_: Reading
     offset_: float
     map_scale_: tuple[float, float]
     fit_report_: FitReport
@@ -215,19 +221,29 @@ class PatchDetector(JudgingMixin, OutlierMixin, BaseEstimator):
             If the pictures cannot be used.
         TrainingDiverged
             If the loss was not finite even after a rollback with a smaller step.
+
+        Warns
+        -----
+        FitWarning
+            If the training on windows was interrupted or its latents collapsed; windows that come later are left out
+            after an interruption.
         """
-        pictures = read_rows(self, X, fitting=True)
-        assert isinstance(pictures, Pictures)
+        pictures = with_pixels(read_pictures(self, X, fitting=True))
+        geometries = geometries_of(self, *pictures.shape[1:])
         seed = new_seed(self.random_state)
         rng = np.random.default_rng(seed)
         self.encoder_ = learn_channels(pictures, Gaussian("shared", NOISE_FLOOR))
-        self.n_pictures_ = pictures.n_rows
+        self.n_pictures_, self.reading_ = pictures.n_rows, Reading.of(self)
         held_out, kept = split(pictures.n_rows, rng)
-        geometries = geometries_of(self)
+        models = []
         for geometry in geometries:
-            geometry.windows.check(self.encoder_.height, self.encoder_.width)
-        fitted = [self._fit_windows(pictures, held_out, kept, geometry, seed, rng) for geometry in geometries]
-        self.models_ = tuple(fitted)
+            models.append(self._fit_windows(pictures, held_out, kept, geometry, seed, rng))
+            for line in self.fit_report_.warnings():
+                side = geometry.windows.target
+                warnings.warn(f"windows of {side}x{side} pixels: {line}", FitWarning, stacklevel=2)
+            if self.history_.interrupted:
+                break
+        self.models_ = tuple(models)
         self._calibrate(pictures, held_out, kept)
         return self
 
@@ -247,12 +263,13 @@ class PatchDetector(JudgingMixin, OutlierMixin, BaseEstimator):
         check_is_fitted(self)
         if is_files(X):
             return score_pictures(open_files(X, None, self.encoder_), self._score)
-        pictures = read_rows(self, X, fitting=False)
-        assert isinstance(pictures, Pictures)
-        return self._score(pictures)
+        return self._score(read_pictures(self, X, fitting=False))
 
     def explain(self, X: Any) -> PictureExplanation:
         """Maps of nats per pixel, and what was expected in every place.
+
+        `excess` is the map that the score comes from, smoothed and weighed by place; `contributions` has one channel
+        and holds the same before that: nats above the least possible, over all channels and averaged over windows.
 
         Parameters
         ----------
@@ -264,12 +281,11 @@ class PatchDetector(JudgingMixin, OutlierMixin, BaseEstimator):
         PictureExplanation
         """
         check_is_fitted(self)
-        pictures = read_rows(self, X, fitting=False)
-        assert isinstance(pictures, Pictures)
+        pictures = read_pictures(self, X, fitting=False)
         nats, expected = zip(*(self._look(one, with_expected=True) for one in self._tensors(pictures)), strict=True)
         maps = np.stack([self._judged(one) for one in nats])
         return PictureExplanation(
-            score=np.array([top_mean(one, top_pixels_of(self)) for one in maps]),
+            score=np.array([self.reading_.score(one) for one in maps]),
             threshold=-self.offset_,
             excess=maps,
             contributions=np.nan_to_num(np.stack(nats))[:, None],
@@ -312,8 +328,7 @@ class PatchDetector(JudgingMixin, OutlierMixin, BaseEstimator):
         return WindowModel(fitted.vae, noise, encoder, geometry.stride, self.model == WHOLE)
 
     def _score(self, pictures: Pictures) -> FloatArray:
-        n_pixels = top_pixels_of(self)
-        return -np.array([top_mean(self._judged(self._look(one)[0]), n_pixels) for one in self._tensors(pictures)])
+        return -np.array([self.reading_.score(self._judged(self._look(one)[0])) for one in self._tensors(pictures)])
 
     def _look(self, picture: Tensor, *, with_expected: bool = False) -> tuple[FloatArray, FloatArray]:
         """Nats per pixel and what was expected, averaged over the models."""
@@ -325,7 +340,7 @@ class PatchDetector(JudgingMixin, OutlierMixin, BaseEstimator):
         return nats, expected
 
     def _judged(self, nats: FloatArray) -> FloatArray:
-        smooth = smoothed(nats, self.smoothing)
+        smooth = smoothed(nats, self.reading_.smoothing)
         return smooth if self.levels_ is None else self.levels_.applied(smooth)
 
     def _maps(self, pictures: Pictures, chosen: IntArray) -> FloatArray:
@@ -373,6 +388,8 @@ class PatchDetector(JudgingMixin, OutlierMixin, BaseEstimator):
         low, high = np.nanquantile(maps, [0.99, 0.9999])
         self.map_scale_ = float(low), float(low + 2 * (high - low) + 1e-9)
         if isinstance(self.contamination, str):
-            self.offset_ = fence_offset(-np.array([top_mean(one, top_pixels_of(self)) for one in maps]))
+            scores = -np.array([self.reading_.score(one) for one in maps])
+            # The score is a mean of so many pixels: half a nat of all of them.
+            self.offset_ = fence_offset(scores, SMALLEST_DEVIATION / self.reading_.top_pixels)
         else:
             self.offset_ = share_offset(self._score(pictures), self.contamination)

@@ -61,14 +61,21 @@ class PositionLevels:
     @classmethod
     def of(cls, maps: FloatArray) -> PositionLevels:
         """From maps of normal pictures, (pictures, height, width)."""
-        mean = smoothed(np.nan_to_num(np.nanmean(maps, 0)), POSITION_PIXELS)
-        deviation = np.sqrt(smoothed(np.nan_to_num(np.nanmean((maps - mean) ** 2, 0)), POSITION_PIXELS))
+        mean = smoothed(_mean(maps), POSITION_PIXELS)
+        deviation = np.sqrt(smoothed(_mean((maps - mean) ** 2), POSITION_PIXELS))
         return cls(np.maximum(deviation / max(float(deviation.mean()), 1e-12), SMALLEST_FACTOR))
 
     def applied(self, one: FloatArray) -> FloatArray:
         """A map weighed by its places, nats per pixel."""
         changed: FloatArray = one / self.factor
         return changed
+
+
+def _mean(maps: FloatArray) -> FloatArray:
+    """Over the maps that have a value in a place, 0 where none has."""
+    counts = np.isfinite(maps).sum(0)
+    mean: FloatArray = np.nansum(maps, 0) / np.maximum(counts, 1)
+    return mean
 
 
 def position_helps(maps: FloatArray) -> bool:

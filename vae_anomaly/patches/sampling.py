@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 
 import numpy as np
 import torch
 
 from vae_anomaly.batch import Batch
+from vae_anomaly.errors import DataError, DataWarning
+from vae_anomaly.images.pictures import Pictures
 from vae_anomaly.patches.encoding import WindowEncoder
 from vae_anomaly.patches.windows import IntArray, Surface
 
 HELD_OUT_SHARE, MOST_HELD_OUT, FEWEST_TO_HOLD_OUT = 0.15, 48, 10
+
+
+def with_pixels(pictures: Pictures) -> Pictures:
+    """The pictures that have at least one observed pixel."""
+    if pictures.pixels.dtype.kind != "f":
+        return pictures
+    seen = ~np.isnan(pictures.pixels).all((1, 2, 3))
+    if seen.all():
+        return pictures
+    if np.count_nonzero(seen) < 2:
+        raise DataError(f"{np.count_nonzero(seen)} pictures have observed pixels; expected at least 2. Give more.")
+    empty = np.flatnonzero(~seen)
+    warnings.warn(
+        f"left out: {len(empty)} training pictures without any observed pixel, picture {empty[0]} the first.",
+        DataWarning,
+        stacklevel=4,
+    )
+    return pictures.take(np.flatnonzero(seen))
 
 
 def split(n_pictures: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:

@@ -15,10 +15,12 @@ from vae_anomaly.backbones import MLP
 from vae_anomaly.detector.inputs import resolve_device
 from vae_anomaly.detector.specification import Specification
 from vae_anomaly.errors import SpecificationError
+from vae_anomaly.patches.maps import top_mean
 from vae_anomaly.patches.windows import Windows
 from vae_anomaly.priors import StandardNormal
-from vae_anomaly.scores import ELBO, Reconstruction
+from vae_anomaly.scores import ELBO, MOST_LATENTS, Reconstruction
 from vae_anomaly.steps import Plan
+from vae_anomaly.tables import FloatArray
 
 if TYPE_CHECKING:
     from vae_anomaly.patches.estimator import PatchDetector
@@ -36,7 +38,7 @@ PARAMETER_CONSTRAINTS: dict[str, Any] = {
     "smoothing": [Interval(Real, 0, None, closed="left")],
     "top_pixels": [Interval(Integral, 1, None, closed="left"), None],
     "n_estimators": [Interval(Integral, 1, None, closed="left")],
-    "latent_dim": [Interval(Integral, 1, None, closed="left"), None],
+    "latent_dim": [Interval(Integral, 1, MOST_LATENTS, closed="both"), None],
     "hidden_layer_sizes": ["array-like"],
     "batch_size": [Interval(Integral, 1, None, closed="left")],
     "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -58,13 +60,21 @@ class Geometry:
     stride: int
 
 
-def geometries_of(detector: PatchDetector) -> tuple[Geometry, ...]:
+def geometries_of(detector: PatchDetector, height: int, width: int) -> tuple[Geometry, ...]:
     """Windows of the model: hidden squares with their surroundings, or squares as a whole.
+
+    Parameters
+    ----------
+    detector : PatchDetector
+    height, width : int
+        Of the pictures; of the windows that no user asked for, those that do not fit into them are left out.
 
     Raises
     ------
     SpecificationError
-        If a side is not a positive integer.
+        If a side is not a positive integer, or windows would leave pixels out.
+    DataError
+        If the pictures are smaller than a window.
     """
     masked = detector.model == MASKED
     given = detector.window
@@ -73,19 +83,50 @@ def geometries_of(detector: PatchDetector) -> tuple[Geometry, ...]:
     sides = tuple(given) if isinstance(given, Iterable) else (given,)
     if not sides or not all(isinstance(side, Integral) and int(side) >= 1 for side in sides):
         raise SpecificationError(f"window={detector.window!r}; expected a positive integer, or several.")
-    return tuple(
+    if detector.window is None:
+        sides = tuple(side for side in sides if side <= min(height, width)) or sides[:1]
+    if detector.stride is not None and detector.stride > min(sides):
+        raise SpecificationError(
+            f"stride={detector.stride} leaves pixels between windows of {min(sides)}x{min(sides)} that none covers; "
+            f"expected at most {min(sides)}."
+        )
+    geometries = tuple(
         Geometry(_windows(int(side), masked=masked), detector.stride or max(1, min(int(side) // 2, COARSEST_STRIDE)))
         for side in sides
     )
+    for geometry in geometries:
+        geometry.windows.check(height, width)
+    return geometries
 
 
 def _windows(side: int, *, masked: bool) -> Windows:
     return Windows(side, side + RING, max(FAR, 3 * side), CELL) if masked else Windows(side, side, side)
 
 
-def top_pixels_of(detector: PatchDetector) -> int:
-    """Pixels that the score of a picture is a mean of: as many as one smoothed point covers, 4 pi sigma ** 2."""
-    return detector.top_pixels or max(1, round(4 * math.pi * float(detector.smoothing) ** 2))
+@dataclass(frozen=True)
+class Reading:
+    """How a map becomes a score.
+
+    Parameters
+    ----------
+    smoothing : float
+        Standard deviation of the filter, in pixels.
+    top_pixels : int
+        How many of the largest values the score is the mean of.
+    """
+
+    smoothing: float
+    top_pixels: int
+
+    @classmethod
+    def of(cls, detector: PatchDetector) -> Reading:
+        """As the parameters say; by default as many pixels as one smoothed point covers, 4 pi sigma ** 2."""
+        smoothing = float(detector.smoothing)
+        return cls(smoothing, detector.top_pixels or max(1, round(4 * math.pi * smoothing**2)))
+
+    def score(self, one: FloatArray) -> float:
+        """Nats per pixel of a smoothed map."""
+        return top_mean(one, self.top_pixels)
 
 
 def specification_of(detector: PatchDetector) -> Specification:

@@ -12,6 +12,7 @@ from vae_anomaly.scores.pathologies import (
     LikelihoodRegret,
 )
 from vae_anomaly.scores.rows import (
+    MOST_LATENTS,
     cell_terms,
     chunk_rows,
     chunks,
@@ -58,6 +59,7 @@ def resolve_score(score: str | Score) -> Score:
 __all__ = [
     "ELBO",
     "KL",
+    "MOST_LATENTS",
     "SCORES",
     "DebiasedELBO",
     "ELBOPerCell",

@@ -16,6 +16,7 @@ from vae_anomaly.scores.specification import RelativeScore, Score
 from vae_anomaly.threads import map_in_threads
 from vae_anomaly.vae import VAE
 
+MOST_LATENTS = SobolEngine.MAXDIM
 CHUNK_CELLS, CHUNK_CELLS_ON_CUDA = 1 << 22, 1 << 28
 MIN_CHUNK_ROWS, MAX_CHUNK_ROWS, MAX_CHUNK_ROWS_ON_CUDA = 4, 256, 1 << 16
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from vae_anomaly.detector import VAEDetector
 from vae_anomaly.detector.inputs import resolve_device
-from vae_anomaly.errors import ModelFileError
+from vae_anomaly.errors import ModelFileError, SpecificationError
 from vae_anomaly.patches import PatchDetector
 from vae_anomaly.store.manifest import FORMAT_VERSION, manifest_of
 from vae_anomaly.store.patches import KIND, patch_manifest, patch_tensors, rebuild_patches
@@ -45,10 +45,16 @@ def save(detector: VAEDetector | PatchDetector, path: str | os.PathLike[str]) ->
     NotFittedError
         If the detector is not fitted.
     SpecificationError
-        If it uses a likelihood, prior, backbone or score that the library does not know by name.
+        If it is another detector, or uses a likelihood, prior, backbone or score that the library does not know by
+        name.
     OSError
         If the file cannot be written.
     """
+    if not isinstance(detector, VAEDetector | PatchDetector):
+        raise SpecificationError(
+            f"a model file holds a VAEDetector or a PatchDetector, not {type(detector).__name__}: networks of yours "
+            "are code. Pickle it with joblib instead."
+        )
     check_is_fitted(detector)
     target = Path(path).resolve()
     patches = isinstance(detector, PatchDetector)

@@ -18,7 +18,7 @@ from vae_anomaly.patches import PatchDetector
 from vae_anomaly.patches.encoding import WindowEncoder
 from vae_anomaly.patches.maps import PositionLevels
 from vae_anomaly.patches.scoring import WindowModel
-from vae_anomaly.patches.specification import WHOLE, geometries_of, specification_of
+from vae_anomaly.patches.specification import WHOLE, Reading, specification_of
 from vae_anomaly.patches.windows import Windows
 from vae_anomaly.store.manifest import (
     FORMAT_VERSION,
@@ -77,6 +77,7 @@ def patch_manifest(detector: PatchDetector) -> dict[str, Any]:
         "offset": detector.offset_,
         "pictures": {name: getattr(encoder, name) for name in PICTURE_FIELDS}
         | {"map_scale": list(detector.map_scale_)},
+        "reading": dataclasses.asdict(detector.reading_),
         "by_position": detector.levels_ is not None,
         "fit_report": finite(dataclasses.asdict(detector.fit_report_)),
         "history": finite(dataclasses.asdict(detector.history_)),
@@ -102,8 +103,8 @@ def rebuild_patches(manifest: dict[str, Any], tensors: dict[str, Tensor], place:
     low, high = (float(nats) for nats in pictures["map_scale"])
     if not all(map(math.isfinite, (low, high, manifest["offset"]))):
         raise ValueError("the offset or the scale of maps is not finite")
-    if len(geometries_of(detector)) != len(manifest["windows"]):
-        raise ValueError("the number of windows is wrong")
+    if not manifest["windows"]:
+        raise ValueError("there are no windows")
     detector.models_ = tuple(
         _model(number, entry, tensors, detector, place) for number, entry in enumerate(manifest["windows"])
     )
@@ -114,6 +115,7 @@ def rebuild_patches(manifest: dict[str, Any], tensors: dict[str, Tensor], place:
             raise ValueError(f"the weights of places have shape {tuple(factor.shape)}")
         detector.levels_ = PositionLevels(factor.double().numpy().copy())
     detector.offset_, detector.map_scale_ = float(manifest["offset"]), (low, high)
+    detector.reading_ = Reading(**manifest["reading"])
     detector.history_ = History(**manifest["history"])
     detector.fit_report_ = FitReport(**manifest["fit_report"])
     detector.n_features_in_ = int(manifest["n_features"])

@@ -1,0 +1,282 @@
+"""Pictures and detectors of them where something is missing, odd or in other units than before."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from PIL import Image
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+
+from vae_anomaly import (
+    DataError,
+    DataWarning,
+    FeatureMapDetector,
+    FitWarning,
+    PatchDetector,
+    SpecificationError,
+    VAEDetector,
+    load,
+    save,
+)
+from vae_anomaly.calibration import fence_offset
+from vae_anomaly.images.files import write_png
+from vae_anomaly.patches.maps import PositionLevels
+
+Grey = npt.NDArray[np.uint8]
+WHOLE: dict[str, Any] = {"max_iter": 30, "hidden_layer_sizes": (16,), "latent_dim": 2}
+PATCHES: dict[str, Any] = {"max_iter": 30, "hidden_layer_sizes": (16,), "n_windows": 512, "window": 4, "latent_dim": 4}
+
+
+def waves(n: int = 30, height: int = 16, width: int = 16) -> Grey:
+    rng = np.random.default_rng(0)
+    lines, columns = np.mgrid[:height, :width]
+    phases = rng.random((n, 1, 1))
+    smooth = 0.5 + 0.4 * np.sin(2 * np.pi * (columns / width + lines / height + phases))
+    return (255 * (smooth + 0.03 * rng.normal(size=smooth.shape)).clip(0, 1)).astype(np.uint8)
+
+
+def small(kind: type[Any], **others: Any) -> Any:
+    return kind(**(WHOLE if kind is VAEDetector else PATCHES) | others)
+
+
+BOTH = pytest.mark.parametrize("kind", [VAEDetector, PatchDetector])
+
+
+@BOTH
+@pytest.mark.parametrize("pictures", [waves(), waves() / 255], ids=["bytes", "floats"])
+def test_a_fitted_detector_can_be_listed_and_displayed(kind: type[Any], pictures: npt.NDArray[Any]) -> None:
+    detector = small(kind).fit(pictures)
+    assert "score_samples" in dir(detector)
+    assert kind.__name__ in detector._repr_html_()
+    assert not hasattr(detector, "repair_tables")
+
+
+def test_the_fence_of_patches_is_in_nats_of_all_of_their_largest_pixels() -> None:
+    pictures = waves(60, 32, 32)
+    detector = small(PatchDetector, position="ignore", max_iter=100).fit(pictures)
+    scores = detector.anomaly_score(pictures)
+    assert -detector.offset_ < np.median(scores) + 12 * np.std(scores) + 3 * 0.5 / detector.reading_.top_pixels
+    assert -detector.offset_ > np.median(scores)
+
+
+def test_the_smallest_deviation_is_in_the_unit_of_the_scores() -> None:
+    alike = np.array([1.0, 1.0, 1.0, 1.0, np.nan])
+    assert fence_offset(alike) == pytest.approx(1 - 1.5)
+    assert fence_offset(alike, 0.01) == pytest.approx(1 - 0.03)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_training_pictures_without_pixels_are_left_out(seed: int) -> None:
+    pictures = waves().astype(float)
+    pictures[::3] = np.nan
+    with pytest.warns(DataWarning, match="10 training pictures without any observed pixel, picture 0 the first"):
+        detector = small(PatchDetector, random_state=seed).fit(pictures)
+    assert detector.n_pictures_ == 20
+    assert np.isfinite([detector.offset_, *detector.map_scale_]).all()
+    pictures[1:] = np.nan
+    with pytest.raises(DataError, match="0 pictures have observed pixels"):
+        small(PatchDetector).fit(pictures)
+
+
+def test_what_has_no_score_is_not_normal(tmp_path: Path) -> None:
+    pictures = waves()
+    detector = small(PatchDetector).fit(pictures)
+    write_png(pictures[0], tmp_path / "good.png")
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    with pytest.warns(DataWarning, match="broken"):
+        found = detector.predict([tmp_path / "good.png", tmp_path / "broken.png"])
+    assert found[1] == -1
+    nothing = np.full((1, 16, 16), np.nan)
+    assert detector.predict(nothing).tolist() == [-1]
+
+
+@BOTH
+def test_masks_of_flattened_pictures_count(kind: type[Any]) -> None:
+    pictures = waves()
+    hidden = np.zeros(pictures.shape, dtype=bool)
+    hidden[:, 4:8, 4:8] = True
+    holes = np.where(hidden, np.nan, pictures)
+    masked = np.ma.MaskedArray(np.where(hidden, 200, pictures), hidden).reshape(30, -1)
+    detector = small(kind, image_shape=(16, 16)).fit(masked)
+    np.testing.assert_array_equal(detector.score_samples(masked), detector.score_samples(holes.reshape(30, -1)))
+
+
+def test_masks_of_tables_count() -> None:
+    rows = np.random.default_rng(0).normal(size=(100, 3))
+    detector = VAEDetector(n_estimators=1, **WHOLE).fit(rows)
+    masked = np.ma.MaskedArray([[1e6, 0.0, 0.0]], [[True, False, False]])
+    assert detector.score_samples(masked)[0] == detector.score_samples([[np.nan, 0.0, 0.0]])[0]
+    names = np.ma.MaskedArray(np.array([["a", "b"], ["b", "a"]] * 20, dtype=object), np.eye(40, 2, dtype=bool))
+    missing = np.where(names.mask, None, names.data)
+    scores = [VAEDetector(n_estimators=1, **WHOLE).fit(some).score_samples(some) for some in (names, missing)]
+    np.testing.assert_array_equal(*scores)
+
+
+@BOTH
+def test_a_dark_picture_is_scored_whatever_stands_beside_it(kind: type[Any]) -> None:
+    detector = small(kind).fit(waves())
+    dark = np.zeros((2, 16, 16))
+    dark[0, 3, 3], dark[1] = 1, waves()[0]
+    np.testing.assert_array_equal(detector.score_samples(dark)[:1], detector.score_samples(dark[:1]))
+
+
+@BOTH
+def test_pictures_in_other_units_are_refused_whatever_stands_beside_them(kind: type[Any]) -> None:
+    detector = small(kind).fit(waves())
+    mixed = np.stack([waves()[0].astype(float), waves()[1] / 255])
+    with pytest.raises(DataError, match="no pixel of a picture is above 1"):
+        detector.score_samples(mixed)
+    with pytest.raises(DataError, match=r"go up to 6\d{4}, and training had none above 255"):
+        detector.score_samples(waves().astype(np.uint16) * 257)
+    brighter = waves().astype(np.uint16)
+    brighter[0, :4] = 400
+    assert np.isfinite(detector.score_samples(brighter)).all()
+    deep = small(kind).fit(waves().astype(np.uint16) * 257)
+    with pytest.raises(DataError, match=r"have 8 bits, and training had grey levels up to 65535\. Multiply"):
+        deep.score_samples(waves())
+
+
+def test_windows_that_do_not_fit_are_left_out_unless_asked_for() -> None:
+    thin = waves(20, 12, 40)
+    few = PATCHES | {"window": None, "max_iter": 5}
+    assert [model.encoder.windows.target for model in PatchDetector(**few).fit(thin).models_] == [8]
+    with pytest.raises(DataError, match="windows have 16x16"):
+        PatchDetector(**few | {"window": 16}).fit(thin)
+    with pytest.raises(DataError, match="windows have 8x8"):
+        PatchDetector(**few).fit(thin[:, :6])
+
+
+def test_windows_leave_no_pixel_out() -> None:
+    with pytest.raises(SpecificationError, match=r"stride=5 leaves pixels between windows of 4x4.*at most 4"):
+        small(PatchDetector, window=(8, 4), stride=5).fit(waves())
+
+
+def test_an_interrupted_fit_says_so_and_keeps_what_there_is() -> None:
+    def interrupt(pictures: torch.Tensor) -> torch.Tensor:
+        signal.setitimer(signal.ITIMER_REAL, 0.6)
+        return pictures
+
+    def raised(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, raised)
+    try:
+        with pytest.warns(FitWarning, match="windows of 4x4 pixels: .*interrupted"):
+            detector = small(PatchDetector, window=(4, 6), max_iter=1_000_000, augment=interrupt).fit(waves(8))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert len(detector.models_) == 1
+    assert np.isfinite(detector.score_samples(waves())).all()
+
+
+@BOTH
+def test_flattened_pictures_need_their_shape(kind: type[Any]) -> None:
+    flat = waves().reshape(30, -1)
+    detector = small(kind).fit(waves())
+    for call in (detector.score_samples, detector.explain, *([small(kind).fit] if kind is PatchDetector else [])):
+        with pytest.raises(DataError, match=r"For flattened pictures give image_shape=\(height, width\)"):
+            call(flat)
+
+
+def test_lists_of_pictures_and_of_names_are_pictures(tmp_path: Path) -> None:
+    pictures = waves()
+    detector = small(VAEDetector).fit(pictures)
+    expected = detector.score_samples(pictures)
+    names = [str(tmp_path / f"{place:02}.png") for place in range(len(pictures))]
+    for name, one in zip(names, pictures, strict=True):
+        write_png(one, Path(name))
+    given: list[Any] = [
+        list(pictures),
+        [torch.from_numpy(one) for one in pictures],
+        [Image.fromarray(one) for one in pictures],
+        names,
+        np.array(names),
+        np.array(names, dtype=object),
+    ]
+    for some in given:
+        np.testing.assert_array_equal(detector.score_samples(some), expected)
+    assert len(small(VAEDetector).fit(names).score_samples(names[:3])) == 3
+    with pytest.raises(DataError, match=r"different shapes, \(15, 16\) and \(16, 16\) among them"):
+        detector.score_samples([pictures[0], pictures[1][1:]])
+
+
+def test_a_palette_is_looked_up() -> None:
+    pictures = np.stack([waves()] * 3, -1)
+    detector = small(VAEDetector).fit(pictures)
+    palette = Image.fromarray(pictures[0]).convert("P")
+    np.testing.assert_array_equal(
+        detector.score_samples([palette]), detector.score_samples(np.asarray(palette.convert("RGB"))[None])
+    )
+
+
+def test_short_floats_are_floats() -> None:
+    pictures = torch.from_numpy(waves()) / 255
+    detector = small(VAEDetector).fit(pictures)
+    short = pictures.bfloat16()
+    np.testing.assert_array_equal(detector.score_samples(short), detector.score_samples(short.float()))
+
+
+@pytest.mark.parametrize("given", [waves(), "folder/", [Path("one.png")], ["one.png"]], ids=str)
+def test_a_model_of_tables_takes_no_pictures(given: Any) -> None:
+    detector = VAEDetector(n_estimators=1, **WHOLE).fit(np.random.default_rng(0).normal(size=(50, 3)))
+    with pytest.raises(DataError, match="takes rows of a table, and pictures or files are given"):
+        detector.score_samples(given)
+
+
+def test_a_failed_fit_leaves_the_fitted_detector_as_it_was() -> None:
+    detector = small(PatchDetector).fit(waves())
+    before = detector.score_samples(waves())
+    with pytest.raises(DataError, match="windows have 33x33"):
+        detector.set_params(window=33).fit(waves(10, 20, 20))
+    np.testing.assert_array_equal(detector.score_samples(waves()), before)
+
+
+@BOTH
+def test_more_latents_than_the_noise_has_dimensions_are_refused(kind: type[Any]) -> None:
+    with pytest.raises(ValueError, match="latent_dim"):
+        small(kind, latent_dim=21_202).fit(waves())
+
+
+def test_a_search_needs_no_labels() -> None:
+    search = GridSearchCV(small(PatchDetector), {"smoothing": [1.0, 2.0]}, cv=2).fit(waves(12))
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 4.0])
+def test_parameters_that_change_after_the_fit_change_no_score(smoothing: float, tmp_path: Path) -> None:
+    detector = small(PatchDetector).fit(waves())
+    before = detector.score_samples(waves())
+    detector.set_params(smoothing=smoothing, top_pixels=3)
+    np.testing.assert_array_equal(detector.score_samples(waves()), before)
+    save(detector, tmp_path / "model.vae")
+    np.testing.assert_array_equal(load(tmp_path / "model.vae").score_samples(waves()), before)
+
+
+@pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning")
+def test_networks_of_the_user_are_in_no_model_file(tmp_path: Path) -> None:
+    detector = FeatureMapDetector(torch.nn.Conv2d(1, 2, 3), VAEDetector(n_estimators=1, **WHOLE)).fit(waves())
+    with pytest.raises(SpecificationError, match=r"not FeatureMapDetector.*joblib"):
+        save(detector, tmp_path / "model.vae")  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_is_always_missing_has_no_weight_of_its_own(recwarn: pytest.WarningsRecorder) -> None:
+    maps = np.random.default_rng(0).gamma(2, 1, (6, 20, 20))
+    maps[:, :5, :5] = np.nan
+    factor = PositionLevels.of(maps).factor
+    assert np.isfinite(factor).all()
+    assert not recwarn.list
+
+
+@BOTH
+def test_copies_agree(kind: type[Any]) -> None:
+    detector = small(kind).fit(waves())
+    np.testing.assert_array_equal(clone(detector).fit(waves()).score_samples(waves()), detector.score_samples(waves()))
