@@ -1,4 +1,4 @@
-"""Lay the figures of small.py, inspection.py and speed.py out as images.md.
+"""Lay the figures of small.py, inspection.py, likelihood.py and speed.py out as images.md.
 
 python reports/benchmarks/images/page.py
 """
@@ -16,8 +16,9 @@ from benchmarks.images.sets import CHANGES, SETS
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "images.md"
 OTHER, REST = "other set", "rest"
-MADE = """Made by `python reports/benchmarks/images/page.py` from what `small.py`, `inspection.py` and `speed.py`
-measured; edit `images/says.md` and `images/tried.md`, not this page. AUROC and average precision; means and standard
+PUBLISHED = {"ELBO": "86.76", "importance weighted": "84.78", "exemplar prior": "82.09"}
+MADE = """Made by `python reports/benchmarks/images/page.py` from what `small.py`, `inspection.py`, `likelihood.py` and
+`speed.py` measured; edit the other pages in `images/`, not this one. AUROC and average precision; means and standard
 errors over seeds.
 
 """
@@ -94,6 +95,21 @@ def inspection(found: pd.DataFrame) -> str:
     return table(headings, rows)
 
 
+def likelihood(found: pd.DataFrame) -> str:
+    rows = [
+        [
+            str(one.recipe),
+            f"{one.nll:.2f} ± {one.error:.2f}",
+            f"{-one.elbo:.2f}",
+            *[f"{number:,.0f}" for number in (one.draws, one.epochs, one.train_s)],
+            PUBLISHED.get(str(one.recipe), ""),
+        ]
+        for one in found.itertuples()
+    ]
+    headings = ("trained on", "-log p(x), nats", "-ELBO", "samples", "epochs", "trained, s", "published")
+    return table(headings, rows)
+
+
 def speed(found: pd.DataFrame) -> str:
     keys = ("fit_s", "trained_s", "score_s", "limit_share", "auroc")
     rows = [
@@ -125,6 +141,9 @@ def main() -> None:
     if (HERE / "inspection.csv").exists():
         said = (HERE / "inspection.md").read_text(encoding="utf-8").strip()
         parts.append(f"## Inspection pictures\n\n{said}\n\n{inspection(pd.read_csv(HERE / 'inspection.csv'))}")
+    if (HERE / "likelihood.csv").exists():
+        said = (HERE / "likelihood.md").read_text(encoding="utf-8").strip()
+        parts.append(f"## Likelihood\n\n{said}\n\n{likelihood(pd.read_csv(HERE / 'likelihood.csv'))}")
     if (HERE / "speed.csv").exists():
         parts.append(f"## Speed\n\n{speed(pd.read_csv(HERE / 'speed.csv'))}")
     parts.append((HERE / "tried.md").read_text(encoding="utf-8").strip())

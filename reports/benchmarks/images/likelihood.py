@@ -1,0 +1,258 @@
+"""The likelihood of binarised MNIST, beside the literature's: each pass over the training pictures binarises them anew.
+
+python reports/benchmarks/images/likelihood.py
+python reports/benchmarks/images/likelihood.py --recipes "importance weighted" --epochs 40 --seeds 0
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from benchmarks.detection.cells import Ledger, commit
+from benchmarks.harness import console
+from benchmarks.images.sets import Grey, pictures
+from torch import Tensor, nn
+
+from vae_anomaly.backbones import MLP
+from vae_anomaly.batch import Batch
+from vae_anomaly.elbo import Terms, elbo_terms
+from vae_anomaly.encoders import learn_channels
+from vae_anomaly.images.pictures import Pictures
+from vae_anomaly.likelihoods import Bernoulli
+from vae_anomaly.priors import FittedPrior, Posterior
+from vae_anomaly.scores import ImportanceWeighted
+from vae_anomaly.vae import VAE
+
+HERE = Path(__file__).resolve().parent
+COLUMNS = ("recipe", "seed", "epochs", "train_s", "elbo", "nll", "error", "draws", "judged_s", "commit")
+SIDE, BATCH_ROWS, JUDGED_ROWS, NEAREST = 28, 100, 20, 256
+WARMUP_EPOCHS, REPORTED = 20, 20
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is trained, and for how long.
+
+    Parameters
+    ----------
+    latent_dim : int
+    layers : tuple of int
+        Of the encoder, and in reverse of the decoder.
+    epochs : int
+    rate : float
+        First learning rate of Adam; it falls to 0 along half a cosine.
+    draws : int
+        1 for the ELBO, more for the importance-weighted bound.
+    after : str, optional
+        Recipe whose weights are the first ones.
+    exemplars : int
+        Training pictures of a step whose latents are the prior; 0 for the standard normal.
+    """
+
+    latent_dim: int = 50
+    layers: tuple[int, ...] = (200, 200)
+    epochs: int = 560
+    rate: float = 2e-3
+    draws: int = 1
+    after: str | None = None
+    exemplars: int = 0
+
+
+class Exemplars(FittedPrior):
+    """Kernels of one common width at the latents of training pictures.
+
+    Training takes the latents as they are: they move with the encoder, but no gradient flows through them.  A picture
+    is never its own exemplar.  For a test picture only the kernels nearest to it are added up, while the divisor counts
+    all of them: a lower bound of the density, and so of the log-likelihood.
+
+    Parameters
+    ----------
+    means : Tensor of shape (pictures, latents)
+    """
+
+    means: Tensor
+
+    def __init__(self, means: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("means", means)
+        self.log_variance = nn.Parameter(torch.zeros(()))
+        self.chosen = torch.arange(len(means))
+
+    @property
+    def n_kernels(self) -> int:
+        return len(self.means)
+
+    def kl(self, posterior: Posterior, batch: Batch) -> Tensor:  # noqa: ARG002
+        variances = torch.exp(posterior.log_variance)
+        spread = (variances.sum(-1) * torch.exp(-self.log_variance) - posterior.log_variance.sum(-1)) / 2
+        constant = (self.log_variance - 1) * posterior.mean.shape[-1] / 2
+        return spread + constant - self._mixture(posterior.mean[0]).unsqueeze(0)
+
+    def log_prob(self, z: Tensor, batch: Batch) -> Tensor:  # noqa: ARG002
+        constant = (self.log_variance + math.log(2 * math.pi)) * z.shape[-1] / 2
+        if self.training:
+            return (self._mixture(z.flatten(0, 2)) - constant).view(z.shape[:3])
+        near = torch.cdist(z[0].mean(0), self.means).topk(NEAREST, largest=False).indices
+        squares = torch.cdist(z[0].transpose(0, 1), self.means[near]).square()
+        kernels = (-squares / 2 * torch.exp(-self.log_variance)).logsumexp(-1) - math.log(len(self.means))
+        return kernels.T.unsqueeze(0) - constant
+
+    def _mixture(self, points: Tensor) -> Tensor:
+        """log of the mean over the chosen exemplars of exp(-squared distance / 2 variance)."""
+        means = self.means[self.chosen]
+        squares = points.square().sum(-1, keepdim=True) + means.square().sum(-1) - 2 * points @ means.T
+        return (-squares / 2 * torch.exp(-self.log_variance)).logsumexp(-1) - math.log(len(means))
+
+    def draw(self, n_rows: int, generator: torch.Generator) -> Tensor:
+        chosen = torch.randint(len(self.means), (n_rows,), generator=generator)
+        noise = torch.randn(n_rows, self.means.shape[1], generator=generator)
+        return (self.means[chosen] + torch.exp(self.log_variance / 2) * noise).unsqueeze(0)
+
+
+RECIPES = {
+    "ELBO": Recipe(),
+    "ELBO, longer": Recipe(epochs=240, rate=1e-3, after="ELBO"),
+    "importance weighted": Recipe(epochs=20, rate=5e-4, draws=50, after="ELBO, longer"),
+    "exemplar prior": Recipe(latent_dim=40, layers=(300, 300), epochs=40, exemplars=4_000),
+}
+
+
+def greys(images: Grey) -> Tensor:
+    return torch.from_numpy(images.reshape(len(images), -1)).float() / 255
+
+
+def observed(values: Tensor) -> Batch:
+    return Batch(values, torch.ones_like(values, dtype=torch.bool))
+
+
+def untrained(recipe: Recipe, shades: Tensor, generator: torch.Generator) -> VAE:
+    binary = torch.bernoulli(shades, generator=generator).to(torch.uint8).numpy()
+    encoder = learn_channels(Pictures(binary.reshape(-1, 1, SIDE, SIDE)), Bernoulli())
+    return VAE(
+        encoder.modelled,
+        latent_dim=recipe.latent_dim,
+        n_members=1,
+        backbone=MLP(skip_connection=False),
+        hidden_layer_sizes=recipe.layers,
+        activation="tanh",
+        mask_input=False,
+        grid=encoder.grid,
+        generator=generator,
+    )
+
+
+def epoch(shades: Tensor, generator: torch.Generator) -> Iterator[tuple[Tensor, Batch]]:
+    """Every picture once, by its number, in a new order and binarised anew."""
+    for rows in torch.randperm(len(shades), generator=generator).split(BATCH_ROWS):
+        yield rows, observed(torch.bernoulli(shades[rows], generator=generator))
+
+
+@torch.no_grad()
+def latents(vae: VAE, shades: Tensor, generator: torch.Generator) -> Tensor:
+    """Means of the posteriors of training pictures."""
+    parts = torch.bernoulli(shades, generator=generator).split(BATCH_ROWS)
+    return torch.cat([vae.posterior(observed(part)).mean[0] for part in parts])
+
+
+def bound(vae: VAE, terms: Terms, rows: Batch, draws: int, kl_weight: float) -> Tensor:
+    """What training maximises, nats a picture."""
+    if draws > 1:
+        return ImportanceWeighted(draws).reduce(terms, vae, rows).mean()
+    return (terms.reconstruction - kl_weight * terms.kl).mean()
+
+
+def train(vae: VAE, recipe: Recipe, shades: Tensor, generator: torch.Generator) -> None:
+    if recipe.exemplars:
+        vae.prior = Exemplars(latents(vae, shades, generator))
+    optimizer = torch.optim.Adam(vae.parameters(), lr=recipe.rate, fused=True)
+    n_steps = recipe.epochs * math.ceil(len(shades) / BATCH_ROWS)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
+    warmup = 0 if recipe.after else min(WARMUP_EPOCHS, recipe.epochs / 10)
+    for done in range(recipe.epochs):
+        kl_weight = min(1.0, (done + 1) / (warmup + 1))
+        total, n_batches = 0.0, 0
+        for numbers, rows in epoch(shades, generator):
+            if isinstance(vae.prior, Exemplars):
+                drawn = torch.randint(len(shades), (recipe.exemplars,), generator=generator)
+                vae.prior.chosen = drawn[~torch.isin(drawn, numbers)]
+            noise = torch.randn(1, recipe.draws, len(rows), recipe.latent_dim, generator=generator)
+            reached = bound(vae, elbo_terms(vae, rows, noise), rows, recipe.draws, kl_weight)
+            optimizer.zero_grad()
+            (-reached).backward()
+            optimizer.step()
+            schedule.step()
+            if isinstance(vae.prior, Exemplars):
+                vae.prior.means[numbers] = latents(vae, shades[numbers], generator)
+            total, n_batches = total + reached.item(), n_batches + 1
+        if done % max(1, recipe.epochs // REPORTED) == 0:
+            console.log(f"epoch {done + 1} of {recipe.epochs}: bound {total / n_batches:.2f} nats", highlight=False)
+
+
+@torch.inference_mode()
+def judged(vae: VAE, shades: Tensor, draws: int, seed: int) -> tuple[Tensor, Tensor]:
+    """The ELBO and the importance-weighted estimate of log p(x) of test pictures, binarised once, by picture."""
+    generator = torch.Generator().manual_seed(seed)
+    vae.eval()
+    elbo, density = [], []
+    for values in torch.bernoulli(shades, generator=generator).split(JUDGED_ROWS):
+        rows = observed(values)
+        terms = elbo_terms(vae, rows, torch.randn(1, draws, len(rows), vae.latent_dim, generator=generator))
+        elbo.append(terms.elbo[0])
+        density.append(ImportanceWeighted(draws).reduce(terms, vae, rows))
+    return torch.cat(elbo), torch.cat(density)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--epochs", type=int, help="instead of those of the recipe")
+    parser.add_argument("--draws", type=int, default=500, help="importance samples a test picture")
+    parser.add_argument("--weights", type=Path, default=Path("weights"), help="folder for the weights of each recipe")
+    parser.add_argument("--again", action="store_true", help="measure again what is there")
+    parser.add_argument("--out", type=Path, default=HERE / "likelihood.csv")
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    training, _, tested, _ = pictures("mnist")
+    shades, unseen = greys(training), greys(tested)
+    chosen.weights.mkdir(parents=True, exist_ok=True)
+    ledger = Ledger(chosen.out, COLUMNS, 2)
+    with ledger.alone():
+        for seed in chosen.seeds:
+            for name in chosen.recipes:
+                if (name, str(seed)) in ledger.rows and not chosen.again:
+                    continue
+                recipe = RECIPES[name] if chosen.epochs is None else replace(RECIPES[name], epochs=chosen.epochs)
+                generator = torch.Generator().manual_seed(seed)
+                vae = untrained(recipe, shades, generator)
+                if recipe.after:
+                    vae.load_state_dict(torch.load(chosen.weights / f"{recipe.after} {seed}.pt", weights_only=True))
+                begin = time.perf_counter()
+                train(vae, recipe, shades, generator)
+                train_s = time.perf_counter() - begin
+                torch.save(vae.state_dict(), chosen.weights / f"{name} {seed}.pt")
+                elbo, density = judged(vae, unseen, chosen.draws, seed)
+                row = {
+                    "recipe": name,
+                    "seed": seed,
+                    "epochs": recipe.epochs,
+                    "train_s": train_s,
+                    "elbo": elbo.mean().item(),
+                    "nll": -density.mean().item(),
+                    "error": (density.std() / math.sqrt(len(density))).item(),
+                    "draws": chosen.draws,
+                    "judged_s": time.perf_counter() - begin - train_s,
+                    "commit": commit(),
+                }
+                ledger.add(row)
+                console.log(f"{name}, {seed}: {row['nll']:.2f} nats in {train_s:.0f} s", highlight=False)
+
+
+if __name__ == "__main__":
+    main()
