@@ -82,8 +82,8 @@ expect in their place. A table gets a column of reasons, filled for the rows tha
 
 [bold]Pictures[/bold]
 
-Pictures of up to 4096 pixels are looked at as wholes, larger ones through overlapping windows, for odd spots: each \
-window's middle is predicted from what surrounds it. --look says otherwise.
+Pictures of up to 4096 pixels, or with a side below 16, are looked at as wholes, others through overlapping windows, \
+for odd spots: each window's middle is predicted from what surrounds it. --look says otherwise.
 
 DATA holds pictures if its names say so; where folders hold tables, too, a pattern such as 'folder/*.png' chooses. \
 Without --model the pictures are their own training data. The output has the columns path (in the folder given, or in \

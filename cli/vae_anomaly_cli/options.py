@@ -30,6 +30,9 @@ class Look(StrEnum):
     PATCHES = "patches"
 
 
+# Of a Sobol sequence in PyTorch, which is loaded only where it is needed.
+MOST_LATENTS = 21_201
+
 INPUT, FITTING, OUTPUT = "Input", "Fitting", "Output"
 
 Data = Annotated[
@@ -123,7 +126,9 @@ MaxSamples = Annotated[
 MaxIter = Annotated[int | None, typer.Option(min=1, help="Training steps at most.", rich_help_panel=FITTING)]
 LatentDim = Annotated[
     int | None,
-    typer.Option(min=1, help="Latent dimensions. Chosen from the columns by default.", rich_help_panel=FITTING),
+    typer.Option(
+        min=1, max=MOST_LATENTS, help="Latent dimensions. Chosen from the columns by default.", rich_help_panel=FITTING
+    ),
 ]
 PictureSize = Annotated[
     str | None,
@@ -139,7 +144,7 @@ PictureLook = Annotated[
     typer.Option(
         "--look",
         help="At pictures as wholes, for odd ones, or through overlapping windows, for odd spots. Default auto: as "
-        "wholes up to 4096 pixels.",
+        "wholes up to 4096 pixels, and where a side has fewer than 16.",
         rich_help_panel=FITTING,
     ),
 ]

@@ -98,3 +98,32 @@ def test_pictures_of_a_few_pixels_width_are_no_riddle(run, tmp_path):
     assert outcome.code == 0, outcome.err
     assert len(outcome.frame) == 12
     assert len(list((tmp_path / "maps").iterdir())) == 12
+
+
+def thin(folder, size):
+    folder.mkdir()
+    for number in range(12):
+        levels = np.random.default_rng(number).integers(90, 160, size).astype(np.uint8)
+        Image.fromarray(levels).save(folder / f"{number}.png")
+    return folder
+
+
+def test_long_thin_pictures_are_looked_at_as_wholes(run, tmp_path):
+    outcome = run("fit", thin(tmp_path / "thin", (15, 300)), "-o", tmp_path / "m.vae", *FAST)
+    assert outcome.code == 0, outcome.err
+    assert ", as wholes, " in outcome.err
+
+
+def test_windows_that_do_not_fit_name_the_way_out(run, tmp_path):
+    outcome = run("fit", thin(tmp_path / "thin", (7, 700)), "-o", tmp_path / "m.vae", "--look", "patches", *FAST)
+    assert outcome.code == 2
+    assert "7x700 pixels, and windows have at least 8x8. Give --look whole" in outcome.err
+    assert run("fit", thin(tmp_path / "fits", (8, 70)), "-o", tmp_path / "m.vae", "--look", "patches", *FAST).code == 0
+
+
+def test_windows_named_here_are_those_of_the_library():
+    from vae_anomaly_cli.pictures.learning import LARGEST_WINDOW, SMALLEST_WINDOW
+
+    pictures = np.random.default_rng(0).integers(90, 160, (8, 40, 40)).astype(np.uint8)
+    detector = PatchDetector(n_windows=256, max_iter=2, hidden_layer_sizes=(4,)).fit(pictures)
+    assert [model.encoder.windows.target for model in detector.models_] == [SMALLEST_WINDOW, LARGEST_WINDOW]

@@ -97,3 +97,11 @@ def test_model_of_four_channels_refuses_files(run, good, tmp_path):
 def test_size_that_memory_does_not_hold_is_refused(run, good, tmp_path, look):
     line = error_of(run("fit", good, "-o", tmp_path / "m.vae", "--size", "99999x99999", "--look", look))
     assert "a picture of 99999x99999 pixels takes 9,536 MiB" in line
+
+
+def test_more_latents_than_noise_has_dimensions_are_refused(run, orders_csv, tmp_path):
+    from vae_anomaly.scores import MOST_LATENTS
+
+    line = error_of(run("fit", orders_csv, "-o", tmp_path / "m.vae", "--latent-dim", "100000"))
+    assert "--latent-dim" in line
+    assert f"{MOST_LATENTS}" in line

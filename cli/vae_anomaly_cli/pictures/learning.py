@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from vae_anomaly.images.formats import PictureFormat
 
 
+# Sides of the windows that PatchDetector takes by default.
+SMALLEST_WINDOW, LARGEST_WINDOW = 8, 16
+
+
 @dataclass(frozen=True)
 class LearnedPictures:
     """A detector for pictures, and how it came about.
@@ -111,14 +115,19 @@ def _new_detector(
 
     parameters = fit_options.parameters()
     look = fit_options.look or Look.AUTO
-    if look is Look.AUTO:
-        size = parameters.get("image_shape")
-        assert size is None or isinstance(size, tuple)
-        wanted = open_pictures(list(source.paths), size)[0].picture_format
-        large = wanted.channels * wanted.height * wanted.width > MOST_FLAT_PIXELS
-        look = Look.PATCHES if large else Look.WHOLE
     if look is Look.WHOLE:
         return new_detector(fit_options, {}, device, verbose=verbose)
+    size = parameters.get("image_shape")
+    assert size is None or isinstance(size, tuple)
+    wanted = open_pictures(list(source.paths), size)[0].picture_format
+    side, n_pixels = min(wanted.height, wanted.width), wanted.channels * wanted.height * wanted.width
+    if look is Look.AUTO and (n_pixels <= MOST_FLAT_PIXELS or side < LARGEST_WINDOW):
+        return new_detector(fit_options, {}, device, verbose=verbose)
+    if side < SMALLEST_WINDOW:
+        raise InputError(
+            f"{source.name}: the pictures are {wanted.height}x{wanted.width} pixels, and windows have at least "
+            f"{SMALLEST_WINDOW}x{SMALLEST_WINDOW}. Give --look whole, or a larger --size."
+        )
     if parameters.pop("max_samples", None) is not None:
         raise InputError(
             "--max-samples is for pictures that are looked at as wholes; these are looked at through windows. Leave it "
