@@ -42,7 +42,8 @@ Higher is stranger.
   0    done
   1    the work failed: training diverged, output could not be written
   2    options or input that cannot be used
-  130  interrupted with Ctrl-C (during training: the best model so far is used; score --resume goes on)
+  130  interrupted with Ctrl-C; score --resume goes on. During training, score and explain go on with the best
+       model so far and end as if whole, and fit saves it, but not over a file that is there
 """
 
 SCORE_HELP = """Score every row, or every picture, of DATA.
@@ -118,7 +119,8 @@ and each further pass another one.
 Pictures should be normal ones; a few strange ones do little harm. They are colour if any is, and have 8 bits unless \
 all have more or are black and white. Files that cannot be used are warned of and left out.
 
-The model file holds numbers and a description, no code. Exit codes: see vae-anomaly --help.
+The model file holds numbers and a description, no code. After Ctrl-C it holds the best model so far, and the exit code \
+is 130; a file that is there stays as it is then. Exit codes: see vae-anomaly --help.
 """
 
 EXPLAIN_HELP = """Say why rows of DATA are strange.

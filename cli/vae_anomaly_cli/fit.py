@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vae_anomaly_cli.console import Messages, data_stream
-from vae_anomaly_cli.errors import CommandError, InputError
+from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.features import scoring_frame
 from vae_anomaly_cli.inputs import open_input, same_file
 from vae_anomaly_cli.jsonl import dumps
 from vae_anomaly_cli.labels import label_line, labels_of
-from vae_anomaly_cli.models import fit_line, refusals, summary_of
+from vae_anomaly_cli.models import end_if_interrupted, fit_line, refusals, save_model, summary_of
 from vae_anomaly_cli.options import Device, FitOptions, InputOptions
 from vae_anomaly_cli.outputs import check_writable
 from vae_anomaly_cli.roles import assign_roles
@@ -54,12 +54,7 @@ def fit_model(
                 detector.partial_fit(_frame(sampled, learned))
             done += 1
     seconds = (learned.seconds or 0.0) + time.perf_counter() - start
-    from vae_anomaly import save
-
-    try:
-        save(detector, path)
-    except OSError as error:
-        raise CommandError(f"{path} cannot be written: {error.strerror or error}.") from error
+    save_model(detector, path)
     further = f", in {done} passes" if done > 1 else ""
     said = fit_line(sampled, detector.columns_, seconds)
     messages.note(f"{said}{further}; threshold {-detector.offset_:.2f} nats; written to {path}")
@@ -72,6 +67,7 @@ def fit_model(
     if as_json:
         with data_stream() as stream:
             stream.write(f"{dumps(summary, indent=2)}\n".encode())
+    end_if_interrupted(detector, path)
 
 
 def _frame(sampled: Table, learned: Learned) -> "pd.DataFrame":

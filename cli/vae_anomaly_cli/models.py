@@ -5,10 +5,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vae_anomaly_cli.console import Messages, counted
-from vae_anomaly_cli.errors import CommandError, InputError
+from vae_anomaly_cli.errors import CommandError, InputError, Interrupted
 from vae_anomaly_cli.options import Device, FitOptions, check_model_path
 from vae_anomaly_cli.tables import Table
 
@@ -79,6 +80,41 @@ def refusals(name: str, place: Place) -> Iterator[None]:
         raise _unusable(error, name, place) from error
     except SpecificationError as error:
         raise InputError(error) from error
+
+
+def save_model(detector: "VAEDetector | PatchDetector", path: Path) -> None:
+    """Write a model; one whose training was interrupted only where no file is.
+
+    Raises
+    ------
+    Interrupted
+        If there is one.
+    CommandError
+        If it cannot be written.
+    """
+    if detector.fit_report_.interrupted and path.exists():
+        raise Interrupted(
+            f"interrupted: {path}, where the best model so far would have gone, stays as it was. Name a new file to "
+            "keep what an interrupted fit has learned."
+        )
+    from vae_anomaly import save
+
+    try:
+        save(detector, path)
+    except OSError as error:
+        raise CommandError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def end_if_interrupted(detector: "VAEDetector | PatchDetector", path: Path) -> None:
+    """End a fit that was interrupted as such, when all is said.
+
+    Raises
+    ------
+    Interrupted
+        If it was.
+    """
+    if detector.fit_report_.interrupted:
+        raise Interrupted(f"interrupted: {path} holds the best model so far.")
 
 
 def load_detector(model: str, device: Device) -> "VAEDetector":

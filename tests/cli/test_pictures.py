@@ -266,7 +266,9 @@ def test_info_describes_a_model_of_pictures(run, picture_model):
     assert json.loads(run("info", picture_model, "--json").text) == manifest
 
 
-def test_ctrl_c_while_training_keeps_the_best_model_so_far(run, good, tmp_path, fast_pictures, monkeypatch):
+@pytest.fixture
+def interrupted_fits(monkeypatch):
+    """Press Ctrl-C in the tenth step of a training."""
     step = Stepper.step
     n_steps = 0
 
@@ -278,7 +280,32 @@ def test_ctrl_c_while_training_keeps_the_best_model_so_far(run, good, tmp_path, 
         step(*arguments)
 
     monkeypatch.setattr(Stepper, "step", interrupted)
-    outcome = run("fit", good, "-o", tmp_path / "m.vae", *fast_pictures)
-    assert outcome.code == 0, outcome.err
+
+
+@pytest.mark.parametrize("table", [False, True])
+@pytest.mark.usefixtures("interrupted_fits")
+def test_ctrl_c_while_training_keeps_the_best_model_so_far(run, good, orders_csv, tmp_path, fast_pictures, table):
+    path = tmp_path / "m.vae"
+    outcome = run("fit", orders_csv if table else good, "-o", path, "--json", *fast_pictures)
+    assert outcome.code == 130, outcome.err
     assert "warning: interrupted at iteration" in outcome.err
-    assert load(tmp_path / "m.vae").fit_report_.interrupted
+    assert outcome.err.splitlines()[-1] == f"error: interrupted: {path} holds the best model so far."
+    assert json.loads(outcome.text)["model"] == str(path)
+    assert load(path).fit_report_.interrupted
+
+
+@pytest.mark.parametrize("table", [False, True])
+@pytest.mark.usefixtures("interrupted_fits")
+def test_ctrl_c_while_training_leaves_a_model_that_is_there(run, good, orders_csv, write, fast_pictures, table):
+    path = write("m.vae", b"trained for a night")
+    outcome = run("fit", orders_csv if table else good, "-o", path, "--json", *fast_pictures)
+    assert f"{path}, where the best model so far would have gone, stays as it was" in error_of(outcome, 130)
+    assert path.read_bytes() == b"trained for a night"
+    assert outcome.out == b""
+
+
+@pytest.mark.usefixtures("interrupted_fits")
+def test_ctrl_c_while_training_to_score_goes_on_with_the_best_model_so_far(run, good, fast_pictures):
+    outcome = run("score", good, *fast_pictures)
+    assert outcome.code == 0, outcome.err
+    assert len(outcome.frame) == 40

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from vae_anomaly_cli.console import Messages, data_stream
-from vae_anomaly_cli.errors import CommandError, InputError
+from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.jsonl import dumps
 from vae_anomaly_cli.kinds import is_picture
+from vae_anomaly_cli.models import end_if_interrupted, save_model
 from vae_anomaly_cli.options import Device, FitOptions
 from vae_anomaly_cli.outputs import check_writable
 from vae_anomaly_cli.pictures.inputs import Problems, find_input
@@ -26,14 +27,10 @@ def fit_pictures(
     problems = Problems(messages)
     learned = learn_pictures(source, fit_options, device, messages, problems.see)
     problems.tell()
-    from vae_anomaly import save
-
-    try:
-        save(learned.detector, path)
-    except OSError as error:
-        raise CommandError(f"{path} cannot be written: {error.strerror or error}.") from error
+    save_model(learned.detector, path)
     messages.note(f"{learned.done}; threshold {learned.threshold:,.2f} nats; written to {path}")
     if as_json:
         summary = learned.summary(source) | {"unusable": problems.count, "model": str(path)}
         with data_stream() as stream:
             stream.write(f"{dumps(summary, indent=2)}\n".encode())
+    end_if_interrupted(learned.detector, path)
