@@ -20,6 +20,7 @@ def overlapped(
     write: Callable[[Done], None],
     *,
     aside: bool = True,
+    stopped: threading.Event | None = None,
 ) -> None:
     """Take items one after the other from a reader to a writer, with work on each in between.
 
@@ -36,6 +37,8 @@ def overlapped(
     aside : bool
         Whether a thread of its own writes. Not where whoever reads a pipe may let it wait for ever: Ctrl-C would wait
         for that thread, and is heard only in the calling one.
+    stopped : Event, optional
+        Is set when nothing more is wanted, so that a writer that takes long over an item may leave it.
     """
     with ThreadPoolExecutor(1, "reader") as reader, ThreadPoolExecutor(1, "writer") as writer:
         ahead = deque(reader.submit(next, read, None) for _ in range(DEPTH))
@@ -54,6 +57,8 @@ def overlapped(
             for written in behind:
                 written.result()
         finally:
+            if stopped is not None:
+                stopped.set()
             for pool in (reader, writer):
                 pool.shutdown(cancel_futures=True)
             read.close()

@@ -1,9 +1,17 @@
 """Names that are empty, outputs that would replace what is somebody else's, and files that are not there."""
 
+import subprocess
+import sys
+import threading
+import time
+
 import numpy as np
 import pytest
 
 from vae_anomaly import VAEDetector, save
+from vae_anomaly.scores import MOST_LATENTS
+from vae_anomaly_cli.pictures.maps import Pages
+from vae_anomaly_cli.pictures.streaming import PictureStream
 
 
 def error_of(outcome, code=2):
@@ -100,8 +108,64 @@ def test_size_that_memory_does_not_hold_is_refused(run, good, tmp_path, look):
 
 
 def test_more_latents_than_noise_has_dimensions_are_refused(run, orders_csv, tmp_path):
-    from vae_anomaly.scores import MOST_LATENTS
-
     line = error_of(run("fit", orders_csv, "-o", tmp_path / "m.vae", "--latent-dim", "100000"))
     assert "--latent-dim" in line
     assert f"{MOST_LATENTS}" in line
+
+
+def test_ctrl_c_while_pages_are_drawn_stops_at_the_next(run, picture_model, inspected, tmp_path, monkeypatch):
+    drawing, n_drawn, n_scored = threading.Event(), [], []
+    score = PictureStream._score
+
+    def write(*arguments):
+        n_drawn.append(1)
+        drawing.set()
+        time.sleep(0.5)
+
+    def interrupted(*arguments, **options):
+        n_scored.append(1)
+        if len(n_scored) == 2:
+            assert drawing.wait(30)
+            raise KeyboardInterrupt
+        return score(*arguments, **options)
+
+    monkeypatch.setattr("vae_anomaly_cli.pictures.streaming.MOST_AT_ONCE", 4)
+    monkeypatch.setattr(Pages, "write", write)
+    monkeypatch.setattr(PictureStream, "_score", interrupted)
+    for number in range(3):
+        (inspected / f"{number}.png").write_bytes((inspected / "good" / "0.png").read_bytes())
+    outputs = ("--heatmaps", tmp_path / "maps", "-o", tmp_path / "o.csv")
+    assert error_of(run("score", inspected, "-m", picture_model, *outputs), 130) == "error: interrupted."
+    assert len(n_drawn) == 1
+    assert not (tmp_path / "o.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("pictures", "levels"),
+    [
+        (np.random.default_rng(0).random((20, 8, 8)), "grey as floats"),
+        (np.random.default_rng(0).random((20, 8, 8)).round(), "black and white"),
+        (np.random.default_rng(0).integers(0, 2, (20, 8, 8)), "black and white"),
+    ],
+)
+def test_info_tells_floats_from_black_and_white(run, tmp_path, pictures, levels):
+    save(VAEDetector(max_iter=5, n_estimators=1).fit(pictures), tmp_path / "m.vae")
+    assert f"8x8 pixels (height x width), {levels}" in run("info", tmp_path / "m.vae").text
+
+
+def test_ctrl_c_before_the_command_is_loaded_shows_no_traceback():
+    program = """
+import sys
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer":
+            sys.meta_path.remove(self)
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupting())
+from vae_anomaly_cli.app import main
+sys.exit(main(["--help"]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"error: interrupted.\n")

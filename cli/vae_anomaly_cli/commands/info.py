@@ -74,7 +74,8 @@ def _picture_facts(manifest: dict[str, Any]) -> dict[str, str]:
     channels = manifest["columns"]
     pictures = manifest["pictures"]
     size = f"{pictures['height']}x{pictures['width']} pixels (height x width)"
-    facts = {"pictures": f"{size}, {depth_line(len(channels), pictures['depth'] or _depth(channels))}"}
+    levels = depth_line(len(channels), pictures["depth"] or _depth(channels))
+    facts = {"pictures": f"{size}, {levels}"}
     windows = manifest.get("windows")
     if windows is None:
         return facts | {"backbone": _named(manifest["backbone"]), "score": _named(manifest["score"])}
@@ -84,10 +85,12 @@ def _picture_facts(manifest: dict[str, Any]) -> dict[str, str]:
     return facts | {"windows": f"{sides} pixels, {asked}, {places}"}
 
 
-def _depth(channels: list[dict[str, Any]]) -> int:
-    """Bits of a picture, by its highest level."""
+def _depth(channels: list[dict[str, Any]]) -> int | None:
+    """Bits of a picture, by its highest level; None for floats."""
     from vae_anomaly.encoders.pictures import LEVELS_OF_DEPTH
 
+    if not any(channel["resolution"] or channel["likelihood"]["name"] == "bernoulli" for channel in channels):
+        return None
     top = max(channel["high"] or 0 for channel in channels)
     return next((depth for depth, levels in LEVELS_OF_DEPTH.items() if levels == top), 8)
 

@@ -183,14 +183,14 @@ def format_line(wanted: "PictureFormat") -> str:
     return f"{wanted.height}x{wanted.width} pixels, {depth_line(wanted.channels, wanted.depth)}"
 
 
-def depth_line(channels: int, depth: int) -> str:
-    """Say how many channels and bits there are.
+def depth_line(channels: int, depth: int | None) -> str:
+    """Say how many channels and bits there are; None stands for floats.
 
     Examples
     --------
-    >>> depth_line(1, 8), depth_line(3, 8), depth_line(1, 1)
-    ('grey with 8 bits', 'colour with 8 bits', 'black and white')
+    >>> depth_line(1, 8), depth_line(3, 8), depth_line(1, 1), depth_line(1, None)
+    ('grey with 8 bits', 'colour with 8 bits', 'black and white', 'grey as floats')
     """
     if depth == 1:
         return "black and white"
-    return f"{'grey' if channels == 1 else 'colour'} with {depth} bits"
+    return f"{'grey' if channels == 1 else 'colour'} {'as floats' if depth is None else f'with {depth} bits'}"

@@ -1,6 +1,7 @@
 """Scores for any number of pictures: read, scored and written some at a time, all three at once."""
 
 import heapq
+import threading
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import prod
@@ -105,6 +106,7 @@ class PictureStream:
         aside : bool
             Whether they are written by a thread of its own.
         """
+        stopped = threading.Event()
         with (
             picture_refusals(self.source.name),
             self.messages.library_warnings(),
@@ -121,10 +123,12 @@ class PictureStream:
                 if pages is not None:
                     scale = self.learned.detector.map_scale_
                     for place, shown in scored.shown:
+                        if stopped.is_set():
+                            return
                         pages.write(place, shown, scale, self.learned.threshold)
                 sink.write(0, as_batch(scored.files))
 
-            overlapped(self._read(range(len(self.source))), work, write, aside=aside)
+            overlapped(self._read(range(len(self.source))), work, write, aside=aside, stopped=stopped)
 
     def explained(self, files: list[ScoredFile]) -> Generator[tuple[ScoredFile, Shown], None, None]:
         """Read files again and say where they are strange; those that cannot be read any more are left out."""
