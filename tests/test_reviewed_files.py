@@ -49,6 +49,14 @@ def test_file_of_a_list_that_is_not_there_is_left_out_and_has_no_score(tmp_path,
         assert np.isnan(detector.score_samples(tmp_path / "good")).sum() == 1
 
 
+def test_name_that_no_file_can_have_is_a_problem_of_that_file(tmp_path):
+    files = write(tmp_path / "good", 12)
+    detector = VAEDetector(**SMALL).fit(files)
+    with pytest.warns(DataWarning, match="File name too long"):
+        scores = detector.score_samples([files[0], tmp_path / f"{'x' * 300}.png"])
+    assert np.isnan(scores).tolist() == [False, True]
+
+
 def test_folder_or_pattern_of_a_list_that_is_not_there_is_an_error(tmp_path):
     files = write(tmp_path / "good", 2)
     with pytest.raises(FileNotFoundError, match="nowhere does not exist"):

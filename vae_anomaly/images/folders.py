@@ -183,7 +183,7 @@ def list_pictures(source: str | os.PathLike[str] | Iterable[str | os.PathLike[st
 
 def _is_file(path: Path) -> bool:
     """Whether a name is that of a picture, there or not."""
-    if path.suffix.lower() not in SUFFIXES or path.is_dir():
+    if path.suffix.lower() not in SUFFIXES or os.path.isdir(path):  # noqa: PTH112 - Path.is_dir may raise
         return False
     return os.path.lexists(path) or not glob.has_magic(str(path))
 
