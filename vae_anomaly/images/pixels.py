@@ -84,7 +84,8 @@ def _deep_levels(image: Image.Image) -> npt.NDArray[np.uint16]:
     stored = np.asarray(image)
     top = 1 if image.mode == "F" else 65535
     if not ((stored >= 0) & (stored <= top)).all():  # also NaN
-        found = f"from {stored.min():g} to {stored.max():g}"
+        holed = bool(np.isnan(stored).any())
+        found = "that are not numbers" if holed else f"from {stored.min():g} to {stored.max():g}"
         raise UnfitError(f"holds levels {found}; expected 0 to {top}. Convert it to 16 bits, or leave it out.")
     if image.mode == "F":
         stored = np.rint(stored.astype(np.float64) * 65535)

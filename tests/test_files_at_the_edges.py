@@ -89,3 +89,19 @@ def test_sizes_that_differ_name_parameters_that_exist(tmp_path):
     with pytest.raises(DataError, match=r"image_shape=\(height, width\), or image_size=") as raised:
         open_pictures(files)
     assert " size=" not in str(raised.value)
+
+
+def test_weights_of_files_that_cannot_be_read_are_asked_to_go(tmp_path):
+    files = write(tmp_path / "good", 12)
+    files[3].write_bytes(b"no picture")
+    with pytest.warns(DataWarning), pytest.raises(DataError, match="12 weights for 11 pictures"):
+        VAEDetector(**SMALL).fit(files, sample_weight=np.ones(12))
+
+
+def test_pictures_of_floats_without_numbers_say_so(tmp_path):
+    files = write(tmp_path / "good", 12)
+    holed = np.full((12, 10), 0.5, dtype=np.float32)
+    holed[0, 0] = np.nan
+    Image.fromarray(holed).save(tmp_path / "holed.tif")
+    with pytest.warns(DataWarning, match="holds levels that are not numbers; expected 0 to 1"):
+        VAEDetector(**SMALL).fit(files).score_samples([tmp_path / "holed.tif"])
