@@ -96,16 +96,21 @@ def inspection(found: pd.DataFrame) -> str:
 
 
 def likelihood(found: pd.DataFrame) -> str:
-    rows = [
-        [
-            str(one.recipe),
-            f"{one.nll:.2f} ± {one.error:.2f}",
-            f"{-one.elbo:.2f}",
-            *[f"{number:,.0f}" for number in (one.draws, one.epochs, one.train_s)],
-            PUBLISHED.get(str(one.recipe), ""),
-        ]
-        for one in found.itertuples()
-    ]
+    rows = []
+    for name, own in found.groupby("recipe", sort=False):
+        for one in own.to_dict("records"):
+            seconds = "" if pd.isna(one["train_s"]) else f"{one['train_s']:,.0f}"
+            rows.append(
+                [
+                    str(name),
+                    f"{one['nll']:.2f} ± {one['error']:.2f}",
+                    f"{-one['elbo']:.2f}",
+                    f"{one['draws']:,}",
+                    f"{one['epochs']:,}",
+                    seconds,
+                    PUBLISHED.get(str(name), ""),
+                ]
+            )
     headings = ("trained on", "-log p(x), nats", "-ELBO", "samples", "epochs", "trained, s", "published")
     return table(headings, rows)
 
