@@ -68,7 +68,7 @@ class Recipe:
 
 
 class Exemplars(FittedPrior):
-    """Kernels of one common width at the latents of training pictures.
+    """Kernels at the latents of training pictures, of widths that all of them share.
 
     Training takes the latents as they are: they move with the encoder, but no gradient flows through them.  A picture
     is never its own exemplar.  For a test picture only the kernels nearest to it are added up, while the divisor counts
@@ -77,14 +77,16 @@ class Exemplars(FittedPrior):
     Parameters
     ----------
     means : Tensor of shape (pictures, latents)
+    log_variance : Tensor of shape (latents,)
+        Of the kernels at first.
     """
 
     means: Tensor
 
-    def __init__(self, means: Tensor) -> None:
+    def __init__(self, means: Tensor, log_variance: Tensor) -> None:
         super().__init__()
         self.register_buffer("means", means)
-        self.log_variance = nn.Parameter(torch.zeros(()))
+        self.log_variance = nn.Parameter(log_variance)
         self.chosen = torch.arange(len(means))
 
     @property
@@ -92,25 +94,26 @@ class Exemplars(FittedPrior):
         return len(self.means)
 
     def kl(self, posterior: Posterior, batch: Batch) -> Tensor:  # noqa: ARG002
-        variances = torch.exp(posterior.log_variance)
-        spread = (variances.sum(-1) * torch.exp(-self.log_variance) - posterior.log_variance.sum(-1)) / 2
-        constant = (self.log_variance - 1) * posterior.mean.shape[-1] / 2
-        return spread + constant - self._mixture(posterior.mean[0]).unsqueeze(0)
+        ratio = posterior.log_variance - self.log_variance
+        return (ratio.exp() - ratio - 1).sum(-1) / 2 - self._mixture(posterior.mean[0]).unsqueeze(0)
 
     def log_prob(self, z: Tensor, batch: Batch) -> Tensor:  # noqa: ARG002
-        constant = (self.log_variance + math.log(2 * math.pi)) * z.shape[-1] / 2
+        constant = (self.log_variance + math.log(2 * math.pi)).sum() / 2
         if self.training:
             return (self._mixture(z.flatten(0, 2)) - constant).view(z.shape[:3])
-        near = torch.cdist(z[0].mean(0), self.means).topk(NEAREST, largest=False).indices
-        squares = torch.cdist(z[0].transpose(0, 1), self.means[near]).square()
-        kernels = (-squares / 2 * torch.exp(-self.log_variance)).logsumexp(-1) - math.log(len(self.means))
+        width = torch.exp(self.log_variance / 2)
+        points, means = z[0] / width, self.means / width
+        near = torch.cdist(points.mean(0), means).topk(NEAREST, largest=False).indices
+        squares = torch.cdist(points.transpose(0, 1), means[near]).square()
+        kernels = (-squares / 2).logsumexp(-1) - math.log(len(means))
         return kernels.T.unsqueeze(0) - constant
 
     def _mixture(self, points: Tensor) -> Tensor:
-        """log of the mean over the chosen exemplars of exp(-squared distance / 2 variance)."""
-        means = self.means[self.chosen]
+        """log of the mean over the chosen exemplars of exp(-squared distance in widths / 2)."""
+        width = torch.exp(self.log_variance / 2)
+        points, means = points / width, self.means[self.chosen] / width
         squares = points.square().sum(-1, keepdim=True) + means.square().sum(-1) - 2 * points @ means.T
-        return (-squares / 2 * torch.exp(-self.log_variance)).logsumexp(-1) - math.log(len(means))
+        return (-squares / 2).logsumexp(-1) - math.log(len(means))
 
     def draw(self, n_rows: int, generator: torch.Generator) -> Tensor:
         chosen = torch.randint(len(self.means), (n_rows,), generator=generator)
@@ -122,7 +125,7 @@ RECIPES = {
     "ELBO": Recipe(),
     "ELBO, longer": Recipe(epochs=240, rate=1e-3, after="ELBO"),
     "importance weighted": Recipe(epochs=20, rate=5e-4, draws=50, after="ELBO, longer"),
-    "exemplar prior": Recipe(latent_dim=40, layers=(300, 300), epochs=40, exemplars=4_000),
+    "exemplar prior": Recipe(epochs=20, rate=5e-4, after="ELBO, longer", exemplars=4_000),
 }
 
 
@@ -157,10 +160,11 @@ def epoch(shades: Tensor, generator: torch.Generator) -> Iterator[tuple[Tensor, 
 
 
 @torch.no_grad()
-def latents(vae: VAE, shades: Tensor, generator: torch.Generator) -> Tensor:
-    """Means of the posteriors of training pictures."""
+def latents(vae: VAE, shades: Tensor, generator: torch.Generator) -> Posterior:
+    """The posteriors of training pictures."""
     parts = torch.bernoulli(shades, generator=generator).split(BATCH_ROWS)
-    return torch.cat([vae.posterior(observed(part)).mean[0] for part in parts])
+    found = [vae.posterior(observed(part)) for part in parts]
+    return Posterior(torch.cat([one.mean[0] for one in found]), torch.cat([one.log_variance[0] for one in found]))
 
 
 def bound(vae: VAE, terms: Terms, rows: Batch, draws: int, kl_weight: float) -> Tensor:
@@ -172,7 +176,8 @@ def bound(vae: VAE, terms: Terms, rows: Batch, draws: int, kl_weight: float) -> 
 
 def train(vae: VAE, recipe: Recipe, shades: Tensor, generator: torch.Generator) -> None:
     if recipe.exemplars:
-        vae.prior = Exemplars(latents(vae, shades, generator))
+        first = latents(vae, shades, generator)
+        vae.prior = Exemplars(first.mean, first.log_variance.exp().mean(0).log())
     optimizer = torch.optim.Adam(vae.parameters(), lr=recipe.rate, fused=True)
     n_steps = recipe.epochs * math.ceil(len(shades) / BATCH_ROWS)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
@@ -191,7 +196,7 @@ def train(vae: VAE, recipe: Recipe, shades: Tensor, generator: torch.Generator) 
             optimizer.step()
             schedule.step()
             if isinstance(vae.prior, Exemplars):
-                vae.prior.means[numbers] = latents(vae, shades[numbers], generator)
+                vae.prior.means[numbers] = latents(vae, shades[numbers], generator).mean
             total, n_batches = total + reached.item(), n_batches + 1
         if done % max(1, recipe.epochs // REPORTED) == 0:
             console.log(f"epoch {done + 1} of {recipe.epochs}: bound {total / n_batches:.2f} nats", highlight=False)
@@ -237,8 +242,9 @@ def main() -> None:
                 vae = untrained(recipe, shades, generator)
                 first = name if chosen.trained else recipe.after
                 if first:
-                    if recipe.exemplars:
-                        vae.prior = Exemplars(torch.zeros(len(shades), recipe.latent_dim))
+                    if RECIPES[first].exemplars:
+                        size = len(shades), recipe.latent_dim
+                        vae.prior = Exemplars(torch.zeros(size), torch.zeros(recipe.latent_dim))
                     kept = chosen.weights / f"{first} {seed}.pt"
                     if not kept.exists():
                         stop(f"{kept} is not there: run --recipes {first!r} --seeds {seed} --again before.")
