@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from vae_anomaly import (
 from vae_anomaly.calibration import fence_offset
 from vae_anomaly.images.files import write_png
 from vae_anomaly.patches.maps import PositionLevels
+from vae_anomaly.steps import Stepper
 
 Grey = npt.NDArray[np.uint8]
 WHOLE: dict[str, Any] = {"max_iter": 30, "hidden_layer_sizes": (16,), "latent_dim": 2}
@@ -55,7 +55,8 @@ def test_a_fitted_detector_can_be_listed_and_displayed(kind: type[Any], pictures
     detector = small(kind).fit(pictures)
     assert "score_samples" in dir(detector)
     assert kind.__name__ in detector._repr_html_()
-    assert not hasattr(detector, "repair_tables")
+    assert not hasattr(detector, "_tables")
+    assert hasattr(detector, "picture_format_") == (pictures.dtype == np.uint8)
 
 
 def test_the_fence_of_patches_is_in_nats_of_all_of_their_largest_pixels() -> None:
@@ -139,7 +140,7 @@ def test_pictures_in_other_units_are_refused_whatever_stands_beside_them(kind: t
     brighter[0, :4] = 400
     assert np.isfinite(detector.score_samples(brighter)).all()
     deep = small(kind).fit(waves().astype(np.uint16) * 257)
-    with pytest.raises(DataError, match=r"have 8 bits, and training had grey levels up to 65535\. Multiply"):
+    with pytest.raises(DataError, match="have 8 bits, and training had more"):
         deep.score_samples(waves())
 
 
@@ -158,21 +159,19 @@ def test_windows_leave_no_pixel_out() -> None:
         small(PatchDetector, window=(8, 4), stride=5).fit(waves())
 
 
-def test_an_interrupted_fit_says_so_and_keeps_what_there_is() -> None:
-    def interrupt(pictures: torch.Tensor) -> torch.Tensor:
-        signal.setitimer(signal.ITIMER_REAL, 0.6)
-        return pictures
+def test_an_interrupted_fit_says_so_and_keeps_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = []
+    step = Stepper.step
 
-    def raised(*_: Any) -> None:
-        raise KeyboardInterrupt
+    def interrupted(*arguments: Any) -> None:
+        taken.append(1)
+        if len(taken) == 15:
+            raise KeyboardInterrupt
+        step(*arguments)
 
-    before = signal.signal(signal.SIGALRM, raised)
-    try:
-        with pytest.warns(FitWarning, match="windows of 4x4 pixels: .*interrupted"):
-            detector = small(PatchDetector, window=(4, 6), max_iter=1_000_000, augment=interrupt).fit(waves(8))
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+    monkeypatch.setattr(Stepper, "step", interrupted)
+    with pytest.warns(FitWarning, match=r"windows of 4x4 pixels: .*interrupted"):
+        detector = small(PatchDetector, window=(4, 6)).fit(waves(8))
     assert len(detector.models_) == 1
     assert np.isfinite(detector.score_samples(waves())).all()
 
@@ -208,13 +207,47 @@ def test_lists_of_pictures_and_of_names_are_pictures(tmp_path: Path) -> None:
         detector.score_samples([pictures[0], pictures[1][1:]])
 
 
-def test_a_palette_is_looked_up() -> None:
-    pictures = np.stack([waves()] * 3, -1)
-    detector = small(VAEDetector).fit(pictures)
-    palette = Image.fromarray(pictures[0]).convert("P")
-    np.testing.assert_array_equal(
-        detector.score_samples([palette]), detector.score_samples(np.asarray(palette.convert("RGB"))[None])
-    )
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I;16B"])
+def test_pictures_of_pillow_are_what_their_files_are(mode: str, tmp_path: Path) -> None:
+    if mode.startswith("I"):
+        order = ">u2" if mode == "I;16B" else "<u2"
+        images = [Image.fromarray((one.astype(np.uint16) * 257).astype(order)) for one in waves()]
+    else:
+        images = [Image.fromarray(one).convert(mode) for one in waves()]
+    assert images[0].mode == mode
+    suffix = "tif" if mode in ("CMYK", "I;16B") else "png"
+    names = [tmp_path / f"{place:02}.{suffix}" for place in range(len(images))]
+    for image, name in zip(images, names, strict=True):
+        image.save(name)
+    scores = [small(VAEDetector).fit(some).score_samples(some) for some in (images, names)]
+    np.testing.assert_array_equal(*scores)
+
+
+def test_pictures_of_pillow_are_brought_to_the_model(tmp_path: Path) -> None:
+    detector = small(VAEDetector).fit(waves())
+    grey = Image.fromarray(waves()[0])
+    expected = detector.score_samples(waves()[:1])[0]
+    np.testing.assert_array_equal(detector.score_samples([grey, grey.convert("LA"), grey]), expected)
+    with pytest.raises(DataError, match="picture 1 colour picture where the model takes grey ones"):
+        detector.score_samples([grey, grey.convert("RGB")])
+    sizes = [grey, grey.resize((8, 8))]
+    assert np.isfinite(small(VAEDetector, image_shape=(16, 16)).fit([grey] * 20).score_samples(sizes)).all()
+    with pytest.raises(DataError, match="have 2 sizes"):
+        small(VAEDetector).fit([*[grey] * 20, sizes[1]])
+
+
+def test_lists_are_of_one_type() -> None:
+    with pytest.raises(DataError, match="different types, bool and uint8 among them"):
+        small(VAEDetector).fit([waves()[0], waves()[0] > 100])
+
+
+@BOTH
+def test_infinite_pixels_are_named_as_such(kind: type[Any]) -> None:
+    pictures = waves().astype(float)
+    detector = small(kind).fit(pictures)
+    pictures[3, 2, 2] = np.inf
+    with pytest.raises(DataError, match="holds infinite pixels"):
+        detector.score_samples(pictures)
 
 
 def test_short_floats_are_floats() -> None:
@@ -231,12 +264,26 @@ def test_a_model_of_tables_takes_no_pictures(given: Any) -> None:
         detector.score_samples(given)
 
 
-def test_a_failed_fit_leaves_the_fitted_detector_as_it_was() -> None:
+def failing(one: torch.Tensor) -> torch.Tensor:
+    raise RuntimeError("no such picture")
+
+
+@pytest.mark.parametrize(
+    ("changed", "given"),
+    [({"window": 33}, waves(10, 20, 20)), ({"augment": failing}, waves() / 255), ({}, waves().reshape(30, -1))],
+    ids=["too large a window", "failing function", "table"],
+)
+def test_a_failed_fit_leaves_the_fitted_detector_as_it_was(
+    changed: dict[str, Any], given: npt.NDArray[Any], tmp_path: Path
+) -> None:
     detector = small(PatchDetector).fit(waves())
     before = detector.score_samples(waves())
-    with pytest.raises(DataError, match="windows have 33x33"):
-        detector.set_params(window=33).fit(waves(10, 20, 20))
+    with pytest.raises((DataError, RuntimeError)):
+        detector.set_params(**changed).fit(given)
     np.testing.assert_array_equal(detector.score_samples(waves()), before)
+    assert detector.n_features_in_ == 256
+    save(detector, tmp_path / "model.vae")
+    np.testing.assert_array_equal(load(tmp_path / "model.vae").score_samples(waves()), before)
 
 
 @BOTH

@@ -85,10 +85,10 @@ class VAEDetector(JudgingMixin, OutlierMixin, StreamMixin, LatentVariableMixin, 
         (height, width) of pictures that are given as flattened rows, with the channels first or last if there are
         several; of picture files, the size that they are resized to.
     augment : callable, default=None
-        Changes the pictures of each mini-batch at random, a transform of torchvision's for instance: from a tensor of
-        shape (pictures, channels, height, width) to one of the same shape.  It is given uint8 where grey levels are
-        whole numbers up to 255, int32 for larger ones, and floats else, with NaN where pixels are missing.  Held-out
-        pictures stay as they are, and a model file does not keep the function.
+        Changes pictures at random, one by one and anew for each mini-batch, a transform of torchvision's for instance:
+        from a tensor of shape (channels, height, width) to one of the same shape.  It is given uint8 where grey levels
+        are whole numbers from 0 to 255, int32 for other whole numbers, and floats else, or where pixels are missing,
+        which are NaN.  Held-out pictures stay as they are, and a model file does not keep the function.
     prior : str or Prior, default="exemplar"
         p(z) that rows are scored against: "standard_normal", or "exemplar", the aggregated posterior of the
         training rows.  Training always uses the standard normal.

@@ -23,7 +23,7 @@ from sklearn.utils.validation import validate_data
 from vae_anomaly.encoders import PictureEncoder
 from vae_anomaly.errors import DataError, DataWarning, SpecificationError
 from vae_anomaly.images.files import SUFFIXES
-from vae_anomaly.images.folders import PictureFiles, open_pictures
+from vae_anomaly.images.folders import PictureFiles, is_images, open_pictures, read_images
 from vae_anomaly.images.pictures import Pictures, as_array, is_pictures, read_arrays
 from vae_anomaly.tables import FloatArray, Table, text_of
 
@@ -52,7 +52,7 @@ def read_rows(estimator: BaseEstimator, X: Any, *, fitting: bool) -> Table | Pic
     """
     image_shape = _checked_shape(estimator.get_params(deep=False)["image_shape"])
     known = None if fitting else getattr(estimator, "encoder_", None)
-    pictures_given = is_pictures(X) or is_files(X)
+    pictures_given = is_pictures(X) or is_images(X) or is_files(X)
     wanted = image_shape is not None or pictures_given
     if known is not None:
         wanted = isinstance(known, PictureEncoder)
@@ -65,6 +65,9 @@ def read_rows(estimator: BaseEstimator, X: Any, *, fitting: bool) -> Table | Pic
         return read_table(estimator, X, fitting=fitting)
     if is_files(X):
         return _read_files(estimator, X, image_shape, known, fitting=fitting)
+    if is_images(X):
+        encoder = known if isinstance(known, PictureEncoder) else None
+        X = read_images(X, _file_size(image_shape), None if encoder is None else encoder.picture_format)
     flattened = not is_pictures(X)
     if flattened and image_shape is None:
         raise DataError(NO_PICTURES)
@@ -133,12 +136,20 @@ def open_files(X: Any, image_shape: Sequence[int] | None, encoder: object) -> Pi
     """
     if isinstance(encoder, PictureEncoder):
         return open_pictures(X, picture_format=encoder.picture_format)[0]
-    size = _checked_shape(image_shape)
-    if size is not None and len(size) != 2:
-        raise DataError(f"image_shape={size}; for picture files expected (height, width), to which they are resized.")
-    files, problems = open_pictures(X, None if size is None else (size[0], size[1]))
+    files, problems = open_pictures(X, _file_size(_checked_shape(image_shape)))
     warn_of_files([f"{problem.path}: {problem.reason}" for problem in problems])
     return files
+
+
+def _file_size(image_shape: tuple[int, ...] | None) -> tuple[int, int] | None:
+    """Height and width that pictures are resized to."""
+    if image_shape is None:
+        return None
+    if len(image_shape) != 2:
+        raise DataError(
+            f"image_shape={image_shape}; for picture files expected (height, width), to which they are resized."
+        )
+    return image_shape[0], image_shape[1]
 
 
 def warn_of_files(problems: Sequence[object]) -> None:

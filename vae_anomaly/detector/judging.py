@@ -35,7 +35,7 @@ class JudgingMixin(abc.ABC):
         return -self.score_samples(X)
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Mean of `score_samples`, so that a search over parameters needs no labels.
+        """Mean of `score_samples`, for a search over parameters without labels; files without a score do not count.
 
         Comparable between models of the same columns or channels and the same kinds of likelihood; a change of
         preprocessing or from densities to probabilities changes the unit.
@@ -52,7 +52,7 @@ class JudgingMixin(abc.ABC):
         float
             Nats.
         """
-        return float(self.score_samples(X).mean())
+        return float(np.nanmean(self.score_samples(X)))
 
     def decision_function(self, X: Any) -> FloatArray:
         """``score_samples(X) - offset_``: negative for anomalies.

@@ -244,11 +244,10 @@ def with_weight(
     """
     if sample_weight is None:
         return data, None
-    n_weights = len(sample_weight) if hasattr(sample_weight, "__len__") else data.n_rows
-    if isinstance(data, Pictures) and n_weights != data.n_rows:
+    if isinstance(data, Pictures) and np.shape(sample_weight) not in ((), (data.n_rows,)):
         raise DataError(
-            f"there are {n_weights} weights for {data.n_rows} pictures. Pictures that cannot be read are left out: "
-            "take them off the list, and their weights as well."
+            f"there are {np.size(sample_weight)} weights for {data.n_rows} pictures. Pictures that cannot be read are "
+            "left out: take them off the list, and their weights as well."
         )
     weights: FloatArray = _check_sample_weight(
         sample_weight, np.empty(data.n_rows), dtype=np.float64, ensure_non_negative=True

@@ -104,6 +104,9 @@ class PictureEncoder(Encoder):
                 f"pictures have {_worded(data.shape)}; the model takes {_worded(self.shape)}. Resize or convert them."
             )
         self._check_range(data.pixels)
+        return self._encoded(data)
+
+    def _encoded(self, data: Pictures) -> Batch:
         values = self._in_model_units(data.pixels)
         infinite = np.isinf(values).any(1)
         if infinite.any():
@@ -126,17 +129,17 @@ class PictureEncoder(Encoder):
         SpecificationError
             If `augment` makes something of them that the model does not take.
         """
-        pixels = self.in_data_units(batch.values.flatten(0, -2).cpu().numpy())
-        seen = batch.observed.flatten(0, -2).cpu().numpy().reshape(pixels.shape)
-        pixels[~seen] = np.nan
-        given: npt.NDArray[Any] = pixels
+        given = self.in_data_units(batch.values.flatten(0, -2).cpu().numpy())
+        given[~batch.observed.flatten(0, -2).cpu().numpy().reshape(given.shape)] = np.nan
+        dtype: type[np.integer[Any]] | None = None
         if all(column.resolution for column in self.columns):
-            given = np.rint(pixels)
-            if seen.all():
-                given = given.astype(np.uint8 if given.max(initial=0) <= LEVELS_OF_DEPTH[8] else np.int32)
-        changed = augmented(Pictures(given), augment, seed)
+            given = np.rint(given)
+            dtype = np.uint8 if all(_are_bytes(column) for column in self.columns) else np.int32
+        changed = augmented(Pictures(given), augment, seed, dtype)
+        if 0 < np.nanmax(changed.pixels, initial=0) <= 1 < np.nanmax(given, initial=0):
+            raise SpecificationError("augment left no pixel above 1. Leave the units of the pictures as they are.")
         try:
-            rows = self.encode(changed)
+            rows = self._encoded(changed)
         except DataError as error:
             raise SpecificationError(f"augment made pictures that the model does not take: {error}") from error
         rows = rows.to(batch.values.device)
@@ -179,8 +182,8 @@ class PictureEncoder(Encoder):
             return
         if pixels.dtype == np.uint8 and top > LEVELS_OF_DEPTH[8]:
             raise DataError(
-                f"the pictures have 8 bits, and training had grey levels up to {top:g}. Multiply them by "
-                f"{top / LEVELS_OF_DEPTH[8]:g}, as a wider type."
+                "the pictures have 8 bits, and training had more. Give them with the levels of training, as a wider "
+                "type."
             )
         largest = np.nanmax(pixels, axis=(1, 2, 3), initial=0)
         # Brighter pictures than any in training may be anomalies; much brighter ones are in other units.
@@ -193,7 +196,7 @@ class PictureEncoder(Encoder):
                     f"pictures by {top:g}.",
                     row=int(row),
                 )
-            if largest[row] > beyond and whole:
+            if beyond < largest[row] < np.inf and whole:
                 raise DataError(
                     f"pixels of a picture go up to {largest[row]:g}, and training had none above {top:g}. Divide "
                     f"the pictures by the largest possible pixel{f', and multiply by {top:g}' if top > 1 else ''}.",
@@ -313,6 +316,11 @@ def _channel(
         mean=(float(numbers.mean()) - location) / scale,
         n_cells=n_cells,
     )
+
+
+def _are_bytes(column: Column) -> bool:
+    """Whether the levels of a channel are whole numbers from 0 to 255."""
+    return column.low is not None and column.low >= 0 and (column.high or np.inf) <= LEVELS_OF_DEPTH[8]
 
 
 def _has_two_values(pixels: npt.NDArray[Any]) -> bool:

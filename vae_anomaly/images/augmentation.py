@@ -6,28 +6,32 @@ import dataclasses
 from collections.abc import Callable
 from typing import TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from vae_anomaly.errors import SpecificationError
-from vae_anomaly.images.pictures import Pictures
+from vae_anomaly.images.pictures import Pictures, as_array
 
 Augment: TypeAlias = Callable[[Tensor], Tensor]
 
 MOST_SEEDS = 1 << 31
 
 
-def augmented(pictures: Pictures, augment: Augment, seed: int) -> Pictures:
-    """Changed pictures in place of the given ones.
+def augmented(pictures: Pictures, augment: Augment, seed: int, dtype: npt.DTypeLike | None = None) -> Pictures:
+    """Changed pictures in place of the given ones, one after the other.
 
     Parameters
     ----------
     pictures : Pictures
-        Of shape (pictures, channels, height, width).
+        Bytes, integers or floats, of which NaN are missing.
     augment : callable
-        From a tensor of that shape to another one.
+        From a tensor of shape (channels, height, width) to another one.
     seed : int
         Of PyTorch's generator while it runs; afterwards that is as it was.
+    dtype : dtype, optional
+        What pictures without holes are given as; by default what they are.
 
     Raises
     ------
@@ -36,20 +40,21 @@ def augmented(pictures: Pictures, augment: Augment, seed: int) -> Pictures:
 
     Examples
     --------
-    >>> import numpy as np
-    >>> mirrored = augmented(Pictures(np.arange(4).reshape(1, 1, 2, 2)), lambda some: some.flip(-1), 0)
+    >>> mirrored = augmented(Pictures(np.arange(4).reshape(1, 1, 2, 2)), lambda one: one.flip(-1), 0)
     >>> mirrored.pixels.tolist()
     [[[[1, 0], [3, 2]]]]
     """
-    given = torch.from_numpy(pictures.pixels.copy())
+    changed = []
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        changed = augment(given)
-    shape = tuple(getattr(changed, "shape", ()))
-    if not isinstance(changed, Tensor) or shape != tuple(given.shape):
-        said = f"a tensor of shape {shape}" if isinstance(changed, Tensor) else type(changed).__name__
-        raise SpecificationError(
-            f"augment made {said} of pictures of shape {tuple(given.shape)}; expected a tensor of the same shape, "
-            "(pictures, channels, height, width)."
-        )
-    return dataclasses.replace(pictures, pixels=changed.detach().cpu().numpy())
+        for pixels in pictures.pixels:
+            kept = dtype is None or np.isnan(pixels).any()
+            found = augment(torch.from_numpy(pixels.astype(pixels.dtype if kept else dtype)))
+            if not isinstance(found, Tensor) or found.shape != pixels.shape:
+                said = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+                raise SpecificationError(
+                    f"augment made {said} of a picture of shape {pixels.shape}; expected a tensor of the same shape, "
+                    "(channels, height, width)."
+                )
+            changed.append(as_array(found))
+    return dataclasses.replace(pictures, pixels=np.stack(changed))

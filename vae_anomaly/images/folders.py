@@ -5,18 +5,21 @@ from __future__ import annotations
 import glob
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from vae_anomaly.errors import DataError, SpecificationError
 from vae_anomaly.images.files import SUFFIXES, PictureError, find_pictures, read_pictures, survey
-from vae_anomaly.images.formats import HOW_TO_RESIZE, PictureFormat, Problem, Size
+from vae_anomaly.images.formats import HOW_TO_RESIZE, PictureFormat, Problem, Size, Survey
 from vae_anomaly.images.pictures import Pictures
+from vae_anomaly.images.pixels import UnfitError, levels_of, mode_of, upright
 
 FILE_CHANNELS = (1, 3)
 MOST_BYTES = 1 << 31
@@ -159,10 +162,44 @@ def open_pictures(
     return PictureFiles(tuple(path for path in paths if path not in unreadable), wanted), seen.problems
 
 
+def is_images(X: Any) -> bool:
+    """Whether this is a list of Pillow's pictures."""
+    return isinstance(X, list | tuple) and bool(X) and all(isinstance(one, Image.Image) for one in X)
+
+
+def read_images(images: Sequence[Image.Image], size: Size | None, picture_format: PictureFormat | None) -> Pictures:
+    """Pillow's pictures, as they would be read from files.
+
+    Parameters
+    ----------
+    images : sequence of Image
+    size : (height, width), optional
+        To which they are resized.
+    picture_format : PictureFormat, optional
+        Of a model; by default their own.
+
+    Raises
+    ------
+    DataError
+        If sizes differ and none is given, or a picture does not fit the model.
+    """
+    turned = [upright(image) for image in images]
+    modes = [mode_of(image) for image in turned]
+    wanted = picture_format or Survey(Counter(one.size[::-1] for one in turned), Counter(modes)).format(size)
+    pixels = []
+    for place, (image, mode) in enumerate(zip(turned, modes, strict=True)):
+        try:
+            pixels.append(levels_of(image, mode, wanted))
+        except UnfitError as error:
+            raise DataError(f"picture {place} {error}", row=place) from error
+    return Pictures(np.stack(pixels), depth=wanted.depth)
+
+
 def list_pictures(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path]:
     """Picture files in the order of the sources: one that is named twice comes twice.
 
-    A picture among several that is not there is listed, so that it is told of like others that cannot be read.
+    A picture among several that is not there is listed, so that it is told of like others that cannot be read; a name
+    with the brackets or stars of a pattern counts as one.
 
     Parameters
     ----------

@@ -10,14 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 
 from vae_anomaly.errors import DataError
 
 CHANNEL_COUNTS = (1, 2, 3, 4)
 CHANNEL_NAMES = {1: ("grey",), 3: ("red", "green", "blue"), 4: ("red", "green", "blue", "alpha")}
 SAMPLE_PIXELS = 1 << 22
-PLAIN_MODES = ("1", "L", "I", "I;16", "F", "RGB", "RGBA")
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ def is_pictures(X: Any) -> bool:
 
 
 def _is_picture(one: Any) -> bool:
-    return isinstance(one, Image.Image) or (isinstance(one, np.ndarray | torch.Tensor) and one.ndim in (2, 3))
+    return isinstance(one, np.ndarray | torch.Tensor) and one.ndim in (2, 3)
 
 
 def read_arrays(X: Any, image_shape: Sequence[int] | None) -> Pictures:
@@ -94,7 +92,7 @@ def read_arrays(X: Any, image_shape: Sequence[int] | None) -> Pictures:
     ----------
     X : array-like, Tensor, Pictures or list
         Of shape (n, height, width), (n, height, width, channels), (n, channels, height, width), or with rows that are
-        flattened pictures of `image_shape`; a list of arrays, tensors or Pillow's pictures of one size.
+        flattened pictures of `image_shape`; a list of arrays or tensors of one size.
     image_shape : sequence of int, optional
         (height, width), (height, width, channels) or (channels, height, width) of one picture.
 
@@ -153,6 +151,8 @@ def as_array(X: Any) -> npt.NDArray[Any]:
         return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
     if not isinstance(X, np.ma.MaskedArray):
         return np.asarray(X)
+    if X.dtype.kind in "mM":
+        raise DataError("masked arrays of dates are not read; give a DataFrame, with NaT where a date is missing.")
     if X.dtype.kind not in "buif":
         cells: npt.NDArray[Any] = X.data.astype(object)
         cells[np.ma.getmaskarray(X)] = None
@@ -161,17 +161,15 @@ def as_array(X: Any) -> npt.NDArray[Any]:
 
 
 def _stacked(pictures: Sequence[Any]) -> npt.NDArray[Any]:
-    arrays = [as_array(_plain(one) if isinstance(one, Image.Image) else one) for one in pictures]
+    arrays = [as_array(one) for one in pictures]
+    dtypes = sorted({str(one.dtype) for one in arrays})
+    if len(dtypes) > 1:
+        raise DataError(f"pictures have different types, {dtypes[0]} and {dtypes[1]} among them. Bring them to one.")
     shapes = {one.shape for one in arrays}
     if len(shapes) > 1:
         first, second = sorted(shapes)[:2]
         raise DataError(f"pictures have different shapes, {first} and {second} among them. Bring them to one.")
     return np.stack(arrays)
-
-
-def _plain(picture: Image.Image) -> Image.Image:
-    """A picture whose numbers are grey levels or shares of red, green and blue, and not places in a palette."""
-    return picture if picture.mode in PLAIN_MODES else picture.convert("RGB")
 
 
 def _channels_first(cells: npt.NDArray[Any]) -> Pictures:

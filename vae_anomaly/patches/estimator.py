@@ -225,10 +225,16 @@ class PatchDetector(JudgingMixin, OutlierMixin, BaseEstimator):
         Warns
         -----
         FitWarning
-            If the training on windows was interrupted or its latents collapsed; windows that come later are left out
-            after an interruption.
+            If the training on windows was interrupted, which leaves later ones out, or its latents collapsed.
         """
-        pictures = with_pixels(read_pictures(self, X, fitting=True))
+        before = self.__dict__.copy()
+        try:
+            return self._fit(with_pixels(read_pictures(self, X, fitting=True)))
+        except BaseException:
+            self.__dict__ = before
+            raise
+
+    def _fit(self, pictures: Pictures) -> PatchDetector:
         geometries = geometries_of(self, *pictures.shape[1:])
         seed = new_seed(self.random_state)
         rng = np.random.default_rng(seed)
@@ -240,7 +246,7 @@ class PatchDetector(JudgingMixin, OutlierMixin, BaseEstimator):
             models.append(self._fit_windows(pictures, held_out, kept, geometry, seed, rng))
             for line in self.fit_report_.warnings():
                 side = geometry.windows.target
-                warnings.warn(f"windows of {side}x{side} pixels: {line}", FitWarning, stacklevel=2)
+                warnings.warn(f"windows of {side}x{side} pixels: {line}", FitWarning, stacklevel=3)
             if self.history_.interrupted:
                 break
         self.models_ = tuple(models)
@@ -389,7 +395,6 @@ class PatchDetector(JudgingMixin, OutlierMixin, BaseEstimator):
         self.map_scale_ = float(low), float(low + 2 * (high - low) + 1e-9)
         if isinstance(self.contamination, str):
             scores = -np.array([self.reading_.score(one) for one in maps])
-            # The score is a mean of so many pixels: half a nat of all of them.
             self.offset_ = fence_offset(scores, SMALLEST_DEVIATION / self.reading_.top_pixels)
         else:
             self.offset_ = share_offset(self._score(pictures), self.contamination)

@@ -177,5 +177,5 @@ def _is_marked(path: Path) -> bool:
     try:
         with Image.open(path, formats=("PNG",)) as image:
             return all(image.info.get(keyword) == text for keyword, text in MARK.items())
-    except (OSError, ValueError, SyntaxError):
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return False
