@@ -1,9 +1,11 @@
 """Names that are empty, outputs that would replace what is somebody else's, and files that are not there."""
 
+import struct
 import subprocess
 import sys
 import threading
 import time
+import zlib
 
 import numpy as np
 import pytest
@@ -66,6 +68,18 @@ def test_pages_replace_pages_and_no_other_picture(run, picture_model, inspected,
     assert mask.read_bytes() == before
     assert (maps / "good" / "0.png").stat().st_mtime_ns == others
     assert not (tmp_path / "o.csv").exists()
+
+
+def test_a_picture_that_nobody_would_open_is_not_replaced_either(run, picture_model, inspected, tmp_path):
+    bomb = tmp_path / "maps" / "good" / "0.png"
+    bomb.parent.mkdir(parents=True)
+    header = b"IHDR" + struct.pack(">IIBBBBB", 20_000, 20_000, 8, 0, 0, 0, 0)
+    end = b"\0\0\0\0IEND\xaeB`\x82"
+    bomb.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header)) + end
+    )
+    line = error_of(run("score", inspected, "-m", picture_model, "--heatmaps", tmp_path / "maps"))
+    assert f"a page would replace {bomb}" in line
 
 
 def test_links_that_lead_nowhere_or_in_a_circle_are_told_of(run, good, picture_model, fast_pictures, tmp_path):
