@@ -33,6 +33,14 @@ class Outcome:
     def frame(self) -> pd.DataFrame:
         return pd.read_csv(io.BytesIO(self.out), dtype=str, keep_default_na=False)
 
+    def error(self, code: int = 2) -> str:
+        """The last line, where a command ended with an error and said so in one."""
+        assert self.code == code, self.err
+        assert "Traceback" not in self.err
+        line = self.err.splitlines()[-1]
+        assert line.startswith("error: ")
+        return line
+
 
 Run = Callable[..., Outcome]
 

@@ -10,14 +10,6 @@ from PIL import Image
 from vae_anomaly_cli.errors import CommandError
 
 
-def error_of(outcome, code=2):
-    assert outcome.code == code, outcome.err
-    assert "Traceback" not in outcome.err
-    line = outcome.err.splitlines()[-1]
-    assert line.startswith("error: ")
-    return line
-
-
 def names_in(folder):
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
@@ -100,9 +92,9 @@ def test_pages_of_other_formats_have_names_of_their_own(run, picture_model, tmp_
 
 def test_outputs_among_the_pictures_are_refused(run, picture_model, inspected):
     for option, name in (("--heatmaps", "maps"), ("--heatmaps", "."), ("--sheet", "good/s.png"), ("-o", "o.csv")):
-        line = error_of(run("score", inspected, "-m", picture_model, option, inspected / name))
+        line = run("score", inspected, "-m", picture_model, option, inspected / name).error()
         assert "lies in the input folder" in line
-    line = error_of(run("score", f"{inspected}/**/*.png", "-m", picture_model, "--heatmaps", inspected / "maps"))
+    line = run("score", f"{inspected}/**/*.png", "-m", picture_model, "--heatmaps", inspected / "maps").error()
     assert "lies in the input folder" in line
     assert len(names_in(inspected)) == 9
 
@@ -116,34 +108,34 @@ def test_table_may_lie_where_a_pattern_searches_for_pictures(run, picture_model,
 def test_pages_and_sheets_never_replace_a_picture(run, picture_model, inspected, tmp_path):
     picture = inspected / "good" / "1.png"
     before = picture.read_bytes()
-    line = error_of(run("score", picture, "-m", picture_model, "--heatmaps", inspected / "good"))
+    line = run("score", picture, "-m", picture_model, "--heatmaps", inspected / "good").error()
     assert "would replace input files" in line
     (tmp_path / "link").symlink_to(inspected / "good")
-    line = error_of(run("score", picture, "-m", picture_model, "--heatmaps", tmp_path / "link"))
+    line = run("score", picture, "-m", picture_model, "--heatmaps", tmp_path / "link").error()
     assert "would replace input files" in line
-    assert "is an input file itself" in error_of(run("score", picture, "-m", picture_model, "--sheet", picture))
+    assert "is an input file itself" in run("score", picture, "-m", picture_model, "--sheet", picture).error()
     assert picture.read_bytes() == before
 
 
 def test_sheet_never_replaces_a_page(run, picture_model, inspected, tmp_path):
     page = tmp_path / "maps" / "good" / "1.png"
-    line = error_of(run("score", inspected, "-m", picture_model, "--heatmaps", tmp_path / "maps", "--sheet", page))
+    line = run("score", inspected, "-m", picture_model, "--heatmaps", tmp_path / "maps", "--sheet", page).error()
     assert "is also a page of --heatmaps" in line
 
 
 def test_sheet_is_a_png_file(run, inspected, tmp_path):
-    assert "expected a name that ends in .png" in error_of(run("score", inspected, "--sheet", tmp_path / "s.jpg"))
+    assert "expected a name that ends in .png" in run("score", inspected, "--sheet", tmp_path / "s.jpg").error()
 
 
 def test_table_does_not_go_into_a_directory(run, inspected, tmp_path):
     (tmp_path / "o").mkdir()
-    assert "is a directory; expected a file name" in error_of(run("score", inspected, "-o", tmp_path / "o"))
+    assert "is a directory; expected a file name" in run("score", inspected, "-o", tmp_path / "o").error()
 
 
 def test_folder_of_pages_that_is_a_file_is_refused_before_the_fit(run, inspected, write):
     path = write("maps", "")
-    assert "is a file; expected the name of a directory" in error_of(run("score", inspected, "--heatmaps", path))
-    line = error_of(run("score", inspected, "--heatmaps", path / "deep"), code=1)
+    assert "is a file; expected the name of a directory" in run("score", inspected, "--heatmaps", path).error()
+    line = run("score", inspected, "--heatmaps", path / "deep").error(code=1)
     assert "cannot be made" in line
 
 
@@ -152,14 +144,14 @@ def test_folder_of_pages_that_cannot_be_written_is_found_before_the_fit(run, ins
     folder.mkdir(mode=0o500)
     if os.access(folder, os.W_OK):
         pytest.skip("this user may write everywhere")
-    assert "no permission to write" in error_of(run("score", inspected, "--heatmaps", folder), code=1)
+    assert "no permission to write" in run("score", inspected, "--heatmaps", folder).error(code=1)
 
 
 def test_page_that_cannot_be_written_is_a_failure(run, picture_model, inspected, tmp_path):
     (tmp_path / "maps").mkdir()
     (tmp_path / "maps" / "good").write_text("in the way")
     maps = ("--heatmaps", tmp_path / "maps", "-o", tmp_path / "o.csv")
-    line = error_of(run("score", inspected, "-m", picture_model, *maps), code=1)
+    line = run("score", inspected, "-m", picture_model, *maps).error(code=1)
     assert "cannot be written" in line
     assert not (tmp_path / "o.csv").exists()
 
@@ -170,5 +162,5 @@ def test_failure_of_a_page_of_the_strangest_comes_after_the_table(run, picture_m
 
     monkeypatch.setattr("vae_anomaly_cli.pictures.maps.write_picture", fail)
     options = ("--sheet", tmp_path / "s.png", "-o", tmp_path / "o.csv")
-    assert "the disk is full" in error_of(run("score", inspected, "-m", picture_model, *options), code=1)
+    assert "the disk is full" in run("score", inspected, "-m", picture_model, *options).error(code=1)
     assert (tmp_path / "o.csv").exists()

@@ -16,18 +16,10 @@ from vae_anomaly_cli.pictures.maps import Pages
 from vae_anomaly_cli.pictures.streaming import PictureStream
 
 
-def error_of(outcome, code=2):
-    assert outcome.code == code, outcome.err
-    assert "Traceback" not in outcome.err
-    line = outcome.err.splitlines()[-1]
-    assert line.startswith("error: ")
-    return line
-
-
 @pytest.mark.parametrize("option", ["--heatmaps", "--sheet", "-o", "-m"])
 def test_empty_name_is_not_the_current_directory(run, good, tmp_path, monkeypatch, option):
     monkeypatch.chdir(tmp_path)
-    line = error_of(run("score", good, option, ""))
+    line = run("score", good, option, "").error()
     assert {"-o": "--output", "-m": "--model"}.get(option, option) in line
     assert "the name is empty" in line
     assert not list(tmp_path.iterdir())
@@ -46,15 +38,15 @@ def test_empty_name_is_not_the_current_directory(run, good, tmp_path, monkeypatc
 def test_empty_data_is_not_the_current_directory(run, draw, tmp_path, monkeypatch, arguments):
     draw(tmp_path / "a.png")
     monkeypatch.chdir(tmp_path)
-    line = error_of(run(*arguments))
+    line = run(*arguments).error()
     assert ("MODEL" if arguments[0] == "info" else "DATA") in line
     assert "the name is empty" in line
 
 
 def test_other_commands_refuse_empty_names_of_outputs(run, orders_csv):
-    assert "--output" in error_of(run("fit", orders_csv, "-o", ""))
-    assert "--repair" in error_of(run("explain", orders_csv, "--repair", ""))
-    assert "--output" in error_of(run("compare", orders_csv, "--label", "paid", "-o", ""))
+    assert "--output" in run("fit", orders_csv, "-o", "").error()
+    assert "--repair" in run("explain", orders_csv, "--repair", "").error()
+    assert "--output" in run("compare", orders_csv, "--label", "paid", "-o", "").error()
 
 
 def test_pages_replace_pages_and_no_other_picture(run, picture_model, inspected, tmp_path, draw):
@@ -63,7 +55,7 @@ def test_pages_replace_pages_and_no_other_picture(run, picture_model, inspected,
     assert run("score", inspected, "-m", picture_model, "--heatmaps", maps).code == 0
     mask = draw(maps / "scratch" / "deep" / "1.png")
     before, others = mask.read_bytes(), (maps / "good" / "0.png").stat().st_mtime_ns
-    line = error_of(run("score", inspected, "-m", picture_model, "--heatmaps", maps, "-o", tmp_path / "o.csv"))
+    line = run("score", inspected, "-m", picture_model, "--heatmaps", maps, "-o", tmp_path / "o.csv").error()
     assert f"a page would replace {mask}, which vae-anomaly did not write; name another directory" in line
     assert mask.read_bytes() == before
     assert (maps / "good" / "0.png").stat().st_mtime_ns == others
@@ -78,7 +70,7 @@ def test_a_picture_that_nobody_would_open_is_not_replaced_either(run, picture_mo
     bomb.write_bytes(
         b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header)) + end
     )
-    line = error_of(run("score", inspected, "-m", picture_model, "--heatmaps", tmp_path / "maps"))
+    line = run("score", inspected, "-m", picture_model, "--heatmaps", tmp_path / "maps").error()
     assert f"a page would replace {bomb}" in line
 
 
@@ -112,17 +104,17 @@ def test_folder_by_two_names_is_one(run, good, picture_model, monkeypatch):
 def test_model_of_four_channels_refuses_files(run, good, tmp_path):
     arrays = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 4)).astype(np.uint8)
     save(VAEDetector(max_iter=5, n_estimators=1).fit(arrays), tmp_path / "m.vae")
-    assert "pictures of 4 channels" in error_of(run("score", good, "-m", tmp_path / "m.vae"))
+    assert "pictures of 4 channels" in run("score", good, "-m", tmp_path / "m.vae").error()
 
 
 @pytest.mark.parametrize("look", ["auto", "whole", "patches"])
 def test_size_that_memory_does_not_hold_is_refused(run, good, tmp_path, look):
-    line = error_of(run("fit", good, "-o", tmp_path / "m.vae", "--size", "99999x99999", "--look", look))
+    line = run("fit", good, "-o", tmp_path / "m.vae", "--size", "99999x99999", "--look", look).error()
     assert "a picture of 99999x99999 pixels takes 9,536 MiB" in line
 
 
 def test_more_latents_than_noise_has_dimensions_are_refused(run, orders_csv, tmp_path):
-    line = error_of(run("fit", orders_csv, "-o", tmp_path / "m.vae", "--latent-dim", "100000"))
+    line = run("fit", orders_csv, "-o", tmp_path / "m.vae", "--latent-dim", "100000").error()
     assert "--latent-dim" in line
     assert f"{MOST_LATENTS}" in line
 
@@ -149,7 +141,7 @@ def test_ctrl_c_while_pages_are_drawn_stops_at_the_next(run, picture_model, insp
     for number in range(3):
         (inspected / f"{number}.png").write_bytes((inspected / "good" / "0.png").read_bytes())
     outputs = ("--heatmaps", tmp_path / "maps", "-o", tmp_path / "o.csv")
-    assert error_of(run("score", inspected, "-m", picture_model, *outputs), 130) == "error: interrupted."
+    assert run("score", inspected, "-m", picture_model, *outputs).error(130) == "error: interrupted."
     assert len(n_drawn) == 1
     assert not (tmp_path / "o.csv").exists()
 

@@ -14,14 +14,6 @@ from vae_anomaly.steps import Stepper
 COLUMNS = ["path", "folder", "anomaly_score", "is_anomaly", "problem"]
 
 
-def error_of(outcome, code=2):
-    assert outcome.code == code, outcome.err
-    assert "Traceback" not in outcome.err
-    line = outcome.err.splitlines()[-1]
-    assert line.startswith("error: ")
-    return line
-
-
 def test_fit_says_what_it_was_fitted_on(run, good, tmp_path, fast_pictures):
     outcome = run("fit", good, "-o", tmp_path / "m.vae", *fast_pictures)
     assert outcome.code == 0
@@ -113,7 +105,7 @@ def test_good_folders_include_what_lies_below_and_the_folder_itself_is_a_dot(run
 
 
 def test_good_folder_that_is_not_there_is_refused_before_the_work(run, picture_model, inspected):
-    line = error_of(run("score", inspected, "-m", picture_model, "--good", "fine"))
+    line = run("score", inspected, "-m", picture_model, "--good", "fine").error()
     assert "--good fine" in line
     assert "expected one of 'good', 'scratch/deep'" in line
 
@@ -216,7 +208,7 @@ def test_broken_files_of_a_fit_are_told_of_once_and_counted_beyond_twenty(run, g
 def test_no_usable_picture_is_a_failure_without_a_table(run, picture_model, tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.png").write_bytes(b"none")
-    line = error_of(run("score", tmp_path / "in", "-m", picture_model, "-o", tmp_path / "o.csv"), code=1)
+    line = run("score", tmp_path / "in", "-m", picture_model, "-o", tmp_path / "o.csv").error(code=1)
     assert "none of 1 file of" in line
     assert "a.png: no picture by its first bytes" in line
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
@@ -225,7 +217,7 @@ def test_no_usable_picture_is_a_failure_without_a_table(run, picture_model, tmp_
 def test_colour_pictures_do_not_fit_a_grey_model(run, picture_model, tmp_path, draw):
     (tmp_path / "in").mkdir()
     Image.new("RGB", (16, 16), "red").save(tmp_path / "in" / "red.png")
-    line = error_of(run("score", tmp_path / "in", "-m", picture_model), code=1)
+    line = run("score", tmp_path / "in", "-m", picture_model).error(code=1)
     assert "colour picture where the model takes grey ones" in line
     draw(tmp_path / "in" / "grey.png")
     outcome = run("score", tmp_path / "in", "-m", picture_model)
@@ -248,7 +240,7 @@ def test_colour_pictures_are_fitted_scored_and_drawn(run, tmp_path, fast_picture
 def test_pictures_of_several_sizes_need_a_size(run, tmp_path, fast_pictures, draw):
     for number in range(30):
         draw(tmp_path / "in" / f"{number}.png", number, size=16 + number % 2)
-    line = error_of(run("fit", tmp_path / "in", "-o", tmp_path / "m.vae", *fast_pictures))
+    line = run("fit", tmp_path / "in", "-o", tmp_path / "m.vae", *fast_pictures).error()
     assert "--size" in line
     assert not (tmp_path / "m.vae").exists()
     outcome = run("score", tmp_path / "in", "--size", "12x10", *fast_pictures)
@@ -299,7 +291,7 @@ def test_ctrl_c_while_training_keeps_the_best_model_so_far(run, good, orders_csv
 def test_ctrl_c_while_training_leaves_a_model_that_is_there(run, good, orders_csv, write, fast_pictures, table):
     path = write("m.vae", b"trained for a night")
     outcome = run("fit", orders_csv if table else good, "-o", path, "--json", *fast_pictures)
-    assert f"{path}, where the best model so far would have gone, stays as it was" in error_of(outcome, 130)
+    assert f"{path}, where the best model so far would have gone, stays as it was" in outcome.error(130)
     assert path.read_bytes() == b"trained for a night"
     assert outcome.out == b""
 
