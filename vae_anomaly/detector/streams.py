@@ -6,7 +6,7 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +22,6 @@ from vae_anomaly.detector.specification import Specification, defaults_for, spec
 from vae_anomaly.errors import DataError, SpecificationError
 from vae_anomaly.images.pictures import Pictures
 from vae_anomaly.tables import FloatArray, Table
-
-if TYPE_CHECKING:
-    pass
 
 SHAPE_PARAMETERS = (
     "n_estimators",
