@@ -64,7 +64,7 @@ def constants_of() -> Callable[..., ColumnConstants]:
         plain: dict[str, float | list[float]] = {
             **dict.fromkeys(("floor", "n_levels", "unseen", "location"), 0.0),
             "scale": 1.0,
-            "bend": 0.0,
+            "asinh_scale": 0.0,
             "step": 1.0,
             "low": -math.inf,
             "high": math.inf,

@@ -1,4 +1,4 @@
-"""Training pictures that are changed at random."""
+"""Training images that are changed at random."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from vae_anomaly import PatchDetector, SpecificationError, VAEDetector, load, save
-from vae_anomaly.encoders import learn_channels
-from vae_anomaly.images.augmentation import augmented
-from vae_anomaly.images.pictures import Pictures, read_arrays
+from vae_anomaly.columns import learn_channels
+from vae_anomaly.columns.augmentation import augmented
+from vae_anomaly.data.images import Images, read_arrays
 
 FAST: dict[str, Any] = {"max_iter": 40, "hidden_layer_sizes": (32,), "latent_dim": 4}
 BOTH = pytest.mark.parametrize("kind", [VAEDetector, PatchDetector])
@@ -25,30 +25,30 @@ def small(kind: type[Any], **others: Any) -> Any:
 
 
 def left_sided(n: int = 80, side: int = 12) -> npt.NDArray[np.uint8]:
-    """Dark pictures with a bright stripe on the left, a little different each."""
+    """Dark images with a bright stripe on the left, a little different each."""
     rng = np.random.default_rng(0)
-    pictures = rng.integers(0, 60, (n, side, side)).astype(np.uint8)
-    pictures[:, :, 2:4] += 180
-    return pictures
+    images = rng.integers(0, 60, (n, side, side)).astype(np.uint8)
+    images[:, :, 2:4] += 180
+    return images
 
 
-def mirrored_at_random(picture: Tensor) -> Tensor:
-    return picture.flip(-1) if torch.rand(()) < 0.5 else picture
+def mirrored_at_random(image: Tensor) -> Tensor:
+    return image.flip(-1) if torch.rand(()) < 0.5 else image
 
 
-def test_mirrored_pictures_are_normal_to_a_model_that_was_shown_some() -> None:
-    pictures = left_sided()
+def test_mirrored_images_are_normal_to_a_model_that_was_shown_some() -> None:
+    images = left_sided()
     shown, plain = (
-        VAEDetector(augment=augment, row_score="elbo", **FAST | {"max_iter": 200}).fit(pictures)
+        VAEDetector(augment=augment, row_score="elbo", **FAST | {"max_iter": 200}).fit(images)
         for augment in (mirrored_at_random, None)
     )
-    turned = pictures[:, :, ::-1]
-    gaps = [float(np.mean(one.anomaly_score(turned) - one.anomaly_score(pictures))) for one in (shown, plain)]
+    turned = images[:, :, ::-1]
+    gaps = [float(np.mean(one.anomaly_score(turned) - one.anomaly_score(images))) for one in (shown, plain)]
     assert gaps[0] < 0.25 * gaps[1]
 
 
 @pytest.mark.parametrize(
-    ("pictures", "dtype"),
+    ("images", "dtype"),
     [
         (left_sided(), torch.uint8),
         (left_sided().astype(np.uint16) * 200, torch.int32),
@@ -56,9 +56,9 @@ def test_mirrored_pictures_are_normal_to_a_model_that_was_shown_some() -> None:
         (np.where(left_sided() > 50, np.nan, left_sided()), torch.float64),
         (left_sided() > 50, torch.uint8),
     ],
-    ids=["bytes", "sixteen bits", "floats", "holes", "two-valued"],
+    ids=["bytes", "sixteen bits", "floats", "missing values", "two-valued"],
 )
-def test_the_function_sees_pictures_in_the_units_of_the_data(pictures: npt.NDArray[Any], dtype: torch.dtype) -> None:
+def test_the_function_sees_images_in_the_units_of_the_data(images: npt.NDArray[Any], dtype: torch.dtype) -> None:
     seen = []
 
     def look(some: Tensor) -> Tensor:
@@ -66,13 +66,13 @@ def test_the_function_sees_pictures_in_the_units_of_the_data(pictures: npt.NDArr
         return some
 
     few = FAST | {"max_iter": 2, "batch_size": 40}
-    VAEDetector(augment=look, early_stopping=False, **few).fit(pictures)
+    VAEDetector(augment=look, early_stopping=False, **few).fit(images)
     assert len(seen) >= 80
     assert {one.dtype for one in seen} == {dtype}
     assert {tuple(one.shape) for one in seen} == {(1, 12, 12)}
-    given = {np.nan_to_num(one, nan=-1).tobytes() for one in np.asarray(pictures, dtype=np.float32)}
+    given = {np.nan_to_num(one, nan=-1).tobytes() for one in np.asarray(images, dtype=np.float32)}
     found = {np.nan_to_num(one[0].float().numpy(), nan=-1).tobytes() for one in seen}
-    if np.asarray(pictures).dtype == np.float64 and not np.isnan(pictures).any():
+    if np.asarray(images).dtype == np.float64 and not np.isnan(images).any():
         assert len(found) == len(given)
     else:
         assert found <= given
@@ -80,7 +80,7 @@ def test_the_function_sees_pictures_in_the_units_of_the_data(pictures: npt.NDArr
 
 @BOTH
 @pytest.mark.parametrize(
-    "pictures",
+    "images",
     [
         left_sided().astype(np.int16) - 150,
         np.concatenate([left_sided().astype(np.uint16) * 257, left_sided(8).astype(np.uint16) % 50]),
@@ -88,42 +88,42 @@ def test_the_function_sees_pictures_in_the_units_of_the_data(pictures: npt.NDArr
     ],
     ids=["below 0", "sixteen bits with dark ones", "ten bits with black ones"],
 )
-def test_integers_stay_what_they_are(kind: type[Any], pictures: npt.NDArray[Any]) -> None:
+def test_integers_stay_what_they_are(kind: type[Any], images: npt.NDArray[Any]) -> None:
     dtypes = set()
 
     def look(one: Tensor) -> Tensor:
         dtypes.add(one.dtype)
         return one
 
-    scores = [small(kind, augment=augment).fit(pictures).score_samples(pictures) for augment in (look, None)]
+    scores = [small(kind, augment=augment).fit(images).score_samples(images) for augment in (look, None)]
     assert dtypes == {torch.int32}
     if kind is VAEDetector:
         np.testing.assert_array_equal(*scores)
 
 
-def test_a_picture_with_holes_is_given_as_floats_and_the_others_are_not() -> None:
-    pictures = left_sided().astype(np.float32)
-    pictures[3, 0, 0] = np.nan
+def test_a_image_with_holes_is_given_as_floats_and_the_others_are_not() -> None:
+    images = left_sided().astype(np.float32)
+    images[3, 0, 0] = np.nan
     dtypes = set()
 
     def look(one: Tensor) -> Tensor:
         dtypes.add((one.dtype, bool(one.isnan().any()) if one.dtype.is_floating_point else False))
         return one
 
-    small(PatchDetector, augment=look).fit(pictures)
+    small(PatchDetector, augment=look).fit(images)
     assert dtypes <= {(torch.uint8, False), (torch.float64, True)}
 
 
 @BOTH
-def test_black_pictures_may_become_dark_ones(kind: type[Any]) -> None:
-    pictures = left_sided()
-    pictures[::3] = 0
-    detector = small(kind, augment=lambda one: one.float() + 0.3 * torch.rand(one.shape)).fit(pictures)
-    assert np.isfinite(detector.score_samples(pictures)).all()
+def test_black_images_may_become_dark_ones(kind: type[Any]) -> None:
+    images = left_sided()
+    images[::3] = 0
+    detector = small(kind, augment=lambda one: one.float() + 0.3 * torch.rand(one.shape)).fit(images)
+    assert np.isfinite(detector.score_samples(images)).all()
 
 
 @BOTH
-def test_each_picture_is_changed_by_itself_and_anew(kind: type[Any]) -> None:
+def test_each_image_is_changed_by_itself_and_anew(kind: type[Any]) -> None:
     calls = []
 
     def count(one: Tensor) -> Tensor:
@@ -136,8 +136,8 @@ def test_each_picture_is_changed_by_itself_and_anew(kind: type[Any]) -> None:
 
 
 def test_a_function_that_changes_nothing_changes_no_score() -> None:
-    pictures = left_sided()
-    scores = [VAEDetector(augment=one, **FAST).fit(pictures).score_samples(pictures) for one in (None, lambda x: x)]
+    images = left_sided()
+    scores = [VAEDetector(augment=one, **FAST).fit(images).score_samples(images) for one in (None, lambda x: x)]
     np.testing.assert_array_equal(scores[1], scores[0])
 
 
@@ -145,44 +145,44 @@ def test_a_function_that_changes_nothing_changes_no_score() -> None:
 def test_two_fits_agree_and_the_random_numbers_of_others_stay(kind: Any) -> None:
     few = FAST | {"augment": lambda some: some + torch.randn(some.shape)}
     few |= {"n_windows": 256, "window": 4} if kind is PatchDetector else {}
-    pictures = left_sided() / 255
+    images = left_sided() / 255
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    first = kind(**few).fit(pictures).score_samples(pictures)
+    first = kind(**few).fit(images).score_samples(images)
     np.testing.assert_array_equal(torch.rand(3), expected)
-    np.testing.assert_array_equal(kind(**few).fit(pictures).score_samples(pictures), first)
-    other = kind(**few | {"augment": None}).fit(pictures).score_samples(pictures)
+    np.testing.assert_array_equal(kind(**few).fit(images).score_samples(images), first)
+    other = kind(**few | {"augment": None}).fit(images).score_samples(images)
     assert not np.array_equal(other, first)
 
 
-def test_windows_of_changed_pictures_are_learned() -> None:
-    pictures = left_sided(12)
+def test_windows_of_changed_images_are_learned() -> None:
+    images = left_sided(12)
     few = {"n_windows": 4096, "max_iter": 150, "window": 8, "hidden_layer_sizes": (64,), "position": "ignore"}
-    lying = np.swapaxes(pictures, 1, 2)
+    lying = np.swapaxes(images, 1, 2)
     gaps = []
     for augment in (lambda some: some.mT, None):
-        detector = PatchDetector(augment=augment, **few).fit(pictures)
-        gaps.append(float(np.mean(detector.anomaly_score(lying) - detector.anomaly_score(pictures))))
+        detector = PatchDetector(augment=augment, **few).fit(images)
+        gaps.append(float(np.mean(detector.anomaly_score(lying) - detector.anomaly_score(images))))
     assert gaps[0] < 0 < gaps[1]
 
 
-def test_a_batch_of_rows_goes_on_with_changed_pictures() -> None:
-    pictures = left_sided()
-    detector = VAEDetector(augment=mirrored_at_random, **FAST).partial_fit(pictures[:40]).partial_fit(pictures[40:])
-    assert np.isfinite(detector.score_samples(pictures)).all()
+def test_a_batch_of_rows_goes_on_with_changed_images() -> None:
+    images = left_sided()
+    detector = VAEDetector(augment=mirrored_at_random, **FAST).partial_fit(images[:40]).partial_fit(images[40:])
+    assert np.isfinite(detector.score_samples(images)).all()
 
 
 def test_short_floats_are_taken() -> None:
     small(VAEDetector, augment=lambda one: one.bfloat16()).fit(left_sided() / 255)
 
 
-def test_missing_pixels_move_with_the_picture() -> None:
+def test_missing_pixels_move_with_the_image() -> None:
     pixels = np.arange(8.0).reshape(2, 1, 2, 2)
     pixels[0, 0, 0, 0] = np.nan
-    pictures = Pictures(pixels)
-    encoder = learn_channels(pictures, None)
-    batch = encoder.augmented(encoder.encode(pictures), lambda some: some.flip(-1), 0)
+    images = Images(pixels)
+    encoder = learn_channels(images, None)
+    batch = encoder.augmented(encoder.encode(images), lambda some: some.flip(-1), 0)
     assert batch.observed[0].tolist() == [True, False, True, True]
     assert encoder.decode(batch.values.numpy())[0, 0, 0] == pytest.approx(1)
 
@@ -203,29 +203,29 @@ def test_missing_pixels_move_with_the_picture() -> None:
     ],
     ids=["another size", "array", "nothing", "other units"],
 )
-def test_what_is_no_picture_is_refused(augment: Any, said: str) -> None:
+def test_what_is_no_image_is_refused(augment: Any, said: str) -> None:
     with pytest.raises(SpecificationError, match=said):
         VAEDetector(augment=augment, **FAST).fit(left_sided())
 
 
 def test_tables_are_not_augmented() -> None:
-    with pytest.raises(SpecificationError, match="augment changes pictures"):
+    with pytest.raises(SpecificationError, match="augment changes images"):
         VAEDetector(augment=lambda some: some, **FAST).fit(np.random.default_rng(0).normal(size=(50, 3)))
 
 
 @pytest.mark.parametrize("kind", [VAEDetector, PatchDetector])
 def test_a_model_file_does_without_the_function(kind: Any, tmp_path: Any) -> None:
     few = FAST | ({"n_windows": 256, "window": 4} if kind is PatchDetector else {})
-    pictures = left_sided()
-    detector = kind(augment=lambda some: some.flip(-1), **few).fit(pictures)
+    images = left_sided()
+    detector = kind(augment=lambda some: some.flip(-1), **few).fit(images)
     save(detector, tmp_path / "model.vae")
     loaded = load(tmp_path / "model.vae")
     assert loaded.augment is None
-    np.testing.assert_array_equal(loaded.score_samples(pictures), detector.score_samples(pictures))
+    np.testing.assert_array_equal(loaded.score_samples(images), detector.score_samples(images))
 
 
 def test_what_is_given_stays_as_it_is() -> None:
-    pictures = read_arrays(left_sided(), None)
-    before = pictures.pixels.copy()
-    augmented(pictures, lambda some: some.zero_(), 0)
-    np.testing.assert_array_equal(pictures.pixels, before)
+    images = read_arrays(left_sided(), None)
+    before = images.pixels.copy()
+    augmented(images, lambda some: some.zero_(), 0)
+    np.testing.assert_array_equal(images.pixels, before)

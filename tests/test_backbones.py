@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from vae_anomaly.backbones import ACTIVATIONS, BACKBONES, MLP, MemberLinear, resolve_backbone
-from vae_anomaly.backbones.specification import Activation
 from vae_anomaly.errors import SpecificationError
+from vae_anomaly.model.backbones import ACTIVATIONS, BACKBONES, MLP, MemberLinear, resolve_backbone
+from vae_anomaly.model.backbones.base import Activation
 
 EVERY = pytest.mark.parametrize("name", BACKBONES)
-# Of pictures for the backbones that take only those.
+# Of images for the backbones that take only those.
 GRID = (2, 2)
 SIZES = pytest.mark.parametrize("sizes", [(), (7,), (7, 5)])
 

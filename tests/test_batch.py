@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vae_anomaly.batch import Batch
+from vae_anomaly.columns.batch import Batch
 
 GOLDEN = [1620382935040066990, -7540135564279130002]
 CELLS = st.sampled_from([0.0, -0.0, 1.0, -1.0, 0.5, 2.0, 1e-30, -1e-30, 1e6, -1e6, 3.1415927])

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vae_anomaly.calibration import fence_offset, share_offset
+from vae_anomaly.decisions.thresholds import fence_offset, share_offset
 
 SCORES = st.lists(st.floats(-1e300, 1e300), min_size=2, max_size=60, unique=True).map(np.array)
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from vae_anomaly.columns import Column, infer_columns
+from vae_anomaly.data.table import Table
 from vae_anomaly.errors import DataError
 from vae_anomaly.likelihoods import (
     Bernoulli,
@@ -20,7 +21,6 @@ from vae_anomaly.likelihoods import (
     StudentT,
     UnitGaussian,
 )
-from vae_anomaly.tables import Table
 
 NAN = float("nan")
 

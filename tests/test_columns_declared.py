@@ -6,6 +6,7 @@ import pytest
 from scipy import stats
 
 from vae_anomaly.columns import DECLARABLE, infer_columns
+from vae_anomaly.data.table import Table
 from vae_anomaly.errors import DataError, DataWarning, SpecificationError
 from vae_anomaly.likelihoods import (
     Binary,
@@ -17,7 +18,6 @@ from vae_anomaly.likelihoods import (
     RoundedStudentT,
     StudentT,
 )
-from vae_anomaly.tables import Table
 
 NAN = float("nan")
 NORMAL = stats.norm.ppf((np.arange(200) + 0.5) / 200)
@@ -198,4 +198,4 @@ def test_bounds_of_a_declared_bounded_column_are_natural_ones_or_those_of_the_da
 
 def test_declared_positive_numbers_are_bent_at_their_median_where_that_does_not_fit_by_itself():
     column = declare(np.append(NORMAL + 9, 0.0), "positive")
-    assert column.bend == pytest.approx(np.median(NORMAL + 9))
+    assert column.asinh_scale == pytest.approx(np.median(NORMAL + 9))

@@ -11,14 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from vae_anomaly.backbones import MLP
-from vae_anomaly.batch import Batch
-from vae_anomaly.columns import Column, infer_columns
-from vae_anomaly.elbo import elbo_terms
-from vae_anomaly.encoders import TableEncoder
+from vae_anomaly.columns import Column, TableEncoder, infer_columns
+from vae_anomaly.columns.batch import Batch
+from vae_anomaly.data.table import Table
 from vae_anomaly.likelihoods import Categorical, Gaussian, RoundedStudentT, StudentT
-from vae_anomaly.tables import Table
-from vae_anomaly.vae import VAE
+from vae_anomaly.model.backbones import MLP
+from vae_anomaly.model.elbo import elbo_terms
+from vae_anomaly.model.vae import VAE
 
 NORMAL = stats.norm.ppf((np.arange(300) + 0.5) / 300)
 SKEWED = np.exp(2 * NORMAL)
@@ -103,7 +102,7 @@ def test_codes_of_ordered_levels_dates_and_parts_survive():
     when, size = encoder.decode(values)
     assert size.tolist() == list(sizes)
     assert np.abs(pd.Series(when) - dates).max() < pd.Timedelta("10min")
-    parts = {encoder.modelled[place].kind: values[:, place] for place in encoder.places_of(0)}
+    parts = {encoder.modelled[place].kind: values[:, place] for place in encoder.model_indices_of(0)}
     assert set(parts) == {"datetime", "hour", "weekday"}
     np.testing.assert_array_equal(parts["hour"], dates.dt.hour)
     np.testing.assert_array_equal(parts["weekday"], dates.dt.day_of_week)
@@ -182,8 +181,8 @@ def test_log_density_of_a_straight_column_is_that_of_scipy(likelihood):
 def test_log_density_of_a_bent_column_is_that_of_scipy_with_the_jacobian():
     (column,) = columns = column_of(SKEWED)
     cells = np.array([0.0, 0.01, 1.0, 30.0, 1e4])
-    units = (np.arcsinh(cells / column.bend) - column.location) / column.scale
-    jacobian = -0.5 * np.log1p((cells / column.bend) ** 2) - math.log(column.bend * column.scale)
+    units = (np.arcsinh(cells / column.asinh_scale) - column.location) / column.scale
+    jacobian = -0.5 * np.log1p((cells / column.asinh_scale) ** 2) - math.log(column.asinh_scale * column.scale)
     expected = stats.t.logpdf(units, 4, 0, math.hypot(1, column.floor)) + jacobian
     np.testing.assert_allclose(log_densities(columns, cells)[:, 0], expected, atol=1e-4)
 
@@ -193,11 +192,11 @@ def test_slope_of_the_scale_is_also_known_where_cells_are_rounded():
     vae = vae_of(columns)
     slopes = vae.log_slope(torch.zeros(1, 2)).flatten().tolist()
     for modelled, slope in zip(TableEncoder(columns).modelled, slopes, strict=True):
-        nearby = modelled.decode(np.zeros(1))[0] if not modelled.bend else None
+        nearby = modelled.decode(np.zeros(1))[0] if not modelled.asinh_scale else None
         angle = modelled.location
         expected = -math.log(modelled.scale)
-        if modelled.bend:
-            expected -= math.log(modelled.bend) + math.log(math.cosh(angle))
+        if modelled.asinh_scale:
+            expected -= math.log(modelled.asinh_scale) + math.log(math.cosh(angle))
         assert nearby is None or math.isfinite(nearby)
         assert slope == pytest.approx(expected, abs=1e-5)
     assert all(isinstance(column.likelihood, RoundedStudentT) for column in columns)
@@ -235,7 +234,7 @@ VAES = {missing: vae_of(encoder.columns) for missing, encoder in ENCODERS.items(
 def test_value_under_a_missing_cell_has_no_influence(model_missing, column, row, value):
     encoder, vae = ENCODERS[model_missing], VAES[model_missing]
     batch = encoder.encode(TABLE.take(slice(0, 21)))
-    places = [place for place in encoder.places_of(column) if encoder.modelled[place].kind != "missing"]
+    places = [place for place in encoder.model_indices_of(column) if encoder.modelled[place].kind != "missing"]
     observed, values = batch.observed.clone(), batch.values.clone()
     observed[row, places] = False
     values[row, places] = value

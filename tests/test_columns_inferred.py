@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from vae_anomaly.columns import Column, infer_columns
+from vae_anomaly.data.table import Table
 from vae_anomaly.errors import CellTypeError, DataError, DataWarning
 from vae_anomaly.likelihoods import (
     Binary,
@@ -23,7 +24,6 @@ from vae_anomaly.likelihoods import (
     SpikedStudentT,
     StudentT,
 )
-from vae_anomaly.tables import Table
 
 NAN = float("nan")
 
@@ -52,7 +52,7 @@ def texts(**counts):
 
 NORMAL = stats.norm.ppf((np.arange(300) + 0.5) / 300)
 THIRD = np.arange(300) % 3 == 0
-MOST = np.arange(300) % 10 > 0
+MAX = np.arange(300) % 10 > 0
 SKEWED = np.exp(2 * NORMAL)
 SHARES = stats.beta.ppf((np.arange(300) + 0.5) / 300, 3, 1)
 SIZES = ["small", "large", "medium"] * 20
@@ -95,7 +95,7 @@ RULES = {
         "between 0.0 and 100.0, with 8% at the top",
     ),
     "share that is full nine times in ten": (
-        np.where(MOST, 1.0, np.abs(NORMAL) / 5),
+        np.where(MAX, 1.0, np.abs(NORMAL) / 5),
         "bounded",
         SpikedBoundedStudentT(),
         "between 0.0 and 1.0, with 90% at the top, 90% of them 1",
@@ -107,13 +107,13 @@ RULES = {
         "201 distinct values",
     ),
     "number that repeats nine times in ten": (
-        np.where(MOST, 0.0, NORMAL),
+        np.where(MAX, 0.0, NORMAL),
         "continuous",
         SpikedStudentT(),
         "31 distinct values, 90% of them 0",
     ),
     "whole number that repeats nine times in ten": (
-        np.where(MOST, 40.0, np.round(NORMAL * 10 + 40)),
+        np.where(MAX, 40.0, np.round(NORMAL * 10 + 40)),
         "integer",
         SpikedRoundedStudentT(),
         "28 distinct whole numbers, in steps of 1, 90% of them 40",

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from vae_anomaly.columns import Column, infer_columns
+from vae_anomaly.data.table import Table
 from vae_anomaly.errors import DataError
-from vae_anomaly.tables import Table
 
 
 def table_of(cells: pd.Series) -> Table:

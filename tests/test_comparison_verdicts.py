@@ -124,7 +124,7 @@ def test_perfect_detector_beats_ours_and_the_verdict_says_so():
     assert verdict.text.startswith("kNN is better than VAEDetector: AUROC 1.000 against 0.500, +0.500 (95 % interval +")
     assert "ahead in each of 3 splits, in 1/20 of the time." in verdict.text
     assert verdict.text.endswith(
-        "Take kNN unless you need reasons for cells, scores without filled holes, or a likelihood."
+        "Take kNN unless you need reasons for cells, scores without filled missing values, or a likelihood."
     )
     assert "Also better" not in verdict.text
 

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vae_anomaly import VAEDetector
-from vae_anomaly.batch import Batch
-from vae_anomaly.conditionals import conditionals, expected_cells, tail_probability
-from vae_anomaly.elbo import elbo_terms
+from vae_anomaly.columns.batch import Batch
+from vae_anomaly.explain.conditionals import conditionals, expected_cells, tail_probability
 from vae_anomaly.likelihoods import StudentT
+from vae_anomaly.model.elbo import elbo_terms
 
 rng = np.random.default_rng(0)
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from vae_anomaly import DataError, DataWarning, ELBOPerCell, VAEDetector, load, save
-from vae_anomaly.conditionals import conditionals
+from vae_anomaly.explain.conditionals import conditionals
 
 pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning")
 
@@ -149,8 +149,8 @@ def test_constants_are_drawn_filled_and_repaired(fitted: VAEDetector) -> None:
     drawn = fitted.sample(5, random_state=0)
     for frame in (drawn, fitted.reconstruct(moved())):
         assert frame[["unit", "place", "on"]].drop_duplicates().to_numpy().tolist() == [[3.0, "here", True]]
-    holes = moved().assign(unit=np.nan)
-    assert fitted.impute(holes)["unit"].tolist() == [3.0] * 4
+    missing = moved().assign(unit=np.nan)
+    assert fitted.impute(missing)["unit"].tolist() == [3.0] * 4
     assert fitted.impute(moved())["unit"].tolist() == [3.0, 7.0, 3.0, 3.0]
     repaired = fitted.repair(moved())
     pd.testing.assert_frame_equal(repaired[["unit", "place", "on"]], rows().iloc[:4][["unit", "place", "on"]])
@@ -159,7 +159,7 @@ def test_constants_are_drawn_filled_and_repaired(fitted: VAEDetector) -> None:
 def test_missing_part_of_a_constant_is_learned() -> None:
     detector = small(model_missing=True).fit(rows())
     contributions = detector.explain(rows().iloc[[0, 95]]).contributions["unit"]
-    # A hole in one of ten cells.
+    # A missing value in one of ten cells.
     assert contributions.iloc[1] > contributions.iloc[0] + 0.5
     assert detector.vae_.n_varying == 2 + 5
     (reason,) = detector.explain(moved().iloc[[1]]).reasons(1)[0]
@@ -181,7 +181,7 @@ def test_constants_survive_the_file(fitted: VAEDetector, tmp_path: Path) -> None
     loaded = load(tmp_path / "m.vae")
     assert loaded.columns_ == fitted.columns_
     np.testing.assert_array_equal(loaded.score_samples(moved()), fitted.score_samples(moved()))
-    pd.testing.assert_frame_equal(loaded.explain(moved()).strangeness, fitted.explain(moved()).strangeness)
+    pd.testing.assert_frame_equal(loaded.explain(moved()).cell_scores, fitted.explain(moved()).cell_scores)
 
 
 def test_what_is_asked_for_decides_about_numbers() -> None:

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from vae_anomaly.backbones import Convolutional
-from vae_anomaly.backbones.convolutional import Enlarge, MemberConvolution, MemberGroupNorm, Residual
 from vae_anomaly.errors import SpecificationError
+from vae_anomaly.model.backbones import Convolutional
+from vae_anomaly.model.backbones.convolutional import Enlarge, MemberConvolution, MemberGroupNorm, Residual
 
 GRIDS = pytest.mark.parametrize("grid", [(8, 8), (28, 28), (31, 17), (1, 64), (5, 3)])
 CHANNELS = (8, 12)
@@ -63,11 +63,11 @@ def test_members_equal_separate_networks_of_plain_layers(grid):
     for body in (encoder, decoder):
         for weights in body.parameters():
             weights.add_(0.1 * numbers(*weights.shape))
-    pictures, latents = numbers(3, 5, 2 * math.prod(grid)), numbers(3, 5, 4)
-    outputs, decoded = encoder(pictures), decoder(latents)
+    images, latents = numbers(3, 5, 2 * math.prod(grid)), numbers(3, 5, 4)
+    outputs, decoded = encoder(images), decoder(latents)
     for member in range(3):
         plain = nn.Sequential(*(plain_layer(layer, member) for layer in encoder.layers))
-        small = plain(pictures[member].reshape(5, 2, *grid)).flatten(1)
+        small = plain(images[member].reshape(5, 2, *grid)).flatten(1)
         expected = small @ encoder.head.weight[member] + encoder.head.bias[member]
         torch.testing.assert_close(outputs[member], expected, rtol=1e-4, atol=1e-4)
         stem = latents[member] @ decoder.stem.weight[member] + decoder.stem.bias[member]
@@ -82,12 +82,12 @@ def test_members_equal_separate_networks_of_plain_layers(grid):
 def test_every_size_comes_back_exactly(grid, n_maps):
     channels = Convolutional().layer_sizes(grid)
     encoder, decoder = bodies_of(grid, n_members=2, n_maps=n_maps, channels=channels)
-    pictures = numbers(2, 2, n_maps * math.prod(grid))
-    posterior = encoder(pictures)
+    images = numbers(2, 2, n_maps * math.prod(grid))
+    posterior = encoder(images)
     assert posterior.shape == (2, 2, 8)
-    assert decoder(posterior[..., :4]).shape == pictures.shape
+    assert decoder(posterior[..., :4]).shape == images.shape
     assert encoder.offset.shape == (2, 1, 8)
-    assert decoder.offset.shape == (2, 1, pictures.shape[-1])
+    assert decoder.offset.shape == (2, 1, images.shape[-1])
     assert all(len(weights) == 2 for body in (encoder, decoder) for weights in body.parameters())
 
 
@@ -137,7 +137,7 @@ def test_norm_groups_divide_the_channels_and_never_mix_members(n_channels):
     ("size", "channels", "margin"), [((32, 32), (8,), 5), ((31, 45), (8,), 5), ((63, 64), (8, 12), 15)]
 )
 @torch.no_grad()
-def test_even_maps_become_an_even_picture_without_a_checkerboard(size, channels, margin):
+def test_even_maps_become_an_even_image_without_a_checkerboard(size, channels, margin):
     """A transposed convolution, whose kernel covers pixels unevenly, makes a pattern of them."""
     _, decoder = bodies_of(size, n_members=1, channels=channels)
     n_channels, height, width = decoder.smallest

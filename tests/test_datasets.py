@@ -26,7 +26,7 @@ def test_counts_agree_with_the_registry(name):
     assert int(X.isna().sum().sum()) == entry.missing_cells
 
 
-def test_pictures_of_ankle_boots_are_those_that_are_described():
+def test_images_of_ankle_boots_are_those_that_are_described():
     folder = ankle_boots_folder()
     counts = {path.relative_to(folder).as_posix(): len(list(path.glob("*.png"))) for path in folder.rglob("*")}
     assert {name: count for name, count in counts.items() if count} == {
@@ -35,14 +35,14 @@ def test_pictures_of_ankle_boots_are_those_that_are_described():
         **dict.fromkeys(("new/bag", "new/dress", "new/sandal", "new/sneaker"), 6),
     }
     for path in folder.rglob("*.png"):
-        with Image.open(path) as picture:
-            assert (picture.size, picture.mode) == ((28, 28), "L")
+        with Image.open(path) as image:
+            assert (image.size, image.mode) == ((28, 28), "L")
     assert "Zalando" in (folder / "LICENSE").read_text()
 
 
-def test_missing_pictures_are_named(monkeypatch, tmp_path):
-    monkeypatch.setattr("vae_anomaly_datasets.pictures.FOLDER", tmp_path)
-    with pytest.raises(DatasetError, match="holds 0 pictures of 484"):
+def test_missing_images_are_named(monkeypatch, tmp_path):
+    monkeypatch.setattr("vae_anomaly_datasets.images.FOLDER", tmp_path)
+    with pytest.raises(DatasetError, match="holds 0 images of 484"):
         ankle_boots_folder()
 
 

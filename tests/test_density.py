@@ -10,8 +10,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KernelDensity
 
 from vae_anomaly import ELBO, Gaussian, ImportanceWeighted, VAEDetector
-from vae_anomaly.elbo import elbo_terms
-from vae_anomaly.tables import Table
+from vae_anomaly.data.table import Table
+from vae_anomaly.model.elbo import elbo_terms
 
 UNITS = np.array([1.0, 100.0])
 

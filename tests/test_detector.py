@@ -233,9 +233,9 @@ def test_column_set_aside_is_announced_and_ignored(mixed: pd.DataFrame, fitted: 
 def test_huge_numbers_are_strange_and_finite(value: float) -> None:
     X = np.random.default_rng(0).normal(size=(200, 3))
     detector = small().fit(X)
-    strange = detector.anomaly_score([[value, 0.0, 0.0]])
-    assert np.isfinite(strange).all()
-    assert strange > detector.anomaly_score(X).max()
+    anomalous = detector.anomaly_score([[value, 0.0, 0.0]])
+    assert np.isfinite(anomalous).all()
+    assert anomalous > detector.anomaly_score(X).max()
 
 
 def test_automatic_offset_does_not_flag_a_common_minority_level() -> None:

@@ -1,11 +1,11 @@
-"""Detectors that are given folders and files of pictures."""
+"""Detectors that are given folders and files of images."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from vae_anomaly import DataError, DataWarning, PatchDetector, VAEDetector, load, save
-from vae_anomaly.images.folders import open_pictures
+from vae_anomaly.data.image_folders import open_images
 
 SMALL = {"max_iter": 5, "n_estimators": 1}
 PATCHES = {"window": 4, "n_windows": 256, "max_iter": 5, "hidden_layer_sizes": (8,)}
@@ -26,9 +26,9 @@ def test_dark_and_two_valued_files_keep_their_depth(tmp_path, top):
         levels = rng.integers(0, 2, (9, 9)) * top if top > 255 else rng.integers(0, top, (9, 9))
         Image.fromarray(levels.astype(np.uint16)).save(tmp_path / f"{number}.png")
     detector = VAEDetector(max_iter=5, n_estimators=1).fit(tmp_path)
-    assert detector.picture_format_.depth == 16
+    assert detector.image_format_.depth == 16
     save(detector, tmp_path / "model.vae")
-    assert load(tmp_path / "model.vae").picture_format_ == detector.picture_format_
+    assert load(tmp_path / "model.vae").image_format_ == detector.image_format_
     assert (detector.score_samples(tmp_path) == load(tmp_path / "model.vae").score_samples(tmp_path)).all()
 
 
@@ -65,16 +65,16 @@ def test_files_are_brought_to_the_size_of_the_model(tmp_path):
     with pytest.raises(DataError, match="2 sizes"):
         VAEDetector(**SMALL).fit(both)
     sized = VAEDetector(**SMALL, image_shape=(8, 8)).fit(both)
-    assert (sized.picture_format_.height, sized.picture_format_.width) == (8, 8)
+    assert (sized.image_format_.height, sized.image_format_.width) == (8, 8)
 
 
 def test_a_sample_is_read_where_memory_is_short(tmp_path):
-    files, _ = open_pictures(write(tmp_path / "good", 30))
-    pictures, problems = files.load(most_bytes=10 * 120, seed=1)
+    files, _ = open_images(write(tmp_path / "good", 30))
+    images, problems = files.load(most_bytes=10 * 120, seed=1)
     again, _ = files.load(most_bytes=10 * 120, seed=1)
-    assert pictures.n_rows == 10
+    assert images.n_rows == 10
     assert not problems
-    assert np.array_equal(pictures.pixels, again.pixels)
+    assert np.array_equal(images.pixels, again.pixels)
 
 
 def test_model_of_floats_reads_no_files(tmp_path):
@@ -83,6 +83,6 @@ def test_model_of_floats_reads_no_files(tmp_path):
         detector.score_samples(write(tmp_path / "good", 3))
 
 
-def test_two_pictures_at_least(tmp_path):
-    with pytest.raises(DataError, match="1 pictures can be read"):
+def test_two_images_at_least(tmp_path):
+    with pytest.raises(DataError, match="1 images can be read"):
         VAEDetector(**SMALL).fit(write(tmp_path / "good", 1))

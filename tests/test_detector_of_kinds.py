@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from vae_anomaly import DataError, PooledELBO, SpecificationError, VAEDetector, load, save
-from vae_anomaly.elbo import marginal_terms
 from vae_anomaly.likelihoods import LIKELIHOODS
+from vae_anomaly.model.elbo import marginal_terms
 
 pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning", "ignore::vae_anomaly.DataWarning")
 
@@ -68,7 +68,7 @@ def detector_of(**parameters: object) -> VAEDetector:
     return VAEDetector(n_estimators=2, max_iter=30, columns=DECLARED).set_params(**parameters)
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["holes ignored", "holes modelled"])
+@pytest.fixture(scope="module", params=[False, True], ids=["missing values ignored", "missing values modelled"])
 def fitted(request: pytest.FixtureRequest, mixed: pd.DataFrame) -> VAEDetector:
     return detector_of(model_missing=request.param).fit(mixed)
 
@@ -79,8 +79,8 @@ def test_every_kind_is_recognised(fitted: VAEDetector) -> None:
 
 def test_scores_are_finite_also_for_cells_that_training_never_saw(fitted: VAEDetector, mixed: pd.DataFrame) -> None:
     assert np.isfinite(fitted.score_samples(mixed)).all()
-    strange = mixed.iloc[:1].copy()
-    usual = fitted.anomaly_score(strange)[0]
+    anomalous = mixed.iloc[:1].copy()
+    usual = fitted.anomaly_score(anomalous)[0]
     for name, value in {
         "height": -1e9,
         "income": -1e6,
@@ -96,7 +96,7 @@ def test_scores_are_finite_also_for_cells_that_training_never_saw(fitted: VAEDet
         "when": pd.Timestamp("1700-01-01"),
         "unit": 8.0,
     }.items():
-        row = strange.astype({name: object})
+        row = anomalous.astype({name: object})
         row.loc[row.index[0], name] = value
         surprise = fitted.anomaly_score(row)[0]
         assert np.isfinite(surprise)
@@ -184,8 +184,8 @@ def test_holes_that_depend_on_another_cell_are_strange_where_they_are_modelled()
     frame.loc[~married, "spouse"] = np.nan
     detector = VAEDetector(n_estimators=2, max_iter=300, model_missing=True, row_score="elbo").fit(frame)
     rows = pd.DataFrame({"married": [True, True], "spouse": [0.1, np.nan]})
-    usual, strange = detector.anomaly_score(rows)
-    assert strange > usual + 1
+    usual, anomalous = detector.anomaly_score(rows)
+    assert anomalous > usual + 1
 
 
 @pytest.mark.parametrize("likelihood", [name for name in LIKELIHOODS if "student_t" in name or name == "gaussian"])

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from vae_anomaly.backbones import MLP
-from vae_anomaly.batch import Batch
 from vae_anomaly.columns import Column
-from vae_anomaly.elbo import elbo_terms
+from vae_anomaly.columns.batch import Batch
 from vae_anomaly.likelihoods import Bernoulli, Categorical, Gaussian, Poisson, StudentT
-from vae_anomaly.priors import Exemplar
-from vae_anomaly.vae import NOISE_GAIN, SMALLEST_LOG_VARIANCE, VAE
+from vae_anomaly.model.backbones import MLP
+from vae_anomaly.model.elbo import elbo_terms
+from vae_anomaly.model.priors import Exemplar
+from vae_anomaly.model.vae import MIN_LOG_VARIANCE, NOISE_GAIN, VAE
 
 
 def column(likelihood, frequencies=(), **known):
@@ -156,7 +156,7 @@ def test_linear_vae_with_the_exact_posterior_is_probabilistic_pca(latent_dim, de
     rows = np.random.default_rng(0).uniform(-4, 4, (20, 5))
     batch = Batch(torch.from_numpy(rows), torch.ones(20, 5, dtype=torch.bool))
     terms = elbo_terms(vae, batch, sigma_points(latent_dim))
-    assert terms.posterior.log_variance.min() > SMALLEST_LOG_VARIANCE
+    assert terms.posterior.log_variance.min() > MIN_LOG_VARIANCE
     # In the units of the data each column is stretched by its scale.
     expected = model.logpdf(rows) - np.log(scales).sum()
     np.testing.assert_allclose(terms.elbo[0].numpy(), expected, rtol=0, atol=1e-6)
@@ -168,7 +168,7 @@ def test_posterior_too_narrow_for_its_range_gives_a_lower_bound():
     model = stats.multivariate_normal(mean, loadings @ loadings.T + 0.02**2 * np.eye(5))
     rows = np.random.default_rng(0).normal(size=(20, 5))
     terms = elbo_terms(vae, Batch(torch.from_numpy(rows), torch.ones(20, 5, dtype=torch.bool)), sigma_points(2))
-    assert (terms.posterior.log_variance == SMALLEST_LOG_VARIANCE).all()
+    assert (terms.posterior.log_variance == MIN_LOG_VARIANCE).all()
     assert (terms.elbo[0].numpy() < model.logpdf(rows) - 1e-3).all()
 
 

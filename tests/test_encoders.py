@@ -9,11 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vae_anomaly.columns import Column, infer_columns
-from vae_anomaly.encoders import TableEncoder
+from vae_anomaly.columns import Column, TableEncoder, infer_columns
+from vae_anomaly.data.table import Table
 from vae_anomaly.errors import DataError, DataWarning
 from vae_anomaly.likelihoods import Bernoulli, Categorical, Gaussian, Poisson
-from vae_anomaly.tables import Table
 
 NAN = float("nan")
 
@@ -184,7 +183,7 @@ def test_column_with_parts_owns_several_places_and_decodes_once():
     table = frame_table(x=np.linspace(0, 1, 3000) ** 0.5, when=dates)
     encoder = TableEncoder(infer_columns(table, model_missing=True))
     assert sorted(encoder.order) == [0, 0, 1, 1, 1, 1]
-    kinds = [{encoder.modelled[place].kind for place in encoder.places_of(position)} for position in (0, 1)]
+    kinds = [{encoder.modelled[place].kind for place in encoder.model_indices_of(position)} for position in (0, 1)]
     assert kinds == [{"continuous", "missing"}, {"datetime", "hour", "weekday", "missing"}]
     assert [encoder.places[place][0] for place in range(6)] == list(encoder.order)
     decoded = encoder.decode(encoder.encode(table).values.double().numpy())
@@ -216,5 +215,5 @@ def test_bent_columns_come_through_a_matrix_as_through_a_frame():
     cells = np.random.default_rng(0).lognormal(0, 3, (300, 2))
     matrix, frame = Table(("a", "b"), cells), Table(("a", "b"), pd.DataFrame(cells, columns=["a", "b"]))
     encoder = TableEncoder(infer_columns(matrix))
-    assert all(column.bend for column in encoder.columns)
+    assert all(column.asinh_scale for column in encoder.columns)
     assert torch.equal(encoder.encode(matrix).values, encoder.encode(frame).values)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from vae_anomaly import ModelFileError, PooledELBO, VAEDetector, load, save
-from vae_anomaly.explanation import Reason, odds, shown
+from vae_anomaly.explain.explanation import Reason, odds, shown
 
 N = 300
 
@@ -74,7 +74,7 @@ def test_missing_cells_and_columns_set_aside_contribute_nothing(explanation):
 
 
 def test_rows_keep_their_labels_and_columns_their_order(explanation):
-    for part in ("contributions", "observed", "expected", "tail_probability", "strangeness"):
+    for part in ("contributions", "observed", "expected", "tail_probability", "cell_scores"):
         frame = getattr(explanation, part)
         assert list(frame.columns) == list(table().columns)
         assert list(frame.index) == list(table().index[:30])
@@ -115,14 +115,14 @@ def test_expected_cell_follows_the_other_cells(fitted):
 
 def test_rows_are_explained_alike_alone_and_together(fitted, explanation):
     alone = fitted.explain(table().iloc[4:5])
-    pd.testing.assert_series_equal(alone.strangeness.iloc[0], explanation.strangeness.iloc[4])
+    pd.testing.assert_series_equal(alone.cell_scores.iloc[0], explanation.cell_scores.iloc[4])
     assert alone.top(3)[0] == explanation.top(3)[4]
 
 
 def test_saved_detector_explains_alike(fitted, explanation, tmp_path):
     save(fitted, tmp_path / "m.vae")
     again = load(tmp_path / "m.vae").explain(table().iloc[:30])
-    pd.testing.assert_frame_equal(again.strangeness, explanation.strangeness)
+    pd.testing.assert_frame_equal(again.cell_scores, explanation.cell_scores)
     assert again.top(2) == explanation.top(2)
 
 
@@ -155,7 +155,7 @@ def test_long_table_has_a_line_for_each_reason(explanation):
 
 
 def test_reasons_are_ranked_by_strangeness(explanation):
-    ranked = explanation.strangeness.iloc[0].sort_values(ascending=False).dropna().index[:4].tolist()
+    ranked = explanation.cell_scores.iloc[0].sort_values(ascending=False).dropna().index[:4].tolist()
     assert [reason.column for reason in explanation.reasons(4)[0]] == ranked
 
 
@@ -208,11 +208,11 @@ def test_missing_cell_is_a_reason_where_missing_cells_are_modelled():
     frame = table(seed=2).drop(columns="nothing")
     frame["items"] = frame["items"].fillna(40.0)
     detector = VAEDetector(n_estimators=2, max_iter=100, early_stopping=False, model_missing=True).fit(frame)
-    strange = frame.iloc[:2].copy()
-    strange.iloc[0, strange.columns.get_loc("colour")] = None
-    reason = detector.explain(strange).reasons(1)[0][0]
+    anomalous = frame.iloc[:2].copy()
+    anomalous.iloc[0, anomalous.columns.get_loc("colour")] = None
+    reason = detector.explain(anomalous).reasons(1)[0][0]
     assert (reason.column, reason.part, reason.observed, reason.expected) == ("colour", "missing", "missing", "present")
-    assert detector.anomaly_score(strange)[0] > detector.anomaly_score(frame.iloc[:2])[0]
+    assert detector.anomaly_score(anomalous)[0] > detector.anomaly_score(frame.iloc[:2])[0]
 
 
 def test_strange_hour_of_a_date_is_named_as_such():
@@ -221,8 +221,8 @@ def test_strange_hour_of_a_date_is_named_as_such():
     frame = pd.DataFrame({"at": pd.Timestamp("2024-01-01") + days, "amount": rng.normal(size=600)})
     detector = VAEDetector(n_estimators=2, max_iter=100, early_stopping=False).fit(frame)
     assert [part.kind for part in detector.columns_[0].parts] == ["hour", "weekday"]
-    strange = pd.DataFrame({"at": [pd.Timestamp("2024-04-10 03:30")], "amount": [0.0]})
-    reason = detector.explain(strange).reasons(1)[0][0]
+    anomalous = pd.DataFrame({"at": [pd.Timestamp("2024-04-10 03:30")], "amount": [0.0]})
+    reason = detector.explain(anomalous).reasons(1)[0][0]
     assert (reason.column, reason.part, reason.observed) == ("at", "hour", "03h")
     assert int(reason.expected[:2]) in range(9, 17)
 
@@ -263,4 +263,4 @@ def test_cell_that_only_contradicts_the_others_is_named_and_argued_against():
     rarity = detector._evidence(batch, None, None)
     by_rarity = -np.log(rarity.given_others) - np.log(rarity.alone)
     assert rarity.against[0, 2] > 1
-    np.testing.assert_allclose(rarity.strangeness, by_rarity + rarity.against)
+    np.testing.assert_allclose(rarity.cell_scores, by_rarity + rarity.against)

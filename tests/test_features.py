@@ -9,12 +9,12 @@ from sklearn.pipeline import make_pipeline
 from torch import nn
 
 from vae_anomaly import DataError, FeatureMapDetector, ImageFeatures, SpecificationError, VAEDetector
-from vae_anomaly.images.pictures import Pictures
+from vae_anomaly.data.images import Images
 
 FAST = VAEDetector(max_iter=80, n_estimators=1, early_stopping=False)
 
 
-def pictures(n=40, seed=0, channels=()):
+def images(n=40, seed=0, channels=()):
     rng = np.random.default_rng(seed)
     return rng.integers(90, 160, (n, 16, 24, *channels)).astype(np.uint8)
 
@@ -26,46 +26,46 @@ class Seen(nn.Module):
         super().__init__()
         self.given = []
 
-    def forward(self, images):
-        self.given.append((images.clone(), self.training))
-        return images.mean((2, 3))
+    def forward(self, tensors):
+        self.given.append((tensors.clone(), self.training))
+        return tensors.mean((2, 3))
 
 
 def test_network_sees_channels_first_between_0_and_1_in_batches():
     network = Seen()
-    vectors = ImageFeatures(network, batch_size=16).transform(pictures(channels=(3,)))
+    vectors = ImageFeatures(network, batch_size=16).transform(images(channels=(3,)))
     assert vectors.shape == (40, 3)
-    assert [len(images) for images, _ in network.given] == [16, 16, 8]
-    images, _ = network.given[0]
-    assert images.shape[1:] == (3, 16, 24)
-    assert images.dtype == torch.float32
-    np.testing.assert_allclose(images[0].numpy(), pictures(channels=(3,))[0].transpose(2, 0, 1) / 255, rtol=1e-6)
+    assert [len(tensors) for tensors, _ in network.given] == [16, 16, 8]
+    tensors, _ = network.given[0]
+    assert tensors.shape[1:] == (3, 16, 24)
+    assert tensors.dtype == torch.float32
+    np.testing.assert_allclose(tensors[0].numpy(), images(channels=(3,))[0].transpose(2, 0, 1) / 255, rtol=1e-6)
 
 
 def test_network_is_evaluated_and_left_as_it_was():
     network = Seen().train()
-    ImageFeatures(network).transform(pictures(3))
+    ImageFeatures(network).transform(images(3))
     assert not network.given[0][1]
     assert network.training
-    assert all(not images.requires_grad for images, _ in network.given)
+    assert all(not tensors.requires_grad for tensors, _ in network.given)
 
 
-def test_pictures_are_normalised_resized_and_repeated_as_asked():
+def test_images_are_normalised_resized_and_repeated_as_asked():
     network = Seen()
     features = ImageFeatures(network, image_size=(8, 8), channels=3, mean=(0.5, 0.4, 0.3), std=(0.1, 0.2, 0.3))
     features.transform(np.full((2, 16, 24), 51, dtype=np.uint8))
-    images, _ = network.given[0]
-    assert images.shape == (2, 3, 8, 8)
+    tensors, _ = network.given[0]
+    assert tensors.shape == (2, 3, 8, 8)
     torch.testing.assert_close(
-        images[0, :, 3, 3], torch.tensor([(0.2 - 0.5) / 0.1, (0.2 - 0.4) / 0.2, (0.2 - 0.3) / 0.3])
+        tensors[0, :, 3, 3], torch.tensor([(0.2 - 0.5) / 0.1, (0.2 - 0.4) / 0.2, (0.2 - 0.3) / 0.3])
     )
 
 
 def test_files_floats_and_16_bits_reach_the_network_alike(tmp_path):
-    given = pictures(5)
-    for number, picture in enumerate(given):
-        Image.fromarray(picture).save(tmp_path / f"{number}.png")
-    features = ImageFeatures(lambda images: images.flatten(1))
+    given = images(5)
+    for number, image in enumerate(given):
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+    features = ImageFeatures(lambda tensors: tensors.flatten(1))
     expected = features.transform(given)
     np.testing.assert_array_equal(features.transform(tmp_path), expected)
     np.testing.assert_allclose(features.transform(given / 255), expected, rtol=1e-6)
@@ -74,19 +74,19 @@ def test_files_floats_and_16_bits_reach_the_network_alike(tmp_path):
 
 
 def test_vectors_of_a_network_make_a_pipeline_with_the_detector():
-    def halves(images):
-        return images.unflatten(3, (2, 12)).mean((1, 2, 4))
+    def halves(tensors):
+        return tensors.unflatten(3, (2, 12)).mean((1, 2, 4))
 
     pipeline = make_pipeline(ImageFeatures(halves), FAST)
-    odd = pictures(5, seed=9)
+    odd = images(5, seed=9)
     odd[:, :, :12] = 250
-    scores = clone(pipeline).fit(pictures()).score_samples(np.concatenate([pictures(20, seed=2), odd]))
+    scores = clone(pipeline).fit(images()).score_samples(np.concatenate([images(20, seed=2), odd]))
     assert scores[20:].max() < scores[:20].min()
 
 
 def test_odd_place_is_found_on_maps_and_where_it_is():
-    detector = FeatureMapDetector(nn.AvgPool2d(4), FAST).fit(pictures())
-    odd = pictures(4, seed=3)
+    detector = FeatureMapDetector(nn.AvgPool2d(4), FAST).fit(images())
+    odd = images(4, seed=3)
     odd[2, 8:12, 16:20] = 240
     scores = detector.anomaly_score(odd)
     assert scores.argmax() == 2
@@ -101,47 +101,45 @@ def test_odd_place_is_found_on_maps_and_where_it_is():
 
 def test_several_maps_are_stacked_at_the_size_of_the_largest():
     class Two(nn.Module):
-        def forward(self, images):
-            return {"fine": nn.functional.avg_pool2d(images, 4), "coarse": nn.functional.avg_pool2d(images, 8)}
+        def forward(self, tensors):
+            return {"fine": nn.functional.avg_pool2d(tensors, 4), "coarse": nn.functional.avg_pool2d(tensors, 8)}
 
-    detector = FeatureMapDetector(Two(), FAST).fit(pictures())
+    detector = FeatureMapDetector(Two(), FAST).fit(images())
     assert detector.detector_.n_features_in_ == 2
-    (maps,) = detector._maps(Pictures(pictures(3)[:, None]))
+    (maps,) = detector._maps(Images(images(3)[:, None]))
     assert maps.shape == (3, 2, 4, 6)
 
 
 def test_places_are_a_uniform_sample_and_repeat_with_the_seed():
-    first, again = (
-        FeatureMapDetector(nn.AvgPool2d(4), FAST, n_rows=50, batch_size=7).fit(pictures()) for _ in range(2)
-    )
+    first, again = (FeatureMapDetector(nn.AvgPool2d(4), FAST, n_rows=50, batch_size=7).fit(images()) for _ in range(2))
     assert first.detector_.fit_report_.n_rows == 50
-    assert first.anomaly_score(pictures(2)).tolist() == again.anomaly_score(pictures(2)).tolist()
+    assert first.anomaly_score(images(2)).tolist() == again.anomaly_score(images(2)).tolist()
 
 
 def test_scores_do_not_depend_on_the_batch():
-    detector = FeatureMapDetector(nn.AvgPool2d(4), FAST, batch_size=5).fit(pictures())
-    whole = detector.anomaly_score(pictures(11, seed=4))
-    assert detector.anomaly_score(pictures(11, seed=4)[7:8])[0] == whole[7]
+    detector = FeatureMapDetector(nn.AvgPool2d(4), FAST, batch_size=5).fit(images())
+    whole = detector.anomaly_score(images(11, seed=4))
+    assert detector.anomaly_score(images(11, seed=4)[7:8])[0] == whole[7]
 
 
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        (lambda images: images, "expected vectors"),
-        (lambda images: images.mean((1, 2, 3)), "a tensor of shape"),
-        (lambda images: images[:1].flatten(1), "a tensor of shape"),
-        (lambda images: images.flatten(1) * torch.nan, "not finite"),
+        (lambda tensors: tensors, "expected vectors"),
+        (lambda tensors: tensors.mean((1, 2, 3)), "a tensor of shape"),
+        (lambda tensors: tensors[:1].flatten(1), "a tensor of shape"),
+        (lambda tensors: tensors.flatten(1) * torch.nan, "not finite"),
         (lambda _: [], "gives nothing"),
     ],
 )
 def test_outputs_that_are_no_vectors_are_refused(network, message):
     with pytest.raises(DataError, match=message):
-        ImageFeatures(network).transform(pictures(3))
+        ImageFeatures(network).transform(images(3))
 
 
 def test_vectors_are_no_maps():
     with pytest.raises(DataError, match="expected maps"):
-        FeatureMapDetector(lambda images: images.flatten(1), FAST).fit(pictures(3))
+        FeatureMapDetector(lambda tensors: tensors.flatten(1), FAST).fit(images(3))
 
 
 @pytest.mark.parametrize(
@@ -154,11 +152,11 @@ def test_vectors_are_no_maps():
 )
 def test_normalisation_that_does_not_fit_is_refused(parameters, message):
     with pytest.raises(SpecificationError, match=message):
-        ImageFeatures(lambda images: images.flatten(1), **parameters).transform(pictures(3))
+        ImageFeatures(lambda tensors: tensors.flatten(1), **parameters).transform(images(3))
 
 
 def test_broken_file_is_named(tmp_path):
     (tmp_path / "1.png").write_bytes(b"nothing")
-    Image.fromarray(pictures(1)[0]).save(tmp_path / "0.png")
-    with pytest.raises(DataError, match=r"1\.png: no picture by its first bytes"):
-        ImageFeatures(lambda images: images.flatten(1)).transform(tmp_path)
+    Image.fromarray(images(1)[0]).save(tmp_path / "0.png")
+    with pytest.raises(DataError, match=r"1\.png: no image by its first bytes"):
+        ImageFeatures(lambda tensors: tensors.flatten(1)).transform(tmp_path)

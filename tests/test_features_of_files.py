@@ -1,4 +1,4 @@
-"""What networks see of a picture, alone or beside others: levels, channels, sizes, and files that cannot be read."""
+"""What networks see of an image, alone or beside others: levels, channels, sizes, and files that cannot be read."""
 
 import numpy as np
 import pytest
@@ -68,7 +68,7 @@ def test_grey_file_alone_has_the_channels_of_the_fit(tmp_path):
     files = folder_of(tmp_path)
     colour = [saved(tmp_path / f"c{n}.png", levels(50 + n, (16, 24, 3)).astype(np.uint8)) for n in range(5)]
     detector = FeatureMapDetector(maps_of, FAST).fit([*files, *colour])
-    assert (detector.picture_format_.channels, detector.picture_format_.depth) == (3, 8)
+    assert (detector.image_format_.channels, detector.image_format_.depth) == (3, 8)
     together = detector.score_samples([files[0], colour[0]])
     np.testing.assert_allclose(detector.score_samples([files[0]]), together[:1], rtol=1e-6)
     features = ImageFeatures(flat).fit([*files, *colour])
@@ -81,7 +81,7 @@ def test_grey_fit_with_three_channels_takes_colour(tmp_path):
     detector = FeatureMapDetector(maps_of, FAST, channels=3).fit(files)
     assert np.isfinite(detector.score_samples([colour])).all()
     grey = FeatureMapDetector(maps_of, FAST).fit(files)
-    with pytest.warns(DataWarning, match="colour picture where the model takes grey ones"):
+    with pytest.warns(DataWarning, match="colour image where the model takes grey ones"):
         assert np.isnan(grey.score_samples([colour])).all()
 
 
@@ -123,17 +123,17 @@ def test_unreadable_file_has_no_score_and_no_place_in_the_fit(tmp_path, recwarn)
 def test_missing_pixels_are_not_blamed_on_the_network():
     images = np.random.default_rng(0).random((40, 8, 8))
     images[35, 2, 2] = np.nan
-    with pytest.raises(DataError, match="picture 35 has pixels that are missing") as raised:
+    with pytest.raises(DataError, match="image 35 has pixels that are missing") as raised:
         ImageFeatures(flat).transform(images)
     assert raised.value.row == 35
 
 
-def test_no_pictures_are_refused():
-    with pytest.raises(DataError, match="there are no pictures"):
+def test_no_images_are_refused():
+    with pytest.raises(DataError, match="there are no images"):
         ImageFeatures(flat).transform(np.empty((0, 8, 8)))
 
 
-def test_pictures_of_four_pixels_a_side_are_no_riddle():
+def test_images_of_four_pixels_a_side_are_no_riddle():
     images = np.random.default_rng(0).integers(0, 256, (30, 4, 4)).astype(np.uint8)
     detector = FeatureMapDetector(nn.AvgPool2d(2), FAST).fit(images)
     assert detector.score_samples(images).shape == (30,)

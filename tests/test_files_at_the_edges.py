@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from vae_anomaly import DataError, DataWarning, PatchDetector, SpecificationError, VAEDetector
-from vae_anomaly.images.folders import PictureFiles, list_pictures, open_pictures
-from vae_anomaly.images.formats import PictureFormat
+from vae_anomaly.data.image_folders import ImageFiles, list_images, open_images
+from vae_anomaly.data.image_formats import ImageFormat
 
 SMALL = {"max_iter": 5, "n_estimators": 1}
 PATCHES = {"window": 4, "n_windows": 256, "max_iter": 5, "hidden_layer_sizes": (8,)}
@@ -60,12 +60,12 @@ def test_name_that_no_file_can_have_is_a_problem_of_that_file(tmp_path):
 def test_folder_or_pattern_of_a_list_that_is_not_there_is_an_error(tmp_path):
     files = write(tmp_path / "good", 2)
     with pytest.raises(FileNotFoundError, match="nowhere does not exist"):
-        list_pictures([*files, tmp_path / "nowhere"])
+        list_images([*files, tmp_path / "nowhere"])
     with pytest.raises(DataError, match="matches no file"):
-        list_pictures([*files, tmp_path / "no*.png"])
+        list_images([*files, tmp_path / "no*.png"])
     with pytest.raises(FileNotFoundError, match=r"nope\.png does not exist"):
-        list_pictures(tmp_path / "nope.png")
-    assert list_pictures([tmp_path / "good", tmp_path / "nope.png"]) == [*files, tmp_path / "nope.png"]
+        list_images(tmp_path / "nope.png")
+    assert list_images([tmp_path / "good", tmp_path / "nope.png"]) == [*files, tmp_path / "nope.png"]
 
 
 @pytest.mark.parametrize("n_channels", [2, 4])
@@ -73,32 +73,32 @@ def test_files_have_one_or_three_channels(tmp_path, n_channels):
     files = write(tmp_path / "good", 2, size=(16, 16))
     arrays = np.random.default_rng(0).integers(0, 256, (12, 16, 16, n_channels)).astype(np.uint8)
     detector = VAEDetector(**SMALL).fit(arrays)
-    with pytest.raises(SpecificationError, match=f"fitted on pictures of {n_channels} channels.*Give it arrays"):
+    with pytest.raises(SpecificationError, match=f"fitted on images of {n_channels} channels.*Give it arrays"):
         detector.score_samples(files)
 
 
 def test_size_that_memory_does_not_hold_is_refused_before_reading(tmp_path):
     files = write(tmp_path / "good", 2)
-    with pytest.raises(DataError, match=r"a picture of 99999x99999 pixels takes 9,536 MiB; expected at most 1,024"):
-        open_pictures(files, (99_999, 99_999))
-    PictureFiles(tuple(files), PictureFormat(32_768, 32_768, 1, 8))
+    with pytest.raises(DataError, match=r"an image of 99999x99999 pixels takes 9,536 MiB; expected at most 1,024"):
+        open_images(files, (99_999, 99_999))
+    ImageFiles(tuple(files), ImageFormat(32_768, 32_768, 1, 8))
 
 
 def test_sizes_that_differ_name_parameters_that_exist(tmp_path):
     files = [*write(tmp_path / "a", 1), *write(tmp_path / "b", 1, size=(8, 8))]
     with pytest.raises(DataError, match=r"image_shape=\(height, width\), or image_size=") as raised:
-        open_pictures(files)
+        open_images(files)
     assert " size=" not in str(raised.value)
 
 
 def test_weights_of_files_that_cannot_be_read_are_asked_to_go(tmp_path):
     files = write(tmp_path / "good", 12)
-    files[3].write_bytes(b"no picture")
-    with pytest.warns(DataWarning), pytest.raises(DataError, match="12 weights for 11 pictures"):
+    files[3].write_bytes(b"no image")
+    with pytest.warns(DataWarning), pytest.raises(DataError, match="12 weights for 11 images"):
         VAEDetector(**SMALL).fit(files, sample_weight=np.ones(12))
 
 
-def test_pictures_of_floats_without_numbers_say_so(tmp_path):
+def test_images_of_floats_without_numbers_say_so(tmp_path):
     files = write(tmp_path / "good", 12)
     holed = np.full((12, 10), 0.5, dtype=np.float32)
     holed[0, 0] = np.nan

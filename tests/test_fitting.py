@@ -8,11 +8,10 @@ import pytest
 import torch
 
 from vae_anomaly import ELBO, MLP, FitWarning, Gaussian, TrainingDiverged, VAEDetector
-from vae_anomaly.columns import Column
-from vae_anomaly.detector.specification import specification_of
-from vae_anomaly.encoders import TableEncoder
-from vae_anomaly.steps import Stepper
-from vae_anomaly.vae import VAE
+from vae_anomaly.columns import Column, TableEncoder
+from vae_anomaly.fitting.fit_config import specification_of
+from vae_anomaly.model.steps import Stepper
+from vae_anomaly.model.vae import VAE
 
 pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning", "ignore::vae_anomaly.DataWarning")
 

@@ -1,4 +1,4 @@
-"""Holes filled and errors repaired: in the user's container and types, with observed cells left as they are."""
+"""Missing values filled and errors repaired: in the user's container and types, observed cells left as they are."""
 
 import numpy as np
 import pandas as pd
@@ -30,8 +30,8 @@ def complete(seed=0):
 
 
 def with_holes(frame, seed=1):
-    holes = np.random.default_rng(seed).random(frame.shape) < 0.1
-    return frame.mask(holes), holes
+    missing = np.random.default_rng(seed).random(frame.shape) < 0.1
+    return frame.mask(missing), missing
 
 
 @pytest.fixture(scope="module")
@@ -41,23 +41,25 @@ def fitted():
 
 def test_holes_are_filled_and_observed_cells_and_types_stay(fitted):
     frame = complete()
-    holed, holes = with_holes(frame)
+    holed, missing = with_holes(frame)
     filled = fitted.impute(holed)
     assert not filled.isna().to_numpy().any()
     assert (filled.dtypes == holed.dtypes).all()
     for place, name in enumerate(frame.columns):
-        pd.testing.assert_series_equal(filled[name][~holes[:, place]], frame[name][~holes[:, place]], check_dtype=False)
+        pd.testing.assert_series_equal(
+            filled[name][~missing[:, place]], frame[name][~missing[:, place]], check_dtype=False
+        )
 
 
 def test_filled_cells_are_near_the_hidden_ones(fitted):
     frame = complete(seed=5)
-    holed, holes = with_holes(frame)
+    holed, missing = with_holes(frame)
     filled = fitted.impute(holed)
-    hidden = holes[:, 0]
+    hidden = missing[:, 0]
     error = (filled["float"] - frame["float"])[hidden]
     assert np.sqrt((error**2).mean()) < 0.6 * frame["float"].std()
     for name in ("text", "boolean", "category"):
-        hidden = holes[:, list(frame.columns).index(name)]
+        hidden = missing[:, list(frame.columns).index(name)]
         assert (filled[name][hidden] == frame[name][hidden]).mean() > 0.75
 
 

@@ -35,7 +35,7 @@ def grey(cell):
 
 
 WHOLE = {"outputs": [0.3], **NOISE, "location": 2.0, "scale": 4.0, "step": 1.0}
-BENT = {"location": 1.0, "scale": 0.5, "bend": 2.0, "step": 1.0, "low": bent(0), "unseen": 0.01}
+BENT = {"location": 1.0, "scale": 0.5, "asinh_scale": 2.0, "step": 1.0, "low": bent(0), "unseen": 0.01}
 WIDE = {"outputs": [0.3], **NOISE, "low": -1.0, "high": 2.0, "unseen": 0.01}
 HALVES = [0.3, math.log(2), 0.0, 0.0]
 CUTS = [-FAR, -0.8, 0.6, FAR, 2 * FAR]

@@ -52,7 +52,7 @@ FLAG = {"outputs": [-math.log(2)], "n_levels": 2, "unseen": 0.1}
 THREE_LEVELS = {"outputs": [0.0, 0.0, 0.0, -INF], "n_levels": 3, "unseen": 0.25}
 # Whole numbers n at (n - 2) / 4.
 WHOLE = {"outputs": [0.3], **NOISE, "location": 2.0, "scale": 4.0, "step": 1.0}
-BENT = {"location": 1.0, "scale": 0.5, "bend": 2.0, "step": 1.0, "low": bent(0), "unseen": 0.01}
+BENT = {"location": 1.0, "scale": 0.5, "asinh_scale": 2.0, "step": 1.0, "low": bent(0), "unseen": 0.01}
 FROM_0 = WHOLE | {"low": -0.5, "unseen": 0.01}
 COUNTS = {"outputs": [0.1], **NOISE, **BENT}
 WIDE = {"outputs": [0.3], **NOISE, "low": -1.0, "high": 2.0, "unseen": 0.01}
@@ -182,7 +182,7 @@ CASE = pytest.mark.parametrize(("name", "case"), CASES)
 def lattice(known):
     """Model units of the cells of a rounded column, and between which numbers they lie."""
     numbers = np.arange(-20_000, 20_001)
-    if known.get("bend"):
+    if known.get("asinh_scale"):
         return (np.arcsinh(numbers / 2) - 1) / 0.5, (-INF, bent(20_000.5))
     return (numbers - 2) / 4, (-20_002.5 / 4 if "low" not in known else -INF, 19_998.5 / 4)
 
@@ -241,7 +241,7 @@ def draws(name, known, distribution_of, seed=0):
     likelihood = LIKELIHOODS[name]()
     many = distribution_of(likelihood, **known, n_rows=N_DRAWS)
     cells = likelihood.draw(many, torch.Generator().manual_seed(seed)).flatten()
-    if likelihood.rounded and known.get("bend"):
+    if likelihood.rounded and known.get("asinh_scale"):
         numbers = (2 * torch.sinh(cells * 0.5 + 1)).round()
         cells = (torch.asinh(numbers / 2) - 1) / 0.5
     elif likelihood.rounded:

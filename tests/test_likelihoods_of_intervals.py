@@ -18,7 +18,7 @@ from vae_anomaly.likelihoods import (
     SpikedStudentT,
     StudentT,
 )
-from vae_anomaly.likelihoods.interval import FAR, _bent_distance, interval_mass, t_quantile, upper_tail
+from vae_anomaly.likelihoods.interval import FAR, _asinh_distance, interval_mass, t_quantile, upper_tail
 
 NUMBERS = [-1e4, -300.0, -17.5, -2.0, -1.0, -0.1, 0.0, 1e-3, 0.5, 1.0, 3.0, 40.0, 1e3, 1e4]
 
@@ -71,14 +71,14 @@ def test_quantile_of_the_noise_equals_the_reference_in_single_precision(share):
 
 @pytest.mark.parametrize("size", [0.0, 0.01, 0.5, 1.0, 30.0, 1e4, 1e8])
 @pytest.mark.parametrize("step", [1e-3, 0.5, 10.0, -1e-3, -0.4])
-def test_bent_distance_equals_the_difference_of_arcsines_in_single_precision(size, step):
+def test_asinh_distance_equals_the_difference_of_arcsines_in_single_precision(size, step):
     start, length = single(size, step)
     begin, end = np.longdouble(float(start)), np.longdouble(float(start)) + np.longdouble(float(length))
     expected = float(np.arcsinh(end) - np.arcsinh(begin))
-    assert _bent_distance(start, length).item() == pytest.approx(expected, rel=1e-5, abs=1e-12)
+    assert _asinh_distance(start, length).item() == pytest.approx(expected, rel=1e-5, abs=1e-12)
 
 
-BENT = {"location": 1.0, "scale": 0.5, "bend": 1.0, "step": 0.5, "low": -2.0, "unseen": 0.01}
+BENT = {"location": 1.0, "scale": 0.5, "asinh_scale": 1.0, "step": 0.5, "low": -2.0, "unseen": 0.01}
 ONE_SPIKE = {"spikes": [0.5, math.nan]}
 LOGITS = [0.3, 0.0, 1.0, -math.inf]
 TRAINED = [

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from vae_anomaly.likelihoods import DiscretizedLogistic
-from vae_anomaly.likelihoods.logistic import LARGEST_LOG_SCALE, STEPS_OF_SMALLEST_SCALE
+from vae_anomaly.likelihoods.logistic import MAX_LOG_SCALE, STEPS_OF_MIN_SCALE
 
 # Levels 0 to 255 with mean 100 and standard deviation 50.
 STEP, LOW, HIGH = 1 / 50, -2.0, 3.1
@@ -46,7 +46,7 @@ def test_levels_have_the_probabilities_of_their_intervals(n_components, distribu
     outputs = outputs_of(n_components, locations, log_scales, logits)
     distribution = distribution_of(DiscretizedLogistic(n_components), outputs, **KNOWN)
     weights = np.exp(logits) / np.exp(logits).sum() if n_components > 1 else [1.0]
-    smallest = STEPS_OF_SMALLEST_SCALE * STEP
+    smallest = STEPS_OF_MIN_SCALE * STEP
     expected = np.zeros(256)
     for weight, loc, log_scale in zip(weights, locations, log_scales, strict=False):
         noise = stats.logistic(loc, math.exp(log_scale) + smallest)
@@ -62,7 +62,7 @@ def test_levels_have_the_probabilities_of_their_intervals(n_components, distribu
 @pytest.mark.parametrize("loc", [-900.0, 900.0])
 def test_far_levels_keep_their_digits(loc, distribution_of):
     distribution = distribution_of(DiscretizedLogistic(), [loc, 0.0], dtype=torch.float32, **KNOWN)
-    scale, cell = 1 + STEPS_OF_SMALLEST_SCALE * STEP, torch.tensor([[0.5]])
+    scale, cell = 1 + STEPS_OF_MIN_SCALE * STEP, torch.tensor([[0.5]])
     # Far out the logistic density is exponential: the probability is that at the near end times 1 - exp(-step / scale).
     distance = (abs(loc - 0.5) - STEP / 2) / scale
     expected = -distance + math.log(-math.expm1(-STEP / scale))
@@ -119,8 +119,8 @@ def test_scale_has_a_floor_and_a_ceiling(distribution_of):
     floor, ceiling = (
         float(distribution_of(DiscretizedLogistic(), [0.0, log_scale], **KNOWN).scale) for log_scale in (-99.0, 99.0)
     )
-    assert floor == pytest.approx(STEPS_OF_SMALLEST_SCALE * STEP)
-    assert ceiling == pytest.approx(math.exp(LARGEST_LOG_SCALE) + floor)
+    assert floor == pytest.approx(STEPS_OF_MIN_SCALE * STEP)
+    assert ceiling == pytest.approx(math.exp(MAX_LOG_SCALE) + floor)
 
 
 def test_mean_stays_between_the_ends(distribution_of):

@@ -7,10 +7,8 @@ import pytest
 import torch
 from scipy import stats
 
-from vae_anomaly.backbones import MLP
-from vae_anomaly.batch import Batch
 from vae_anomaly.columns import Column
-from vae_anomaly.elbo import elbo_terms, marginal_terms
+from vae_anomaly.columns.batch import Batch
 from vae_anomaly.likelihoods import (
     Binary,
     Categorical,
@@ -20,8 +18,10 @@ from vae_anomaly.likelihoods import (
     SpikedStudentT,
     StudentT,
 )
+from vae_anomaly.model.backbones import MLP
+from vae_anomaly.model.elbo import elbo_terms, marginal_terms
+from vae_anomaly.model.vae import VAE
 from vae_anomaly.scores import PooledELBO
-from vae_anomaly.vae import VAE
 
 INF = math.inf
 # The noise floor of a twentieth is part of the variance.
@@ -67,7 +67,7 @@ def test_numbers_are_normal_in_the_units_of_the_data(likelihood):
 def test_numbers_on_a_bent_scale_are_normal_there():
     data = np.array([0.0, 1.0, 50.0, 1e6])
     bent = np.arcsinh(data / 2)
-    found = alone(column(StudentT(), location=1.5, scale=0.7, bend=2.0), (bent - 1.5) / 0.7)
+    found = alone(column(StudentT(), location=1.5, scale=0.7, asinh_scale=2.0), (bent - 1.5) / 0.7)
     slope = -0.5 * np.log(1 + (data / 2) ** 2) - math.log(2)
     np.testing.assert_allclose(found, stats.norm.logpdf(bent, 1.5, 0.7 * WIDER) + slope, rtol=1e-5)
 
@@ -109,19 +109,23 @@ def test_steps_of_any_size_have_a_finite_probability(step, cell, constants_of):
 
 
 @pytest.mark.parametrize("low", [-INF, 0.0, 37.0])
-@pytest.mark.parametrize("bend", [0.0, 3.0])
-def test_rounded_normal_sums_to_1_over_the_lattice(low, bend, constants_of):
+@pytest.mark.parametrize("asinh_scale", [0.0, 3.0])
+def test_rounded_normal_sums_to_1_over_the_lattice(low, asinh_scale, constants_of):
     data = np.arange(-200.0 if low == -INF else low, 400.0)
-    location, scale = (3.0, 0.4) if bend else (40.0, 8.0)
+    location, scale = (3.0, 0.4) if asinh_scale else (40.0, 8.0)
 
     def in_model_units(number):
-        return ((np.arcsinh(number / bend) if bend else number) - location) / scale
+        return ((np.arcsinh(number / asinh_scale) if asinh_scale else number) - location) / scale
 
-    # Bent columns count in units of the bend, straight ones in units of the scale.
-    known = {"location": location, "scale": scale, "bend": 1.0, "step": 1 / bend} if bend else {"step": 1 / scale}
+    # Bent columns count in units of the asinh_scale, straight ones in units of the scale.
+    known = (
+        {"location": location, "scale": scale, "asinh_scale": 1.0, "step": 1 / asinh_scale}
+        if asinh_scale
+        else {"step": 1 / scale}
+    )
     constants = constants_of(low=-INF if low == -INF else float(in_model_units(low)), unseen=0.01, **known)
     marginal = RoundedStudentT().marginal(torch.zeros(1, 1, 1, dtype=torch.float64), constants)
-    if bend:
+    if asinh_scale:
         data = np.arange(data[0], 4000.0)
     total = float(marginal.log_prob(torch.from_numpy(in_model_units(data)).unsqueeze(-1)).exp().sum())
     # Below the lowest possible number lies the probability of the unseen.

@@ -7,8 +7,8 @@ from sklearn.covariance import EllipticEnvelope
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from vae_anomaly.comparison.metrics import anomaly_average_precision, anomaly_labels, anomaly_roc_auc
 from vae_anomaly.errors import DataError
-from vae_anomaly.metrics import anomaly_average_precision, anomaly_labels, anomaly_roc_auc
 
 SCORERS = pytest.mark.parametrize("scorer", [anomaly_roc_auc, anomaly_average_precision])
 CONVENTIONS = {

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from vae_anomaly import DataError, PatchDetector
-from vae_anomaly.encoders import learn_channels
-from vae_anomaly.images.pictures import Pictures
+from vae_anomaly.columns import learn_channels
+from vae_anomaly.data.images import Images
+from vae_anomaly.detectors.patch.maps import PositionLevels, assembled, position_helps, smoothed, top_mean
+from vae_anomaly.detectors.patch.window_encoder import learn_windows, level_free, window_levels
+from vae_anomaly.detectors.patch.windows import Surface, Windows
 from vae_anomaly.likelihoods import Gaussian
-from vae_anomaly.patches.encoding import learn_windows, level_free, window_levels
-from vae_anomaly.patches.maps import PositionLevels, assembled, position_helps, smoothed, top_mean
-from vae_anomaly.patches.windows import Surface, Windows
 
 FAST = {"n_windows": 1024, "max_iter": 80, "hidden_layer_sizes": (64,), "batch_size": 128}
 
@@ -18,12 +18,12 @@ FAST = {"n_windows": 1024, "max_iter": 80, "hidden_layer_sizes": (64,), "batch_s
 def stripes(n, seed=0, height=40, width=56):
     rng = np.random.default_rng(seed)
     phase = rng.uniform(0, 2 * np.pi, (n, 1, 1))
-    picture = 120 + 60 * np.sin(np.arange(width) / 3 + phase) + rng.normal(0, 4, (n, height, width))
-    return np.clip(picture, 0, 255).astype(np.uint8)
+    image = 120 + 60 * np.sin(np.arange(width) / 3 + phase) + rng.normal(0, 4, (n, height, width))
+    return np.clip(image, 0, 255).astype(np.uint8)
 
 
-def scratched(pictures):
-    marked = pictures.copy()
+def scratched(images):
+    marked = images.copy()
     marked[:, 20:24, 25:37] = 255 - marked[:, 20:24, 25:37]
     return marked
 
@@ -68,21 +68,21 @@ def test_windows_cover_every_pixel_and_stay_inside(height, width, stride):
 
 
 def test_windows_hold_the_pixels_around_their_corner():
-    picture = torch.arange(60.0).view(1, 6, 10)
-    surface = Surface.of(picture, Windows(2, 4, 4))
+    image = torch.arange(60.0).view(1, 6, 10)
+    surface = Surface.of(image, Windows(2, 4, 4))
     target, seen, given, given_seen = surface.cut(np.array([[2, 3], [0, 0]]))
     assert target[0, 0].tolist() == [23, 24, 33, 34]
     assert seen.all()
     assert given[0, 0].tolist() == [12, 13, 14, 15, 22, 25, 32, 35, 42, 43, 44, 45]
-    # Beyond the picture nothing is seen.
+    # Beyond the image nothing is seen.
     assert given[1, 0].tolist() == [0, 0, 0, 0, 0, 2, 0, 12, 0, 20, 21, 22]
     assert given_seen[1, 0].tolist() == [0, 0, 0, 0, 0, 1, 0, 1, 0, 1, 1, 1]
 
 
 def test_cells_hold_the_mean_of_their_observed_pixels():
-    picture = torch.arange(64.0).view(1, 8, 8)
-    picture[0, 0, 0] = torch.nan
-    surface = Surface.of(picture, Windows(4, 4, 8, 2))
+    image = torch.arange(64.0).view(1, 8, 8)
+    image[0, 0, 0] = torch.nan
+    surface = Surface.of(image, Windows(4, 4, 8, 2))
     _, _, given, given_seen = surface.cut(np.array([[2, 2]]))
     first = given[0, 0, 0], given_seen[0, 0, 0]
     assert (first[0].item(), first[1].item()) == (pytest.approx((1 + 8 + 9) / 3), 1)
@@ -90,24 +90,24 @@ def test_cells_hold_the_mean_of_their_observed_pixels():
 
 
 def test_missing_pixels_are_neither_targets_nor_given():
-    picture = torch.ones(1, 6, 6)
-    picture[0, 2, 2] = torch.nan
-    _, seen, _, given_seen = Surface.of(picture, Windows(2, 4, 4)).cut(np.array([[2, 2], [3, 3]]))
+    image = torch.ones(1, 6, 6)
+    image[0, 2, 2] = torch.nan
+    _, seen, _, given_seen = Surface.of(image, Windows(2, 4, 4)).cut(np.array([[2, 2], [3, 3]]))
     assert seen[0, 0].tolist() == [0, 1, 1, 1]
     assert given_seen[1, 0, 0] == 0
 
 
 def test_level_of_the_ring_is_taken_off_and_no_more():
     rng = torch.Generator().manual_seed(0)
-    picture = torch.rand(2, 12, 12, generator=rng)
-    brighter = picture + torch.tensor([3.0, -1.0]).view(2, 1, 1)
+    image = torch.rand(2, 12, 12, generator=rng)
+    brighter = image + torch.tensor([3.0, -1.0]).view(2, 1, 1)
     corners = np.array([[4, 4], [0, 6]])
-    plain, bright = (level_free(Surface.of(one, Windows(4, 8, 8)), corners) for one in (picture, brighter))
+    plain, bright = (level_free(Surface.of(one, Windows(4, 8, 8)), corners) for one in (image, brighter))
     torch.testing.assert_close(plain[0], bright[0])
     seen = plain[3] > 0
     torch.testing.assert_close(plain[2][seen], bright[2][seen])
     levels = window_levels(Surface.of(brighter, Windows(4, 8, 8)), corners) - window_levels(
-        Surface.of(picture, Windows(4, 8, 8)), corners
+        Surface.of(image, Windows(4, 8, 8)), corners
     )
     torch.testing.assert_close(levels[..., 0], torch.tensor([[3.0, -1.0]] * 2))
 
@@ -117,7 +117,7 @@ def test_encoder_scales_targets_and_surroundings_and_marks_what_is_missing():
     corners = np.random.default_rng(0).integers(0, 36, (200, 2))
     encoder = learn_windows([(surface, corners)], ("grey",), Windows(4, 8, 8))
     batch = encoder.encode((surface, corners))
-    assert (encoder.n_targets, encoder.n_places, encoder.n_channels) == (16, 16 + 48, 1)
+    assert (encoder.n_targets, encoder.n_model_columns, encoder.n_channels) == (16, 16 + 48, 1)
     assert batch.values[:, :16].std().item() == pytest.approx(1, abs=0.02)
     assert batch.values[:, :16].mean().item() == pytest.approx(0, abs=0.02)
     assert not batch.observed[:, 16:].all()
@@ -140,10 +140,10 @@ def test_smoothing_leaves_missing_pixels_missing_and_out_of_the_mean():
 
 
 def test_top_mean_is_over_the_largest_pixels_that_there_are():
-    picture = np.arange(1000.0).reshape(25, 40)
-    picture[0, 0] = np.nan
-    assert top_mean(picture, 5) == 997
-    assert top_mean(picture, 10_000) == 500
+    image = np.arange(1000.0).reshape(25, 40)
+    image[0, 0] = np.nan
+    assert top_mean(image, 5) == 997
+    assert top_mean(image, 10_000) == 500
     assert np.isnan(top_mean(np.full((2, 2), np.nan), 5))
 
 
@@ -157,7 +157,7 @@ def test_maps_that_are_weighed_by_place_vary_alike_everywhere():
     assert levels.factor.mean() == pytest.approx(1)
 
 
-def test_position_helps_where_places_differ_and_not_where_pictures_do():
+def test_position_helps_where_places_differ_and_not_where_images_do():
     rng = np.random.default_rng(1)
     noise = rng.normal(size=(40, 32, 32)) ** 2
     places = np.where(np.arange(32) < 3, 30.0, 1.0)
@@ -175,7 +175,7 @@ def test_scratch_is_found_and_where_it_is(name, request):
     assert scores[15:].min() > np.quantile(scores[:15], 0.9)
     explanation = detector.explain(scratched(normal[:2]))
     assert explanation.excess.shape == (2, 40, 56)
-    for line, column in (places[0] for places in explanation.strangest_pixels(1)):
+    for line, column in (places[0] for places in explanation.top_pixels(1)):
         assert 16 <= line <= 27
         assert 21 <= column <= 40
     np.testing.assert_allclose(explanation.score, scores[15:17])
@@ -193,13 +193,13 @@ def test_reconstruction_predicts_the_stripes_and_not_the_scratch(masked):
 
 
 def test_scores_do_not_depend_on_company_or_order(masked):
-    pictures = scratched(stripes(6, seed=3))
-    together = masked.score_samples(pictures)
-    assert masked.score_samples(pictures[::-1]).tolist() == together[::-1].tolist()
-    assert masked.score_samples(pictures[2:3])[0] == together[2]
+    images = scratched(stripes(6, seed=3))
+    together = masked.score_samples(images)
+    assert masked.score_samples(images[::-1]).tolist() == together[::-1].tolist()
+    assert masked.score_samples(images[2:3])[0] == together[2]
 
 
-def test_brightness_of_a_whole_picture_matters_little_to_the_masked_model(masked):
+def test_brightness_of_a_whole_image_matters_little_to_the_masked_model(masked):
     plain = stripes(10, seed=4)
     brighter = np.clip(plain.astype(int) + 20, 0, 255).astype(np.uint8)
     scores = masked.anomaly_score(np.concatenate([plain, brighter]))
@@ -207,37 +207,37 @@ def test_brightness_of_a_whole_picture_matters_little_to_the_masked_model(masked
 
 
 def test_missing_pixels_are_missing_in_the_map(masked):
-    pictures = stripes(2, seed=5).astype(float)
-    pictures[0, 5, 5] = np.nan
-    explanation = masked.explain(pictures)
+    images = stripes(2, seed=5).astype(float)
+    images[0, 5, 5] = np.nan
+    explanation = masked.explain(images)
     assert np.isnan(explanation.excess[0, 5, 5])
     assert np.isfinite(explanation.excess[1]).all()
-    assert np.isfinite(masked.score_samples(pictures)).all()
+    assert np.isfinite(masked.score_samples(images)).all()
 
 
 def test_fits_repeat_with_the_seed():
-    pictures = stripes(12)
-    first, again = (PatchDetector(**FAST | {"max_iter": 10}).fit(pictures).score_samples(pictures) for _ in range(2))
-    other = PatchDetector(**FAST | {"max_iter": 10}, random_state=5).fit(pictures).score_samples(pictures)
+    images = stripes(12)
+    first, again = (PatchDetector(**FAST | {"max_iter": 10}).fit(images).score_samples(images) for _ in range(2))
+    other = PatchDetector(**FAST | {"max_iter": 10}, random_state=5).fit(images).score_samples(images)
     assert first.tolist() == again.tolist()
     assert first.tolist() != other.tolist()
 
 
-def test_colour_pictures_and_few_pictures_are_taken():
+def test_colour_images_and_few_images_are_taken():
     rng = np.random.default_rng(0)
-    pictures = rng.integers(0, 255, (4, 24, 24, 3)).astype(np.uint8)
-    detector = PatchDetector(**FAST | {"max_iter": 10}, window=4).fit(pictures)
-    assert detector.score_samples(pictures).shape == (4,)
-    assert detector.explain(pictures[:1]).reconstruction.shape == (1, 24, 24, 3)
+    images = rng.integers(0, 255, (4, 24, 24, 3)).astype(np.uint8)
+    detector = PatchDetector(**FAST | {"max_iter": 10}, window=4).fit(images)
+    assert detector.score_samples(images).shape == (4,)
+    assert detector.explain(images[:1]).reconstruction.shape == (1, 24, 24, 3)
 
 
-def test_share_of_training_pictures_is_flagged_where_asked_for():
-    pictures = stripes(20)
-    detector = PatchDetector(**FAST | {"max_iter": 10}, contamination=0.25).fit(pictures)
-    assert (detector.predict(pictures) == -1).sum() == 5
+def test_share_of_training_images_is_flagged_where_asked_for():
+    images = stripes(20)
+    detector = PatchDetector(**FAST | {"max_iter": 10}, contamination=0.25).fit(images)
+    assert (detector.predict(images) == -1).sum() == 5
 
 
-def test_pictures_smaller_than_a_window_are_refused():
+def test_images_smaller_than_a_window_are_refused():
     with pytest.raises(DataError, match="windows have 8x8"):
         PatchDetector(**FAST).fit(stripes(5, height=6, width=30))
 
@@ -249,13 +249,13 @@ def test_windows_that_are_no_squares_are_refused(window):
 
 
 def test_several_windows_have_a_model_each_and_the_mean_of_their_nats():
-    pictures = stripes(12)
+    images = stripes(12)
     fast = FAST | {"max_iter": 10, "position": "ignore"}
-    both = PatchDetector(**fast, window=(4, 8)).fit(pictures)
+    both = PatchDetector(**fast, window=(4, 8)).fit(images)
     assert [model.encoder.windows.target for model in both.models_] == [4, 8]
-    nats = both.explain(pictures[:1]).contributions[0, 0]
-    (picture,) = both._tensors(Pictures(pictures[:1, None]))
-    each = [model.look(Surface.of(picture, model.encoder.windows))[0] for model in both.models_]
+    nats = both.explain(images[:1]).contributions[0, 0]
+    (image,) = both._tensors(Images(images[:1, None]))
+    each = [model.look(Surface.of(image, model.encoder.windows))[0] for model in both.models_]
     np.testing.assert_allclose(nats, (each[0] + each[1]) / 2)
 
 
@@ -270,11 +270,11 @@ def test_windows_of_any_side_reach_no_further_than_their_margin(side):
     assert windows.cells.max() + windows.cell <= side + windows.margin + windows.cell
 
 
-def test_pictures_of_another_size_are_refused(masked):
+def test_images_of_another_size_are_refused(masked):
     with pytest.raises(DataError, match="the model takes 40x56"):
         masked.score_samples(stripes(2, height=30))
 
 
-def test_pictures_are_scaled_as_the_channels_were_learned(masked):
-    again = learn_channels(Pictures(stripes(40)[:, None]), Gaussian("shared", 0.01))
+def test_images_are_scaled_as_the_channels_were_learned(masked):
+    again = learn_channels(Images(stripes(40)[:, None]), Gaussian("shared", 0.01))
     assert masked.encoder_.columns[0].scale == again.columns[0].scale

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from scipy import integrate
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal, kl_divergence
 
-from vae_anomaly.batch import Batch
+from vae_anomaly.columns.batch import Batch
 from vae_anomaly.errors import SpecificationError
-from vae_anomaly.priors import (
+from vae_anomaly.model.priors import (
     KERNEL_WIDTHS,
     LEAVE_ONE_OUT_ROWS,
     PRIORS,
@@ -226,10 +226,10 @@ def fitted_by_name(name, n_members=1, latent_dim=1):
 
 @EVERY
 def test_density_of_the_prior_integrates_to_1(name):
-    prior, stranger = fitted_by_name(name), rows_of(-1)
+    prior, more_anomalous = fitted_by_name(name), rows_of(-1)
 
     def density(z):
-        return prior.log_prob(torch.full((1, 1, 1, 1), z), stranger).exp().item()
+        return prior.log_prob(torch.full((1, 1, 1, 1), z), more_anomalous).exp().item()
 
     assert integrate.quad(density, -30, 30, limit=300, points=[-5, 0, 5])[0] == pytest.approx(1, abs=1e-4)
 
@@ -284,12 +284,14 @@ def test_kl_to_narrow_kernels_keeps_its_digits_in_single_precision(log_variance)
     # The encoder may state deviations down to exp(-7).
     means = posterior_of(1, 100, 3, dtype=torch.float32).mean
     narrow = torch.full_like(means, log_variance)
-    training, stranger = rows_of(*range(100)), rows_of(*range(-100, 0))
+    training, more_anomalous = rows_of(*range(100)), rows_of(*range(-100, 0))
     prior = FittedExemplar(means, narrow, training.fingerprints())
     precise = FittedExemplar(means.double(), narrow.double(), training.fingerprints())
     near = means + 0.5 * math.exp(log_variance / 2)
-    kl = prior.kl(Posterior(near, narrow), stranger).double()
-    torch.testing.assert_close(kl, precise.kl(Posterior(near.double(), narrow.double()), stranger), rtol=0, atol=0.05)
+    kl = prior.kl(Posterior(near, narrow), more_anomalous).double()
+    torch.testing.assert_close(
+        kl, precise.kl(Posterior(near.double(), narrow.double()), more_anomalous), rtol=0, atol=0.05
+    )
 
 
 @pytest.mark.parametrize("options", [{"kernel_width": 0.0}, {"kernel_width": math.nan}, {"max_exemplars": 1}])

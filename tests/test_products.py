@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from vae_anomaly import VAEDetector
-from vae_anomaly.products import PRECISIONS, product_precision, steady_product
+from vae_anomaly.model.matmul import PRECISIONS, batch_invariant_matmul, matmul_precision_of
 
 OUTPUTS = pytest.mark.parametrize("n_outputs", range(1, 34))
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -23,8 +23,8 @@ def factors(n_outputs, dtype, *, n_rows=256, n_inputs=21, with_offset=True):
 def test_product_by_hand():
     rows, matrix = torch.tensor([[[1.0, 2.0], [3.0, 4.0]]]), torch.tensor([[[10.0], [1.0]]])
     with torch.inference_mode():
-        assert steady_product(rows, matrix).tolist() == [[[12.0], [34.0]]]
-        assert steady_product(rows, matrix, torch.tensor([[[0.5]]])).tolist() == [[[12.5], [34.5]]]
+        assert batch_invariant_matmul(rows, matrix).tolist() == [[[12.0], [34.0]]]
+        assert batch_invariant_matmul(rows, matrix, torch.tensor([[[0.5]]])).tolist() == [[[12.5], [34.5]]]
 
 
 @OUTPUTS
@@ -34,7 +34,7 @@ def test_product_equals_the_plain_one(n_outputs, dtype, with_offset):
     rows, matrix, offset = factors(n_outputs, dtype, with_offset=with_offset)
     expected = rows @ matrix if offset is None else rows @ matrix + offset
     with torch.inference_mode():
-        found = steady_product(rows, matrix, offset)
+        found = batch_invariant_matmul(rows, matrix, offset)
     assert found.is_contiguous()
     torch.testing.assert_close(found, expected)
 
@@ -47,8 +47,8 @@ def test_row_has_the_same_product_in_every_place(n_outputs, dtype, with_offset):
     for n_inputs in (1, 5, 21, 64):
         rows, matrix, offset = factors(n_outputs, dtype, n_inputs=n_inputs, with_offset=with_offset)
         with torch.inference_mode():
-            moved = steady_product(rows[:, order], matrix, offset)
-            assert torch.equal(moved, steady_product(rows, matrix, offset)[:, order])
+            moved = batch_invariant_matmul(rows[:, order], matrix, offset)
+            assert torch.equal(moved, batch_invariant_matmul(rows, matrix, offset)[:, order])
 
 
 @OUTPUTS
@@ -56,7 +56,10 @@ def test_row_has_the_same_product_in_every_place(n_outputs, dtype, with_offset):
 def test_training_multiplies_as_torch_does(n_outputs, with_offset):
     given = factors(n_outputs, torch.float32, with_offset=with_offset)
     results = []
-    for multiply in (steady_product, lambda r, m, o=None: torch.bmm(r, m) if o is None else torch.baddbmm(o, r, m)):
+    for multiply in (
+        batch_invariant_matmul,
+        lambda r, m, o=None: torch.bmm(r, m) if o is None else torch.baddbmm(o, r, m),
+    ):
         leaves = [None if tensor is None else tensor.clone().requires_grad_() for tensor in given]
         product = multiply(*leaves)
         product.square().sum().backward()
@@ -67,10 +70,10 @@ def test_training_multiplies_as_torch_does(n_outputs, with_offset):
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_precision_holds_inside_and_is_given_back_after_an_error(precision):
     before = torch.get_float32_matmul_precision()
-    with product_precision(precision):
+    with matmul_precision_of(precision):
         assert torch.get_float32_matmul_precision() == precision
     assert torch.get_float32_matmul_precision() == before
-    with pytest.raises(ZeroDivisionError), product_precision(precision):
+    with pytest.raises(ZeroDivisionError), matmul_precision_of(precision):
         1 // 0  # noqa: B018
     assert torch.get_float32_matmul_precision() == before
 
@@ -78,7 +81,7 @@ def test_precision_holds_inside_and_is_given_back_after_an_error(precision):
 def test_no_precision_leaves_the_setting_of_the_process():
     torch.set_float32_matmul_precision("high")
     try:
-        with product_precision(None):
+        with matmul_precision_of(None):
             assert torch.get_float32_matmul_precision() == "high"
     finally:
         torch.set_float32_matmul_precision("highest")

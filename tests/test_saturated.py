@@ -5,13 +5,13 @@ import math
 import pytest
 import torch
 
-from vae_anomaly.backbones import MLP
-from vae_anomaly.batch import Batch
 from vae_anomaly.columns import Column
-from vae_anomaly.elbo import elbo_terms, saturated_terms
+from vae_anomaly.columns.batch import Batch
 from vae_anomaly.likelihoods import LIKELIHOODS, DiscretizedLogistic, Gaussian, Poisson, StudentT
 from vae_anomaly.likelihoods.interval import FAR
-from vae_anomaly.vae import VAE
+from vae_anomaly.model.backbones import MLP
+from vae_anomaly.model.elbo import elbo_terms, saturated_terms
+from vae_anomaly.model.vae import VAE
 
 N_OTHERS = 20_000
 BOUNDS = {"low": -2.0, "high": 2.0, "unseen": 0.1}

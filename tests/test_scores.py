@@ -8,13 +8,15 @@ import torch
 from scipy import stats
 from torch.distributions import Normal
 
-from vae_anomaly.backbones import MLP
-from vae_anomaly.batch import Batch
 from vae_anomaly.columns import Column
-from vae_anomaly.elbo import elbo_terms, marginal_terms
+from vae_anomaly.columns.batch import Batch
 from vae_anomaly.errors import SpecificationError
+from vae_anomaly.fitting import cell_terms, chunk_rows, chunks, row_statistics, score_rows, scoring_noise
 from vae_anomaly.likelihoods import Bernoulli, Categorical, Gaussian, Poisson, StudentT
-from vae_anomaly.priors import Exemplar
+from vae_anomaly.model.backbones import MLP
+from vae_anomaly.model.elbo import elbo_terms, marginal_terms
+from vae_anomaly.model.priors import Exemplar
+from vae_anomaly.model.vae import VAE
 from vae_anomaly.scores import (
     ELBO,
     KL,
@@ -23,15 +25,8 @@ from vae_anomaly.scores import (
     PooledELBO,
     Reconstruction,
     RelativeScore,
-    cell_terms,
-    chunk_rows,
-    chunks,
     resolve_score,
-    row_statistics,
-    score_rows,
-    scoring_noise,
 )
-from vae_anomaly.vae import VAE
 
 EVERY = pytest.mark.parametrize("name", SCORES)
 CPU = torch.device("cpu")
@@ -87,12 +82,12 @@ def batch_of(n_rows, columns, seed=0):
 def judge_of(name, n_columns=6, n_members=2, latent_dim=3, sizes=(16, 8), seed=0, n_draws=None):
     """A score, a model that it can judge with, its columns, and the stored noise."""
     score = SCORES[name]() if n_draws is None else SCORES[name](n_draws=n_draws)
-    columns = [KINDS[0]] * n_columns if score.for_pictures else columns_of(n_columns)
+    columns = [KINDS[0]] * n_columns if score.for_images else columns_of(n_columns)
     vae = vae_of(n_columns, n_members, latent_dim, sizes, seed, columns)
-    vae.grid = (1, n_columns) if score.for_pictures else None
+    vae.grid = (1, n_columns) if score.for_images else None
     noise = scoring_noise(n_members, n_draws or 64, latent_dim, seed=seed)
     if isinstance(score, RelativeScore):
-        vae.yardstick = row_statistics(vae, batch_of(50, columns, seed=99), score, noise)
+        vae.reference_statistics = row_statistics(vae, batch_of(50, columns, seed=99), score, noise)
     return score, vae, columns, noise
 
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from vae_anomaly.backbones import MLP
-from vae_anomaly.batch import Batch
 from vae_anomaly.columns import Column
-from vae_anomaly.elbo import elbo_terms
+from vae_anomaly.columns.batch import Batch
 from vae_anomaly.likelihoods import StudentT
-from vae_anomaly.steps import CLEAR_VIEW_SHARE, FlatWeights, MiniBatches, Plan, Stepper, step_terms
-from vae_anomaly.vae import VAE
+from vae_anomaly.model.backbones import MLP
+from vae_anomaly.model.elbo import elbo_terms
+from vae_anomaly.model.steps import CLEAR_VIEW_SHARE, FlatWeights, MiniBatches, Plan, Stepper, step_terms
+from vae_anomaly.model.vae import VAE
 
 PLAN = Plan(
     max_iter=100,

@@ -81,7 +81,7 @@ def test_every_kind_of_detector_survives_the_file(parameters: dict[str, object],
     save(detector, tmp_path / "m.vae")
     loaded = load(tmp_path / "m.vae")
     assert loaded.row_score_ == detector.row_score_
-    assert loaded.vae_.smallest_log_variance == detector.vae_.smallest_log_variance == -6.0
+    assert loaded.vae_.min_log_variance == detector.vae_.min_log_variance == -6.0
     np.testing.assert_array_equal(loaded.score_samples(X), detector.score_samples(X))
 
 
@@ -99,17 +99,17 @@ def test_file_of_the_second_format_scores_and_explains_as_it_did(root: Path) -> 
     loaded = load(root / "tests" / "data" / "version_2.vae")
     # Its constant column, two flags and three texts are all levels with weights of their own.
     assert loaded.row_score_ == ELBO()
-    assert loaded.vae_.smallest_log_variance == -14.0
+    assert loaded.vae_.min_log_variance == -14.0
     assert [type(column.likelihood).__name__ for column in loaded.columns_] == ["StudentT", *["Categorical"] * 3]
     expected = [-2.1543574575334787, -11.173264034092426, -10.743348130956292, -2.4902007672935724]
     np.testing.assert_allclose(loaded.score_samples(ROWS), expected, rtol=1e-5)
-    strangeness = [
+    cell_scores = [
         [0.102, 0.0, 0.0, 1.117],
         [0.033, 21.239, 0.0, 0.958],
         [9.473, 0.0, 3.298, 13.771],
         [np.nan, 0.0, 2.677, 0.607],
     ]
-    np.testing.assert_allclose(loaded.explain(ROWS).strangeness, strangeness, atol=2e-3)
+    np.testing.assert_allclose(loaded.explain(ROWS).cell_scores, cell_scores, atol=2e-3)
 
 
 def test_file_of_the_third_format_scores_and_explains_as_it_did(root: Path, tmp_path: Path) -> None:
@@ -117,18 +117,18 @@ def test_file_of_the_third_format_scores_and_explains_as_it_did(root: Path, tmp_
     assert read_manifest(file)["format_version"] == 3
     loaded = load(file)
     assert loaded.row_score_ == PooledELBO()
-    assert loaded.vae_.smallest_log_variance == -6.0
+    assert loaded.vae_.min_log_variance == -6.0
     assert loaded.vae_.hidden_layer_sizes == (4,)
     assert [column.n_cells for column in loaded.columns_] == [1] * 4
     expected = [-2.507283973507583, -7.2947758436203, -11.627642577700318, -2.120800250582397]
     np.testing.assert_allclose(loaded.score_samples(ROWS), expected, rtol=1e-5)
-    strangeness = [
+    cell_scores = [
         [0.161, 0.0, 0.0, 2.158],
         [0.161, 19.183, 0.0, 2.158],
         [10.538, 0.0, 2.627, 16.727],
         [np.nan, 0.0, 2.362, 0.439],
     ]
-    np.testing.assert_allclose(loaded.explain(ROWS).strangeness, strangeness, atol=2e-3)
+    np.testing.assert_allclose(loaded.explain(ROWS).cell_scores, cell_scores, atol=2e-3)
     save(loaded, tmp_path / "again.vae")
     assert read_manifest(tmp_path / "again.vae")["format_version"] == FORMAT_VERSION
     np.testing.assert_array_equal(load(tmp_path / "again.vae").score_samples(ROWS), loaded.score_samples(ROWS))
@@ -136,12 +136,12 @@ def test_file_of_the_third_format_scores_and_explains_as_it_did(root: Path, tmp_
 
 def test_manifest_is_read_without_the_tensors(file: Path, detector: VAEDetector, mixed: pd.DataFrame) -> None:
     manifest = read_manifest(file)
-    assert manifest["format_version"] == FORMAT_VERSION == 4
+    assert manifest["format_version"] == FORMAT_VERSION == 5
     assert manifest["library_version"] == vae_anomaly.__version__
     assert manifest["n_features"] == mixed.shape[1]
     assert manifest["n_training_rows"] == 400
     assert manifest["offset"] == detector.offset_
-    assert manifest["pictures"] is None
+    assert manifest["images"] is None
     # What automatic parameters stood for in the fit.
     assert manifest["parameters"]["hidden_layer_sizes"] is None
     assert manifest["hidden_layer_sizes"] == [64, 64]
@@ -186,14 +186,14 @@ def categorical(manifest: dict[str, Any]) -> dict[str, Any]:
         (lambda m, _: m.update(hidden_layer_sizes=[64, -64]), "inconsistent"),
         (lambda m, _: m["parameters"].update(n_estimators=0), "inconsistent"),
         (lambda m, _: m["score"]["fields"].update(n_draws=3), "inconsistent"),
-        (lambda m, _: m["score"].update(name="surprise", fields={"n_draws": 2}), "yardstick"),
-        (lambda _, t: t.update(yardstick=torch.zeros(3, 1, dtype=torch.float64)), "yardstick"),
+        (lambda m, _: m["score"].update(name="surprise", fields={"n_draws": 2}), "reference statistics"),
+        (lambda _, t: t.update(reference_statistics=torch.zeros(3, 1, dtype=torch.float64)), "reference statistics"),
         (lambda _, t: t.pop("noise"), "inconsistent"),
         (lambda m, _: m.update(hidden_layer_sizes=[200_000, 200_000]), "the file holds"),
         (lambda m, _: m.update(hidden_layer_sizes=[100_000, 1]), "the file holds"),
         (lambda m, _: categorical(m).update(levels=[str(level) for level in range(10**5)]), "decoder outputs"),
         (lambda m, _: m["columns"][0].update(n_cells=10**12), "number of columns"),
-        (lambda m, _: m.update(pictures={"height": 2, "width": 3}), "inconsistent"),
+        (lambda m, _: m.update(images={"height": 2, "width": 3}), "inconsistent"),
         (lambda m, _: m.update(n_exemplars=10**9), "the file holds"),
         (lambda m, _: m["columns"][0].update(scale=0.0), "inconsistent"),
         (lambda m, _: m["backbone"].update(name="foo"), "inconsistent"),

@@ -12,7 +12,7 @@ from vae_anomaly import ModelFileError, PatchDetector, load, read_manifest, save
 FAST = {"n_windows": 512, "max_iter": 10, "hidden_layer_sizes": (16,), "batch_size": 64}
 
 
-def pictures(n=24, channels=()):
+def images(n=24, channels=()):
     rng = np.random.default_rng(0)
     return rng.integers(0, 256, (n, 30, 26, *channels)).astype(np.uint8)
 
@@ -22,7 +22,7 @@ def pictures(n=24, channels=()):
     [({}, ()), ({"model": "whole", "window": 8}, ()), ({"window": 4, "position": "use", "n_estimators": 2}, (3,))],
 )
 def test_loaded_detector_has_the_same_scores_and_maps(tmp_path, parameters, channels):
-    X = pictures(channels=channels)
+    X = images(channels=channels)
     detector = PatchDetector(**FAST | parameters).fit(X)
     save(detector, tmp_path / "model.vae")
     loaded = load(tmp_path / "model.vae")
@@ -33,15 +33,15 @@ def test_loaded_detector_has_the_same_scores_and_maps(tmp_path, parameters, chan
     assert np.array_equal(mine.excess, theirs.excess)
     assert np.array_equal(mine.reconstruction, theirs.reconstruction)
     assert (loaded.offset_, loaded.map_scale_) == (detector.offset_, detector.map_scale_)
-    assert loaded.picture_format_ == detector.picture_format_
+    assert loaded.image_format_ == detector.image_format_
     assert loaded.fit_report_.n_iter == detector.fit_report_.n_iter
 
 
 def test_manifest_says_what_the_model_is(tmp_path):
-    save(PatchDetector(**FAST, window=8).fit(pictures()), tmp_path / "model.vae")
+    save(PatchDetector(**FAST, window=8).fit(images()), tmp_path / "model.vae")
     manifest = read_manifest(tmp_path / "model.vae")
-    assert (manifest["kind"], manifest["n_training_pictures"], manifest["format_version"]) == ("patches", 24, 4)
-    assert manifest["pictures"]["height"] == 30
+    assert (manifest["kind"], manifest["n_training_images"], manifest["format_version"]) == ("patches", 24, 5)
+    assert manifest["images"]["height"] == 30
     assert [windows["target"] for windows in manifest["windows"]] == [8]
 
 
@@ -63,15 +63,15 @@ def changed(path, change):
         lambda m: m["windows"][0].update(cell=0),
         lambda m: m["windows"][0]["columns"][0].update(n_cells=10**9),
         lambda m: m["windows"].pop(),
-        lambda m: m["pictures"].update(height=10**9),
-        lambda m: m["pictures"].update(map_scale=[None, 1]),
+        lambda m: m["images"].update(height=10**9),
+        lambda m: m["images"].update(map_scale=[None, 1]),
         lambda m: m.update(offset=float("1e999")),
         lambda m: m.update(by_position=True),
         lambda m: m["parameters"].update(window=-1),
     ],
 )
 def test_manipulated_file_is_refused(tmp_path, change):
-    save(PatchDetector(**FAST, window=8, position="ignore").fit(pictures()), tmp_path / "model.vae")
+    save(PatchDetector(**FAST, window=8, position="ignore").fit(images()), tmp_path / "model.vae")
     changed(tmp_path / "model.vae", change)
     with pytest.raises(ModelFileError, match=r"inconsistent|damaged"):
         load(tmp_path / "model.vae")

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from vae_anomaly import SpecificationError, TrainingDiverged, VAEDetector, load, save
-from vae_anomaly.batch import Batch
-from vae_anomaly.detector.streams import FEWEST_ROWS, RowSample
+from vae_anomaly.columns.batch import Batch
+from vae_anomaly.detectors.streams import MIN_ROWS, RowSample
 
 pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning", "ignore::vae_anomaly.DataWarning")
 
@@ -71,13 +71,13 @@ def test_first_batch_is_learned_like_a_table_and_later_ones_in_less_steps() -> N
 
 def test_stream_is_learned_as_well_as_the_whole_table() -> None:
     X = np.random.default_rng(0).multivariate_normal([0, 0, 0], [[1, 0.9, 0], [0.9, 1, 0], [0, 0, 1]], size=2000)
-    strange = np.array([[2.0, -2.0, 0.0]])
+    anomalous = np.array([[2.0, -2.0, 0.0]])
     whole = small(max_iter=300, row_score="elbo").fit(X)
     detector = small(max_iter=300, row_score="elbo")
     for part in np.split(X, 8):
         detector.partial_fit(part)
     assert detector.score(X) == pytest.approx(whole.score(X), abs=0.15)
-    assert detector.anomaly_score(strange)[0] > detector.anomaly_score(X).max()
+    assert detector.anomaly_score(anomalous)[0] > detector.anomaly_score(X).max()
     assert 0 < (detector.predict(X) < 0).mean() < 0.02
 
 
@@ -125,7 +125,7 @@ def test_loaded_detector_waits_for_enough_rows(tmp_path: Path) -> None:
     save(small(early_stopping=False).fit(X), tmp_path / "model.vae")
     detector = load(tmp_path / "model.vae")
     before = detector.score_samples(X)
-    detector.partial_fit(rows_of(FEWEST_ROWS - 1, 1))
+    detector.partial_fit(rows_of(MIN_ROWS - 1, 1))
     np.testing.assert_array_equal(detector.score_samples(X), before)
     detector.partial_fit(rows_of(1, 2))
     assert not np.array_equal(detector.score_samples(X), before)

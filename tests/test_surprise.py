@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
 from vae_anomaly import VAEDetector
-from vae_anomaly.batch import Batch
-from vae_anomaly.elbo import elbo_terms, saturated_terms
+from vae_anomaly.columns.batch import Batch
+from vae_anomaly.data.images import Images
 from vae_anomaly.errors import SpecificationError
-from vae_anomaly.images.pictures import Pictures
-from vae_anomaly.images.roughness import neighbor_residuals, predictive_residuals
+from vae_anomaly.fitting import row_statistics, score_rows
+from vae_anomaly.model.elbo import elbo_terms, saturated_terms
 from vae_anomaly.scores import (
     ELBO,
     SCORES,
@@ -24,20 +24,19 @@ from vae_anomaly.scores import (
     LikelihoodRatio,
     LikelihoodRegret,
     Surprise,
-    row_statistics,
-    score_rows,
 )
-from vae_anomaly.scores.pathologies import DEVIANCE_FLOOR, RESIDUAL_FLOOR, SMALLEST_RIDGE
-from vae_anomaly.scores.surprise import SMALLEST_NOISE, upper_tail_surprise
+from vae_anomaly.scores.ood import DEVIANCE_FLOOR, MIN_RIDGE, RESIDUAL_FLOOR
+from vae_anomaly.scores.roughness import neighbor_residuals, predictive_residuals
+from vae_anomaly.scores.surprise import MIN_NOISE, upper_tail_surprise
 
-FOR_PICTURES_ONLY = ("input_complexity", "likelihood_ratio", "surprise")
+FOR_IMAGES_ONLY = ("input_complexity", "likelihood_ratio", "surprise")
 
 
 def bars(n, seed=0):
     rng = np.random.default_rng(seed)
     across = np.abs(np.arange(10) - rng.uniform(2, 7, (n, 1)))
-    pictures = 200 * np.exp(-(across[:, None, :] ** 2) / 4) * np.ones((1, 8, 1))
-    return np.clip(pictures + rng.normal(0, 5, pictures.shape), 0, 255).astype(np.uint8)
+    images = 200 * np.exp(-(across[:, None, :] ** 2) / 4) * np.ones((1, 8, 1))
+    return np.clip(images + rng.normal(0, 5, images.shape), 0, 255).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +46,7 @@ def detector():
 
 @pytest.fixture(scope="module")
 def batch(detector):
-    return detector.encoder_.encode(Pictures(bars(20, seed=9)[:, None]))
+    return detector.encoder_.encode(Images(bars(20, seed=9)[:, None]))
 
 
 def judged(detector, batch, score):
@@ -99,11 +98,11 @@ def test_regret_leaves_weights_and_gradients_alone_and_does_not_depend_on_neighb
 def test_path_is_a_normal_density_of_its_statistics(detector, batch):
     score = LikelihoodPath(2)
     known = row_statistics(
-        detector.vae_, detector.encoder_.encode(Pictures(bars(60, 3)[:, None])), score, detector.noise_
+        detector.vae_, detector.encoder_.encode(Images(bars(60, 3)[:, None])), score, detector.noise_
     )
     statistics = row_statistics(detector.vae_, batch, score, detector.noise_)
     covariance = np.cov(known.numpy().T)
-    covariance += SMALLEST_RIDGE * np.trace(covariance) / 4 * np.eye(4)
+    covariance += MIN_RIDGE * np.trace(covariance) / 4 * np.eye(4)
     expected = multivariate_normal(known.mean(0).numpy(), covariance).logpdf(statistics.numpy())
     np.testing.assert_allclose(score.judge(statistics, known), expected, rtol=1e-8)
 
@@ -125,7 +124,7 @@ def test_surprise_is_the_largest_of_its_parts(detector, batch):
     statistics = row_statistics(detector.vae_, batch, score, detector.noise_)
     np.testing.assert_allclose(statistics[:, 0], -judged(detector, batch, ELBO(2)), rtol=1e-6)
     np.testing.assert_allclose(statistics[:, 1], -judged(detector, batch, LikelihoodRatio(2)), rtol=1e-6)
-    parts = [upper_tail_surprise(statistics[:, part], detector.vae_.yardstick[:, part]) for part in range(3)]
+    parts = [upper_tail_surprise(statistics[:, part], detector.vae_.reference_statistics[:, part]) for part in range(3)]
     assert torch.equal(-judged(detector, batch, score), torch.stack(parts).amax(0))
 
 
@@ -135,7 +134,7 @@ def test_third_part_is_the_median_detail_of_what_the_model_leaves(detector, batc
         expected = detector.vae_.decode(elbo_terms(detector.vae_, batch, detector.noise_).z)[0].mean.mean((0, 1))
         left = neighbor_residuals(Batch(batch.values - expected, batch.observed), (8, 10)).double().abs()
     # The lower of the two middle values, as PyTorch has the median.
-    torch.testing.assert_close(found, (left.sort(1).values[:, 39] + SMALLEST_NOISE).log(), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found, (left.sort(1).values[:, 39] + MIN_NOISE).log(), rtol=1e-5, atol=1e-5)
 
 
 def test_noise_shows_in_the_detail_of_what_is_left(detector):
@@ -143,7 +142,7 @@ def test_noise_shows_in_the_detail_of_what_is_left(detector):
     plain = bars(20, seed=4)
     noisy = np.clip(plain + rng.normal(0, 25, plain.shape), 0, 255).astype(np.uint8)
     rough = [
-        row_statistics(detector.vae_, detector.encoder_.encode(Pictures(some[:, None])), Surprise(), detector.noise_)[
+        row_statistics(detector.vae_, detector.encoder_.encode(Images(some[:, None])), Surprise(), detector.noise_)[
             :, 2
         ]
         for some in (plain, noisy)
@@ -158,9 +157,9 @@ def test_simple_strangers_and_noise_are_both_surprising(detector):
     assert detector.anomaly_score(np.concatenate([flat, uniform])).min() > np.quantile(normal, 0.95)
 
 
-def test_yardstick_pictures_are_seen_by_no_member(monkeypatch):
+def test_reference_statistics_images_are_seen_by_no_member(monkeypatch):
     seen = {}
-    import vae_anomaly.detector.fitting as fitting
+    import vae_anomaly.fitting.fit as fitting
 
     split = fitting._split
 
@@ -182,13 +181,13 @@ def test_line_between_normal_and_strange_is_that_of_the_surprise(detector):
     assert (flagged.predict(bars(60)) == -1).sum() == 6
 
 
-@pytest.mark.parametrize("name", FOR_PICTURES_ONLY)
+@pytest.mark.parametrize("name", FOR_IMAGES_ONLY)
 def test_scores_of_neighbours_refuse_tables(name):
     with pytest.raises(SpecificationError, match="rows are of a table"):
         VAEDetector(max_iter=2, n_estimators=1, row_score=name).fit(np.random.default_rng(0).normal(size=(60, 3)))
 
 
-@pytest.mark.parametrize("name", sorted(set(SCORES) - set(FOR_PICTURES_ONLY)))
+@pytest.mark.parametrize("name", sorted(set(SCORES) - set(FOR_IMAGES_ONLY)))
 def test_every_other_score_judges_tables(name):
     X = np.random.default_rng(0).normal(size=(200, 3))
     detector = VAEDetector(max_iter=60, n_estimators=1, early_stopping=False, row_score=name).fit(X)
@@ -225,8 +224,8 @@ def test_surprise_of_a_tail_is_the_share_of_known_values_and_exponential_beyond(
     np.testing.assert_allclose(far, [10, 20], rtol=0.1)
 
 
-def test_yardstick_of_a_stream_is_seen_by_no_member_either(monkeypatch):
-    import vae_anomaly.detector.fitting as fitting
+def test_reference_statistics_of_a_stream_is_seen_by_no_member_either(monkeypatch):
+    import vae_anomaly.fitting.fit as fitting
 
     split, seen = fitting._split, []
     monkeypatch.setattr(fitting, "_split", lambda *arguments: seen.append(split(*arguments)) or seen[-1])

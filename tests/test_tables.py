@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vae_anomaly.data.table import Table
 from vae_anomaly.errors import CellTypeError, DataError
-from vae_anomaly.tables import Table
 
 NAN = float("nan")
 DAYS = pd.to_datetime(["1970-01-02 00:00", None, "2020-01-01 12:00"])

@@ -10,8 +10,8 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 
 from vae_anomaly import MLP, VAEDetector
-from vae_anomaly.elbo import elbo_terms
-from vae_anomaly.tables import Table
+from vae_anomaly.data.table import Table
+from vae_anomaly.model.elbo import elbo_terms
 
 Array = npt.NDArray[np.float64]
 
@@ -42,8 +42,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning")
 
 
 @pytest.fixture(scope="module")
-def pictures(root: Path) -> Array:
-    """1,000 flattened 28x28 pictures in [0, 1]: MNIST where it lies beside the repository, else enlarged digits."""
+def images(root: Path) -> Array:
+    """1,000 flattened 28x28 images in [0, 1]: MNIST where it lies beside the repository, else enlarged digits."""
     mnist = root.parent / "shared" / "data" / "mnist" / "mnist.npz"
     if mnist.is_file():
         with np.load(mnist) as arrays:
@@ -71,12 +71,12 @@ def forward(x: Array, matrices: list[Array], offsets: list[Array]) -> Array:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_textbook_model_trains_and_its_loss_is_the_textbooks(name: str, pictures: Array) -> None:
-    detector = MODELS[name].fit(pictures)
+def test_textbook_model_trains_and_its_loss_is_the_textbooks(name: str, images: Array) -> None:
+    detector = MODELS[name].fit(images)
     history = detector.history_
     assert history.elbo[-1] > history.elbo[0]
 
-    x = pictures[:5]
+    x = images[:5]
     noise = np.random.default_rng(0).normal(size=(5, detector.vae_.latent_dim))
     encoder_weights, encoder_biases, decoder_weights, decoder_biases = weights(detector)
     sizes = [matrix.shape for matrix in encoder_weights]
@@ -99,17 +99,17 @@ def test_textbook_model_trains_and_its_loss_is_the_textbooks(name: str, pictures
 
 
 @pytest.mark.parametrize("name", ["784-128-2 Bernoulli", "784-400-20 Gaussian"])
-def test_textbook_model_generates_through_its_decoder(name: str, pictures: Array) -> None:
-    detector = MODELS[name].fit(pictures)
+def test_textbook_model_generates_through_its_decoder(name: str, images: Array) -> None:
+    detector = MODELS[name].fit(images)
     generated = detector.sample(200, random_state=0)
     assert generated.shape == (200, 784)
     if "Bernoulli" in name:
         assert set(np.unique(generated)) == {0.0, 1.0}
-    assert np.corrcoef(generated.mean(0), pictures.mean(0))[0, 1] > 0.9
+    assert np.corrcoef(generated.mean(0), images.mean(0))[0, 1] > 0.9
 
 
-def test_latent_size_can_be_chosen_by_cross_validation(pictures: Array) -> None:
+def test_latent_size_can_be_chosen_by_cross_validation(images: Array) -> None:
     model = MODELS["784-128-2 Bernoulli"]
-    search = GridSearchCV(model, {"latent_dim": [1, 8]}, cv=2).fit(pictures[:600])
+    search = GridSearchCV(model, {"latent_dim": [1, 8]}, cv=2).fit(images[:600])
     assert search.best_params_ == {"latent_dim": 8}
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()

@@ -7,10 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vae_anomaly.backbones import MLP
-from vae_anomaly.batch import Batch
 from vae_anomaly.columns import Column
-from vae_anomaly.groups import group_columns
+from vae_anomaly.columns.batch import Batch
 from vae_anomaly.likelihoods import (
     Bernoulli,
     Binary,
@@ -21,7 +19,9 @@ from vae_anomaly.likelihoods import (
     Poisson,
     StudentT,
 )
-from vae_anomaly.vae import LARGEST_LOG_VARIANCE, NOISE_GAIN, SMALLEST_LOG_VARIANCE, VAE
+from vae_anomaly.model.backbones import MLP
+from vae_anomaly.model.column_groups import group_columns
+from vae_anomaly.model.vae import MAX_LOG_VARIANCE, MIN_LOG_VARIANCE, NOISE_GAIN, VAE
 
 
 def column(likelihood, frequencies=(), **known):
@@ -219,8 +219,8 @@ def test_posterior_variance_stays_within_bounds_for_any_weights():
     vae = vae_of(sizes=())
     vae.encoder.head.weight.data *= 1e4
     log_variance = vae.posterior(batch_of([ROW, [-cell for cell in ROW[:3]] + ROW[3:]])).log_variance
-    assert log_variance.min() >= SMALLEST_LOG_VARIANCE
-    assert log_variance.max() <= LARGEST_LOG_VARIANCE
+    assert log_variance.min() >= MIN_LOG_VARIANCE
+    assert log_variance.max() <= MAX_LOG_VARIANCE
     assert log_variance.min() < log_variance.max()
 
 

@@ -1,6 +1,14 @@
-from .backbones import MLP, Convolutional
-from .comparison import Comparison, NumericEncoder, Verdict, compare, simple_detectors
-from .detector import VAEDetector
+from .comparison import (
+    Comparison,
+    NumericEncoder,
+    Verdict,
+    anomaly_average_precision,
+    anomaly_labels,
+    anomaly_roc_auc,
+    compare,
+    simple_detectors,
+)
+from .detectors import FeatureMapDetector, ImageFeatures, PatchDetector, VAEDetector
 from .errors import (
     CellTypeError,
     DataError,
@@ -11,8 +19,7 @@ from .errors import (
     TrainingDiverged,
     VAEAnomalyError,
 )
-from .explanation import Explanation, PictureExplanation, Reason
-from .features import FeatureMapDetector, ImageFeatures
+from .explain import Explanation, ImageExplanation, Reason
 from .likelihoods import (
     Bernoulli,
     Binary,
@@ -31,9 +38,7 @@ from .likelihoods import (
     StudentT,
     UnitGaussian,
 )
-from .metrics import anomaly_average_precision, anomaly_labels, anomaly_roc_auc
-from .patches import PatchDetector
-from .priors import Exemplar, StandardNormal
+from .model import MLP, Convolutional, Exemplar, StandardNormal
 from .scores import (
     ELBO,
     KL,
@@ -74,6 +79,7 @@ __all__ = [
     "FeatureMapDetector",
     "FitWarning",
     "Gaussian",
+    "ImageExplanation",
     "ImageFeatures",
     "ImportanceWeighted",
     "InputComplexity",
@@ -84,7 +90,6 @@ __all__ = [
     "NumericEncoder",
     "Ordinal",
     "PatchDetector",
-    "PictureExplanation",
     "Poisson",
     "PooledELBO",
     "Reason",

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 OURS = "VAEDetector"
 WIDE, NARROW = 200, 93
-FEWEST_ANOMALIES, FEWEST_NORMAL = 2, 4
+MIN_ANOMALIES, MIN_NORMAL = 2, 4
 CAPTION = "Mean ± standard deviation over splits, seconds means; the [95 % intervals] hold together. More with -o FILE."
 
 
@@ -118,11 +118,11 @@ def _check_counts(labels: Labels) -> None:
             f"--label {labels.name}: all {counted(int(labels.known.sum()), 'row')} have the same label; a comparison "
             "needs normal rows and anomalies. Choose another column, or label some anomalies."
         )
-    if n_anomalies < FEWEST_ANOMALIES or n_normal < FEWEST_NORMAL:
+    if n_anomalies < MIN_ANOMALIES or n_normal < MIN_NORMAL:
         raise InputError(
             f"--label {labels.name}: {n_anomalies} of {counted(n_anomalies + n_normal, 'row')} with a label are "
-            f"anomalies ({labels.anomaly}); a comparison needs at least {FEWEST_ANOMALIES} anomalies and "
-            f"{FEWEST_NORMAL} normal rows. Label more of them."
+            f"anomalies ({labels.anomaly}); a comparison needs at least {MIN_ANOMALIES} anomalies and "
+            f"{MIN_NORMAL} normal rows. Label more of them."
         )
 
 

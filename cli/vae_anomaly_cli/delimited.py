@@ -18,7 +18,7 @@ from vae_anomaly_cli.sources import Format, Source, check_text, find_undecodable
 
 DELIMITERS = (",", "\t", ";", "|")
 # Small blocks are parsed several times as fast as large ones, but every row must fit into one.
-BLOCK_BYTES, LARGEST_BLOCK_BYTES = 1 << 22, 1 << 26
+BLOCK_BYTES, MAX_BLOCK_BYTES = 1 << 22, 1 << 26
 TOO_LONG = "straddling object"
 
 
@@ -68,7 +68,7 @@ class DelimitedFile:
                     yield batch.select(names), n_bytes - before
                 break
             except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-                if TOO_LONG not in str(error) or block_bytes >= LARGEST_BLOCK_BYTES:
+                if TOO_LONG not in str(error) or block_bytes >= MAX_BLOCK_BYTES:
                     raise _explain(self.source, self.delimiter, len(self.schema), error) from error
                 block_bytes *= 4
         # To the parser, a quote that is never closed is a cell that ends with the file.

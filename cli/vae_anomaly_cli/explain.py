@@ -21,8 +21,8 @@ from vae_anomaly_cli.reasons import FIELDS, Reasons, plain, plausible, rarity, s
 from vae_anomaly_cli.repairs import repaired_table
 from vae_anomaly_cli.roles import FLAG, SCORE, assign_roles
 from vae_anomaly_cli.scoring import Result, score_table
-from vae_anomaly_cli.strangest import strangest_first
 from vae_anomaly_cli.tables import Table, read_table
+from vae_anomaly_cli.top_k import rank_descending
 
 EXPLAINED_ROWS = 5
 ROW, RANK = "row", "rank"
@@ -37,9 +37,9 @@ class Wanted:
     numbers : list of int
         Rows to explain, from 1.
     top : int or None
-        So many of the strangest rows instead.
+        So many of the most anomalous rows instead.
     n_cells : int
-        Strangest cells a row.
+        TopK cells a row.
     output, repair : str or None
         Where a line for each cell goes, and where the table goes with cells replaced.
     as_json : bool
@@ -76,7 +76,7 @@ def explain_rows(
 
     result, done = score_table(table, roles, given.anomalous, model, fit_options, device, messages)
     chosen = [number - 1 for number in dict.fromkeys(wanted.numbers)]
-    rows = np.array(chosen, dtype=np.intp) if chosen else strangest_first(result.scores, wanted.top or EXPLAINED_ROWS)
+    rows = np.array(chosen, dtype=np.intp) if chosen else rank_descending(result.scores, wanted.top or EXPLAINED_ROWS)
     reasons = result.explain(rows, messages, wanted.n_cells)
     done += f", {counted(len(rows), 'row')} explained"
     # Both tables before either is written: a failure leaves nothing half done.
@@ -149,7 +149,7 @@ def cells_table(table: Table, ids: tuple[str, ...], result: Result, reasons: Rea
 
 
 def _show(table: Table, ids: tuple[str, ...], result: Result, rows: npt.NDArray[np.intp], reasons: Reasons) -> None:
-    """Write a block for each row: its score, what the combination costs, its strangest cells."""
+    """Write a block for each row: its score, what the combination costs, its most anomalous cells."""
     console = Console(highlight=False)
     threshold = -float(result.detector.offset_)
     for place, row in enumerate(rows):

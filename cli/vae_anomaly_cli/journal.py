@@ -28,7 +28,7 @@ MAGIC = b"vae-anomaly scores 1\n"
 RECORD = struct.Struct("<cII")
 SCORES, FINISHED = b"s", b"f"
 # Larger ones are damage, and not worth the memory to find that out.
-LARGEST_NUMBER = 1 << 26
+MAX_NUMBER = 1 << 26
 HASHED_BYTES = 1 << 20
 
 
@@ -226,7 +226,7 @@ def _records(stream: BinaryIO) -> Iterator[tuple[bytes, int, npt.NDArray[np.floa
     stream.readline()
     while len(head := stream.read(RECORD.size)) == RECORD.size:
         kind, number, checksum = RECORD.unpack(head)
-        if number > LARGEST_NUMBER:
+        if number > MAX_NUMBER:
             return
         scores = stream.read(8 * number) if kind == SCORES else b""
         if _checksum(kind, number, scores) != checksum or (kind == SCORES and len(scores) < 8 * number):

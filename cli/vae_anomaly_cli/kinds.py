@@ -1,4 +1,4 @@
-"""Whether an input is a table or pictures: told by names, before anything heavy is loaded."""
+"""Whether an input is a table or images: told by names, before anything heavy is loaded."""
 
 import glob
 import os
@@ -10,37 +10,37 @@ from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.paths import PIPE, find_files
 from vae_anomaly_cli.sources import format_of_name
 
-INSTEAD = "for pictures, vae-anomaly score --heatmaps DIR shows where each of them is strange"
+INSTEAD = "for images, vae-anomaly score --heatmaps DIR shows where each of them is anomalous"
 
 
-def holds_pictures(data: list[str]) -> bool:
-    """Whether arguments name picture files, or folders and patterns with pictures.
+def holds_images(data: list[str]) -> bool:
+    """Whether arguments name image files, or folders and patterns with images.
 
     Raises
     ------
     InputError
         If there are tables among them, too.
     """
-    n_pictures = n_tables = 0
+    n_images = n_tables = 0
     for text in data:
         files = list(_files(text))
-        pictures = [file for file in files if is_picture(file)]
-        tables = [file for file in files if not is_picture(file) and _is_table(file)]
-        if pictures and tables:
-            chosen = f"*{pictures[0].suffix}"
+        images = [file for file in files if is_image(file)]
+        tables = [file for file in files if not is_image(file) and _is_table(file)]
+        if images and tables:
+            chosen = f"*{images[0].suffix}"
             if Path(text).is_dir():
-                deep = any(len(file.parts) > 1 for file in pictures)
+                deep = any(len(file.parts) > 1 for file in images)
                 chosen = str(Path(text, "**", chosen) if deep else Path(text, chosen))
-            raise InputError(f"{text} holds {_both(len(pictures), len(tables))}, like '{chosen}'.")
-        n_pictures += len(pictures)
+            raise InputError(f"{text} holds {_both(len(images), len(tables))}, like '{chosen}'.")
+        n_images += len(images)
         n_tables += len(tables)
-    if n_pictures and n_tables:
-        raise InputError(f"the arguments hold {_both(n_pictures, n_tables)}, like 'folder/*.png', in one run.")
-    return n_pictures > 0
+    if n_images and n_tables:
+        raise InputError(f"the arguments hold {_both(n_images, n_tables)}, like 'folder/*.png', in one run.")
+    return n_images > 0
 
 
-def refuse_with_pictures(given: list[str]) -> None:
-    """Refuse options that pictures do not have.
+def refuse_with_images(given: list[str]) -> None:
+    """Refuse options that images do not have.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def refuse_with_pictures(given: list[str]) -> None:
         If there are some.
     """
     if given:
-        raise InputError(f"{', '.join(given)} cannot go with pictures: only tables take that. Leave it out.")
+        raise InputError(f"{', '.join(given)} cannot go with images: only tables take that. Leave it out.")
 
 
 def refuse_with_tables(given: dict[str, object], data: list[str]) -> None:
@@ -65,33 +65,33 @@ def refuse_with_tables(given: dict[str, object], data: list[str]) -> None:
     if PIPE not in data:
         # What does not exist is no table.
         find_files(data)
-    raise InputError(f"{', '.join(names)} cannot go with tables: only pictures take that. Leave it out.")
+    raise InputError(f"{', '.join(names)} cannot go with tables: only images take that. Leave it out.")
 
 
-def refuse_pictures(data: list[str], command: str) -> None:
-    """Refuse pictures where a command is for tables alone.
+def refuse_images(data: list[str], command: str) -> None:
+    """Refuse images where a command is for tables alone.
 
     Raises
     ------
     InputError
-        If the input holds pictures.
+        If the input holds images.
     """
-    if holds_pictures(data):
-        raise InputError(f"vae-anomaly {command} takes tables, and {data[0]} holds pictures; {INSTEAD}.")
+    if holds_images(data):
+        raise InputError(f"vae-anomaly {command} takes tables, and {data[0]} holds images; {INSTEAD}.")
 
 
-def is_picture(path: Path) -> bool:
-    """Whether a name is that of a picture."""
+def is_image(path: Path) -> bool:
+    """Whether a name is that of an image."""
     if format_of_name(path)[0] is not None:
         # Without the library, whose suffixes are others.
         return False
-    from vae_anomaly.images.files import SUFFIXES
+    from vae_anomaly.data import SUFFIXES
 
     return path.suffix.lower() in SUFFIXES
 
 
-def _both(n_pictures: int, n_tables: int) -> str:
-    counts = f"{counted(n_pictures, 'picture')} and {counted(n_tables, 'table')}"
+def _both(n_images: int, n_tables: int) -> str:
+    counts = f"{counted(n_images, 'image')} and {counted(n_tables, 'table')}"
     return f"{counts}; expected one or the other. Name which by a pattern"
 
 

@@ -123,19 +123,19 @@ def load_detector(model: str, device: Device) -> "VAEDetector":
 
     detector = _load(model, device)
     if not isinstance(detector, VAEDetector) or not _takes_tables(detector):
-        raise _other_kind(model, "pictures", "tables")
+        raise _other_kind(model, "images", "tables")
     return detector
 
 
-def load_picture_detector(model: str, device: Device) -> "VAEDetector | PatchDetector":
-    """Load a saved model of pictures that reads files."""
+def load_image_detector(model: str, device: Device) -> "VAEDetector | PatchDetector":
+    """Load a saved model of images that reads files."""
     from vae_anomaly import SpecificationError, VAEDetector
 
     detector = _load(model, device)
     if isinstance(detector, VAEDetector) and _takes_tables(detector):
-        raise _other_kind(model, "tables", "pictures")
+        raise _other_kind(model, "tables", "images")
     try:
-        detector.picture_format_  # noqa: B018 - models of floats have none
+        detector.image_format_  # noqa: B018 - models of floats have none
     except SpecificationError as error:
         raise InputError(f"{model}: {error}") from error
     return detector
@@ -154,7 +154,7 @@ def _load(model: str, device: Device) -> "VAEDetector | PatchDetector":
 
 
 def _takes_tables(detector: "VAEDetector") -> bool:
-    from vae_anomaly.encoders import TableEncoder
+    from vae_anomaly.columns import TableEncoder
 
     return isinstance(detector.encoder_, TableEncoder)
 

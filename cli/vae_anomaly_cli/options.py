@@ -23,7 +23,7 @@ class Device(StrEnum):
 
 
 class Look(StrEnum):
-    """How pictures are looked at."""
+    """How images are looked at."""
 
     AUTO = "auto"
     WHOLE = "whole"
@@ -31,7 +31,7 @@ class Look(StrEnum):
 
 
 # Of a Sobol sequence in PyTorch, which is loaded only where it is needed.
-MOST_LATENTS = 21_201
+MAX_LATENTS = 21_201
 
 INPUT, FITTING, OUTPUT = "Input", "Fitting", "Output"
 
@@ -44,11 +44,11 @@ Data = Annotated[
         show_default=False,
     ),
 ]
-DataOrPictures = Annotated[
+DataOrImages = Annotated[
     list[str],
     typer.Argument(
         metavar="DATA",
-        help="Table: .csv, .tsv, .jsonl (each also .gz) or .parquet; '-' reads standard input. Or pictures: .png, "
+        help="Table: .csv, .tsv, .jsonl (each also .gz) or .parquet; '-' reads standard input. Or images: .png, "
         ".jpg, .bmp, .tif, .webp, .gif, .pgm or .ppm. Several files, patterns like 'day=*/*.csv' and directories are "
         "one input in parts.",
         show_default=False,
@@ -116,34 +116,34 @@ Seed = Annotated[
 Members = Annotated[
     int | None,
     typer.Option(
-        "--n-estimators", min=1, help="VAEs in the ensemble. Default 4; fewer for pictures.", rich_help_panel=FITTING
+        "--n-estimators", min=1, help="VAEs in the ensemble. Default 4; fewer for images.", rich_help_panel=FITTING
     ),
 ]
 MaxSamples = Annotated[
     int | None,
-    typer.Option(min=2, help="Rows that each VAE sees. Default 4096; more of pictures.", rich_help_panel=FITTING),
+    typer.Option(min=2, help="Rows that each VAE sees. Default 4096; more of images.", rich_help_panel=FITTING),
 ]
 MaxIter = Annotated[int | None, typer.Option(min=1, help="Training steps at most.", rich_help_panel=FITTING)]
 LatentDim = Annotated[
     int | None,
     typer.Option(
-        min=1, max=MOST_LATENTS, help="Latent dimensions. Chosen from the columns by default.", rich_help_panel=FITTING
+        min=1, max=MAX_LATENTS, help="Latent dimensions. Chosen from the columns by default.", rich_help_panel=FITTING
     ),
 ]
-PictureSize = Annotated[
+ImageSize = Annotated[
     str | None,
     typer.Option(
         "--size",
         metavar="HEIGHTxWIDTH",
-        help="Of pictures: resize all to so many pixels, like 128x128. Needed where their sizes differ.",
+        help="Of images: resize all to so many pixels, like 128x128. Needed where their sizes differ.",
         rich_help_panel=FITTING,
     ),
 ]
-PictureLook = Annotated[
+ImageLook = Annotated[
     Look | None,
     typer.Option(
         "--look",
-        help="At pictures as wholes, for odd ones, or through overlapping windows, for odd spots. Default auto: as "
+        help="At images as wholes, for odd ones, or through overlapping windows, for odd spots. Default auto: as "
         "wholes up to 4096 pixels, and where a side has fewer than 16.",
         rich_help_panel=FITTING,
     ),

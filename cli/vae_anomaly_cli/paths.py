@@ -100,7 +100,7 @@ def _tables_in(folder: Path) -> list[tuple[Path, PurePath]]:
         tables.append((path, relative))
     if not tables:
         raise InputError(
-            f"{folder} is a directory without tables or pictures; expected files that end in {EXTENSIONS}, or pictures "
+            f"{folder} is a directory without tables or images; expected files that end in {EXTENSIONS}, or images "
             "such as .png and .jpg."
         )
     if len(formats) > 1:

@@ -31,12 +31,12 @@ def row_progress(table: Input, doing: str, messages: Messages) -> Iterator[Calla
 
 
 @contextmanager
-def picture_progress(n_pictures: int, doing: str, messages: Messages) -> Iterator[Callable[[int], None]]:
-    """Draw a bar on standard error with pictures, pictures per second and the time left.
+def image_progress(n_images: int, doing: str, messages: Messages) -> Iterator[Callable[[int], None]]:
+    """Draw a bar on standard error with images, images per second and the time left.
 
     Parameters
     ----------
-    n_pictures : int
+    n_images : int
         How many there are.
     doing : str
         What is done with them.
@@ -48,7 +48,7 @@ def picture_progress(n_pictures: int, doing: str, messages: Messages) -> Iterato
     callable
         To be told how many more are done.
     """
-    with _bar(n_pictures, doing, "pictures", messages, decimals=1) as advance:
+    with _bar(n_images, doing, "images", messages, decimals=1) as advance:
         yield lambda count: advance(count, count)
 
 

@@ -1,4 +1,4 @@
-"""The strangest rows, for people and for programs."""
+"""The most anomalous rows, for people and for programs."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from vae_anomaly_cli.roles import FLAG, SCORE
 
 CELL_WIDTH = 18
 BORDERS = 3
-NARROWEST = 20
+MIN_WIDTH = 20
 
 
 def ranked_objects(
@@ -26,7 +26,7 @@ def ranked_objects(
     Parameters
     ----------
     scored : pyarrow.Table
-        The ranked rows, the strangest first, with score and flag.
+        The ranked rows, the most anomalous first, with score and flag.
     places : list of (str or None, int)
         In which file each of them stands if there are several, and which row (from 1) it is there.
     reasons : Reasons, optional
@@ -65,8 +65,8 @@ def show_ranking(
     drawn.add_column(SCORE, justify="right", no_wrap=True)
     drawn.add_column("anomaly", no_wrap=True)
     if reasons is not None:
-        drawn.add_column("why", overflow="fold", min_width=NARROWEST)
-        others = {"why": [packed(reasons.short[row], max(width - BORDERS, NARROWEST)) for row in range(len(places))]}
+        drawn.add_column("why", overflow="fold", min_width=MIN_WIDTH)
+        others = {"why": [packed(reasons.short[row], max(width - BORDERS, MIN_WIDTH)) for row in range(len(places))]}
     else:
         names = [name for name in texts if name not in (*ids, SCORE, FLAG)]
         others = _fitting({name: [_shortened(cell) for cell in texts[name]] for name in names}, width)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from vae_anomaly.explanation import Explanation, Reason
+    from vae_anomaly.explain import Explanation, Reason
 
 N_REASONS = 3
 NOT_RARE = 0.05
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Reasons:
-    """Why some rows of a table are strange, by row.
+    """Why some rows of a table are anomalous, by row.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class Reasons:
 
     @cached_property
     def of_row(self) -> Mapping[int, "list[Reason]"]:
-        """The strangest cells of each row, the strangest first."""
+        """The most anomalous cells of each row, the most anomalous first."""
         return self._by_row(self.explanation.reasons(self.n))
 
     @cached_property
@@ -53,7 +53,7 @@ class Reasons:
 
     @cached_property
     def sentences(self) -> Mapping[int, str]:
-        """One text a row: its strangest cells, and the combination where that costs much."""
+        """One text a row: its most anomalous cells, and the combination where that costs much."""
         return {
             row: "; ".join([*map(str, reasons), *self._combination(row, "the combination as a whole")])
             for row, reasons in self.of_row.items()
@@ -61,7 +61,7 @@ class Reasons:
 
     @cached_property
     def short(self) -> Mapping[int, list[str]]:
-        """A few words for each of the strangest cells of each row; all but the first only where they are rare."""
+        """A few words for each of the most anomalous cells of each row; all but the first only where they are rare."""
         return {
             row: [
                 *(
@@ -92,7 +92,7 @@ class Reasons:
         )
 
     def _combination(self, row: int, name: str) -> list[str]:
-        from vae_anomaly.explanation import NOTABLE_KL
+        from vae_anomaly.explain import NOTABLE_KL
 
         excess = self.excess[row]
         return [f"{name} {excess:+.1f} nats"] if excess >= NOTABLE_KL else []
@@ -108,7 +108,7 @@ def subject_of(reason: "Reason") -> str:
 
 def shown_cell(reason: "Reason", field: str) -> str:
     """Write a cell of a reason for people."""
-    from vae_anomaly.explanation import shown
+    from vae_anomaly.explain import shown
 
     value = getattr(reason, field)
     return str(value) if reason.part else shown(value)
@@ -121,7 +121,7 @@ def plausible(reason: "Reason") -> str:
 
 def rarity(reason: "Reason") -> str:
     """Write a tail probability for people, in short."""
-    from vae_anomaly.explanation import odds
+    from vae_anomaly.explain import odds
 
     text = odds(reason.tail_probability)
     return text.removesuffix(" are as far out").removesuffix(" cells").removesuffix(" of")

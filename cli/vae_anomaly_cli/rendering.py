@@ -1,4 +1,4 @@
-"""Pictures of where a picture is strange: overlays, pages that explain one, and sheets of the strangest."""
+"""Images of where an image is anomalous: overlays, pages that explain one, and sheets of the most anomalous."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Levels = npt.NDArray[np.number[Any]]
 Surprise = npt.NDArray[np.floating[Any]]
 Colours = npt.NDArray[np.float64]
 
-SMALLEST_SIDE = 256
+MIN_SIDE = 256
 PAGE_SIDE = 1024
 SHEET_SIDE = 256
 MARGIN = 24
@@ -32,7 +32,7 @@ BAR_HEIGHT = 14
 INK = "#202020"
 FAINT_INK = "#606060"
 FRAME = "#c8c8c8"
-PICTURE, EXPECTED, SURPRISE = "picture", "what the model expects", "surprise"
+IMAGE, EXPECTED, SURPRISE = "image", "what the model expects", "surprise"
 
 _COLOURS_FROM, _COLOURS_TO = 0.30, 0.88
 _SOFTNESS = 0.5
@@ -43,7 +43,7 @@ _HATCH_LEVELS = (235.0, 170.0)
 
 @dataclass(frozen=True)
 class SheetEntry:
-    """One picture of a contact sheet.
+    """One image of a contact sheet.
 
     Parameters
     ----------
@@ -51,28 +51,28 @@ class SheetEntry:
         Shortened in the middle if it does not fit.
     score : float
         As shown beside the name.
-    picture, surprise, reconstruction : ndarray
+    image, surprise, reconstruction : ndarray
         As for `heat_map_page`.
     """
 
     name: str
     score: float
-    picture: Levels
+    image: Levels
     surprise: Surprise
     reconstruction: Levels | None = None
 
 
-def overlay(picture: Levels, surprise: Surprise, low: float, high: float) -> Image.Image:
-    """Draw surprise as heat over the picture in grey.
+def overlay(image: Levels, surprise: Surprise, low: float, high: float) -> Image.Image:
+    """Draw surprise as heat over the image in grey.
 
     Colours are the middle of matplotlib's "inferno": perceptually uniform, readable for those who see no red or no
     green, and saturated throughout, from violet over red to yellow, so that none is mistaken for a grey of the
-    picture; the ends of the map, nearly black and nearly white, would be.  Heat is transparent up to `low`, and covers
-    the picture from `high` on; in between it gets more opaque.  Missing pixels, NaN, are hatched.
+    image; the ends of the map, nearly black and nearly white, would be.  Heat is transparent up to `low`, and covers
+    the image from `high` on; in between it gets more opaque.  Missing pixels, NaN, are hatched.
 
     Parameters
     ----------
-    picture : ndarray of shape (channels, height, width), uint8 or uint16
+    image : ndarray of shape (channels, height, width), uint8 or uint16
         With 16 bits, the darkest pixel is shown black and the brightest white.
     surprise : ndarray of shape (height, width)
         Of any unit.
@@ -89,13 +89,13 @@ def overlay(picture: Levels, surprise: Surprise, low: float, high: float) -> Ima
     DataError
         If shapes do not belong together, or the scale is not finite or upside down.
     """
-    _check(picture, surprise, None, low, high)
-    factor = -(-SMALLEST_SIDE // max(surprise.shape))
-    return _heated(_shown(picture, *_black_and_white(picture)), surprise, low, high, factor)
+    _check(image, surprise, None, low, high)
+    factor = -(-MIN_SIDE // max(surprise.shape))
+    return _heated(_shown(image, *_black_and_white(image)), surprise, low, high, factor)
 
 
 def heat_map_page(
-    picture: Levels,
+    image: Levels,
     surprise: Surprise,
     reconstruction: Levels | None,
     low: float,
@@ -103,15 +103,15 @@ def heat_map_page(
     title: str,
     unit: str = "nats per pixel",
 ) -> Image.Image:
-    """Draw a picture, what the model expects, and where they differ, side by side.
+    """Draw an image, what the model expects, and where they differ, side by side.
 
     Parameters
     ----------
-    picture, surprise, low, high
+    image, surprise, low, high
         As for `overlay`; above 1024 pixels they are shrunk by a whole number, each pixel of surprise to the largest of
         those that it stands for.
     reconstruction : ndarray of shape (channels, height, width), optional
-        What the model expects, in the levels of the picture, whole or not.
+        What the model expects, in the levels of the image, whole or not.
     title : str
         File name and score; shortened in the middle if it does not fit.
     unit : str
@@ -122,7 +122,7 @@ def heat_map_page(
     DataError
         If shapes do not belong together, or the scale is not finite or upside down.
     """
-    panels = _panels(picture, surprise, reconstruction, low, high, PAGE_SIDE, smallest=SMALLEST_SIDE)
+    panels = _panels(image, surprise, reconstruction, low, high, PAGE_SIDE, smallest=MIN_SIDE)
     captions = [_text(caption, TEXT_POINTS, FAINT_INK, PAGE_SIDE) for caption, _ in panels]
     body = _row([_column([text, _framed(panel)], LINE // 2) for text, (_, panel) in zip(captions, panels, strict=True)])
     legend = _legend(low, high, unit, missing=bool(np.isnan(surprise).any()))
@@ -137,7 +137,7 @@ def contact_sheet(
     unit: str = "nats per pixel",
     n_columns: int | None = None,
 ) -> Image.Image:
-    """Draw pictures in the order of their ranks, all on one scale.
+    """Draw images in the order of their ranks, all on one scale.
 
     Parameters
     ----------
@@ -156,12 +156,12 @@ def contact_sheet(
         If there is no entry, shapes do not belong together, or the scale is not finite or upside down.
     """
     if not entries:
-        raise DataError("a contact sheet has no pictures; expected at least one.")
+        raise DataError("a contact sheet has no images; expected at least one.")
     expected = any(entry.reconstruction is not None for entry in entries)
     n_columns = min(n_columns or (2 if expected else 3), len(entries))
     bodies = []
     for entry in entries:
-        panels = _panels(entry.picture, entry.surprise, entry.reconstruction, low, high, SHEET_SIDE)
+        panels = _panels(entry.image, entry.surprise, entry.reconstruction, low, high, SHEET_SIDE)
         bodies.append(_row([_framed(panel) for _, panel in panels], gap=LINE))
     width = max([SHEET_SIDE, *(body.width for body in bodies)])
     cells = []
@@ -176,7 +176,7 @@ def contact_sheet(
         cells.append(_column([head, body], LINE // 2))
     rows = [_row(cells[start : start + n_columns], gap=MARGIN) for start in range(0, len(cells), n_columns)]
     legend = _legend(low, high, unit, missing=any(np.isnan(entry.surprise).any() for entry in entries))
-    order = ", ".join([PICTURE, EXPECTED, SURPRISE] if expected else [PICTURE, SURPRISE])
+    order = ", ".join([IMAGE, EXPECTED, SURPRISE] if expected else [IMAGE, SURPRISE])
     return _page([_text(order, TEXT_POINTS, FAINT_INK, PAGE_SIDE), *rows, legend])
 
 
@@ -219,15 +219,15 @@ def _without_middle(text: str, kept: int) -> str:
     return f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}"
 
 
-def _check(picture: Levels, surprise: Surprise, reconstruction: Levels | None, low: float, high: float) -> None:
-    fits = picture.ndim == 3 and len(picture) in (1, 3) and picture.shape[1:] == surprise.shape and surprise.size
-    if not fits or (reconstruction is not None and reconstruction.shape != picture.shape):
-        shapes = f"{picture.shape}, {surprise.shape}" + (
+def _check(image: Levels, surprise: Surprise, reconstruction: Levels | None, low: float, high: float) -> None:
+    fits = image.ndim == 3 and len(image) in (1, 3) and image.shape[1:] == surprise.shape and surprise.size
+    if not fits or (reconstruction is not None and reconstruction.shape != image.shape):
+        shapes = f"{image.shape}, {surprise.shape}" + (
             f", {reconstruction.shape}" if reconstruction is not None else ""
         )
         raise DataError(
-            f"picture, surprise and reconstruction have the shapes {shapes}; expected (1 or 3, height, width), "
-            "(height, width), and for the reconstruction that of the picture."
+            f"image, surprise and reconstruction have the shapes {shapes}; expected (1 or 3, height, width), "
+            "(height, width), and for the reconstruction that of the image."
         )
     if not (np.isfinite([low, high]).all() and low <= high):
         raise DataError(f"the scale of surprise goes from {low} to {high}; expected finite numbers, low <= high.")
@@ -249,7 +249,7 @@ def _shown(levels: Levels, black: float, white: float) -> npt.NDArray[np.uint8]:
 
 
 def _panels(
-    picture: Levels,
+    image: Levels,
     surprise: Surprise,
     reconstruction: Levels | None,
     low: float,
@@ -258,17 +258,17 @@ def _panels(
     smallest: int = 1,
 ) -> list[tuple[str, Image.Image]]:
     """Captions and images of one size, whose longer side fits, so far as whole factors allow."""
-    _check(picture, surprise, reconstruction, low, high)
+    _check(image, surprise, reconstruction, low, high)
     side = max(surprise.shape)
     divisor = -(-side // largest)
     factor = max(-(-smallest // side) if smallest > 1 else largest // side, 1)
-    black, white = _black_and_white(picture, reconstruction)
+    black, white = _black_and_white(image, reconstruction)
     shown = [
-        _reduced(_shown(levels, black, white), divisor) for levels in (picture, reconstruction) if levels is not None
+        _reduced(_shown(levels, black, white), divisor) for levels in (image, reconstruction) if levels is not None
     ]
     images = [_image(levels.repeat(factor, axis=1).repeat(factor, axis=2)).convert("RGB") for levels in shown]
     images.append(_heated(shown[0], _largest_of(surprise, divisor), low, high, factor))
-    captions = [PICTURE, SURPRISE] if reconstruction is None else [PICTURE, EXPECTED, SURPRISE]
+    captions = [IMAGE, SURPRISE] if reconstruction is None else [IMAGE, EXPECTED, SURPRISE]
     return list(zip(captions, images, strict=True))
 
 

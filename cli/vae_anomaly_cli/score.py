@@ -25,8 +25,8 @@ from vae_anomaly_cli.reasons import N_REASONS, Reasons
 from vae_anomaly_cli.roles import REASONS, assign_roles, kept_columns
 from vae_anomaly_cli.scoring import learn, recall
 from vae_anomaly_cli.sinks import FileByFile, Nowhere, OneFile, Pipe, Sink
-from vae_anomaly_cli.strangest import Ranked
 from vae_anomaly_cli.streaming import Layout, Stream
+from vae_anomaly_cli.top_k import Ranked
 
 SHOWN_ROWS = 10
 
@@ -40,7 +40,7 @@ class Wanted:
     output : str or None
         Where the table goes.
     top : int or None
-        Only so many of the strangest rows; None wants all.
+        Only so many of the most anomalous rows; None wants all.
     explain, as_json : bool
         Whether reasons are wanted, and one JSON object.
     resume : bool
@@ -60,7 +60,7 @@ class Wanted:
 
     @property
     def n_ranked(self) -> int:
-        """How many of the strangest rows are wanted, wherever they go."""
+        """How many of the most anomalous rows are wanted, wherever they go."""
         return self.top or (SHOWN_ROWS if self.drawn or self.as_json else 0)
 
 
@@ -166,14 +166,14 @@ def _sink(
 
 @dataclass(frozen=True)
 class Ranking:
-    """The strangest rows, and why they are strange if that was asked for; reasons go by rank, from 0."""
+    """The most anomalous rows, and why they are anomalous if that was asked for; reasons go by rank, from 0."""
 
     ranked: Ranked
     flags: npt.NDArray[np.bool_]
     reasons: Reasons | None
 
     def scored(self, layout: Layout, table: Input) -> pa.Table:
-        """Return the rows as a table, the strangest first."""
+        """Return the rows as a table, the most anomalous first."""
         sentences = {} if self.reasons is None else dict(self.reasons.sentences)
         columns = layout.columns(self.ranked.cells, self.ranked.scores, self.flags, sentences)
         return pa.table(columns, schema=layout.schema(table))
@@ -185,9 +185,9 @@ class Ranking:
 
 
 def _rank(stream: Stream, wanted: Wanted, messages: Messages) -> Ranking | None:
-    if stream.strangest is None:
+    if stream.top is None:
         return None
-    ranked = stream.strangest.ranked()
+    ranked = stream.top.ranked()
     flags = -ranked.scores < stream.detector.offset_
     reasons = None
     if wanted.explain:

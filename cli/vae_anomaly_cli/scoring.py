@@ -114,7 +114,7 @@ class Result:
     summary: dict[str, Any]
 
     def explain(self, rows: npt.NDArray[np.intp], messages: Messages, n: int = N_REASONS) -> Reasons:
-        """Say why some rows (from 0) are strange, with at most `n` cells each."""
+        """Say why some rows (from 0) are anomalous, with at most `n` cells each."""
         with messages.library_warnings():
             return Reasons(rows, self.detector.explain(self.frame.iloc[rows]), n)
 

@@ -20,7 +20,7 @@ from vae_anomaly_cli.progress import row_progress
 from vae_anomaly_cli.reasons import N_REASONS, Reasons
 from vae_anomaly_cli.roles import FLAG, REASONS, SCORE
 from vae_anomaly_cli.sinks import Sink
-from vae_anomaly_cli.strangest import Strangest
+from vae_anomaly_cli.top_k import TopK
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,8 +128,8 @@ class Stream:
     ----------
     n_rows, n_anomalies, n_explained : int
         Rows so far.
-    strangest : Strangest or None
-        The strangest of them.
+    most anomalous : TopK or None
+        The most anomalous of them.
     """
 
     def __init__(
@@ -145,15 +145,15 @@ class Stream:
         self.table, self.names, self.detector, self.layout = table, names, detector, layout
         self.sink, self.journal, self.messages = sink, journal, messages
         self.n_rows = self.n_anomalies = self.n_explained = 0
-        self.strangest: Strangest | None = None
+        self.top: TopK | None = None
         self._schema = layout.schema(table)
         self._label: str | None = None
         self._labels: list[pa.Array] = []
         self._scores: list[npt.NDArray[np.float64]] = []
 
     def collect(self, top: int, label: str | None) -> None:
-        """Hold so many of the strangest rows, and the scores beside one column."""
-        self.strangest = Strangest(top) if top else None
+        """Hold so many of the most anomalous rows, and the scores beside one column."""
+        self.top = TopK(top) if top else None
         self._label = label
 
     def run(self, *, aside: bool = True) -> None:
@@ -212,15 +212,15 @@ class Stream:
         flags = -scores < self.detector.offset_
         self.n_rows += piece.n_rows
         self.n_anomalies += int(flags.sum())
-        if self.strangest is not None:
-            self.strangest.see(piece, scores)
+        if self.top is not None:
+            self.top.see(piece, scores)
         if self._label is not None:
             self._labels.append(piece.batch[self._label])
             self._scores.append(scores)
         return Scored(piece, scores, flags, self._sentences(frame, flags), n_stored)
 
     def _sentences(self, frame: "pd.DataFrame | None", flags: npt.NDArray[np.bool_]) -> dict[int, str]:
-        """Say why the flagged rows are strange, where the result has room for it."""
+        """Say why the flagged rows are anomalous, where the result has room for it."""
         if not self.layout.reasons or not flags.any():
             return {}
         assert frame is not None

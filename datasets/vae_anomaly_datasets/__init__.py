@@ -1,4 +1,4 @@
-"""Small real tables and a folder of pictures with known anomalies, shipped with their sources and licences.
+"""Small real tables and a folder of images with known anomalies, shipped with their sources and licences.
 
 Each loader reads one table from the package itself, without a network, and checks it against the
 checksum in the registry.
@@ -13,6 +13,7 @@ Examples
 ((129, 13), 10)
 """
 
+from vae_anomaly_datasets.images import ankle_boots_folder
 from vae_anomaly_datasets.loading import (
     Labelled,
     describe,
@@ -22,7 +23,6 @@ from vae_anomaly_datasets.loading import (
     load_wine,
     path_of,
 )
-from vae_anomaly_datasets.pictures import ankle_boots_folder
 from vae_anomaly_datasets.registry import Dataset, DatasetError, Licence
 
 __all__ = [

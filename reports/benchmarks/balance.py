@@ -30,8 +30,8 @@ HERE = Path(__file__).resolve().parent
 N_ROWS = 3_000
 CORRELATION = 0.9
 ERROR_SHARE = 0.03
-SMALLEST_ERROR, LARGEST_ERROR = 1.0, 2.0
-RANKINGS = ("contribution", "contribution above typical", "log p(cell given others)", "strangeness")
+MIN_ERROR, MAX_ERROR = 1.0, 2.0
+RANKINGS = ("contribution", "contribution above typical", "log p(cell given others)", "cell_scores")
 
 
 def _levels(numbers: FloatArray, names: list[str]) -> npt.NDArray[np.object_]:
@@ -63,7 +63,7 @@ def plant(seed: int) -> tuple[pd.DataFrame, npt.NDArray[np.bool_]]:
     rng = np.random.default_rng(seed)
     common = rng.normal(size=(N_ROWS, 1))
     numbers = CORRELATION * common + np.sqrt(1 - CORRELATION**2) * rng.normal(size=(N_ROWS, len(KINDS)))
-    eligible = np.flatnonzero((np.abs(common[:, 0]) > SMALLEST_ERROR) & (np.abs(common[:, 0]) < LARGEST_ERROR))
+    eligible = np.flatnonzero((np.abs(common[:, 0]) > MIN_ERROR) & (np.abs(common[:, 0]) < MAX_ERROR))
     rows = rng.choice(eligible, round(ERROR_SHARE * N_ROWS), replace=False)
     columns = np.resize(np.arange(len(KINDS)), len(rows))
     wrong = np.zeros(numbers.shape, dtype=bool)
@@ -86,14 +86,14 @@ def measure(seed: int) -> pd.DataFrame:
                 contributions,
                 contributions - explanation.typical.to_numpy()[:-1],
                 -explanation.log_likelihood.to_numpy(),
-                explanation.strangeness.to_numpy(),
+                explanation.cell_scores.to_numpy(),
             ),
             strict=True,
         )
     )
     lines = []
-    for ranking, strange in scores.items():
-        first = strange.argmax(1)
+    for ranking, anomalous in scores.items():
+        first = anomalous.argmax(1)
         for place, kind in enumerate(KINDS):
             counted = ~wrong | (np.arange(len(KINDS)) == place)
             rows = wrong[:, place]
@@ -102,7 +102,7 @@ def measure(seed: int) -> pd.DataFrame:
                     "seed": seed,
                     "ranking": ranking,
                     "kind": kind,
-                    "cell AP": average_precision_score(wrong[counted], strange[counted]),
+                    "cell AP": average_precision_score(wrong[counted], anomalous[counted]),
                     "first in its row": float((first[rows] == place).mean()),
                 }
             )

@@ -49,7 +49,7 @@ edit the scripts, not this page. `imputation.csv` has a row a table, mechanism, 
 Root mean squared error at the hidden cells, in standard deviations of the column: columns are standardised on all
 their values before cells are hidden. Normal rows and anomalies together, at most {cap:,} rows, drawn by the seed;
 integer-valued columns keep their steps, and nobody's values are rounded to them. Each method is fitted on the
-table with holes and fills the same table. A row may lose all its cells.
+table with missing values and fills the same table. A row may lose all its cells.
 
 *Completely at random*: each cell is hidden with the given probability. *Not at random*: a cell of the first half of the
 columns (rounded down) is hidden with probability sigmoid(value + b), with b solved in each column so that the mean
@@ -77,7 +77,7 @@ RMSE, mean ± standard deviation over {seeds} seeds.
 {detail}"""
 
 
-# Tables with holes
+# Tables with missing values
 
 
 def load(table: str, seed: int) -> Array:
@@ -141,14 +141,14 @@ def measure(tables: list[str], seeds: list[int]) -> pd.DataFrame:
             for mechanism in MECHANISMS:
                 for share in SHARES:
                     hidden = hidden_cells(X, mechanism, share, np.random.default_rng([seed, round(100 * share)]))
-                    holes = np.where(hidden, np.nan, X)
+                    missing = np.where(hidden, np.nan, X)
                     for name, method in METHODS.items():
                         begin = time.perf_counter()
                         with fit_warnings() as said:
-                            filled = method(seed, holes)
+                            filled = method(seed, missing)
                         seconds = time.perf_counter() - begin
                         if filled.shape != X.shape or not np.isfinite(filled).all():
-                            console.log(f"{name} left holes: {table}, {mechanism}, {share}, seed {seed}")
+                            console.log(f"{name} left missing values: {table}, {mechanism}, {share}, seed {seed}")
                         error = float(np.sqrt(((filled - X)[hidden] ** 2).mean()))
                         row: dict[str, Any] = {"table": table, "mechanism": mechanism, "share": share, "seed": seed}
                         row |= {"method": name, "rmse": error, "seconds": seconds, "rows": len(X)}

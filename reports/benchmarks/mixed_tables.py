@@ -48,7 +48,7 @@ CLOSE = 0.01
 METRICS = {"auroc": "AUROC", "ap": "AP"}
 PACKAGES = ("vae-anomaly", "torch", "scikit-learn", "pyod", "numpy", "pandas")
 
-PAGE = """# Mixed tables: detection with text, flags and holes
+PAGE = """# Mixed tables: detection with text, flags and missing values
 
 Made by `{command}` in {minutes:.1f} minutes;
 edit the scripts, not this page. `mixed_tables.csv` has a row a table, setting, seed and method.
@@ -59,10 +59,10 @@ edit the scripts, not this page. `mixed_tables.csv` has a row a table, setting, 
 
 VAEDetector takes the DataFrame as it is, at its defaults, with `random_state=seed`. The others take text columns
 one-hot encoded (missing cells as a level, levels in fewer than {min_frequency} training rows together, unknown levels
-as zeros), numeric ones with the median of the training rows for holes, then standardised; a column without a training
-value is dropped. That is in their seconds. IsolationForest (`random_state=seed`), LOF (20 neighbours), PyOD's KNN (5
-neighbours, the largest distance) and PyOD's ECOD are at their defaults; kNN mean is the mean distance to {neighbors}
-neighbours. A scored training row is not its own neighbour.
+as zeros), numeric ones with the median of the training rows for missing values, then standardised; a column without a
+training value is dropped. That is in their seconds. IsolationForest (`random_state=seed`), LOF (20 neighbours), PyOD's
+KNN (5 neighbours, the largest distance) and PyOD's ECOD are at their defaults; kNN mean is the mean distance to
+{neighbors} neighbours. A scored training row is not its own neighbour.
 
 *Clean*: fitted on a random half of the normal rows; the other half and all anomalies scored. *Contaminated*: fitted on
 all rows, the same rows scored. One split a seed, the same for all methods; methods without a seed of their own have

@@ -1,4 +1,4 @@
-"""How strange single cells are to detectors that a careful user has today, and how such a user would fill a hole."""
+"""How anomalous single cells are to detectors that a careful user has today, and how they fill missing values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def is_numeric(column: pd.Series) -> bool:
 
 def marginal_tail(frame: pd.DataFrame) -> FloatArray:
     """Minus the logarithm of each cell's tail probability in its column: two-sided ranks, or rarer-or-equal levels."""
-    strange = np.zeros(frame.shape)
+    anomalous = np.zeros(frame.shape)
     for place, name in enumerate(frame.columns):
         column, n = frame[name], frame[name].notna().sum()
         if is_numeric(column) and column.nunique() > FEW_VALUES:
@@ -30,12 +30,12 @@ def marginal_tail(frame: pd.DataFrame) -> FloatArray:
             counts = column.value_counts()
             rarer = {level: float(counts[counts <= count].sum()) / n for level, count in counts.items()}
             tail = column.map(rarer).astype(float)
-        strange[:, place] = -np.log(tail.fillna(1.0).to_numpy(dtype=float))
-    return strange
+        anomalous[:, place] = -np.log(tail.fillna(1.0).to_numpy(dtype=float))
+    return anomalous
 
 
 def one_hot(frame: pd.DataFrame) -> tuple[FloatArray, npt.NDArray[np.intp]]:
-    """Scaled numbers and indicators, with NaN for holes, and the column that each of them belongs to."""
+    """Scaled numbers and indicators, with NaN for missing values, and the column that each of them belongs to."""
     parts, owners = [], []
     for place, name in enumerate(frame.columns):
         column = frame[name]
@@ -74,35 +74,35 @@ def isolation_forest(frame: pd.DataFrame, seed: int) -> FloatArray:
     forest = IsolationForest(random_state=seed).fit(filled)
     before = -forest.score_samples(filled)
     rng = np.random.default_rng(seed)
-    strange = np.zeros(frame.shape)
+    anomalous = np.zeros(frame.shape)
     for place in range(frame.shape[1]):
         own = owners == place
         for _ in range(N_BACKGROUNDS):
             changed = filled.copy()
             changed[:, own] = filled[rng.permutation(len(filled))][:, own]
-            strange[:, place] += (before + forest.score_samples(changed)) / N_BACKGROUNDS
-    return np.where(frame.notna(), strange, -np.inf).clip(min=-1e9)
+            anomalous[:, place] += (before + forest.score_samples(changed)) / N_BACKGROUNDS
+    return np.where(frame.notna(), anomalous, -np.inf).clip(min=-1e9)
 
 
 def column_mean(frame: pd.DataFrame) -> pd.DataFrame:
-    """Holes filled with the mean of numbers and the most frequent level."""
+    """Missing values filled with the mean of numbers and the most frequent level."""
     filled = {name: frame[name].mean() if is_numeric(frame[name]) else frame[name].mode().iloc[0] for name in frame}
     return frame.fillna(filled)
 
 
 def nearest_neighbours(frame: pd.DataFrame) -> pd.DataFrame:
-    """Holes filled by the five nearest rows among scaled numbers and indicators."""
+    """Missing values filled by the five nearest rows among scaled numbers and indicators."""
     matrix, owners = one_hot(frame)
     filled = KNNImputer(n_neighbors=5).fit_transform(matrix)
     result = frame.copy()
     for place, name in enumerate(frame.columns):
-        column, holes, own = frame[name], frame[name].isna().to_numpy(), filled[:, owners == place]
-        if not holes.any():
+        column, missing, own = frame[name], frame[name].isna().to_numpy(), filled[:, owners == place]
+        if not missing.any():
             continue
         if is_numeric(column):
             values = own[:, 0] * (column.std() or 1.0) + column.mean()
-            result[name] = np.where(holes, values, column)
+            result[name] = np.where(missing, values, column)
         else:
             levels = pd.get_dummies(column).columns.to_numpy()
-            result[name] = np.where(holes, levels[own.argmax(1)], column)
+            result[name] = np.where(missing, levels[own.argmax(1)], column)
     return result

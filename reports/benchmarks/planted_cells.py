@@ -34,12 +34,12 @@ HERE = Path(__file__).resolve().parent
 
 
 def cell_scores(planted: Planted, detector: VAEDetector, seed: int) -> dict[str, FloatArray]:
-    """How strange each cell is, by every road; higher is stranger."""
+    """How anomalous each cell is, by every road; higher is more anomalous."""
     explanation = detector.explain(planted.dirty)
     contributions = explanation.contributions.to_numpy()
     usual = explanation.typical.to_numpy()[:-1]
     return {
-        "VAEDetector, strangeness": explanation.strangeness.fillna(0.0).to_numpy(),
+        "VAEDetector, cell_scores": explanation.cell_scores.fillna(0.0).to_numpy(),
         "VAEDetector, given the others": -np.log(explanation.tail_probability.fillna(1.0).to_numpy()),
         "VAEDetector, log p(cell given others)": -explanation.log_likelihood.to_numpy(),
         "VAEDetector, contribution": contributions,
@@ -53,18 +53,18 @@ def cell_scores(planted: Planted, detector: VAEDetector, seed: int) -> dict[str,
 def measure_detection(planted: Planted, scores: dict[str, FloatArray]) -> list[dict[str, object]]:
     observed = planted.dirty.notna().to_numpy()
     lines: list[dict[str, object]] = []
-    for method, strange in scores.items():
+    for method, anomalous in scores.items():
         lines += [
             {
                 "method": method,
                 "measure": "cell AP",
-                "value": average_precision_score(planted.cells[observed], strange[observed]),
+                "value": average_precision_score(planted.cells[observed], anomalous[observed]),
             },
-            {"method": method, "measure": "row AUROC", "value": roc_auc_score(planted.rows, strange.max(1))},
+            {"method": method, "measure": "row AUROC", "value": roc_auc_score(planted.rows, anomalous.max(1))},
         ]
         for kind in sorted(set(planted.errors.ravel()) - {""}):
             counted = observed & ((planted.errors == kind) | ~planted.cells)
-            value = average_precision_score((planted.errors == kind)[counted], strange[counted])
+            value = average_precision_score((planted.errors == kind)[counted], anomalous[counted])
             lines.append({"method": method, "measure": f"cell AP, {kind}", "value": value})
     return lines
 
@@ -84,11 +84,11 @@ def repair_errors(planted: Planted, repaired: pd.DataFrame, cells: npt.NDArray[n
 
 def measure_repair(planted: Planted, detector: VAEDetector) -> list[dict[str, object]]:
     """Repairs where the wrong cells are known, and by the detector on its own."""
-    holes = planted.dirty.mask(planted.cells)
+    missing = planted.dirty.mask(planted.cells)
     lines: list[dict[str, object]] = []
     roads = {"VAEDetector": detector.impute, "column mean or mode": column_mean, "5 nearest rows": nearest_neighbours}
     for method, fill in roads.items():
-        numbers, levels = repair_errors(planted, fill(holes), planted.cells)
+        numbers, levels = repair_errors(planted, fill(missing), planted.cells)
         lines += [
             {"method": method, "measure": "repair RMSE", "value": numbers},
             {"method": method, "measure": "repair, wrong levels", "value": levels},

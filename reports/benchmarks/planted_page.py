@@ -11,7 +11,7 @@ import torch
 from benchmarks.planted_errors import CELL_SHARE, MAX_ROWS, ROW_SHARE
 
 BASELINES = ("marginal tail", "ECOD, by column", "IsolationForest, occlusion")
-OURS = "VAEDetector, strangeness"
+OURS = "VAEDetector, cell_scores"
 
 
 def write_page(results: pd.DataFrame, path: Path) -> None:
@@ -26,7 +26,7 @@ def write_page(results: pd.DataFrame, path: Path) -> None:
         "corrupted: swapped with another row's, shifted by 2 to 5 standard deviations, multiplied by a power of ten, "
         "negated; text by another level or a typo. Detectors are fitted on the corrupted table, at their defaults. "
         "Cell AP is the average precision of finding the corrupted cells among all observed ones; row AUROC that "
-        "of finding rows that hold one, by their strangest cell."
+        "of finding rows that hold one, by their most anomalous cell."
     )
     known = (
         "Where the wrong cells are known, they are hidden and filled: RMSE of numbers in standard deviations of the "
@@ -39,7 +39,7 @@ def write_page(results: pd.DataFrame, path: Path) -> None:
         "## Cells found: average precision, mean and standard deviation over seeds",
         _table(results, "cell AP"),
         _margin(results),
-        "## Rows found: AUROC by the strangest cell",
+        "## Rows found: AUROC by the most anomalous cell",
         _table(results, "row AUROC"),
         "## By kind of error: cell AP, mean over tables and seeds",
         _kinds(results),
@@ -68,7 +68,7 @@ def _margin(results: pd.DataFrame) -> str:
     means = results[results["measure"] == "cell AP"].pivot_table(index="table", columns="method", values="value")
     margin = means[OURS] - means[list(BASELINES)].max(axis=1)
     shown = ", ".join(f"{table} {value:+.3f}" for table, value in margin.items())
-    return f"Margin of the strangeness over the best baseline: {shown}. (The aim was +0.100 on each table.)"
+    return f"Margin of the cell_scores over the best baseline: {shown}. (The aim was +0.100 on each table.)"
 
 
 def _kinds(results: pd.DataFrame) -> str:

@@ -1,4 +1,4 @@
-"""A small table of orders, small pictures, a model of each, and the command in this process."""
+"""A small table of orders, small images, a model of each, and the command in this process."""
 
 import contextlib
 import io
@@ -73,7 +73,7 @@ def fast() -> tuple[str, ...]:
 
 @pytest.fixture(scope="session")
 def orders() -> pd.DataFrame:
-    """Sixty orders with text ids, holes and one order that is far from the rest."""
+    """Sixty orders with text ids, missing values and one order that is far from the rest."""
     rng = np.random.default_rng(0)
     n = 60
     frame = pd.DataFrame(
@@ -125,18 +125,18 @@ def write(tmp_path: Path) -> Callable[[str, str | bytes], Path]:
     return write_file
 
 
-def _levels(number: int, size: int = 16, strange: bool = False) -> np.ndarray:
+def _levels(number: int, size: int = 16, anomalous: bool = False) -> np.ndarray:
     rng = np.random.default_rng(number)
     columns = np.arange(size)
     levels = 120 + 60 * np.sin((columns + 2 * rng.normal()) / 3) + rng.normal(0, 4, (size, size))
-    if strange:
+    if anomalous:
         levels[4:9, 4:9] = 255
     return levels.clip(0, 255).astype(np.uint8)
 
 
 @pytest.fixture(scope="session")
 def levels_of() -> Callable[..., np.ndarray]:
-    """Soft stripes, which lie elsewhere in each picture; a strange one has a bright square."""
+    """Soft stripes, which lie elsewhere in each image; an anomalous one has a bright square."""
     return _levels
 
 
@@ -148,19 +148,19 @@ def _draw(path: Path, number: int = 0, **options) -> Path:
 
 @pytest.fixture(scope="session")
 def draw() -> Callable[..., Path]:
-    """Write a picture of that kind."""
+    """Write an image of that kind."""
     return _draw
 
 
 @pytest.fixture(scope="session")
-def fast_pictures() -> tuple[str, ...]:
-    """Options that make a fit on pictures take a fraction of a second."""
+def fast_images() -> tuple[str, ...]:
+    """Options that make a fit on images take a fraction of a second."""
     return ("--max-iter", "20", "--n-estimators", "1")
 
 
 @pytest.fixture(scope="session")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Forty normal pictures."""
+    """Forty normal images."""
     folder = tmp_path_factory.mktemp("parts") / "good"
     for number in range(40):
         _draw(folder / f"{number}.png", number)
@@ -168,20 +168,20 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def picture_model(good: Path, fast_pictures: tuple[str, ...]) -> Path:
+def image_model(good: Path, fast_images: tuple[str, ...]) -> Path:
     """A model of them, fitted through the command."""
     path = good.parent / "parts.vae"
-    outcome = _run("fit", good, "-o", path, *fast_pictures)
+    outcome = _run("fit", good, "-o", path, *fast_images)
     assert outcome.code == 0, outcome.err
     return path
 
 
 @pytest.fixture
 def inspected(tmp_path: Path) -> Path:
-    """Six normal pictures and three strange ones, in sub-folders."""
+    """Six normal images and three anomalous ones, in sub-folders."""
     folder = tmp_path / "test"
     for number in range(6):
         _draw(folder / "good" / f"{number}.png", 100 + number)
     for number in range(3):
-        _draw(folder / "scratch" / "deep" / f"{number}.png", 200 + number, strange=True)
+        _draw(folder / "scratch" / "deep" / f"{number}.png", 200 + number, anomalous=True)
     return folder

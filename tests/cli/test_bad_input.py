@@ -35,7 +35,7 @@ FILES = [
     ("unnamed.csv", ",a\n1,2\n", "column 1 has no name"),
     ("one.csv", "a,b\n1,2\n", "has 1 row; fitting needs at least 2"),
     ("infinite.csv", "a,b\n1,2\ninf,3\n4,5\n", "column 'a' holds inf (line 3)"),
-    ("holes.csv", "a,b\n,NA\n?,\n", "no column is left to model"),
+    ("missing values.csv", "a,b\n,NA\n?,\n", "no column is left to model"),
     ("latin.csv", "a,b\n1,2\nx\xe9,3\n".encode("latin-1"), "byte 0xe9 on line 3 (offset 9)"),
     ("latin_header.csv", "\xe9,b\n1,2\n".encode("latin-1"), "byte 0xe9 on line 1 (offset 0)"),
     ("wide.csv", "a,b\n1,2\n".encode("utf-16"), "is UTF-16 text; expected UTF-8"),

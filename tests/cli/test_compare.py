@@ -23,7 +23,7 @@ QUICK = ("--max-iter", "5", "--n-estimators", "1", "--splits", "2")
 
 @pytest.fixture(scope="module")
 def visits():
-    """Sixty visits and ten frauds that stand out, with text, dates, holes, and labels of several kinds."""
+    """Sixty visits and ten frauds that stand out, with text, dates, missing values, and labels of several kinds."""
     rng = np.random.default_rng(1)
     n = 70
     fraud = np.arange(n) >= 60

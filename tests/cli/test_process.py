@@ -258,15 +258,15 @@ def test_ctrl_c_before_the_result_leaves_no_file(tmp_path):
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory, draw):
-    """Three hundred pictures."""
+    """Three hundred images."""
     folder = tmp_path_factory.mktemp("many") / "in"
     for number in range(300):
         draw(folder / f"{number}.png", number)
     return folder
 
 
-def test_terminal_gets_a_short_ranking_within_its_width(picture_model, many):
-    code, shown = on_a_terminal("score", many, "-m", picture_model, NO_COLOR="1", COLUMNS="60")
+def test_terminal_gets_a_short_ranking_within_its_width(image_model, many):
+    code, shown = on_a_terminal("score", many, "-m", image_model, NO_COLOR="1", COLUMNS="60")
     assert code == 0
     lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown).splitlines()
     rows = [line for line in lines if line.startswith("│")]
@@ -277,18 +277,18 @@ def test_terminal_gets_a_short_ranking_within_its_width(picture_model, many):
     assert max(len(line) for line in lines if line.startswith(("│", "┏", "┃"))) <= 60
 
 
-def test_terminal_sees_pictures_per_second_unless_quiet(picture_model, many, tmp_path):
-    arguments = ("score", many, "-m", picture_model, "-o", tmp_path / "o.csv", "--sheet", tmp_path / "s.png")
+def test_terminal_sees_images_per_second_unless_quiet(image_model, many, tmp_path):
+    arguments = ("score", many, "-m", image_model, "-o", tmp_path / "o.csv", "--sheet", tmp_path / "s.png")
     shown = on_a_terminal(*arguments)[1]
-    assert re.search(r"scoring.*[1-9][0-9,]* pictures, [1-9][0-9,.]* pictures/s", shown)
+    assert re.search(r"scoring.*[1-9][0-9,]* images, [1-9][0-9,.]* images/s", shown)
     assert "drawing" in shown
     assert on_a_terminal(*arguments, "--quiet")[1] == ""
 
 
-def test_ctrl_c_while_scoring_leaves_no_half_written_table(picture_model, many, tmp_path):
+def test_ctrl_c_while_scoring_leaves_no_half_written_table(image_model, many, tmp_path):
     target = tmp_path / "o.csv"
     # Pages take long enough to be interrupted.
-    arguments = ("score", many, "-m", picture_model, "-o", target, "--heatmaps", tmp_path / "maps")
+    arguments = ("score", many, "-m", image_model, "-o", target, "--heatmaps", tmp_path / "maps")
     process = subprocess.Popen(
         [sys.executable, "-c", HEARD, *map(str, arguments)], stderr=subprocess.PIPE, env=environment()
     )

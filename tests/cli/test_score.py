@@ -68,7 +68,7 @@ def test_id_is_not_a_feature(run, write, fast):
     assert sum(summary["columns"].values()) == 1
 
 
-def test_top_gives_the_strangest_rows_strangest_first(run, orders_csv, model, scored):
+def test_top_gives_the_strangest_rows_rank_descending(run, orders_csv, model, scored):
     outcome = run("score", orders_csv, "-m", model, "--id", "order", "--top", "3")
     ranked = scored.assign(value=scored["anomaly_score"].astype(float)).sort_values("value", ascending=False)
     assert outcome.frame["order"].tolist() == ranked["order"].tolist()[:3]
@@ -93,8 +93,8 @@ def test_extra_columns_are_ignored_with_a_warning(run, orders, write, model, sco
 
 
 def test_column_that_the_model_set_aside_need_not_come_again(run, orders, write, tmp_path, fast):
-    with_hole = write("hole.csv", orders.assign(empty="").to_csv(index=False))
-    fitted = tmp_path / "hole.vae"
+    with_hole = write("missing value.csv", orders.assign(empty="").to_csv(index=False))
+    fitted = tmp_path / "missing value.vae"
     assert "'empty' is set aside" in run("fit", with_hole, "-o", fitted, "--id", "order", *fast).err
     first = run("score", with_hole, "-m", fitted, "--id", "order")
     second = run("score", write("t.csv", orders.to_csv(index=False)), "-m", fitted, "--id", "order")
@@ -166,13 +166,13 @@ def test_json_is_strict_and_ranks_rows(run, orders_csv, model, scored):
     assert summary["rows"] == len(summary["ranked"]) == 60
     assert summary["model"] == str(model)
     assert summary["n_anomalies"] == (scored["is_anomaly"] == "true").sum()
-    strangest = summary["ranked"][0]
-    assert strangest["rank"] == 1
-    assert strangest["row"] == 41
-    assert strangest["is_anomaly"] is True
-    assert strangest["anomaly_score"] == float(scored["anomaly_score"][40])
-    assert strangest["cells"]["order"] == "0040"
-    assert strangest["cells"]["items"] == 900
+    top = summary["ranked"][0]
+    assert top["rank"] == 1
+    assert top["row"] == 41
+    assert top["is_anomaly"] is True
+    assert top["anomaly_score"] == float(scored["anomaly_score"][40])
+    assert top["cells"]["order"] == "0040"
+    assert top["cells"]["items"] == 900
     assert next(row for row in summary["ranked"] if row["row"] == 4)["cells"]["amount"] is None
 
 

@@ -1,15 +1,29 @@
 """Columns: what each one is, and what the training data taught about it."""
 
+from vae_anomaly.columns.augmentation import MAX_SEEDS, Augment
+from vae_anomaly.columns.batch import Batch, taken
+from vae_anomaly.columns.column import RAW_LIMIT, VALUE_LIMIT, Column, Kind
+from vae_anomaly.columns.encoder import Encoder
+from vae_anomaly.columns.image_encoder import LEVELS_OF_DEPTH, ImageEncoder, learn_channels
 from vae_anomaly.columns.inference import DECLARABLE, Declarations, check_declarations, infer_columns
-from vae_anomaly.columns.specification import RAW_LIMIT, VALUE_LIMIT, Column, Kind
+from vae_anomaly.columns.table_encoder import TableEncoder
 
 __all__ = [
     "DECLARABLE",
+    "LEVELS_OF_DEPTH",
+    "MAX_SEEDS",
     "RAW_LIMIT",
     "VALUE_LIMIT",
+    "Augment",
+    "Batch",
     "Column",
     "Declarations",
+    "Encoder",
+    "ImageEncoder",
     "Kind",
+    "TableEncoder",
     "check_declarations",
     "infer_columns",
+    "learn_channels",
+    "taken",
 ]

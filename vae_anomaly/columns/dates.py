@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from vae_anomaly.tables import FloatArray
+from vae_anomaly.data import FloatArray
 
 MICROSECOND = 1 / 86_400_000_000
 THURSDAY = 3

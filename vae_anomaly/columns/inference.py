@@ -10,12 +10,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from vae_anomaly.columns.column import Column, Kind
 from vae_anomaly.columns.levels import level_column, ordinal_column, present_texts, text_column
 from vae_anomaly.columns.numeric import asked_column, date_column, number_column
-from vae_anomaly.columns.specification import Column, Kind
+from vae_anomaly.data import FloatArray, Table
 from vae_anomaly.errors import DataError, DataWarning, SpecificationError
 from vae_anomaly.likelihoods import Categorical, Constant, Likelihood, Ordinal
-from vae_anomaly.tables import FloatArray, Table
 
 DECLARABLE: tuple[Kind, ...] = (
     "continuous",

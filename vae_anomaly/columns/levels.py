@@ -7,17 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from vae_anomaly.columns.column import Column, Kind, smoothed
 from vae_anomaly.columns.scales import sample_of
-from vae_anomaly.columns.specification import Column, Kind, smoothed
+from vae_anomaly.data import FloatArray, ObjectArray, Table
 from vae_anomaly.errors import DataError
 from vae_anomaly.likelihoods import Binary, Categorical, Constant, Likelihood, Ordinal
-from vae_anomaly.tables import FloatArray, ObjectArray, Table
 
 FEW_VALUES = 10
 ROWS_A_VALUE = 10
 MAX_LEVELS = 64
 MIN_IDENTIFIERS = 20
-SMALLEST_STEP, LARGEST_STEP = 1e-300, 1e300
+MIN_STEP, MAX_STEP = 1e-300, 1e300
 RARE = "(rare)"
 DECLARED = "declared so"
 
@@ -32,7 +32,7 @@ def level_column(name: str, present: FloatArray, boolean: bool, likelihood: Like
     if not asked and n_levels > 1 and (n_levels > FEW_VALUES or n < ROWS_A_VALUE * n_levels):
         return None
     with np.errstate(over="ignore"):
-        step = float(np.diff(values).clip(SMALLEST_STEP, LARGEST_STEP).min()) if n_levels > 1 else 0.0
+        step = float(np.diff(values).clip(MIN_STEP, MAX_STEP).min()) if n_levels > 1 else 0.0
     reason = (
         f"{n_levels} distinct values in {n} rows" if n_levels > 1 else f"the only value in {n} rows is {values[0]:g}"
     )

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from vae_anomaly.columns.column import Column, Kind, smoothed
 from vae_anomaly.columns.dates import MICROSECOND, PERIOD_DAYS, PERIODS, date_part, periods_of
 from vae_anomaly.columns.levels import DECLARED, level_column
-from vae_anomaly.columns.scales import choose_bend, is_coarse, lie_of, natural_top, sample_of, spikes_of
-from vae_anomaly.columns.specification import Column, Kind, smoothed
+from vae_anomaly.columns.scales import choose_asinh_scale, granularity_of, is_coarse, natural_top, sample_of, spikes_of
+from vae_anomaly.data import FloatArray
 from vae_anomaly.errors import DataError
 from vae_anomaly.likelihoods import (
     BoundedStudentT,
@@ -24,14 +25,13 @@ from vae_anomaly.likelihoods import (
     SpikedStudentT,
     StudentT,
 )
-from vae_anomaly.tables import FloatArray
 
 SECOND = 1 / 86_400
 
 
 def number_column(name: str, present: FloatArray, weights: FloatArray | None, declared: str | None) -> Column:
     """A column of many numbers: straight or bent, rounded or not, bounded or not."""
-    lie = lie_of(present)
+    lie = granularity_of(present)
     if declared in ("integer", "count"):
         wrong = (present != np.floor(present)) | ((present < 0) & (declared == "count"))
         if wrong.any():
@@ -51,7 +51,7 @@ def number_column(name: str, present: FloatArray, weights: FloatArray | None, de
     at_spike = np.isin(present, spikes)
     others = present[~at_spike] if len(spikes) else present
     kind: Kind = "continuous"
-    bend, low, high = 0.0, None, None
+    asinh_scale, low, high = 0.0, None, None
     if declared == "bounded" or (declared is None and top is not None):
         kind, low, high = "bounded", min(0.0, float(present.min())), top or float(present.max())
         if high <= low:
@@ -59,21 +59,24 @@ def number_column(name: str, present: FloatArray, weights: FloatArray | None, de
         if declared and top is None and present.min() >= 0:
             high = next((limit for limit in (1.0, 100.0) if present.max() <= limit), high)
     elif declared in (None, "positive", "count"):
-        bend = choose_bend(others)
-        if declared == "positive" and not bend:
-            bend = float(np.quantile(present[present > 0], 0.5)) if (present > 0).any() else 1.0
+        asinh_scale = choose_asinh_scale(others)
+        if declared == "positive" and not asinh_scale:
+            asinh_scale = float(np.quantile(present[present > 0], 0.5)) if (present > 0).any() else 1.0
     if kind != "bounded":
         if declared is not None:
             kind = declared  # type: ignore[assignment]
         elif lie.whole:
-            kind = "count" if bend else "integer"
-        elif bend:
+            kind = "count" if asinh_scale else "integer"
+        elif asinh_scale:
             kind = "positive"
     location, scale = _location_and_scale(
-        np.arcsinh(others / bend) if bend else others, None if weights is None else weights[~at_spike]
+        np.arcsinh(others / asinh_scale) if asinh_scale else others, None if weights is None else weights[~at_spike]
     )
     rounded = (
-        kind != "bounded" and declared != "continuous" and lie.step > 0 and is_coarse(others, lie.step, scale, bend)
+        kind != "bounded"
+        and declared != "continuous"
+        and lie.step > 0
+        and is_coarse(others, lie.step, scale, asinh_scale)
     )
     n_values = len(np.unique(sample_of(present)))
     reason = {
@@ -100,7 +103,7 @@ def number_column(name: str, present: FloatArray, weights: FloatArray | None, de
         reason if declared is None else DECLARED,
         location=location,
         scale=scale,
-        bend=bend,
+        asinh_scale=asinh_scale,
         spikes=tuple(float(spike) for spike in spikes),
         frequencies=_spiked_frequencies(present, spikes),
         resolution=lie.resolution,
@@ -120,7 +123,7 @@ def asked_column(name: str, likelihood: Likelihood, present: FloatArray, weights
         return column
     reason = f"{type(likelihood).__name__} was asked for"
     location, scale = _location_and_scale(present, weights)
-    lie = lie_of(present)
+    lie = granularity_of(present)
     if not likelihood.standardize:
         return Column(name, "continuous", likelihood, reason, mean=location)
     bounded = isinstance(likelihood, BoundedStudentT | SpikedBoundedStudentT)

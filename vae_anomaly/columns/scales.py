@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vae_anomaly.likelihoods.four_degrees import DF
-from vae_anomaly.tables import FloatArray
+from vae_anomaly.data import FloatArray
+from vae_anomaly.likelihoods import DF
 
 SAMPLE_ROWS = 10_000
-BEND_QUANTILES = (0.5, 0.1, 0.01)
-BEND_GAIN = 0.1
+ASINH_QUANTILES = (0.5, 0.1, 0.01)
+ASINH_GAIN = 0.1
 SQUEEZED = 0.2
 MIN_ROWS_TO_JUDGE = 50
 N_EM_STEPS = 10
 COARSE = 0.05
 MAX_STEPS = 1e6
 MIN_LATTICE_VALUES = 8
-LARGEST_WHOLE = 2.0**53
+MAX_WHOLE = 2.0**53
 PILE = 0.01
 COLLAPSE_SHARE = 0.8
 SPIKE_SHARE, SPIKE_HEIGHT, MAX_SPIKES, MIN_SPIKE_CELLS = 0.05, 5.0, 8, 20
@@ -28,7 +28,7 @@ TOPS = (1.0, 100.0)
 
 
 @dataclass(frozen=True)
-class Lie:
+class Granularity:
     """How numbers lie.
 
     Parameters
@@ -52,36 +52,36 @@ def sample_of(numbers: FloatArray) -> FloatArray:
     return numbers[:: max(1, len(numbers) // SAMPLE_ROWS)]
 
 
-def lie_of(numbers: FloatArray) -> Lie:
+def granularity_of(numbers: FloatArray) -> Granularity:
     """Resolution and lattice of observed numbers."""
     magnitude = float(np.abs(numbers).max()) or 1.0
     values = np.unique(sample_of(numbers))
     gaps = np.diff(values)
     gaps = gaps[gaps > 1e-9 * magnitude]
     resolution = float(gaps.min()) if len(gaps) else 0.0
-    whole = bool((numbers == np.floor(numbers)).all() and magnitude < LARGEST_WHOLE)
+    whole = bool((numbers == np.floor(numbers)).all() and magnitude < MAX_WHOLE)
     if whole:
-        return Lie(resolution, 1.0, 0.0, whole)
+        return Granularity(resolution, 1.0, 0.0, whole)
     if resolution <= 0 or np.ptp(values) > MAX_STEPS * resolution:
-        return Lie(resolution, 0.0, 0.0, whole)
+        return Granularity(resolution, 0.0, 0.0, whole)
     # The mean of many gaps, each rounded to its multiple, is free of the rounding of any single one.
     multiples = np.rint(gaps / resolution)
     step = float(gaps.sum() / multiples.sum())
     places = (numbers - values[0]) / step
     if len(values) < MIN_LATTICE_VALUES or np.abs(places - np.rint(places)).max() > 1e-5:
-        return Lie(resolution, 0.0, 0.0, whole)
-    return Lie(resolution, step, float(values[0]), whole)
+        return Granularity(resolution, 0.0, 0.0, whole)
+    return Granularity(resolution, step, float(values[0]), whole)
 
 
-def choose_bend(numbers: FloatArray) -> float:
-    """The bend under which non-negative numbers look most like a Student-t variable, or 0 for none.
+def choose_asinh_scale(numbers: FloatArray) -> float:
+    """The asinh_scale under which non-negative numbers look most like a Student-t variable, or 0 for none.
 
     Only where the straight scale is of no use: where its standard deviation is that of a few huge numbers, and half of
     all cells lie within a fifth of it, four times the smallest noise.  Milder skews stay straight: bent, they had a
     better likelihood and hid anomalies that are large numbers.
 
-    Compared by the log-likelihood of a Student-t distribution fitted to ``asinh(x / bend)``, with the Jacobian; a bend
-    has to gain a tenth of a nat a row over the straight scale.
+    Compared by the log-likelihood of a Student-t distribution fitted to ``asinh(x / asinh_scale)``, with the Jacobian;
+    an asinh scale has to gain a tenth of a nat a row over the straight scale.
 
     References
     ----------
@@ -98,13 +98,13 @@ def choose_bend(numbers: FloatArray) -> float:
     lower, upper = np.quantile(sample, (0.25, 0.75))
     if upper - lower > SQUEEZED * sample.std():
         return 0.0
-    best, gain = 0.0, _student_t_fit(sample) + BEND_GAIN
-    for bend in sorted({float(q) for q in np.quantile(positive, BEND_QUANTILES)}, reverse=True):
-        bent = np.arcsinh(sample / bend)
-        jacobian = -math.log(bend) - float(np.log(np.cosh(np.minimum(bent, 300.0))).mean())
+    best, gain = 0.0, _student_t_fit(sample) + ASINH_GAIN
+    for asinh_scale in sorted({float(q) for q in np.quantile(positive, ASINH_QUANTILES)}, reverse=True):
+        bent = np.arcsinh(sample / asinh_scale)
+        jacobian = -math.log(asinh_scale) - float(np.log(np.cosh(np.minimum(bent, 300.0))).mean())
         fit = _student_t_fit(bent) + jacobian
         if fit > gain:
-            best, gain = bend * unit, fit
+            best, gain = asinh_scale * unit, fit
     return best
 
 
@@ -142,12 +142,12 @@ def spikes_of(numbers: FloatArray) -> FloatArray:
     return values[often] if enough and often.sum() <= MAX_SPIKES else values[:0]
 
 
-def is_coarse(numbers: FloatArray, step: float, scale: float, bend: float) -> bool:
+def is_coarse(numbers: FloatArray, step: float, scale: float, asinh_scale: float) -> bool:
     """Whether a step is as long as a twentieth of the scale, for a tenth of the numbers or more."""
-    if not bend:
+    if not asinh_scale:
         return step >= COARSE * scale
     lowest = np.quantile(np.abs(numbers), 0.1)
-    return bool(np.arcsinh((lowest + step) / bend) - np.arcsinh(lowest / bend) >= COARSE * scale)
+    return bool(np.arcsinh((lowest + step) / asinh_scale) - np.arcsinh(lowest / asinh_scale) >= COARSE * scale)
 
 
 def natural_top(numbers: FloatArray) -> float | None:

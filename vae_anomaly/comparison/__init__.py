@@ -2,6 +2,7 @@
 
 from vae_anomaly.comparison.encoding import NumericEncoder
 from vae_anomaly.comparison.measurement import Setting, compare
+from vae_anomaly.comparison.metrics import anomaly_average_precision, anomaly_labels, anomaly_roc_auc
 from vae_anomaly.comparison.results import Comparison
 from vae_anomaly.comparison.simple import GaussianMixtureByBIC, MeanDistance, ProbabilisticPCA, simple_detectors
 from vae_anomaly.comparison.verdicts import Verdict
@@ -14,6 +15,9 @@ __all__ = [
     "ProbabilisticPCA",
     "Setting",
     "Verdict",
+    "anomaly_average_precision",
+    "anomaly_labels",
+    "anomaly_roc_auc",
     "compare",
     "simple_detectors",
 ]

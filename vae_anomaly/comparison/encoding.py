@@ -1,4 +1,4 @@
-"""Mixed tables with holes as matrices of numbers, for detectors that take nothing else."""
+"""Mixed tables with missing values as matrices of numbers, for detectors that take nothing else."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from vae_anomaly.detector.inputs import as_pandas
+from vae_anomaly.data import FloatArray, Table
+from vae_anomaly.detectors import as_pandas
 from vae_anomaly.errors import DataError
-from vae_anomaly.tables import FloatArray, Table
 
 MIN_FREQUENCY = 10
 MISSING = "missing"
@@ -25,7 +25,7 @@ DECLARED = {"categorical": LEVELS, "binary": LEVELS, "boolean": LEVELS, "datetim
 
 
 class NumericEncoder(TransformerMixin, BaseEstimator):
-    """Encode a mixed table as numbers: medians for holes, standardised; text and flags one-hot.
+    """Encode a mixed table as numbers: medians for missing values, standardised; text and flags one-hot.
 
     Dates become days. A missing text is a level of its own, rare levels share a column, and a level that training did
     not see is all zeros. A column without a training value is left out.

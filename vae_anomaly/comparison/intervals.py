@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from vae_anomaly.tables import FloatArray
+from vae_anomaly.data import FloatArray
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -25,7 +25,7 @@ class ScoredRows:
     is_anomaly : ndarray of bool, shape (scored,)
         Their labels.
     first, second : ndarray of shape (scored,)
-        Anomaly scores, higher is stranger.
+        Anomaly scores, higher is more anomalous.
     """
 
     rows: npt.NDArray[np.intp]
@@ -64,7 +64,7 @@ def placements(is_anomaly: BoolArray, scores: FloatArray) -> FloatArray:
     is_anomaly : ndarray of bool, shape (rows,)
         Both classes are needed.
     scores : ndarray of shape (rows,)
-        Higher is stranger.
+        Higher is more anomalous.
 
     Returns
     -------
@@ -90,7 +90,7 @@ def auroc(is_anomaly: BoolArray, scores: FloatArray) -> float:
     is_anomaly : ndarray of bool, shape (rows,)
         Both classes are needed.
     scores : ndarray of shape (rows,)
-        Higher is stranger.
+        Higher is more anomalous.
 
     Returns
     -------

@@ -18,18 +18,17 @@ from sklearn.metrics import average_precision_score
 from sklearn.pipeline import Pipeline
 
 from vae_anomaly.comparison.intervals import auroc
+from vae_anomaly.comparison.metrics import anomaly_labels
 from vae_anomaly.comparison.progress import comparison_progress
 from vae_anomaly.comparison.results import Comparison
 from vae_anomaly.comparison.simple import simple_detectors
-from vae_anomaly.detector import VAEDetector
-from vae_anomaly.detector.inputs import as_pandas, new_seed
+from vae_anomaly.data import FloatArray
+from vae_anomaly.detectors import VAEDetector, as_pandas, new_seed
 from vae_anomaly.errors import DataError, FitWarning, SpecificationError
-from vae_anomaly.metrics import anomaly_labels
-from vae_anomaly.tables import FloatArray
 
 Setting = Literal["clean", "all"]
 SETTINGS: tuple[Setting, ...] = ("clean", "all")
-FEWEST_ANOMALIES, FEWEST_NORMAL = 2, 4
+MIN_ANOMALIES, MIN_NORMAL = 2, 4
 
 Rows = npt.NDArray[np.intp]
 BoolArray = npt.NDArray[np.bool_]
@@ -170,10 +169,10 @@ def _checked(
         raise DataError(f"X has {len(X)} rows and y {len(is_anomaly)} labels; expected as many labels as rows.")
     n_anomalies = int(is_anomaly.sum())
     n_normal = len(is_anomaly) - n_anomalies
-    if n_anomalies < FEWEST_ANOMALIES or n_normal < FEWEST_NORMAL:
+    if n_anomalies < MIN_ANOMALIES or n_normal < MIN_NORMAL:
         raise DataError(
             f"y holds {n_anomalies} anomalies and {n_normal} normal rows; a comparison needs at least "
-            f"{FEWEST_ANOMALIES} and {FEWEST_NORMAL}. Label more rows."
+            f"{MIN_ANOMALIES} and {MIN_NORMAL}. Label more rows."
         )
     return is_anomaly
 
@@ -194,7 +193,7 @@ def _splits(is_anomaly: BoolArray, settings: Sequence[Setting], n_splits: int, s
 
 
 def _scores(detector: Any, X: Any, split: _Split) -> tuple[FloatArray, dict[str, float]]:
-    """Anomaly scores, higher is stranger, and the seconds that they took."""
+    """Anomaly scores, higher is more anomalous, and the seconds that they took."""
     model = clone(detector)
     seeds = [name for name in model.get_params() if name == "random_state" or name.endswith("__random_state")]
     model.set_params(**dict.fromkeys(seeds, split.seed))
@@ -260,7 +259,7 @@ def _measures(split: _Split, name: str, is_anomaly: BoolArray, scores: FloatArra
 
 
 def precision_at_n(is_anomaly: BoolArray, scores: FloatArray) -> float:
-    """Share of anomalies among as many of the strangest rows as there are anomalies.
+    """Share of anomalies among as many of the most anomalous rows as there are anomalies.
 
     Of rows with equal scores at the border, those above it are taken at random: their expected share counts.
 
@@ -269,7 +268,7 @@ def precision_at_n(is_anomaly: BoolArray, scores: FloatArray) -> float:
     is_anomaly : ndarray of bool, shape (rows,)
         At least one of them true.
     scores : ndarray of shape (rows,)
-        Higher is stranger.
+        Higher is more anomalous.
 
     Returns
     -------

@@ -27,7 +27,7 @@ class Comparison:
         A row for each method, setting and split: numbers of rows, AUROC, average precision, precision among as many
         rows as there are anomalies, and seconds.
     scores : DataFrame
-        Anomaly scores, higher is stranger: a row for each setting, split and scored row, a column for each method.
+        Anomaly scores, higher is more anomalous: a row for each setting, split and scored row, a column a method.
     """
 
     methods: tuple[str, ...]

@@ -17,7 +17,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from vae_anomaly.comparison.encoding import NumericEncoder
-from vae_anomaly.tables import FloatArray
+from vae_anomaly.data import FloatArray
 
 NOISE_FLOOR = 1e-6
 

@@ -16,7 +16,7 @@ CONFIDENCE = 0.95
 NOTABLE_RATIO = 1.5
 OURS = "VAEDetector"
 NOTHING = "None of them is clearly better than chance (AUROC 0.5): these columns may not tell these anomalies."
-NEEDS = "reasons for cells, scores without filled holes, or a likelihood"
+NEEDS = "reasons for cells, scores without filled missing values, or a likelihood"
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from vae_anomaly.likelihoods.base import ColumnConstants, Likelihood, OrderedLikelihood, mixed
+from vae_anomaly.likelihoods.categorical import Binary, Categorical, Constant, OpenCategorical
+from vae_anomaly.likelihoods.conditional import Given, Predicted
 from vae_anomaly.likelihoods.continuous import ContinuousBernoulli, Gaussian, StudentT, UnitGaussian
 from vae_anomaly.likelihoods.discrete import Bernoulli, Poisson
-from vae_anomaly.likelihoods.interval import BoundedStudentT, Ordinal, RoundedStudentT
-from vae_anomaly.likelihoods.levels import Binary, Categorical, Constant, OpenCategorical
+from vae_anomaly.likelihoods.interval import FAR, BoundedStudentT, Ordinal, RoundedStudentT
 from vae_anomaly.likelihoods.logistic import DiscretizedLogistic
-from vae_anomaly.likelihoods.specification import ColumnConstants, Likelihood, OrderedLikelihood
 from vae_anomaly.likelihoods.spiked import SpikedBoundedStudentT, SpikedRoundedStudentT, SpikedStudentT
-from vae_anomaly.lookup import resolve
+from vae_anomaly.likelihoods.student_t4 import DF
+from vae_anomaly.registry import resolve
 
 LIKELIHOODS: dict[str, type[Likelihood]] = {
     "gaussian": Gaussian,
@@ -48,6 +50,8 @@ def resolve_likelihood(likelihood: str | Likelihood) -> Likelihood:
 
 
 __all__ = [
+    "DF",
+    "FAR",
     "LIKELIHOODS",
     "Bernoulli",
     "Binary",
@@ -58,16 +62,19 @@ __all__ = [
     "ContinuousBernoulli",
     "DiscretizedLogistic",
     "Gaussian",
+    "Given",
     "Likelihood",
     "OpenCategorical",
     "OrderedLikelihood",
     "Ordinal",
     "Poisson",
+    "Predicted",
     "RoundedStudentT",
     "SpikedBoundedStudentT",
     "SpikedRoundedStudentT",
     "SpikedStudentT",
     "StudentT",
     "UnitGaussian",
+    "mixed",
     "resolve_likelihood",
 ]

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from vae_anomaly.likelihoods.base import ColumnConstants, Likelihood
 from vae_anomaly.likelihoods.continuous import Gaussian, bounded_features
-from vae_anomaly.likelihoods.specification import ColumnConstants, Likelihood
 
 
 class GivenCells(Distribution):

@@ -11,7 +11,7 @@ from scipy.special import stdtr
 from torch import Tensor
 from torch.distributions import Distribution
 
-from vae_anomaly.likelihoods.specification import N_BISECTIONS, ColumnConstants, OrderedLikelihood
+from vae_anomaly.likelihoods.base import N_BISECTIONS, ColumnConstants, OrderedLikelihood
 
 LINEAR_RANGE = 10.0
 FLAT_LOGIT = 0.01

@@ -12,7 +12,7 @@ from torch.distributions import Bernoulli as BernoulliDistribution
 from torch.distributions import Distribution
 from torch.distributions import Poisson as PoissonDistribution
 
-from vae_anomaly.likelihoods.specification import ColumnConstants, OrderedLikelihood
+from vae_anomaly.likelihoods.base import ColumnConstants, OrderedLikelihood
 
 MAX_LOG_RATE = 30.0
 STIRLING_FROM = 20

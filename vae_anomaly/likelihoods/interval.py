@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from vae_anomaly.likelihoods.base import ColumnConstants, OrderedLikelihood, mixed
 from vae_anomaly.likelihoods.continuous import (
     ColumnStudentT,
     bounded_features,
@@ -17,10 +18,9 @@ from vae_anomaly.likelihoods.continuous import (
     noise_scale,
     student_t_draw,
 )
-from vae_anomaly.likelihoods.four_degrees import DF, SMALLEST_MASS, LogMass, interval_mass, t_quantile, upper_tail
-from vae_anomaly.likelihoods.specification import ColumnConstants, OrderedLikelihood, mixed
+from vae_anomaly.likelihoods.student_t4 import DF, MIN_MASS, LogMass, interval_mass, t_quantile, upper_tail
 
-LARGEST_ANGLE = 30.0
+MAX_ANGLE = 30.0
 FAR = 1e4
 NARROW = 1e-4
 
@@ -84,7 +84,7 @@ class RoundedT(IntervalStudentT):
         What reaches below the lowest possible value belongs to that value.
         """
         known = self.constants
-        bent = known.bend > 0
+        bent = known.asinh_scale > 0
         lowest = cells <= known.low
         if cells.device.type == "cpu" and not bent.any():
             half = 0.5 * known.step / known.scale
@@ -92,9 +92,9 @@ class RoundedT(IntervalStudentT):
             return torch.where(lowest, -FAR, cells - half), upper, torch.where(lowest, upper + FAR, 2 * half)
         # A straight column takes the same road with sizes that cannot overflow, and drops the result.
         position = self._angle(cells)
-        half = (0.5 * known.step / known.bend.where(bent, 1.0)).where(bent, 1.0)
+        half = (0.5 * known.step / known.asinh_scale.where(bent, 1.0)).where(bent, 1.0)
         size = torch.sinh(position.abs())
-        outward, inward = (_bent_distance(size, sign * half) for sign in (1.0, -1.0))
+        outward, inward = (_asinh_distance(size, sign * half) for sign in (1.0, -1.0))
         straight = 0.5 * known.step
         up = torch.where(bent, torch.where(position >= 0, outward, -inward), straight) / known.scale
         down = torch.where(bent, torch.where(position >= 0, -inward, outward), straight) / known.scale
@@ -115,16 +115,16 @@ class RoundedT(IntervalStudentT):
         return torch.where(value < known.low, known.unseen.log() - steps.log() - (steps + 1).log(), seen)
 
     def _angle(self, cells: Tensor) -> Tensor:
-        """asinh of the cells, in units of the bend; 0 where a column is straight."""
+        """asinh of the cells, in units of the asinh_scale; 0 where a column is straight."""
         known = self.constants
-        angle = (cells * known.scale + known.location).clamp(-LARGEST_ANGLE, LARGEST_ANGLE)
-        return angle.where(known.bend > 0, 0.0)
+        angle = (cells * known.scale + known.location).clamp(-MAX_ANGLE, MAX_ANGLE)
+        return angle.where(known.asinh_scale > 0, 0.0)
 
     def _numbers(self, cells: Tensor) -> Tensor:
         """Cells in the unit of the step."""
         known = self.constants
         straight = cells * known.scale + known.location
-        return torch.where(known.bend > 0, known.bend * torch.sinh(self._angle(cells)), straight)
+        return torch.where(known.asinh_scale > 0, known.asinh_scale * torch.sinh(self._angle(cells)), straight)
 
     def tails(self, value: Tensor) -> tuple[Tensor, Tensor]:
         """P(X <= x) and P(X >= x)."""
@@ -158,7 +158,7 @@ class RoundedNormal(RoundedT):
         return log_mass
 
 
-def _bent_distance(size: Tensor, step: Tensor) -> Tensor:
+def _asinh_distance(size: Tensor, step: Tensor) -> Tensor:
     """``asinh(size + step) - asinh(size)`` for a size of at least 0, written so that nothing cancels."""
     root, moved = torch.sqrt(1 + size.square()), torch.sqrt(1 + (size + step).square())
     return torch.log1p((step + (2 * size * step + step.square()) / (root + moved)) / (size + root))
@@ -191,13 +191,13 @@ class BoundedT(IntervalStudentT):
         outside = upper_tail(-self.standard(known.low)) + upper_tail(self.standard(known.high))
         leak = torch.minimum(outside, known.unseen)
         within = density - self.log_mass(known.low, known.high, known.high - known.low) + torch.log1p(-leak)
-        beyond = density + (leak / outside.clamp(min=SMALLEST_MASS)).clamp(min=SMALLEST_MASS).log()
+        beyond = density + (leak / outside.clamp(min=MIN_MASS)).clamp(min=MIN_MASS).log()
         return torch.where((value >= known.low) & (value <= known.high), within, beyond)
 
     def tails(self, value: Tensor) -> tuple[Tensor, Tensor]:
         """P(X <= x) and P(X >= x)."""
         known = self.constants
-        inside = interval_mass(self.standard(known.low), self.standard(known.high)).clamp(min=SMALLEST_MASS)
+        inside = interval_mass(self.standard(known.low), self.standard(known.high)).clamp(min=MIN_MASS)
         cell = value.clamp(known.low, known.high)
         below = interval_mass(self.standard(known.low), self.standard(cell)) / inside
         above = interval_mass(self.standard(cell), self.standard(known.high)) / inside

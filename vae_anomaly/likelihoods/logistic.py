@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.distributions import Distribution
 from torch.nn import functional
 
-from vae_anomaly.likelihoods.specification import ColumnConstants, OrderedLikelihood
+from vae_anomaly.likelihoods.base import ColumnConstants, OrderedLikelihood
 
-STEPS_OF_SMALLEST_SCALE = 0.05
-LARGEST_LOG_SCALE = 5.0
+STEPS_OF_MIN_SCALE = 0.05
+MAX_LOG_SCALE = 5.0
 
 
 class LogisticMixture(Distribution):
@@ -87,7 +87,7 @@ class DiscretizedLogistic(OrderedLikelihood):
 
     Notes
     -----
-    The scale follows every pixel, so that smooth pictures of any kind get a high likelihood: pictures unlike those of
+    The scale follows every pixel, so that smooth images of any kind get a high likelihood: images unlike those of
     training may score as normal. See ``row_score``.
 
     References
@@ -114,7 +114,7 @@ class DiscretizedLogistic(OrderedLikelihood):
 
     def distribution(self, parameters: Tensor, log_noise: Tensor, constants: ColumnConstants) -> Distribution:
         loc, log_scale, *logits = parameters.split(self.n_components, -1)
-        scale = log_scale.clamp(max=LARGEST_LOG_SCALE).exp() + STEPS_OF_SMALLEST_SCALE * constants.step.unsqueeze(-1)
+        scale = log_scale.clamp(max=MAX_LOG_SCALE).exp() + STEPS_OF_MIN_SCALE * constants.step.unsqueeze(-1)
         log_weights = functional.log_softmax(logits[0], -1) if logits else torch.zeros_like(loc)
         return LogisticMixture(log_weights, loc, scale, constants)
 

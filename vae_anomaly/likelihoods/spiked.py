@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from vae_anomaly.likelihoods.base import CERTAIN_LOGIT, ColumnConstants, OrderedLikelihood
 from vae_anomaly.likelihoods.continuous import bounded_features, check_floor, noise_scale
 from vae_anomaly.likelihoods.interval import (
     BoundedT,
@@ -19,10 +20,9 @@ from vae_anomaly.likelihoods.interval import (
     RoundedT,
     best_center,
 )
-from vae_anomaly.likelihoods.specification import CERTAIN_LOGIT, ColumnConstants, OrderedLikelihood
 
 TOLERANCE = 4e-7
-SMALLEST_HEIGHT = 1e-6
+MIN_HEIGHT = 1e-6
 PEAK = 1 / (math.sqrt(2 * math.pi) * 0.05)
 
 
@@ -67,7 +67,7 @@ class SpikedT(Distribution):
         if not isinstance(self.noise, RoundedT):
             return torch.full_like(spikes, math.log(PEAK))
         steps = torch.stack([self.noise.step_at(spike) for spike in spikes.unbind(-1)], -1)
-        return torch.log((PEAK * steps).nan_to_num(1.0).clamp(SMALLEST_HEIGHT, 1))
+        return torch.log((PEAK * steps).nan_to_num(1.0).clamp(MIN_HEIGHT, 1))
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density, or log-probability of a rounded cell, in nats."""

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from vae_anomaly.lookup import resolve
+from vae_anomaly.registry import resolve
+from vae_anomaly.scores.base import RelativeScore, Score
 from vae_anomaly.scores.bounds import ELBO, KL, ELBOPerCell, ImportanceWeighted, PooledELBO, Reconstruction
-from vae_anomaly.scores.pathologies import (
+from vae_anomaly.scores.ood import (
     DebiasedELBO,
     InputComplexity,
     LikelihoodPath,
     LikelihoodRatio,
     LikelihoodRegret,
 )
-from vae_anomaly.scores.rows import (
-    MOST_LATENTS,
-    cell_terms,
-    chunk_rows,
-    chunks,
-    row_statistics,
-    saturated_rows,
-    score_rows,
-    scoring_noise,
-)
-from vae_anomaly.scores.specification import RelativeScore, Score
 from vae_anomaly.scores.surprise import Surprise
 
 SCORES: dict[str, type[Score]] = {
@@ -59,7 +49,6 @@ def resolve_score(score: str | Score) -> Score:
 __all__ = [
     "ELBO",
     "KL",
-    "MOST_LATENTS",
     "SCORES",
     "DebiasedELBO",
     "ELBOPerCell",
@@ -73,12 +62,5 @@ __all__ = [
     "RelativeScore",
     "Score",
     "Surprise",
-    "cell_terms",
-    "chunk_rows",
-    "chunks",
     "resolve_score",
-    "row_statistics",
-    "saturated_rows",
-    "score_rows",
-    "scoring_noise",
 ]

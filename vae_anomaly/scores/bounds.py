@@ -7,11 +7,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from vae_anomaly.batch import Batch
-from vae_anomaly.elbo import Terms, marginal_terms
-from vae_anomaly.priors import precise
-from vae_anomaly.scores.specification import Score
-from vae_anomaly.vae import VAE
+from vae_anomaly.columns import Batch
+from vae_anomaly.model import VAE, Terms, marginal_terms, precise
+from vae_anomaly.scores.base import Score
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ class PooledELBO(Score):
 
 @dataclass(frozen=True)
 class ELBOPerCell(Score):
-    """The ELBO divided by the number of observed cells: for comparing rows with different numbers of holes.
+    """The ELBO divided by the number of observed cells: for comparing rows with different numbers of missing values.
 
     Parameters
     ----------

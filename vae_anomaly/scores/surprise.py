@@ -1,4 +1,4 @@
-"""The default for pictures: how rare a picture is among training pictures, in several respects at once."""
+"""The default for images: how rare an image is among training images, in several respects at once."""
 
 from __future__ import annotations
 
@@ -9,25 +9,23 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from vae_anomaly.batch import Batch
-from vae_anomaly.elbo import Terms
-from vae_anomaly.images.roughness import neighbor_residuals
-from vae_anomaly.priors import precise
+from vae_anomaly.columns import Batch
+from vae_anomaly.model import VAE, Terms, precise
+from vae_anomaly.scores.base import RelativeScore
 from vae_anomaly.scores.bounds import ELBO
-from vae_anomaly.scores.pathologies import LikelihoodRatio, grid_of
-from vae_anomaly.scores.specification import RelativeScore
-from vae_anomaly.vae import VAE
+from vae_anomaly.scores.ood import LikelihoodRatio, grid_of
+from vae_anomaly.scores.roughness import neighbor_residuals
 
 TAIL = 0.05
-SMALLEST_NOISE = 1e-3
+MIN_NOISE = 1e-3
 
 
 @dataclass(frozen=True)
 class Surprise(RelativeScore):
     """Minus the largest of three surprises: of the ELBO, of the likelihood ratio, and of the noise in what is left.
 
-    A surprise is the negative logarithm, in nats, of the share of training pictures that are at least as strange;
-    beyond the strangest twentieth of them, of an exponential tail fitted to that twentieth.
+    A surprise is the negative logarithm, in nats, of the share of training images that are at least as anomalous;
+    beyond the most anomalous twentieth of them, of an exponential tail fitted to that twentieth.
 
     Parameters
     ----------
@@ -36,10 +34,10 @@ class Surprise(RelativeScore):
 
     Notes
     -----
-    The ELBO finds pictures with too much in them: other shapes, other contrasts.  It overlooks what is simpler than the
-    training pictures, because little can be wrong with little.  The `LikelihoodRatio` asks how much of what a picture
-    does hold the model explains beyond smoothness: it finds the simple strangers, and overlooks noise, which nothing
-    can explain.  Noise in turn shows in the difference between picture and reconstruction: the median size, over the
+    The ELBO finds images with too much in them: other shapes, other contrasts.  It overlooks what is simpler than the
+    training images, because little can be wrong with little.  The `LikelihoodRatio` asks how much of what an image
+    does hold the model explains beyond smoothness: it finds the simple anomalies, and overlooks noise, which nothing
+    can explain.  Noise in turn shows in the difference between image and reconstruction: the median size, over the
     pixels, of what the mean of four neighbours leaves of it, which strokes and edges hardly move.
 
     References
@@ -50,18 +48,18 @@ class Surprise(RelativeScore):
 
     n_draws: int = 2
     fence: ClassVar[float | None] = -7.0
-    for_pictures: ClassVar[bool] = True
+    for_images: ClassVar[bool] = True
 
     def statistics(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
         elbo = ELBO(self.n_draws).reduce(terms, vae, batch)
         ratio = LikelihoodRatio(self.n_draws).reduce(terms, vae, batch)
         left = Batch(batch.values - expected_pixels(terms, vae), batch.observed)
         detail = precise(neighbor_residuals(left, grid_of(vae))).abs().where(batch.observed, torch.nan)
-        noise = detail.nanmedian(-1).values.nan_to_num().add(SMALLEST_NOISE).log()
+        noise = detail.nanmedian(-1).values.nan_to_num().add(MIN_NOISE).log()
         return torch.stack([-elbo, -ratio, noise], -1)
 
-    def judge(self, statistics: Tensor, yardstick: Tensor) -> Tensor:
-        parts = zip(statistics.unbind(-1), yardstick.unbind(-1), strict=True)
+    def judge(self, statistics: Tensor, reference_statistics: Tensor) -> Tensor:
+        parts = zip(statistics.unbind(-1), reference_statistics.unbind(-1), strict=True)
         return -torch.stack([upper_tail_surprise(values, known) for values, known in parts]).amax(0)
 
 

@@ -18,11 +18,12 @@ from safetensors.torch import save as serialize
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from vae_anomaly.detector import VAEDetector
-from vae_anomaly.detector.inputs import resolve_device
+from vae_anomaly.detectors import VAEDetector
+from vae_anomaly.detectors.patch import PatchDetector
 from vae_anomaly.errors import ModelFileError, SpecificationError
-from vae_anomaly.patches import PatchDetector
+from vae_anomaly.model import resolve_device
 from vae_anomaly.store.manifest import FORMAT_VERSION, manifest_of
+from vae_anomaly.store.migrations import upgraded_manifest, upgraded_tensors
 from vae_anomaly.store.patches import KIND, patch_manifest, patch_tensors, rebuild_patches
 from vae_anomaly.store.rebuilding import rebuild as _rebuild
 from vae_anomaly.store.rebuilding import row_tensors
@@ -152,6 +153,7 @@ def _read(path: str | os.PathLike[str], *, tensors: bool) -> tuple[dict[str, Any
     try:
         manifest = json.loads(metadata[METADATA_KEY])
         version = int(manifest["format_version"])
+        manifest = upgraded_manifest(manifest)
     except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
         raise ModelFileError(
             f"{source}: the manifest is damaged ({_one_line(error)}). Fit or copy it again."
@@ -163,11 +165,17 @@ def _read(path: str | os.PathLike[str], *, tensors: bool) -> tuple[dict[str, Any
             f"{source}: written in format version {version}; this version reads up to {FORMAT_VERSION}. "
             "Upgrade vae-anomaly."
         )
-    return manifest, loaded
+    return manifest, upgraded_tensors(loaded)
 
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
 
-__all__ = ["FORMAT_VERSION", "METADATA_KEY", "load", "read_manifest", "save"]
+__all__ = [
+    "FORMAT_VERSION",
+    "METADATA_KEY",
+    "load",
+    "read_manifest",
+    "save",
+]

@@ -10,19 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from vae_anomaly.backbones import BACKBONES, Backbone
-from vae_anomaly.columns import Column
-from vae_anomaly.detector import VAEDetector
-from vae_anomaly.encoders import PictureEncoder
+from vae_anomaly.columns import Column, ImageEncoder
+from vae_anomaly.detectors import VAEDetector
 from vae_anomaly.errors import SpecificationError
-from vae_anomaly.likelihoods import LIKELIHOODS, Likelihood
-from vae_anomaly.likelihoods.conditional import Given, Predicted
-from vae_anomaly.priors import PRIORS, Prior
+from vae_anomaly.likelihoods import LIKELIHOODS, Given, Likelihood, Predicted
+from vae_anomaly.model import BACKBONES, PRIORS, Backbone, Prior
 from vae_anomaly.scores import SCORES, Score
 from vae_anomaly.version import __version__
 
-FORMAT_VERSION = 4
-PICTURE_FIELDS = ("height", "width", "channels_last", "channel_axis", "depth")
+FORMAT_VERSION = 5
+IMAGE_FIELDS = ("height", "width", "channels_last", "channel_axis", "depth")
 
 _TABLES: dict[str, tuple[Any, Mapping[str, Any]]] = {
     "likelihood": (Likelihood, LIKELIHOODS | {"given": Given, "predicted": Predicted}),
@@ -51,21 +48,21 @@ def manifest_of(detector: VAEDetector) -> dict[str, Any]:
         "backbone": encode(detector.vae_.backbone),
         "hidden_layer_sizes": list(detector.vae_.hidden_layer_sizes),
         "score": encode(detector.row_score_),
-        "pictures": _pictures(detector),
+        "images": _images(detector),
         "latent_dim": detector.vae_.latent_dim,
         "mask_input": detector.vae_.mask_input,
-        "smallest_log_variance": detector.vae_.smallest_log_variance,
+        "min_log_variance": detector.vae_.min_log_variance,
         "n_exemplars": detector.vae_.prior.n_kernels,
         "fit_report": finite(dataclasses.asdict(detector.fit_report_)),
         "history": finite(dataclasses.asdict(detector.history_)),
     }
 
 
-def _pictures(detector: VAEDetector) -> dict[str, Any] | None:
+def _images(detector: VAEDetector) -> dict[str, Any] | None:
     encoder = detector.encoder_
-    if not isinstance(encoder, PictureEncoder):
+    if not isinstance(encoder, ImageEncoder):
         return None
-    return {name: getattr(encoder, name) for name in PICTURE_FIELDS} | {"map_scale": list(detector.map_scale_)}
+    return {name: getattr(encoder, name) for name in IMAGE_FIELDS} | {"map_scale": list(detector.map_scale_)}
 
 
 def encode(value: Any) -> Any:
@@ -89,7 +86,7 @@ def encode(value: Any) -> Any:
     if isinstance(value, np.random.RandomState | np.random.Generator):
         return None
     if callable(value):
-        # What changes training pictures is no part of what was learned from them.
+        # What changes training images is no part of what was learned from them.
         return None
     if isinstance(value, np.generic):
         return value.item()

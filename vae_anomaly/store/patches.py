@@ -11,26 +11,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vae_anomaly.columns import Column
-from vae_anomaly.diagnostics import FitReport
-from vae_anomaly.encoders import PictureEncoder
-from vae_anomaly.patches import PatchDetector
-from vae_anomaly.patches.encoding import WindowEncoder
-from vae_anomaly.patches.maps import PositionLevels
-from vae_anomaly.patches.scoring import WindowModel
-from vae_anomaly.patches.specification import WHOLE, Reading, specification_of
-from vae_anomaly.patches.windows import Windows
+from vae_anomaly.columns import Column, ImageEncoder
+from vae_anomaly.detectors import WHOLE, PositionLevels, Reading, WindowEncoder, WindowModel, Windows, specification_of
+from vae_anomaly.detectors.patch import PatchDetector
+from vae_anomaly.fitting import FitReport
+from vae_anomaly.model import VAE, History
 from vae_anomaly.store.manifest import (
     FORMAT_VERSION,
-    PICTURE_FIELDS,
+    IMAGE_FIELDS,
     decode,
     decode_column,
     encode,
     encode_column,
     finite,
 )
-from vae_anomaly.training import History
-from vae_anomaly.vae import VAE
 from vae_anomaly.version import __version__
 
 KIND = "patches"
@@ -72,11 +66,10 @@ def patch_manifest(detector: PatchDetector) -> dict[str, Any]:
             for model in detector.models_
         ],
         "n_features": detector.n_features_in_,
-        "n_training_pictures": detector.n_pictures_,
+        "n_training_images": detector.n_images_,
         "contamination": parameters["contamination"],
         "offset": detector.offset_,
-        "pictures": {name: getattr(encoder, name) for name in PICTURE_FIELDS}
-        | {"map_scale": list(detector.map_scale_)},
+        "images": {name: getattr(encoder, name) for name in IMAGE_FIELDS} | {"map_scale": list(detector.map_scale_)},
         "reading": dataclasses.asdict(detector.reading_),
         "by_position": detector.levels_ is not None,
         "fit_report": finite(dataclasses.asdict(detector.fit_report_)),
@@ -94,13 +87,13 @@ def rebuild_patches(manifest: dict[str, Any], tensors: dict[str, Tensor], place:
     """
     detector = PatchDetector(**{name: decode(value) for name, value in manifest["parameters"].items()})
     detector._validate_params()
-    pictures = manifest["pictures"]
+    images = manifest["images"]
     columns = tuple(decode_column(entry) for entry in manifest["columns"])
-    detector.encoder_ = PictureEncoder(columns, **{name: pictures[name] for name in PICTURE_FIELDS})
+    detector.encoder_ = ImageEncoder(columns, **{name: images[name] for name in IMAGE_FIELDS})
     n_pixels = detector.encoder_.height * detector.encoder_.width
     if len(columns) * n_pixels != manifest["n_features"] or any(column.n_cells != n_pixels for column in columns):
         raise ValueError("the number of pixels is wrong")
-    low, high = (float(nats) for nats in pictures["map_scale"])
+    low, high = (float(nats) for nats in images["map_scale"])
     if not all(map(math.isfinite, (low, high, manifest["offset"]))):
         raise ValueError("the offset or the scale of maps is not finite")
     if not manifest["windows"]:
@@ -119,7 +112,7 @@ def rebuild_patches(manifest: dict[str, Any], tensors: dict[str, Tensor], place:
     detector.history_ = History(**manifest["history"])
     detector.fit_report_ = FitReport(**manifest["fit_report"])
     detector.n_features_in_ = int(manifest["n_features"])
-    detector.n_pictures_ = int(manifest["n_training_pictures"])
+    detector.n_images_ = int(manifest["n_training_images"])
     return detector
 
 

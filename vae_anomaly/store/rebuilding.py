@@ -11,23 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae_anomaly.backbones import Backbone, Convolutional, resolve_backbone
-from vae_anomaly.columns import Column
-from vae_anomaly.conditionals import Reference
-from vae_anomaly.detector import VAEDetector
-from vae_anomaly.diagnostics import FitReport
-from vae_anomaly.encoders import Encoder, PictureEncoder, TableEncoder
+from vae_anomaly.columns import Column, Encoder, ImageEncoder, TableEncoder
+from vae_anomaly.detectors import VAEDetector
+from vae_anomaly.explain import Reference
+from vae_anomaly.fitting import FitReport
 from vae_anomaly.likelihoods import Likelihood
-from vae_anomaly.priors import resolve_prior
+from vae_anomaly.model import VAE, Backbone, Convolutional, History, resolve_backbone, resolve_prior
 from vae_anomaly.scores import RelativeScore, Score, resolve_score
-from vae_anomaly.store.manifest import PICTURE_FIELDS, decode, decode_column
-from vae_anomaly.training import History
-from vae_anomaly.vae import VAE
+from vae_anomaly.store.manifest import IMAGE_FIELDS, decode, decode_column
 
-SMALLEST_LOG_VARIANCE_BEFORE_VERSION_3 = -14.0
+MIN_LOG_VARIANCE_BEFORE_VERSION_3 = -14.0
 NOISE = "noise"
 REFERENCE = "reference."
-YARDSTICK = "yardstick"
+REFERENCE_STATISTICS = "reference_statistics"
 WEIGHTS = "vae."
 
 
@@ -35,9 +31,9 @@ def row_tensors(detector: VAEDetector) -> dict[str, Tensor]:
     """Weights, noise and what rows are compared with."""
     tensors = {WEIGHTS + name: tensor.cpu().contiguous() for name, tensor in detector.vae_.state_dict().items()}
     tensors[NOISE] = detector.noise_.cpu().contiguous()
-    if detector.vae_.yardstick.numel():
-        tensors[YARDSTICK] = detector.vae_.yardstick.cpu().contiguous()
-    # Explanations of pictures compare with no training cells.
+    if detector.vae_.reference_statistics.numel():
+        tensors[REFERENCE_STATISTICS] = detector.vae_.reference_statistics.cpu().contiguous()
+    # Explanations of images compare with no training cells.
     explained = isinstance(detector.encoder_, TableEncoder)
     if explained and (detector.reference_ is not None or detector.reference_rows_ is not None):
         reference = detector.compute_reference()
@@ -71,24 +67,24 @@ def rebuild(manifest: dict[str, Any], tensors: dict[str, Tensor], place: torch.d
         generator=torch.Generator().manual_seed(0),
         grid=encoder.grid,
     )
-    vae.smallest_log_variance = float(manifest.get("smallest_log_variance", SMALLEST_LOG_VARIANCE_BEFORE_VERSION_3))
+    vae.min_log_variance = float(manifest.get("min_log_variance", MIN_LOG_VARIANCE_BEFORE_VERSION_3))
     prior = resolve_prior(detector.prior)
     vae.prior = prior.empty(shape.n_members, manifest["latent_dim"], manifest["n_exemplars"])
     weights = {name.removeprefix(WEIGHTS): value for name, value in tensors.items() if name.startswith(WEIGHTS)}
     vae.load_state_dict(weights)
-    if YARDSTICK in tensors:
-        vae.yardstick = tensors[YARDSTICK].clone()
+    if REFERENCE_STATISTICS in tensors:
+        vae.reference_statistics = tensors[REFERENCE_STATISTICS].clone()
     detector.columns_, detector.encoder_ = columns, encoder
     detector.vae_ = vae.requires_grad_(False).eval().to(place)
     # A tensor of the file is a view of it; the detector must not depend on the file any more.
     detector.noise_ = tensors[NOISE].clone().to(place)
     detector.reference_rows_ = None
-    detector.reference_ = _reference(tensors, encoder.n_places)
+    detector.reference_ = _reference(tensors, encoder.n_model_columns)
     detector.row_score_ = shape.score
     detector.fitted_parameters_ = detector.get_params(deep=False)
     detector.offset_ = float(manifest["offset"])
-    if isinstance(encoder, PictureEncoder):
-        low, high = (float(nats) for nats in manifest["pictures"]["map_scale"])
+    if isinstance(encoder, ImageEncoder):
+        low, high = (float(nats) for nats in manifest["images"]["map_scale"])
         detector.map_scale_ = low, high
     detector.history_ = History(**manifest["history"])
     detector.fit_report_ = FitReport(**manifest["fit_report"])
@@ -131,21 +127,21 @@ def _shape(manifest: dict[str, Any], detector: VAEDetector, noise: Tensor) -> _S
 
 
 def _encoder(manifest: dict[str, Any], columns: tuple[Column, ...]) -> Encoder:
-    pictures = manifest.get("pictures")
-    if pictures is None:
+    images = manifest.get("images")
+    if images is None:
         return TableEncoder(columns)
-    return PictureEncoder(columns, **{name: pictures[name] for name in PICTURE_FIELDS})
+    return ImageEncoder(columns, **{name: images[name] for name in IMAGE_FIELDS})
 
 
-def _reference(tensors: dict[str, Tensor], n_places: int) -> Reference | None:
+def _reference(tensors: dict[str, Tensor], n_model_columns: int) -> Reference | None:
     """How training cells lie; a file of the first format version does not say it."""
     held = {name.removeprefix(REFERENCE): tensor for name, tensor in tensors.items() if name.startswith(REFERENCE)}
     if not held:
         return None
     reference = Reference(**{name: tensor.clone() for name, tensor in held.items()})
     shapes = reference.given_others.shape[1:], reference.alone.shape[1:], reference.typical.shape
-    if shapes != ((n_places,), (n_places,), (n_places + 1,)):
-        raise ValueError(f"the reference for explanations has shapes {shapes} for {n_places} places")
+    if shapes != ((n_model_columns,), (n_model_columns,), (n_model_columns + 1,)):
+        raise ValueError(f"the reference for explanations has shapes {shapes} for {n_model_columns} places")
     return reference
 
 
@@ -164,18 +160,22 @@ def _check(manifest: dict[str, Any], tensors: dict[str, Tensor], shape: _Shape, 
     held = sum(tensor.numel() for tensor in tensors.values())
     if wanted > held:
         raise ValueError(f"the parameters ask for {wanted} numbers, the file holds {held}")
-    yardstick = tensors.get(YARDSTICK)
-    if (yardstick is not None) != isinstance(shape.score, RelativeScore):
-        raise ValueError("only a score that compares rows with training rows has a yardstick, and it needs one")
-    if yardstick is not None and (yardstick.dtype != torch.float64 or yardstick.dim() != 2 or not len(yardstick)):
-        raise ValueError(f"the yardstick has shape {tuple(yardstick.shape)}")
+    reference_statistics = tensors.get(REFERENCE_STATISTICS)
+    if (reference_statistics is not None) != isinstance(shape.score, RelativeScore):
+        raise ValueError(
+            "only a score that compares rows with training rows has reference statistics, and it needs them"
+        )
+    if reference_statistics is not None and (
+        reference_statistics.dtype != torch.float64 or reference_statistics.dim() != 2 or not len(reference_statistics)
+    ):
+        raise ValueError(f"the reference statistics have shape {tuple(reference_statistics.shape)}")
 
 
 def _check_columns(manifest: dict[str, Any], tensors: dict[str, Tensor], columns: tuple[Column, ...]) -> None:
-    pictures = manifest.get("pictures")
-    size = (1, 1) if pictures is None else (pictures["height"], pictures["width"])
+    images = manifest.get("images")
+    size = (1, 1) if images is None else (images["height"], images["width"])
     if not all(isinstance(side, int) and side >= 1 for side in size):
-        raise ValueError(f"pictures of {size[0]!r} x {size[1]!r} pixels")
+        raise ValueError(f"images of {size[0]!r} x {size[1]!r} pixels")
     n_cells = math.prod(size)
     modelled = [part for column in columns if column.likelihood is not None for part in (column, *column.parts)]
     if len(columns) * n_cells != manifest["n_features"] or any(column.n_cells != n_cells for column in modelled):

@@ -8,7 +8,7 @@ import typer
 from vae_anomaly_cli import options
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.kinds import refuse_pictures
+from vae_anomaly_cli.kinds import refuse_images
 
 if TYPE_CHECKING:
     from vae_anomaly.comparison import Setting
@@ -81,7 +81,7 @@ def compare(
     )
     options.refuse_empty({"--output": output}, data)
     fit_options.check(None)
-    refuse_pictures(data, "compare")
+    refuse_images(data, "compare")
     if as_json and output == "-":
         raise InputError("--json and --output - both write to standard output; choose one.")
     from vae_anomaly_cli.compare import compare_rows

@@ -1,4 +1,4 @@
-"""`vae-anomaly explain`: why rows are strange, cell by cell."""
+"""`vae-anomaly explain`: why rows are anomalous, cell by cell."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ import typer
 from vae_anomaly_cli import options
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.kinds import refuse_pictures
+from vae_anomaly_cli.kinds import refuse_images
 
 
 def explain(
@@ -20,9 +20,10 @@ def explain(
         ),
     ] = None,
     top: Annotated[
-        int | None, typer.Option(min=1, help="Explain so many of the strangest rows. Default 5.", show_default=False)
+        int | None,
+        typer.Option(min=1, help="Explain so many of the most anomalous rows. Default 5.", show_default=False),
     ] = None,
-    n_cells: Annotated[int, typer.Option("--cells", min=1, help="Strangest cells a row.")] = 5,
+    n_cells: Annotated[int, typer.Option("--cells", min=1, help="TopK cells a row.")] = 5,
     output: Annotated[
         str | None,
         typer.Option(
@@ -63,13 +64,13 @@ def explain(
     device: options.DeviceName = options.Device.AUTO,
     quiet: options.Quiet = False,
 ) -> None:
-    """Say why rows of DATA are strange."""
+    """Say why rows of DATA are anomalous."""
     fit_options = options.FitOptions(
         contamination, seed, n_estimators, max_samples, max_iter, latent_dim, columns, model_missing, sample_rows
     )
     options.refuse_empty({"--model": model, "--output": output, "--repair": repair}, data)
     fit_options.check(model)
-    refuse_pictures(data, "explain")
+    refuse_images(data, "explain")
     if numbers and top is not None:
         raise InputError("--row and --top both choose the rows to explain; give one of them.")
     if as_json and output == "-":

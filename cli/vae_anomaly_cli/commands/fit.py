@@ -1,4 +1,4 @@
-"""`vae-anomaly fit`: learn a table or a folder of pictures once, score with it later."""
+"""`vae-anomaly fit`: learn a table or a folder of images once, score with it later."""
 
 from typing import Annotated
 
@@ -6,11 +6,11 @@ import typer
 
 from vae_anomaly_cli import options
 from vae_anomaly_cli.console import Messages
-from vae_anomaly_cli.kinds import holds_pictures, refuse_with_pictures, refuse_with_tables
+from vae_anomaly_cli.kinds import holds_images, refuse_with_images, refuse_with_tables
 
 
 def fit(
-    data: options.DataOrPictures,
+    data: options.DataOrImages,
     output: Annotated[
         str,
         typer.Option(
@@ -33,8 +33,8 @@ def fit(
     columns: options.Columns = None,
     model_missing: options.ModelMissing = False,
     sample_rows: options.SampleRows = None,
-    size: options.PictureSize = None,
-    look: options.PictureLook = None,
+    size: options.ImageSize = None,
+    look: options.ImageLook = None,
     passes: Annotated[
         int,
         typer.Option(
@@ -46,7 +46,7 @@ def fit(
     device: options.DeviceName = options.Device.AUTO,
     quiet: options.Quiet = False,
 ) -> None:
-    """Fit on the rows or pictures of DATA and save the model."""
+    """Fit on the rows or images of DATA and save the model."""
     fit_options = options.FitOptions(
         contamination,
         seed,
@@ -63,11 +63,11 @@ def fit(
     options.refuse_empty({"--output": output}, data)
     fit_options.check(None)
     given = options.InputOptions(data, input_format, delimiter, ids, label, anomalous, drop)
-    if holds_pictures(data):
-        refuse_with_pictures([*given.of_tables, *fit_options.of_tables, *["--passes"] * (passes > 1)])
-        from vae_anomaly_cli.pictures.fit import fit_pictures
+    if holds_images(data):
+        refuse_with_images([*given.of_tables, *fit_options.of_tables, *["--passes"] * (passes > 1)])
+        from vae_anomaly_cli.images.fit import fit_images
 
-        fit_pictures(data, fit_options, output, device, Messages(quiet), as_json=as_json)
+        fit_images(data, fit_options, output, device, Messages(quiet), as_json=as_json)
         return
     refuse_with_tables({"--size": size, "--look": look}, data)
     from vae_anomaly_cli.fit import fit_model

@@ -42,17 +42,17 @@ def _facts(model: str, manifest: dict[str, Any]) -> RichTable:
     """Lay out what holds for the model as a whole."""
     report = manifest["fit_report"]
     contamination = manifest["contamination"]
-    pictures = manifest.get("pictures")
-    row = "row" if pictures is None else "picture"
+    images = manifest.get("images")
+    row = "row" if images is None else "image"
     windows = manifest.get("windows", [])
     model_of = windows[-1] if windows else manifest
     n_members = model_of.get("n_members", manifest["parameters"]["n_estimators"])
-    n_training = manifest["n_training_pictures"] if windows else manifest["n_training_rows"]
+    n_training = manifest["n_training_images"] if windows else manifest["n_training_rows"]
     facts = {
         "model": model,
         "created": f"{manifest['created']} by vae-anomaly {manifest['library_version']}",
         f"training {row}s": f"{n_training:,}",
-        **({"features": f"{manifest['n_features']}"} if pictures is None else _picture_facts(manifest)),
+        **({"features": f"{manifest['n_features']}"} if images is None else _image_facts(manifest)),
         "threshold": f"{-manifest['offset']:,.2f} nats (contamination {contamination})",
         "held-out ELBO" if report["n_validation_rows"] else "training ELBO": f"{report['elbo']:,.2f} nats a "
         f"{'window' if windows else row}",
@@ -67,15 +67,15 @@ def _facts(model: str, manifest: dict[str, Any]) -> RichTable:
     return drawn
 
 
-def _picture_facts(manifest: dict[str, Any]) -> dict[str, str]:
-    """Lay out what holds for a model of pictures."""
-    from vae_anomaly_cli.pictures.learning import depth_line
+def _image_facts(manifest: dict[str, Any]) -> dict[str, str]:
+    """Lay out what holds for a model of images."""
+    from vae_anomaly_cli.images.learning import depth_line
 
     channels = manifest["columns"]
-    pictures = manifest["pictures"]
-    size = f"{pictures['height']}x{pictures['width']} pixels (height x width)"
-    levels = depth_line(len(channels), pictures["depth"] or _depth(channels))
-    facts = {"pictures": f"{size}, {levels}"}
+    images = manifest["images"]
+    size = f"{images['height']}x{images['width']} pixels (height x width)"
+    levels = depth_line(len(channels), images["depth"] or _depth(channels))
+    facts = {"images": f"{size}, {levels}"}
     windows = manifest.get("windows")
     if windows is None:
         return facts | {"backbone": _named(manifest["backbone"]), "score": _named(manifest["score"])}
@@ -86,8 +86,8 @@ def _picture_facts(manifest: dict[str, Any]) -> dict[str, str]:
 
 
 def _depth(channels: list[dict[str, Any]]) -> int | None:
-    """Bits of a picture, by its highest level; None for floats."""
-    from vae_anomaly.encoders.pictures import LEVELS_OF_DEPTH
+    """Bits of an image, by its highest level; None for floats."""
+    from vae_anomaly.columns import LEVELS_OF_DEPTH
 
     if not any(channel["resolution"] or channel["likelihood"]["name"] == "bernoulli" for channel in channels):
         return None
@@ -103,15 +103,17 @@ def _named(entry: dict[str, Any]) -> str:
 def _columns(manifest: dict[str, Any]) -> RichTable:
     """Lay out what each column was taken for."""
     drawn = RichTable()
-    for heading in ("column" if manifest.get("pictures") is None else "channel", "kind", "likelihood", "because"):
+    for heading in ("column" if manifest.get("images") is None else "channel", "kind", "likelihood", "because"):
         drawn.add_column(heading, overflow="fold")
     for column in manifest["columns"]:
         likelihood = column["likelihood"]
         used = likelihood is not None
         parts = column.get("parts", ())
         kinds = "\n".join([one_line(column["kind"]), *(f"+ {one_line(part['kind'])}" for part in parts)])
-        holes = [part["reason"] for part in parts if part["kind"] == "missing" and not part["reason"].startswith("0 ")]
-        because = "; ".join([column["reason"], *holes])
+        missing = [
+            part["reason"] for part in parts if part["kind"] == "missing" and not part["reason"].startswith("0 ")
+        ]
+        because = "; ".join([column["reason"], *missing])
         drawn.add_row(
             Text(one_line(column["name"])),
             Text(kinds),

@@ -1,4 +1,4 @@
-"""`vae-anomaly score`: how strange is each row, or each picture."""
+"""`vae-anomaly score`: how anomalous is each row, or each image."""
 
 from typing import Annotated
 
@@ -7,11 +7,11 @@ import typer
 from vae_anomaly_cli import options
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.kinds import holds_pictures, refuse_with_pictures, refuse_with_tables
+from vae_anomaly_cli.kinds import holds_images, refuse_with_images, refuse_with_tables
 
 
 def score(
-    data: options.DataOrPictures,
+    data: options.DataOrImages,
     model: options.Model = None,
     output: Annotated[
         str | None,
@@ -28,8 +28,8 @@ def score(
         int | None,
         typer.Option(
             min=1,
-            help="Only the strangest rows, the strangest first, wherever they go. Default: all rows in their "
-            "order, and 10 on a terminal and with --json. Of pictures, also the heat maps, and the sheet (default 24).",
+            help="Only the most anomalous rows, the most anomalous first, wherever they go. Default: all rows in their "
+            "order, and 10 on a terminal and with --json. Of images, also the heat maps, and the sheet (default 24).",
             rich_help_panel=options.OUTPUT,
         ),
     ] = None,
@@ -37,8 +37,8 @@ def score(
         bool,
         typer.Option(
             "--explain",
-            help="Say why: the strangest cells of the rows that are shown; in a table, those of the flagged or --top "
-            "rows.",
+            help="Say why: the most anomalous cells of the rows that are shown; in a table, those of the flagged or "
+            "--top rows.",
             rich_help_panel=options.OUTPUT,
         ),
     ] = False,
@@ -46,7 +46,7 @@ def score(
         bool,
         typer.Option(
             "--json",
-            help="One JSON object on standard output: summary and strangest rows.",
+            help="One JSON object on standard output: summary and most anomalous rows.",
             rich_help_panel=options.OUTPUT,
         ),
     ] = False,
@@ -63,7 +63,7 @@ def score(
         str | None,
         typer.Option(
             metavar="DIR",
-            help="Of pictures: where a page for each goes that shows where it is strange.",
+            help="Of images: where a page for each goes that shows where it is anomalous.",
             rich_help_panel=options.OUTPUT,
         ),
     ] = None,
@@ -71,7 +71,7 @@ def score(
         str | None,
         typer.Option(
             metavar="FILE.png",
-            help="Of pictures: where the strangest go together, on one contact sheet.",
+            help="Of images: where the most anomalous go together, on one contact sheet.",
             rich_help_panel=options.OUTPUT,
         ),
     ] = None,
@@ -79,7 +79,7 @@ def score(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Of pictures: sub-folder of DATA with normal ones, against which the others are only reported as "
+            help="Of images: sub-folder of DATA with normal ones, against which the others are only reported as "
             "AUROC; '.' is DATA itself. Repeat for more.",
             rich_help_panel=options.INPUT,
         ),
@@ -99,12 +99,12 @@ def score(
     columns: options.Columns = None,
     model_missing: options.ModelMissing = False,
     sample_rows: options.SampleRows = None,
-    size: options.PictureSize = None,
-    look: options.PictureLook = None,
+    size: options.ImageSize = None,
+    look: options.ImageLook = None,
     device: options.DeviceName = options.Device.AUTO,
     quiet: options.Quiet = False,
 ) -> None:
-    """Score every row, or every picture, of DATA."""
+    """Score every row, or every image, of DATA."""
     fit_options = options.FitOptions(
         contamination,
         seed,
@@ -123,13 +123,13 @@ def score(
     if as_json and output == "-":
         raise InputError("--json and --output - both write to standard output; choose one.")
     given = options.InputOptions(data, input_format, delimiter, ids, label, anomalous, drop)
-    if holds_pictures(data):
+    if holds_images(data):
         of_tables = ["--explain"] * explain + ["--resume"] * resume
-        refuse_with_pictures([*given.of_tables, *fit_options.of_tables, *of_tables])
-        from vae_anomaly_cli.pictures.score import WantedOfPictures, score_pictures
+        refuse_with_images([*given.of_tables, *fit_options.of_tables, *of_tables])
+        from vae_anomaly_cli.images.score import WantedOfImages, score_images
 
-        of_pictures = WantedOfPictures(output, top, as_json, heatmaps, sheet, tuple(good or ()))
-        score_pictures(data, fit_options, of_pictures, model, device, Messages(quiet))
+        of_images = WantedOfImages(output, top, as_json, heatmaps, sheet, tuple(good or ()))
+        score_images(data, fit_options, of_images, model, device, Messages(quiet))
         return
     refuse_with_tables({"--size": size, "--look": look, "--heatmaps": heatmaps, "--sheet": sheet, "--good": good}, data)
     from vae_anomaly_cli.score import Wanted, score_input

@@ -31,7 +31,7 @@ SEEDS = (0, 1, 2)
 KEYS = ("table", "seed", "model")
 FIGURES = ("nats", "median_nats", "fit_s", "score_s", "n_train", "n_test", "n_columns", "repeated", "n_density")
 COLUMNS = (*KEYS, *FIGURES, "status", "commit")
-SMALLEST_VARIANCE = 1e-3
+MIN_VARIANCE = 1e-3
 N_COMPONENTS = range(1, 11)
 PCA_COMPONENTS = (1, 2, 4, 8, 16, 32, 64)
 BANDWIDTHS = np.geomspace(0.02, 2.0, 13)
@@ -47,7 +47,7 @@ class MixtureByBIC:
 
     def fit(self, X: Array) -> MixtureByBIC:
         fitted = [
-            GaussianMixture(n, reg_covar=SMALLEST_VARIANCE, random_state=self.random_state).fit(X)
+            GaussianMixture(n, reg_covar=MIN_VARIANCE, random_state=self.random_state).fit(X)
             for n in N_COMPONENTS
             if n < len(X)
         ]
@@ -63,7 +63,7 @@ class FlooredPCA(PCA):  # type: ignore[misc]
 
     def fit(self, X: Array, y: object = None) -> FlooredPCA:
         super().fit(X, y)
-        self.noise_variance_: float = max(self.noise_variance_, SMALLEST_VARIANCE)
+        self.noise_variance_: float = max(self.noise_variance_, MIN_VARIANCE)
         return self
 
 
@@ -91,7 +91,7 @@ def detector(score: str, *, declared: bool) -> Callable[[Array, int], Any]:
 
 # The names are those of the page: density_page.py tells models of densities from the defaults by them.
 MODELS: dict[str, Callable[[Array, int], Any]] = {
-    "one Gaussian": lambda _, seed: GaussianMixture(1, reg_covar=SMALLEST_VARIANCE, random_state=seed),
+    "one Gaussian": lambda _, seed: GaussianMixture(1, reg_covar=MIN_VARIANCE, random_state=seed),
     "probabilistic PCA": principal_components,
     "VAEDetector, ELBO": detector("elbo", declared=True),
     "VAEDetector, importance-weighted": detector("importance_weighted", declared=True),

@@ -1,11 +1,11 @@
-"""Inspection pictures: who finds the defective ones, and where; good pictures only in training, one default.
+"""Inspection images: who finds the defective ones, and where; good images only in training, one default.
 
 pip install -c constraints.txt -e ".[benchmark]"
 python reports/benchmarks/images/inspection.py
 python reports/benchmarks/images/inspection.py --sets kolektor --methods PatchDetector --seeds 0 --again
 
-The data are not in the repository (see harness.py).  MVTec screw is measured with every picture scaled to equal mean:
-raw brightness alone separates its test pictures.
+The data are not in the repository (see harness.py).  MVTec screw is measured with every image scaled to equal mean:
+raw brightness alone separates its test images.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from vae_anomaly import PatchDetector, VAEDetector
-from vae_anomaly.patches.maps import top_mean
+from vae_anomaly.detectors import top_mean
 
 HERE = Path(__file__).resolve().parent
-COLUMNS = ("set", "seed", "method", "image_auroc", "pixel_auroc", "pixel_ap", "fit_s", "picture_s", "commit")
+COLUMNS = ("set", "seed", "method", "image_auroc", "pixel_auroc", "pixel_ap", "fit_s", "image_s", "commit")
 FOLDERS = {
     "screw 128": ("mvtec_screw/screw_128", True),
     "screw 256": ("mvtec_screw/screw_256", True),
@@ -50,7 +50,7 @@ SMOOTHING, COMPONENTS, TOP = 2.0, 30, 50
 
 @dataclass(frozen=True)
 class Inspection:
-    """Good pictures to learn from, test pictures, which of them are defective and where."""
+    """Good images to learn from, test images, which of them are defective and where."""
 
     training: Array
     tested: Array
@@ -65,9 +65,9 @@ def inspection(name: str) -> Inspection:
     paths = sorted((folder / "test").rglob("*.png"))
     tested = np.stack([grey(path) for path in paths])
     masks = []
-    for path, picture in zip(paths, tested, strict=True):
+    for path, image in zip(paths, tested, strict=True):
         found = sorted((folder / "ground_truth" / path.parent.name).glob(f"{path.stem}*"))
-        masks.append(grey(found[0]) > 0 if found else np.zeros(picture.shape, dtype=bool))
+        masks.append(grey(found[0]) > 0 if found else np.zeros(image.shape, dtype=bool))
     if equal:
         level = training.mean()
         training, tested = (level * some / some.mean((1, 2), keepdims=True) for some in (training, tested))
@@ -75,12 +75,12 @@ def inspection(name: str) -> Inspection:
 
 
 def grey(path: Path) -> Array:
-    with Image.open(path) as picture:
-        return np.asarray(picture.convert("L"), dtype=np.float64)
+    with Image.open(path) as image:
+        return np.asarray(image.convert("L"), dtype=np.float64)
 
 
 def maps(method: str, given: Inspection, seed: int) -> tuple[Array, Array, float, float]:
-    """Scores and maps of the test pictures, seconds to fit and seconds a picture."""
+    """Scores and maps of the test images, seconds to fit and seconds an image."""
     begin = time.perf_counter()
     if method in METHODS:
         with fit_warnings():
@@ -113,13 +113,13 @@ def measured(name: str, seed: int, method: str) -> dict[str, Any]:
     given = inspection(name)
     if method == "brightness":
         return {"image_auroc": float(roc_auc_score(given.defective, given.tested.mean((1, 2))))}
-    scores, found, fit_s, picture_s = maps(method, given, seed)
+    scores, found, fit_s, image_s = maps(method, given, seed)
     return {
         "image_auroc": float(roc_auc_score(given.defective, scores)),
         "pixel_auroc": float(roc_auc_score(given.masks.ravel(), found.ravel())),
         "pixel_ap": float(average_precision_score(given.masks.ravel(), found.ravel())),
         "fit_s": fit_s,
-        "picture_s": picture_s,
+        "image_s": image_s,
     }
 
 

@@ -1,4 +1,4 @@
-"""The likelihood of binarised MNIST, beside the literature's: each pass over the training pictures binarises them anew.
+"""The likelihood of binarised MNIST, beside the literature's: each pass over the training images binarises them anew.
 
 python reports/benchmarks/images/likelihood.py
 python reports/benchmarks/images/likelihood.py --recipes "ELBO, longer" --trained --draws 5000
@@ -18,18 +18,14 @@ import torch
 from benchmarks.detection.cells import Ledger, commit
 from benchmarks.detection.protocol import stop
 from benchmarks.harness import console
-from benchmarks.images.sets import Grey, pictures
+from benchmarks.images.sets import Grey, images
 from torch import Tensor, nn
 
-from vae_anomaly.backbones import MLP
-from vae_anomaly.batch import Batch
-from vae_anomaly.elbo import Terms, elbo_terms
-from vae_anomaly.encoders import learn_channels
-from vae_anomaly.images.pictures import Pictures
+from vae_anomaly.columns import Batch, learn_channels
+from vae_anomaly.data import Images
 from vae_anomaly.likelihoods import Bernoulli
-from vae_anomaly.priors import FittedPrior, Posterior
+from vae_anomaly.model import MLP, VAE, FittedPrior, Posterior, Terms, elbo_terms
 from vae_anomaly.scores import ImportanceWeighted
-from vae_anomaly.vae import VAE
 
 HERE = Path(__file__).resolve().parent
 WEIGHTS = Path(tempfile.gettempdir()) / "vae_anomaly_likelihood"
@@ -55,7 +51,7 @@ class Recipe:
     after : str, optional
         Recipe whose weights are the first ones.
     exemplars : int
-        Training pictures of a step whose latents are the prior; 0 for the standard normal.
+        Training images of a step whose latents are the prior; 0 for the standard normal.
     """
 
     latent_dim: int = 50
@@ -68,15 +64,15 @@ class Recipe:
 
 
 class Exemplars(FittedPrior):
-    """Kernels at the latents of training pictures, of widths that all of them share.
+    """Kernels at the latents of training images, of widths that all of them share.
 
-    Training takes the latents as they are: they move with the encoder, but no gradient flows through them.  A picture
-    is never its own exemplar.  For a test picture only the kernels nearest to it are added up, while the divisor counts
+    Training takes the latents as they are: they move with the encoder, but no gradient flows through them.  An image
+    is never its own exemplar.  For a test image only the kernels nearest to it are added up, while the divisor counts
     all of them: a lower bound of the density, and so of the log-likelihood.
 
     Parameters
     ----------
-    means : Tensor of shape (pictures, latents)
+    means : Tensor of shape (images, latents)
     log_variance : Tensor of shape (latents,)
         Of the kernels at first.
     """
@@ -139,7 +135,7 @@ def observed(values: Tensor) -> Batch:
 
 def untrained(recipe: Recipe, shades: Tensor, generator: torch.Generator) -> VAE:
     binary = torch.bernoulli(shades, generator=generator).to(torch.uint8).numpy()
-    encoder = learn_channels(Pictures(binary.reshape(-1, 1, SIDE, SIDE)), Bernoulli())
+    encoder = learn_channels(Images(binary.reshape(-1, 1, SIDE, SIDE)), Bernoulli())
     return VAE(
         encoder.modelled,
         latent_dim=recipe.latent_dim,
@@ -154,21 +150,21 @@ def untrained(recipe: Recipe, shades: Tensor, generator: torch.Generator) -> VAE
 
 
 def epoch(shades: Tensor, generator: torch.Generator) -> Iterator[tuple[Tensor, Batch]]:
-    """Every picture once, by its number, in a new order and binarised anew."""
+    """Every image once, by its number, in a new order and binarised anew."""
     for rows in torch.randperm(len(shades), generator=generator).split(BATCH_ROWS):
         yield rows, observed(torch.bernoulli(shades[rows], generator=generator))
 
 
 @torch.no_grad()
 def latents(vae: VAE, shades: Tensor, generator: torch.Generator) -> Posterior:
-    """The posteriors of training pictures."""
+    """The posteriors of training images."""
     parts = torch.bernoulli(shades, generator=generator).split(BATCH_ROWS)
     found = [vae.posterior(observed(part)) for part in parts]
     return Posterior(torch.cat([one.mean[0] for one in found]), torch.cat([one.log_variance[0] for one in found]))
 
 
 def bound(vae: VAE, terms: Terms, rows: Batch, draws: int, kl_weight: float) -> Tensor:
-    """What training maximises, nats a picture."""
+    """What training maximises, nats an image."""
     if draws > 1:
         return ImportanceWeighted(draws).reduce(terms, vae, rows).mean()
     return (terms.reconstruction - kl_weight * terms.kl).mean()
@@ -204,7 +200,7 @@ def train(vae: VAE, recipe: Recipe, shades: Tensor, generator: torch.Generator) 
 
 @torch.inference_mode()
 def judged(vae: VAE, shades: Tensor, draws: int, seed: int) -> tuple[Tensor, Tensor]:
-    """The ELBO and the importance-weighted estimate of log p(x) of test pictures, binarised once, by picture."""
+    """The ELBO and the importance-weighted estimate of log p(x) of test images, binarised once, by image."""
     generator = torch.Generator().manual_seed(seed)
     vae.eval()
     binary = torch.bernoulli(shades, generator=generator)
@@ -221,14 +217,14 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--epochs", type=int, help="instead of those of the recipe")
-    parser.add_argument("--draws", type=int, default=500, help="importance samples a test picture")
+    parser.add_argument("--draws", type=int, default=500, help="importance samples a test image")
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder for the weights of each recipe")
     parser.add_argument("--trained", action="store_true", help="judge the weights of an earlier run in that folder")
     parser.add_argument("--again", action="store_true", help="measure again what is there")
     parser.add_argument("--out", type=Path, default=HERE / "likelihood.csv")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    training, _, tested, _ = pictures("mnist")
+    training, _, tested, _ = images("mnist")
     shades, unseen = greys(training), greys(tested)
     chosen.weights.mkdir(parents=True, exist_ok=True)
     ledger = Ledger(chosen.out, COLUMNS, 3)

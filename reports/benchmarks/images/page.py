@@ -40,7 +40,7 @@ def shown(values: pd.Series[float]) -> str:
 
 
 def summary(small: pd.DataFrame) -> str:
-    """A row a method: the two sets, their weakest changed pictures, and the means over classes."""
+    """A row a method: the two sets, their weakest changed images, and the means over classes."""
     rows = []
     for method, own in small.groupby("method", sort=False):
         cells = [str(method)]
@@ -52,7 +52,7 @@ def summary(small: pd.DataFrame) -> str:
             whole = classes.groupby("seed")[REST].agg(["mean", "count"])
             cells.append(shown(whole.loc[whole["count"] == 10, "mean"]))
         rows.append(
-            [*cells, str(own["seed"].nunique()), f"{own['fit_s'].median():.1f}", f"{own['pictures_s'].median():,.0f}"]
+            [*cells, str(own["seed"].nunique()), f"{own['fit_s'].median():.1f}", f"{own['images_s'].median():,.0f}"]
         )
     headings = (
         "method",
@@ -64,7 +64,7 @@ def summary(small: pd.DataFrame) -> str:
         "one Fashion class",
         "seeds",
         "fit, s",
-        "pictures/s",
+        "images/s",
     )
     return table(headings, rows)
 
@@ -89,9 +89,9 @@ def inspection(found: pd.DataFrame) -> str:
     rows = []
     for (name, method), own in found.groupby(["set", "method"], sort=True):
         figures = [shown(own[key]) for key in ("image_auroc", "pixel_auroc", "pixel_ap")]
-        times = [f"{own[key].median():.2f}" if own[key].notna().any() else "" for key in ("fit_s", "picture_s")]
+        times = [f"{own[key].median():.2f}" if own[key].notna().any() else "" for key in ("fit_s", "image_s")]
         rows.append([str(name), str(method), *figures, str(own["seed"].nunique()), *times])
-    headings = ("pictures", "method", "image AUROC", "pixel AUROC", "pixel AP", "seeds", "fit, s", "s a picture")
+    headings = ("images", "method", "image AUROC", "pixel AUROC", "pixel AP", "seeds", "fit, s", "s an image")
     return table(headings, rows)
 
 
@@ -119,14 +119,14 @@ def speed(found: pd.DataFrame) -> str:
     keys = ("fit_s", "trained_s", "score_s", "limit_share", "auroc")
     rows = [
         [str(name), str(method), *[f"{own[key].median():,.3g}" if own[key].notna().any() else "" for key in keys]]
-        for (name, method), own in found.groupby(["pictures", "method"], sort=True)
+        for (name, method), own in found.groupby(["images", "method"], sort=True)
     ]
     headings = (
-        "pictures",
+        "images",
         "method",
         "fit, s",
-        "trained, pictures/s",
-        "scored, pictures/s",
+        "trained, images/s",
+        "scored, images/s",
         "share of product rate",
         "AUROC",
     )
@@ -136,16 +136,16 @@ def speed(found: pd.DataFrame) -> str:
 def main() -> None:
     small = pd.read_csv(HERE / "small.csv").sort_values(["method", "task", "seed"], kind="stable")
     parts = [
-        "# Pictures: small ones as wholes, large ones through windows",
+        "# Images: small ones as wholes, large ones through windows",
         MADE + surroundings(("vae-anomaly", "torch", "scikit-learn", "pyod", "numpy")),
         (HERE / "says.md").read_text(encoding="utf-8").strip(),
-        f"## Small pictures\n\n{(HERE / 'small.md').read_text(encoding='utf-8').strip()}\n\n{summary(small)}",
-        f"Changed pictures, by kind:\n\n{changes(small)}",
+        f"## Small images\n\n{(HERE / 'small.md').read_text(encoding='utf-8').strip()}\n\n{summary(small)}",
+        f"Changed images, by kind:\n\n{changes(small)}",
         f"One class normal and the other nine anomalous, by class, VAEDetector:\n\n{classes(small, 'VAEDetector')}",
     ]
     if (HERE / "inspection.csv").exists():
         said = (HERE / "inspection.md").read_text(encoding="utf-8").strip()
-        parts.append(f"## Inspection pictures\n\n{said}\n\n{inspection(pd.read_csv(HERE / 'inspection.csv'))}")
+        parts.append(f"## Inspection images\n\n{said}\n\n{inspection(pd.read_csv(HERE / 'inspection.csv'))}")
     if (HERE / "likelihood.csv").exists():
         said = (HERE / "likelihood.md").read_text(encoding="utf-8").strip()
         parts.append(f"## Likelihood\n\n{said}\n\n{likelihood(pd.read_csv(HERE / 'likelihood.csv'))}")

@@ -1,4 +1,4 @@
-"""Small pictures: what is normal, what is not, and which pictures of MNIST and Fashion-MNIST are drawn for it."""
+"""Small images: what is normal, what is not, and which images of MNIST and Fashion-MNIST are drawn for it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KINDS = ("other set", *CHANGES, "rest")
 
 @dataclass(frozen=True)
 class Task:
-    """Training pictures, normal test pictures, and anomalies of one or more kinds."""
+    """Training images, normal test images, and anomalies of one or more kinds."""
 
     training: Grey
     normal: Grey
@@ -30,17 +30,17 @@ class Task:
 
 
 def names() -> list[str]:
-    """Every task: a set against the other and against changed pictures, and each class against the rest of its set."""
+    """Every task: a set against the other and against changed images, and each class against the rest of its set."""
     return [*SETS, *(f"{name} {label}" for name in SETS for label in range(10))]
 
 
 def task(name: str, seed: int) -> Task:
-    """The pictures of a task, drawn by the seed."""
+    """The images of a task, drawn by the seed."""
     rng = np.random.default_rng([seed, names().index(name)])
     known, _, label = name.partition(" ")
-    x_train, y_train, x_test, y_test = pictures(known)
+    x_train, y_train, x_test, y_test = images(known)
     if not label:
-        other = next(pictures(one)[2] for one in SETS if one != known)
+        other = next(images(one)[2] for one in SETS if one != known)
         normal = drawn(rng, x_test, TESTED)
         return Task(
             drawn(rng, x_train, TRAINING),
@@ -53,7 +53,7 @@ def task(name: str, seed: int) -> Task:
 
 
 def changed(rng: np.random.Generator, normal: Grey) -> Iterator[tuple[str, Grey]]:
-    """Pictures that a model of the normal ones should not take for them."""
+    """Images that a model of the normal ones should not take for them."""
     n, *size = normal.shape
     yield "constant", np.broadcast_to(rng.integers(0, 256, (n, 1, 1)), normal.shape).astype(np.uint8)
     yield "inverted", 255 - normal
@@ -70,7 +70,7 @@ def drawn(rng: np.random.Generator, rows: Grey, n: int) -> Grey:
 
 
 @cache
-def pictures(name: str) -> tuple[Grey, Grey, Grey, Grey]:
+def images(name: str) -> tuple[Grey, Grey, Grey, Grey]:
     with np.load(DATA / name / f"{name}.npz") as file:
         x_train, y_train, x_test, y_test = (file[key] for key in ("x_train", "y_train", "x_test", "y_test"))
     return x_train.reshape(-1, 28, 28), y_train, x_test.reshape(-1, 28, 28), y_test

@@ -1,4 +1,4 @@
-"""Small pictures: the default of VAEDetector, its other scores, and simple peers, on MNIST and Fashion-MNIST.
+"""Small images: the default of VAEDetector, its other scores, and simple peers, on MNIST and Fashion-MNIST.
 
 pip install -c constraints.txt -e ".[benchmark]"
 python reports/benchmarks/images/small.py
@@ -28,7 +28,7 @@ from vae_anomaly.scores import ELBO, SCORES, InputComplexity, LikelihoodRatio
 
 HERE = Path(__file__).resolve().parent
 OURS = "VAEDetector"
-COLUMNS = ("task", "seed", "method", "fit_s", "pictures_s", *KINDS, "commit")
+COLUMNS = ("task", "seed", "method", "fit_s", "images_s", *KINDS, "commit")
 METHODS = (OURS, "convolutional", "PCA", "kNN", "IsolationForest")
 OTHERS_OF_A_FIT = (ELBO(n_draws=2), LikelihoodRatio(n_draws=2), InputComplexity(n_draws=2))
 OTHER_FITS = ("likelihood_path", "likelihood_regret")
@@ -37,9 +37,9 @@ NEIGHBORS, COMPONENTS = 5, 64
 Scorer = Callable[[Grey], Array]
 
 
-def peer(method: str, pictures: Grey, seed: int) -> Scorer:
-    """A function from pictures to scores, higher for stranger ones, of a simple detector on flattened pixels."""
-    rows = flat(pictures)
+def peer(method: str, images: Grey, seed: int) -> Scorer:
+    """A function from images to scores, higher for more anomalous ones, of a simple detector on flattened pixels."""
+    rows = flat(images)
     if method == "PCA":
         pca = PCA(COMPONENTS, random_state=seed).fit(rows)
 
@@ -56,8 +56,8 @@ def peer(method: str, pictures: Grey, seed: int) -> Scorer:
     return lambda tested: -forest.score_samples(flat(tested))
 
 
-def flat(pictures: Grey) -> Array:
-    return pictures.reshape(len(pictures), -1) / 255
+def flat(images: Grey) -> Array:
+    return images.reshape(len(images), -1) / 255
 
 
 def auroc(normal: Array, anomalies: Array) -> float:
@@ -68,7 +68,7 @@ def judged(scorer: Scorer, given: Task) -> dict[str, float]:
     begin = time.perf_counter()
     normal = scorer(given.normal)
     rate = len(normal) / (time.perf_counter() - begin)
-    return {"pictures_s": rate} | {kind: auroc(normal, scorer(some)) for kind, some in given.anomalies.items()}
+    return {"images_s": rate} | {kind: auroc(normal, scorer(some)) for kind, some in given.anomalies.items()}
 
 
 def measured(name: str, seed: int, method: str) -> Iterator[dict[str, Any]]:

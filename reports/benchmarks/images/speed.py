@@ -1,4 +1,4 @@
-"""Pictures a second to fit and to score, beside PyOD's autoencoder on flattened pixels and the limit of the machine.
+"""Images a second to fit and to score, beside PyOD's autoencoder on flattened pixels and the limit of the machine.
 
 pip install -c constraints.txt -e ".[benchmark]"
 python reports/benchmarks/images/speed.py
@@ -18,15 +18,15 @@ import torch
 from benchmarks.detection.cells import Ledger, commit
 from benchmarks.harness import Array, console, fit_warnings
 from benchmarks.images.inspection import inspection
-from benchmarks.images.sets import Grey, drawn, pictures
+from benchmarks.images.sets import Grey, drawn, images
 from benchmarks.images.small import auroc
 from pyod.models.auto_encoder import AutoEncoder
 
 from vae_anomaly import PatchDetector, VAEDetector
-from vae_anomaly.vae import VAE
+from vae_anomaly.model import VAE
 
 HERE = Path(__file__).resolve().parent
-COLUMNS = ("pictures", "method", "run", "fit_s", "trained_s", "score_s", "limit_share", "auroc", "commit")
+COLUMNS = ("images", "method", "run", "fit_s", "trained_s", "score_s", "limit_share", "auroc", "commit")
 FITTED, SCORED = 12_000, 10_000
 SIDE, REPEATS = 1536, 5
 
@@ -103,8 +103,8 @@ def main() -> None:
     logging.disable(logging.INFO)
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)
-    x_train, _, x_test, _ = pictures("fashion_mnist")
-    training, other = drawn(rng, x_train, FITTED), pictures("mnist")[2]
+    x_train, _, x_test, _ = images("fashion_mnist")
+    training, other = drawn(rng, x_train, FITTED), images("mnist")[2]
     methods = ["VAEDetector", "PyOD AutoEncoder", *["VAEDetector, convolutional"] * chosen.convolutional]
     ledger = Ledger(chosen.out, COLUMNS, 3)
     with ledger.alone():
@@ -116,7 +116,7 @@ def main() -> None:
             }
             rows |= {("kolektor 128x320", "PatchDetector"): windows("kolektor")} if run == 0 else {}
             for (name, method), row in rows.items():
-                ledger.add({"pictures": name, "method": method, "run": run, "commit": commit(), **row})
+                ledger.add({"images": name, "method": method, "run": run, "commit": commit(), **row})
                 said = " ".join(f"{key} {value:.3g}" for key, value in row.items() if value is not None)
                 console.log(f"{name}, {method}: {said}", highlight=False)
 

@@ -19,13 +19,10 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from vae_anomaly import VAEDetector
-from vae_anomaly.backbones import MemberLinear, MLPBody
-from vae_anomaly.batch import Batch
-from vae_anomaly.detector.inputs import read_table
-from vae_anomaly.detector.specification import specification_of
-from vae_anomaly.products import LANES
-from vae_anomaly.scores import chunk_rows, score_rows
-from vae_anomaly.steps import FlatWeights, MiniBatch, MiniBatches, Stepper
+from vae_anomaly.columns import Batch
+from vae_anomaly.detectors import read_table
+from vae_anomaly.fitting import chunk_rows, score_rows, specification_of
+from vae_anomaly.model import LANES, FlatWeights, MemberLinear, MiniBatch, MiniBatches, MLPBody, Stepper
 
 PRODUCTS = (torch.ops.aten.bmm.default, torch.ops.aten.baddbmm.default)
 N_CHUNKS = 8

@@ -14,11 +14,11 @@ N_COLUMNS = 30
 COLUMNS = ("rows", "method", "run", "fit_s", "auroc", "scaled")
 N_EPOCHS, FEW_EPOCHS = 30, 3
 # PyOD's VAE takes a fixed number of passes: its time grows with the rows.
-LARGEST_WHOLE, LARGEST = 10_000, 100_000
+MAX_WHOLE, MAX = 10_000, 100_000
 
 
 def wanted(method: str, size: int, run: int) -> bool:
-    return method != PYOD or size <= LARGEST_WHOLE or (size <= LARGEST and run == 0)
+    return method != PYOD or size <= MAX_WHOLE or (size <= MAX and run == 0)
 
 
 def main() -> None:
@@ -40,7 +40,7 @@ def main() -> None:
                 for (method, _), worker in workers.items():
                     if not wanted(method, size, run):
                         continue
-                    short = method == PYOD and size > LARGEST_WHOLE
+                    short = method == PYOD and size > MAX_WHOLE
                     settings = {"epoch_num": FEW_EPOCHS} if short else {}
                     fitted = worker.ask("fit", rows=size, columns=N_COLUMNS, settings=settings)
                     factor = N_EPOCHS // FEW_EPOCHS if short else 1

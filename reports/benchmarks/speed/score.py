@@ -18,9 +18,8 @@ from benchmarks.speed.counting import Subject, seconds, torch_threads
 from benchmarks.speed.work import TEST_SEED, table
 from benchmarks.speed.workers import BEFORE, FOREST, OURS, PYOD, all_working, ledger, parser, with_before
 
-from vae_anomaly.batch import Batch
-from vae_anomaly.elbo import elbo_terms
-from vae_anomaly.priors import FittedStandardNormal
+from vae_anomaly.columns import Batch
+from vae_anomaly.model import FittedStandardNormal, elbo_terms
 
 FITTED_ROWS, N_COLUMNS = 10_000, 30
 COLUMNS = ("method", "threads", "run", "rows_s", "row_ms")

@@ -12,10 +12,10 @@ from unittest.mock import patch
 from benchmarks.speed.counting import Subject, seconds
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from vae_anomaly import VAEDetector, elbo, scores, steps, training
-from vae_anomaly.detector import fitting
-from vae_anomaly.priors import Exemplar, FittedExemplar, FittedStandardNormal
-from vae_anomaly.vae import VAE
+from vae_anomaly import VAEDetector
+from vae_anomaly.fitting import fit, predict
+from vae_anomaly.model import VAE, Exemplar, FittedExemplar, FittedStandardNormal, elbo, steps, training
+from vae_anomaly.scores import bounds
 
 N_PROFILED = 60
 NAMED = {
@@ -31,7 +31,7 @@ LIKELIHOOD, KL, NETWORK = "likelihood", "KL", "network: all else"
 BACKWARD = "autograd::engine::evaluate_function"
 # Innermost first.
 REGIONS: dict[str, list[tuple[Any, str]]] = {
-    LIKELIHOOD: [(elbo, "elbo_terms"), (scores, "marginal_terms")],
+    LIKELIHOOD: [(elbo, "elbo_terms"), (bounds, "marginal_terms")],
     NETWORK: [(VAE, "encode")],
     KL: [(FittedStandardNormal, "kl"), (FittedExemplar, "kl")],
 }
@@ -54,7 +54,10 @@ def regions() -> Iterator[None]:
         for name, places in REGIONS.items():
             for place, attribute in places:
                 original = getattr(place, attribute)
-                for user in (place, *(module for module in (steps, scores, training) if hasattr(module, attribute))):
+                for user in (
+                    place,
+                    *(module for module in (steps, bounds, predict, training) if hasattr(module, attribute)),
+                ):
                     if getattr(user, attribute) is original:
                         stack.enter_context(patch.object(user, attribute, named(name, original)))
         yield
@@ -144,7 +147,7 @@ def fit_parts(subject: Subject) -> Seconds:
         "steps": (steps.Stepper, "step"),
         "mini-batches": (steps.MiniBatches, "prepare"),
         "held-out rows, 20 checks": (training, "_held_out_elbo"),
-        "report": (fitting, "fit_report"),
+        "report": (fit, "fit_report"),
         "exemplars": (Exemplar, "fit"),
         "offset": (VAEDetector, "_find_offset"),
     }

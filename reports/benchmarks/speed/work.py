@@ -37,7 +37,7 @@ def table(
     """
     shape = np.random.default_rng(n_columns)
     inner, outer = shape.normal(size=(N_LATENTS, N_HIDDEN)), shape.normal(size=(N_HIDDEN, n_columns))
-    rows, strange = np.empty((n_rows, n_columns), dtype), np.zeros(n_rows, dtype=bool)
+    rows, anomalous = np.empty((n_rows, n_columns), dtype), np.zeros(n_rows, dtype=bool)
     for begin in range(0, n_rows, BLOCK):
         n = min(BLOCK, n_rows - begin)
         rng = np.random.default_rng((seed, begin))
@@ -47,8 +47,8 @@ def table(
         block = np.tanh(0.5 * latents @ inner) @ outer
         block[torn] = block[rng.integers(n, size=(int(torn.sum()), n_columns)), np.arange(n_columns)]
         block += NOISE * rng.normal(size=block.shape)
-        rows[begin : begin + n], strange[begin : begin + n] = block, far | torn
-    return rows, strange
+        rows[begin : begin + n], anomalous[begin : begin + n] = block, far | torn
+    return rows, anomalous
 
 
 def made(method: str, settings: Answer) -> Any:
@@ -108,8 +108,8 @@ class Bench:
     def auroc(self, columns: int) -> Answer:
         from sklearn.metrics import roc_auc_score
 
-        X, strange = table(TEST_ROWS, columns, TEST_SEED)
-        return {"auroc": roc_auc_score(strange, -normality(self.method, self.model, X))}
+        X, anomalous = table(TEST_ROWS, columns, TEST_SEED)
+        return {"auroc": roc_auc_score(anomalous, -normality(self.method, self.model, X))}
 
     def score(self, rows: int, columns: int, dtype: str = "float64") -> Answer:
         X, _ = table(rows, columns, TEST_SEED, dtype)

@@ -1,1 +1,0 @@
-"""Pictures: which there are, fits and scores for them, and what is shown of it."""

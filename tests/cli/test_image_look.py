@@ -1,0 +1,129 @@
+"""Wholes or windows: how the command looks at images."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vae_anomaly import PatchDetector, VAEDetector, load
+
+FAST = ("--max-iter", "8")
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("large") / "good"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        Image.fromarray(rng.integers(90, 160, (66, 70)).astype(np.uint8)).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def odd(large):
+    folder = large.parent / "new"
+    folder.mkdir()
+    for number in range(3):
+        image = np.asarray(Image.open(large / f"{number}.png")).copy()
+        image[30:36, 40:46] = 255 * (number == 1) + image[30:36, 40:46] * (number != 1)
+        Image.fromarray(image).save(folder / f"{number}.png")
+    return folder
+
+
+def test_large_images_are_looked_at_through_windows(run, large, odd, tmp_path):
+    outcome = run("fit", large, "-o", tmp_path / "m.vae", "--seed", "2", *FAST)
+    assert outcome.code == 0, outcome.err
+    assert "12 images as 66x70 pixels, grey with 8 bits, through windows of 8 and 16 pixels, " in outcome.err
+    detector = load(tmp_path / "m.vae")
+    assert isinstance(detector, PatchDetector)
+    assert detector.random_state == 2
+    scored = run("score", odd, "-m", tmp_path / "m.vae", "--heatmaps", tmp_path / "maps", "--sheet", tmp_path / "s.png")
+    assert scored.code == 0, scored.err
+    assert scored.frame["anomaly_score"].astype(float).idxmax() == 1
+    assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == ["0.png", "1.png", "2.png"]
+    with Image.open(tmp_path / "s.png") as sheet:
+        assert sheet.width > 200
+    shown = run("info", tmp_path / "m.vae")
+    assert shown.code == 0, shown.err
+    assert "8x8 and 16x16 pixels, hidden and predicted" in " ".join(shown.text.split())
+
+
+def test_small_images_are_looked_at_as_wholes(run, good, tmp_path, fast_images):
+    outcome = run("fit", good, "-o", tmp_path / "m.vae", *fast_images)
+    assert ", as wholes, " in outcome.err
+    assert isinstance(load(tmp_path / "m.vae"), VAEDetector)
+
+
+def test_size_decides_after_resizing(run, large, tmp_path, fast_images):
+    outcome = run("fit", large, "-o", tmp_path / "m.vae", "--size", "16x16", *fast_images)
+    assert ", as wholes, " in outcome.err
+
+
+def test_look_says_otherwise(run, large, good, tmp_path):
+    whole = run("fit", large, "-o", tmp_path / "w.vae", "--look", "whole", "--size", "24x24", *FAST)
+    assert ", as wholes, " in whole.err
+    summary = json.loads(run("fit", good, "-o", tmp_path / "p.vae", "--look", "patches", "--json", *FAST).text)
+    assert summary["fitted_images"] == 40
+    assert isinstance(load(tmp_path / "p.vae"), PatchDetector)
+
+
+def test_max_samples_is_no_option_of_windows(run, large, tmp_path):
+    outcome = run("fit", large, "-o", tmp_path / "m.vae", "--max-samples", "50")
+    assert outcome.code == 2
+    assert "--max-samples is for images that are looked at as wholes" in outcome.err
+
+
+def test_look_is_no_option_of_tables(run, write):
+    outcome = run("score", write("t.csv", "a,b\n1,2\n3,4\n"), "--look", "whole")
+    assert outcome.code == 2
+    assert "--look" in outcome.err
+
+
+def test_model_of_windows_refuses_a_table(run, large, write, tmp_path):
+    run("fit", large, "-o", tmp_path / "m.vae", *FAST)
+    outcome = run("score", write("t.csv", "a,b\n1,2\n3,4\n"), "-m", tmp_path / "m.vae")
+    assert outcome.code == 2
+    assert "was fitted on images, and the input is tables" in outcome.err
+
+
+def test_images_of_a_few_pixels_width_are_no_riddle(run, tmp_path):
+    folder = tmp_path / "narrow"
+    folder.mkdir()
+    for number in range(12):
+        levels = np.random.default_rng(number).integers(0, 256, (40, 3)).astype(np.uint8)
+        Image.fromarray(levels).save(folder / f"{number}.png")
+    outcome = run("score", folder, "--heatmaps", tmp_path / "maps", *FAST)
+    assert outcome.code == 0, outcome.err
+    assert len(outcome.frame) == 12
+    assert len(list((tmp_path / "maps").iterdir())) == 12
+
+
+def thin(folder, size):
+    folder.mkdir()
+    for number in range(12):
+        levels = np.random.default_rng(number).integers(90, 160, size).astype(np.uint8)
+        Image.fromarray(levels).save(folder / f"{number}.png")
+    return folder
+
+
+def test_long_thin_images_are_looked_at_as_wholes(run, tmp_path):
+    outcome = run("fit", thin(tmp_path / "thin", (15, 300)), "-o", tmp_path / "m.vae", *FAST)
+    assert outcome.code == 0, outcome.err
+    assert ", as wholes, " in outcome.err
+
+
+def test_windows_that_do_not_fit_name_the_way_out(run, tmp_path):
+    outcome = run("fit", thin(tmp_path / "thin", (7, 700)), "-o", tmp_path / "m.vae", "--look", "patches", *FAST)
+    assert outcome.code == 2
+    assert "7x700 pixels, and windows have at least 8x8. Give --look whole" in outcome.err
+    assert run("fit", thin(tmp_path / "fits", (8, 70)), "-o", tmp_path / "m.vae", "--look", "patches", *FAST).code == 0
+
+
+def test_windows_named_here_are_those_of_the_library():
+    from vae_anomaly_cli.images.learning import MAX_WINDOW, MIN_WINDOW
+
+    images = np.random.default_rng(0).integers(90, 160, (8, 40, 40)).astype(np.uint8)
+    detector = PatchDetector(n_windows=256, max_iter=2, hidden_layer_sizes=(4,)).fit(images)
+    assert [model.encoder.windows.target for model in detector.models_] == [MIN_WINDOW, MAX_WINDOW]

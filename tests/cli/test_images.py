@@ -1,0 +1,301 @@
+"""Images through the command: fits, scores and tables."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from vae_anomaly import load, read_manifest
+from vae_anomaly.model.steps import Stepper
+
+COLUMNS = ["path", "folder", "anomaly_score", "is_anomaly", "problem"]
+
+
+def test_fit_says_what_it_was_fitted_on(run, good, tmp_path, fast_images):
+    outcome = run("fit", good, "-o", tmp_path / "m.vae", *fast_images)
+    assert outcome.code == 0
+    assert outcome.out == b""
+    line = outcome.err.splitlines()[-1]
+    assert line.startswith(f"fitted on {good}: 40 images as 16x16 pixels, grey with 8 bits, ")
+    assert line.endswith(f"; written to {tmp_path / 'm.vae'}")
+    assert read_manifest(tmp_path / "m.vae")["images"]["height"] == 16
+
+
+def test_fit_summary_as_json(run, good, tmp_path, fast_images):
+    outcome = run("fit", good, "-o", tmp_path / "m.vae", "--size", "8x12", "--seed", "3", "--json", *fast_images)
+    summary = json.loads(outcome.text)
+    assert (summary["height"], summary["width"], summary["channels"], summary["depth"]) == (8, 12, 1, 8)
+    assert summary["fitted_images"] == summary["files"] == 40
+    assert summary["unusable"] == 0
+    assert read_manifest(tmp_path / "m.vae")["parameters"]["random_state"] == 3
+
+
+def test_table_has_a_row_for_each_image_in_natural_order(run, image_model, inspected, tmp_path):
+    outcome = run("score", inspected, "-m", image_model, "-o", tmp_path / "o.csv")
+    assert outcome.code == 0, outcome.err
+    assert outcome.out == b""
+    table = pd.read_csv(tmp_path / "o.csv", keep_default_na=False)
+    assert list(table) == COLUMNS
+    expected = [f"good/{number}.png" for number in range(6)] + [f"scratch/deep/{number}.png" for number in range(3)]
+    assert table["path"].tolist() == expected
+    assert table["folder"].tolist() == ["good"] * 6 + ["scratch/deep"] * 3
+    assert set(table["problem"]) == {""}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["o.csv", "test"]
+    assert outcome.err.splitlines()[-1].startswith(f"scored {inspected} with {image_model}: 9 images; threshold ")
+
+
+def test_scores_and_flags_are_those_of_the_library(run, image_model, inspected):
+    table = run("score", inspected, "-m", image_model).frame
+    detector = load(image_model)
+    paths = [inspected / path for path in table["path"]]
+    assert table["anomaly_score"].astype(float).tolist() == detector.anomaly_score(paths).tolist()
+    assert (table["is_anomaly"] == "true").tolist() == (detector.predict(paths) == -1).tolist()
+
+
+def test_scores_do_not_depend_on_how_many_are_read_at_once(run, image_model, inspected, monkeypatch):
+    whole = run("score", inspected, "-m", image_model)
+    monkeypatch.setattr("vae_anomaly_cli.images.streaming.MAX_AT_ONCE", 4)
+    assert run("score", inspected, "-m", image_model).out == whole.out
+
+
+def test_without_a_model_it_fits_on_the_folder_itself_and_ranks(run, good, fast_images):
+    outcome = run("score", good, "--top", "3", *fast_images)
+    assert outcome.code == 0, outcome.err
+    scores = outcome.frame["anomaly_score"].astype(float)
+    assert len(scores) == 3
+    assert scores.is_monotonic_decreasing
+    assert f"fitted on {good}: 40 images" in outcome.err
+
+
+@pytest.mark.parametrize("name", ["o.csv", "o.csv.gz", "o.tsv", "o.jsonl", "o.parquet"])
+def test_every_format_holds_the_same_table(run, image_model, inspected, tmp_path, name):
+    (inspected / "good" / "broken.png").write_bytes(b"none")
+    path = tmp_path / name
+    assert run("score", inspected, "-m", image_model, "-o", path).code == 0
+    if ".csv" in name or ".tsv" in name:
+        table = pd.read_csv(path, sep="," if "csv" in name else "\t")
+    else:
+        table = pd.read_json(path, lines=True) if "jsonl" in name else pq.read_table(path).to_pandas()
+    assert list(table) == COLUMNS
+    assert table["path"].tolist()[6] == "good/broken.png"
+    assert table["anomaly_score"].isna().tolist() == [False] * 6 + [True] + [False] * 3
+    assert table["problem"].isna().sum() == 9
+
+
+def test_good_folders_give_auroc_and_average_precision(run, image_model, inspected):
+    outcome = run("score", inspected, "-m", image_model, "--good", "good/", "--json", "-q")
+    summary = json.loads(outcome.text)
+    assert summary["good"]["auroc"] == summary["good"]["average_precision"] == 1.0
+    assert (summary["good"]["n_anomalies"], summary["good"]["n_images"]) == (3, 9)
+    assert outcome.err.startswith("good 'good' (3 of 9 images in other folders): AUROC 1.000, average precision 1.000")
+
+
+def test_good_folders_include_what_lies_below_and_the_folder_itself_is_a_dot(run, image_model, inspected, draw):
+    draw(inspected / "top.png", 300)
+    both = ("--good", "scratch", "--good", ".")
+    summary = json.loads(run("score", inspected, "-m", image_model, *both, "--json").text)
+    assert summary["good"]["n_anomalies"] == 6
+    outcome = run("score", inspected, "-m", image_model, "--good", ".", "--good", "good", "--good", "scratch")
+    assert "all images are of one kind, nothing to measure" in outcome.err
+
+
+def test_good_folder_that_is_not_there_is_refused_before_the_work(run, image_model, inspected):
+    line = run("score", inspected, "-m", image_model, "--good", "fine").error()
+    assert "--good fine" in line
+    assert "expected one of 'good', 'scratch/deep'" in line
+
+
+def test_json_ranks_images(run, image_model, inspected):
+    summary = json.loads(run("score", inspected, "-m", image_model, "--json", "--top", "4").text)
+    assert summary["images"] == 9
+    assert summary["unusable"] == 0
+    assert [entry["rank"] for entry in summary["ranked"]] == [1, 2, 3, 4]
+    assert {entry["folder"] for entry in summary["ranked"][:3]} == {"scratch/deep"}
+    assert set(summary["ranked"][0]) == {"rank", "path", "folder", "anomaly_score", "is_anomaly"}
+
+
+def test_single_files_patterns_and_several_arguments(run, image_model, inspected):
+    def paths(*data):
+        outcome = run("score", *data, "-m", image_model)
+        assert outcome.code == 0, outcome.err
+        return outcome.frame["path"].tolist()
+
+    assert paths(inspected / "good" / "1.png") == ["1.png"]
+    assert paths(inspected / "good" / "1.png", inspected / "good" / "0.png") == ["1.png", "0.png"]
+    assert paths(f"{inspected}/**/1.png") == ["good/1.png", "scratch/deep/1.png"]
+    assert paths(inspected / "good", inspected / "scratch")[5:8] == [
+        "good/5.png",
+        "scratch/deep/0.png",
+        "scratch/deep/1.png",
+    ]
+    assert len(paths(inspected, inspected / "good")) == 9
+
+
+def test_two_arguments_with_equal_relative_names_keep_apart(run, image_model, tmp_path, draw):
+    for name in "ab":
+        draw(tmp_path / name / "1.png", ord(name))
+    maps = tmp_path / "maps"
+    outcome = run("score", tmp_path / "a", tmp_path / "b", "-m", image_model, "--heatmaps", maps)
+    assert outcome.frame["path"].tolist() == ["a/1.png", "b/1.png"]
+    assert outcome.frame["folder"].tolist() == ["a", "b"]
+    assert sorted(path.relative_to(maps).as_posix() for path in maps.rglob("*.png")) == ["a/1.png", "b/1.png"]
+
+
+def test_relative_arguments_never_lead_out_of_the_folder_of_pages(run, image_model, tmp_path, monkeypatch, draw):
+    for name in "ab":
+        draw(tmp_path / name / "1.png", ord(name))
+    monkeypatch.chdir(tmp_path / "b")
+    outcome = run("score", "../a", ".", "-m", image_model, "--heatmaps", tmp_path / "maps")
+    assert outcome.frame["path"].tolist() == ["a/1.png", "b/1.png"]
+
+
+def test_names_with_spaces_umlauts_and_newlines(run, image_model, tmp_path, draw):
+    names = ["a b.png", "größe.png", "two\nlines.png", 'quote",comma.png']
+    for number, name in enumerate(names):
+        draw(tmp_path / "in" / "sub folder" / name, number)
+    outcome = run(
+        "score", tmp_path / "in", "-m", image_model, "--heatmaps", tmp_path / "maps", "--sheet", tmp_path / "s.png"
+    )
+    assert outcome.code == 0, outcome.err
+    assert set(outcome.frame["path"]) == {f"sub folder/{name}" for name in names}
+    assert {path.name for path in (tmp_path / "maps" / "sub folder").iterdir()} == set(names)
+
+
+def test_name_that_is_no_text_is_escaped(run, image_model, tmp_path, draw):
+    draw(tmp_path / "in" / "a.png")
+    try:
+        draw(tmp_path / "in" / b"\xff.png".decode("utf-8", "surrogateescape"), 1)
+    except OSError:
+        pytest.skip("the file system takes text alone")
+    outcome = run("score", tmp_path / "in", "-m", image_model, "--heatmaps", tmp_path / "maps")
+    assert outcome.code == 0, outcome.err
+    assert outcome.frame["path"].tolist() == ["a.png", "\\xff.png"]
+
+
+def test_one_broken_file_among_many_is_a_warning_and_a_row(run, image_model, inspected, tmp_path):
+    (inspected / "good" / "2.png").write_bytes(b"")
+    outcome = run("score", inspected, "-m", image_model, "--heatmaps", tmp_path / "maps")
+    assert outcome.code == 0
+    warned = [line for line in outcome.err.splitlines() if line.startswith("warning: ")]
+    assert warned == [
+        f"warning: left out: {inspected / 'good' / '2.png'}: the file is empty; copy it again or leave it out."
+    ]
+    row = outcome.frame.iloc[2]
+    assert row.tolist() == ["good/2.png", "good", "", "", "the file is empty; copy it again or leave it out."]
+    assert len(outcome.frame) == 9
+    assert len(list((tmp_path / "maps").rglob("*.png"))) == 8
+
+
+def test_broken_files_of_a_fit_are_told_of_once_and_counted_beyond_twenty(run, good, tmp_path, fast_images, draw):
+    for number in range(30):
+        draw(tmp_path / "in" / f"{number}.png", number)
+    for number in range(25):
+        (tmp_path / "in" / f"broken{number}.png").write_bytes(b"none")
+    for command in (("fit", tmp_path / "in", "-o", tmp_path / "m.vae"), ("score", tmp_path / "in")):
+        outcome = run(*command, *fast_images)
+        assert outcome.code == 0, outcome.err
+        warned = [line for line in outcome.err.splitlines() if line.startswith("warning: left out: ")]
+        assert len(warned) == 21
+        assert warned[-1] == "warning: left out: 5 more files that cannot be used."
+        assert "30 of 55 files" in outcome.err
+
+
+def test_no_usable_image_is_a_failure_without_a_table(run, image_model, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(b"none")
+    line = run("score", tmp_path / "in", "-m", image_model, "-o", tmp_path / "o.csv").error(code=1)
+    assert "none of 1 file of" in line
+    assert "a.png: no image by its first bytes" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_colour_images_do_not_fit_a_grey_model(run, image_model, tmp_path, draw):
+    (tmp_path / "in").mkdir()
+    Image.new("RGB", (16, 16), "red").save(tmp_path / "in" / "red.png")
+    line = run("score", tmp_path / "in", "-m", image_model).error(code=1)
+    assert "colour image where the model takes grey ones" in line
+    draw(tmp_path / "in" / "grey.png")
+    outcome = run("score", tmp_path / "in", "-m", image_model)
+    assert outcome.code == 0
+    assert outcome.frame["anomaly_score"][1] == ""
+
+
+def test_colour_images_are_fitted_scored_and_drawn(run, tmp_path, fast_images, levels_of):
+    for number in range(30):
+        levels = np.stack([levels_of(number + shift) for shift in range(3)], -1)
+        (tmp_path / "in").mkdir(exist_ok=True)
+        Image.fromarray(levels).save(tmp_path / "in" / f"{number}.png")
+    outcome = run("score", tmp_path / "in", "--sheet", tmp_path / "s.png", *fast_images)
+    assert outcome.code == 0, outcome.err
+    assert "16x16 pixels, colour with 8 bits" in outcome.err
+    with Image.open(tmp_path / "s.png") as sheet:
+        assert sheet.mode == "RGB"
+
+
+def test_images_of_several_sizes_need_a_size(run, tmp_path, fast_images, draw):
+    for number in range(30):
+        draw(tmp_path / "in" / f"{number}.png", number, size=16 + number % 2)
+    line = run("fit", tmp_path / "in", "-o", tmp_path / "m.vae", *fast_images).error()
+    assert "--size" in line
+    assert not (tmp_path / "m.vae").exists()
+    outcome = run("score", tmp_path / "in", "--size", "12x10", *fast_images)
+    assert outcome.code == 0, outcome.err
+    assert "12x10 pixels" in outcome.err
+
+
+def test_info_describes_a_model_of_images(run, image_model):
+    outcome = run("info", image_model)
+    assert outcome.code == 0, outcome.err
+    manifest = read_manifest(image_model)
+    wanted = ("training images", "40", "16x16 pixels (height x width), grey with 8 bits", "1 member,", "channel")
+    for shown in (*wanted, manifest["backbone"]["name"], manifest["score"]["name"]):
+        assert shown in outcome.text
+    assert json.loads(run("info", image_model, "--json").text) == manifest
+
+
+@pytest.fixture
+def interrupted_fits(monkeypatch):
+    """Press Ctrl-C in the tenth step of a training."""
+    step = Stepper.step
+    n_steps = 0
+
+    def interrupted(*arguments):
+        nonlocal n_steps
+        n_steps += 1
+        if n_steps == 10:
+            raise KeyboardInterrupt
+        step(*arguments)
+
+    monkeypatch.setattr(Stepper, "step", interrupted)
+
+
+@pytest.mark.parametrize("table", [False, True])
+@pytest.mark.usefixtures("interrupted_fits")
+def test_ctrl_c_while_training_keeps_the_best_model_so_far(run, good, orders_csv, tmp_path, fast_images, table):
+    path = tmp_path / "m.vae"
+    outcome = run("fit", orders_csv if table else good, "-o", path, "--json", *fast_images)
+    assert outcome.code == 130, outcome.err
+    assert "warning: interrupted at iteration" in outcome.err
+    assert outcome.err.splitlines()[-1] == f"error: interrupted: {path} holds the best model so far."
+    assert json.loads(outcome.text)["model"] == str(path)
+    assert load(path).fit_report_.interrupted
+
+
+@pytest.mark.parametrize("table", [False, True])
+@pytest.mark.usefixtures("interrupted_fits")
+def test_ctrl_c_while_training_leaves_a_model_that_is_there(run, good, orders_csv, write, fast_images, table):
+    path = write("m.vae", b"trained for a night")
+    outcome = run("fit", orders_csv if table else good, "-o", path, "--json", *fast_images)
+    assert f"{path}, where the best model so far would have gone, stays as it was" in outcome.error(130)
+    assert path.read_bytes() == b"trained for a night"
+    assert outcome.out == b""
+
+
+@pytest.mark.usefixtures("interrupted_fits")
+def test_ctrl_c_while_training_to_score_goes_on_with_the_best_model_so_far(run, good, fast_images):
+    outcome = run("score", good, *fast_images)
+    assert outcome.code == 0, outcome.err
+    assert len(outcome.frame) == 40

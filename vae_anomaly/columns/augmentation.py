@@ -1,0 +1,60 @@
+"""Training images changed at random by a function of the user's."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from vae_anomaly.data import Images, as_array
+from vae_anomaly.errors import SpecificationError
+
+Augment: TypeAlias = Callable[[Tensor], Tensor]
+
+MAX_SEEDS = 1 << 31
+
+
+def augmented(images: Images, augment: Augment, seed: int, dtype: npt.DTypeLike | None = None) -> Images:
+    """Changed images in place of the given ones, one after the other.
+
+    Parameters
+    ----------
+    images : Images
+        Bytes, integers or floats, of which NaN are missing.
+    augment : callable
+        From a tensor of shape (channels, height, width) to another one.
+    seed : int
+        Of PyTorch's generator while it runs; afterwards that is as it was.
+    dtype : dtype, optional
+        What images without missing values are given as; by default what they are.
+
+    Raises
+    ------
+    SpecificationError
+        If what comes back is no tensor of the same shape.
+
+    Examples
+    --------
+    >>> mirrored = augmented(Images(np.arange(4).reshape(1, 1, 2, 2)), lambda one: one.flip(-1), 0)
+    >>> mirrored.pixels.tolist()
+    [[[[1, 0], [3, 2]]]]
+    """
+    changed = []
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        for pixels in images.pixels:
+            kept = dtype is None or np.isnan(pixels).any()
+            found = augment(torch.from_numpy(pixels.astype(pixels.dtype if kept else dtype)))
+            if not isinstance(found, Tensor) or found.shape != pixels.shape:
+                said = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+                raise SpecificationError(
+                    f"augment made {said} of an image of shape {pixels.shape}; expected a tensor of the same shape, "
+                    "(channels, height, width)."
+                )
+            changed.append(as_array(found))
+    return dataclasses.replace(images, pixels=np.stack(changed))

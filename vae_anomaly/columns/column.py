@@ -1,0 +1,287 @@
+"""Column: what one column is, and what the training data taught about it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.special import stdtrit
+
+from vae_anomaly.columns.dates import PERIODS, date_part, moments
+from vae_anomaly.data import FloatArray, ObjectArray, Table
+from vae_anomaly.errors import DataError
+from vae_anomaly.likelihoods import DF, FAR, Binary, Constant, Likelihood, Ordinal
+
+Kind = Literal[
+    "continuous",
+    "positive",
+    "bounded",
+    "integer",
+    "count",
+    "binary",
+    "boolean",
+    "categorical",
+    "ordinal",
+    "datetime",
+    "constant",
+    "empty",
+    "identifier",
+    "hour",
+    "weekday",
+    "month",
+    "missing",
+    "pixel",
+]
+
+VALUE_LIMIT = 1e6
+# What tells one number from another: whole ones exactly but for sums, others as single precision has them.
+WHOLE_MARGIN, MARGIN = 1e-9, 1e-7
+RAW_LIMIT = 1e15
+SPIKE_MARGIN = 2e-6
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the training data.
+
+    Parameters
+    ----------
+    name : str
+        Its name, or ``x0``, ``x1``, ... for arrays.
+    kind : str
+        What it was taken for: "continuous", "positive" (skewed, on a logarithmic scale), "bounded", "integer",
+        "count", "binary", "boolean", "categorical", "ordinal", "datetime", "constant" (text or numbers with one
+        value in training); "empty" and "identifier" are set aside.  Of the `parts`: "hour", "weekday", "month" and
+        "missing".  "pixel" is a channel of images.
+    likelihood : Likelihood or None
+        How its cells are distributed given the latent variables; None if set aside.
+    reason : str
+        Why it was taken for that.
+    location, scale, asinh_scale : float
+        Model units are ``(cell - location) / scale``, or ``(asinh(cell / asinh_scale) - location) / scale`` where
+        `asinh_scale` is not 0.
+    resolution : float
+        Smallest distance between two values, in data units.
+    step, origin : float
+        The cells are whole multiples of `step` from `origin` on; 0 if they are not.
+    low, high : float or None
+        Lowest and highest possible value, in data units.
+    spikes : tuple of float
+        Values that many cells of a numeric column repeat.
+    levels : tuple of str or of float
+        Levels in the order of their codes.
+    rare : tuple of str
+        Levels that were pooled into the last one, ``"(rare)"``.
+    unseen : float
+        Probability reserved for what training never saw.
+    boolean, numeric : bool
+        Whether its dtype was boolean; whether the levels, written as text, are numbers.
+    frequencies : tuple of float
+        Smoothed relative frequencies of the levels; with spikes, of all other values and of each spike.
+    mean : float
+        Mean in model units.
+    coarseness : float
+        Smallest standard deviation of the noise that its parts allow, in data units.
+    parts : tuple of Column
+        What else of its cells is modelled: parts of a date, or whether the cell is missing.
+    n_cells : int
+        Cells of a row that it describes, which stand side by side: the pixels of a channel, else 1.
+    """
+
+    name: str
+    kind: Kind
+    likelihood: Likelihood | None
+    reason: str
+    location: float = 0.0
+    scale: float = 1.0
+    asinh_scale: float = 0.0
+    resolution: float = 0.0
+    step: float = 0.0
+    origin: float = 0.0
+    low: float | None = None
+    high: float | None = None
+    spikes: tuple[float, ...] = ()
+    levels: tuple[str, ...] | tuple[float, ...] = ()
+    rare: tuple[str, ...] = ()
+    unseen: float = 0.0
+    boolean: bool = False
+    numeric: bool = False
+    frequencies: tuple[float, ...] = ()
+    mean: float = 0.0
+    coarseness: float = 0.0
+    parts: tuple[Column, ...] = ()
+    n_cells: int = 1
+
+    @property
+    def width(self) -> int:
+        """Room for its levels or spikes in a tensor shared with columns of other sizes: a power of two, or 0."""
+        if self.spikes:
+            return 1 << (len(self.spikes) - 1).bit_length()
+        return 1 << max(1, (len(self.levels) - 1).bit_length()) if self.levels else 0
+
+    @property
+    def textual(self) -> bool:
+        """Whether its levels are text."""
+        return bool(self.levels) and isinstance(self.levels[0], str)
+
+    @property
+    def start(self) -> tuple[float, ...]:
+        """Outputs of the decoder before training, with which it states the column's marginal distribution."""
+        assert self.likelihood is not None
+        if self.spikes:
+            empty = self.width - len(self.spikes)
+            return (0.0, *(math.log(frequency) for frequency in self.frequencies), *[-math.inf] * empty)
+        if self.levels and self.likelihood.n_parameters(self.width) == self.width:
+            empty = self.width - len(self.levels)
+            return tuple(math.log(frequency) for frequency in self.frequencies) + (-math.inf,) * empty
+        if isinstance(self.likelihood, Binary):
+            return self.likelihood.start(self.frequencies[1])
+        return self.likelihood.start(self.mean)
+
+    @property
+    def log_jacobian(self) -> float:
+        """What turns the log-likelihood of a cell into a log-density in the units of the data, in nats.
+
+        On a bent scale it is this minus ``log cosh(asinh(cell / asinh_scale))``.
+        """
+        assert self.likelihood is not None
+        if self.kind in PERIODS:
+            return math.log(len(self.levels))
+        if self.likelihood.rounded:
+            return -math.log(self.step)
+        if self.kind == "pixel" and not self.likelihood.density:
+            return 0.0
+        return -math.log(self.scale) - (math.log(self.asinh_scale) if self.asinh_scale else 0.0)
+
+    @property
+    def floor(self) -> float:
+        """Smallest standard deviation of the noise, in model units, from the likelihood and the resolution."""
+        own = float(getattr(self.likelihood, "floor", 0.0))
+        rounding = 0.0
+        if self.likelihood is not None and not self.likelihood.rounded and not self.asinh_scale:
+            rounding = self.resolution / self.scale / math.sqrt(12)
+        return math.hypot(own, rounding, self.coarseness / self.scale)
+
+    @property
+    def cuts(self) -> tuple[float, ...]:
+        """Where the levels of an ordinal column begin and end, in model units."""
+        if not isinstance(self.likelihood, Ordinal):
+            return ()
+        shares = np.cumsum(self.frequencies)[:-1] / sum(self.frequencies)
+        inner = stdtrit(DF, shares).tolist()
+        return (-FAR, *inner, *(FAR * (1 + extra) for extra in range(self.width + 1 - len(self.levels))))
+
+    def model_units(self, numbers: FloatArray) -> FloatArray:
+        """Numbers in data units to model units."""
+        with np.errstate(over="ignore"):
+            straight = np.arcsinh(numbers / self.asinh_scale) if self.asinh_scale else numbers
+            units: FloatArray = (straight - self.location) / self.scale
+        return units
+
+    def encode(self, table: Table, position: int) -> FloatArray:
+        """Cells in model units, NaN where missing.
+
+        Raises
+        ------
+        DataError
+            If a cell has no likelihood: text in a numeric column, infinity, a value outside the support.
+        """
+        if self.kind == "missing":
+            return table.missing(position).astype(np.float64)
+        if self.kind in PERIODS:
+            return date_part(table.days(position), self.kind)
+        if self.textual:
+            return self._text_codes(table.texts(position))
+        if self.kind != "datetime" and table.content(position) == "datetime":
+            raise DataError(
+                f"column {self.name!r} holds dates; it held numbers in training. Convert it to what it was.",
+                column=self.name,
+            )
+        numbers = table.days(position) if self.kind == "datetime" else table.numbers(position)
+        if isinstance(self.likelihood, Constant):
+            return self._constant_codes(numbers)
+        if self.levels:
+            return self._number_codes(numbers)
+        assert self.likelihood is not None
+        if not self.likelihood.standardize:
+            outside = ~np.isnan(numbers) & ~self.likelihood.supports(torch.from_numpy(numbers.copy())).numpy()
+            if outside.any():
+                row = int(outside.argmax())
+                raise DataError(
+                    f"column {self.name!r} holds {numbers[row]:g} (row {row}); {type(self.likelihood).__name__} takes "
+                    f"{self.likelihood.support} or NaN. Rescale the column or choose another likelihood.",
+                    column=self.name,
+                    row=row,
+                )
+        limit = VALUE_LIMIT if self.likelihood.standardize else RAW_LIMIT
+        return np.clip(self.model_units(numbers), -limit, limit)
+
+    def decode(self, values: FloatArray) -> npt.NDArray[Any]:
+        """Cells in data units from model units: numbers, text, booleans or dates, as training had them."""
+        if self.kind == "datetime":
+            days = values * self.scale + self.location
+            return moments(np.rint(days / self.step) * self.step if self.step else days)
+        if not self.levels:
+            straight = values * self.scale + self.location
+            with np.errstate(over="ignore"):
+                numbers = np.sinh(np.clip(straight, -600, 600)) * self.asinh_scale if self.asinh_scale else straight
+            for spike in self.spikes:
+                # Single precision does not give a spike back exactly.
+                place = float(self.model_units(np.array(spike)))
+                numbers = np.where(np.abs(values - place) <= SPIKE_MARGIN * (1 + abs(place)), spike, numbers)
+            if self.step:
+                numbers = np.rint((numbers - self.origin) / self.step) * self.step + self.origin
+            return np.clip(numbers, self.low, self.high) if (self.low, self.high) != (None, None) else numbers
+        shown = (*self.levels[:-1], self.rare[0]) if self.rare else self.levels
+        levels = np.array(shown, dtype=object if self.textual else np.float64)
+        decoded: npt.NDArray[Any] = levels[np.clip(values, 0, len(levels) - 1).astype(np.intp)]
+        if self.numeric:
+            return decoded.astype(np.float64)
+        return decoded.astype(bool) if self.boolean else decoded
+
+    def with_missing_part(self, n_missing: int, n_rows: int) -> Column:
+        """The same column, with whether its cells are missing as a further part."""
+        counts = np.array([n_rows - n_missing, n_missing])
+        part = Column(
+            f"{self.name} missing",
+            "missing",
+            Binary(),
+            f"missing in {n_missing} of {n_rows} rows",
+            levels=("present", "missing"),
+            frequencies=smoothed(counts),
+        )
+        return replace(self, parts=(*self.parts, part))
+
+    def _text_codes(self, texts: ObjectArray) -> FloatArray:
+        code_of = {level: float(code) for code, level in enumerate(self.levels)}
+        code_of |= dict.fromkeys(self.rare, float(len(self.levels) - 1))
+        unseen = float(len(self.levels))
+        return np.array([np.nan if text is None else code_of.get(text, unseen) for text in texts])
+
+    def _constant_codes(self, numbers: FloatArray) -> FloatArray:
+        (level,) = np.array(self.levels, dtype=np.float64)
+        margin = (WHOLE_MARGIN if level.is_integer() else MARGIN) * abs(level)
+        with np.errstate(over="ignore"):
+            codes = (np.abs(numbers - level) > margin).astype(np.float64)
+        return np.where(np.isnan(numbers), np.nan, codes)
+
+    def _number_codes(self, numbers: FloatArray) -> FloatArray:
+        levels = np.array(self.levels, dtype=np.float64)
+        after = np.searchsorted(levels, numbers).clip(0, len(levels) - 1)
+        before = (after - 1).clip(min=0)
+        with np.errstate(over="ignore"):
+            to_after, to_before = np.abs(levels[after] - numbers), np.abs(numbers - levels[before])
+            steps = np.minimum(to_after, to_before) / self.resolution
+        nearest = np.where(to_before < to_after, before, after)
+        unseen = len(levels) - 1 + np.ceil(np.minimum(steps, VALUE_LIMIT))
+        codes = np.where(steps < 1e-3, nearest, unseen)
+        return np.where(np.isnan(numbers), np.nan, codes)
+
+
+def smoothed(counts: npt.NDArray[np.int_]) -> tuple[float, ...]:
+    """Relative frequencies with one more of each."""
+    return tuple(float(count) for count in (counts + 1) / (counts.sum() + len(counts)))

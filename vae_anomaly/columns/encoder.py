@@ -1,0 +1,67 @@
+"""What turns user data into batches and back."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import numpy.typing as npt
+
+from vae_anomaly.columns.batch import Batch
+from vae_anomaly.columns.column import Column
+from vae_anomaly.data import FloatArray
+
+
+class Encoder(abc.ABC):
+    """From rows as users hold them to rows in the model's order and units."""
+
+    columns: tuple[Column, ...]
+
+    @property
+    @abc.abstractmethod
+    def modelled(self) -> tuple[Column, ...]:
+        """The columns and parts of columns that the model sees, in its order."""
+
+    @property
+    @abc.abstractmethod
+    def n_varying(self) -> int:
+        """Places before those that were constant in training."""
+
+    @property
+    @abc.abstractmethod
+    def n_model_columns(self) -> int:
+        """Cells of a row in the model's order."""
+
+    @property
+    @abc.abstractmethod
+    def grid(self) -> tuple[int, int] | None:
+        """Height and width where rows are images."""
+
+    @abc.abstractmethod
+    def encode(self, data: Any) -> Batch:
+        """Rows in model units, as float32, with their mask.
+
+        Parameters
+        ----------
+        data : Table or Images
+            What the encoder was made for.
+
+        Raises
+        ------
+        DataError
+            If a cell cannot be read as its column demands.
+        """
+
+    @abc.abstractmethod
+    def by_column(self, terms: FloatArray) -> FloatArray:
+        """Terms of places, (..., places), added up by the user's columns: (..., columns)."""
+
+    @abc.abstractmethod
+    def decode(self, values: FloatArray) -> list[npt.NDArray[Any]] | npt.NDArray[Any]:
+        """From model units to the units of the data: columns of a table, or images.
+
+        Parameters
+        ----------
+        values : ndarray of shape (rows, places)
+            In the model's order.
+        """

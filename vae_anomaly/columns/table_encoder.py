@@ -1,0 +1,126 @@
+"""Tables to batches and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from vae_anomaly.columns.batch import Batch
+from vae_anomaly.columns.column import VALUE_LIMIT, Column
+from vae_anomaly.columns.encoder import Encoder
+from vae_anomaly.data import FloatArray, Table
+from vae_anomaly.likelihoods import Constant
+
+
+@dataclass(frozen=True)
+class TableEncoder(Encoder):
+    """Tables in the user's column order to batches in the model's, and back.
+
+    In the model's order columns of the same likelihood and room for levels stand together, so that each
+    group is one rectangular tensor; columns that were constant in training stand last, those that were set aside are
+    left out, and parts of columns are columns there.
+
+    Parameters
+    ----------
+    columns : tuple of Column
+        All columns, in the user's order.
+    """
+
+    columns: tuple[Column, ...]
+
+    @cached_property
+    def places(self) -> tuple[tuple[int, Column], ...]:
+        """What the model sees, in its order: the column or part of one, and the user's position of that column."""
+        used = [
+            (position, modelled)
+            for position, column in enumerate(self.columns)
+            if column.likelihood is not None
+            for modelled in (column, *column.parts)
+        ]
+        groups: dict[tuple[object, int], list[tuple[int, Column]]] = {}
+        for position, column in sorted(used, key=lambda place: isinstance(place[1].likelihood, Constant)):
+            groups.setdefault((column.likelihood, column.width), []).append((position, column))
+        return tuple(place for members in groups.values() for place in members)
+
+    @cached_property
+    def n_varying(self) -> int:
+        return sum(not isinstance(column.likelihood, Constant) for column in self.modelled)
+
+    @cached_property
+    def order(self) -> tuple[int, ...]:
+        """The user's position of what the model sees, in its order; a column with parts occurs more than once."""
+        return tuple(position for position, _ in self.places)
+
+    @cached_property
+    def modelled(self) -> tuple[Column, ...]:
+        return tuple(column for _, column in self.places)
+
+    @property
+    def n_model_columns(self) -> int:
+        return len(self.places)
+
+    @property
+    def grid(self) -> None:
+        return None
+
+    def model_indices_of(self, position: int) -> tuple[int, ...]:
+        """Places in the model's order of a column and its parts."""
+        return tuple(place for place, owner in enumerate(self.order) if owner == position)
+
+    def encode(self, data: Table) -> Batch:
+        values = np.empty((data.n_rows, self.n_model_columns), dtype=np.float64)
+        plain = self._plain
+        rest = list(range(len(self.order)))
+        if isinstance(data.cells, np.ndarray) and len(plain) and not np.isinf(data.cells).any():
+            positions = np.array(self.order)[plain]
+            locations = np.array([self.columns[position].location for position in positions])
+            scales = np.array([self.columns[position].scale for position in positions])
+            with np.errstate(over="ignore"):
+                scaled = (data.cells[:, positions] - locations) / scales
+            values[:, plain] = np.clip(scaled, -VALUE_LIMIT, VALUE_LIMIT)
+            rest = sorted(set(rest) - set(plain.tolist()))
+        for place in rest:
+            values[:, place] = self.modelled[place].encode(data, self.order[place])
+        observed = ~np.isnan(values)
+        values[~observed] = 0
+        return Batch(torch.from_numpy(values.astype(np.float32)), torch.from_numpy(observed))
+
+    def by_column(self, terms: FloatArray) -> FloatArray:
+        sums = np.zeros((*terms.shape[:-1], len(self.columns)))
+        for place, position in enumerate(self.order):
+            sums[..., position] += terms[..., place]
+        return sums
+
+    def decode(self, values: FloatArray) -> list[npt.NDArray[Any]]:
+        """Cells of every column in the user's order; columns that were set aside are NaN.
+
+        Parameters
+        ----------
+        values : ndarray of shape (rows, modelled columns)
+            Model units, in the model's order.
+        """
+        decoded: list[npt.NDArray[Any]] = [np.full(len(values), np.nan) for _ in self.columns]
+        for place, (position, column) in enumerate(self.places):
+            if column is self.columns[position]:
+                decoded[position] = column.decode(values[:, place])
+        return decoded
+
+    @cached_property
+    def _plain(self) -> npt.NDArray[np.intp]:
+        """Places of the columns that are only shifted and scaled."""
+        return np.array(
+            [
+                place
+                for place, column in enumerate(self.modelled)
+                if column.likelihood is not None
+                and column.likelihood.standardize
+                and not column.asinh_scale
+                and column.kind != "datetime"
+            ],
+            dtype=np.intp,
+        )

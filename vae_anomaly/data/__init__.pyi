@@ -1,0 +1,29 @@
+from .image_files import SUFFIXES, ImageFileError, find_images, survey, write_png
+from .image_folders import ImageFiles, is_pillow_images, list_images, open_images, read_pillow_images
+from .image_formats import ImageFormat, Size
+from .images import Images, arranged, as_array, is_images, read_arrays
+from .table import FloatArray, ObjectArray, Table, text_of
+
+__all__ = [
+    "SUFFIXES",
+    "FloatArray",
+    "ImageFileError",
+    "ImageFiles",
+    "ImageFormat",
+    "Images",
+    "ObjectArray",
+    "Size",
+    "Table",
+    "arranged",
+    "as_array",
+    "find_images",
+    "is_images",
+    "is_pillow_images",
+    "list_images",
+    "open_images",
+    "read_arrays",
+    "read_pillow_images",
+    "survey",
+    "text_of",
+    "write_png",
+]

@@ -1,0 +1,83 @@
+"""What follows from a score and a threshold, the same for every detector."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class JudgingMixin(abc.ABC):
+    """`anomaly_score`, `decision_function` and `predict` of a detector with `score_samples` and ``offset_``."""
+
+    offset_: float
+
+    @abc.abstractmethod
+    def score_samples(self, X: Any) -> FloatArray:
+        """Scores, higher for more normal rows or images: (n,)."""
+
+    def anomaly_score(self, X: Any) -> FloatArray:
+        """``-score_samples(X)``: higher for more anomalous rows or images, in nats.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, or images
+            What `score_samples` takes.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+        """
+        return -self.score_samples(X)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean of `score_samples`, for a search over parameters without labels; files without a score do not count.
+
+        Comparable between models of the same columns or channels and the same kinds of likelihood; a change of
+        preprocessing or from densities to probabilities changes the unit.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, or images
+            What `score_samples` takes.
+        y : ignored
+            For scikit-learn's interface.
+
+        Returns
+        -------
+        float
+            Nats.
+        """
+        return float(np.nanmean(self.score_samples(X)))
+
+    def decision_function(self, X: Any) -> FloatArray:
+        """``score_samples(X) - offset_``: negative for anomalies.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, or images
+            What `score_samples` takes.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+        """
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> npt.NDArray[np.int64]:
+        """-1 for anomalies, +1 for what is normal; what has no score, as a file that cannot be read, is not normal.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, or images
+            What `score_samples` takes.
+
+        Returns
+        -------
+        ndarray of shape (n,), int
+        """
+        return np.where(self.decision_function(X) >= 0, 1, -1)

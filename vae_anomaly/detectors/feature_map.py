@@ -1,0 +1,240 @@
+"""FeatureMapDetector: a variational autoencoder over the places of feature maps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.base import BaseEstimator, OutlierMixin, _fit_context, clone
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+from torch.nn import functional
+
+from vae_anomaly.data import ImageFiles, ImageFormat, Images
+from vae_anomaly.decisions import fence_offset, share_offset
+from vae_anomaly.detectors.base import JudgingMixin
+from vae_anomaly.detectors.image_features import NETWORK_CONSTRAINTS, Network, seen_by
+from vae_anomaly.detectors.image_results import score_images
+from vae_anomaly.detectors.inputs import new_seed, warn_of_files
+from vae_anomaly.detectors.network_inputs import format_of, opened, portions, refuse, shown_sizes
+from vae_anomaly.detectors.patch import smoothed, top_mean
+from vae_anomaly.detectors.vae_detector import VAEDetector
+from vae_anomaly.errors import DataError
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class FeatureMapDetector(JudgingMixin, OutlierMixin, BaseEstimator):
+    """Anomaly detector for images by the feature maps of a network of the user's.
+
+    Every place of the maps is a row whose columns are its features; a `VAEDetector` learns rows of normal images, and
+    the negative ELBO of each place is the map.  Nothing is downloaded, and the network is not trained.  How levels are
+    scaled, and in which format files are read, is said at `ImageFeatures`: neither depends on other images.
+
+    Parameters
+    ----------
+    network : callable
+        From a float32 tensor of images, (n, channels, height, width), to maps, (n, features, height, width), or to
+        several of them, which are enlarged to the largest and stacked.
+    detector : VAEDetector, default=None
+        Learns the rows; a clone of it is fitted.  None takes the defaults.
+    n_rows : int, default=20000
+        Places to learn from, at most.
+    smoothing : float, default=0.5
+        Standard deviation of the Gaussian filter over the maps, in places of them.
+    top_fraction : float, default=0.01
+        The score of an image is the mean of this share of its map, and of one place at least.
+    image_size : (int, int), default=None
+        Height and width that images are resized to before the network sees them; without it, files need one size.
+    channels : int, default=None
+        A single channel is repeated so often.
+    mean, std : sequence of float, default=None
+        Of the normalisation; see `ImageFeatures`.
+    batch_size : int, default=32
+        Images that the network sees at once.
+    contamination : "auto" or float, default="auto"
+        Where `predict` draws the line, by the scores of the training images.
+    device : {"auto", "cpu", "cuda", "mps"}, default="auto"
+        Where the network runs.
+    random_state : int, RandomState, Generator or None, default=0
+        Which places are learned from.
+
+    Attributes
+    ----------
+    detector_ : VAEDetector
+        Of the places.
+    image_format_ : ImageFormat
+        In whose channels and depth files are read: that of the training images.
+    offset_ : float
+        `decision_function` is ``score_samples - offset_``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> from vae_anomaly import FeatureMapDetector, VAEDetector
+    >>> images = np.random.default_rng(0).integers(90, 160, (30, 16, 16)).astype(np.uint8)
+    >>> pooled = torch.nn.AvgPool2d(4)
+    >>> detector = FeatureMapDetector(pooled, VAEDetector(max_iter=60, early_stopping=False)).fit(images)
+    >>> images[3, 4:8, 4:8] = 255
+    >>> int(detector.anomaly_score(images).argmax())
+    3
+    """
+
+    detector_: VAEDetector
+    image_format_: ImageFormat
+    offset_: float
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **NETWORK_CONSTRAINTS,
+        "detector": [VAEDetector, None],
+        "n_rows": [Interval(Integral, 2, None, closed="left")],
+        "smoothing": [Interval(Real, 0, None, closed="left")],
+        "top_fraction": [Interval(Real, 0, 1, closed="right")],
+        "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
+        "random_state": ["random_state", np.random.Generator],
+    }
+
+    def __init__(
+        self,
+        network: Network,
+        detector: VAEDetector | None = None,
+        *,
+        n_rows: int = 20_000,
+        smoothing: float = 0.5,
+        top_fraction: float = 0.01,
+        image_size: Sequence[int] | None = None,
+        channels: int | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        batch_size: int = 32,
+        contamination: str | float = "auto",
+        device: str = "auto",
+        random_state: Any = 0,
+    ) -> None:
+        self.network = network
+        self.detector = detector
+        self.n_rows = n_rows
+        self.smoothing = smoothing
+        self.top_fraction = top_fraction
+        self.image_size = image_size
+        self.channels = channels
+        self.mean = mean
+        self.std = std
+        self.batch_size = batch_size
+        self.contamination = contamination
+        self.device = device
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None) -> FeatureMapDetector:
+        """Learn what places of normal images look like to the network.
+
+        Parameters
+        ----------
+        X : ndarray or Tensor of images, or path-like, or list of them
+            Normal images; files that cannot be read are left out, with a warning.
+        y : ignored
+            For scikit-learn's interface.
+
+        Raises
+        ------
+        DataError
+            If the images cannot be used, or the network gives no maps.
+        """
+        training = opened(self, X, None)
+        rng = np.random.default_rng(new_seed(self.random_state))
+        keys = np.empty(0)
+        rows: FloatArray | None = None
+        # A uniform sample of all places in one pass: the smallest keys stay.
+        for maps in chain.from_iterable(map(self._maps, portions(training, warn_of_files))):
+            places = maps.movedim(1, 3).flatten(0, 2).double().numpy()
+            keys = np.concatenate([keys, rng.random(len(places))])
+            rows = places if rows is None else np.concatenate([rows, places])
+            chosen = np.argsort(keys, kind="stable")[: self.n_rows]
+            keys, rows = keys[chosen], rows[chosen]
+        if rows is None or len(rows) < 2:
+            raise DataError("there are no images to learn from; expected at least two places of maps.")
+        detector = VAEDetector() if self.detector is None else clone(self.detector)
+        self.detector_ = detector.fit(rows)
+        self.image_format_ = format_of(training)
+        scores = -np.concatenate([self._scores(some) for some in portions(training, _told_before)])
+        automatic = isinstance(self.contamination, str)
+        self.offset_ = fence_offset(scores) if automatic else share_offset(scores, float(self.contamination))
+        return self
+
+    def anomaly_maps(self, X: Any) -> Iterator[FloatArray]:
+        """The negative ELBO of every place, enlarged to the size of the image: (height, width) for each image.
+
+        Parameters
+        ----------
+        X : ndarray or Tensor of images, or path-like, or list of them
+            Images.
+
+        Raises
+        ------
+        DataError
+            If an image cannot be read.
+        """
+        check_is_fitted(self)
+        images = opened(self, X, self.image_format_)
+        found = chain.from_iterable(map(self._places, portions(images, refuse)))
+        for places, size in zip(found, shown_sizes(images), strict=True):
+            large = functional.interpolate(torch.from_numpy(places)[None, None], size=size, mode="bilinear")
+            yield large[0, 0].numpy()
+
+    def score_samples(self, X: Any) -> FloatArray:
+        """Minus the mean of the largest values of each image's map, nats; higher for more normal images.
+
+        Parameters
+        ----------
+        X : ndarray or Tensor of images, or path-like, or list of them
+            Images.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+            NaN, with a warning, for files that cannot be read.
+        """
+        check_is_fitted(self)
+        images = opened(self, X, self.image_format_)
+        return -(score_images(images, self._scores) if isinstance(images, ImageFiles) else self._scores(images))
+
+    def _scores(self, images: Images) -> FloatArray:
+        return np.array([top_mean(found, math.ceil(self.top_fraction * found.size)) for found in self._places(images)])
+
+    def _places(self, images: Images) -> Iterator[FloatArray]:
+        """Smoothed maps of images, in places of the network's maps."""
+        for maps in self._maps(images):
+            n, _, height, width = maps.shape
+            rows = maps.movedim(1, 3).flatten(0, 2).double().numpy()
+            for found in self.detector_.anomaly_score(rows).reshape(n, height, width):
+                yield smoothed(found, self.smoothing)
+
+    def _maps(self, images: Images) -> Iterator[Tensor]:
+        """Maps of images, several ones stacked at the size of the largest."""
+        for outputs in seen_by(self, images):
+            if any(part.dim() != 4 for part in outputs):
+                raise DataError(
+                    "the network gives vectors; expected maps, (n, features, height, width). Take ImageFeatures in a "
+                    "pipeline with VAEDetector for vectors."
+                )
+            largest = max((part.shape[2:] for part in outputs), key=math.prod)
+            parts = [
+                part.float()
+                if part.shape[2:] == largest
+                else functional.interpolate(part.float(), largest, mode="bilinear")
+                for part in outputs
+            ]
+            yield torch.cat(parts, 1)
+
+
+def _told_before(_problems: Sequence[object]) -> None:
+    """Files that were warned of when they were read first."""

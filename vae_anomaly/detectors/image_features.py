@@ -1,0 +1,197 @@
+"""From images to what a network of the user's makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from numbers import Integral
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils._param_validation import Interval, StrOptions
+from torch import Tensor, nn
+
+from vae_anomaly.data import ImageFormat, Images, is_images
+from vae_anomaly.detectors.inputs import is_files
+from vae_anomaly.detectors.network_inputs import format_of, opened, portions, prepared, refuse
+from vae_anomaly.errors import DataError
+from vae_anomaly.model import resolve_device
+
+Network = Callable[[Tensor], Any]
+
+NETWORK_CONSTRAINTS: dict[str, Any] = {
+    "network": [callable],
+    "image_size": ["array-like", None],
+    "channels": [Interval(Integral, 1, None, closed="left"), None],
+    "mean": ["array-like", None],
+    "std": ["array-like", None],
+    "batch_size": [Interval(Integral, 1, None, closed="left")],
+    "device": [StrOptions({"auto", "cpu", "cuda", "mps"})],
+}
+
+
+class ImageFeatures(TransformerMixin, BaseEstimator):
+    """Vectors that a network of the user's makes of images, for a detector behind it in a pipeline.
+
+    Nothing is downloaded and nothing is trained here: any callable from images to vectors will do, a timm or
+    torchvision model with its own weights for instance.
+
+    What it sees of an image depends on that image alone.  Levels are divided by the white of their files' depth, or
+    of their dtype: 65535 for uint16, 1 for bools, 255 for other integers; floats stay as they are.  Files are read in
+    the channels and the depth of the images in `fit`, so that a grey one has three channels where others had colour.
+
+    Parameters
+    ----------
+    network : callable
+        From a float32 tensor of images, (n, channels, height, width), to vectors, (n, features).  A
+        ``torch.nn.Module`` is put into evaluation mode and on the device while it is used.
+    image_size : (int, int), default=None
+        Height and width that images are resized to, with antialiasing, and files as they are read; by default they
+        stay as they are, and files need one size.
+    channels : int, default=None
+        A single channel is repeated so often, for networks that want colour.
+    mean, std : sequence of float, default=None
+        What is taken off each channel, and divided by, after pixels were brought to [0, 1].
+    batch_size : int, default=32
+        Images that the network sees at once.
+    device : {"auto", "cpu", "cuda", "mps"}, default="auto"
+        Where the network runs.
+
+    Attributes
+    ----------
+    image_format_ : ImageFormat or None
+        In whose channels and depth files are read: that of the images in `fit`.  Without a fit, files are read in the
+        format of each call.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from vae_anomaly import ImageFeatures, VAEDetector
+    >>> images = np.random.default_rng(0).integers(0, 256, (60, 8, 8)).astype(np.uint8)
+    >>> halves = ImageFeatures(lambda pixels: pixels.unflatten(3, (2, 4)).mean((1, 2, 4)))
+    >>> halves.fit_transform(images).shape
+    (60, 2)
+    >>> detector = make_pipeline(halves, VAEDetector(max_iter=50, early_stopping=False)).fit(images)
+    >>> bool(detector.score_samples(images * 0)[0] < detector.score_samples(images).mean())
+    True
+    """
+
+    image_format_: ImageFormat | None
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = NETWORK_CONSTRAINTS
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        image_size: Sequence[int] | None = None,
+        channels: int | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        batch_size: int = 32,
+        device: str = "auto",
+    ) -> None:
+        self.network = network
+        self.image_size = image_size
+        self.channels = channels
+        self.mean = mean
+        self.std = std
+        self.batch_size = batch_size
+        self.device = device
+
+    def fit(self, X: Any, y: Any = None) -> ImageFeatures:
+        """Check the parameters, and keep the format of the images.
+
+        Parameters
+        ----------
+        X : ndarray or Tensor of images, or path-like, or list of them
+            As `VAEDetector` takes them.
+        y : ignored
+            For scikit-learn's interface.
+        """
+        self._validate_params()
+        self.image_format_ = format_of(opened(self, X, None)) if is_files(X) or is_images(X) else None
+        return self
+
+    def transform(self, X: Any) -> npt.NDArray[np.float64]:
+        """Vectors of images.
+
+        Parameters
+        ----------
+        X : ndarray or Tensor of images, or path-like, or list of them
+            As `VAEDetector` takes them.
+
+        Returns
+        -------
+        ndarray of shape (n, features)
+
+        Raises
+        ------
+        DataError
+            If there is no image, a file cannot be read, pixels are missing, or the network gives no vectors or none
+            that are finite.
+        """
+        self._validate_params()
+        images = opened(self, X, getattr(self, "image_format_", None))
+        return np.concatenate([vectors for some in portions(images, refuse) for vectors in self._vectors(some)])
+
+    def _vectors(self, images: Images) -> Iterator[npt.NDArray[np.float64]]:
+        for outputs in seen_by(self, images):
+            if len(outputs) != 1 or outputs[0].dim() != 2:
+                shapes = ", ".join(str(tuple(part.shape)) for part in outputs)
+                raise DataError(
+                    f"the network gives {shapes}; expected vectors, (n, features). Pool its maps, or take "
+                    "FeatureMapDetector, which looks at maps."
+                )
+            yield outputs[0].double().numpy()
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+
+def seen_by(features: Any, images: Images) -> Iterator[list[Tensor]]:
+    """What the network makes of images, batch by batch: one tensor, or several maps.
+
+    Parameters
+    ----------
+    features : ImageFeatures or FeatureMapDetector
+        With the parameters of the network.
+    images : Images
+        In memory.
+    """
+    device = resolve_device(features.device)
+    network = features.network
+    before = None
+    if isinstance(network, nn.Module):
+        before = network.training
+        network = network.eval().to(device)
+    try:
+        with torch.inference_mode():
+            for begin in range(0, images.n_rows, features.batch_size):
+                some = images.take(slice(begin, begin + features.batch_size))
+                yield _outputs(network(prepared(features, some, begin).to(device)), some.n_rows)
+    finally:
+        if before is not None and isinstance(network, nn.Module):
+            network.train(before)
+
+
+def _outputs(given: Any, n_images: int) -> list[Tensor]:
+    """What a network returned, as tensors on the CPU: one, or the values of a list, tuple or dict."""
+    if isinstance(given, dict):
+        given = list(given.values())
+    parts = given if isinstance(given, list | tuple) else [given]
+    tensors = [part.detach().cpu() if isinstance(part, Tensor) else torch.as_tensor(part) for part in parts]
+    for tensor in tensors:
+        if tensor.dim() not in (2, 4) or len(tensor) != n_images:
+            raise DataError(
+                f"the network gives a tensor of shape {tuple(tensor.shape)} for {n_images} images; expected "
+                "vectors, (n, features), or maps, (n, features, height, width)."
+            )
+        if not bool(torch.isfinite(tensor).all()):
+            raise DataError("the network gives numbers that are not finite. Check its weights and the normalisation.")
+    if not tensors:
+        raise DataError("the network gives nothing; expected vectors or maps.")
+    return tensors

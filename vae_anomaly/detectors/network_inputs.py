@@ -1,0 +1,167 @@
+"""Images in memory or in files, and how a network of the user's sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vae_anomaly.data import ImageFileError, ImageFiles, ImageFormat, Images, Size, list_images, read_arrays, survey
+from vae_anomaly.detectors.inputs import is_files
+from vae_anomaly.errors import DataError, SpecificationError
+
+
+def opened(features: Any, X: Any, known: ImageFormat | None) -> Images | ImageFiles:
+    """Images in memory, or files in the channels and the depth of the fit and the size of the network.
+
+    Parameters
+    ----------
+    features : ImageFeatures or FeatureMapDetector
+        With the parameters of the network.
+    X : ndarray or Tensor of images, or path-like, or list of them
+    known : ImageFormat or None
+        That of the fit; without one the files themselves decide.
+
+    Raises
+    ------
+    DataError
+        If there are none, or files have several sizes and no `image_size` is given.
+    """
+    size = image_size(features)
+    if not is_files(X):
+        images = read_arrays(X, None)
+        if not images.n_rows:
+            raise DataError("there are no images; expected at least one.")
+        return images
+    paths = list_images(X)
+    if known is None or size is None:
+        seen = survey(paths)
+        if known is None or seen.n_images:
+            own = seen.format(size)
+            known, size = known or own, (own.height, own.width)
+    height, width = size or (known.height, known.width)
+    channels = 3 if features.channels == 3 else known.channels
+    # With 8 bits black and white is 0 and 255, and grey fits in, too.
+    return ImageFiles(tuple(paths), ImageFormat(height, width, channels, max(known.depth, 8)))
+
+
+def format_of(images: Images | ImageFiles) -> ImageFormat:
+    """Size, channels and depth of images that were opened; those in memory have 8 bits, but for uint16."""
+    if isinstance(images, ImageFiles):
+        return images.image_format
+    channels, height, width = images.shape
+    return ImageFormat(height, width, channels, max(images.depth or 0, 16 if _is_deep(images) else 8))
+
+
+def portions(images: Images | ImageFiles, tell: Callable[[Sequence[ImageFileError]], None]) -> Iterator[Images]:
+    """Images some at a time, if they are files; `tell` hears of those that cannot be read."""
+    if isinstance(images, Images):
+        yield images
+        return
+    for paths, read, problems in images.chunks():
+        tell(problems)
+        if paths:
+            yield read
+
+
+def refuse(problems: Sequence[ImageFileError]) -> None:
+    """Raise the first of some problems."""
+    if problems:
+        raise problems[0]
+
+
+def shown_sizes(images: Images | ImageFiles) -> Iterator[Size]:
+    """Height and width of each image, before it was resized."""
+    if isinstance(images, Images):
+        _, height, width = images.shape
+        yield from [(height, width)] * images.n_rows
+        return
+    wanted = images.image_format
+    for path in images.paths:
+        yield next(iter(survey([path]).sizes), (wanted.height, wanted.width))
+
+
+def prepared(features: Any, images: Images, first: int) -> Tensor:
+    """Images as networks want them: float32, [0, 1] or standardised, of the wanted size.
+
+    Parameters
+    ----------
+    features : ImageFeatures or FeatureMapDetector
+        With the parameters of the network.
+    images : Images
+        Some images.
+    first : int
+        Number of the first, for messages.
+
+    Raises
+    ------
+    DataError
+        If pixels are missing, infinite, or beyond the levels of their dtype.
+    SpecificationError
+        If the normalisation has other channels than the images.
+    """
+    tensors = torch.from_numpy(images.pixels.astype(np.float32))
+    if images.pixels.dtype.kind in "iub":
+        tensors /= _top_level(images)
+    whole = torch.isfinite(tensors).flatten(1).all(1)
+    if not bool(whole.all()):
+        row = first + int(whole.int().argmin())
+        raise DataError(
+            f"image {row} has pixels that are missing or infinite, and a network takes neither. Fill them, or leave "
+            "it out.",
+            row=row,
+        )
+    if features.channels is not None and tensors.shape[1] == 1:
+        tensors = tensors.expand(-1, features.channels, -1, -1)
+    size = image_size(features)
+    if size is not None and tensors.shape[2:] != size:
+        tensors = functional.interpolate(tensors, size=size, mode="bilinear", antialias=True)
+    for name, change in (("mean", torch.sub), ("std", torch.div)):
+        given = getattr(features, name)
+        if given is not None:
+            numbers = torch.tensor(given, dtype=torch.float32)
+            if len(numbers) not in (1, tensors.shape[1]):
+                raise SpecificationError(f"{name} has {len(numbers)} numbers for {tensors.shape[1]} channels.")
+            tensors = change(tensors, numbers.view(1, -1, 1, 1))
+    return tensors.contiguous()
+
+
+def image_size(features: Any) -> Size | None:
+    """Height and width that tensors are resized to.
+
+    Raises
+    ------
+    SpecificationError
+        If they are none.
+    """
+    if features.image_size is None:
+        return None
+    size = tuple(int(side) for side in features.image_size)
+    if len(size) != 2 or min(size) < 1:
+        raise SpecificationError(f"image_size={features.image_size!r}; expected (height, width).")
+    return size[0], size[1]
+
+
+def _top_level(images: Images) -> int:
+    """The level of white, by depth or dtype: not by the pixels, which would make it that of the batch."""
+    if images.depth is not None:
+        return (1 << images.depth) - 1
+    dtype = images.pixels.dtype
+    if dtype.kind == "b" or _is_deep(images):
+        return 1 if dtype.kind == "b" else 65_535
+    lowest, highest = int(images.pixels.min()), int(images.pixels.max())
+    if lowest < 0 or highest > 255:
+        raise DataError(
+            f"images of {dtype} hold levels from {lowest} to {highest}; expected 0 to 255. Give 16 bits as uint16, "
+            "and other levels as floats from 0 to 1."
+        )
+    return 255
+
+
+def _is_deep(images: Images) -> bool:
+    dtype = images.pixels.dtype
+    return dtype.kind == "u" and dtype.itemsize == 2

@@ -1,0 +1,23 @@
+"""Images as overlapping windows."""
+
+from __future__ import annotations
+
+from vae_anomaly.detectors.patch.maps import PositionLevels, smoothed, top_mean
+from vae_anomaly.detectors.patch.patch_config import WHOLE, Reading, specification_of
+from vae_anomaly.detectors.patch.patch_detector import PatchDetector
+from vae_anomaly.detectors.patch.window_encoder import WindowEncoder
+from vae_anomaly.detectors.patch.window_model import WindowModel
+from vae_anomaly.detectors.patch.windows import Windows
+
+__all__ = [
+    "WHOLE",
+    "PatchDetector",
+    "PositionLevels",
+    "Reading",
+    "WindowEncoder",
+    "WindowModel",
+    "Windows",
+    "smoothed",
+    "specification_of",
+    "top_mean",
+]

@@ -1,0 +1,115 @@
+"""From nats of windows to a map of an image, and from the map to one number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import gaussian_filter
+
+from vae_anomaly.data import FloatArray
+from vae_anomaly.detectors.patch.windows import IntArray, Windows
+
+POSITION_PIXELS = 8.0
+MIN_FACTOR = 1e-3
+MIN_PER_HALF = 4
+CLEARLY = 0.95
+
+
+def assembled(nats: FloatArray, corners: IntArray, windows: Windows, shape: tuple[int, int]) -> FloatArray:
+    """The mean over the windows that cover a pixel: (height, width).
+
+    Parameters
+    ----------
+    nats : ndarray of shape (windows, target pixels)
+    corners : int ndarray of shape (windows, 2)
+    windows : Windows
+    shape : (height, width)
+    """
+    height, width = shape
+    places = (corners @ np.array([width, 1]))[:, None] + windows.inside @ np.array([width, 1])
+    sums = np.bincount(places.ravel(), nats.ravel(), minlength=height * width)
+    counts = np.bincount(places.ravel(), minlength=height * width)
+    mean: FloatArray = (sums / np.maximum(counts, 1)).reshape(height, width)
+    return mean
+
+
+def smoothed(image: FloatArray, sigma: float) -> FloatArray:
+    """The map under a Gaussian filter; missing pixels, NaN, take no part and stay NaN."""
+    seen = np.isfinite(image)
+    if sigma == 0 or not seen.any():
+        return image
+    sums = gaussian_filter(np.where(seen, image, 0.0), sigma)
+    weights = np.ones_like(sums) if seen.all() else gaussian_filter(seen.astype(float), sigma)
+    return np.where(seen, sums / np.maximum(weights, 1e-9), np.nan)
+
+
+@dataclass(frozen=True)
+class PositionLevels:
+    """How many times as much as on average maps of normal images vary at each place.
+
+    Divided by it, maps vary alike everywhere, and a value is as rare in one place as in another.
+
+    Parameters
+    ----------
+    factor : ndarray of shape (height, width)
+    """
+
+    factor: FloatArray
+
+    @classmethod
+    def of(cls, maps: FloatArray) -> PositionLevels:
+        """From maps of normal images, (images, height, width)."""
+        mean = smoothed(_mean(maps), POSITION_PIXELS)
+        deviation = np.sqrt(smoothed(_mean((maps - mean) ** 2), POSITION_PIXELS))
+        return cls(np.maximum(deviation / max(float(deviation.mean()), 1e-12), MIN_FACTOR))
+
+    def applied(self, one: FloatArray) -> FloatArray:
+        """A map weighed by its places, nats per pixel."""
+        changed: FloatArray = one / self.factor
+        return changed
+
+
+def _mean(maps: FloatArray) -> FloatArray:
+    """Over the maps that have a value in a place, 0 where none has."""
+    counts = np.isfinite(maps).sum(0)
+    mean: FloatArray = np.nansum(maps, 0) / np.maximum(counts, 1)
+    return mean
+
+
+def position_helps(maps: FloatArray) -> bool:
+    """Whether maps of normal images become more even when they are weighed by place.
+
+    Each half of the images has its weights from the other; what counts is how far the highest thousandth lies
+    above the median, in units of what the highest tenth does.  Where parts lie in the same way in every image, much
+    of that comes from their edges and textures; where they lie anyhow, it does not, and places say little.
+
+    Parameters
+    ----------
+    maps : ndarray of shape (images, height, width)
+        Of normal images that no weight has seen.
+    """
+    halves = maps[::2], maps[1::2]
+    if min(map(len, halves)) < MIN_PER_HALF:
+        return False
+    plain, per_cell = 0.0, 0.0
+    for half, other in (halves, halves[::-1]):
+        levels = PositionLevels.of(other)
+        plain += _tail_ratio(half)
+        per_cell += _tail_ratio(np.stack([levels.applied(one) for one in half]))
+    return per_cell < CLEARLY * plain
+
+
+def _tail_ratio(maps: FloatArray) -> float:
+    middle, high, extreme = np.nanquantile(maps, [0.5, 0.9, 0.999])
+    return float((extreme - middle) / max(high - middle, 1e-12))
+
+
+def top_mean(image: FloatArray, n_pixels: int) -> float:
+    """Mean of the largest pixels, so many of them or all; NaN where all are missing."""
+    pixels: npt.NDArray[np.float64] = image[np.isfinite(image)]
+    if not pixels.size:
+        return float("nan")
+    n_top = min(n_pixels, pixels.size)
+    return float(np.partition(pixels, -n_top)[-n_top:].mean())

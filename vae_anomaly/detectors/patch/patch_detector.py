@@ -1,0 +1,395 @@
+"""PatchDetector: images whose odd spot is small beside the image."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.base import BaseEstimator, OutlierMixin, _fit_context
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from vae_anomaly.columns import MAX_SEEDS, Augment, Batch, ImageEncoder, learn_channels
+from vae_anomaly.data import ImageFormat, Images
+from vae_anomaly.decisions import MIN_DEVIATION, fence_offset, share_offset
+from vae_anomaly.detectors.base import JudgingMixin
+from vae_anomaly.detectors.image_results import score_images
+from vae_anomaly.detectors.inputs import is_files, new_seed, open_files, read_images
+from vae_anomaly.detectors.patch.maps import PositionLevels, position_helps, smoothed
+from vae_anomaly.detectors.patch.patch_config import (
+    MASKED,
+    PARAMETER_CONSTRAINTS,
+    WHOLE,
+    Geometry,
+    Reading,
+    geometries_of,
+    specification_of,
+)
+from vae_anomaly.detectors.patch.sampling import joined, split, with_pixels
+from vae_anomaly.detectors.patch.window_encoder import NOISE_FLOOR, learn_windows
+from vae_anomaly.detectors.patch.window_model import WindowModel
+from vae_anomaly.detectors.patch.windows import IntArray, Surface
+from vae_anomaly.detectors.training_progress import training_progress
+from vae_anomaly.errors import FitWarning
+from vae_anomaly.explain import ImageExplanation
+from vae_anomaly.fitting import FitReport, Rows, fit_model
+from vae_anomaly.likelihoods import Gaussian
+from vae_anomaly.model import History
+
+FloatArray = npt.NDArray[np.float64]
+
+SAMPLE_WINDOWS, N_SAMPLED_IMAGES, MAX_STOPPING_WINDOWS = 4096, 64, 2048
+MAX_PLACED_IMAGES, AUGMENTED_IMAGES = 128, 512
+
+
+class PatchDetector(JudgingMixin, OutlierMixin, BaseEstimator):
+    r"""Anomaly detector for images whose odd spot is small beside the image: scratches, cracks, missing parts.
+
+    One small variational autoencoder looks at every window of an image, and its nats are put together to a map.
+
+    The "masked" model hides a square of pixels and predicts it from what surrounds it: the map holds
+    :math:`-E_{q(z|s)} \log p(c \mid z) \ge -\log p(c \mid s)`, for pixels c and surroundings s.  The "whole" model
+    sees whole windows and has their negative ELBO, the KL spread over the pixels.  Windows overlap, and a pixel has the
+    mean of all windows that cover it.
+
+    Parameters
+    ----------
+    model : {"masked", "whole"}, default="masked"
+        What is asked of a window: its middle given its surroundings, or all of it.
+    window : int or sequence of int, default=None
+        Side of the square of pixels that have a likelihood; several give a model each, whose nats are averaged.  None
+        takes (8, 16) for the masked model, because nobody knows how large defects are, and 16 for the whole one.  The
+        masked model sees the 8 pixels around, and the mean of every 4 x 4 pixels of the 64 x 64 around.
+    stride : int, default=None
+        Pixels between windows in a map; None takes 4, or half of a smaller window.
+    n_windows : int, default=65536
+        Windows to train on, at random places of the training images.
+    position : {"auto", "ignore", "use"}, default="auto"
+        Whether maps are weighed by place, so that those of training images vary alike everywhere: for parts that
+        always lie in the same way.  "auto" asks whether that makes the maps of held-out images more even.
+    smoothing : float, default=2.0
+        Standard deviation, in pixels, of the Gaussian filter over the maps.
+    top_pixels : int, default=None
+        The score of an image is the mean of so many of the largest values of its map; None takes as many as one point
+        covers after smoothing, 50.
+    n_estimators : int, default=1
+        Autoencoders in the ensemble.
+    latent_dim : int, default=None
+        Latent variables; None takes 64 for the masked model, where they cost nothing, and 8 for the whole one.
+    hidden_layer_sizes : sequence of int, default=(512, 512)
+        Hidden units of the encoder; the decoder has them in reverse.
+    batch_size : int, default=256
+        Windows of a mini-batch.
+    max_iter : int, default=2000
+        Optimisation steps.
+    learning_rate_init : float, default=0.003
+        Largest step of AdamW.
+    image_shape : sequence of int, default=None
+        (height, width) of flattened images, or the size that image files are resized to.
+    augment : callable, default=None
+        Changes training images at random before windows are cut from them: see `VAEDetector`.
+    contamination : "auto" or float, default="auto"
+        Where `predict` draws the line: three robust standard deviations from the median score of held-out training
+        images (a deviation below half a nat over the largest pixels together counts as that), or so that it flags
+        this share of the training images.
+    device : {"auto", "cpu", "cuda", "mps"}, default="auto"
+        Where the arithmetic runs.
+    random_state : int, RandomState, Generator or None, default=0
+        Source of everything random in `fit`.
+    verbose : bool, default=False
+        Whether to draw a progress bar on stderr.
+
+    Attributes
+    ----------
+    encoder_ : ImageEncoder
+        What the images are.
+    models_ : tuple of WindowModel
+        The models of windows.
+    levels_ : PositionLevels or None
+        The weights of places, where they are used.
+    offset_ : float
+        `decision_function` is ``score_samples - offset_``.
+    reading_ : Reading
+        The smoothing and the number of largest pixels of the fit.
+    map_scale_ : (float, float)
+        From how many nats per pixel on, and up to how many, maps are coloured.
+    fit_report_ : FitReport
+        How the training on windows went; of the last model, if there are several.
+    history_ : History
+        The same, check by check.
+    n_features_in_ : int
+        Pixels of an image, over all channels.
+    n_images_ : int
+        Training images.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from vae_anomaly import PatchDetector
+    >>> rng = np.random.default_rng(0)
+    >>> images = rng.normal(size=(30, 32, 32))
+    >>> detector = PatchDetector(n_windows=512, max_iter=30, hidden_layer_sizes=(32,)).fit(images)
+    >>> images[0, 10:20, 10:20] += 5
+    >>> int(detector.anomaly_score(images).argmax())
+    0
+    """
+
+    encoder_: ImageEncoder
+    models_: tuple[WindowModel, ...]
+    levels_: PositionLevels | None
+    reading_: Reading
+    offset_: float
+    map_scale_: tuple[float, float]
+    fit_report_: FitReport
+    history_: History
+    n_features_in_: int
+    n_images_: int
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = PARAMETER_CONSTRAINTS
+
+    def __init__(
+        self,
+        *,
+        model: str = "masked",
+        window: int | Sequence[int] | None = None,
+        stride: int | None = None,
+        n_windows: int = 65_536,
+        position: str = "auto",
+        smoothing: float = 2.0,
+        top_pixels: int | None = None,
+        n_estimators: int = 1,
+        latent_dim: int | None = None,
+        hidden_layer_sizes: Sequence[int] = (512, 512),
+        batch_size: int = 256,
+        max_iter: int = 2000,
+        learning_rate_init: float = 0.003,
+        image_shape: Sequence[int] | None = None,
+        augment: Augment | None = None,
+        contamination: str | float = "auto",
+        device: str = "auto",
+        random_state: Any = 0,
+        verbose: bool = False,
+    ) -> None:
+        self.model = model
+        self.window = window
+        self.stride = stride
+        self.n_windows = n_windows
+        self.position = position
+        self.smoothing = smoothing
+        self.top_pixels = top_pixels
+        self.n_estimators = n_estimators
+        self.latent_dim = latent_dim
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.learning_rate_init = learning_rate_init
+        self.image_shape = image_shape
+        self.augment = augment
+        self.contamination = contamination
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None) -> PatchDetector:
+        """Learn what windows of normal images look like.
+
+        Parameters
+        ----------
+        X : ndarray or Tensor of images, or path-like, or list of them
+            Arrays of shape (n, height, width), (n, height, width, channels) or (n, channels, height, width), or a
+            folder or image files; at least two.
+        y : ignored
+            For scikit-learn's interface.
+
+        Returns
+        -------
+        PatchDetector
+            The fitted estimator.
+
+        Raises
+        ------
+        DataError
+            If the images cannot be used.
+        TrainingDiverged
+            If the loss was not finite even after a rollback with a smaller step.
+
+        Warns
+        -----
+        FitWarning
+            If the training on windows was interrupted, which leaves later ones out, or its latents collapsed.
+        """
+        before = self.__dict__.copy()
+        try:
+            return self._fit(with_pixels(read_images(self, X, fitting=True)))
+        except BaseException:
+            self.__dict__ = before
+            raise
+
+    def _fit(self, images: Images) -> PatchDetector:
+        geometries = geometries_of(self, *images.shape[1:])
+        seed = new_seed(self.random_state)
+        rng = np.random.default_rng(seed)
+        self.encoder_ = learn_channels(images, Gaussian("shared", NOISE_FLOOR))
+        self.n_images_, self.reading_ = images.n_rows, Reading.of(self)
+        held_out, kept = split(images.n_rows, rng)
+        models = []
+        for geometry in geometries:
+            models.append(self._fit_windows(images, held_out, kept, geometry, seed, rng))
+            for line in self.fit_report_.warnings():
+                side = geometry.windows.target
+                warnings.warn(f"windows of {side}x{side} pixels: {line}", FitWarning, stacklevel=3)
+            if self.history_.interrupted:
+                break
+        self.models_ = tuple(models)
+        self._calibrate(images, held_out, kept)
+        return self
+
+    def score_samples(self, X: Any) -> FloatArray:
+        """Minus the mean of the largest values of each image's map, nats per pixel; higher for more normal images.
+
+        Parameters
+        ----------
+        X : ndarray or Tensor of images, or path-like, or list of them
+            Images of the size of the training images; files are brought to it.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+            NaN, with a warning, for files that cannot be read.
+        """
+        check_is_fitted(self)
+        if is_files(X):
+            return score_images(open_files(X, None, self.encoder_), self._score)
+        return self._score(read_images(self, X, fitting=False))
+
+    def explain(self, X: Any) -> ImageExplanation:
+        """Maps of nats per pixel, and what was expected in every place.
+
+        `excess` is the map that the score comes from, smoothed and weighed by place; `contributions` has one channel
+        and holds the same before that: nats above the least possible, over all channels and averaged over windows.
+
+        Parameters
+        ----------
+        X : ndarray or Tensor of images, or path-like, or list of them
+            Images.
+
+        Returns
+        -------
+        ImageExplanation
+        """
+        check_is_fitted(self)
+        images = read_images(self, X, fitting=False)
+        nats, expected = zip(*(self._look(one, with_expected=True) for one in self._tensors(images)), strict=True)
+        maps = np.stack([self._judged(one) for one in nats])
+        return ImageExplanation(
+            score=np.array([self.reading_.score(one) for one in maps]),
+            threshold=-self.offset_,
+            excess=maps,
+            contributions=np.nan_to_num(np.stack(nats))[:, None],
+            kl=np.zeros(len(maps)),
+            reconstruction=self.encoder_.decode(np.stack(expected).reshape(len(maps), -1)),
+        )
+
+    @property
+    def image_format_(self) -> ImageFormat:
+        """The format in which the model reads image files."""
+        check_is_fitted(self)
+        return self.encoder_.image_format
+
+    def _fit_windows(
+        self,
+        images: Images,
+        held_out: IntArray,
+        kept: IntArray,
+        geometry: Geometry,
+        seed: int,
+        rng: np.random.Generator,
+    ) -> WindowModel:
+        """Fit one model on windows at random places."""
+        sample = self._windows(images, rng.permutation(kept)[:N_SAMPLED_IMAGES], SAMPLE_WINDOWS, geometry, rng)
+        names = tuple(column.name for column in self.encoder_.columns)
+        encoder = learn_windows(list(sample), names, geometry.windows)
+        n_stopping = max(1, min(self.n_windows // 8, MAX_STOPPING_WINDOWS))
+        n_rounds = 1 if self.augment is None else -(-AUGMENTED_IMAGES // len(kept))
+        stopping = joined(encoder, self._windows(images, held_out, n_stopping, geometry, rng))
+        shown = np.tile(kept, n_rounds)
+        training = joined(encoder, self._windows(images, shown, self.n_windows, geometry, rng, augment=self.augment))
+        batch = Batch(torch.cat([stopping.values, training.values]), torch.cat([stopping.observed, training.observed]))
+        aside = np.arange(len(batch)) < len(stopping)
+        rows = Rows(len(batch), lambda numbers: batch.take(torch.from_numpy(numbers)), None, aside)
+        specification = specification_of(self)
+        with training_progress(specification.plan.max_iter, enabled=bool(self.verbose)) as on_check:
+            fitted = fit_model(encoder, rows, specification, seed, on_check)
+        self.history_, self.fit_report_ = fitted.history, fitted.report
+        noise = torch.zeros_like(fitted.noise) if self.model == MASKED else fitted.noise
+        return WindowModel(fitted.vae, noise, encoder, geometry.stride, self.model == WHOLE)
+
+    def _score(self, images: Images) -> FloatArray:
+        return -np.array([self.reading_.score(self._judged(self._look(one)[0])) for one in self._tensors(images)])
+
+    def _look(self, image: Tensor, *, with_expected: bool = False) -> tuple[FloatArray, FloatArray]:
+        """Nats per pixel and what was expected, averaged over the models."""
+        seen = [
+            model.look(Surface.of(image, model.encoder.windows), with_expected=with_expected) for model in self.models_
+        ]
+        nats, expected = (np.mean([one[part] for one in seen], axis=0) for part in (0, 1))
+        return nats, expected
+
+    def _judged(self, nats: FloatArray) -> FloatArray:
+        smooth = smoothed(nats, self.reading_.smoothing)
+        return smooth if self.levels_ is None else self.levels_.applied(smooth)
+
+    def _maps(self, images: Images, chosen: IntArray) -> FloatArray:
+        """Smoothed maps of some images: (images, height, width)."""
+        maps = [self._judged(self._look(one)[0]) for one in self._tensors(images.take(chosen))]
+        return np.stack(maps) if maps else np.empty((0, self.encoder_.height, self.encoder_.width))
+
+    def _tensors(self, images: Images) -> Iterator[Tensor]:
+        """Images in model units, (channels, height, width), NaN where a pixel is missing."""
+        for place in range(images.n_rows):
+            yield self._tensor(self.encoder_.encode(images.take(slice(place, place + 1))))
+
+    def _tensor(self, batch: Batch) -> Tensor:
+        return batch.values.where(batch.observed, torch.nan).view(self.encoder_.shape)
+
+    def _windows(
+        self,
+        images: Images,
+        chosen: IntArray,
+        n_windows: int,
+        geometry: Geometry,
+        rng: np.random.Generator,
+        *,
+        augment: Augment | None = None,
+    ) -> Iterator[tuple[Surface, IntArray]]:
+        """Windows at random places of some images, which may be named more than once."""
+        each = -(-n_windows // max(len(chosen), 1))
+        side = geometry.windows.target
+        room = np.array([self.encoder_.height - side + 1, self.encoder_.width - side + 1])
+        for place in chosen:
+            batch = self.encoder_.encode(images.take(slice(place, place + 1)))
+            if augment is not None:
+                batch = self.encoder_.augmented(batch, augment, int(rng.integers(MAX_SEEDS)))
+            yield Surface.of(self._tensor(batch), geometry.windows), rng.integers(0, room, (each, 2))
+
+    def _calibrate(self, images: Images, held_out: IntArray, kept: IntArray) -> None:
+        """What maps of images that no weight has seen look like; how they vary by place is learned from more."""
+        self.levels_ = None
+        maps = self._maps(images, held_out)
+        if self.position == "use" or (self.position == "auto" and position_helps(maps)):
+            others = np.setdiff1d(kept, held_out)
+            others = others[:: max(1, -(-len(others) // MAX_PLACED_IMAGES))]
+            self.levels_ = PositionLevels.of(np.concatenate([maps, self._maps(images, others)]))
+            maps = np.stack([self.levels_.applied(one) for one in maps])
+        low, high = np.nanquantile(maps, [0.99, 0.9999])
+        self.map_scale_ = float(low), float(low + 2 * (high - low) + 1e-9)
+        if isinstance(self.contamination, str):
+            scores = -np.array([self.reading_.score(one) for one in maps])
+            self.offset_ = fence_offset(scores, MIN_DEVIATION / self.reading_.top_pixels)
+        else:
+            self.offset_ = share_offset(self._score(images), self.contamination)

@@ -1,0 +1,260 @@
+"""What the other cells of a row say about each of its cells."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from vae_anomaly.columns import Batch
+from vae_anomaly.fitting import chunk_rows, chunks
+from vae_anomaly.likelihoods import OrderedLikelihood, mixed
+from vae_anomaly.model import LOG_2PI, VAE, Posterior, map_in_threads, precise
+
+MIN_TAIL = 1e-12
+OUTER_SHARE = 0.05
+N_FIELDS = 5
+
+
+@dataclass(frozen=True)
+class Conditionals:
+    """p(x_j | some other cells) of every cell, from the mixture over members and draws; in the model's order.
+
+    Parameters
+    ----------
+    log_likelihood : Tensor of shape (rows, places), float64
+        Nats, in the units of the data; 0 where the cell is missing.
+    position : Tensor of shape (rows, places), float64
+        Where the cell lies in its distribution: log P(X <= x) - log P(X >= x) of ordered columns, and the logarithm of
+        the probability of all levels that are at most as probable of the others; NaN where it is missing.
+    expected, lower, upper : Tensor of shape (rows, places)
+        Expected cell and the ends of a plausible range, in model units; NaN for ranges that were not asked for or of
+        columns without an order.
+    """
+
+    log_likelihood: Tensor
+    position: Tensor
+    expected: Tensor
+    lower: Tensor
+    upper: Tensor
+
+
+def conditionals(
+    vae: VAE,
+    batch: Batch,
+    noise: Tensor,
+    columns: Sequence[Sequence[int]],
+    *,
+    hidden: Tensor | None = None,
+    ranges: float | None = None,
+) -> Conditionals:
+    r"""Every cell as the others see it.
+
+    .. math:: p(x_j \mid x_v) \approx \frac{1}{K M} \sum_{k,m} p_m(x_j \mid z_{km}), \qquad z_{km} \sim q_m(z \mid x_v)
+
+    with v the cells that the encoder may see: all observed ones but those of column j, and those that are hidden.
+
+    Parameters
+    ----------
+    vae : VAE
+    batch : Batch
+        Rows of shape (rows, places).
+    noise : Tensor of shape (members, draws, 1, latents)
+        The stored noise.
+    columns : sequence of sequences of int
+        Places that belong to one column, and are hidden together.
+    hidden : bool Tensor of shape (rows, places), optional
+        Cells that the encoder may not see either.
+    ranges : float, optional
+        Probability that the plausible range holds.
+
+    References
+    ----------
+    Mattei and Frellsen, "MIWAE: Deep generative modelling and imputation of incomplete data sets", ICML 2019, sec. 3.
+    """
+    hidden = torch.zeros_like(batch.observed) if hidden is None else hidden
+    n_rows = chunk_rows(vae, noise.shape[1])
+    masks = [part.observed for part, _ in chunks(Batch(batch.values, hidden), n_rows, noise.device)]
+
+    def of_chunk(item: tuple[tuple[Batch, int], Tensor]) -> tuple[Tensor, ...]:
+        (part, n_real), mask = item
+        with torch.inference_mode():
+            return tuple(
+                tensor[:n_real].cpu().double() for tensor in _of_chunk(vae, part, noise, columns, mask, ranges)
+            )
+
+    items = list(zip(chunks(batch, n_rows, noise.device), masks, strict=True))
+    parts = map_in_threads(of_chunk, items, on_cpu=noise.device.type == "cpu")
+    empty = torch.empty(0, batch.n_columns, dtype=torch.float64)
+    return Conditionals(*(torch.cat([empty, *(part[field] for part in parts)]) for field in range(N_FIELDS)))
+
+
+def _of_chunk(
+    vae: VAE, batch: Batch, noise: Tensor, columns: Sequence[Sequence[int]], hidden: Tensor, ranges: float | None
+) -> tuple[Tensor, ...]:
+    features = vae.features(batch)
+    shape = batch.values.shape
+    log_likelihood = precise(torch.zeros(shape, device=batch.values.device))
+    position, expected, lower, upper = (torch.full_like(log_likelihood, math.nan) for _ in range(4))
+    weights = _equal_weights(vae, batch, noise)
+    for places in _passes(vae, columns):
+        visible = batch.observed & ~hidden
+        visible[:, list(places)] = False
+        z = vae.posterior(batch, visible, features).draw(noise).expand(-1, -1, len(batch), -1)
+        for place, distribution in zip(places, vae.decode_columns(z, places), strict=True):
+            likelihood = vae.group_of(place).likelihood
+            cells = batch.values[:, place : place + 1]
+            components = precise(distribution.log_prob(cells)).flatten(0, 1)
+            mixture = components.logsumexp(0) - math.log(len(components))
+            log_likelihood[:, place] = mixture.squeeze(-1)
+            if isinstance(likelihood, OrderedLikelihood):
+                below, above = (mixed(tail, weights) for tail in likelihood.tails(distribution, cells))
+                odds = below.clamp(min=MIN_TAIL).log() - above.clamp(min=MIN_TAIL).log()
+                position[:, place] = odds.squeeze(-1)
+                if ranges is not None:
+                    for ends, share in ((lower, (1 - ranges) / 2), (upper, (1 + ranges) / 2)):
+                        ends[:, place] = likelihood.quantile(distribution, share, weights).squeeze(-1)
+            else:
+                tail = likelihood.tail_probability(distribution, cells, weights)
+                position[:, place] = tail.clamp(min=MIN_TAIL).log().squeeze(-1)
+            summary = mixed(likelihood.summary(distribution), weights.unsqueeze(-1))
+            expected[:, place] = likelihood.point(summary).squeeze(-1)
+    log_likelihood = vae.in_data_units(log_likelihood, batch.values)
+    return (
+        log_likelihood.where(batch.observed, 0.0),
+        position.where(batch.observed, math.nan),
+        expected,
+        lower,
+        upper,
+    )
+
+
+def _passes(vae: VAE, columns: Sequence[Sequence[int]]) -> list[Sequence[int]]:
+    """Places to hide in turn: one pass is enough for all columns that the encoder does not see."""
+    hidden_in_turn = [places for places in columns if min(places) < vae.n_varying]
+    constant = [place for places in columns if min(places) >= vae.n_varying for place in places]
+    return [*hidden_in_turn, constant] if constant else hidden_in_turn
+
+
+def expected_cells(vae: VAE, batch: Batch, noise: Tensor, *, weighted: bool) -> Tensor:
+    r"""What rows let expect in every cell, observed or not: the mean over draws and members, or the likeliest level.
+
+    Parameters
+    ----------
+    vae : VAE
+    batch : Batch
+        Rows of shape (rows, places).
+    noise : Tensor of shape (members, draws, 1, latents)
+        The stored noise.
+    weighted : bool
+        Whether draws count by their importance :math:`p_m(x_{obs} \mid z)\, p(z) / q_m(z \mid x_{obs})` with the prior
+        of the training, N(0, I), which lowers the error of imputed cells; otherwise all alike.
+
+    Returns
+    -------
+    Tensor of shape (rows, places), float64, on the CPU
+        Model units.
+
+    References
+    ----------
+    Mattei and Frellsen, "MIWAE: Deep generative modelling and imputation of incomplete data sets", ICML 2019, eq. 12.
+    """
+
+    def of_chunk(chunk: tuple[Batch, int]) -> Tensor:
+        part, n_real = chunk
+        with torch.inference_mode():
+            posterior = vae.posterior(part)
+            z = posterior.draw(noise).expand(-1, -1, len(part), -1)
+            distributions = vae.decode(z)
+            weights = _weights(vae, part, posterior, z, distributions) if weighted else _equal_weights(vae, part, noise)
+            points = [
+                group.likelihood.point(mixed(group.likelihood.summary(distribution), weights.unsqueeze(-1)))
+                for group, distribution in zip(vae.groups, distributions, strict=True)
+            ]
+            return torch.cat(points, -1)[:n_real].cpu().double()
+
+    parts = chunks(batch, chunk_rows(vae, noise.shape[1]), noise.device)
+    return torch.cat(map_in_threads(of_chunk, parts, on_cpu=noise.device.type == "cpu"))
+
+
+def _equal_weights(vae: VAE, batch: Batch, noise: Tensor) -> Tensor:
+    """Of members and draws: (members, draws, rows, 1)."""
+    return noise.new_full((vae.n_members, noise.shape[1], len(batch), 1), 1 / (vae.n_members * noise.shape[1]))
+
+
+def _weights(vae: VAE, batch: Batch, posterior: Posterior, z: Tensor, distributions: Sequence[Distribution]) -> Tensor:
+    """Importance of members and draws, normalised: (members, draws, rows, 1)."""
+    cells = [
+        distribution.log_prob(batch.values[:, group.columns]).where(batch.observed[:, group.columns], 0.0)
+        for group, distribution in zip(vae.groups, distributions, strict=True)
+    ]
+    log_likelihood = precise(torch.cat(cells, -1)).sum(-1)
+    log_prior = -0.5 * (precise(z).square() + LOG_2PI).sum(-1)
+    log_weights = log_likelihood + log_prior - precise(posterior.log_prob(z))
+    return log_weights.flatten(0, 1).softmax(0).view_as(log_weights).unsqueeze(-1).to(z.dtype)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """How the cells of training rows lie: what makes tail probabilities of different columns comparable.
+
+    Parameters
+    ----------
+    given_others, alone : Tensor of shape (rows, places), float32
+        Positions of training cells given the others and given nothing, sorted by column, NaN last.
+    typical : Tensor of shape (places + 1,), float64
+        Mean contribution of each place to the anomaly score of a training row, and the mean KL; nats.
+    """
+
+    given_others: Tensor
+    alone: Tensor
+    typical: Tensor
+
+
+def tail_probability(position: Tensor, reference: Tensor, ordered: Sequence[bool]) -> Tensor:
+    """How rare a position is among training cells of the same column, in (0, 1].
+
+    Two-sided for ordered columns: twice the smaller share of training cells that lie at least as far out on a side.
+    Beyond the outermost training cell the share falls on exponentially, with the mean excess of the outer
+    twentieth, and at least 1, as its scale: the theory's for a calibrated model, whose log-odds are logistic.
+
+    Parameters
+    ----------
+    position : Tensor of shape (rows, places)
+        NaN gives NaN.
+    reference : Tensor of shape (training rows, places)
+        Sorted, NaN last; without any row the model's own probabilities count.
+    ordered : sequence of bool
+        Of each place.
+
+    References
+    ----------
+    Pickands, "Statistical inference using extreme order statistics", Annals of Statistics 3, 1975 (exponential tails).
+    """
+    result = torch.full_like(position, math.nan)
+    for place, two_sided in enumerate(ordered):
+        known = reference[:, place].double()
+        known = known[~known.isnan()]
+        cells = position[:, place].contiguous()
+        if len(known):
+            lower, upper = _share_below(cells, known), _share_below(-cells, -known.flip(0))
+        else:
+            lower, upper = (cells.sigmoid(), (-cells).sigmoid()) if two_sided else (cells.exp(), cells)
+        share = (2 * torch.minimum(lower, upper)).clamp(max=1) if two_sided else lower
+        result[:, place] = share.where(~cells.isnan(), math.nan)
+    return result
+
+
+def _share_below(cells: Tensor, known: Tensor) -> Tensor:
+    n = len(known)
+    # Single precision keeps about seven digits of a position.
+    margin = 1e-5 * (1 + cells.nan_to_num(0.0).abs())
+    count = torch.searchsorted(known, cells + margin, right=True)
+    outer = known[: max(1, int(OUTER_SHARE * n))]
+    scale = (known[len(outer) - 1] - outer).mean().clamp(min=1.0)
+    beyond = torch.exp(-(known[0] - cells).clamp(min=0) / scale)
+    return torch.where(count == 0, beyond / (n + 1), (count + 1) / (n + 1)).clamp(max=1)

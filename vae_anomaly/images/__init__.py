@@ -1,1 +1,0 @@
-"""Pictures: from files to arrays of one format, and back."""

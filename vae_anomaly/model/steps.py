@@ -1,0 +1,358 @@
+"""One optimisation step of all members: its mini-batch, its gradient and where the weights lie."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.optim.adamw import adamw
+
+from vae_anomaly.columns import Batch, taken
+from vae_anomaly.model.elbo import elbo_terms
+from vae_anomaly.model.vae import VAE
+
+Redraw: TypeAlias = Callable[[Batch], Batch]
+
+CLEAR_VIEW_SHARE = 0.65
+PREPARED_CELLS = 1 << 20
+SHADES = 256
+EAGER_STEPS = 3
+BETAS, EPSILON = (0.9, 0.99), 1e-8
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train; every field is a parameter of the estimator, with the same name and meaning, but for one.
+
+    Parameters
+    ----------
+    kl_weight : float, default=1.0
+        Weight of the KL in the loss after its warm-up: 0 where latents carry what is given, and cost nothing.
+    """
+
+    max_iter: int
+    batch_size: int
+    learning_rate_init: float
+    weight_decay: float
+    kl_warmup: float
+    hidden_fraction: float
+    trim_fraction: float
+    max_grad_norm: float
+    early_stopping: bool
+    n_iter_no_change: int
+    kl_weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class MiniBatch:
+    """What a step of all members is fed with.
+
+    Parameters
+    ----------
+    rows : Batch
+        Of shape (members, rows, columns).
+    inputs : Tensor of shape (members, rows, inputs)
+        What the encoder reads, with some cells hidden.
+    noise : Tensor of shape (members, 1, rows, latents)
+        Standard normal noise.
+    importance : Tensor of shape (members, rows), optional
+        Weights of the rows.
+    """
+
+    rows: Batch
+    inputs: Tensor
+    noise: Tensor
+    importance: Tensor | None
+
+    def step(self, place: int) -> MiniBatch:
+        """One of several mini-batches that were prepared at once, with the steps in front."""
+        importance = None if self.importance is None else self.importance[place]
+        return MiniBatch(
+            Batch(self.rows.values[place], self.rows.observed[place]),
+            self.inputs[place],
+            self.noise[place],
+            importance,
+        )
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All of its tensors."""
+        tensors = [self.rows.values, self.rows.observed, self.inputs, self.noise]
+        return tensors if self.importance is None else [*tensors, self.importance]
+
+    def copy(self) -> MiniBatch:
+        """The same in memory of its own."""
+        importance = None if self.importance is None else self.importance.clone()
+        rows = Batch(self.rows.values.clone(), self.rows.observed.clone())
+        return MiniBatch(rows, self.inputs.clone(), self.noise.clone(), importance)
+
+    def fill(self, other: MiniBatch) -> None:
+        """Take the numbers of another one of the same shape."""
+        for own, new in zip(self.tensors, other.tensors, strict=True):
+            own.copy_(new)
+
+
+class MiniBatches:
+    """Endless mini-batches of every member's own rows, several prepared at once.
+
+    Parameters
+    ----------
+    vae : VAE
+        Who is trained.
+    data : Batch
+        Training rows, (rows, columns).
+    subsamples : int64 Tensor of shape (members, rows a member)
+        Rows that each member trains on; every pass visits them in a new order.
+    weights : Tensor of shape (rows,), optional
+        Weights of the training rows.
+    plan : Plan
+        How to train.
+    generator : torch.Generator
+        Source of everything random, on the model's device.
+    redraw : callable, optional
+        Puts other rows in the place of those of a mini-batch.
+    """
+
+    def __init__(
+        self,
+        vae: VAE,
+        data: Batch,
+        subsamples: Tensor,
+        weights: Tensor | None,
+        plan: Plan,
+        generator: torch.Generator,
+        redraw: Redraw | None = None,
+    ) -> None:
+        self.vae, self.data, self.weights, self.redraw = vae, data, weights, redraw
+        self.hidden_fraction, self.generator = plan.hidden_fraction, generator
+        self.features = vae.features(data)
+        self.size = min(plan.batch_size, subsamples.shape[1])
+        self.orders = self._orders(subsamples)
+        cells = len(subsamples) * self.size * (2 * self.features.shape[-1] + data.n_columns + vae.latent_dim)
+        self.n_prepared = max(1, PREPARED_CELLS // cells)
+
+    def __iter__(self) -> Iterator[MiniBatch]:
+        while True:
+            prepared = self.prepare(self.n_prepared)
+            yield from (prepared.step(place) for place in range(self.n_prepared))
+
+    def prepare(self, n_steps: int) -> MiniBatch:
+        """Mini-batches of the next `n_steps` steps, which are the first axis of every tensor."""
+        rows = torch.stack([next(self.orders) for _ in range(n_steps)])
+        batch = self.data.take(rows)
+        features = taken(self.features, rows) if self.redraw is None else None
+        if self.redraw is not None:
+            batch = self.redraw(batch)
+        noise = torch.randn(
+            (*rows.shape[:2], 1, rows.shape[2], self.vae.latent_dim),
+            generator=self.generator,
+            device=rows.device,
+            dtype=torch.float32,
+        )
+        visible = self._visible(batch) if self.hidden_fraction > 0 else None
+        inputs = self.vae.inputs(batch, visible, features)
+        return MiniBatch(batch, inputs, noise, None if self.weights is None else self.weights[rows])
+
+    def _orders(self, subsamples: Tensor) -> Iterator[Tensor]:
+        """Rows of one step after the other: (members, batch size)."""
+        members, n_rows = subsamples.shape
+        while True:
+            keys = torch.rand(members, n_rows, generator=self.generator, device=subsamples.device, dtype=torch.float32)
+            shuffled = subsamples.gather(1, keys.argsort(1))
+            for begin in range(0, n_rows - self.size + 1, self.size):
+                yield shuffled[:, begin : begin + self.size]
+
+    def _visible(self, batch: Batch) -> Tensor:
+        """Hide each cell of a row with a probability of the row's own, between 0 and `hidden_fraction`.
+
+        Compared by the byte, eight of which come from one random number.
+        """
+        *shape, n_columns = batch.values.shape
+        device = batch.values.device
+        shares = torch.rand(2, *shape, 1, generator=self.generator, device=device, dtype=torch.float32)
+        rates = torch.where(shares[1] < CLEAR_VIEW_SHARE, 0.0, shares[0] * self.hidden_fraction)
+        numbers = torch.empty(-(-batch.values.numel() // 8), dtype=torch.int64, device=device)
+        numbers.random_(-(2**63), None, generator=self.generator)
+        cells = numbers.view(torch.uint8)[: batch.values.numel()].view(*shape, n_columns)
+        return cells >= (rates * SHADES).to(torch.uint8)
+
+
+class FlatWeights:
+    """All weights of a model in one tensor, of which its parameters become views.
+
+    Parameters
+    ----------
+    vae : VAE
+        With weights whose first axis are the members.
+
+    Attributes
+    ----------
+    flat : Parameter of shape (members, weights a member)
+        What the optimiser changes; its gradient is allocated once.
+    """
+
+    def __init__(self, vae: VAE) -> None:
+        self.parameters = list(vae.parameters())
+        self.flat = nn.Parameter(torch.cat([weights.detach().flatten(1) for weights in self.parameters], 1))
+        self.flat.grad = torch.zeros_like(self.flat)
+        sizes = [weights[0].numel() for weights in self.parameters]
+        for weights, part in zip(self.parameters, self.flat.detach().split(sizes, 1), strict=True):
+            weights.data = part.view(weights.shape)
+
+    def differentiate(self, loss: Tensor, max_grad_norm: float) -> None:
+        """Fill the gradient, with each member's scaled to a norm of at most `max_grad_norm`.
+
+        Member by member, so that one member's outlier slows no other.
+        """
+        gradients = torch.autograd.grad(loss, self.parameters, materialize_grads=True)
+        gradient = self.flat.grad
+        assert gradient is not None
+        torch.cat([part.flatten(1) for part in gradients], 1, out=gradient)
+        norms = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
+        gradient.mul_((max_grad_norm / norms.clamp(min=1e-12)).clamp(max=1.0))
+
+    @torch.no_grad()
+    def restore(self, flat: Tensor) -> None:
+        """Take the weights from a copy of `flat`."""
+        self.flat.copy_(flat)
+
+    def release(self) -> None:
+        """Give every parameter its own memory back."""
+        for weights in self.parameters:
+            weights.data = weights.data.clone(memory_format=torch.contiguous_format)
+
+
+def step_terms(vae: VAE, weights: FlatWeights, minibatch: MiniBatch, kl_weight: float | Tensor, plan: Plan) -> Tensor:
+    """Fill the gradient; returns the terms of the ELBO, reconstruction and KL by row: (2, members, rows)."""
+    terms = elbo_terms(vae, minibatch.rows, minibatch.noise, minibatch.inputs)
+    reconstruction, kl = terms.reconstruction, terms.kl
+    losses = kl_weight * kl - reconstruction
+    importance = minibatch.importance
+    n_trimmed = int(plan.trim_fraction * losses.shape[1])
+    if n_trimmed:
+        worst = losses.detach().topk(n_trimmed, dim=1, sorted=False).indices
+        kept = torch.ones_like(losses) if importance is None else importance
+        importance = kept.scatter(1, worst, 0.0)
+    loss = losses.mean(1) if importance is None else (losses * importance).sum(1) / importance.sum(1).clamp(min=1e-12)
+    # Divided by the number of columns so that the clipping threshold means the same for narrow and wide tables.
+    weights.differentiate(loss.sum() / minibatch.rows.n_columns, plan.max_grad_norm)
+    return torch.stack([reconstruction, kl]).detach()
+
+
+class CudaGraph:
+    """Work on tensors that stay where they are, recorded once and replayed without the host."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            work()
+
+    def __call__(self) -> None:
+        """Do the work again."""
+        self.graph.replay()
+
+
+class Stepper:
+    """Takes the steps of all members: eagerly, or as replays of one recorded step where a device can record.
+
+    Parameters
+    ----------
+    vae : VAE
+        Who is trained.
+    weights : FlatWeights
+        Its weights.
+    plan : Plan
+        How to train.
+    record : callable, optional
+        Turns work on tensors that stay in place into something that repeats it; by default `CudaGraph` on CUDA.
+
+    Attributes
+    ----------
+    sums : Tensor of shape (2, members, rows)
+        Reconstruction and KL, added up over the steps since it was last set to 0.
+    """
+
+    def __init__(
+        self,
+        vae: VAE,
+        weights: FlatWeights,
+        plan: Plan,
+        record: Callable[[Callable[[], None]], Callable[[], None]] | None = None,
+    ) -> None:
+        self.vae, self.weights, self.plan = vae, weights, plan
+        device = weights.flat.device
+        self.on_cuda = device.type == "cuda"
+        self.record = CudaGraph if record is None and self.on_cuda else record
+        self.moments = torch.zeros_like(weights.flat), torch.zeros_like(weights.flat)
+        # What a recorded step reads has to lie on the device.
+        self.n_taken, self.rate, self.kl_weight = (
+            torch.full((), start, device=device, dtype=torch.float32) for start in (0.0, plan.learning_rate_init, 1.0)
+        )
+        self.sums: Tensor | None = None
+        self.n_eager = 0
+        self.replay: Callable[[], None] | None = None
+        self.fed: MiniBatch | None = None
+
+    def step(self, minibatch: MiniBatch, rate: float, kl_weight: float) -> None:
+        """Change the weights once.
+
+        Parameters
+        ----------
+        minibatch : MiniBatch
+            Rows of every member, of the same shape in each step.
+        rate : float
+            Length of the step.
+        kl_weight : float
+            Weight of the KL in the loss.
+        """
+        if self.record is None:
+            self._change(minibatch, rate, kl_weight)
+            return
+        self.rate.fill_(rate)
+        self.kl_weight.fill_(kl_weight)
+        if self.fed is None:
+            self.fed = minibatch.copy()
+        else:
+            self.fed.fill(minibatch)
+        if self.replay is None and self.n_eager == EAGER_STEPS:
+            fed = self.fed
+            # A likelihood or backbone of the user's may do what no device can record: then every step is eager.
+            with contextlib.suppress(RuntimeError):
+                self.replay = self.record(lambda: self._change(fed, self.rate, self.kl_weight))
+        if self.replay is None:
+            self.n_eager += 1
+            self._change(self.fed, self.rate, self.kl_weight)
+        else:
+            self.replay()
+
+    @torch.no_grad()
+    def _change(self, minibatch: MiniBatch, rate: float | Tensor, kl_weight: float | Tensor) -> None:
+        with torch.enable_grad():
+            terms = step_terms(self.vae, self.weights, minibatch, kl_weight, self.plan)
+        gradient = self.weights.flat.grad
+        assert gradient is not None
+        # The function and not the class, whose first use loads the compiler: more than a second for every process.
+        adamw(
+            [self.weights.flat],
+            [gradient],
+            [self.moments[0]],
+            [self.moments[1]],
+            [],
+            [self.n_taken],
+            fused=self.weights.flat.device.type in ("cpu", "cuda"),
+            capturable=self.on_cuda,
+            amsgrad=False,
+            beta1=BETAS[0],
+            beta2=BETAS[1],
+            lr=rate,
+            weight_decay=self.plan.weight_decay,
+            eps=EPSILON,
+            maximize=False,
+        )
+        if self.sums is None:
+            self.sums = torch.zeros_like(terms)
+        self.sums += terms

@@ -1,0 +1,201 @@
+"""The loop, readable top to bottom."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from vae_anomaly.columns import Batch
+from vae_anomaly.errors import TrainingDiverged
+from vae_anomaly.model.elbo import elbo_terms
+from vae_anomaly.model.steps import FlatWeights, MiniBatches, Plan, Redraw, Stepper
+from vae_anomaly.model.vae import VAE
+
+N_CHECKS = 20
+PROBE_ROWS = 64
+WARMUP_STEPS = 50
+ROLLBACK_FACTOR = 0.1
+
+
+@dataclass
+class History:
+    """What happened, one entry a check; nats per row, means over members, without the terms of constant columns.
+
+    Parameters
+    ----------
+    iteration : list of int
+        Optimisation steps made.
+    elbo : list of float
+        On the training mini-batches since the last check, with the encoder's view partly hidden.
+    kl : list of float
+        On the same mini-batches.
+    validation_elbo : list of float
+        On the held-out rows; empty if there are none.
+    learning_rate : list of float
+        At the check.
+    """
+
+    iteration: list[int] = field(default_factory=list)
+    elbo: list[float] = field(default_factory=list)
+    kl: list[float] = field(default_factory=list)
+    validation_elbo: list[float] = field(default_factory=list)
+    learning_rate: list[float] = field(default_factory=list)
+    stopped_early: bool = False
+    interrupted: bool = False
+    rolled_back: bool = False
+
+
+def train(
+    vae: VAE,
+    batch: Batch,
+    subsamples: Tensor,
+    weights: Tensor | None,
+    validation: Batch | None,
+    validation_noise: Tensor,
+    plan: Plan,
+    generator: torch.Generator,
+    on_check: Callable[[History], None] | None = None,
+    *,
+    continued: bool = False,
+    redraw: Redraw | None = None,
+) -> History:
+    """Fit the weights of all members at once and leave the best of each in `vae`.
+
+    Parameters
+    ----------
+    vae : VAE
+        With initial weights; changed in place.
+    batch : Batch
+        Training rows on the model's device, (rows, columns).
+    subsamples : int64 Tensor of shape (members, rows a member)
+        Rows that each member trains on.
+    weights : Tensor of shape (rows,), optional
+        Weights of the training rows, with mean 1.
+    validation : Batch, optional
+        Held-out rows for early stopping; a member's best weights are those with its best ELBO here.
+    validation_noise : Tensor of shape (members, draws, 1, latents)
+        Noise for the held-out rows, the same at each check.
+    plan : Plan
+        How to train.
+    generator : torch.Generator
+        Local source of everything random, on the model's device.
+    on_check : callable, optional
+        Called with the history after each check.
+    continued : bool
+        Whether the weights are those of an earlier training: they are then among those that the best are chosen from.
+    redraw : callable, optional
+        Puts other rows in the place of those of a mini-batch; held-out rows stay as they are.
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    TrainingDiverged
+        If the loss is not finite for the second time, after a rollback with a tenth of the step.
+    """
+    history = History()
+    flat = FlatWeights(vae)
+    keeper = _Keeper(flat)
+    stepper = Stepper(vae, flat, plan)
+    minibatches = iter(MiniBatches(vae, batch, subsamples, weights, plan, generator, redraw))
+    interval = -(-plan.max_iter // N_CHECKS)
+    warmup = max(1.0, plan.kl_warmup * plan.max_iter)
+    probe = batch.take(slice(0, PROBE_ROWS)) if validation is None else validation
+    factor, n_steps, checked, kl_weight, rate = 1.0, 0, 0, 0.0, 0.0
+    if continued and validation is not None:
+        keeper.record(_held_out_elbo(vae, validation, validation_noise, plan))
+
+    def check() -> bool:
+        """Record the present weights, or go back to the last finite ones and return False."""
+        assert stepper.sums is not None
+        reconstruction, kl = (stepper.sums.mean((1, 2)) / (n_steps - checked)).tolist()
+        stepper.sums.zero_()
+        bound = _held_out_elbo(vae, probe, validation_noise, plan)
+        if not (math.isfinite(reconstruction - kl) and bool(bound.isfinite().all())):
+            if history.rolled_back or (not history.iteration and n_steps >= plan.max_iter):
+                last = -history.elbo[-1] if history.elbo else math.nan
+                steps_an_epoch = max(1, subsamples.shape[1] // plan.batch_size)
+                raise TrainingDiverged(n_steps, (n_steps - 1) // steps_an_epoch + 1, last)
+            history.rolled_back = True
+            flat.restore(keeper.last)
+            return False
+        history.iteration.append(n_steps)
+        history.elbo.append(reconstruction - kl)
+        history.kl.append(kl)
+        history.learning_rate.append(rate)
+        if validation is not None:
+            history.validation_elbo.append(float(bound.mean()))
+        # While the KL is warming up the members are not yet trained on the bound that they are compared by.
+        keeper.record(bound if validation is not None and kl_weight == plan.kl_weight else None)
+        if on_check is not None:
+            on_check(history)
+        return True
+
+    try:
+        while n_steps < plan.max_iter:
+            rate = factor * plan.learning_rate_init * _schedule(n_steps, plan.max_iter)
+            kl_weight = plan.kl_weight * min(1.0, (n_steps + 1) / warmup)
+            stepper.step(next(minibatches), rate, kl_weight)
+            n_steps += 1
+            if n_steps % interval and n_steps < plan.max_iter:
+                continue
+            if not check():
+                stepper = Stepper(vae, flat, plan)
+                factor = ROLLBACK_FACTOR
+            checked = n_steps
+            if plan.early_stopping and keeper.n_stale >= plan.n_iter_no_change:
+                history.stopped_early = True
+                break
+    except KeyboardInterrupt:
+        if n_steps == 0 or (n_steps == checked and not history.iteration):
+            raise
+        history.interrupted = True
+        if n_steps > checked:
+            check()
+    flat.restore(keeper.kept)
+    flat.release()
+    return history
+
+
+def _schedule(step: int, n_steps: int) -> float:
+    """Linear warm-up, then half a cosine down to 0."""
+    warmup = min(WARMUP_STEPS, max(1, n_steps // 10))
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, n_steps - warmup)))
+
+
+@torch.no_grad()
+def _held_out_elbo(vae: VAE, rows: Batch, noise: Tensor, plan: Plan) -> Tensor:
+    """Mean bound of each member on some rows, weighed and trimmed as in training."""
+    terms = elbo_terms(vae, rows, noise)
+    elbo = terms.reconstruction - plan.kl_weight * terms.kl
+    n_kept = elbo.shape[1] - int(plan.trim_fraction * elbo.shape[1])
+    return elbo.topk(n_kept, dim=1, sorted=False).values.mean(1)
+
+
+class _Keeper:
+    """Each member's best weights so far, and the last ones that were finite."""
+
+    def __init__(self, weights: FlatWeights) -> None:
+        self.weights = weights
+        self.best: Tensor | None = None
+        self.kept = weights.flat.detach().clone()
+        self.last = self.kept
+        self.n_stale = 0
+
+    def record(self, bound: Tensor | None) -> None:
+        self.last = self.weights.flat.detach().clone()
+        if bound is None:
+            self.kept = self.last
+            return
+        better = bound > self.best if self.best is not None else torch.ones_like(bound, dtype=torch.bool)
+        self.n_stale = 0 if bool(better.any()) else self.n_stale + 1
+        self.best = bound if self.best is None else torch.maximum(bound, self.best)
+        self.kept = torch.where(better.unsqueeze(1), self.last, self.kept)

@@ -1,0 +1,67 @@
+"""What a score is: a reduction of the terms of the ELBO to one number a row."""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from vae_anomaly.columns import Batch
+from vae_anomaly.model import VAE, Terms
+
+
+@dataclass(frozen=True)
+class Score(abc.ABC):
+    """A number for each row, higher for more normal ones: a frozen description without tensors.
+
+    Parameters
+    ----------
+    n_draws : int
+        Latent draws that it needs, taken from the noise that is stored with the model.
+    """
+
+    n_draws: int
+    for_images: ClassVar[bool] = False
+    """Whether it compares pixels with their neighbours, so that rows have to be images."""
+    fence: ClassVar[float | None] = None
+    """Where the line between normal and not lies by the meaning of the score; None leaves it to the training scores."""
+
+    def __post_init__(self) -> None:
+        if not self.n_draws >= 1:
+            raise ValueError(f"n_draws is an integer of at least 1, not {self.n_draws!r}")
+
+    @abc.abstractmethod
+    def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
+        """Terms of the members to one value a row, in nats: (rows,)."""
+
+
+@dataclass(frozen=True)
+class RelativeScore(Score):
+    """A score that compares a row's statistics with those of training rows that no weight has seen.
+
+    The detector sets such rows aside and keeps their statistics as ``vae.reference_statistics``.
+
+    Parameters
+    ----------
+    n_draws : int
+        Latent draws that it needs, taken from the noise that is stored with the model.
+    """
+
+    @abc.abstractmethod
+    def statistics(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
+        """What rows are compared by: (rows, statistics), float64."""
+
+    @abc.abstractmethod
+    def judge(self, statistics: Tensor, reference_statistics: Tensor) -> Tensor:
+        """One number a row, higher for more normal ones.
+
+        Parameters
+        ----------
+        statistics : Tensor of shape (rows, statistics)
+        reference_statistics : Tensor of shape (training rows, statistics)
+        """
+
+    def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
+        return self.judge(self.statistics(terms, vae, batch), vae.reference_statistics)
