@@ -18,7 +18,7 @@ PACKAGES = {
 
 # From the ground up. A module imports from its own floor or a lower one, never in a circle.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "registry", "version"),
+    ("deprecation", "errors", "registry", "version"),
     ("data",),
     ("likelihoods",),
     ("columns",),

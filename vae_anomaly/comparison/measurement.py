@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ from vae_anomaly.comparison.results import Comparison
 from vae_anomaly.comparison.simple import simple_detectors
 from vae_anomaly.data import FloatArray
 from vae_anomaly.detectors import VAEDetector, as_pandas, new_seed
-from vae_anomaly.errors import DataError, FitWarning, SpecificationError
+from vae_anomaly.errors import DataError, DetectorLeftOutWarning, SpecificationError
 
 Setting = Literal["clean", "all"]
 SETTINGS: tuple[Setting, ...] = ("clean", "all")
@@ -138,7 +137,7 @@ def compare(
                         raise
                     failed.add((split.setting, name))
                     line = " ".join(str(error).split())
-                    warnings.warn(f"{name} is left out of {split.setting!r}: {line}", FitWarning, stacklevel=2)
+                    warnings.warn(DetectorLeftOutWarning(name, split.setting, line), stacklevel=2)
                     continue
                 measures.append(_measures(split, name, labels, of_split[name]) | seconds)
             rows = {"setting": split.setting, "split": split.number, "row": split.scored, "is_anomaly": labels}
@@ -223,9 +222,7 @@ def _rows_of_the_table(rows: Rows) -> Iterator[None]:
     except DataError as error:
         if error.row is None:
             raise
-        row = int(rows[error.row])
-        text = re.sub(rf"\brow {error.row}\b", f"row {row}", str(error), count=1)
-        raise type(error)(text, column=error.column, row=row) from error
+        raise error.with_row(int(rows[error.row])) from error
 
 
 def _training_scores(model: Any) -> Callable[[Any], FloatArray]:

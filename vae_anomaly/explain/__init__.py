@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vae_anomaly.explain.conditionals import Conditionals, Reference, conditionals, expected_cells, tail_probability
-from vae_anomaly.explain.explanation import NOTABLE_KL, Explanation, ImageExplanation, Reason, odds, shown
+from vae_anomaly.explain.explanation import NOTABLE_KL, Explanation, ImageExplanation, Reason, odds, rarity, shown
 
 __all__ = [
     "NOTABLE_KL",
@@ -15,6 +15,7 @@ __all__ = [
     "conditionals",
     "expected_cells",
     "odds",
+    "rarity",
     "shown",
     "tail_probability",
 ]
