@@ -20,7 +20,7 @@ from vae_anomaly import (
     compare,
     simple_detectors,
 )
-from vae_anomaly.comparison import MeanDistance
+from vae_anomaly.comparison.simple import MeanDistance
 
 rng = np.random.default_rng(0)
 
