@@ -1,4 +1,4 @@
-"""VAEDetector beside simpler detectors on a table with known anomalies, and which of them to take."""
+"""VAEDetector and baselines compared on a table with known anomalies, and which of them to take."""
 
 from vae_anomaly.comparison.encoding import NumericEncoder
 from vae_anomaly.comparison.measurement import Setting, compare
