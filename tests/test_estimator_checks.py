@@ -22,14 +22,14 @@ def expected_failures(estimator: VAEDetector) -> dict[str, str]:
 @pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning", "ignore::vae_anomaly.DataWarning")
 @parametrize_with_checks(
     [
-        VAEDetector(n_estimators=2, max_iter=40),
+        VAEDetector(n_estimators=2, max_iter=8),
         VAEDetector(
             n_estimators=1,
             max_samples=1.0,
             likelihood="gaussian",
             prior="standard_normal",
             row_score=ImportanceWeighted(n_draws=8),
-            max_iter=30,
+            max_iter=8,
         ),
     ],
     expected_failed_checks=expected_failures,
