@@ -106,9 +106,15 @@ def test_code_is_no_number_for_a_column_of_text(mixed):
     assert unknown > known
 
 
-@pytest.mark.parametrize("size", [1, 7, 59])
-@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.jsonl", "t.parquet"])
-@pytest.mark.parametrize("out", ["o.csv", "o.jsonl", "o.parquet"])
+@pytest.mark.parametrize(
+    ("size", "name", "out"),
+    # Every size with every format in, and every format in with every format out.
+    [
+        (size, name, f"o.{('csv', 'jsonl', 'parquet')[(order + place) % 3]}")
+        for order, size in enumerate([1, 7, 59])
+        for place, name in enumerate(["t.csv", "t.csv.gz", "t.jsonl", "t.parquet"])
+    ],
+)
 def test_result_is_the_same_for_any_size_of_batches(run, orders, tmp_path, model, in_batches, size, name, out):
     frame = orders.assign(paid=orders["paid"] == "true")
     path = tmp_path / name
