@@ -26,7 +26,7 @@ def heart() -> tuple[pd.DataFrame, npt.NDArray[np.int64]]:
 
 
 def small(**parameters: object) -> VAEDetector:
-    return VAEDetector(n_estimators=2, max_iter=60).set_params(**parameters)
+    return VAEDetector(n_estimators=2, max_iter=20).set_params(**parameters)
 
 
 def test_pipeline_scores_like_its_parts(heart: tuple[pd.DataFrame, npt.NDArray[np.int64]]) -> None:

@@ -158,7 +158,7 @@ def test_structured_rows_are_not_reported() -> None:
 @pytest.mark.parametrize("method", ["fit", "score_samples", "transform", "reconstruct", "elbo_terms", "sample"])
 def test_small_operations_run_in_one_thread(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     X = np.random.default_rng(0).normal(size=(60, 2))
-    detector = small().fit(X)
+    detector = small(max_iter=5).fit(X)
     seen = set()
     decode = VAE.decode
 
