@@ -174,27 +174,38 @@ def test_version():
     assert run_process("--version").stdout.decode() == f"vae-anomaly {importlib.metadata.version('vae-anomaly')}\n"
 
 
-def test_reader_that_leaves_early_is_no_error(orders, tmp_path, model):
+def test_reader_that_leaves_early_is_no_error(orders, tmp_path, model, capsys):
     path = tmp_path / "long.csv"
     orders.loc[orders.index.repeat(200)].to_csv(path, index=False)
-    process = subprocess.Popen(
-        [*COMMAND, "score", str(path), "-m", str(model), "-q"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment(),
-    )
-    with process:
-        assert process.stdout.readline().startswith(b"order,")
-        process.stdout.close()
-        assert process.stderr.read() == b""
-    assert process.returncode == 0
+    theirs, ours = os.pipe()
+
+    def read_a_line():
+        with os.fdopen(theirs, "rb", buffering=0) as reader:
+            found.append(reader.read(6))
+
+    found = []
+    reader = threading.Thread(target=read_a_line)
+    reader.start()
+    with os.fdopen(ours, "w") as pipe, contextlib.redirect_stdout(pipe):
+        code = main(["score", str(path), "-m", str(model), "-q"])
+        # What the interpreter does at its end.
+        pipe.flush()
+    reader.join()
+    assert (code, found) == (0, [b"order,"])
+    assert capsys.readouterr().err == ""
 
 
-@pytest.fixture(scope="module")
-def plain(orders_csv, model):
-    code, shown = process_on_a_terminal("score", orders_csv, "-m", model, "--id", "order", NO_COLOR="1")
+@pytest.fixture
+def plain(on_a_terminal, orders_csv, model):
+    code, shown = on_a_terminal("score", orders_csv, "-m", model, "--id", "order", NO_COLOR="1")
     assert code == 0
     return shown
+
+
+@pytest.mark.slow
+def test_process_shows_on_a_terminal_what_this_one_does(plain, orders_csv, model):
+    found = process_on_a_terminal("score", orders_csv, "-m", model, "--id", "order", NO_COLOR="1")
+    assert found == (0, plain)
 
 
 def test_terminal_gets_a_short_ranking(plain):
