@@ -204,8 +204,11 @@ def plain(on_a_terminal, orders_csv, model):
 
 @pytest.mark.slow
 def test_process_shows_on_a_terminal_what_this_one_does(plain, orders_csv, model):
-    found = process_on_a_terminal("score", orders_csv, "-m", model, "--id", "order", NO_COLOR="1")
-    assert found == (0, plain)
+    code, shown = process_on_a_terminal("score", orders_csv, "-m", model, "--id", "order", NO_COLOR="1")
+    assert code == 0
+    found, expected = ([line for line in text.splitlines() if line.startswith("│")] for text in (shown, plain))
+    assert found == expected
+    assert "scored 60 rows" in shown.splitlines()[-1]
 
 
 def test_terminal_gets_a_short_ranking(plain):
