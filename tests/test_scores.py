@@ -1,5 +1,6 @@
 """From terms to nats: the arithmetic, the stored noise, and scores that do not depend on other rows."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -22,6 +23,7 @@ from vae_anomaly.scores import (
     KL,
     SCORES,
     ImportanceWeighted,
+    LikelihoodRegret,
     PooledELBO,
     Reconstruction,
     RelativeScore,
@@ -82,6 +84,8 @@ def batch_of(n_rows, columns, seed=0):
 def judge_of(name, n_columns=6, n_members=2, latent_dim=3, sizes=(16, 8), seed=0, n_draws=None):
     """A score, a model that it can judge with, its columns, and the stored noise."""
     score = SCORES[name]() if n_draws is None else SCORES[name](n_draws=n_draws)
+    if isinstance(score, LikelihoodRegret):
+        score = dataclasses.replace(score, n_steps=3)
     columns = [KINDS[0]] * n_columns if score.for_images else columns_of(n_columns)
     vae = vae_of(n_columns, n_members, latent_dim, sizes, seed, columns)
     vae.grid = (1, n_columns) if score.for_images else None
