@@ -16,10 +16,10 @@ COMMAND = [sys.executable, "-m", "vae_anomaly_cli"]
 SLOW = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
-import vae_anomaly_cli.inputs
+import vae_anomaly_cli.sources.table_source
 from vae_anomaly import VAEDetector
 from vae_anomaly_cli.app import main
-vae_anomaly_cli.inputs.ROWS_PER_BATCH = 2000
+vae_anomaly_cli.sources.table_source.ROWS_PER_BATCH = 2000
 score = VAEDetector.anomaly_score
 VAEDetector.anomaly_score = lambda self, frame: (time.sleep(0.2), score(self, frame))[1]
 sys.exit(main(sys.argv[1:]))
@@ -46,7 +46,7 @@ class Counter:
 def counter(monkeypatch):
     counter = Counter(VAEDetector.anomaly_score)
     monkeypatch.setattr(VAEDetector, "anomaly_score", lambda self, frame: counter(self, frame))  # noqa: PLW0108 - binds
-    monkeypatch.setattr("vae_anomaly_cli.inputs.ROWS_PER_BATCH", 7)
+    monkeypatch.setattr("vae_anomaly_cli.sources.table_source.ROWS_PER_BATCH", 7)
     return counter
 
 
@@ -102,7 +102,7 @@ def test_resumed_run_can_be_interrupted_again(run, interrupted, orders_csv, mode
 
 def test_batches_may_have_another_size_when_resumed(run, interrupted, orders_csv, model, tmp_path, monkeypatch):
     interrupted()
-    monkeypatch.setattr("vae_anomaly_cli.inputs.ROWS_PER_BATCH", 11)
+    monkeypatch.setattr("vae_anomaly_cli.sources.table_source.ROWS_PER_BATCH", 11)
     arguments = ("score", orders_csv, "-m", model, "--drop", "order")
     assert run(*arguments, "-o", tmp_path / "o.csv", "--resume").code == 0
     assert (tmp_path / "o.csv").read_bytes() == run(*arguments).out
@@ -224,7 +224,7 @@ def test_full_disk_keeps_the_scores(run, orders_csv, model, tmp_path, monkeypatc
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("vae_anomaly_cli.delimited.DelimitedWriter.write", fail)
+        patch.setattr("vae_anomaly_cli.sources.delimited.DelimitedWriter.write", fail)
         outcome = run("score", orders_csv, "-m", model, "--drop", "order", "-o", tmp_path / "o.csv")
     assert outcome.code == 1
     assert "o.csv cannot be written: No space left on device." in outcome.err
