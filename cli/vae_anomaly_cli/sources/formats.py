@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# Of Arrow streams: what follows is the length of the schema.
+ARROW_STREAM = b"\xff\xff\xff\xff"
 
 
 class TableFile(Protocol):
@@ -167,6 +169,12 @@ def _parquet() -> Codec:
     return parquet
 
 
+def _arrow() -> Codec:
+    from vae_anomaly_cli.sources import arrow
+
+    return arrow
+
+
 FORMATS = {
     entry.name: entry
     for entry in (
@@ -174,6 +182,9 @@ FORMATS = {
         Format("tsv", "TSV", (".tsv", ".tab"), _delimited, typed=False, delimiters="\t"),
         Format("jsonl", "JSON Lines", (".jsonl", ".ndjson"), _jsonl, magic=(b"{",), optional_columns=True),
         Format("parquet", "Parquet", (".parquet", ".pq"), _parquet, magic=(b"PAR1",), text=False),
+        Format(
+            "arrow", "Arrow", (".arrow", ".feather", ".ipc", ".arrows"), _arrow, (b"ARROW1", ARROW_STREAM), text=False
+        ),
     )
 }
 
