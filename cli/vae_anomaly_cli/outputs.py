@@ -49,7 +49,7 @@ class Target:
 
     @property
     def is_file(self) -> bool:
-        """Whether the table is put together beside its place and then takes it."""
+        """Whether the table is written to a hidden file first, which then gets the name."""
         return self.path is not None and not self.is_directory and (self.path.is_file() or not self.path.exists())
 
     def writer(self, stream: BinaryIO, schema: pa.Schema) -> TableWriter:
@@ -58,7 +58,7 @@ class Target:
 
 
 class PartialFile:
-    """A table that is written beside its place, under a hidden name, and takes its place when it is whole.
+    """A table that is written under a hidden name, in the same directory, and gets its own when it is whole.
 
     A device is written to as it is.
 
@@ -67,7 +67,7 @@ class PartialFile:
     target : Target
         How it is written.
     path : Path
-        Its place.
+        Its own name.
     schema : pyarrow.Schema
         Its columns.
     """
@@ -100,7 +100,7 @@ class PartialFile:
             self.writer.write(batch)
 
     def finish(self) -> None:
-        """Put the table in its place."""
+        """Give the table its name."""
         with explained(self.path):
             self.writer.close()
             self.closing.close()
@@ -204,7 +204,7 @@ def _directory(path: Path, table: TableSource, option: str) -> Target:
 
 
 def check_writable(path: Path, option: str = "--output") -> None:
-    """Refuse early a place where nothing can be written."""
+    """Refuse early a path where nothing can be written."""
     if path.is_dir():
         raise InputError(f"{option} {path} is a directory; expected a file name.")
     folder = path.parent

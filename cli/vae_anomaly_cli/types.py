@@ -55,7 +55,7 @@ class InferredType:
         self.whole = False
         self.digits = self.digits and _all(text, WHOLE_NUMBER)
         self.numbers = self.numbers and _cast(self._with_points(text), pa.float64()) is not None
-        # The cast to bool also takes 0 and 1, which beside true and false are not of one kind.
+        # The cast to bool also takes 0 and 1, which do not go with true and false.
         self.booleans = self.booleans and _all(text, TRUE_OR_FALSE)
 
     @property

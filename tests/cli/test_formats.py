@@ -218,6 +218,15 @@ def test_row_is_located_where_a_person_finds_it(entry, file_of):
 
 
 @EVERY
+def test_bad_cell_is_reported_with_its_location(entry, run, orders, model, tmp_path):
+    frame = orders[:4].assign(paid=True, amount=["1.5", "2.5", None, "x"], shop=MIXED["word"].to_pylist())
+    path = tmp_path / f"bad{entry.extensions[0]}"
+    path.write_bytes(bytes_of(entry, pa.Table.from_pandas(frame, preserve_index=False)))
+    line = run("score", path, "-m", model, "--drop", "order").error()
+    assert line.startswith(f"error: {path}: column 'amount' holds 'x' ({LAST_ROW[entry.name]})")
+
+
+@EVERY
 def test_empty_file_is_refused_with_its_name(entry, run, tmp_path):
     path = tmp_path / f"empty{entry.extensions[0]}"
     path.write_bytes(b"")
@@ -301,6 +310,14 @@ def test_dates_as_text_are_dates_in_every_format(entry, file_of, text):
     assert str(frame["day"].dtype) == "datetime64[us]"
     expected = pd.to_datetime(pd.Series(table["day"].to_pylist(), name="day"), utc=True).dt.tz_localize(None)
     assert frame["day"].equals(expected.astype("datetime64[us]"))
+
+
+def test_format_that_is_none_is_refused_with_those_that_are(run, tmp_path):
+    listed = ", ".join(FORMATS)
+    assert f"'--format': 'xml' is not one of {listed}" in run("score", tmp_path, "--format", "xml").error()
+    (tmp_path / "t.xml").write_text("a")
+    assert f"--format {'|'.join(FORMATS)}" in run("score", tmp_path / "t.xml").error()
+    assert EXTENSIONS in run("score", tmp_path / "t.xml").error()
 
 
 def test_same_rows_have_the_same_columns_and_scores_in_every_format(run, tmp_path, file_of, fast):

@@ -65,6 +65,9 @@ class Source(Protocol):
     def identity(self) -> dict[str, Any] | None:
         """What says that two runs had the same input, as JSON knows it; None if it cannot be read again, as a pipe."""
 
+    def holds(self, path: Path) -> bool:
+        """Whether a path is one of the files, links followed."""
+
     def check_output(self, option: str, path: Path) -> None:
         """Refuse an output that is part of the input, or would be in the next run.
 
