@@ -1,6 +1,5 @@
 """The detector in the middle of a command: fitted here or loaded, and what is said about it."""
 
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -169,11 +168,10 @@ def _other_kind(model: str, fitted: str, given: str) -> InputError:
 
 def _unusable(error: "DataError", name: str, locate: Locate) -> InputError:
     """Pass on what the library says of a cell, with the location where a person finds it."""
-    text = str(error)
-    if error.row is not None:
-        location = locate(error.row)
-        name, text = location.file, re.sub(rf"\brow {error.row}\b", location.where, text, count=1)
-    return InputError(f"{name}: {text}")
+    if error.row is None:
+        return InputError(f"{name}: {error}")
+    location = locate(error.row)
+    return InputError(f"{location.file}: {error.text(row=location.where)}")
 
 
 def kinds_of(columns: "tuple[Column, ...]") -> dict[str, int]:
