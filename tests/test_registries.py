@@ -46,7 +46,7 @@ def registries() -> dict[str, set[str]]:
         name: keys_of(value)
         for path in sorted(LIBRARY.rglob("*.py"))
         for name, value, annotation in assigned(path.read_text(encoding="utf-8"))
-        if annotation.startswith("dict[str, type[")
+        if annotation.startswith(("dict[str, type[", "dict[str, Callable[[]"))
     }
 
 
