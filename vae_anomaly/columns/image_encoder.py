@@ -15,20 +15,9 @@ from vae_anomaly.columns.column import VALUE_LIMIT, Column
 from vae_anomaly.columns.encoder import Encoder
 from vae_anomaly.data import FloatArray, ImageFormat, Images, arranged
 from vae_anomaly.errors import DataError, NotAvailable, SpecificationError
-from vae_anomaly.likelihoods import (
-    Bernoulli,
-    BoundedStudentT,
-    ContinuousBernoulli,
-    DiscretizedLogistic,
-    Gaussian,
-    Likelihood,
-    RoundedStudentT,
-    StudentT,
-    UnitGaussian,
-)
+from vae_anomaly.likelihoods import LIKELIHOODS, Bernoulli, Gaussian, Likelihood, in_unit_interval
 
 NOISE_FLOOR, FAR_BEYOND = 0.01, 16
-FOR_PIXELS = (Gaussian, StudentT, RoundedStudentT, UnitGaussian, ContinuousBernoulli, Bernoulli, DiscretizedLogistic)
 LEVELS_OF_DEPTH = {1: 1, 8: 255, 16: 65_535}
 BLOCK_PIXELS = 1 << 20
 
@@ -212,7 +201,7 @@ class ImageEncoder(Encoder):
             row, pixel = np.argwhere(wrong)[0]
             given = float(values[row, cells][pixel] * column.scale + column.location)
             raise DataError(
-                f"image {row} holds {given:g} in channel {column.name!r}; {type(column.likelihood).__name__} takes "
+                f"image {row} holds {given:g} in channel {column.name!r}; {column.likelihood.title} takes "
                 f"pixels from {column.location:g} to {column.location + column.scale:g}, or NaN. Rescale the images "
                 "or choose another likelihood.",
                 row=int(row),
@@ -235,12 +224,10 @@ def learn_channels(images: Images, likelihood: Likelihood | None) -> ImageEncode
     DataError
         If no pixel is observed, or the likelihood does not take them.
     """
-    # Of the bounds that a BoundedStudentT needs nothing is known where pixels are floats.
-    unfit = not isinstance(likelihood, FOR_PIXELS) or isinstance(likelihood, BoundedStudentT)
-    if likelihood is not None and unfit:
+    if likelihood is not None and not likelihood.traits.for_pixels:
+        suitable = [known.title for known in (make() for make in LIKELIHOODS.values()) if known.traits.for_pixels]
         raise SpecificationError(
-            f"likelihood={type(likelihood).__name__} is not one for pixels; take one of "
-            f"{', '.join(kind.__name__ for kind in FOR_PIXELS)}."
+            f"likelihood={likelihood.title} is not one for pixels; take one of {', '.join(suitable)}."
         )
     _, height, width = images.shape
     sample = images.sample()
@@ -279,7 +266,7 @@ def _channel(
     if likelihood.standardize:
         location = float(numbers.mean())
         scale = float(numbers.std()) or step or 1.0
-    elif isinstance(likelihood, Bernoulli | ContinuousBernoulli):
+    elif likelihood.traits.supports is in_unit_interval:
         if _has_two_values(present):
             low, high = float(numbers.min()), float(numbers.max())
         elif low is None or high is None:
@@ -287,14 +274,14 @@ def _channel(
         if numbers.min() < low or numbers.max() > high:
             raise DataError(
                 f"channel {name!r} holds pixels from {numbers.min():g} to {numbers.max():g}; "
-                f"{type(likelihood).__name__} takes {low:g} to {high:g}. Rescale the images or choose another "
+                f"{likelihood.title} takes {low:g} to {high:g}. Rescale the images or choose another "
                 "likelihood.",
                 column=name,
             )
         location, scale = low, high - low
     if likelihood.rounded and not step:
         raise DataError(
-            f"channel {name!r} holds fractions; {type(likelihood).__name__} takes whole grey levels. Give the images "
+            f"channel {name!r} holds fractions; {likelihood.title} takes whole grey levels. Give the images "
             "as integers.",
             column=name,
         )

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
 
 from vae_anomaly.columns import Batch
 from vae_anomaly.fitting import chunk_rows, chunks
-from vae_anomaly.likelihoods import OrderedLikelihood, mixed
+from vae_anomaly.likelihoods import CellDistribution
 from vae_anomaly.model import LOG_2PI, VAE, Posterior, map_in_threads, precise
 
-MIN_TAIL = 1e-12
 OUTER_SHARE = 0.05
 N_FIELDS = 5
 
@@ -106,23 +104,15 @@ def _of_chunk(
         visible[:, list(places)] = False
         z = vae.posterior(batch, visible, features).draw(noise).expand(-1, -1, len(batch), -1)
         for place, distribution in zip(places, vae.decode_columns(z, places), strict=True):
-            likelihood = vae.group_of(place).likelihood
             cells = batch.values[:, place : place + 1]
             components = precise(distribution.log_prob(cells)).flatten(0, 1)
             mixture = components.logsumexp(0) - math.log(len(components))
             log_likelihood[:, place] = mixture.squeeze(-1)
-            if isinstance(likelihood, OrderedLikelihood):
-                below, above = (mixed(tail, weights) for tail in likelihood.tails(distribution, cells))
-                odds = below.clamp(min=MIN_TAIL).log() - above.clamp(min=MIN_TAIL).log()
-                position[:, place] = odds.squeeze(-1)
-                if ranges is not None:
-                    for ends, share in ((lower, (1 - ranges) / 2), (upper, (1 + ranges) / 2)):
-                        ends[:, place] = likelihood.quantile(distribution, share, weights).squeeze(-1)
-            else:
-                tail = likelihood.tail_probability(distribution, cells, weights)
-                position[:, place] = tail.clamp(min=MIN_TAIL).log().squeeze(-1)
-            summary = mixed(likelihood.summary(distribution), weights.unsqueeze(-1))
-            expected[:, place] = likelihood.point(summary).squeeze(-1)
+            position[:, place] = distribution.position(cells, weights).squeeze(-1)
+            if ranges is not None:
+                for ends, share in ((lower, (1 - ranges) / 2), (upper, (1 + ranges) / 2)):
+                    ends[:, place] = distribution.quantile(share, weights).squeeze(-1)
+            expected[:, place] = distribution.expected(weights).squeeze(-1)
     log_likelihood = vae.in_data_units(log_likelihood, batch.values)
     return (
         log_likelihood.where(batch.observed, 0.0),
@@ -171,11 +161,8 @@ def expected_cells(vae: VAE, batch: Batch, noise: Tensor, *, weighted: bool) -> 
             z = posterior.draw(noise).expand(-1, -1, len(part), -1)
             distributions = vae.decode(z)
             weights = _weights(vae, part, posterior, z, distributions) if weighted else _equal_weights(vae, part, noise)
-            points = [
-                group.likelihood.point(mixed(group.likelihood.summary(distribution), weights.unsqueeze(-1)))
-                for group, distribution in zip(vae.groups, distributions, strict=True)
-            ]
-            return torch.cat(points, -1)[:n_real].cpu().double()
+            expected = [distribution.expected(weights) for distribution in distributions]
+            return torch.cat(expected, -1)[:n_real].cpu().double()
 
     parts = chunks(batch, chunk_rows(vae, noise.shape[1]), noise.device)
     return torch.cat(map_in_threads(of_chunk, parts, on_cpu=noise.device.type == "cpu"))
@@ -186,7 +173,9 @@ def _equal_weights(vae: VAE, batch: Batch, noise: Tensor) -> Tensor:
     return noise.new_full((vae.n_members, noise.shape[1], len(batch), 1), 1 / (vae.n_members * noise.shape[1]))
 
 
-def _weights(vae: VAE, batch: Batch, posterior: Posterior, z: Tensor, distributions: Sequence[Distribution]) -> Tensor:
+def _weights(
+    vae: VAE, batch: Batch, posterior: Posterior, z: Tensor, distributions: Sequence[CellDistribution]
+) -> Tensor:
     """Importance of members and draws, normalised: (members, draws, rows, 1)."""
     cells = [
         distribution.log_prob(batch.values[:, group.columns]).where(batch.observed[:, group.columns], 0.0)
