@@ -235,8 +235,8 @@ class Column:
                 numbers = np.sinh(np.clip(straight, -600, 600)) * self.asinh_scale if self.asinh_scale else straight
             for spike in self.spikes:
                 # Single precision does not give a spike back exactly.
-                place = float(self.model_units(np.array(spike)))
-                numbers = np.where(np.abs(values - place) <= SPIKE_MARGIN * (1 + abs(place)), spike, numbers)
+                at_spike = float(self.model_units(np.array(spike)))
+                numbers = np.where(np.abs(values - at_spike) <= SPIKE_MARGIN * (1 + abs(at_spike)), spike, numbers)
             if self.step:
                 numbers = np.rint((numbers - self.origin) / self.step) * self.step + self.origin
             return np.clip(numbers, self.low, self.high) if (self.low, self.high) != (None, None) else numbers

@@ -109,7 +109,7 @@ class ImageEncoder(Encoder):
         return Batch(torch.from_numpy(values), torch.from_numpy(observed))
 
     def augmented(self, batch: Batch, augment: Augment, seed: int) -> Batch:
-        """Rows of changed images in place of those of a batch, (..., rows, places).
+        """Rows of changed images in place of those of a batch, (..., rows, model columns).
 
         Raises
         ------
@@ -143,23 +143,23 @@ class ImageEncoder(Encoder):
     def in_data_units(self, values: FloatArray) -> FloatArray:
         """From model units to images in the units of the data, (rows, channels, height, width)."""
         pixels = values.reshape(len(values), *self.shape).astype(np.float64)
-        for place, column in enumerate(self.columns):
-            pixels[:, place] = pixels[:, place] * column.scale + column.location
+        for channel, column in enumerate(self.columns):
+            pixels[:, channel] = pixels[:, channel] * column.scale + column.location
             if column.likelihood is not None and column.likelihood.rounded:
-                pixels[:, place] = np.rint(pixels[:, place] / column.step) * column.step
+                pixels[:, channel] = np.rint(pixels[:, channel] / column.step) * column.step
             if column.low is not None and column.high is not None:
-                pixels[:, place] = pixels[:, place].clip(column.low, column.high)
+                pixels[:, channel] = pixels[:, channel].clip(column.low, column.high)
         return pixels
 
     def _in_model_units(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        """(rows, places); in double precision block by block, so that the lowest level meets the column's bound."""
+        """(rows, model columns); in double precision by blocks, so that the lowest level meets the column's bound."""
         values = np.empty(pixels.shape, dtype=np.float32)
         n_rows = max(1, BLOCK_PIXELS // (self.height * self.width))
         with np.errstate(over="ignore"):
-            for place, column in enumerate(self.columns):
+            for channel, column in enumerate(self.columns):
                 for begin in range(0, len(pixels), n_rows):
-                    block = pixels[begin : begin + n_rows, place].astype(np.float64)
-                    values[begin : begin + n_rows, place] = (block - column.location) / column.scale
+                    block = pixels[begin : begin + n_rows, channel].astype(np.float64)
+                    values[begin : begin + n_rows, channel] = (block - column.location) / column.scale
         return values.reshape(len(values), self.n_model_columns)
 
     def _check_range(self, pixels: npt.NDArray[Any]) -> None:
@@ -190,11 +190,11 @@ class ImageEncoder(Encoder):
                 )
 
     def _check_support(self, values: npt.NDArray[np.float32], observed: npt.NDArray[np.bool_]) -> None:
-        for place, column in enumerate(self.columns):
+        for channel, column in enumerate(self.columns):
             assert column.likelihood is not None
             if column.likelihood.standardize:
                 continue
-            cells = slice(place * column.n_cells, (place + 1) * column.n_cells)
+            cells = slice(channel * column.n_cells, (channel + 1) * column.n_cells)
             wrong = observed[:, cells] & ~column.likelihood.supports(torch.from_numpy(values[:, cells])).numpy()
             if not wrong.any():
                 continue
@@ -232,8 +232,8 @@ def learn_channels(images: Images, likelihood: Likelihood | None) -> ImageEncode
     _, height, width = images.shape
     sample = images.sample()
     seen = []
-    for place, name in enumerate(images.channel_names):
-        pixels = sample[:, place].ravel()
+    for channel, name in enumerate(images.channel_names):
+        pixels = sample[:, channel].ravel()
         present = pixels[np.isfinite(pixels)] if pixels.dtype.kind == "f" else pixels
         if not present.size:
             raise DataError(f"channel {name!r} holds no finite pixel in any training image.", column=name)
@@ -247,12 +247,12 @@ def learn_channels(images: Images, likelihood: Likelihood | None) -> ImageEncode
         _channel(
             name,
             present,
-            _grey_levels(images.pixels[:, place], present, images.depth),
+            _grey_levels(images.pixels[:, channel], present, images.depth),
             likelihood,
             reason,
             height * width,
         )
-        for place, (name, present) in enumerate(zip(images.channel_names, seen, strict=True))
+        for channel, (name, present) in enumerate(zip(images.channel_names, seen, strict=True))
     )
     return ImageEncoder(columns, height, width, images.channels_last, images.channel_axis, images.depth)
 

@@ -67,8 +67,8 @@ def granularity_of(numbers: FloatArray) -> Granularity:
     # The mean of many gaps, each rounded to its multiple, is free of the rounding of any single one.
     multiples = np.rint(gaps / resolution)
     step = float(gaps.sum() / multiples.sum())
-    places = (numbers - values[0]) / step
-    if len(values) < MIN_LATTICE_VALUES or np.abs(places - np.rint(places)).max() > 1e-5:
+    steps = (numbers - values[0]) / step
+    if len(values) < MIN_LATTICE_VALUES or np.abs(steps - np.rint(steps)).max() > 1e-5:
         return Granularity(resolution, 0.0, 0.0, whole)
     return Granularity(resolution, step, float(values[0]), whole)
 

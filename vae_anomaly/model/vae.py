@@ -269,12 +269,13 @@ class VAE(nn.Module):
 
     def constants(self, group: Group) -> Constants:
         """What stays the same for the columns of a group in all rows."""
-        number = self.groups.index(group)
-        if number not in self._constants:
+        start = group.columns.start
+        if start not in self._constants:
+            number = self.groups.index(group)
             common = {name: getattr(self, name)[group.columns] for name in ("floor", "n_levels", "unseen")}
             own = {name: getattr(self, f"group_{number}_{name}") for name in self.constant_names[number]}
-            self._constants[number] = common | own
-        return self._constants[number]
+            self._constants[start] = common | own
+        return self._constants[start]
 
     def untrained_copy(self) -> VAE:
         """The same weights, to be trained further against N(0, I)."""
