@@ -287,10 +287,10 @@ def test_probabilities_of_the_whole_support_sum_to_1(name, case, distribution_of
     if name == "constant" or name == "bernoulli":
         total = density(0.0) + density(1.0)
     elif is_continuous(likelihood):
-        support = likelihood.traits.support
-        ends = [0.0, 1.0] if "[0, 1]" in support else [known[name] for name in ("low", "high") if name in known]
-        inner = sorted({*ends, *known["outputs"][:1], *spikes} if "[0, 1]" not in support else ends)
-        outer = inner if "[0, 1]" in support else [-INF, inner[0] - 1, *inner, inner[-1] + 1, INF]
+        in_unit = likelihood.traits.in_unit_interval
+        ends = [0.0, 1.0] if in_unit else [known[name] for name in ("low", "high") if name in known]
+        inner = sorted({*ends, *known["outputs"][:1], *spikes} if not in_unit else ends)
+        outer = inner if in_unit else [-INF, inner[0] - 1, *inner, inner[-1] + 1, INF]
         total = sum(integral(distribution, *piece) for piece in itertools.pairwise(outer))
         total += sum(density(spike) / HEIGHT for spike in spikes)
     else:

@@ -15,7 +15,7 @@ from vae_anomaly.columns.column import VALUE_LIMIT, Column
 from vae_anomaly.columns.encoder import Encoder
 from vae_anomaly.data import FloatArray, ImageFormat, Images, arranged
 from vae_anomaly.errors import DataError, NotAvailable, SpecificationError
-from vae_anomaly.likelihoods import LIKELIHOODS, Bernoulli, Gaussian, Likelihood, in_unit_interval
+from vae_anomaly.likelihoods import LIKELIHOODS, Bernoulli, Gaussian, Likelihood
 
 NOISE_FLOOR, FAR_BEYOND = 0.01, 16
 LEVELS_OF_DEPTH = {1: 1, 8: 255, 16: 65_535}
@@ -266,7 +266,7 @@ def _channel(
     if likelihood.standardize:
         location = float(numbers.mean())
         scale = float(numbers.std()) or step or 1.0
-    elif likelihood.traits.supports is in_unit_interval:
+    elif likelihood.traits.in_unit_interval:
         if _has_two_values(present):
             low, high = float(numbers.min()), float(numbers.max())
         elif low is None or high is None:

@@ -116,7 +116,6 @@ __all__ = [
     "Traits",
     "UnitGaussian",
     "WrappableLikelihood",
-    "in_unit_interval",
     "mixed",
     "resolve_likelihood",
     "single",

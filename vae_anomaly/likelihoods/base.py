@@ -118,6 +118,11 @@ class Traits:
     max_levels: int | None = None
     for_pixels: bool = False
 
+    @property
+    def in_unit_interval(self) -> bool:
+        """Whether cells are numbers between 0 and 1."""
+        return self.supports is in_unit_interval
+
 
 class Likelihood(abc.ABC):
     """p(x_j | z) for columns of one kind: a small frozen description without weights.
