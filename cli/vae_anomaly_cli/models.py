@@ -1,6 +1,5 @@
 """The detector in the middle of a command: fitted here or loaded, and what is said about it."""
 
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -168,11 +167,10 @@ def _other_kind(model: str, fitted: str, given: str) -> InputError:
 
 def _unusable(error: "DataError", name: str, place: Place) -> InputError:
     """Pass on what the library says of a cell, with the place where a person finds it."""
-    text = str(error)
-    if error.row is not None:
-        name, where = place(error.row)
-        text = re.sub(rf"\brow {error.row}\b", where, text, count=1)
-    return InputError(f"{name}: {text}")
+    if error.row is None:
+        return InputError(f"{name}: {error}")
+    name, where = place(error.row)
+    return InputError(f"{name}: {error.text(row=where)}")
 
 
 def kinds_of(columns: "tuple[Column, ...]") -> dict[str, int]:

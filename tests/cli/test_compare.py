@@ -292,18 +292,24 @@ def test_ctrl_c_during_training_ends_with_130_and_writes_nothing(run, visits_csv
     assert not list(tmp_path.iterdir())
 
 
-def test_warnings_of_several_fits_that_differ_in_figures_are_shown_once(capsys):
-    from vae_anomaly import DataWarning, FitWarning
+def test_warnings_of_several_fits_about_the_same_are_shown_once(capsys):
+    from vae_anomaly import ColumnSetAsideWarning, DataWarning, FitWarning
 
     with Messages(quiet=False).library_warnings():
-        for text in ("held-out rows have -21.3 nats", "held-out rows have 1,022 nats", "column 'x1' is odd"):
-            warnings.warn(text, FitWarning, stacklevel=1)
-        warnings.warn("column 'x2' is odd", DataWarning, stacklevel=1)
+        for nats in ("-21.3", "1,022"):
+            warnings.warn(FitWarning(f"held-out rows have {nats} nats", "worse_than_baseline"), stacklevel=1)
+        for column in ("x1", "x2"):
+            for count in (90, 80):
+                warnings.warn(ColumnSetAsideWarning(column, f"{count} distinct texts"), stacklevel=1)
+        for text in ("3 rows", "4 rows"):
+            warnings.warn(text, DataWarning, stacklevel=1)
     shown = capsys.readouterr().err.splitlines()
     assert [line.removeprefix("warning: ") for line in shown] == [
         "held-out rows have -21.3 nats",
-        "column 'x1' is odd",
-        "column 'x2' is odd",
+        "column 'x1' is set aside: 90 distinct texts",
+        "column 'x2' is set aside: 90 distinct texts",
+        "3 rows",
+        "4 rows",
     ]
 
 

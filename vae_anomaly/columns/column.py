@@ -216,8 +216,9 @@ class Column:
             if outside.any():
                 row = int(outside.argmax())
                 raise DataError(
-                    f"column {self.name!r} holds {numbers[row]:g} (row {row}); {self.likelihood.title} takes "
-                    f"{self.likelihood.traits.support} or NaN. Rescale the column or choose another likelihood.",
+                    f"column {self.name!r} holds {numbers[row]:g}",
+                    f"{self.likelihood.title} takes {self.likelihood.traits.support} or NaN. Rescale the column or "
+                    "choose another likelihood.",
                     column=self.name,
                     row=row,
                 )

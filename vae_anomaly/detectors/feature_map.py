@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from vae_anomaly.data import ImageFiles, ImageFormat, Images
 from vae_anomaly.decisions import fence_offset, share_offset
+from vae_anomaly.deprecation import RenamedAttribute
 from vae_anomaly.detectors.base import JudgingMixin
 from vae_anomaly.detectors.image_features import NETWORK_CONSTRAINTS, Network, seen_by
 from vae_anomaly.detectors.image_results import score_images
@@ -90,6 +91,7 @@ class FeatureMapDetector(JudgingMixin, OutlierMixin, BaseEstimator):
 
     detector_: VAEDetector
     image_format_: ImageFormat
+    picture_format_ = RenamedAttribute("image_format_")
     offset_: float
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {

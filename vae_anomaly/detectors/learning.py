@@ -15,7 +15,6 @@ from vae_anomaly.decisions import fence_offset, share_offset
 from vae_anomaly.detectors.image_results import map_scale
 from vae_anomaly.detectors.inputs import new_seed
 from vae_anomaly.detectors.training_progress import training_progress
-from vae_anomaly.errors import FitWarning
 from vae_anomaly.explain import Reference
 from vae_anomaly.fitting import FitReport, Rows, Specification, fit_model, score_rows
 from vae_anomaly.model import VAE, History
@@ -58,8 +57,8 @@ class LearningMixin(BaseEstimator):
         self.offset_ = self._find_offset(rows)
         if isinstance(encoder, ImageEncoder):
             self.map_scale_ = map_scale(self.vae_, encoder, model.reference_rows, self.noise_)
-        for line in self.fit_report_.warnings():
-            warnings.warn(line, FitWarning, stacklevel=3)
+        for warning in self.fit_report_.warnings():
+            warnings.warn(warning, stacklevel=3)
 
     def _score(self, batch: Batch) -> FloatArray:
         return score_rows(self.vae_, batch, self.row_score_, self.noise_).numpy()

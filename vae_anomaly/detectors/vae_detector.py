@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vae_anomaly.columns import Augment, Column, Encoder, ImageEncoder
 from vae_anomaly.data import ImageFormat
+from vae_anomaly.deprecation import RenamedAttribute
 from vae_anomaly.detectors.base import JudgingMixin
 from vae_anomaly.detectors.explaining import ExplanationMixin
 from vae_anomaly.detectors.image_results import score_images
@@ -324,6 +325,8 @@ class VAEDetector(JudgingMixin, OutlierMixin, StreamMixin, LatentVariableMixin, 
             encoder = self.encoder_
             return score_images(open_files(X, None, encoder), lambda some: self._score(encoder.encode(some)))
         return self._score(self.encoder_.encode(read_rows(self, X, fitting=False)))
+
+    picture_format_ = RenamedAttribute("image_format_")
 
     @property
     def image_format_(self) -> ImageFormat | None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vae_anomaly.likelihoods.base import ColumnFacts, Constants, Likelihood, Traits, in_unit_interval, single
+from vae_anomaly.likelihoods.base import ColumnFacts, Constants, Likelihood, single
 from vae_anomaly.likelihoods.bounded import Bounded
 from vae_anomaly.likelihoods.categorical import Binary, Categorical
 from vae_anomaly.likelihoods.conditional import InputOnly, OutputOnly
 from vae_anomaly.likelihoods.constant import Constant
 from vae_anomaly.likelihoods.continuous_bernoulli import ContinuousBernoulli
 from vae_anomaly.likelihoods.discrete import Bernoulli, Poisson
-from vae_anomaly.likelihoods.distribution import CellDistribution, mixed
+from vae_anomaly.likelihoods.distribution import CellDistribution
 from vae_anomaly.likelihoods.gaussian import Gaussian, UnitGaussian
 from vae_anomaly.likelihoods.logistic import DiscretizedLogistic
 from vae_anomaly.likelihoods.ordinal import Ordinal
@@ -26,7 +26,7 @@ from vae_anomaly.likelihoods.student_t_wrapped import (
     SpikedRoundedStudentT,
     SpikedStudentT,
 )
-from vae_anomaly.likelihoods.wrappable import NoiseLikelihood, WrappableLikelihood
+from vae_anomaly.likelihoods.wrappable import WrappableLikelihood
 from vae_anomaly.registry import resolve
 
 LIKELIHOODS: dict[str, Callable[[], Likelihood]] = {
@@ -49,18 +49,13 @@ LIKELIHOODS: dict[str, Callable[[], Likelihood]] = {
 }
 """What makes the default likelihood of each name that users may give."""
 
-WRAPPERS: dict[str, type[Likelihood]] = {
+LIKELIHOOD_CLASSES: dict[str, type[Likelihood]] = {
+    **{name: make for name, make in LIKELIHOODS.items() if isinstance(make, type)},
     "rounded": Rounded,
     "bounded": Bounded,
     "spiked": Spiked,
-    "output_only": OutputOnly,
-}
-"""What wraps a likelihood, by the names of model files."""
-
-LIKELIHOOD_CLASSES: dict[str, type[Likelihood]] = {
-    **{name: make for name, make in LIKELIHOODS.items() if isinstance(make, type)},
-    **WRAPPERS,
     "input_only": InputOnly,
+    "output_only": OutputOnly,
 }
 """All classes of likelihoods, by the names of model files."""
 
@@ -87,7 +82,6 @@ __all__ = [
     "DF",
     "LIKELIHOODS",
     "LIKELIHOOD_CLASSES",
-    "WRAPPERS",
     "Bernoulli",
     "Binary",
     "Bounded",
@@ -102,7 +96,6 @@ __all__ = [
     "Gaussian",
     "InputOnly",
     "Likelihood",
-    "NoiseLikelihood",
     "Ordinal",
     "OutputOnly",
     "Poisson",
@@ -113,10 +106,8 @@ __all__ = [
     "SpikedRoundedStudentT",
     "SpikedStudentT",
     "StudentT",
-    "Traits",
     "UnitGaussian",
     "WrappableLikelihood",
-    "mixed",
     "resolve_likelihood",
     "single",
 ]

@@ -16,6 +16,7 @@ from torch import Tensor
 from vae_anomaly.columns import MAX_SEEDS, Augment, Batch, ImageEncoder, learn_channels
 from vae_anomaly.data import ImageFormat, Images
 from vae_anomaly.decisions import MIN_DEVIATION, fence_offset, share_offset
+from vae_anomaly.deprecation import RenamedAttribute
 from vae_anomaly.detectors.base import JudgingMixin
 from vae_anomaly.detectors.image_results import score_images
 from vae_anomaly.detectors.inputs import is_files, new_seed, open_files, read_images
@@ -240,9 +241,9 @@ class PatchDetector(JudgingMixin, OutlierMixin, BaseEstimator):
         models = []
         for geometry in geometries:
             models.append(self._fit_windows(images, held_out, kept, geometry, seed, rng))
-            for line in self.fit_report_.warnings():
+            for warning in self.fit_report_.warnings():
                 side = geometry.windows.target
-                warnings.warn(f"windows of {side}x{side} pixels: {line}", FitWarning, stacklevel=3)
+                warnings.warn(FitWarning(f"windows of {side}x{side} pixels: {warning}", warning.kind), stacklevel=3)
             if self.history_.interrupted:
                 break
         self.models_ = tuple(models)
@@ -294,6 +295,8 @@ class PatchDetector(JudgingMixin, OutlierMixin, BaseEstimator):
             kl=np.zeros(len(maps)),
             reconstruction=self.encoder_.decode(np.stack(expected).reshape(len(maps), -1)),
         )
+
+    picture_format_ = RenamedAttribute("image_format_")
 
     @property
     def image_format_(self) -> ImageFormat:
