@@ -12,9 +12,8 @@ from rich.console import Console
 
 from vae_anomaly_cli.compare import show_comparison
 from vae_anomaly_cli.console import Messages
-from vae_anomaly_cli.inputs import open_input
 from vae_anomaly_cli.labels import read_labels
-from vae_anomaly_cli.options import InputOptions
+from vae_anomaly_cli.sources import open_table
 from vae_anomaly_cli.tables import read_table
 
 METHODS = ["VAEDetector", "IsolationForest", "LOF", "kNN", "PCA", "GaussianMixture"]
@@ -241,7 +240,7 @@ def test_misuse_is_code_2_and_one_line(run, visits_csv, arguments, said):
 def test_any_of_two_values_can_be_named(write, cells, named):
     labels = cells.split()
     path = write("t.csv", "x,y\n" + "".join(f"1,{label}\n" for label in labels))
-    table = read_table(open_input(InputOptions([str(path)]), Messages(quiet=True)))
+    table = read_table(open_table([str(path)], None, None, pytest.fail))
     found = read_labels(table.values("y"), "y", named)
     assert found.anomaly == named
     assert found.known.tolist() == [True, True]

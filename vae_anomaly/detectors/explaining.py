@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from vae_anomaly.columns import Batch, Encoder, ImageEncoder, TableEncoder
+from vae_anomaly.columns import Batch, Column, Encoder, ImageEncoder, TableEncoder
 from vae_anomaly.data import Images, Table
 from vae_anomaly.detectors.image_results import explain_images, fill_pixels
 from vae_anomaly.detectors.inputs import as_pandas, fill_cells, pack_like, read_rows, read_table
@@ -30,7 +30,6 @@ from vae_anomaly.explain import (
     tail_probability,
 )
 from vae_anomaly.fitting import cell_terms
-from vae_anomaly.likelihoods import Constant, OrderedLikelihood
 from vae_anomaly.model import VAE
 from vae_anomaly.scores import ELBO, PooledELBO, Score
 
@@ -164,7 +163,7 @@ class ExplanationMixin:
             tail_probability=frame(evidence.given_others),
             cell_scores=frame(evidence.cell_scores),
             parts=frame(parts),
-            constant=pd.Series([isinstance(column.likelihood, Constant) for column in self._tables.columns], names),
+            constant=pd.Series([_is_constant(column) for column in self._tables.columns], names),
         )
 
     def impute(self, X: Any) -> Any:
@@ -318,7 +317,7 @@ class ExplanationMixin:
     def _evidence(self, batch: Batch, hidden: Tensor | None, ranges: float | None) -> _Evidence:
         reference = self.compute_reference()
         given = conditionals(self.vae_, batch, self.noise_, self._model_indices, hidden=hidden, ranges=ranges)
-        ordered = [isinstance(column.likelihood, OrderedLikelihood) for column in self._tables.modelled]
+        ordered = [column.likelihood is not None and column.likelihood.ordered for column in self._tables.modelled]
         given_others = tail_probability(given.position, reference.given_others, ordered).numpy()
         unconditional = self._alone(batch)
         alone = tail_probability(unconditional.position, reference.alone, ordered).numpy()
@@ -356,3 +355,7 @@ class ExplanationMixin:
                 parts[rows, position] = column.kind
                 observed[rows, position] = column.decode(batch.values[rows, place].double().numpy()).astype(object)
         return observed, expected, lower, upper, parts
+
+
+def _is_constant(column: Column) -> bool:
+    return column.likelihood is not None and column.likelihood.is_constant

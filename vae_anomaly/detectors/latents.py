@@ -143,12 +143,8 @@ class LatentVariableMixin(TransformerMixin):
             for begin in range(0, n_samples, size):
                 n = min(size, n_samples - begin)
                 member = torch.randint(vae.n_members, (n,), generator=generator)
-                cells = [
-                    group.likelihood.draw(distribution, generator)[member, 0, torch.arange(n)]
-                    for group, distribution in zip(
-                        vae.groups, vae.decode(vae.prior.draw(n, generator).unsqueeze(1)), strict=True
-                    )
-                ]
+                distributions = vae.decode(vae.prior.draw(n, generator).unsqueeze(1))
+                cells = [one.draw(generator)[member, 0, torch.arange(n)] for one in distributions]
                 parts.append(torch.cat(cells, -1))
         decoded = self.encoder_.decode(torch.cat(parts).double().numpy())
         like = (

@@ -13,6 +13,16 @@ RENAMED_KEYS = {
     "smallest_log_variance": "min_log_variance",
 }
 RENAMED_COLUMN_FIELDS = {"bend": "asinh_scale"}
+# Likelihoods that wrap another one had a class for each pair.
+WRAPPED_LIKELIHOODS: dict[str, tuple[tuple[str, ...], str]] = {
+    "rounded_student_t": (("rounded",), "student_t"),
+    "bounded_student_t": (("bounded",), "student_t"),
+    "spiked_student_t": (("spiked",), "student_t"),
+    "spiked_rounded_student_t": (("spiked", "rounded"), "student_t"),
+    "spiked_bounded_student_t": (("spiked", "bounded"), "student_t"),
+    "predicted": (("output_only",), "gaussian"),
+    "given": ((), "input_only"),
+}
 RENAMED_TENSORS = {"yardstick": "reference_statistics"}
 
 
@@ -28,7 +38,7 @@ def upgraded_manifest(manifest: dict[str, Any]) -> dict[str, Any]:
     """
     if manifest["format_version"] > 4:
         return manifest
-    renamed = _renamed(manifest, RENAMED_KEYS)
+    renamed = {name: _upgraded_likelihoods(value) for name, value in _renamed(manifest, RENAMED_KEYS).items()}
     renamed["columns"] = [_upgraded_column(column) for column in renamed["columns"]]
     if "windows" in renamed:
         renamed["windows"] = [
@@ -41,6 +51,21 @@ def upgraded_manifest(manifest: dict[str, Any]) -> dict[str, Any]:
 def upgraded_tensors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Tensors of any readable format version under the names of this version."""
     return _renamed(tensors, RENAMED_TENSORS)
+
+
+def _upgraded_likelihoods(value: Any) -> Any:
+    """A part of the manifest in which every likelihood that wraps another one says so."""
+    if isinstance(value, list):
+        return [_upgraded_likelihoods(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("concept") == "likelihood" and value.get("name") in WRAPPED_LIKELIHOODS:
+        wrappers, base = WRAPPED_LIKELIHOODS[value["name"]]
+        upgraded = value | {"name": base}
+        for wrapper in reversed(wrappers):
+            upgraded = {"concept": "likelihood", "name": wrapper, "fields": {"base": upgraded}}
+        return upgraded
+    return {name: _upgraded_likelihoods(item) for name, item in value.items()}
 
 
 def _upgraded_column(column: dict[str, Any]) -> dict[str, Any]:
