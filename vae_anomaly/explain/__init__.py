@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vae_anomaly.explain.conditionals import Conditionals, Reference, conditionals, expected_cells, tail_probability
-from vae_anomaly.explain.explanation import NOTABLE_KL, Explanation, ImageExplanation, Reason, shown
+from vae_anomaly.explain.explanation import NOTABLE_KL, Explanation, ImageExplanation, Reason
 
 __all__ = [
     "NOTABLE_KL",
@@ -14,6 +14,5 @@ __all__ = [
     "Reference",
     "conditionals",
     "expected_cells",
-    "shown",
     "tail_probability",
 ]
