@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from vae_anomaly import ELBO, MLP, FitWarning, Gaussian, TrainingDiverged, VAEDetector
+from vae_anomaly import ELBO, MLP, FitWarning, Gaussian, TrainingDiverged, TrainingPlan, VAEDetector
 from vae_anomaly.columns import Column, TableEncoder
-from vae_anomaly.fitting.fit_config import specification_of
+from vae_anomaly.detectors import fit_config
 from vae_anomaly.model.steps import Stepper
 from vae_anomaly.model.vae import VAE
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning", "ignor
 
 
 def small(**parameters: object) -> VAEDetector:
-    return VAEDetector(n_estimators=2, max_iter=60).set_params(**parameters)
+    return VAEDetector(n_estimators=2, max_iter=60, training=TrainingPlan()).set_params(**parameters)
 
 
 def test_interrupt_keeps_the_best_so_far_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,11 +195,11 @@ def test_small_operations_run_in_one_thread(method: str, monkeypatch: pytest.Mon
         {"batch_size": 32},
         {"max_iter": 50},
         {"learning_rate_init": 1e-3},
-        {"weight_decay": 1.0},
-        {"max_grad_norm": 1e-3},
-        {"kl_warmup": 0.0},
-        {"hidden_fraction": 0.0},
-        {"trim_fraction": 0.2},
+        {"training__weight_decay": 1.0},
+        {"training__max_grad_norm": 1e-3},
+        {"training__kl_warmup": 0.0},
+        {"training__hidden_fraction": 0.0},
+        {"training__trim_fraction": 0.2},
         {"early_stopping": False},
         {"validation_fraction": 0.3},
         {"random_state": 1},
@@ -214,7 +214,9 @@ def test_every_parameter_of_the_model_does_something(changed: dict[str, object])
 
 def test_patience_decides_when_a_training_without_progress_stops() -> None:
     X = np.random.default_rng(0).normal(size=(200, 3))
-    hasty, patient = (small(max_iter=400, kl_warmup=0.0, n_iter_no_change=n).fit(X) for n in (1, 20))
+    hasty, patient = (
+        small(max_iter=400, training__kl_warmup=0.0, training__n_iter_no_change=n).fit(X) for n in (1, 20)
+    )
     assert hasty.fit_report_.stopped_early
     assert hasty.n_iter_ < patient.n_iter_ == 400
 
@@ -222,5 +224,5 @@ def test_patience_decides_when_a_training_without_progress_stops() -> None:
 @pytest.mark.parametrize(("n_columns", "n_steps"), [(1, 700), (32, 700), (33, 711), (64, 990), (5000, 1000)])
 def test_wide_tables_get_more_steps_unless_they_are_given(n_columns: int, n_steps: int) -> None:
     encoder = TableEncoder(tuple(Column(f"x{place}", "continuous", Gaussian(), "given") for place in range(n_columns)))
-    assert specification_of(VAEDetector()).for_encoder(encoder).plan.max_iter == n_steps
-    assert specification_of(VAEDetector(max_iter=30)).for_encoder(encoder).plan.max_iter == 30
+    assert fit_config(VAEDetector(), encoder).training.max_iter == n_steps
+    assert fit_config(VAEDetector(max_iter=30), encoder).training.max_iter == 30

@@ -178,16 +178,6 @@ def test_containers_are_not_packages(container):
     assert not (ROOT / container / "__init__.py").exists()
 
 
-def test_no_file_is_longer_than_400_lines():
-    folders = [ROOT / "vae_anomaly", *(ROOT / container for container in CONTAINERS)]
-    lengths = {
-        str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines())
-        for folder in folders
-        for path in python_files(folder)
-    }
-    assert {name: length for name, length in lengths.items() if length > 400} == {}
-
-
 def test_library_never_prints():
     printing = [
         f"{module}:{node.lineno}"

@@ -22,7 +22,7 @@ class FitReport:
 
     Parameters
     ----------
-    n_rows, n_validation_rows, n_rows_a_member : int
+    n_rows, n_validation_rows, n_rows_per_member : int
         Training rows in all, held out for early stopping, and seen by each member.
     n_iter : int
         Optimisation steps made.
@@ -52,7 +52,7 @@ class FitReport:
 
     n_rows: int
     n_validation_rows: int
-    n_rows_a_member: int
+    n_rows_per_member: int
     n_iter: int
     stopped_early: bool
     interrupted: bool
@@ -96,7 +96,7 @@ def fit_report(
     validation: Batch | None,
     history: History,
     n_rows: int,
-    n_rows_a_member: int,
+    n_rows_per_member: int,
 ) -> FitReport:
     """Look at a trained model through held-out rows.
 
@@ -110,7 +110,7 @@ def fit_report(
         Rows for the simple model, and the held-out rows that it is measured on.
     history : History
         Of the training.
-    n_rows, n_rows_a_member : int
+    n_rows, n_rows_per_member : int
         Sizes to report.
     """
     elbo, kl = float(terms.elbo.mean()), float(terms.kl.mean())
@@ -120,7 +120,7 @@ def fit_report(
     return FitReport(
         n_rows=n_rows,
         n_validation_rows=0 if validation is None else len(validation),
-        n_rows_a_member=n_rows_a_member,
+        n_rows_per_member=n_rows_per_member,
         n_iter=history.iteration[-1],
         stopped_early=history.stopped_early,
         interrupted=history.interrupted,

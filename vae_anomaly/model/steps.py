@@ -25,7 +25,7 @@ BETAS, EPSILON = (0.9, 0.99), 1e-8
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingConfig:
     """How to train; every field is a parameter of the estimator, with the same name and meaning, but for one.
 
     Parameters
@@ -109,7 +109,7 @@ class MiniBatches:
         Rows that each member trains on; every pass visits them in a new order.
     weights : Tensor of shape (rows,), optional
         Weights of the training rows.
-    plan : Plan
+    config : TrainingConfig
         How to train.
     generator : torch.Generator
         Source of everything random, on the model's device.
@@ -123,14 +123,14 @@ class MiniBatches:
         data: Batch,
         subsamples: Tensor,
         weights: Tensor | None,
-        plan: Plan,
+        config: TrainingConfig,
         generator: torch.Generator,
         redraw: Redraw | None = None,
     ) -> None:
         self.vae, self.data, self.weights, self.redraw = vae, data, weights, redraw
-        self.hidden_fraction, self.generator = plan.hidden_fraction, generator
+        self.hidden_fraction, self.generator = config.hidden_fraction, generator
         self.features = vae.features(data)
-        self.size = min(plan.batch_size, subsamples.shape[1])
+        self.size = min(config.batch_size, subsamples.shape[1])
         self.orders = self._orders(subsamples)
         cells = len(subsamples) * self.size * (2 * self.features.shape[-1] + data.n_columns + vae.latent_dim)
         self.n_prepared = max(1, PREPARED_CELLS // cells)
@@ -226,20 +226,22 @@ class FlatWeights:
             weights.data = weights.data.clone(memory_format=torch.contiguous_format)
 
 
-def step_terms(vae: VAE, weights: FlatWeights, minibatch: MiniBatch, kl_weight: float | Tensor, plan: Plan) -> Tensor:
+def step_terms(
+    vae: VAE, weights: FlatWeights, minibatch: MiniBatch, kl_weight: float | Tensor, config: TrainingConfig
+) -> Tensor:
     """Fill the gradient; returns the terms of the ELBO, reconstruction and KL by row: (2, members, rows)."""
     terms = elbo_terms(vae, minibatch.rows, minibatch.noise, minibatch.inputs)
     reconstruction, kl = terms.reconstruction, terms.kl
     losses = kl_weight * kl - reconstruction
     importance = minibatch.importance
-    n_trimmed = int(plan.trim_fraction * losses.shape[1])
+    n_trimmed = int(config.trim_fraction * losses.shape[1])
     if n_trimmed:
         worst = losses.detach().topk(n_trimmed, dim=1, sorted=False).indices
         kept = torch.ones_like(losses) if importance is None else importance
         importance = kept.scatter(1, worst, 0.0)
     loss = losses.mean(1) if importance is None else (losses * importance).sum(1) / importance.sum(1).clamp(min=1e-12)
     # Divided by the number of columns so that the clipping threshold means the same for narrow and wide tables.
-    weights.differentiate(loss.sum() / minibatch.rows.n_columns, plan.max_grad_norm)
+    weights.differentiate(loss.sum() / minibatch.rows.n_columns, config.max_grad_norm)
     return torch.stack([reconstruction, kl]).detach()
 
 
@@ -265,7 +267,7 @@ class Stepper:
         Who is trained.
     weights : FlatWeights
         Its weights.
-    plan : Plan
+    config : TrainingConfig
         How to train.
     record : callable, optional
         Turns work on tensors that stay in place into something that repeats it; by default `CudaGraph` on CUDA.
@@ -280,17 +282,17 @@ class Stepper:
         self,
         vae: VAE,
         weights: FlatWeights,
-        plan: Plan,
+        config: TrainingConfig,
         record: Callable[[Callable[[], None]], Callable[[], None]] | None = None,
     ) -> None:
-        self.vae, self.weights, self.plan = vae, weights, plan
+        self.vae, self.weights, self.config = vae, weights, config
         device = weights.flat.device
         self.on_cuda = device.type == "cuda"
         self.record = CudaGraph if record is None and self.on_cuda else record
         self.moments = torch.zeros_like(weights.flat), torch.zeros_like(weights.flat)
         # What a recorded step reads has to lie on the device.
         self.n_taken, self.rate, self.kl_weight = (
-            torch.full((), start, device=device, dtype=torch.float32) for start in (0.0, plan.learning_rate_init, 1.0)
+            torch.full((), start, device=device, dtype=torch.float32) for start in (0.0, config.learning_rate_init, 1.0)
         )
         self.sums: Tensor | None = None
         self.n_eager = 0
@@ -332,7 +334,7 @@ class Stepper:
     @torch.no_grad()
     def _change(self, minibatch: MiniBatch, rate: float | Tensor, kl_weight: float | Tensor) -> None:
         with torch.enable_grad():
-            terms = step_terms(self.vae, self.weights, minibatch, kl_weight, self.plan)
+            terms = step_terms(self.vae, self.weights, minibatch, kl_weight, self.config)
         gradient = self.weights.flat.grad
         assert gradient is not None
         # The function and not the class, whose first use loads the compiler: more than a second for every process.
@@ -349,7 +351,7 @@ class Stepper:
             beta1=BETAS[0],
             beta2=BETAS[1],
             lr=rate,
-            weight_decay=self.plan.weight_decay,
+            weight_decay=self.config.weight_decay,
             eps=EPSILON,
             maximize=False,
         )

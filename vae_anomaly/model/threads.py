@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 import torch
+from joblib import Parallel, delayed
 
 LARGE_PRODUCT = 1 << 26
 
@@ -73,23 +74,38 @@ def threads_for(largest_product: int) -> Iterator[None]:
         yield
 
 
-def map_in_threads(function: Callable[[Item], Result], items: Iterable[Item], *, on_cpu: bool) -> list[Result]:
-    """Results in the order of the items, each computed whole by one thread.
+def parallel_map(function: Callable[[Item], Result], items: Iterable[Item], *, on_cpu: bool) -> list[Result]:
+    """Results in the order of the items, each computed whole by one thread, at once through joblib.
+
+    There are as many workers as PyTorch would use threads.  They are threads, unless the caller chose another backend
+    with `joblib.parallel_config`.  A single item, or a single thread, goes without joblib.
 
     Parameters
     ----------
     function : callable
-        Safe to run at once on different items.
+        Safe to run at once on different items; it can be pickled where the backend is one of processes.
     items : iterable
-        Taken all at once.
+        What to compute.
     on_cpu : bool
-        Whether to use as many threads as PyTorch would; otherwise the calling one.
+        Whether the arithmetic runs on the CPU; elsewhere the calling thread does it all.
     """
     if not on_cpu:
         return [function(item) for item in items]
     n_threads = _RESTRAINT.available()
+    rest = iter(items)
+    first = list(itertools.islice(rest, 2))
     with _RESTRAINT.hold():
-        if n_threads == 1:
-            return [function(item) for item in items]
-        with ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            return list(pool.map(function, items))
+        if n_threads == 1 or len(first) < 2:
+            return [function(item) for item in itertools.chain(first, rest)]
+        work = (delayed(_in_worker)(function, item) for item in itertools.chain(first, rest))
+        results: list[Result] = Parallel(n_jobs=n_threads, prefer="threads")(work)
+        return results
+
+
+def _in_worker(function: Callable[[Item], Result], item: Item) -> Result:
+    """One item in a thread or a process of joblib's, which have a number of threads of their own."""
+    if _RESTRAINT.n_holders:
+        torch.set_num_threads(1)
+        return function(item)
+    with _RESTRAINT.hold():
+        return function(item)

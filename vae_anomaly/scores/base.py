@@ -25,7 +25,7 @@ class Score(abc.ABC):
     n_draws: int
     for_images: ClassVar[bool] = False
     """Whether it compares pixels with their neighbours, so that rows have to be images."""
-    fence: ClassVar[float | None] = None
+    fixed_offset: ClassVar[float | None] = None
     """Where the line between normal and not lies by the meaning of the score; None leaves it to the training scores."""
 
     def __post_init__(self) -> None:
@@ -54,7 +54,7 @@ class RelativeScore(Score):
         """What rows are compared by: (rows, statistics), float64."""
 
     @abc.abstractmethod
-    def judge(self, statistics: Tensor, reference_statistics: Tensor) -> Tensor:
+    def compare(self, statistics: Tensor, reference_statistics: Tensor) -> Tensor:
         """One number a row, higher for more normal ones.
 
         Parameters
@@ -64,4 +64,4 @@ class RelativeScore(Score):
         """
 
     def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
-        return self.judge(self.statistics(terms, vae, batch), vae.reference_statistics)
+        return self.compare(self.statistics(terms, vae, batch), vae.reference_statistics)

@@ -227,7 +227,7 @@ class LikelihoodPath(RelativeScore):
         ]
         return torch.stack(parts, -1)
 
-    def judge(self, statistics: Tensor, reference_statistics: Tensor) -> Tensor:
+    def compare(self, statistics: Tensor, reference_statistics: Tensor) -> Tensor:
         center = reference_statistics.mean(0)
         spread = (
             (reference_statistics - center).mT @ (reference_statistics - center) / max(len(reference_statistics) - 1, 1)
@@ -236,8 +236,8 @@ class LikelihoodPath(RelativeScore):
         factor = torch.linalg.cholesky(spread.cpu() + ridge)
         away = torch.linalg.solve_triangular(factor, (statistics - center).cpu().mT, upper=False)
         log_volume = factor.diagonal().log().sum() + 0.5 * len(center) * math.log(2 * math.pi)
-        judged: Tensor = -0.5 * away.square().sum(0) - log_volume
-        return judged.to(statistics.device)
+        log_density: Tensor = -0.5 * away.square().sum(0) - log_volume
+        return log_density.to(statistics.device)
 
 
 def grid_of(vae: VAE) -> tuple[int, int]:

@@ -47,7 +47,7 @@ class Surprise(RelativeScore):
     """
 
     n_draws: int = 2
-    fence: ClassVar[float | None] = -7.0
+    fixed_offset: ClassVar[float | None] = -7.0
     for_images: ClassVar[bool] = True
 
     def statistics(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
@@ -58,7 +58,7 @@ class Surprise(RelativeScore):
         noise = detail.nanmedian(-1).values.nan_to_num().add(MIN_NOISE).log()
         return torch.stack([-elbo, -ratio, noise], -1)
 
-    def judge(self, statistics: Tensor, reference_statistics: Tensor) -> Tensor:
+    def compare(self, statistics: Tensor, reference_statistics: Tensor) -> Tensor:
         parts = zip(statistics.unbind(-1), reference_statistics.unbind(-1), strict=True)
         return -torch.stack([upper_tail_surprise(values, known) for values, known in parts]).amax(0)
 
