@@ -1,7 +1,9 @@
 """From terms to nats: the arithmetic, the stored noise, and scores that do not depend on other rows."""
 
 import math
+import os
 
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -149,6 +151,41 @@ def test_scores_do_not_depend_on_the_number_of_threads(name):
     finally:
         torch.set_num_threads(n_threads)
     assert identical(*found)
+
+
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_scores_do_not_depend_on_the_backend_of_joblib(backend):
+    score, vae, columns, noise = scored_model("pooled_elbo", n_members=8, latent_dim=16)
+    batch = batch_of(300, columns)
+    fit_exemplars(vae, batch)
+    expected = score_rows(vae, batch, score, noise), *cell_terms(vae, batch, noise, 0.4)
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with joblib.parallel_config(backend):
+            found = score_rows(vae, batch, score, noise), *cell_terms(vae, batch, noise, 0.4)
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(n_threads)
+    assert all(identical(*pair) for pair in zip(expected, found, strict=True))
+
+
+def test_backend_of_joblib_is_really_used():
+    columns = columns_of(6)
+    vae, batch, noise = vae_of(n_members=8, latent_dim=16), batch_of(300, columns), scoring_noise(8, 64, 16, seed=0)
+    torch.set_num_threads(2)
+    try:
+        with joblib.parallel_config("loky"):
+            (processes,) = map_chunks(processes_of_rows, vae, noise, batch)
+        (threads,) = map_chunks(processes_of_rows, vae, noise, batch)
+    finally:
+        torch.set_num_threads(1)
+    assert os.getpid() not in processes
+    assert set(threads.tolist()) == {os.getpid()}
+
+
+def processes_of_rows(vae, noise, part):
+    return (torch.full((len(part),), os.getpid()),)
 
 
 @EVERY

@@ -5,11 +5,14 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import TypeVar
 
 import torch
 from joblib import Parallel, delayed
+from joblib.parallel import ThreadingBackend, get_active_backend
 
 LARGE_PRODUCT = 1 << 26
 
@@ -75,10 +78,10 @@ def threads_for(largest_product: int) -> Iterator[None]:
 
 
 def parallel_map(function: Callable[[Item], Result], items: Iterable[Item], *, on_cpu: bool) -> list[Result]:
-    """Results in the order of the items, each computed whole by one thread, at once through joblib.
+    """Results in the order of the items, each computed whole by one thread.
 
     There are as many workers as PyTorch would use threads.  They are threads, unless the caller chose another backend
-    with `joblib.parallel_config`.  A single item, or a single thread, goes without joblib.
+    with `joblib.parallel_config`.  A single item, or a single thread, goes without workers.
 
     Parameters
     ----------
@@ -93,17 +96,22 @@ def parallel_map(function: Callable[[Item], Result], items: Iterable[Item], *, o
         return [function(item) for item in items]
     n_threads = _RESTRAINT.available()
     rest = iter(items)
-    first = list(itertools.islice(rest, 2))
+    begin = list(itertools.islice(rest, 2))
+    work = itertools.chain(begin, rest)
     with _RESTRAINT.hold():
-        if n_threads == 1 or len(first) < 2:
-            return [function(item) for item in itertools.chain(first, rest)]
-        work = (delayed(_in_worker)(function, item) for item in itertools.chain(first, rest))
-        results: list[Result] = Parallel(n_jobs=n_threads, prefer="threads")(work)
+        if n_threads == 1 or len(begin) < 2:
+            return [function(item) for item in work]
+        backend, _ = get_active_backend(prefer="threads")
+        if isinstance(backend, ThreadingBackend):
+            # joblib asks for results every hundredth of a second, in which a thread computes two chunks.
+            with ThreadPoolExecutor(n_threads) as pool:
+                return list(pool.map(partial(_in_worker, function), work))
+        results: list[Result] = Parallel(n_jobs=n_threads)(delayed(_in_worker)(function, item) for item in work)
         return results
 
 
 def _in_worker(function: Callable[[Item], Result], item: Item) -> Result:
-    """One item in a thread or a process of joblib's, which have a number of threads of their own."""
+    """One item in a thread or a process that has a number of threads of its own."""
     if _RESTRAINT.n_holders:
         torch.set_num_threads(1)
         return function(item)
