@@ -25,6 +25,7 @@ PLAN = TrainingConfig(
     max_grad_norm=1.0,
     early_stopping=False,
     n_iter_no_change=5,
+    kl_weight=1.0,
 )
 N_ROWS, N_COLUMNS, N_MEMBERS = 40, 6, 3
 

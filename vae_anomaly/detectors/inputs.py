@@ -70,7 +70,7 @@ def read_rows(estimator: BaseEstimator, X: Any, known: Encoder | None) -> Table 
 
 
 def read_training_rows(
-    estimator: BaseEstimator, X: Any, sample_weight: Any, known: Encoder | None, min_rows: int = 2
+    estimator: BaseEstimator, X: Any, sample_weight: Any, known: Encoder | None, min_rows: int
 ) -> tuple[Table | Images, FloatArray | None]:
     """The rows of positive weight and these weights; None where no weights are given.
 
@@ -264,7 +264,7 @@ def read_table(estimator: BaseEstimator, X: Any, *, fitting: bool) -> Table:
     if isinstance(X, np.ndarray) and X.dtype.kind in "OUS" and X.ndim == 2:
         frame = pd.DataFrame(X.astype(object)).infer_objects()
         validate_data(estimator, X, reset=fitting, skip_check_array=True)
-        return _read_frame(frame, tuple(f"x{place}" for place in range(X.shape[1])), fitting)
+        return _read_frame(frame, tuple(f"x{index}" for index in range(X.shape[1])), fitting)
     if isinstance(X, pd.DataFrame):
         if not X.columns.is_unique:
             repeated = X.columns[X.columns.duplicated()][0]
@@ -283,7 +283,7 @@ def read_table(estimator: BaseEstimator, X: Any, *, fitting: bool) -> Table:
     )
     names = getattr(estimator, "feature_names_in_", None)
     if names is None:
-        names = [f"x{place}" for place in range(cells.shape[1])]
+        names = [f"x{index}" for index in range(cells.shape[1])]
     return Table(tuple(str(name) for name in names), cells)
 
 

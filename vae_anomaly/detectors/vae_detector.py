@@ -330,11 +330,7 @@ class VAEDetector(AnomalyDetectorMixin, TransformerMixin, OutlierMixin, BaseEsti
         """
         with unchanged_on_failure(self):
             initial = self.model_ if self.warm_start and hasattr(self, "model_") else None
-            known = None if initial is None else initial.encoder
-            data, weights = read_training_rows(self, X, sample_weight, known)
-            if initial is not None:
-                self._check_same_shape()
-            encoder = self._learned_encoder(data, weights) if known is None else known
+            data, weights, encoder = self._read_training(X, sample_weight, initial, min_rows=2)
             rows = TrainingRows(
                 data.n_rows,
                 lambda indices: encoder.encode(data.take(indices)),
@@ -395,11 +391,8 @@ class VAEDetector(AnomalyDetectorMixin, TransformerMixin, OutlierMixin, BaseEsti
         """
         with unchanged_on_failure(self):
             initial = getattr(self, "model_", None)
-            known = None if initial is None else initial.encoder
-            data, weights = read_training_rows(self, X, sample_weight, known, min_rows=2 if known is None else 1)
-            if initial is not None:
-                self._check_same_shape()
-            encoder = self._learned_encoder(data, weights) if known is None else known
+            min_rows = 2 if initial is None else 1
+            data, weights, encoder = self._read_training(X, sample_weight, initial, min_rows=min_rows)
             config = fit_config(self, encoder)
             earlier = self._earlier_sample(config)
             rng = np.random.default_rng([new_seed(self.random_state), 0 if earlier is None else earlier.n_seen])
@@ -487,7 +480,7 @@ class VAEDetector(AnomalyDetectorMixin, TransformerMixin, OutlierMixin, BaseEsti
         return explain_table(self.model_, table, row_labels(X, table.n_rows))
 
     def impute(self, X: Any) -> Any:
-        """Fill the missing values with what the observed cells of the row let expect.
+        """Fill the missing values with values predicted from the row's observed cells.
 
         Numbers get the mean over draws and members of where the decoder puts them, on the column's own scale; draws
         that explain the observed cells better count more.  Levels get the most probable one.  Observed cells stay as
@@ -511,9 +504,9 @@ class VAEDetector(AnomalyDetectorMixin, TransformerMixin, OutlierMixin, BaseEsti
         """Propose values for the cells that look wrong.
 
         A cell looks wrong if it is rare both given the other cells of its row and alone, beyond what
-        `max_tail_probability` of training cells are.  Suspicious cells are hidden and the others judged again, so that
-        an error does not make its neighbours look wrong; what remains hidden is replaced by what the other cells let
-        expect, dates as a whole.  Missing cells stay missing: see `impute`.
+        `max_tail_probability` of training cells are.  Suspicious cells are hidden and the others scored again, so that
+        an error does not make its neighbours look wrong; what remains hidden is replaced by what is predicted from the
+        row's other cells, dates as a whole.  Missing cells stay missing: see `impute`.
 
         Parameters
         ----------
@@ -710,14 +703,23 @@ class VAEDetector(AnomalyDetectorMixin, TransformerMixin, OutlierMixin, BaseEsti
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "model_")
 
-    def _learned_encoder(self, data: Table | Images, weights: FloatArray | None) -> Encoder:
-        return learn_encoder(
+    def _read_training(
+        self, X: Any, sample_weight: Any, initial: FittedModel[Encoder] | None, *, min_rows: int
+    ) -> tuple[Table | Images, FloatArray | None, Encoder]:
+        """Training rows, their weights, and what the columns are: as they were learned before, or from these rows."""
+        if initial is not None:
+            data, weights = read_training_rows(self, X, sample_weight, initial.encoder, min_rows)
+            self._check_same_shape()
+            return data, weights, initial.encoder
+        data, weights = read_training_rows(self, X, sample_weight, None, min_rows)
+        encoder = learn_encoder(
             data,
             weights,
             resolved_likelihood(self.likelihood),
             {str(name): kind for name, kind in (self.columns or {}).items()},
             model_missing=bool(self.model_missing),
         )
+        return data, weights, encoder
 
     def _augmentation(self, encoder: Encoder) -> Callable[[Batch, int], Batch] | None:
         """What changes the rows of mini-batches."""

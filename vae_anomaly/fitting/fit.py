@@ -216,7 +216,7 @@ def _reference_rows(n_rows: int, n_columns: int, rng: np.random.Generator) -> In
 
 
 def _split(rows: TrainingRows, config: FitConfig, rng: np.random.Generator) -> tuple[IntArray, IntArray, IntArray]:
-    """Rows to stop by, rows to compare with, and each member's own rows without replacement, (members, rows a member).
+    """Rows to stop by, rows to compare with, and the rows of each member: (members, rows per member).
 
     Where the score compares rows with training rows, these are as many as those to stop by and others than they, and
     no member sees them; where there are too few rows for that, they are training rows like all.

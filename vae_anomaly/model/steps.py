@@ -26,11 +26,31 @@ BETAS, EPSILON = (0.9, 0.99), 1e-8
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How to train; every field is a parameter of the estimator, with the same name and meaning, but for one.
+    """How to train: the parameters of `VAEDetector` and `TrainingPlan` with these names, and one more.
 
     Parameters
     ----------
-    kl_weight : float, default=1.0
+    max_iter : int
+        Optimisation steps.
+    batch_size : int
+        Rows of a mini-batch, for each member.
+    learning_rate_init : float
+        Largest step of AdamW.
+    weight_decay : float
+        Of AdamW.
+    kl_warmup : float
+        Share of the steps over which the weight of the KL rises to its full value.
+    hidden_fraction : float
+        Largest probability with which cells of a row are hidden from the encoder; 0 hides none.
+    trim_fraction : float
+        Share of each mini-batch, the rows with the largest loss, that is left out of the gradient.
+    max_grad_norm : float
+        Largest norm of a member's gradient.
+    early_stopping : bool
+        Whether to stop when no member improves on held-out rows.
+    n_iter_no_change : int
+        Checks without improvement before stopping.
+    kl_weight : float
         Weight of the KL in the loss after its warm-up: 0 where latents carry what is given, and cost nothing.
     """
 
@@ -44,7 +64,7 @@ class TrainingConfig:
     max_grad_norm: float
     early_stopping: bool
     n_iter_no_change: int
-    kl_weight: float = 1.0
+    kl_weight: float
 
 
 @dataclass(frozen=True)
@@ -68,13 +88,13 @@ class MiniBatch:
     noise: Tensor
     importance: Tensor | None
 
-    def step(self, place: int) -> MiniBatch:
+    def step(self, index: int) -> MiniBatch:
         """One of several mini-batches that were prepared at once, with the steps in front."""
-        importance = None if self.importance is None else self.importance[place]
+        importance = None if self.importance is None else self.importance[index]
         return MiniBatch(
-            Batch(self.rows.values[place], self.rows.observed[place]),
-            self.inputs[place],
-            self.noise[place],
+            Batch(self.rows.values[index], self.rows.observed[index]),
+            self.inputs[index],
+            self.noise[index],
             importance,
         )
 
@@ -105,7 +125,7 @@ class MiniBatches:
         Who is trained.
     data : Batch
         Training rows, (rows, columns).
-    subsamples : int64 Tensor of shape (members, rows a member)
+    subsamples : int64 Tensor of shape (members, rows per member)
         Rows that each member trains on; every pass visits them in a new order.
     weights : Tensor of shape (rows,), optional
         Weights of the training rows.
@@ -138,7 +158,7 @@ class MiniBatches:
     def __iter__(self) -> Iterator[MiniBatch]:
         while True:
             prepared = self.prepare(self.n_prepared)
-            yield from (prepared.step(place) for place in range(self.n_prepared))
+            yield from (prepared.step(index) for index in range(self.n_prepared))
 
     def prepare(self, n_steps: int) -> MiniBatch:
         """Mini-batches of the next `n_steps` steps, which are the first axis of every tensor."""
@@ -191,7 +211,7 @@ class FlatWeights:
 
     Attributes
     ----------
-    flat : Parameter of shape (members, weights a member)
+    flat : Parameter of shape (members, weights per member)
         What the optimiser changes; its gradient is allocated once.
     """
 

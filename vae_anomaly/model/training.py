@@ -71,7 +71,7 @@ def train(
         With initial weights; changed in place.
     batch : Batch
         Training rows on the model's device, (rows, columns).
-    subsamples : int64 Tensor of shape (members, rows a member)
+    subsamples : int64 Tensor of shape (members, rows per member)
         Rows that each member trains on.
     weights : Tensor of shape (rows,), optional
         Weights of the training rows, with mean 1.

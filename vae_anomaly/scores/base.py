@@ -1,4 +1,4 @@
-"""What a score is: a reduction of the terms of the ELBO to one number a row."""
+"""What a score is: a reduction of the terms of the ELBO to one number per row."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Score(abc.ABC):
     for_images: ClassVar[bool] = False
     """Whether it compares pixels with their neighbours, so that rows have to be images."""
     fixed_offset: ClassVar[float | None] = None
-    """Where the line between normal and not lies by the meaning of the score; None leaves it to the training scores."""
+    """The offset of a score whose meaning sets it; None leaves it to the training scores."""
 
     def __post_init__(self) -> None:
         if not self.n_draws >= 1:
@@ -34,7 +34,7 @@ class Score(abc.ABC):
 
     @abc.abstractmethod
     def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
-        """Terms of the members to one value a row, in nats: (rows,)."""
+        """Terms of the members to one value per row, in nats: (rows,)."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class RelativeScore(Score):
 
     @abc.abstractmethod
     def compare(self, statistics: Tensor, reference_statistics: Tensor) -> Tensor:
-        """One number a row, higher for more normal ones.
+        """One number per row, higher for more normal ones.
 
         Parameters
         ----------

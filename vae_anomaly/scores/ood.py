@@ -45,7 +45,7 @@ class DebiasedELBO(Score):
     Parameters
     ----------
     n_draws : int, default=4
-        Latent draws a row and member.
+        Latent draws per row and member.
 
     References
     ----------
@@ -69,7 +69,7 @@ class InputComplexity(Score):
     Parameters
     ----------
     n_draws : int, default=4
-        Latent draws a row and member.
+        Latent draws per row and member.
 
     References
     ----------
@@ -101,7 +101,7 @@ class LikelihoodRatio(Score):
     Parameters
     ----------
     n_draws : int, default=4
-        Latent draws a row and member.
+        Latent draws per row and member.
 
     References
     ----------
@@ -130,7 +130,7 @@ class LikelihoodRegret(Score):
     Parameters
     ----------
     n_draws : int, default=4
-        Latent draws a row and member.
+        Latent draws per row and member.
     n_steps : int, default=30
         Steps of Adam on mean and log-variance of the latents.
     learning_rate : float, default=0.1
@@ -197,15 +197,15 @@ class LikelihoodRegret(Score):
 
 @dataclass(frozen=True)
 class LikelihoodPath(RelativeScore):
-    """Log-density of a row's way through the model, under a normal distribution over the ways of training rows.
+    """Log-density of a row's path through the model, under a normal distribution over the paths of training rows.
 
-    The way is the logarithm of the deviance (see `DebiasedELBO`), of the KL, of the length of the posterior's mean and
+    The path is the logarithm of the deviance (see `DebiasedELBO`), of the KL, of the length of the posterior's mean and
     of the mean variance: unlike the ELBO, it does not let a good reconstruction make up for anomalous latents.
 
     Parameters
     ----------
     n_draws : int, default=4
-        Latent draws a row and member.
+        Latent draws per row and member.
 
     References
     ----------

@@ -27,7 +27,7 @@ def manifest_head(
     parameters : dict
         Of the fit.
     n_features : int
-        Columns or pixels of a row.
+        Columns or pixels per row.
     offset : float
         Rows or images with lower scores are anomalous.
     images : dict or None

@@ -214,7 +214,7 @@ def _check_statistics(statistics: Tensor | None, score: Score) -> None:
 
 
 def _min_weights(shape: _Shape, modelled: Sequence[Column]) -> int:
-    """Weights of a member's encoder, or at least so many."""
+    """A lower bound of the weights of a member's encoder."""
     n_inputs = sum(
         (1 if isinstance(shape.backbone, Convolutional) else part.n_cells) * _likelihood(part).n_features(part.width)
         for part in modelled

@@ -386,12 +386,12 @@ class PatchDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
         """Windows at random positions in some images, which may be named more than once."""
         each = -(-n_windows // max(len(chosen), 1))
         side = geometry.windows.target
-        room = np.array([self.encoder_.height - side + 1, self.encoder_.width - side + 1])
+        n_corners = np.array([self.encoder_.height - side + 1, self.encoder_.width - side + 1])
         for index in chosen:
             batch = self.encoder_.encode(images.take(slice(index, index + 1)))
             if augment is not None:
                 batch = self.encoder_.augmented(batch, augment, int(rng.integers(MAX_SEEDS)))
-            yield PaddedImage.of(self._tensor(batch), geometry.windows), rng.integers(0, room, (each, 2))
+            yield PaddedImage.of(self._tensor(batch), geometry.windows), rng.integers(0, n_corners, (each, 2))
 
     def _calibrate(self, images: Images, held_out: IntArray, kept: IntArray) -> None:
         """What maps of images that no weight has seen look like; how they vary by position is learned from more."""
