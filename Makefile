@@ -1,12 +1,15 @@
 PYTHON ?= python
 
-.PHONY: install test lint types wheel check
+.PHONY: install test slow lint types wheel check
 
 install:
 	$(PYTHON) -m pip install -c constraints.txt -e ".[test]"
 
 test:
 	$(PYTHON) -m pytest
+
+slow:
+	$(PYTHON) -m pytest -m slow
 
 lint:
 	$(PYTHON) -m ruff check
@@ -20,4 +23,4 @@ wheel:
 	$(PYTHON) -m build --outdir dist
 	$(PYTHON) .ci/check_wheel.py dist/*.whl
 
-check: lint types test wheel
+check: lint types test slow wheel

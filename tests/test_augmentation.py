@@ -15,16 +15,16 @@ from vae_anomaly.columns import learn_channels
 from vae_anomaly.columns.augmentation import augmented
 from vae_anomaly.data.images import Images, read_arrays
 
-FAST: dict[str, Any] = {"max_iter": 40, "hidden_layer_sizes": (32,), "latent_dim": 4}
+FAST: dict[str, Any] = {"max_iter": 10, "hidden_layer_sizes": (32,), "latent_dim": 4}
 BOTH = pytest.mark.parametrize("kind", [VAEDetector, PatchDetector])
 
 
 def small(kind: type[Any], **others: Any) -> Any:
-    windows = {"n_windows": 512, "window": 4} if kind is PatchDetector else {}
-    return kind(**FAST | {"max_iter": 10} | windows | others)
+    windows = {"n_windows": 256, "window": 4} if kind is PatchDetector else {}
+    return kind(**FAST | {"max_iter": 5} | windows | others)
 
 
-def left_sided(n: int = 80, side: int = 12) -> npt.NDArray[np.uint8]:
+def left_sided(n: int = 40, side: int = 12) -> npt.NDArray[np.uint8]:
     """Dark images with a bright stripe on the left, a little different each."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 60, (n, side, side)).astype(np.uint8)
@@ -65,9 +65,9 @@ def test_the_function_sees_images_in_the_units_of_the_data(images: npt.NDArray[A
         seen.append(some.clone())
         return some
 
-    few = FAST | {"max_iter": 2, "batch_size": 40}
+    few = FAST | {"max_iter": 2, "batch_size": 20}
     VAEDetector(augment=look, early_stopping=False, **few).fit(images)
-    assert len(seen) >= 80
+    assert len(seen) >= 40
     assert {one.dtype for one in seen} == {dtype}
     assert {tuple(one.shape) for one in seen} == {(1, 12, 12)}
     given = {np.nan_to_num(one, nan=-1).tobytes() for one in np.asarray(images, dtype=np.float32)}
@@ -130,8 +130,8 @@ def test_each_image_is_changed_by_itself_and_anew(kind: type[Any]) -> None:
         calls.append(float(torch.rand(())))
         return one
 
-    small(kind, augment=count, batch_size=10, max_iter=20).fit(left_sided())
-    assert len(calls) >= 200
+    small(kind, augment=count, batch_size=8, max_iter=10).fit(left_sided())
+    assert len(calls) >= 80
     assert len(set(calls)) > 0.99 * len(calls)
 
 
@@ -158,7 +158,7 @@ def test_two_fits_agree_and_the_random_numbers_of_others_stay(kind: Any) -> None
 
 def test_windows_of_changed_images_are_learned() -> None:
     images = left_sided(12)
-    few = {"n_windows": 4096, "max_iter": 150, "window": 8, "hidden_layer_sizes": (64,), "position": "ignore"}
+    few = {"n_windows": 2048, "max_iter": 100, "window": 8, "hidden_layer_sizes": (64,), "position": "ignore"}
     lying = np.swapaxes(images, 1, 2)
     gaps = []
     for augment in (lambda some: some.mT, None):
@@ -169,7 +169,7 @@ def test_windows_of_changed_images_are_learned() -> None:
 
 def test_a_batch_of_rows_goes_on_with_changed_images() -> None:
     images = left_sided()
-    detector = VAEDetector(augment=mirrored_at_random, **FAST).partial_fit(images[:40]).partial_fit(images[40:])
+    detector = VAEDetector(augment=mirrored_at_random, **FAST).partial_fit(images[:20]).partial_fit(images[20:])
     assert np.isfinite(detector.score_samples(images)).all()
 
 

@@ -55,6 +55,20 @@ def test_members_equal_separate_networks_with_the_same_weights(sizes, skip):
         torch.testing.assert_close(outputs[member], expected)
 
 
+# From 4 inputs over 7 hidden units or channels to 2 outputs, by hand: weights and biases of the hidden layer and of the
+# head, and of what is the backbone's own.
+N_WEIGHTS = {
+    "mlp": (4 * 7 + 7) + (7 * 2 + 2) + 4 * 2,
+    "convolutional": (9 * 7 + 7) + 2 * (7 + 7 + 9 * 7 * 7 + 7) + (7 * 2 + 2),
+}
+
+
+@EVERY
+def test_member_has_the_weights_of_its_layers(name):
+    body = body_of(BACKBONES[name](), sizes=(7,))
+    assert sum(weights.numel() for weights in body.parameters()) == 3 * N_WEIGHTS[name]
+
+
 def test_affine_map_by_hand():
     layer = MemberLinear(2, 2, 1, torch.Generator())
     layer.weight.data = torch.tensor([[[1.0], [2.0]], [[-1.0], [0.5]]])

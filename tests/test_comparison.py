@@ -1,11 +1,13 @@
 """Detectors side by side: what they are shown, what is measured, and what is said of it."""
 
+import threading
 from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 import pytest
+from joblib import parallel_config
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.ensemble import IsolationForest
 from sklearn.neighbors import LocalOutlierFactor
@@ -16,11 +18,12 @@ from vae_anomaly import (
     FitWarning,
     NumericEncoder,
     SpecificationError,
+    VAEAnomalyWarning,
     VAEDetector,
     compare,
     simple_detectors,
 )
-from vae_anomaly.comparison import MeanDistance
+from vae_anomaly.comparison.simple import MeanDistance
 
 rng = np.random.default_rng(0)
 
@@ -168,6 +171,58 @@ def test_interrupted_fit_ends_the_comparison():
     X, y = labelled()
     with pytest.raises(KeyboardInterrupt):
         compare(X, y, detectors={"a": Interrupted()})
+
+
+def comparable(comparison):
+    measures = comparison.measures.drop(columns=["fit_seconds", "score_seconds"])
+    return measures.reset_index(drop=True), comparison.scores
+
+
+def test_fits_in_other_processes_give_the_same_comparison_and_warnings():
+    X, y = labelled()
+    frame = pd.DataFrame(X).add_prefix("c").assign(nothing=np.nan)
+    detectors = {
+        "ours": VAEDetector(max_iter=2, n_estimators=1),
+        "forest": make_pipeline(NumericEncoder(), IsolationForest(n_estimators=5)),
+        "failing": make_pipeline(NumericEncoder(), IsolationForest(n_estimators=-1)),
+    }
+    found = []
+    for n_jobs in (1, 2):
+        with pytest.warns(VAEAnomalyWarning) as caught:
+            comparison = compare(frame, y, detectors=detectors, n_splits=2, n_jobs=n_jobs)
+        said = {(type(warning.message).__name__, str(warning.message)) for warning in caught}
+        found.append((*comparable(comparison), said))
+    pd.testing.assert_frame_equal(found[0][0], found[1][0])
+    pd.testing.assert_frame_equal(found[0][1], found[1][1])
+    assert found[0][2] == found[1][2]
+    assert {"ColumnSetAsideWarning", "DetectorLeftOutWarning"} <= {name for name, _ in found[0][2]}
+    frame.loc[3, "c0"] = np.inf
+    with pytest.raises(DataError, match=r"'c0' holds inf \(row 3\)") as raised:
+        compare(frame, y, detectors=detectors, settings=["all"], n_splits=2, n_jobs=2)
+    assert (raised.value.row, raised.value.column) == (3, "c0")
+
+
+class Threaded(ColumnScore):
+    """Remembers in which threads it was fitted, which two fits reach at the same time."""
+
+    threads: ClassVar[set] = set()
+    both: ClassVar = threading.Barrier(2)
+
+    def fit(self, X, y=None):
+        self.both.wait(timeout=60)
+        self.threads.add(threading.get_ident())
+        return super().fit(X, y)
+
+
+def test_backend_and_number_of_jobs_come_from_joblib():
+    X, y = labelled()
+    detectors = {"a": Threaded(), "b": Threaded(1)}
+    with parallel_config(backend="threading", n_jobs=2):
+        found = comparable(compare(X, y, detectors=detectors, n_splits=1))
+    assert len(Threaded.threads - {threading.get_ident()}) == 2
+    plain = {"a": ColumnScore(), "b": ColumnScore(1)}
+    for one, other in zip(found, comparable(compare(X, y, detectors=plain, n_splits=1)), strict=True):
+        pd.testing.assert_frame_equal(one, other)
 
 
 @pytest.mark.parametrize("row", [3, 41])

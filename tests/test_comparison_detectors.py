@@ -7,7 +7,7 @@ from scipy import stats
 from sklearn.decomposition import PCA
 
 from vae_anomaly import DataError, NumericEncoder
-from vae_anomaly.comparison import GaussianMixtureByBIC, ProbabilisticPCA
+from vae_anomaly.comparison.simple import GaussianMixtureByBIC, ProbabilisticPCA
 
 rng = np.random.default_rng(0)
 

@@ -26,7 +26,7 @@ def heart() -> tuple[pd.DataFrame, npt.NDArray[np.int64]]:
 
 
 def small(**parameters: object) -> VAEDetector:
-    return VAEDetector(n_estimators=2, max_iter=60).set_params(**parameters)
+    return VAEDetector(n_estimators=2, max_iter=20).set_params(**parameters)
 
 
 def test_pipeline_scores_like_its_parts(heart: tuple[pd.DataFrame, npt.NDArray[np.int64]]) -> None:
@@ -40,6 +40,7 @@ def test_pipeline_scores_like_its_parts(heart: tuple[pd.DataFrame, npt.NDArray[n
     )
 
 
+@pytest.mark.slow
 def test_grid_search_without_labels_uses_two_processes_of_one_thread(
     heart: tuple[pd.DataFrame, npt.NDArray[np.int64]],
 ) -> None:
@@ -48,6 +49,11 @@ def test_grid_search_without_labels_uses_two_processes_of_one_thread(
     assert search.best_params_ == {"latent_dim": 6}
     threads = joblib.Parallel(n_jobs=2)(joblib.delayed(torch.get_num_threads)() for _ in range(2))
     assert max(threads) <= max(1, joblib.cpu_count() // 2)
+
+
+def test_grid_search_without_labels_chooses_the_latent_size(heart: tuple[pd.DataFrame, npt.NDArray[np.int64]]) -> None:
+    X, _ = heart
+    assert GridSearchCV(small(), {"latent_dim": [1, 6]}, cv=2).fit(X).best_params_ == {"latent_dim": 6}
 
 
 def test_grid_search_with_labels_ranks_by_the_anomaly_scorers() -> None:

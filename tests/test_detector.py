@@ -26,7 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning", "ignor
 
 
 def small(**parameters: object) -> VAEDetector:
-    return VAEDetector(n_estimators=2, max_iter=60).set_params(**parameters)
+    return VAEDetector(n_estimators=2, max_iter=20).set_params(**parameters)
 
 
 @pytest.fixture(scope="module")
@@ -277,7 +277,7 @@ def test_progress_bar_is_drawn_on_stderr_only_and_only_when_asked(
     small(verbose=True).fit(X)
     drawn = capfd.readouterr()
     assert drawn.out == ""
-    assert "60/60 steps" in drawn.err
+    assert "20/20 steps" in drawn.err
     small().fit(X)
     assert capfd.readouterr() == ("", "")
 

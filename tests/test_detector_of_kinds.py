@@ -66,7 +66,7 @@ def mixed() -> pd.DataFrame:
 
 
 def detector_of(**parameters: object) -> VAEDetector:
-    return VAEDetector(n_estimators=2, max_iter=30, columns=DECLARED).set_params(**parameters)
+    return VAEDetector(n_estimators=2, max_iter=10, columns=DECLARED).set_params(**parameters)
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["missing values ignored", "missing values modelled"])

@@ -1,25 +1,26 @@
 """Exceptions keep what they know, and are the built-in kinds that callers expect."""
 
+import copy
 import pickle
+from pathlib import Path
 
 import pytest
 
 from vae_anomaly import errors
+from vae_anomaly.data import ImageFileError
 from vae_anomaly.errors import (
     CellTypeError,
+    ColumnSetAsideWarning,
     DataError,
+    DetectorLeftOutWarning,
+    FileLeftOutWarning,
+    FitWarning,
     ModelFileError,
+    NumericTextWarning,
     SpecificationError,
     TrainingDiverged,
     VAEAnomalyError,
 )
-
-
-def test_diverged_training_survives_pickling():
-    # A worker process of joblib hands its exceptions back pickled.
-    copy = pickle.loads(pickle.dumps(TrainingDiverged(iteration=40, epoch=3, last_finite_loss=1.25)))
-    assert (copy.iteration, copy.epoch, copy.last_finite_loss) == (40, 3, 1.25)
-    assert str(copy) == str(TrainingDiverged(40, 3, 1.25))
 
 
 def test_diverged_training_names_the_step_the_epoch_and_the_loss():
@@ -28,17 +29,55 @@ def test_diverged_training_names_the_step_the_epoch_and_the_loss():
     assert "1.25 nats" in message
 
 
-@pytest.mark.parametrize("kind", [DataError, CellTypeError])
-def test_data_error_keeps_column_and_row_through_pickling(kind):
-    copy = pickle.loads(pickle.dumps(kind("wrong cell", column="age", row=17)))
-    assert type(copy) is kind
-    assert (str(copy), copy.column, copy.row) == ("wrong cell", "age", 17)
+WITH_FIELDS = [
+    DataError("wrong cell", "expected numbers.", column="age", row=17),
+    CellTypeError("wrong cell", "expected text.", column="age", row=17, item="image"),
+    ImageFileError(Path("a.png"), "the file is empty."),
+    TrainingDiverged(40, 3, 1.25),
+    FitWarning("posterior collapse", "collapsed"),
+    DetectorLeftOutWarning("forest", "clean", "it failed"),
+    FileLeftOutWarning(Path("a.png"), "the file is empty."),
+    ColumnSetAsideWarning("age", "it holds no value"),
+    NumericTextWarning("zip", "12345"),
+    NumericTextWarning("zip", "12345", "unknown"),
+]
 
 
-def test_data_error_without_a_place_has_none():
+@pytest.mark.parametrize("error", WITH_FIELDS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))])
+def test_fields_survive_copies_and_pickles(error, copied):
+    # A worker process of joblib hands its exceptions and warnings back pickled.
+    again = copied(error)
+    assert type(again) is type(error)
+    assert vars(again) == vars(error)
+    assert str(again) == str(error)
+
+
+def test_every_exception_and_warning_with_fields_is_copied_above():
+    own = {kind for kind in vars(errors).values() if isinstance(kind, type) and "__init__" in vars(kind)}
+    assert own <= {type(error) for error in WITH_FIELDS}
+
+
+def test_data_error_tells_where_in_the_terms_of_the_caller():
+    error = DataError("column 'age' holds '(row 17)'", "expected numbers.", column="age", row=17)
+    assert str(error) == "column 'age' holds '(row 17)' (row 17); expected numbers."
+    assert error.text(row="line 19") == "column 'age' holds '(row 17)' (line 19); expected numbers."
+    moved = error.with_row(3)
+    assert (moved.row, moved.column, error.row) == (3, "age", 17)
+    assert str(moved) == "column 'age' holds '(row 17)' (row 3); expected numbers."
+    assert str(DataError("infinite pixels", row=2, item="image")) == "infinite pixels (image 2)"
+
+
+def test_data_error_without_a_row_names_none():
     error = DataError("no rows")
-    assert error.column is None
-    assert error.row is None
+    assert (error.column, error.row) == (None, None)
+    assert str(error) == error.text(row="line 19") == "no rows"
+
+
+def test_warnings_about_the_same_have_the_same_subject():
+    assert FitWarning("the KL is 0.1", "collapsed").subject == FitWarning("the KL is 0.2", "collapsed").subject
+    assert ColumnSetAsideWarning("a", "90 texts").subject == ColumnSetAsideWarning("a", "80 texts").subject
+    assert ColumnSetAsideWarning("a", "90 texts").subject != ColumnSetAsideWarning("b", "90 texts").subject
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,13 @@
 from typing import Any
 
 import pytest
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import (
+    check_estimators_pickle,
+    check_fit_idempotent,
+    check_methods_sample_order_invariance,
+    check_methods_subset_invariance,
+    parametrize_with_checks,
+)
 
 from vae_anomaly import ImportanceWeighted, VAEDetector
 
@@ -19,20 +25,38 @@ def expected_failures(estimator: VAEDetector) -> dict[str, str]:
     return EXPECTED_FAILURES
 
 
-@pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning", "ignore::vae_anomaly.DataWarning")
-@parametrize_with_checks(
-    [
-        VAEDetector(n_estimators=2, max_iter=40),
-        VAEDetector(
-            n_estimators=1,
-            max_samples=1.0,
-            likelihood="gaussian",
-            prior="standard_normal",
-            row_score=ImportanceWeighted(n_draws=8),
-            max_iter=30,
-        ),
-    ],
-    expected_failed_checks=expected_failures,
+pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning", "ignore::vae_anomaly.DataWarning")
+
+# A different likelihood, prior, score and number of members.
+OTHER = VAEDetector(
+    n_estimators=1,
+    max_samples=1.0,
+    likelihood="gaussian",
+    prior="standard_normal",
+    row_score=ImportanceWeighted(n_draws=8),
+    max_iter=8,
 )
+
+
+@parametrize_with_checks([VAEDetector(n_estimators=2, max_iter=8)], expected_failed_checks=expected_failures)
 def test_estimator_keeps_scikit_learns_contract(estimator: VAEDetector, check: Any) -> None:
     check(estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_checks([OTHER], expected_failed_checks=expected_failures)
+def test_estimator_of_other_parts_keeps_the_contract(estimator: VAEDetector, check: Any) -> None:
+    check(estimator)
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        check_estimators_pickle,
+        check_fit_idempotent,
+        check_methods_sample_order_invariance,
+        check_methods_subset_invariance,
+    ],
+)
+def test_scores_of_other_parts_are_invariant(check: Any) -> None:
+    check("VAEDetector", OTHER)

@@ -61,11 +61,11 @@ def explanation(fitted):
 )
 def test_contributions_and_kl_add_up_to_the_anomaly_score(parameters):
     frame = table(seed=1).drop(columns="nothing")
-    detector = VAEDetector(n_estimators=2, max_iter=30, early_stopping=False, **parameters).fit(frame)
-    explanation = detector.explain(frame.iloc[:50])
+    detector = VAEDetector(n_estimators=2, max_iter=10, early_stopping=False, **parameters).fit(frame)
+    explanation = detector.explain(frame.iloc[:20])
     total = explanation.contributions.sum(axis=1) + explanation.kl
-    np.testing.assert_allclose(total, detector.anomaly_score(frame.iloc[:50]), rtol=1e-12)
-    np.testing.assert_allclose(explanation.score, detector.anomaly_score(frame.iloc[:50]), rtol=1e-12)
+    np.testing.assert_allclose(total, detector.anomaly_score(frame.iloc[:20]), rtol=1e-12)
+    np.testing.assert_allclose(explanation.score, detector.anomaly_score(frame.iloc[:20]), rtol=1e-12)
     assert explanation.threshold == -detector.offset_
 
 

@@ -4,6 +4,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from sklearn.model_selection import GridSearchCV
@@ -15,6 +16,9 @@ from vae_anomaly.model.steps import Stepper
 from vae_anomaly.model.vae import VAE
 
 pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning", "ignore::vae_anomaly.DataWarning")
+
+
+Array = npt.NDArray[np.float64]
 
 
 def small(**parameters: object) -> VAEDetector:
@@ -61,11 +65,11 @@ def test_divergence_at_the_only_check_is_raised() -> None:
         small(max_iter=1, learning_rate_init=1e30).fit(np.random.default_rng(0).normal(size=(300, 4)))
 
 
-@pytest.mark.parametrize("n_rows", [2, 11, 20, 300])
+@pytest.mark.parametrize("n_rows", [2, 11, 20, 100])
 @pytest.mark.parametrize("fraction", [0.001, 0.5, 0.99])
 def test_any_validation_fraction_leaves_rows_to_train_on(n_rows: int, fraction: float) -> None:
     X = np.random.default_rng(0).normal(size=(n_rows, 3))
-    assert np.isfinite(small(validation_fraction=fraction, max_iter=10).fit(X).score_samples(X)).all()
+    assert np.isfinite(small(validation_fraction=fraction, max_iter=3).fit(X).score_samples(X)).all()
 
 
 def test_torch_settings_of_the_caller_do_not_matter() -> None:
@@ -86,7 +90,7 @@ def test_concurrent_fits_and_scores_agree_and_give_the_threads_back() -> None:
     torch.set_num_threads(3)
     try:
         with ThreadPoolExecutor(4) as pool:
-            for found in pool.map(lambda _: small().fit(X).score_samples(X), range(8)):
+            for found in pool.map(lambda _: small().fit(X).score_samples(X), range(5)):
                 np.testing.assert_array_equal(found, expected)
         with ThreadPoolExecutor(1) as pool:
             assert pool.submit(torch.get_num_threads).result() == 3
@@ -128,7 +132,7 @@ def test_gaussian_rows_are_reported_as_no_better_than_a_gaussian() -> None:
     assert detector.fit_report_.worse_than_baseline
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_report_says_what_many_draws_say(seed: int) -> None:
     X = np.random.default_rng(0).multivariate_normal(np.zeros(4), np.eye(4) + 0.8, size=500)
     detector = small(
@@ -155,7 +159,7 @@ def test_structured_rows_are_not_reported() -> None:
 @pytest.mark.parametrize("method", ["fit", "score_samples", "transform", "reconstruct", "elbo_terms", "sample"])
 def test_small_operations_run_in_one_thread(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     X = np.random.default_rng(0).normal(size=(60, 2))
-    detector = small().fit(X)
+    detector = small(max_iter=5).fit(X)
     seen = set()
     decode = VAE.decode
 
@@ -179,6 +183,12 @@ def test_small_operations_run_in_one_thread(method: str, monkeypatch: pytest.Mon
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def usual_scores() -> Array:
+    X = np.random.default_rng(0).normal(size=(200, 3))
+    return small().fit(X).score_samples(X)
 
 
 @pytest.mark.parametrize(
@@ -207,10 +217,9 @@ def test_small_operations_run_in_one_thread(method: str, monkeypatch: pytest.Mon
     ],
     ids=lambda changed: next(iter(changed)),
 )
-def test_every_parameter_of_the_model_does_something(changed: dict[str, object]) -> None:
+def test_every_parameter_of_the_model_does_something(changed: dict[str, object], usual_scores: Array) -> None:
     X = np.random.default_rng(0).normal(size=(200, 3))
-    before, after = small().fit(X).score_samples(X), small(**changed).fit(X).score_samples(X)
-    assert not np.array_equal(before, after)
+    assert not np.array_equal(small(**changed).fit(X).score_samples(X), usual_scores)
 
 
 def test_patience_decides_when_a_training_without_progress_stops() -> None:

@@ -190,18 +190,18 @@ def test_decoded_levels_stay_between_the_possible_ones():
         (
             LEVELS,
             SHARES,
-            "no pixel of an image is above 1, and training had grey levels up to 255. Multiply the images by 255",
+            r"no pixel of an image is above 1 \(image 0\); .* grey levels up to 255. Multiply the images by 255",
         ),
         (LEVELS, LEVELS > 100, "no pixel of an image is above 1"),
-        (SHARES, LEVELS, "pixels of an image go up to 248, and training had none above 1. Divide the images"),
-        (SHARES, LEVELS.astype(float), "pixels of an image go up to 248, and training had none above 1"),
-        (LEVELS > 100, LEVELS, "pixels of an image go up to 248, and training had none above 1"),
-        (SHARES, np.where(SHARES > 0.9, np.inf, SHARES), "image 0 holds infinite pixels"),
-        (SHARES, np.where(SHARES > 0.9, -1e300, SHARES), "image 0 holds infinite pixels"),
+        (SHARES, LEVELS, r"pixels of an image go up to 248 \(image \d\); training had none above 1. Divide the images"),
+        (SHARES, LEVELS.astype(float), "pixels of an image go up to 248 .* training had none above 1"),
+        (LEVELS > 100, LEVELS, "pixels of an image go up to 248 .* training had none above 1"),
+        (SHARES, np.where(SHARES > 0.9, np.inf, SHARES), r"infinite pixels \(image 0\); expected finite"),
+        (SHARES, np.where(SHARES > 0.9, -1e300, SHARES), r"infinite pixels \(image 0\)"),
         (
             np.where(LEVELS > 9, np.uint8(200), np.uint8(100)),
             LEVELS,
-            "holds .* in channel 'grey'; Bernoulli takes .* 100 to 200",
+            "channel 'grey' is .*; Bernoulli takes .* 100 to 200",
         ),
     ],
 )
@@ -216,7 +216,7 @@ def test_value_outside_the_support_is_named_with_its_image():
     encoder = encoder_of(np.stack([SHARES, SHARES], 1), ContinuousBernoulli())
     wrong = np.stack([SHARES, SHARES], 1)
     wrong[4, 1, 2, 3] = 1.25
-    with pytest.raises(DataError, match=r"image 4 holds 1\.25 in channel 'channel 1'; .* pixels from 0 to 1") as caught:
+    with pytest.raises(DataError, match=r"channel 'channel 1' is 1\.25 \(image 4\); .* pixels from 0 to 1") as caught:
         encoded(encoder, wrong)
     assert caught.value.row == 4
 

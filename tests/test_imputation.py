@@ -36,7 +36,7 @@ def with_holes(frame, seed=1):
 
 @pytest.fixture(scope="module")
 def fitted():
-    return VAEDetector(n_estimators=2, max_iter=300, early_stopping=False).fit(complete())
+    return VAEDetector(n_estimators=2, max_iter=200, early_stopping=False).fit(complete())
 
 
 def test_holes_are_filled_and_observed_cells_and_types_stay(fitted):
@@ -74,7 +74,7 @@ def test_whole_numbers_are_filled_with_whole_numbers(fitted):
 @pytest.mark.parametrize("dtype", ["float64", "float32", "int64"])
 def test_arrays_keep_their_dtype(dtype):
     X = (np.random.default_rng(0).normal(size=(80, 3)) * 100).astype(dtype)
-    detector = VAEDetector(n_estimators=2, max_iter=20, early_stopping=False).fit(X)
+    detector = VAEDetector(n_estimators=2, max_iter=5, early_stopping=False).fit(X)
     filled = detector.impute(X)
     assert filled.dtype == X.dtype
     np.testing.assert_array_equal(filled, X)
@@ -85,7 +85,7 @@ def test_array_of_objects_gets_numbers_and_text():
     X = np.empty((80, 2), dtype=object)
     X[:, 0], X[:, 1] = rng.normal(size=80), rng.choice(["a", "b"], 80)
     X[3, 0] = X[4, 1] = None
-    filled = VAEDetector(n_estimators=2, max_iter=20, early_stopping=False).fit(X).impute(X)
+    filled = VAEDetector(n_estimators=2, max_iter=5, early_stopping=False).fit(X).impute(X)
     assert isinstance(filled[3, 0], float)
     assert filled[4, 1] in {"a", "b"}
     assert X[3, 0] is None
@@ -93,7 +93,7 @@ def test_array_of_objects_gets_numbers_and_text():
 
 def test_arrow_and_polars_tables_come_back_as_such():
     frame = complete()[["float", "text"]].reset_index(drop=True)
-    detector = VAEDetector(n_estimators=2, max_iter=20, early_stopping=False).fit(frame)
+    detector = VAEDetector(n_estimators=2, max_iter=5, early_stopping=False).fit(frame)
     frame.loc[2, "text"] = None
     filled = detector.impute(frame)
     table = detector.impute(pa.Table.from_pandas(frame))
@@ -108,7 +108,7 @@ def test_arrow_and_polars_tables_come_back_as_such():
 def test_columns_set_aside_stay_empty():
     frame = complete()[["float", "text"]].assign(nothing=np.nan)
     with pytest.warns(UserWarning, match="set aside"):
-        detector = VAEDetector(n_estimators=2, max_iter=20, early_stopping=False).fit(frame)
+        detector = VAEDetector(n_estimators=2, max_iter=5, early_stopping=False).fit(frame)
     assert detector.impute(frame)["nothing"].isna().all()
     assert detector.repair(frame)["nothing"].isna().all()
 
@@ -153,7 +153,7 @@ def test_more_cells_are_repaired_where_more_may_be(fitted):
 def test_every_kind_of_float_column_is_filled_in_kind(dtype):
     frame = complete()[["float", "text"]].astype({"float": dtype})
     frame.loc[3, "float"] = None
-    filled = VAEDetector(n_estimators=2, max_iter=20, early_stopping=False).fit(frame).impute(frame)
+    filled = VAEDetector(n_estimators=2, max_iter=5, early_stopping=False).fit(frame).impute(frame)
     assert filled["float"].dtype == frame["float"].dtype
     assert not filled.isna().to_numpy().any()
 

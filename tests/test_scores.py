@@ -1,5 +1,6 @@
 """From terms to nats: the arithmetic, the stored noise, and scores that do not depend on other rows."""
 
+import dataclasses
 import math
 import os
 
@@ -24,6 +25,7 @@ from vae_anomaly.scores import (
     KL,
     SCORES,
     ImportanceWeighted,
+    LikelihoodRegret,
     PooledELBO,
     Reconstruction,
     RelativeScore,
@@ -84,6 +86,8 @@ def batch_of(n_rows, columns, seed=0):
 def scored_model(name, n_columns=6, n_members=2, latent_dim=3, sizes=(16, 8), seed=0, n_draws=None):
     """A score, a model that it can be computed with, its columns, and the stored noise."""
     score = SCORES[name]() if n_draws is None else SCORES[name](n_draws=n_draws)
+    if isinstance(score, LikelihoodRegret):
+        score = dataclasses.replace(score, n_steps=3)
     columns = [KINDS[0]] * n_columns if score.for_images else columns_of(n_columns)
     vae = vae_of(n_columns, n_members, latent_dim, sizes, seed, columns)
     vae.grid = (1, n_columns) if score.for_images else None
@@ -247,6 +251,14 @@ def alone_by_hand():
     return (cells * batch.observed.numpy()).sum(1)
 
 
+COMPARED_IN_TEST_SURPRISE = {
+    "debiased_elbo",
+    "input_complexity",
+    "likelihood_ratio",
+    "likelihood_regret",
+    "likelihood_path",
+    "surprise",
+}
 BY_HAND = {
     "pooled_elbo": lambda *ingredients: (
         (1 - INDEPENDENCE) * elbo_by_hand(*ingredients) + INDEPENDENCE * alone_by_hand()
@@ -257,19 +269,6 @@ BY_HAND = {
     "reconstruction": lambda log_likelihood, *_: log_likelihood.sum((0, 1)) / 15,
     "kl": lambda _, kl, *__: -kl.sum(0) / 3,
 }
-
-
-def test_every_score_is_compared_with_its_arithmetic():
-    beside = {
-        "debiased_elbo",
-        "input_complexity",
-        "likelihood_ratio",
-        "likelihood_regret",
-        "likelihood_path",
-        "surprise",
-    }
-    # Those beside the ELBO in test_surprise.
-    assert set(SCORES) == set(BY_HAND) | beside
 
 
 @pytest.mark.parametrize("name", BY_HAND)

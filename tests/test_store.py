@@ -90,55 +90,6 @@ def test_every_kind_of_detector_survives_the_file(parameters: dict[str, object],
     np.testing.assert_array_equal(loaded.score_samples(X), detector.score_samples(X))
 
 
-ROWS = pd.DataFrame(
-    {
-        "x": [0.126, 0.126, 3.0, np.nan],
-        "unit": [7.0, 7.7, 7.0, 7.0],
-        "flag": [False, False, True, True],
-        "city": ["a", "a", "z", "b"],
-    }
-)
-
-
-def test_file_of_the_second_format_scores_and_explains_as_it_did(root: Path) -> None:
-    loaded = load(root / "tests" / "data" / "version_2.vae")
-    # Its constant column, two flags and three texts are all levels with weights of their own.
-    assert loaded.row_score_ == ELBO()
-    assert loaded.vae_.min_log_variance == -14.0
-    assert [type(column.likelihood).__name__ for column in loaded.columns_] == ["StudentT", *["Categorical"] * 3]
-    expected = [-2.1543574575334787, -11.173264034092426, -10.743348130956292, -2.4902007672935724]
-    np.testing.assert_allclose(loaded.score_samples(ROWS), expected, rtol=1e-5)
-    cell_scores = [
-        [0.102, 0.0, 0.0, 1.117],
-        [0.033, 21.239, 0.0, 0.958],
-        [9.473, 0.0, 3.298, 13.771],
-        [np.nan, 0.0, 2.677, 0.607],
-    ]
-    np.testing.assert_allclose(loaded.explain(ROWS).cell_scores, cell_scores, atol=2e-3)
-
-
-def test_file_of_the_third_format_scores_and_explains_as_it_did(root: Path, tmp_path: Path) -> None:
-    file = root / "tests" / "data" / "version_3.vae"
-    assert read_manifest(file)["format_version"] == 3
-    loaded = load(file)
-    assert loaded.row_score_ == PooledELBO()
-    assert loaded.vae_.min_log_variance == -6.0
-    assert loaded.vae_.hidden_layer_sizes == (4,)
-    assert [column.n_cells for column in loaded.columns_] == [1] * 4
-    expected = [-2.507283973507583, -7.2947758436203, -11.627642577700318, -2.120800250582397]
-    np.testing.assert_allclose(loaded.score_samples(ROWS), expected, rtol=1e-5)
-    cell_scores = [
-        [0.161, 0.0, 0.0, 2.158],
-        [0.161, 19.183, 0.0, 2.158],
-        [10.538, 0.0, 2.627, 16.727],
-        [np.nan, 0.0, 2.362, 0.439],
-    ]
-    np.testing.assert_allclose(loaded.explain(ROWS).cell_scores, cell_scores, atol=2e-3)
-    save(loaded, tmp_path / "again.vae")
-    assert read_manifest(tmp_path / "again.vae")["format_version"] == FORMAT_VERSION
-    np.testing.assert_array_equal(load(tmp_path / "again.vae").score_samples(ROWS), loaded.score_samples(ROWS))
-
-
 def test_manifest_is_read_without_the_tensors(file: Path, detector: VAEDetector, mixed: pd.DataFrame) -> None:
     manifest = read_manifest(file)
     assert manifest["format_version"] == FORMAT_VERSION == 5

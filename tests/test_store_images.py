@@ -23,7 +23,7 @@ COLOUR = np.stack([GREY, 255 - GREY, GREY // 2], 3)
 
 def small(**parameters):
     fast = {"backbone": "convolutional", "n_estimators": 2, "hidden_layer_sizes": (8,), "latent_dim": 3}
-    return VAEDetector(**(fast | {"max_iter": 5} | parameters))
+    return VAEDetector(**(fast | {"max_iter": 2} | parameters))
 
 
 @pytest.fixture(scope="module")

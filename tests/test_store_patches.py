@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from vae_anomaly import ModelFileError, PatchDetector, load, read_manifest, save
 
-FAST = {"n_windows": 512, "max_iter": 10, "hidden_layer_sizes": (16,), "batch_size": 64}
+FAST = {"n_windows": 256, "max_iter": 3, "hidden_layer_sizes": (16,), "batch_size": 64}
 
 
 def images(n=24, channels=()):
@@ -45,6 +45,11 @@ def test_manifest_says_what_the_model_is(tmp_path):
     assert [windows["target"] for windows in manifest["windows"]] == [8]
 
 
+@pytest.fixture(scope="module")
+def whole():
+    return PatchDetector(**FAST, window=8, position="ignore").fit(images())
+
+
 def changed(path, change):
     with safe_open(path, framework="pt") as file:
         metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -70,8 +75,8 @@ def changed(path, change):
         lambda m: m["parameters"].update(window=-1),
     ],
 )
-def test_manipulated_file_is_refused(tmp_path, change):
-    save(PatchDetector(**FAST, window=8, position="ignore").fit(images()), tmp_path / "model.vae")
+def test_manipulated_file_is_refused(tmp_path, whole, change):
+    save(whole, tmp_path / "model.vae")
     changed(tmp_path / "model.vae", change)
     with pytest.raises(ModelFileError, match=r"inconsistent|damaged"):
         load(tmp_path / "model.vae")

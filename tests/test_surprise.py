@@ -189,8 +189,8 @@ def test_scores_of_neighbours_refuse_tables(name):
 
 @pytest.mark.parametrize("name", sorted(set(SCORES) - set(FOR_IMAGES_ONLY)))
 def test_every_other_score_takes_tables(name):
-    X = np.random.default_rng(0).normal(size=(200, 3))
-    detector = VAEDetector(max_iter=60, n_estimators=1, early_stopping=False, row_score=name).fit(X)
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    detector = VAEDetector(max_iter=5, n_estimators=1, early_stopping=False, row_score=name).fit(X)
     assert np.isfinite(detector.score_samples(X)).all()
     assert detector.score_samples(X)[:5].tolist() == detector.score_samples(X[:5]).tolist()
 

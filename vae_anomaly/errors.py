@@ -1,4 +1,14 @@
-"""Exceptions and warnings of the toolkit: one line each, saying what, where, what was expected and what to do."""
+"""Exceptions and warnings of the toolkit: one line each, saying what, where, what was expected and what to do.
+
+They carry fields, and their text is made of the fields when it is asked for.  Positional arguments stay in ``args``, so
+that each of them can be pickled and copied.
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Literal, Self
 
 
 class VAEAnomalyError(Exception):
@@ -6,22 +16,66 @@ class VAEAnomalyError(Exception):
 
 
 class DataError(VAEAnomalyError, ValueError):
-    """The data cannot be used as given; the message names the column, the row and the remedy.
+    """The data cannot be used as given; the text names the column, the row and the remedy.
 
     Parameters
     ----------
-    message : str
-        One line.
+    problem : str
+        What is wrong, without the row and without a full stop if there is more to say.
+    expected : str, default=""
+        What was expected, and what to do.
     column : str, optional
-        Name of the offending column.
+        Name of the column.
     row : int, optional
-        Position of the offending row, counted from 0.
+        Position of the row or image, counted from 0.
+    item : {"row", "image"}, default="row"
+        What `row` counts.
+
+    Examples
+    --------
+    >>> error = DataError("column 'age' holds 'n/a'", "numeric columns take numbers.", column="age", row=17)
+    >>> print(error)
+    column 'age' holds 'n/a' (row 17); numeric columns take numbers.
+    >>> print(error.text(row="line 19"))
+    column 'age' holds 'n/a' (line 19); numeric columns take numbers.
     """
 
-    def __init__(self, message: str, *, column: str | None = None, row: int | None = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self,
+        problem: str,
+        expected: str = "",
+        *,
+        column: str | None = None,
+        row: int | None = None,
+        item: Literal["row", "image"] = "row",
+    ) -> None:
+        super().__init__(problem, expected)
+        self.problem = problem
+        self.expected = expected
         self.column = column
         self.row = row
+        self.item = item
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def text(self, *, row: str | None = None) -> str:
+        """The sentence, with the row in the caller's terms.
+
+        Parameters
+        ----------
+        row : str, optional
+            How the caller calls the row, such as "line 19"; by default its position, such as "row 17". Not used where
+            the error is not about a single row.
+        """
+        where = "" if self.row is None else f" ({row or f'{self.item} {self.row}'})"
+        return f"{self.problem}{where}; {self.expected}" if self.expected else f"{self.problem}{where}"
+
+    def with_row(self, row: int) -> Self:
+        """The same error about another row, for callers that passed on a selection of their rows."""
+        moved = copy.copy(self)
+        moved.row = row
+        return moved
 
 
 class CellTypeError(DataError, TypeError):
@@ -54,22 +108,148 @@ class TrainingDiverged(VAEAnomalyError, RuntimeError):
     """
 
     def __init__(self, iteration: int, epoch: int, last_finite_loss: float) -> None:
+        super().__init__(iteration, epoch, last_finite_loss)
         self.iteration = iteration
         self.epoch = epoch
         self.last_finite_loss = last_finite_loss
-        super().__init__(
-            f"training diverged at iteration {iteration} (epoch {epoch}), also after a rollback with a tenth of "
-            f"the step; the last finite loss was {last_finite_loss:.6g} nats per row. "
+
+    def __str__(self) -> str:
+        return (
+            f"training diverged at iteration {self.iteration} (epoch {self.epoch}), also after a rollback with a tenth "
+            f"of the step; the last finite loss was {self.last_finite_loss:.6g} nats per row. "
             "Lower learning_rate_init, or scale columns with extreme values."
         )
 
-    def __reduce__(self) -> tuple[type["TrainingDiverged"], tuple[int, int, float]]:
-        return type(self), (self.iteration, self.epoch, self.last_finite_loss)
+
+class VAEAnomalyWarning(UserWarning):
+    """Root of every warning of the toolkit.
+
+    Attributes
+    ----------
+    subject : str
+        What it is about: warnings of one class with the same subject differ in their figures alone. Empty where the
+        text itself is the subject.
+    """
+
+    subject = ""
 
 
-class FitWarning(UserWarning):
-    """Training ended in a state that scores alone would not reveal; ``fit_report_`` holds the figures."""
+class FitWarning(VAEAnomalyWarning):
+    """Training ended in a state that scores alone would not reveal; ``fit_report_`` holds the figures.
+
+    Parameters
+    ----------
+    message : str
+        One line.
+    kind : str, default=""
+        Which state: "interrupted", "rolled_back", "collapsed", "worse_than_baseline" or "failed".
+    """
+
+    def __init__(self, message: str, kind: str = "") -> None:
+        super().__init__(message, kind)
+        self.message = message
+        self.kind = kind
+        self.subject = kind
+
+    def __str__(self) -> str:
+        return self.message
 
 
-class DataWarning(UserWarning):
-    """A column was set aside or treated in a way that its owner should know of."""
+class DetectorLeftOutWarning(FitWarning):
+    """A detector failed in a comparison and is left out of a setting.
+
+    Parameters
+    ----------
+    detector : str
+        Its name in the comparison.
+    setting : str
+        "clean" or "all".
+    reason : str
+        What it said, in one line.
+    """
+
+    def __init__(self, detector: str, setting: str, reason: str) -> None:
+        super().__init__(f"{detector} is left out of {setting!r}: {reason}", "failed")
+        self.args = (detector, setting, reason)
+        self.detector = detector
+        self.setting = setting
+        self.reason = reason
+        self.subject = f"{detector}, {setting}"
+
+
+class DataWarning(VAEAnomalyWarning):
+    """Data were left out or treated in a way that their owner should know of."""
+
+
+class FileLeftOutWarning(DataWarning):
+    """A file cannot be used and is left out.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    reason : str
+        Why not, and what to do.
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+        self.subject = str(path)
+
+    def __str__(self) -> str:
+        return f"left out: {self.path}: {self.reason}"
+
+
+class ColumnSetAsideWarning(DataWarning):
+    """A column is not modelled.
+
+    Parameters
+    ----------
+    column : str
+        Name of the column.
+    reason : str
+        Why not.
+    """
+
+    def __init__(self, column: str, reason: str) -> None:
+        super().__init__(column, reason)
+        self.column = column
+        self.reason = reason
+        self.subject = column
+
+    def __str__(self) -> str:
+        return f"column {self.column!r} is set aside: {self.reason}"
+
+
+class NumericTextWarning(DataWarning):
+    """A column of text that holds numbers is taken as categories.
+
+    Parameters
+    ----------
+    column : str
+        Name of the column.
+    number : str
+        A number among its cells.
+    text : str, optional
+        A cell that is no number; None where all cells are numbers.
+    """
+
+    def __init__(self, column: str, number: str, text: str | None = None) -> None:
+        super().__init__(column, number, text)
+        self.column = column
+        self.subject = column
+        self.number = number
+        self.text = text
+
+    def __str__(self) -> str:
+        if self.text is None:
+            return (
+                f"column {self.column!r} holds numbers written as text ({self.number!r}): taken as categories. Convert "
+                f"it with pandas.to_numeric, or say columns={{{self.column!r}: 'continuous'}} or 'categorical'."
+            )
+        return (
+            f"column {self.column!r} mixes numbers and text ({self.number!r}, {self.text!r}): taken as text. "
+            f"Clean it, or say columns={{{self.column!r}: 'categorical'}}."
+        )

@@ -16,13 +16,12 @@ from vae_anomaly_cli.console import Messages, counted, data_stream
 from vae_anomaly_cli.declarations import read_declarations
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.features import training_frame
-from vae_anomaly_cli.inputs import open_input
-from vae_anomaly_cli.jsonl import dumps
 from vae_anomaly_cli.labels import Labels, read_labels
 from vae_anomaly_cli.models import new_detector, refusals
 from vae_anomaly_cli.options import Device, FitOptions, InputOptions
 from vae_anomaly_cli.outputs import choose_target, save_table, write_table
 from vae_anomaly_cli.roles import assign_roles, training_columns
+from vae_anomaly_cli.sources import dumps, open_table
 from vae_anomaly_cli.tables import read_table
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ def compare_rows(
     as_json: bool,
 ) -> None:
     """Fit all detectors in all settings, and write or show their measures."""
-    source = open_input(given, messages)
+    source = open_table(given.data, given.input_format, given.separator(), messages.warning)
     target = choose_target(output, source)
     roles = assign_roles(source, given)
     assert roles.label is not None
@@ -65,7 +64,7 @@ def compare_rows(
     from vae_anomaly import simple_detectors
 
     start = time.perf_counter()
-    with refusals(table.name, lambda row: table.place(int(rows[row]))), messages.library_warnings():
+    with refusals(table.name, lambda row: table.locate(int(rows[row]))), messages.library_warnings():
         comparison = compare_detectors(
             frame,
             labels.is_anomaly[rows],

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -13,10 +12,10 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from vae_anomaly.errors import FileLeftOutWarning, VAEAnomalyWarning
 from vae_anomaly_cli.errors import CommandError
 
 LEFT_OUT = "left out: "
-NAME_OR_FIGURE = re.compile(r"""('[^']*'|"[^"]*")|-?\d[\d,.]*""")
 
 
 def one_line(text: object) -> str:
@@ -77,7 +76,7 @@ class Messages:
         """Show each warning of the library once, after the work that raised it.
 
         Shown afterwards, so that they do not cut through a progress bar. Of several fits' warnings that
-        differ in their figures alone, the first is shown.
+        have the same subject, the first is shown.
 
         Parameters
         ----------
@@ -92,16 +91,14 @@ class Messages:
                 caught.clear()
                 raise
             finally:
-                ours = [warning for warning in caught if warning.category.__module__.startswith("vae_anomaly")]
-                shown: dict[str, str] = {}
-                for warning in ours:
-                    text = str(warning.message)
-                    if left_out is not None and text.startswith(LEFT_OUT):
-                        left_out(text.removeprefix(LEFT_OUT))
+                shown: dict[tuple[type, str], VAEAnomalyWarning] = {}
+                for warning in (one.message for one in caught if isinstance(one.message, VAEAnomalyWarning)):
+                    if left_out is not None and isinstance(warning, FileLeftOutWarning):
+                        left_out(f"{warning.path}: {warning.reason}")
                         continue
-                    shown.setdefault(NAME_OR_FIGURE.sub(lambda found: found[1] or "#", text), text)
-                for text in shown.values():
-                    self.warning(text)
+                    shown.setdefault((type(warning), warning.subject or str(warning)), warning)
+                for warning in shown.values():
+                    self.warning(warning)
 
 
 @contextmanager

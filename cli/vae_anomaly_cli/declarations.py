@@ -3,11 +3,11 @@
 import difflib
 
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.inputs import Input, listed
 from vae_anomaly_cli.roles import FLAG, SCORE, Roles
+from vae_anomaly_cli.sources import TableSource, listed
 
 
-def read_declarations(table: Input, roles: Roles, given: list[str]) -> dict[str, str]:
+def read_declarations(table: TableSource, roles: Roles, given: list[str]) -> dict[str, str]:
     """Read declarations of columns; a name may hold '=' itself.
 
     Raises

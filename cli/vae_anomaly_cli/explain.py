@@ -12,8 +12,6 @@ from rich.text import Text
 
 from vae_anomaly_cli.console import Messages, counted, data_stream, one_line
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.inputs import open_input
-from vae_anomaly_cli.jsonl import dumps
 from vae_anomaly_cli.labels import label_line, labels_of
 from vae_anomaly_cli.options import Device, FitOptions, InputOptions
 from vae_anomaly_cli.outputs import choose_target, save_table, write_table
@@ -21,6 +19,7 @@ from vae_anomaly_cli.reasons import FIELDS, Reasons, plain, plausible, rarity, s
 from vae_anomaly_cli.repairs import repaired_table
 from vae_anomaly_cli.roles import FLAG, SCORE, assign_roles
 from vae_anomaly_cli.scoring import Result, score_table
+from vae_anomaly_cli.sources import dumps, open_table
 from vae_anomaly_cli.tables import Table, read_table
 from vae_anomaly_cli.top_k import rank_descending
 
@@ -63,7 +62,7 @@ def explain_rows(
     messages: Messages,
 ) -> None:
     """Fit or load, score all rows, and explain those that are wanted."""
-    source = open_input(given, messages)
+    source = open_table(given.data, given.input_format, given.separator(), messages.warning)
     target = choose_target(wanted.output, source)
     repaired = None if wanted.repair is None else choose_target(wanted.repair, source, "--repair")
     roles = assign_roles(source, given)

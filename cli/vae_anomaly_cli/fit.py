@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 from vae_anomaly_cli.console import Messages, data_stream
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.features import scoring_frame
-from vae_anomaly_cli.inputs import open_input, same_file
-from vae_anomaly_cli.jsonl import dumps
 from vae_anomaly_cli.labels import label_line, labels_of
 from vae_anomaly_cli.models import end_if_interrupted, fit_line, refusals, save_model, summary_of
 from vae_anomaly_cli.options import Device, FitOptions, InputOptions
 from vae_anomaly_cli.outputs import check_writable
 from vae_anomaly_cli.roles import assign_roles
 from vae_anomaly_cli.scoring import Learned, draw, learn
-from vae_anomaly_cli.sources import format_of_name
+from vae_anomaly_cli.sources import dumps, format_of_name, open_table
 from vae_anomaly_cli.tables import Table
 
 if TYPE_CHECKING:
@@ -36,8 +34,8 @@ def fit_model(
     path = Path(output)
     if format_of_name(path)[0] is not None:
         raise InputError(f"--output {output} is named like a table; expected a name for a model, like orders.vae.")
-    table = open_input(given, messages)
-    if same_file(table, path):
+    table = open_table(given.data, given.input_format, given.separator(), messages.warning)
+    if table.holds(path):
         raise InputError(f"--output {output} is the input file itself; name another file.")
     check_writable(path)
     roles = assign_roles(table, given)
@@ -50,7 +48,7 @@ def fit_model(
     with messages.library_warnings():
         while done < passes and not detector.fit_report_.interrupted:
             sampled = draw(table, roles, learned.names, fit_options, messages, done)
-            with refusals(sampled.name, sampled.place):
+            with refusals(sampled.name, sampled.locate):
                 detector.partial_fit(_frame(sampled, learned))
             done += 1
     seconds = (learned.seconds or 0.0) + time.perf_counter() - start
@@ -71,6 +69,4 @@ def fit_model(
 
 
 def _frame(sampled: Table, learned: Learned) -> "pd.DataFrame":
-    return scoring_frame(
-        sampled.cells, learned.detector.columns_, typed=sampled.typed, decimal_comma=sampled.decimal_comma
-    )
+    return scoring_frame(sampled.cells, learned.detector.columns_, sampled.source.cell_reader)

@@ -14,9 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vae_anomaly_cli.errors import CommandError, InputError, Interrupted
-from vae_anomaly_cli.inputs import Input
 from vae_anomaly_cli.outputs import Target, explained, remove_parts
-from vae_anomaly_cli.paths import without_links
+from vae_anomaly_cli.sources import TableSource, without_links
 
 try:
     import fcntl
@@ -41,23 +40,15 @@ def journal_path(target: Target) -> Path:
     return final.with_name(f".{final.name}.scores")
 
 
-def identity(model: str, table: Input) -> dict[str, Any]:
+def identity(model: str, table: TableSource) -> dict[str, Any]:
     """What scores depend on: the model, the files as they are, how they are read, and our version."""
     digest = hashlib.sha256()
     with Path(model).open("rb") as stream:
-        for piece in iter(lambda: stream.read(HASHED_BYTES), b""):
-            digest.update(piece)
-    files = []
-    for file in table.files:
-        assert file.source.path is not None
-        known = file.source.path.stat()
-        files.append([str(file.source.path.resolve()), known.st_size, known.st_mtime_ns])
-    return {
-        "version": importlib.metadata.version("vae-anomaly"),
-        "model": digest.hexdigest(),
-        "read as": [table.format, table.delimiter],
-        "input": files,
-    }
+        for part in iter(lambda: stream.read(HASHED_BYTES), b""):
+            digest.update(part)
+    known = table.identity()
+    assert known is not None
+    return {"version": importlib.metadata.version("vae-anomaly"), "model": digest.hexdigest()} | known
 
 
 @contextlib.contextmanager

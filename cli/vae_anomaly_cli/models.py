@@ -1,6 +1,5 @@
 """The detector in the middle of a command: fitted here or loaded, and what is said about it."""
 
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from vae_anomaly_cli.console import Messages, counted
 from vae_anomaly_cli.errors import CommandError, InputError, Interrupted
 from vae_anomaly_cli.options import Device, FitOptions, check_model_path
+from vae_anomaly_cli.sources import Location
 from vae_anomaly_cli.tables import Table
 
 SHOWN_KINDS = 5
@@ -39,7 +39,7 @@ def fit_detector(
     """
     detector = new_detector(options, declared, device, verbose=messages.progress)
     start = time.perf_counter()
-    with refusals(table.name, table.place), messages.library_warnings():
+    with refusals(table.name, table.locate), messages.library_warnings():
         learn = detector.partial_fit if in_passes else detector.fit
         learn(frame)
     return detector, time.perf_counter() - start
@@ -56,19 +56,19 @@ def new_detector(
     return detector
 
 
-Place = Callable[[int], tuple[str, str]]
+Locate = Callable[[int], Location]
 
 
 @contextmanager
-def refusals(name: str, place: Place) -> Iterator[None]:
+def refusals(name: str, locate: Locate) -> Iterator[None]:
     """Turn what the library refuses into one line for people.
 
     Parameters
     ----------
     name : str
         How messages call the input.
-    place : callable
-        Tells of a row that the library was given in which file, and where there, a person finds it.
+    locate : callable
+        Says of a row that the library was given where a person finds it.
     """
     from vae_anomaly import DataError, SpecificationError, TrainingDiverged
 
@@ -77,7 +77,7 @@ def refusals(name: str, place: Place) -> Iterator[None]:
     except TrainingDiverged as error:
         raise CommandError(error) from error
     except DataError as error:
-        raise _unusable(error, name, place) from error
+        raise _unusable(error, name, locate) from error
     except SpecificationError as error:
         raise InputError(error) from error
 
@@ -164,13 +164,12 @@ def _other_kind(model: str, fitted: str, given: str) -> InputError:
     )
 
 
-def _unusable(error: "DataError", name: str, place: Place) -> InputError:
-    """Pass on what the library says of a cell, with the place where a person finds it."""
-    text = str(error)
-    if error.row is not None:
-        name, where = place(error.row)
-        text = re.sub(rf"\brow {error.row}\b", where, text, count=1)
-    return InputError(f"{name}: {text}")
+def _unusable(error: "DataError", name: str, locate: Locate) -> InputError:
+    """Pass on what the library says of a cell, with the location where a person finds it."""
+    if error.row is None:
+        return InputError(f"{name}: {error}")
+    location = locate(error.row)
+    return InputError(f"{location.file}: {error.text(row=location.where)}")
 
 
 def kinds_of(columns: "tuple[Column, ...]") -> dict[str, int]:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.sources import Format
+from vae_anomaly_cli.sources import EXTENSIONS, FORMATS
 
 
 class Device(StrEnum):
@@ -30,6 +30,19 @@ class Look(StrEnum):
     PATCHES = "patches"
 
 
+def format_name(text: str) -> str:
+    """Read the value of --format.
+
+    Raises
+    ------
+    typer.BadParameter
+        If there is no such format.
+    """
+    if text not in FORMATS:
+        raise typer.BadParameter(f"'{text}' is not one of {', '.join(FORMATS)}.")
+    return text
+
+
 # Of a Sobol sequence in PyTorch, which is loaded only where it is needed.
 MAX_LATENTS = 21_201
 
@@ -39,7 +52,7 @@ Data = Annotated[
     list[str],
     typer.Argument(
         metavar="DATA",
-        help="Table: .csv, .tsv, .jsonl (each also .gz) or .parquet. Several files, patterns like 'day=*/*.csv' and "
+        help=f"Table: {EXTENSIONS}. Several files, patterns like 'day=*/*.csv' and "
         "directories are one table in parts; '-' reads standard input.",
         show_default=False,
     ),
@@ -48,7 +61,7 @@ DataOrImages = Annotated[
     list[str],
     typer.Argument(
         metavar="DATA",
-        help="Table: .csv, .tsv, .jsonl (each also .gz) or .parquet; '-' reads standard input. Or images: .png, "
+        help=f"Table: {EXTENSIONS}; '-' reads standard input. Or images: .png, "
         ".jpg, .bmp, .tif, .webp, .gif, .pgm or .ppm. Several files, patterns like 'day=*/*.csv' and directories are "
         "one input in parts.",
         show_default=False,
@@ -59,8 +72,14 @@ Model = Annotated[
     typer.Option("--model", "-m", metavar="FILE", help="Saved model; without one, fit on DATA itself."),
 ]
 InputFormat = Annotated[
-    Format | None,
-    typer.Option("--format", help="Format of DATA, where its name does not tell.", rich_help_panel=INPUT),
+    str | None,
+    typer.Option(
+        "--format",
+        help="Format of DATA, where its name does not tell.",
+        metavar="|".join(FORMATS),
+        parser=format_name,
+        rich_help_panel=INPUT,
+    ),
 ]
 Delimiter = Annotated[
     str | None,
@@ -184,7 +203,7 @@ class InputOptions:
     """Which files are the input, how they are read, and which of their columns are no features."""
 
     data: list[str]
-    input_format: Format | None = None
+    input_format: str | None = None
     delimiter: str | None = None
     ids: list[str] | None = None
     label: str | None = None

@@ -8,30 +8,14 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol, cast
+from typing import BinaryIO, cast
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from vae_anomaly_cli.delimited import DelimitedWriter
 from vae_anomaly_cli.errors import CommandError, InputError
-from vae_anomaly_cli.inputs import Input, same_file
-from vae_anomaly_cli.jsonl import JsonlWriter
-from vae_anomaly_cli.paths import without_links
-from vae_anomaly_cli.sources import EXTENSIONS, Format, format_of_name
+from vae_anomaly_cli.sources import EXTENSIONS, Format, TableSource, TableWriter, format_of_name, without_links
 
 ROWS_PER_BATCH = 1 << 16
-GROUP_BYTES = 1 << 25
-
-
-class TableWriter(Protocol):
-    """Writes a table batch by batch."""
-
-    def write(self, batch: pa.RecordBatch) -> None:
-        """Append rows."""
-
-    def close(self) -> None:
-        """Write what follows the last row."""
 
 
 @dataclass(frozen=True)
@@ -61,52 +45,20 @@ class Target:
     @property
     def typed(self) -> bool:
         """Whether cells are written with their types and not as text."""
-        return self.format not in (Format.CSV, Format.TSV)
+        return self.format.typed
 
     @property
     def is_file(self) -> bool:
-        """Whether the table is put together beside its place and then takes it."""
+        """Whether the table is written to a hidden file first, which then gets the name."""
         return self.path is not None and not self.is_directory and (self.path.is_file() or not self.path.exists())
 
     def writer(self, stream: BinaryIO, schema: pa.Schema) -> TableWriter:
         """Begin a table on an open stream."""
-        if self.format is Format.PARQUET:
-            return ParquetWriter(stream, schema)
-        if self.format is Format.JSONL:
-            return JsonlWriter(stream)
-        return DelimitedWriter(stream, schema.names, self.delimiter)
-
-
-class ParquetWriter:
-    """Writes rows as Parquet, in row groups of some size however small the batches are."""
-
-    def __init__(self, stream: BinaryIO, schema: pa.Schema) -> None:
-        self.writer = pq.ParquetWriter(stream, schema)
-        self.held: list[pa.RecordBatch] = []
-        self.n_rows = self.n_bytes = 0
-
-    def write(self, batch: pa.RecordBatch) -> None:
-        """Append rows."""
-        self.held.append(batch)
-        self.n_rows += batch.num_rows
-        self.n_bytes += batch.nbytes
-        if self.n_rows >= ROWS_PER_BATCH or self.n_bytes >= GROUP_BYTES:
-            self._write_group()
-
-    def close(self) -> None:
-        """Write what is held, and the footer."""
-        if self.held:
-            self._write_group()
-        self.writer.close()
-
-    def _write_group(self) -> None:
-        self.writer.write_table(pa.Table.from_batches(self.held), self.n_rows)
-        self.held.clear()
-        self.n_rows = self.n_bytes = 0
+        return self.format.writer(stream, schema, self.delimiter)
 
 
 class PartialFile:
-    """A table that is written beside its place, under a hidden name, and takes its place when it is whole.
+    """A table that is written under a hidden name, in the same directory, and gets its own when it is whole.
 
     A device is written to as it is.
 
@@ -115,7 +67,7 @@ class PartialFile:
     target : Target
         How it is written.
     path : Path
-        Its place.
+        Its own name.
     schema : pyarrow.Schema
         Its columns.
     """
@@ -148,7 +100,7 @@ class PartialFile:
             self.writer.write(batch)
 
     def finish(self) -> None:
-        """Put the table in its place."""
+        """Give the table its name."""
         with explained(self.path):
             self.writer.close()
             self.closing.close()
@@ -191,16 +143,16 @@ def explained(path: Path) -> Iterator[None]:
         raise CommandError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
-def choose_target(output: str | None, table: Input, option: str = "--output", *, parts: bool = False) -> Target:
+def choose_target(output: str | None, table: TableSource, option: str = "--output", *, parts: bool = False) -> Target:
     """Settle where a result goes before any work is done.
 
-    Standard output has the input's text format, and CSV for Parquet.
+    Standard output has the input's format, and CSV where that is no text.
 
     Parameters
     ----------
     output : str or None
         What the user names; None and `-` are standard output.
-    table : Input
+    table : TableSource
         What the result is of.
     option : str
         Which option it is.
@@ -215,10 +167,9 @@ def choose_target(output: str | None, table: Input, option: str = "--output", *,
         If nothing can be written there.
     """
     if output is None or output == "-":
-        piped = Format.CSV if table.format is Format.PARQUET else table.format
-        return Target(None, piped, table.delimiter)
+        return Target(None, table.format.piped, table.delimiter)
     path = Path(output)
-    _check_apart(output, path, table, option)
+    table.check_output(option, path)
     if parts and (output.endswith(("/", os.sep)) or path.is_dir()):
         return _directory(path, table, option)
     check_writable(path, option)
@@ -227,37 +178,25 @@ def choose_target(output: str | None, table: Input, option: str = "--output", *,
     chosen, gzipped = format_of_name(path)
     if chosen is None:
         raise InputError(f"{option} {output}: expected a name that ends in {EXTENSIONS}.")
-    if same_file(table, path):
-        raise InputError(f"{option} {output} is the input file itself; name another file.")
-    if chosen is Format.TSV:
-        return Target(path, chosen, "\t", gzipped)
-    return Target(path, chosen, table.delimiter if table.format is chosen else ",", gzipped)
+    # What separated the cells of the input separates them again, where the format leaves a choice.
+    chooses = table.format is chosen and len(chosen.delimiters) > 1
+    return Target(path, chosen, table.delimiter if chooses else chosen.delimiter, gzipped)
 
 
-def _check_apart(output: str, path: Path, table: Input, option: str) -> None:
-    """Refuse results among the tables of a directory: the next run would read them."""
-    for folder in table.directories:
-        if without_links(path).is_relative_to(without_links(folder)):
-            raise InputError(
-                f"{option} {output} lies in the input directory {folder}, where the next run would read it as data; "
-                "name a place outside."
-            )
-
-
-def _directory(path: Path, table: Input, option: str) -> Target:
+def _directory(path: Path, table: TableSource, option: str) -> Target:
     taken: dict[Path, str] = {}
     for file in table.files:
         part = path / file.relative
-        if file.source.path is None:
-            raise InputError(f"{option} {path} is a directory; for {file.source.name} expected a file name.")
-        if same_file(table, part):
+        if file.path is None:
+            raise InputError(f"{option} {path} is a directory; for {file.name} expected a file name.")
+        if table.holds(part):
             raise InputError(f"{option} {path}: {part} is an input file itself; name another directory.")
         if part in taken:
             raise InputError(
-                f"{option} {path}: {taken[part]} and {file.source.name} have the same name and would become one file; "
+                f"{option} {path}: {taken[part]} and {file.name} have the same name and would become one file; "
                 "name a common directory of theirs as input, or write to one file."
             )
-        taken[part] = file.source.name
+        taken[part] = file.name
     above = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise CommandError(f"{path} cannot be written: no permission to write in {above}.")
@@ -265,7 +204,7 @@ def _directory(path: Path, table: Input, option: str) -> Target:
 
 
 def check_writable(path: Path, option: str = "--output") -> None:
-    """Refuse early a place where nothing can be written."""
+    """Refuse early a path where nothing can be written."""
     if path.is_dir():
         raise InputError(f"{option} {path} is a directory; expected a file name.")
     folder = path.parent

@@ -5,16 +5,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from vae_anomaly_cli.console import Messages
-from vae_anomaly_cli.inputs import Input, Piece
+from vae_anomaly_cli.sources import RowBatch, TableSource
 
 
 @contextmanager
-def row_progress(table: Input, doing: str, messages: Messages) -> Iterator[Callable[[Piece], None]]:
+def row_progress(table: TableSource, doing: str, messages: Messages) -> Iterator[Callable[[RowBatch], None]]:
     """Draw a bar on standard error with rows, rows per second and the time left; nothing where nobody looks.
 
     Parameters
     ----------
-    table : Input
+    table : TableSource
         What is read.
     doing : str
         What is done with it.
@@ -24,10 +24,10 @@ def row_progress(table: Input, doing: str, messages: Messages) -> Iterator[Calla
     Yields
     ------
     callable
-        To be told of every piece that is done.
+        To be called with every batch that is done.
     """
     with _bar(table.size if messages.progress else 0, doing, "rows", messages) as advance:
-        yield lambda piece: advance(piece.n_rows, piece.size)
+        yield lambda batch: advance(batch.n_rows, batch.size)
 
 
 @contextmanager

@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from vae_anomaly_cli.cells import as_text
 from vae_anomaly_cli.console import one_line
 from vae_anomaly_cli.reasons import Reasons
 from vae_anomaly_cli.roles import FLAG, SCORE
+from vae_anomaly_cli.types import as_text
 
 CELL_WIDTH = 18
 BORDERS = 3

@@ -121,10 +121,7 @@ def plausible(reason: "Reason") -> str:
 
 def rarity(reason: "Reason") -> str:
     """Write a tail probability for people, in short."""
-    from vae_anomaly.explain import odds
-
-    text = odds(reason.tail_probability)
-    return text.removesuffix(" are as far out").removesuffix(" cells").removesuffix(" of")
+    return reason.rarity
 
 
 def plain(value: Any) -> Any:

@@ -6,7 +6,6 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from vae_anomaly.errors import DataError
+from vae_anomaly_cli.render.colour_map import N_COLOURS, heat_colours
 
 Levels = npt.NDArray[np.number[Any]]
 Surprise = npt.NDArray[np.floating[Any]]
@@ -34,7 +34,6 @@ FAINT_INK = "#606060"
 FRAME = "#c8c8c8"
 IMAGE, EXPECTED, SURPRISE = "image", "what the model expects", "surprise"
 
-_COLOURS_FROM, _COLOURS_TO = 0.30, 0.88
 _SOFTNESS = 0.5
 _LEGEND_GREY = 150
 _HATCH_PERIOD = 8
@@ -65,7 +64,7 @@ class SheetEntry:
 def overlay(image: Levels, surprise: Surprise, low: float, high: float) -> Image.Image:
     """Draw surprise as heat over the image in grey.
 
-    Colours are the middle of matplotlib's "inferno": perceptually uniform, readable for those who see no red or no
+    Colours are the middle of the map "inferno": perceptually uniform, readable for those who see no red or no
     green, and saturated throughout, from violet over red to yellow, so that none is mistaken for a grey of the
     image; the ends of the map, nearly black and nearly white, would be.  Heat is transparent up to `low`, and covers
     the image from `high` on; in between it gets more opaque.  Missing pixels, NaN, are hatched.
@@ -198,8 +197,9 @@ def shortened(text: str, points: int, width: int) -> str:
 
     Examples
     --------
-    >>> shortened("screw_0001_long_name.png", points=14, width=110)
-    'screw_…e.png'
+    >>> name = shortened("screw_0001_long_name.png", points=14, width=110)
+    >>> name.startswith("screw_"), "…" in name, name.endswith("e.png")
+    (True, True, True)
     """
     text = "".join(letter if letter.isprintable() else "�" for letter in unicodedata.normalize("NFC", text))
     font = _font(points)
@@ -292,18 +292,9 @@ def _image(levels: npt.NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(levels[0] if len(levels) == 1 else np.ascontiguousarray(levels.transpose(1, 2, 0)))
 
 
-@cache
-def _colour_table() -> Colours:
-    """Colours of shape (256, 3), from 0 to 255."""
-    from matplotlib import colormaps
-
-    table: Colours = 255 * colormaps["inferno"](np.linspace(_COLOURS_FROM, _COLOURS_TO, 256))[:, :3]
-    return table
-
-
 def _blended(grey: Colours, shares: Colours) -> Colours:
     """Heat, from 0 at the low end of the scale to 1, over levels of grey: of shape (..., 3)."""
-    colours = _colour_table()[np.rint(255 * shares).astype(np.intp)]
+    colours = heat_colours()[np.rint((N_COLOURS - 1) * shares).astype(np.intp)]
     opacity = shares[..., None] ** _SOFTNESS
     return grey[..., None] * (1 - opacity) + colours * opacity
 
@@ -329,9 +320,13 @@ def _hatch(height: int, width: int) -> npt.NDArray[np.uint8]:
 
 @cache
 def _font(points: int) -> ImageFont.FreeTypeFont:
-    import matplotlib as mpl
-
-    return ImageFont.truetype(Path(mpl.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), points)
+    """DejaVu Sans, which has the letters of many languages, where it is installed; else the font inside Pillow."""
+    try:
+        return ImageFont.truetype("DejaVuSans.ttf", points)
+    except OSError:
+        font = ImageFont.load_default(points)
+        assert isinstance(font, ImageFont.FreeTypeFont), "Pillow was built without FreeType"
+        return font
 
 
 def _text(text: str, points: int, ink: str, width: int) -> Image.Image:

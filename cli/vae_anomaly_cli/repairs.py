@@ -8,11 +8,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vae_anomaly_cli.cells import DECIMAL_COMMA
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.reasons import text_of
 from vae_anomaly_cli.scoring import Result
 from vae_anomaly_cli.tables import Table
+from vae_anomaly_cli.types import DECIMAL_COMMA
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,10 +54,10 @@ def repaired_table(
             continue
         n_replaced += int(changed.sum())
         values = dict(zip(rows[changed].tolist(), after[name][changed], strict=True))
-        if typed or table.typed:
+        if typed or table.source.format.typed:
             columns[name] = _replaced(columns[name], values)
         else:
-            columns[name] = _rewritten(columns[name], values, table.decimal_comma)
+            columns[name] = _rewritten(columns[name], values, table.source.decimal_comma)
     return pa.table(columns), n_replaced
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.inputs import Input, listed
 from vae_anomaly_cli.options import InputOptions
+from vae_anomaly_cli.sources import TableSource, listed
 
 if TYPE_CHECKING:
     from vae_anomaly.columns import Column
@@ -47,7 +47,7 @@ class Roles:
         return "--id" if name in self.ids else "--drop" if name in self.dropped else None
 
 
-def assign_roles(table: Input, given: InputOptions) -> Roles:
+def assign_roles(table: TableSource, given: InputOptions) -> Roles:
     """Find the columns that options name.
 
     Raises
@@ -70,7 +70,7 @@ def assign_roles(table: Input, given: InputOptions) -> Roles:
     return roles
 
 
-def _columns_named(table: Input, option: str, given: list[str] | None) -> tuple[str, ...]:
+def _columns_named(table: TableSource, option: str, given: list[str] | None) -> tuple[str, ...]:
     names: list[str] = []
     for text in given or []:
         names += [text] if text in table.names else [part.strip() for part in text.split(",")]
@@ -89,12 +89,12 @@ def earlier_columns(names: list[str]) -> set[str]:
     return found | ({REASONS} & set(names) if len(found) == 2 else set())
 
 
-def kept_columns(table: Input, roles: Roles) -> list[str]:
+def kept_columns(table: TableSource, roles: Roles) -> list[str]:
     """Columns of the input that go to the output."""
     return list(roles.ids) or [name for name in table.names if name not in earlier_columns(table.names)]
 
 
-def training_columns(table: Input, roles: Roles, messages: Messages) -> list[str]:
+def training_columns(table: TableSource, roles: Roles, messages: Messages) -> list[str]:
     """Columns to fit on: all without a role.
 
     Raises
@@ -111,7 +111,7 @@ def training_columns(table: Input, roles: Roles, messages: Messages) -> list[str
     return names
 
 
-def scoring_columns(table: Input, roles: Roles, columns: "tuple[Column, ...]", messages: Messages) -> list[str]:
+def scoring_columns(table: TableSource, roles: Roles, columns: "tuple[Column, ...]", messages: Messages) -> list[str]:
     """Columns that a model is to see, of those that it was fitted on.
 
     Columns that the model set aside when it was fitted need not be there.

@@ -8,12 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from vae_anomaly_cli.cells import Kind
 from vae_anomaly_cli.console import Messages, counted, data_stream
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.inputs import Input, open_input
 from vae_anomaly_cli.journal import Journal, identity, kept_scores
-from vae_anomaly_cli.jsonl import dumps
 from vae_anomaly_cli.labels import label_line
 from vae_anomaly_cli.models import summary_of
 from vae_anomaly_cli.options import Device, FitOptions, InputOptions
@@ -25,8 +22,10 @@ from vae_anomaly_cli.reasons import N_REASONS, Reasons
 from vae_anomaly_cli.roles import REASONS, assign_roles, kept_columns
 from vae_anomaly_cli.scoring import learn, recall
 from vae_anomaly_cli.sinks import FileByFile, Nowhere, OneFile, Pipe, Sink
+from vae_anomaly_cli.sources import TableSource, dumps, open_table
 from vae_anomaly_cli.streaming import Layout, Stream
 from vae_anomaly_cli.top_k import Ranked
+from vae_anomaly_cli.types import InferredType
 
 SHOWN_ROWS = 10
 
@@ -73,7 +72,7 @@ def score_input(
     messages: Messages,
 ) -> None:
     """Fit or load, score every row, and write or show what is wanted."""
-    table = open_input(given, messages)
+    table = open_table(given.data, given.input_format, given.separator(), messages.warning)
     target = choose_target(wanted.output, table, parts=True)
     roles = assign_roles(table, given)
     kept = kept_columns(table, roles)
@@ -85,12 +84,12 @@ def score_input(
 
     written = target.path is not None or not (wanted.drawn or wanted.as_json)
     streamed = written and wanted.top is None
-    kinds: dict[str, Kind] = {}
-    if (wanted.as_json or (written and target.typed)) and not table.typed:
+    inferred: dict[str, InferredType] = {}
+    if wanted.as_json or (written and target.typed):
         with row_progress(table, "reading", messages) as read:
-            kinds = table.kinds(kept, read)
-    in_file = Layout(kept, kinds if target.typed else {}, written and wanted.explain)
-    shown = Layout(kept, kinds, False) if wanted.as_json else Layout(kept, {}, False)
+            inferred = table.infer_types(kept, read)
+    in_file = Layout(kept, inferred if target.typed else {}, written and wanted.explain)
+    shown = Layout(kept, inferred, False) if wanted.as_json else Layout(kept, {}, False)
     label = [] if roles.label is None else [roles.label]
     names = [name for name in table.names if name in {*kept, *learned.names, *label}]
     with contextlib.ExitStack() as closing:
@@ -101,7 +100,9 @@ def score_input(
         sink = _sink(target, table, in_file.schema(table), journal, closing) if streamed else Nowhere()
         closing.callback(sink.discard)
         reasons = streamed and wanted.explain
-        stream = Stream(table, names, learned.detector, Layout(kept, in_file.kinds, reasons), sink, journal, messages)
+        stream = Stream(
+            table, names, learned.detector, Layout(kept, in_file.inferred, reasons), sink, journal, messages
+        )
         stream.collect(wanted.n_ranked, roles.label)
         stream.run(aside=target.is_file or target.is_directory)
         measures = stream.measures(given.anomalous)
@@ -132,7 +133,7 @@ def score_input(
         show_ranking(ranking.scored(shown, table), ranking.places(table), roles.ids, ranking.reasons)
 
 
-def _check(table: Input, target: Target, kept: list[str], wanted: Wanted, model: str | None) -> None:
+def _check(table: TableSource, target: Target, kept: list[str], wanted: Wanted, model: str | None) -> None:
     """Refuse what cannot go together."""
     if wanted.top is not None and target.is_directory:
         raise InputError(f"--top ranks the rows of all files; expected the name of one file, not {wanted.output}.")
@@ -148,14 +149,13 @@ def _check(table: Input, target: Target, kept: list[str], wanted: Wanted, model:
         )
 
 
-def _keeps_scores(table: Input, target: Target, model: str | None) -> bool:
+def _keeps_scores(table: TableSource, target: Target, model: str | None) -> bool:
     """Whether an interrupted run can be gone on with."""
-    files = all(file.source.path is not None for file in table.files)
-    return model is not None and files and (target.is_file or target.is_directory)
+    return model is not None and table.identity() is not None and (target.is_file or target.is_directory)
 
 
 def _sink(
-    target: Target, table: Input, schema: pa.Schema, journal: Journal | None, closing: contextlib.ExitStack
+    target: Target, table: TableSource, schema: pa.Schema, journal: Journal | None, closing: contextlib.ExitStack
 ) -> Sink:
     if target.path is None:
         return Pipe(target, closing.enter_context(data_stream()), schema)
@@ -172,15 +172,15 @@ class Ranking:
     flags: npt.NDArray[np.bool_]
     reasons: Reasons | None
 
-    def scored(self, layout: Layout, table: Input) -> pa.Table:
+    def scored(self, layout: Layout, table: TableSource) -> pa.Table:
         """Return the rows as a table, the most anomalous first."""
         sentences = {} if self.reasons is None else dict(self.reasons.sentences)
         columns = layout.columns(self.ranked.cells, self.ranked.scores, self.flags, sentences)
         return pa.table(columns, schema=layout.schema(table))
 
-    def places(self, table: Input) -> list[tuple[str | None, int]]:
+    def places(self, table: TableSource) -> list[tuple[str | None, int]]:
         """Say where each row stands: the file if there are several, and the row there, from 1."""
-        names = [file.source.name if len(table.files) > 1 else None for file in table.files]
+        names = [file.name if len(table.files) > 1 else None for file in table.files]
         return [(names[file], int(row) + 1) for file, row in zip(self.ranked.files, self.ranked.places, strict=True)]
 
 
@@ -199,7 +199,7 @@ def _rank(stream: Stream, wanted: Wanted, messages: Messages) -> Ranking | None:
     return Ranking(ranked, flags, reasons)
 
 
-def _write_ranking(ranking: Ranking, layout: Layout, table: Input, target: Target) -> None:
+def _write_ranking(ranking: Ranking, layout: Layout, table: TableSource, target: Target) -> None:
     cells = ranking.scored(layout, table)
     if target.path is not None:
         save_table(cells, target, target.path)

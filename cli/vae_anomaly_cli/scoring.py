@@ -9,13 +9,13 @@ import numpy.typing as npt
 from vae_anomaly_cli.console import Messages, counted
 from vae_anomaly_cli.declarations import read_declarations
 from vae_anomaly_cli.features import scoring_frame, training_frame
-from vae_anomaly_cli.inputs import Input
 from vae_anomaly_cli.labels import labels_of
 from vae_anomaly_cli.models import fit_detector, fit_line, load_detector, refusals, summary_of
 from vae_anomaly_cli.options import SAMPLE_ROWS, Device, FitOptions
 from vae_anomaly_cli.progress import row_progress
 from vae_anomaly_cli.reasons import N_REASONS, Reasons
 from vae_anomaly_cli.roles import Roles, scoring_columns, training_columns
+from vae_anomaly_cli.sources import TableSource
 from vae_anomaly_cli.tables import Table, sample_table
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Learned:
 
 
 def learn(
-    table: Input,
+    table: TableSource,
     roles: Roles,
     anomalous: str | None,
     fit_options: FitOptions,
@@ -72,7 +72,7 @@ def learn(
 
 
 def draw(
-    table: Input, roles: Roles, names: list[str], fit_options: FitOptions, messages: Messages, turn: int = 0
+    table: TableSource, roles: Roles, names: list[str], fit_options: FitOptions, messages: Messages, turn: int = 0
 ) -> Table:
     """Read the rows of one pass of a fit: all, or a sample that is another one in each turn."""
     label = [] if roles.label is None or roles.label in names else [roles.label]
@@ -81,7 +81,7 @@ def draw(
         return sample_table(table, [*names, *label], most, (fit_options.seed or 0, turn), done)
 
 
-def recall(table: Input, roles: Roles, model: str, device: Device, messages: Messages) -> Learned:
+def recall(table: TableSource, roles: Roles, model: str, device: Device, messages: Messages) -> Learned:
     """Load a model that takes the columns of the input."""
     with messages.library_warnings():
         detector = load_detector(model, device)
@@ -130,14 +130,14 @@ def score_table(
 ) -> tuple[Result, str]:
     """Fit or load, score rows in memory, and say in a line what was done."""
     if model is None:
-        learned = learn(table.input, roles, anomalous, fit_options, device, messages)
+        learned = learn(table.source, roles, anomalous, fit_options, device, messages)
         done = learned.done
     else:
-        learned = recall(table.input, roles, model, device, messages)
+        learned = recall(table.source, roles, model, device, messages)
         done = f"{learned.done}: {counted(table.n_rows, 'row')}"
     detector = learned.detector
-    with refusals(table.name, table.place), messages.library_warnings():
-        frame = scoring_frame(table.cells, detector.columns_, typed=table.typed, decimal_comma=table.decimal_comma)
+    with refusals(table.name, table.locate), messages.library_warnings():
+        frame = scoring_frame(table.cells, detector.columns_, table.source.cell_reader)
         scores = detector.anomaly_score(frame)
     flags = -scores < detector.offset_
     n_anomalies = int(flags.sum())

@@ -6,9 +6,9 @@ from typing import BinaryIO, Protocol
 
 import pyarrow as pa
 
-from vae_anomaly_cli.inputs import Input
 from vae_anomaly_cli.journal import Journal
 from vae_anomaly_cli.outputs import PartialFile, Target, explained
+from vae_anomaly_cli.sources import TableSource
 
 
 class Sink(Protocol):
@@ -83,7 +83,7 @@ class FileByFile:
     ----------
     target : Target
         The directory.
-    table : Input
+    table : TableSource
         The files.
     schema : pyarrow.Schema
         Of every one of them.
@@ -91,7 +91,7 @@ class FileByFile:
         Knows which are finished.
     """
 
-    def __init__(self, target: Target, table: Input, schema: pa.Schema, journal: Journal | None) -> None:
+    def __init__(self, target: Target, table: TableSource, schema: pa.Schema, journal: Journal | None) -> None:
         assert target.path is not None
         self.target, self.schema, self.journal = target, schema, journal
         self.paths = [target.path / file.relative for file in table.files]

@@ -8,10 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from vae_anomaly_cli.cells import Kind, values_of, without_missing
 from vae_anomaly_cli.console import Messages, counted
 from vae_anomaly_cli.features import scoring_frame
-from vae_anomaly_cli.inputs import Input, Piece
 from vae_anomaly_cli.journal import Journal
 from vae_anomaly_cli.labels import read_labels
 from vae_anomaly_cli.models import refusals
@@ -20,7 +18,9 @@ from vae_anomaly_cli.progress import row_progress
 from vae_anomaly_cli.reasons import N_REASONS, Reasons
 from vae_anomaly_cli.roles import FLAG, REASONS, SCORE
 from vae_anomaly_cli.sinks import Sink
+from vae_anomaly_cli.sources import Location, RowBatch, TableSource
 from vae_anomaly_cli.top_k import TopK
+from vae_anomaly_cli.types import InferredType, without_missing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,20 +38,20 @@ class Layout:
     ----------
     kept : list of str
         Columns of the input.
-    kinds : dict of str to Kind
+    inferred : dict of str to InferredType
         What those of them are that are text in the input and typed in the result.
     reasons : bool
         Whether there is a column of reasons.
     """
 
     kept: list[str]
-    kinds: dict[str, Kind]
+    inferred: dict[str, InferredType]
     reasons: bool
 
-    def schema(self, table: Input) -> pa.Schema:
+    def schema(self, table: TableSource) -> pa.Schema:
         """Names and types."""
         fields = [
-            pa.field(name, self.kinds[name].type) if name in self.kinds else table.schema.field(name)
+            pa.field(name, self.inferred[name].type) if name in self.inferred else table.schema.field(name)
             for name in self.kept
         ]
         fields += [pa.field(SCORE, pa.float64()), pa.field(FLAG, pa.bool_())]
@@ -76,7 +76,7 @@ class Layout:
             Reasons by row, from 0.
         """
         columns = [
-            self.kinds[name].cast(without_missing(cells[name])) if name in self.kinds else cells[name]
+            self.inferred[name].cast(without_missing(cells[name])) if name in self.inferred else cells[name]
             for name in self.kept
         ]
         columns += [pa.array(scores), pa.array(flags)]
@@ -89,7 +89,7 @@ class Layout:
 class Prepared:
     """Rows as they were read, with their features where they are needed."""
 
-    piece: Piece
+    batch: RowBatch
     frame: "pd.DataFrame | None"
 
 
@@ -97,7 +97,7 @@ class Prepared:
 class Scored:
     """Rows with their scores; the first `n_stored` of them are known from an interrupted run."""
 
-    piece: Piece
+    batch: RowBatch
     scores: npt.NDArray[np.float64]
     flags: npt.NDArray[np.bool_]
     sentences: dict[int, str]
@@ -109,7 +109,7 @@ class Stream:
 
     Parameters
     ----------
-    table : Input
+    table : TableSource
         The rows.
     names : list of str
         Columns to read.
@@ -134,7 +134,7 @@ class Stream:
 
     def __init__(
         self,
-        table: Input,
+        table: TableSource,
         names: list[str],
         detector: "VAEDetector",
         layout: Layout,
@@ -163,7 +163,7 @@ class Stream:
 
             def work(prepared: Prepared) -> Scored:
                 scored = self._score(prepared)
-                done(prepared.piece)
+                done(prepared.batch)
                 return scored
 
             overlapped(self._read(n_known), work, self._write, aside=aside)
@@ -173,14 +173,12 @@ class Stream:
         if self._label is None:
             return None
         cells = pa.chunked_array(self._labels)
-        values = cells if self.table.typed else values_of(cells, self.table.decimal_comma)
+        values = self.table.cell_reader.values(cells)
         return read_labels(values, self._label, anomalous).measure(np.concatenate(self._scores))
 
     def features(self, cells: pa.RecordBatch | pa.Table) -> "pd.DataFrame":
         """Return what the detector sees of rows."""
-        return scoring_frame(
-            cells, self.detector.columns_, typed=self.table.typed, decimal_comma=self.table.decimal_comma
-        )
+        return scoring_frame(cells, self.detector.columns_, self.table.cell_reader)
 
     def explained(self, n_rows: int) -> None:
         """Count rows that are explained, and say so where that takes long."""
@@ -192,32 +190,32 @@ class Stream:
             )
 
     def _read(self, n_known: int) -> Generator[Prepared, None, None]:
-        for piece in self.table.pieces(self.names):
-            known = piece.first + piece.n_rows <= n_known and not self.layout.reasons
-            yield Prepared(piece, None if known else self.features(piece.batch))
+        for batch in self.table.batches(self.names):
+            known = batch.first + batch.n_rows <= n_known and not self.layout.reasons
+            yield Prepared(batch, None if known else self.features(batch.cells))
 
     def _score(self, prepared: Prepared) -> Scored:
-        piece, frame = prepared.piece, prepared.frame
-        scores = np.empty(0) if self.journal is None else self.journal.take(piece.n_rows)
+        batch, frame = prepared.batch, prepared.frame
+        scores = np.empty(0) if self.journal is None else self.journal.take(batch.n_rows)
         n_stored = len(scores)
-        if n_stored < piece.n_rows:
+        if n_stored < batch.n_rows:
             assert frame is not None
 
-            def place(row: int) -> tuple[str, str]:
-                return self.table.place(piece.file, piece.row + n_stored + row)
+            def locate(row: int) -> Location:
+                return self.table.locate(*batch.position(n_stored + row))
 
-            with refusals(self.table.name, place):
+            with refusals(self.table.name, locate):
                 fresh = self.detector.anomaly_score(frame.iloc[n_stored:] if n_stored else frame)
             scores = np.concatenate([scores, fresh])
         flags = -scores < self.detector.offset_
-        self.n_rows += piece.n_rows
+        self.n_rows += batch.n_rows
         self.n_anomalies += int(flags.sum())
         if self.top is not None:
-            self.top.see(piece, scores)
+            self.top.see(batch, scores)
         if self._label is not None:
-            self._labels.append(piece.batch[self._label])
+            self._labels.append(batch.cells[self._label])
             self._scores.append(scores)
-        return Scored(piece, scores, flags, self._sentences(frame, flags), n_stored)
+        return Scored(batch, scores, flags, self._sentences(frame, flags), n_stored)
 
     def _sentences(self, frame: "pd.DataFrame | None", flags: npt.NDArray[np.bool_]) -> dict[int, str]:
         """Say why the flagged rows are anomalous, where the result has room for it."""
@@ -231,5 +229,5 @@ class Stream:
     def _write(self, scored: Scored) -> None:
         if self.journal is not None and scored.n_stored < len(scored.scores):
             self.journal.append(scored.scores[scored.n_stored :])
-        columns = self.layout.columns(scored.piece.batch, scored.scores, scored.flags, scored.sentences)
-        self.sink.write(scored.piece.file, pa.RecordBatch.from_arrays(columns, schema=self._schema))
+        columns = self.layout.columns(scored.batch.cells, scored.scores, scored.flags, scored.sentences)
+        self.sink.write(scored.batch.file, pa.RecordBatch.from_arrays(columns, schema=self._schema))

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vae_anomaly_cli.cells import is_text, values_of
-from vae_anomaly_cli.inputs import Input, Piece
+from vae_anomaly_cli.sources import Location, RowBatch, TableSource
+from vae_anomaly_cli.types import is_text
 
 SAMPLED_BYTES = 1 << 28
 # How far the rows that are kept may outgrow the sample before the surplus is dropped.
@@ -24,7 +24,7 @@ class Table:
 
     Attributes
     ----------
-    input : Input
+    source : TableSource
         Where they come from.
     cells : pyarrow.Table
         The rows, in the order of the files.
@@ -36,7 +36,7 @@ class Table:
         Which rows of the whole input these are; None for all.
     """
 
-    input: Input
+    source: TableSource
     cells: pa.Table
     starts: tuple[int, ...]
     n_input_rows: int
@@ -45,7 +45,7 @@ class Table:
     @property
     def name(self) -> str:
         """How messages call the input."""
-        return self.input.name
+        return self.source.name
 
     @property
     def names(self) -> list[str]:
@@ -57,39 +57,28 @@ class Table:
         """Number of rows in memory."""
         return int(self.cells.num_rows)
 
-    @property
-    def decimal_comma(self) -> bool:
-        """Whether numbers may be written 1,5."""
-        return self.input.decimal_comma
-
-    @property
-    def typed(self) -> bool:
-        """Whether the files say themselves what numbers, text and true/false are."""
-        return self.input.typed
-
     def values(self, name: str) -> pa.ChunkedArray:
         """Return the cells of a column with the type that they have."""
-        column = self.cells[name]
-        return column if self.typed else values_of(column, self.decimal_comma)
+        return self.source.cell_reader.values(self.cells[name])
 
-    def place(self, row: int) -> tuple[str, str]:
-        """Say in which file, and where there, a person finds one of these rows (from 0)."""
+    def locate(self, row: int) -> Location:
+        """Say where a person finds one of these rows (from 0)."""
         whole = row if self.drawn is None else int(self.drawn[row])
         file = bisect_right(self.starts, whole) - 1
-        return self.input.place(file, whole - self.starts[file])
+        return self.source.locate(file, whole - self.starts[file])
 
 
-def read_table(table: Input) -> Table:
+def read_table(source: TableSource) -> Table:
     """Read all rows into memory."""
-    return sample_table(table, table.names, None)
+    return sample_table(source, source.names, None)
 
 
 def sample_table(
-    table: Input,
+    source: TableSource,
     names: list[str],
     n_rows: int | None,
     seed: tuple[int, ...] = (0,),
-    done: Callable[[Piece], None] = lambda _: None,
+    progress: Callable[[RowBatch], None] = lambda _: None,
 ) -> Table:
     """Read rows in one pass: all of them if they are not too many, else a uniform sample without replacement.
 
@@ -98,7 +87,7 @@ def sample_table(
 
     Parameters
     ----------
-    table : Input
+    source : TableSource
         What to read.
     names : list of str
         Columns to read.
@@ -106,36 +95,36 @@ def sample_table(
         Rows to keep at most, fewer where they are wide; None keeps all.
     seed : tuple of int
         Of the draw.
-    done : callable
-        Is told of every piece that was read.
+    progress : callable
+        Is called with every batch that was read.
     """
-    drawn = _Smallest(n_rows, np.random.default_rng(seed))
-    n_rows_of = np.zeros(len(table.files), dtype=np.int64)
-    for piece in table.pieces(names):
-        n_rows_of[piece.file] += piece.n_rows
-        drawn.see(piece.batch)
-        done(piece)
-    rows, cells = drawn.taken()
+    sample = _SmallestKeys(n_rows, np.random.default_rng(seed))
+    n_rows_of = np.zeros(source.n_files, dtype=np.int64)
+    for batch in source.batches(names):
+        n_rows_of[batch.file] += batch.n_rows
+        sample.append(batch.cells)
+        progress(batch)
+    rows, cells = sample.rows_and_cells()
     n_input_rows = int(n_rows_of.sum())
     starts = (np.cumsum(n_rows_of) - n_rows_of).tolist()
-    return Table(table, cells, tuple(starts), n_input_rows, None if len(rows) == n_input_rows else rows)
+    return Table(source, cells, tuple(starts), n_input_rows, None if len(rows) == n_input_rows else rows)
 
 
-class _Smallest:
+class _SmallestKeys:
     """The rows with the smallest random keys, in their order: at most so many, and of at most `SAMPLED_BYTES`.
 
     More rows never bring back one that was dropped, and so it does not matter when the surplus is.
 
     Parameters
     ----------
-    most : int or None
+    max_rows : int or None
         How many, though at least two; None keeps all of whatever size.
     generator : numpy.random.Generator
-        Draws a key a row.
+        Draws a key per row.
     """
 
-    def __init__(self, most: int | None, generator: np.random.Generator) -> None:
-        self.most, self.generator = most, generator
+    def __init__(self, max_rows: int | None, generator: np.random.Generator) -> None:
+        self.max_rows, self.generator = max_rows, generator
         self.n_seen = self.n_bytes = 0
         self.threshold = np.inf
         self.keys: list[npt.NDArray[np.float64]] = []
@@ -143,7 +132,7 @@ class _Smallest:
         self.sizes: list[npt.NDArray[np.int64]] = []
         self.batches: list[pa.RecordBatch] = []
 
-    def see(self, batch: pa.RecordBatch) -> None:
+    def append(self, batch: pa.RecordBatch) -> None:
         keys = self.generator.random(batch.num_rows)
         rows = np.arange(self.n_seen, self.n_seen + batch.num_rows)
         self.n_seen += batch.num_rows
@@ -153,25 +142,25 @@ class _Smallest:
         self.keys.append(keys)
         self.rows.append(rows)
         self.batches.append(batch)
-        if self.most is None:
+        if self.max_rows is None:
             return
         sizes = _row_bytes(batch)
         self.sizes.append(sizes)
         self.n_bytes += int(sizes.sum())
-        if sum(map(len, self.keys)) > SURPLUS * self.most or self.n_bytes > SURPLUS * SAMPLED_BYTES:
-            self._drop_surplus(self.most)
+        if sum(map(len, self.keys)) > SURPLUS * self.max_rows or self.n_bytes > SURPLUS * SAMPLED_BYTES:
+            self._drop_surplus(self.max_rows)
 
-    def taken(self) -> tuple[npt.NDArray[np.int64], pa.Table]:
-        if self.most is not None:
-            self._drop_surplus(self.most)
+    def rows_and_cells(self) -> tuple[npt.NDArray[np.int64], pa.Table]:
+        if self.max_rows is not None:
+            self._drop_surplus(self.max_rows)
         return np.concatenate(self.rows), pa.Table.from_batches(self.batches)
 
-    def _drop_surplus(self, most: int) -> None:
+    def _drop_surplus(self, max_rows: int) -> None:
         keys = np.concatenate(self.keys)
         # Stable: of equal keys the first row wins, here as above.
         order = np.argsort(keys, kind="stable")
         n_bytes = np.cumsum(np.concatenate(self.sizes)[order])
-        kept = order[: max(2, min(most, int(np.searchsorted(n_bytes, SAMPLED_BYTES, side="right"))))]
+        kept = order[: max(2, min(max_rows, int(np.searchsorted(n_bytes, SAMPLED_BYTES, side="right"))))]
         if len(kept) == len(keys):
             return
         self.n_bytes = int(n_bytes[len(kept) - 1])
@@ -179,12 +168,12 @@ class _Smallest:
         chosen = np.zeros(len(keys), dtype=bool)
         chosen[kept] = True
         start = 0
-        for place, batch in enumerate(self.batches):
+        for index, batch in enumerate(self.batches):
             mask = chosen[start : start + batch.num_rows]
             start += batch.num_rows
-            self.keys[place], self.rows[place] = self.keys[place][mask], self.rows[place][mask]
-            self.sizes[place] = self.sizes[place][mask]
-            self.batches[place] = batch.filter(pa.array(mask))
+            self.keys[index], self.rows[index] = self.keys[index][mask], self.rows[index][mask]
+            self.sizes[index] = self.sizes[index][mask]
+            self.batches[index] = batch.filter(pa.array(mask))
 
 
 def _row_bytes(batch: pa.RecordBatch) -> npt.NDArray[np.int64]:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from vae_anomaly_cli.inputs import Piece
+from vae_anomaly_cli.sources import RowBatch
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class TopK:
         self._places: list[npt.NDArray[np.int64]] = []
         self._cells: list[pa.Table] = []
 
-    def see(self, piece: Piece, scores: npt.NDArray[np.float64]) -> None:
+    def see(self, batch: RowBatch, scores: npt.NDArray[np.float64]) -> None:
         """Look at rows of which some may be kept."""
         rows = np.flatnonzero(scores > self._threshold)
         if not len(rows):
@@ -59,9 +59,11 @@ class TopK:
         if len(rows) > self.most:
             rows = np.sort(rows[rank_descending(scores[rows], self.most)])
         self._scores.append(scores[rows])
-        self._places.append(np.column_stack([rows + piece.first, np.full(len(rows), piece.file), rows + piece.row]))
+        self._places.append(
+            np.column_stack([rows + batch.first, np.full(len(rows), batch.file), rows + batch.first_in_file])
+        )
         # Copies: a slice would hold the whole batch.
-        self._cells.append(pa.Table.from_batches([piece.batch]).take(rows))
+        self._cells.append(pa.Table.from_batches([batch.cells]).take(rows))
         if sum(map(len, self._scores)) >= 2 * self.most:
             self._drop_surplus()
 

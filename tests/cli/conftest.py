@@ -14,7 +14,7 @@ from PIL import Image
 
 from vae_anomaly_cli.app import main
 
-FAST = ("--max-iter", "20", "--n-estimators", "2")
+FAST = ("--max-iter", "10", "--n-estimators", "2")
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def draw() -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def fast_images() -> tuple[str, ...]:
     """Options that make a fit on images take a fraction of a second."""
-    return ("--max-iter", "20", "--n-estimators", "1")
+    return ("--max-iter", "10", "--n-estimators", "1")
 
 
 @pytest.fixture(scope="session")

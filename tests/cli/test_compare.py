@@ -12,9 +12,8 @@ from rich.console import Console
 
 from vae_anomaly_cli.compare import show_comparison
 from vae_anomaly_cli.console import Messages
-from vae_anomaly_cli.inputs import open_input
 from vae_anomaly_cli.labels import read_labels
-from vae_anomaly_cli.options import InputOptions
+from vae_anomaly_cli.sources import open_table
 from vae_anomaly_cli.tables import read_table
 
 METHODS = ["VAEDetector", "IsolationForest", "LOF", "kNN", "PCA", "GaussianMixture"]
@@ -241,7 +240,7 @@ def test_misuse_is_code_2_and_one_line(run, visits_csv, arguments, said):
 def test_any_of_two_values_can_be_named(write, cells, named):
     labels = cells.split()
     path = write("t.csv", "x,y\n" + "".join(f"1,{label}\n" for label in labels))
-    table = read_table(open_input(InputOptions([str(path)]), Messages(quiet=True)))
+    table = read_table(open_table([str(path)], None, None, pytest.fail))
     found = read_labels(table.values("y"), "y", named)
     assert found.anomaly == named
     assert found.known.tolist() == [True, True]
@@ -292,18 +291,24 @@ def test_ctrl_c_during_training_ends_with_130_and_writes_nothing(run, visits_csv
     assert not list(tmp_path.iterdir())
 
 
-def test_warnings_of_several_fits_that_differ_in_figures_are_shown_once(capsys):
-    from vae_anomaly import DataWarning, FitWarning
+def test_warnings_of_several_fits_about_the_same_are_shown_once(capsys):
+    from vae_anomaly import ColumnSetAsideWarning, DataWarning, FitWarning
 
     with Messages(quiet=False).library_warnings():
-        for text in ("held-out rows have -21.3 nats", "held-out rows have 1,022 nats", "column 'x1' is odd"):
-            warnings.warn(text, FitWarning, stacklevel=1)
-        warnings.warn("column 'x2' is odd", DataWarning, stacklevel=1)
+        for nats in ("-21.3", "1,022"):
+            warnings.warn(FitWarning(f"held-out rows have {nats} nats", "worse_than_baseline"), stacklevel=1)
+        for column in ("x1", "x2"):
+            for count in (90, 80):
+                warnings.warn(ColumnSetAsideWarning(column, f"{count} distinct texts"), stacklevel=1)
+        for text in ("3 rows", "4 rows"):
+            warnings.warn(text, DataWarning, stacklevel=1)
     shown = capsys.readouterr().err.splitlines()
     assert [line.removeprefix("warning: ") for line in shown] == [
         "held-out rows have -21.3 nats",
-        "column 'x1' is odd",
-        "column 'x2' is odd",
+        "column 'x1' is set aside: 90 distinct texts",
+        "column 'x2' is set aside: 90 distinct texts",
+        "3 rows",
+        "4 rows",
     ]
 
 

@@ -11,6 +11,13 @@ from vae_anomaly import PatchDetector, VAEDetector, load
 FAST = ("--max-iter", "8")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _few_windows():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PatchDetector.__init__.__kwdefaults__, "n_windows", 2048)
+        yield
+
+
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
     folder = tmp_path_factory.mktemp("large") / "good"
@@ -32,20 +39,28 @@ def odd(large):
     return folder
 
 
-def test_large_images_are_looked_at_through_windows(run, large, odd, tmp_path):
-    outcome = run("fit", large, "-o", tmp_path / "m.vae", "--seed", "2", *FAST)
+@pytest.fixture(scope="module")
+def fit_through_windows(run, large):
+    """How a fit with no word on windows ended, and its model."""
+    path = large.parent / "m.vae"
+    outcome = run("fit", large, "-o", path, "--seed", "2", *FAST)
     assert outcome.code == 0, outcome.err
+    return outcome, path
+
+
+def test_large_images_are_looked_at_through_windows(run, fit_through_windows, odd, tmp_path):
+    outcome, model = fit_through_windows
     assert "12 images as 66x70 pixels, grey with 8 bits, through windows of 8 and 16 pixels, " in outcome.err
-    detector = load(tmp_path / "m.vae")
+    detector = load(model)
     assert isinstance(detector, PatchDetector)
     assert detector.random_state == 2
-    scored = run("score", odd, "-m", tmp_path / "m.vae", "--heatmaps", tmp_path / "maps", "--sheet", tmp_path / "s.png")
+    scored = run("score", odd, "-m", model, "--heatmaps", tmp_path / "maps", "--sheet", tmp_path / "s.png")
     assert scored.code == 0, scored.err
     assert scored.frame["anomaly_score"].astype(float).idxmax() == 1
     assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == ["0.png", "1.png", "2.png"]
     with Image.open(tmp_path / "s.png") as sheet:
         assert sheet.width > 200
-    shown = run("info", tmp_path / "m.vae")
+    shown = run("info", model)
     assert shown.code == 0, shown.err
     assert "8x8 and 16x16 pixels, hidden and predicted" in " ".join(shown.text.split())
 
@@ -81,9 +96,8 @@ def test_look_is_no_option_of_tables(run, write):
     assert "--look" in outcome.err
 
 
-def test_model_of_windows_refuses_a_table(run, large, write, tmp_path):
-    run("fit", large, "-o", tmp_path / "m.vae", *FAST)
-    outcome = run("score", write("t.csv", "a,b\n1,2\n3,4\n"), "-m", tmp_path / "m.vae")
+def test_model_of_windows_refuses_a_table(run, fit_through_windows, write):
+    outcome = run("score", write("t.csv", "a,b\n1,2\n3,4\n"), "-m", fit_through_windows[1])
     assert outcome.code == 2
     assert "was fitted on images, and the input is tables" in outcome.err
 
@@ -109,7 +123,7 @@ def thin(folder, size):
 
 
 def test_long_thin_images_are_looked_at_as_wholes(run, tmp_path):
-    outcome = run("fit", thin(tmp_path / "thin", (15, 300)), "-o", tmp_path / "m.vae", *FAST)
+    outcome = run("fit", thin(tmp_path / "thin", (15, 100)), "-o", tmp_path / "m.vae", *FAST)
     assert outcome.code == 0, outcome.err
     assert ", as wholes, " in outcome.err
 

@@ -23,7 +23,7 @@ def test_fit_options_reach_the_model(run, orders_csv, tmp_path, fast):
     assert parameters["random_state"] == 3
     assert parameters["latent_dim"] == 2
     assert parameters["max_samples"] == 40
-    assert parameters["max_iter"] == 20
+    assert parameters["max_iter"] == int(fast[1])
     assert parameters["n_estimators"] == 2
 
 

@@ -1,16 +1,21 @@
 """The command as a process: exit codes, streams, terminals, signals."""
 
+import contextlib
 import importlib.metadata
+import io
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
+
+from vae_anomaly_cli.app import main
 
 COMMAND = [sys.executable, "-m", "vae_anomaly_cli"]
 # Shells start background jobs with SIGINT ignored, and children inherit that.
@@ -33,7 +38,17 @@ def run_process(*arguments, **options):
     return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, env=environment(), **options)
 
 
-def on_a_terminal(*arguments, **extra):
+def shown_on(terminal):
+    """Everything that is written to the other side of a pseudo-terminal."""
+    shown = b""
+    with contextlib.suppress(OSError):
+        while chunk := os.read(terminal, 65536):
+            shown += chunk
+    os.close(terminal)
+    return shown.decode().replace("\r\n", "\n")
+
+
+def process_on_a_terminal(*arguments, **extra):
     """Run with standard output and error on one pseudo-terminal; return code and everything shown."""
     pty = pytest.importorskip("pty")
     ours, theirs = pty.openpty()
@@ -41,17 +56,34 @@ def on_a_terminal(*arguments, **extra):
         [*COMMAND, *map(str, arguments)], stdin=theirs, stdout=theirs, stderr=theirs, env=environment(**extra)
     )
     os.close(theirs)
-    shown = b""
-    while True:
-        try:
-            chunk = os.read(ours, 65536)
-        except OSError:
-            break
-        if not chunk:
-            break
-        shown += chunk
-    os.close(ours)
-    return process.wait(), shown.decode().replace("\r\n", "\n")
+    shown = shown_on(ours)
+    return process.wait(), shown
+
+
+@pytest.fixture
+def on_a_terminal(monkeypatch):
+    """The same in this process, which has all its imports behind it."""
+    pty = pytest.importorskip("pty")
+
+    def run_here(*arguments, **extra):
+        for name in ("NO_COLOR", "FORCE_COLOR"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in environment(**extra).items():
+            monkeypatch.setenv(name, value)
+        ours, theirs = pty.openpty()
+        found = []
+        reader = threading.Thread(target=lambda: found.append(shown_on(ours)))
+        reader.start()
+        with (
+            io.TextIOWrapper(io.FileIO(theirs, "w"), encoding="utf-8", write_through=True) as terminal,
+            contextlib.redirect_stdout(terminal),
+            contextlib.redirect_stderr(terminal),
+        ):
+            code = main([*map(str, arguments)])
+        reader.join()
+        return code, found[0]
+
+    return run_here
 
 
 def test_installed_command_is_this_one():
@@ -69,17 +101,19 @@ def test_installed_script_runs(orders_csv, model):
     assert done.returncode == 0
     assert done.stdout.startswith(b"order,amount,items,shop,paid,anomaly_score,is_anomaly\n0000,")
     assert done.stderr.startswith(b"scored ")
+    assert done.stderr.count(b"\n") == 1
+    assert b"\x1b" not in done.stdout + done.stderr
     failed = subprocess.run([script, "score", "no.csv"], capture_output=True, env=environment())
     assert failed.returncode == 2
 
 
-def test_data_and_messages_keep_apart(orders_csv, model):
-    done = run_process("score", "-", "-m", model, "--id", "order", input=orders_csv.read_bytes())
-    assert done.returncode == 0
-    assert done.stdout.startswith(b"order,anomaly_score,is_anomaly\n")
-    assert done.stdout.count(b"\n") == 61
-    assert done.stderr.count(b"\n") == 1
-    assert b"\x1b" not in done.stderr
+def test_data_and_messages_keep_apart(run, orders_csv, model):
+    done = run("score", "-", "-m", model, "--id", "order", stdin=orders_csv.read_bytes())
+    assert done.code == 0
+    assert done.out.startswith(b"order,anomaly_score,is_anomaly\n")
+    assert done.out.count(b"\n") == 61
+    assert done.err.count("\n") == 1
+    assert "\x1b" not in done.err
 
 
 def test_misuse_is_code_2_and_one_line():
@@ -96,13 +130,12 @@ def test_failure_is_code_1_and_one_line(orders_csv, model, tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_full_device_is_code_1_and_one_line(orders_csv, model):
-    with Path("/dev/full").open("wb") as full:
-        done = subprocess.run(
-            [*COMMAND, "score", orders_csv, "-m", model, "-q"], stdout=full, stderr=subprocess.PIPE, env=environment()
-        )
-    assert done.returncode == 1
-    assert done.stderr == b"error: standard output cannot be written: No space left on device.\n"
+def test_full_device_is_code_1_and_one_line(orders_csv, model, capsys):
+    with Path("/dev/full").open("w") as full, contextlib.redirect_stdout(full):
+        assert main(["score", str(orders_csv), "-m", str(model), "-q"]) == 1
+        # What the interpreter does at its end.
+        full.flush()
+    assert capsys.readouterr().err == "error: standard output cannot be written: No space left on device.\n"
 
 
 @pytest.mark.parametrize(
@@ -128,40 +161,54 @@ def test_refusal_of_a_column_loads_no_pandas(orders_csv):
     assert done.returncode == 0
 
 
-def test_help_begins_with_examples_and_documents_exit_codes():
-    shown = run_process("--help").stdout.decode()
+def test_help_begins_with_examples_and_documents_exit_codes(run):
+    shown = run("--help").text
     assert shown.index("vae-anomaly score data.csv") < shown.index("Options")
     for line in ("0    done", "1    the work failed", "2    options or input", "130  interrupted"):
         assert line in shown
     for command in ("score", "explain", "fit", "info"):
-        assert f"vae-anomaly {command} " in run_process(command, "--help").stdout.decode()
+        assert f"vae-anomaly {command} " in run(command, "--help").text
 
 
 def test_version():
     assert run_process("--version").stdout.decode() == f"vae-anomaly {importlib.metadata.version('vae-anomaly')}\n"
 
 
-def test_reader_that_leaves_early_is_no_error(orders, tmp_path, model):
+def test_reader_that_leaves_early_is_no_error(orders, tmp_path, model, capsys):
     path = tmp_path / "long.csv"
-    orders.loc[orders.index.repeat(2000)].to_csv(path, index=False)
-    process = subprocess.Popen(
-        [*COMMAND, "score", str(path), "-m", str(model), "-q"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment(),
-    )
-    with process:
-        assert process.stdout.readline().startswith(b"order,")
-        process.stdout.close()
-        assert process.stderr.read() == b""
-    assert process.returncode == 0
+    orders.loc[orders.index.repeat(200)].to_csv(path, index=False)
+    theirs, ours = os.pipe()
+
+    def read_a_line():
+        with os.fdopen(theirs, "rb", buffering=0) as reader:
+            found.append(reader.read(6))
+
+    found = []
+    reader = threading.Thread(target=read_a_line)
+    reader.start()
+    with os.fdopen(ours, "w") as pipe, contextlib.redirect_stdout(pipe):
+        code = main(["score", str(path), "-m", str(model), "-q"])
+        # What the interpreter does at its end.
+        pipe.flush()
+    reader.join()
+    assert (code, found) == (0, [b"order,"])
+    assert capsys.readouterr().err == ""
 
 
-@pytest.fixture(scope="module")
-def plain(orders_csv, model):
+@pytest.fixture
+def plain(on_a_terminal, orders_csv, model):
     code, shown = on_a_terminal("score", orders_csv, "-m", model, "--id", "order", NO_COLOR="1")
     assert code == 0
     return shown
+
+
+@pytest.mark.slow
+def test_process_shows_on_a_terminal_what_this_one_does(plain, orders_csv, model):
+    code, shown = process_on_a_terminal("score", orders_csv, "-m", model, "--id", "order", NO_COLOR="1")
+    assert code == 0
+    found, expected = ([line for line in text.splitlines() if line.startswith("│")] for text in (shown, plain))
+    assert found == expected
+    assert "scored 60 rows" in shown.splitlines()[-1]
 
 
 def test_terminal_gets_a_short_ranking(plain):
@@ -173,7 +220,7 @@ def test_terminal_gets_a_short_ranking(plain):
     assert "60 rows" in plain
 
 
-def test_terminal_width_hides_columns_and_says_so(orders_csv, model):
+def test_terminal_width_hides_columns_and_says_so(on_a_terminal, orders_csv, model):
     _, shown = on_a_terminal("score", orders_csv, "-m", model, "-q", "--top", "2", COLUMNS="50", NO_COLOR="1")
     lines = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
     assert max(len(line) for line in lines) <= 50
@@ -182,7 +229,7 @@ def test_terminal_width_hides_columns_and_says_so(orders_csv, model):
 
 
 @pytest.mark.parametrize("width", ["80", "120"])
-def test_terminal_shows_reasons_within_its_width(orders_csv, model, width):
+def test_terminal_shows_reasons_within_its_width(on_a_terminal, orders_csv, model, width):
     arguments = ("score", orders_csv, "-m", model, "--id", "order", "--explain", "-q", "--top", "3")
     code, shown = on_a_terminal(*arguments, COLUMNS=width, NO_COLOR="1")
     lines = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
@@ -194,7 +241,7 @@ def test_terminal_shows_reasons_within_its_width(orders_csv, model, width):
     assert "shop" not in lines[1]
 
 
-def test_terminal_shows_a_block_for_each_explained_row(orders_csv, model):
+def test_terminal_shows_a_block_for_each_explained_row(on_a_terminal, orders_csv, model):
     arguments = ("explain", orders_csv, "-m", model, "--id", "order", "-q", "--top", "2")
     code, shown = on_a_terminal(*arguments, COLUMNS="80")
     assert code == 0
@@ -205,31 +252,31 @@ def test_terminal_shows_a_block_for_each_explained_row(orders_csv, model):
     assert lines.count("") == 1
 
 
-def test_pipe_gets_explanations_without_escapes(orders_csv, model):
+def test_pipe_gets_explanations_without_escapes(run, orders_csv, model):
     for arguments in (("explain", orders_csv), ("score", orders_csv, "--explain")):
-        done = run_process(*arguments, "-m", model, "--id", "order", "-q")
-        assert done.returncode == 0
-        assert done.stdout
-        assert b"\x1b" not in done.stdout + done.stderr
+        done = run(*arguments, "-m", model, "--id", "order", "-q")
+        assert done.code == 0
+        assert done.out
+        assert b"\x1b" not in done.out + done.err.encode()
 
 
-def test_no_color_is_respected(orders_csv, model, plain):
+def test_no_color_is_respected(on_a_terminal, orders_csv, model, plain):
     colourful = on_a_terminal("score", orders_csv, "-m", model)[1]
     assert "\x1b[1;31m" in colourful
     assert "\x1b[1;31m" not in plain
     assert ";31m" not in plain
 
 
-def test_terminal_sees_progress_of_a_fit_unless_quiet(orders_csv, tmp_path, fast):
+def test_terminal_sees_progress_of_a_fit_unless_quiet(on_a_terminal, orders_csv, tmp_path, fast):
     arguments = ("fit", orders_csv, "-o", tmp_path / "m.vae", "--id", "order", *fast)
     assert "training" in on_a_terminal(*arguments)[1]
     assert on_a_terminal(*arguments, "--quiet")[1] == ""
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_terminal_sees_rows_per_second_of_a_score_unless_quiet(orders, model, tmp_path, suffix):
+def test_terminal_sees_rows_per_second_of_a_score_unless_quiet(on_a_terminal, orders, model, tmp_path, suffix):
     path = tmp_path / f"t.{suffix}"
-    frame = orders.loc[orders.index.repeat(500)].assign(paid=True)
+    frame = orders.loc[orders.index.repeat(50)].assign(paid=True)
     frame.to_csv(path, index=False) if suffix == "csv" else frame.to_parquet(path)
     arguments = ("score", path, "-m", model, "--drop", "order", "-o", tmp_path / "o.csv")
     shown = on_a_terminal(*arguments)[1]
@@ -256,17 +303,8 @@ def test_ctrl_c_before_the_result_leaves_no_file(tmp_path):
     assert not target.exists()
 
 
-@pytest.fixture(scope="module")
-def many(tmp_path_factory, draw):
-    """Three hundred images."""
-    folder = tmp_path_factory.mktemp("many") / "in"
-    for number in range(300):
-        draw(folder / f"{number}.png", number)
-    return folder
-
-
-def test_terminal_gets_a_short_ranking_within_its_width(image_model, many):
-    code, shown = on_a_terminal("score", many, "-m", image_model, NO_COLOR="1", COLUMNS="60")
+def test_terminal_gets_a_short_ranking_within_its_width(on_a_terminal, image_model, good):
+    code, shown = on_a_terminal("score", good, "-m", image_model, NO_COLOR="1", COLUMNS="60")
     assert code == 0
     lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown).splitlines()
     rows = [line for line in lines if line.startswith("│")]
@@ -277,12 +315,21 @@ def test_terminal_gets_a_short_ranking_within_its_width(image_model, many):
     assert max(len(line) for line in lines if line.startswith(("│", "┏", "┃"))) <= 60
 
 
-def test_terminal_sees_images_per_second_unless_quiet(image_model, many, tmp_path):
-    arguments = ("score", many, "-m", image_model, "-o", tmp_path / "o.csv", "--sheet", tmp_path / "s.png")
+def test_terminal_sees_images_per_second_unless_quiet(on_a_terminal, image_model, good, tmp_path):
+    arguments = ("score", good, "-m", image_model, "-o", tmp_path / "o.csv", "--sheet", tmp_path / "s.png")
     shown = on_a_terminal(*arguments)[1]
     assert re.search(r"scoring.*[1-9][0-9,]* images, [1-9][0-9,.]* images/s", shown)
     assert "drawing" in shown
     assert on_a_terminal(*arguments, "--quiet")[1] == ""
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory, draw):
+    """Three hundred images."""
+    folder = tmp_path_factory.mktemp("many") / "in"
+    for number in range(300):
+        draw(folder / f"{number}.png", number)
+    return folder
 
 
 def test_ctrl_c_while_scoring_leaves_no_half_written_table(image_model, many, tmp_path):

@@ -7,18 +7,14 @@ import pandas as pd
 import pytest
 
 from vae_anomaly import VAEDetector, read_manifest
-from vae_anomaly_cli.console import Messages
-from vae_anomaly_cli.inputs import open_input
-from vae_anomaly_cli.options import InputOptions
+from vae_anomaly_cli.sources import open_table
 from vae_anomaly_cli.tables import sample_table
-
-QUIET = Messages(quiet=True)
 
 
 @pytest.fixture
 def numbers(write):
     """A thousand rows that know their number."""
-    return open_input(InputOptions([str(write("t.csv", "n\n" + "".join(f"{i}\n" for i in range(1000))))]), QUIET)
+    return open_table([str(write("t.csv", "n\n" + "".join(f"{i}\n" for i in range(1000))))], None, None, pytest.fail)
 
 
 def drawn(table, n_rows, seed=(0,)):
@@ -34,8 +30,8 @@ def test_sample_is_without_replacement_and_in_the_order_of_the_file(numbers):
 @pytest.mark.parametrize("size", [1, 13, 100, 1000])
 def test_sample_does_not_depend_on_batches(numbers, monkeypatch, size):
     at_once = drawn(numbers, 100)
-    monkeypatch.setattr("vae_anomaly_cli.inputs.ROWS_PER_BATCH", size)
-    monkeypatch.setattr("vae_anomaly_cli.delimited.BLOCK_BYTES", 64)
+    monkeypatch.setattr("vae_anomaly_cli.sources.table_source.ROWS_PER_BATCH", size)
+    monkeypatch.setattr("vae_anomaly_cli.sources.delimited.BLOCK_BYTES", 64)
     assert drawn(numbers, 100) == at_once
 
 
@@ -71,12 +67,12 @@ def test_wide_rows_make_the_sample_smaller(numbers, monkeypatch):
 @pytest.mark.parametrize("size", [3, 40, 1000])
 def test_rows_that_grow_wide_later_make_the_sample_smaller_whatever_the_batches(write, monkeypatch, size):
     rows = "".join(f"{i},{'x' * (0 if i < 500 else 1000)}\n" for i in range(1000))
-    table = open_input(InputOptions([str(write("t.csv", "n,text\n" + rows))]), QUIET)
+    table = open_table([str(write("t.csv", "n,text\n" + rows))], None, None, pytest.fail)
     monkeypatch.setattr("vae_anomaly_cli.tables.SAMPLED_BYTES", 50_000)
     at_once = sample_table(table, ["n", "text"], 900).cells
     assert at_once.num_rows > 60
     assert 40_000 < sum(len(cell) + 4 for name in at_once.column_names for cell in at_once[name].to_pylist()) <= 50_000
-    monkeypatch.setattr("vae_anomaly_cli.inputs.ROWS_PER_BATCH", size)
+    monkeypatch.setattr("vae_anomaly_cli.sources.table_source.ROWS_PER_BATCH", size)
     assert sample_table(table, ["n", "text"], 900).cells.equals(at_once)
 
 

@@ -10,9 +10,8 @@ import pytest
 from vae_anomaly import load
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.features import training_frame
-from vae_anomaly_cli.inputs import open_input
-from vae_anomaly_cli.options import InputOptions
 from vae_anomaly_cli.roles import Roles, training_columns
+from vae_anomaly_cli.sources import open_table
 from vae_anomaly_cli.tables import read_table
 
 APPENDED = ["anomaly_score", "is_anomaly"]
@@ -268,7 +267,7 @@ def test_parquet_types_reach_the_library_whole(tmp_path):
     )
     pq.write_table(table, tmp_path / "t.parquet")
     quiet = Messages(quiet=True)
-    source = open_input(InputOptions([str(tmp_path / "t.parquet")]), quiet)
+    source = open_table([str(tmp_path / "t.parquet")], None, None, pytest.fail)
     frame = training_frame(read_table(source), training_columns(source, Roles((), None, ()), quiet), {})
     kinds = [str(dtype) for dtype in frame.dtypes]
     assert kinds == ["str", "category", "datetime64[us]", "float64", "Int64", "boolean"]
@@ -286,7 +285,7 @@ def test_output_dash_is_standard_output(run, orders_csv, model, scored):
 def test_existing_output_is_replaced_whole_and_kept_when_writing_fails(run, orders_csv, model, tmp_path, monkeypatch):
     target = tmp_path / "out.csv"
     target.write_text("earlier")
-    monkeypatch.setattr("vae_anomaly_cli.delimited.DelimitedWriter.write", _fail)
+    monkeypatch.setattr("vae_anomaly_cli.sources.delimited.DelimitedWriter.write", _fail)
     outcome = run("score", orders_csv, "-m", model, "-o", target)
     assert outcome.code == 1
     assert "cannot be written: No space left on device" in outcome.err

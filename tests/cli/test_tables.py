@@ -8,24 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vae_anomaly_cli.cells import Kind, values_of
-from vae_anomaly_cli.console import Messages
-from vae_anomaly_cli.inputs import open_input
-from vae_anomaly_cli.options import InputOptions
 from vae_anomaly_cli.outputs import choose_target, write_table
-from vae_anomaly_cli.sources import Format
+from vae_anomaly_cli.sources import Location, open_table
 from vae_anomaly_cli.tables import read_table
+from vae_anomaly_cli.types import InferredType, values_of
 
 
-def read(content, stated=Format.CSV, delimiter=None):
+def read(content, format_name="csv", delimiter=None):
     piped = io.BytesIO(content if isinstance(content, bytes) else content.encode())
     with mock.patch("sys.stdin", io.TextIOWrapper(piped)):
-        return read_table(open_input(InputOptions(["-"], stated, delimiter), Messages(quiet=True)))
+        return read_table(open_table(["-"], format_name, delimiter, pytest.fail))
 
 
 def written(table):
     stream = io.BytesIO()
-    write_table(table.cells, choose_target(None, table.input), stream)
+    write_table(table.cells, choose_target(None, table.source), stream)
     return stream.getvalue().decode()
 
 
@@ -119,10 +116,10 @@ CELLS = ["1", "-2", "0", "007", "0x1F", "1.5", "+1", "1e5", "true", "FALSE", "x"
 @given(st.lists(st.sampled_from(CELLS), max_size=6), st.integers(1, 3), st.booleans())
 def test_type_does_not_depend_on_the_chunks_that_cells_come_in(cells, size, decimal_comma):
     text = pa.array(cells, pa.string())
-    whole, chunked = Kind(decimal_comma), Kind(decimal_comma)
-    whole.see(text)
+    whole, chunked = InferredType(decimal_comma), InferredType(decimal_comma)
+    whole.update(text)
     for start in range(0, len(cells), size):
-        chunked.see(text.slice(start, size))
+        chunked.update(text.slice(start, size))
     assert chunked.type == whole.type
     assert chunked.cast(text).equals(whole.cast(text))
 
@@ -144,24 +141,24 @@ def test_integers_beyond_53_bits_stay_exact():
 
 def test_jsonl_keeps_what_lines_hold():
     lines = '{"id": "0012", "n": 9007199254740993, "x": 1.5, "ok": true, "tags": ["a"]}\n'
-    assert json.loads(written(read(lines, Format.JSONL))) == json.loads(lines)
+    assert json.loads(written(read(lines, "jsonl"))) == json.loads(lines)
 
 
 def test_jsonl_key_that_a_line_lacks_is_missing():
-    table = read('{"a": 1}\n{"b": "x", "a": NaN}\n', Format.JSONL)
+    table = read('{"a": 1}\n{"b": "x", "a": NaN}\n', "jsonl")
     assert [json.loads(line) for line in written(table).splitlines()] == [{"a": 1, "b": None}, {"a": None, "b": "x"}]
 
 
 def test_jsonl_with_numbers_and_text_in_one_column_is_text():
-    assert read('{"a": 1}\n{"a": "x"}\n', Format.JSONL).cells["a"].to_pylist() == ["1", "x"]
+    assert read('{"a": 1}\n{"a": "x"}\n', "jsonl").cells["a"].to_pylist() == ["1", "x"]
 
 
 @pytest.mark.parametrize(
-    ("content", "stated", "row", "place"),
+    ("content", "format_name", "row", "where"),
     [
-        ('a,b\n"x\ny",1\n\n2,3\n', Format.CSV, 1, "line 5"),
-        ('{"a": 1}\n\n{"a": 2}\n', Format.JSONL, 1, "line 3"),
+        ('a,b\n"x\ny",1\n\n2,3\n', "csv", 1, "line 5"),
+        ('{"a": 1}\n\n{"a": 2}\n', "jsonl", 1, "line 3"),
     ],
 )
-def test_row_is_found_by_its_line(content, stated, row, place):
-    assert read(content, stated).place(row) == ("standard input", place)
+def test_row_is_found_by_its_line(content, format_name, row, where):
+    assert read(content, format_name).locate(row) == Location("standard input", where)

@@ -212,8 +212,9 @@ class Column:
             if outside.any():
                 row = int(outside.argmax())
                 raise DataError(
-                    f"column {self.name!r} holds {numbers[row]:g} (row {row}); {type(self.likelihood).__name__} takes "
-                    f"{self.likelihood.support} or NaN. Rescale the column or choose another likelihood.",
+                    f"column {self.name!r} holds {numbers[row]:g}",
+                    f"{type(self.likelihood).__name__} takes {self.likelihood.support} or NaN. Rescale the column or "
+                    "choose another likelihood.",
                     column=self.name,
                     row=row,
                 )

@@ -108,10 +108,11 @@ class ImageEncoder(Encoder):
         values = self._in_model_units(data.pixels)
         infinite = np.isinf(values).any(1)
         if infinite.any():
-            row = int(infinite.argmax())
             raise DataError(
-                f"image {row} holds infinite pixels; expected finite numbers, or NaN where a pixel is missing.",
-                row=row,
+                "an image holds infinite pixels",
+                "expected finite numbers, or NaN where a pixel is missing.",
+                row=int(infinite.argmax()),
+                item="image",
             )
         observed = ~np.isnan(values)
         self._check_support(values, observed)
@@ -189,15 +190,18 @@ class ImageEncoder(Encoder):
             whole = _is_whole(pixels[row])
             if largest[row] <= 1 and (not whole or pixels.dtype.kind == "b"):
                 raise DataError(
-                    f"no pixel of an image is above 1, and training had grey levels up to {top:g}. Multiply the "
-                    f"images by {top:g}.",
+                    "no pixel of an image is above 1",
+                    f"training had grey levels up to {top:g}. Multiply the images by {top:g}.",
                     row=int(row),
+                    item="image",
                 )
             if beyond < largest[row] < np.inf and whole:
                 raise DataError(
-                    f"pixels of an image go up to {largest[row]:g}, and training had none above {top:g}. Divide "
-                    f"the images by the largest possible pixel{f', and multiply by {top:g}' if top > 1 else ''}.",
+                    f"pixels of an image go up to {largest[row]:g}",
+                    f"training had none above {top:g}. Divide the images by the largest possible pixel"
+                    f"{f', and multiply by {top:g}' if top > 1 else ''}.",
                     row=int(row),
+                    item="image",
                 )
 
     def _check_support(self, values: npt.NDArray[np.float32], observed: npt.NDArray[np.bool_]) -> None:
@@ -212,10 +216,12 @@ class ImageEncoder(Encoder):
             row, pixel = np.argwhere(wrong)[0]
             given = float(values[row, cells][pixel] * column.scale + column.location)
             raise DataError(
-                f"image {row} holds {given:g} in channel {column.name!r}; {type(column.likelihood).__name__} takes "
-                f"pixels from {column.location:g} to {column.location + column.scale:g}, or NaN. Rescale the images "
-                "or choose another likelihood.",
+                f"a pixel of channel {column.name!r} is {given:g}",
+                f"{type(column.likelihood).__name__} takes pixels from {column.location:g} to "
+                f"{column.location + column.scale:g}, or NaN. Rescale the images or choose another likelihood.",
+                column=column.name,
                 row=int(row),
+                item="image",
             )
 
 

@@ -14,7 +14,7 @@ from vae_anomaly.columns.column import Column, Kind
 from vae_anomaly.columns.levels import level_column, ordinal_column, present_texts, text_column
 from vae_anomaly.columns.numeric import asked_column, date_column, number_column
 from vae_anomaly.data import FloatArray, Table
-from vae_anomaly.errors import DataError, DataWarning, SpecificationError
+from vae_anomaly.errors import ColumnSetAsideWarning, DataError, NumericTextWarning, SpecificationError
 from vae_anomaly.likelihoods import Categorical, Constant, Likelihood, Ordinal
 
 DECLARABLE: tuple[Kind, ...] = (
@@ -100,7 +100,7 @@ def infer_columns(
         )
     for column in columns:
         if column.likelihood is None:
-            warnings.warn(f"column {column.name!r} is set aside: {column.reason}", DataWarning, stacklevel=3)
+            warnings.warn(ColumnSetAsideWarning(column.name, column.reason), stacklevel=3)
     if all(column.likelihood is None for column in columns):
         reasons = "; ".join(f"{column.name!r}: {column.reason}" for column in columns[:3])
         raise DataError(f"no column is left to model ({reasons}). Give at least one column with observed values.")
@@ -191,20 +191,10 @@ def _warn_of_odd_text(table: Table, position: int) -> None:
     sample = texts[:: max(1, len(texts) // 1000)]
     numeric = pd.to_numeric(pd.Series(sample), errors="coerce").notna().to_numpy()
     if numeric.all():
-        warnings.warn(
-            f"column {name!r} holds numbers written as text ({sample[0]!r}): taken as categories. Convert it with "
-            f"pandas.to_numeric, or say columns={{{name!r}: 'continuous'}} or 'categorical'.",
-            DataWarning,
-            stacklevel=5,
-        )
+        warnings.warn(NumericTextWarning(name, sample[0]), stacklevel=5)
     elif table.mixes_types(position):
         number = sample[numeric.argmax()] if numeric.any() else ""
-        warnings.warn(
-            f"column {name!r} mixes numbers and text ({number!r}, {sample[(~numeric).argmax()]!r}): taken as text. "
-            f"Clean it, or say columns={{{name!r}: 'categorical'}}.",
-            DataWarning,
-            stacklevel=5,
-        )
+        warnings.warn(NumericTextWarning(name, number, sample[(~numeric).argmax()]), stacklevel=5)
 
 
 def _counts_rows(present: FloatArray, n_rows: int) -> bool:

@@ -79,7 +79,9 @@ class NumericEncoder(TransformerMixin, BaseEstimator):
         """
         table = _table(X)
         declared = self.columns or {}
-        self.readings_ = {name: _reading(table, place, declared.get(name)) for place, name in enumerate(table.names)}
+        self.readings_ = {
+            name: _reading(table, position, declared.get(name)) for position, name in enumerate(table.names)
+        }
         numeric = [name for name, reading in self.readings_.items() if reading in (NUMBERS, DAYS)]
         levels = [name for name, reading in self.readings_.items() if reading == LEVELS]
         self.transformer_ = ColumnTransformer(
@@ -123,13 +125,13 @@ class NumericEncoder(TransformerMixin, BaseEstimator):
                 continue
             if name not in table.names:
                 raise DataError(f"column {name!r} is missing; expected the columns of the training rows.", column=name)
-            place = table.names.index(name)
+            position = table.names.index(name)
             if reading == NUMBERS:
-                plain[name] = table.numbers(place)
+                plain[name] = table.numbers(position)
             elif reading == DAYS:
-                plain[name] = table.days(place)
+                plain[name] = table.days(position)
             else:
-                plain[name] = np.where(table.missing(place), MISSING, table.texts(place))
+                plain[name] = np.where(table.missing(position), MISSING, table.texts(position))
         return pd.DataFrame(plain, index=range(table.n_rows))
 
 
@@ -138,19 +140,19 @@ def _table(X: Any) -> Table:
     if isinstance(X, pd.DataFrame):
         return Table(tuple(str(name) for name in X.columns), X)
     cells = np.asarray(X)
-    names = tuple(f"x{place}" for place in range(cells.shape[1]))
+    names = tuple(f"x{position}" for position in range(cells.shape[1]))
     if cells.dtype.kind in "OUS":
         return Table(names, pd.DataFrame(cells.astype(object), columns=list(names)).infer_objects())
     return Table(names, cells.astype(np.float64))
 
 
-def _reading(table: Table, place: int, declared: str | None) -> str:
+def _reading(table: Table, position: int, declared: str | None) -> str:
     """How to read a column, by what it is declared to be or holds."""
-    if table.missing(place).all():
+    if table.missing(position).all():
         return ASIDE
     if declared is not None:
         return DECLARED.get(declared, NUMBERS)
-    content = table.content(place)
+    content = table.content(position)
     if content == "datetime":
         return DAYS
     return NUMBERS if content == "number" else LEVELS

@@ -1,18 +1,19 @@
-"""Fit detectors side by side on random splits of a labelled table, and keep what they score."""
+"""Fit detectors on the same random splits of a labelled table, and keep what they score."""
 
 from __future__ import annotations
 
-import re
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.metrics import average_precision_score
 from sklearn.pipeline import Pipeline
@@ -24,7 +25,7 @@ from vae_anomaly.comparison.results import Comparison
 from vae_anomaly.comparison.simple import simple_detectors
 from vae_anomaly.data import FloatArray
 from vae_anomaly.detectors import VAEDetector, as_pandas, new_seed
-from vae_anomaly.errors import DataError, FitWarning, SpecificationError
+from vae_anomaly.errors import DataError, DetectorLeftOutWarning, SpecificationError
 
 Setting = Literal["clean", "all"]
 SETTINGS: tuple[Setting, ...] = ("clean", "all")
@@ -45,6 +46,28 @@ class _Split:
     scored: Rows
 
 
+@dataclass(frozen=True)
+class _Outcome:
+    """What one detector made of one split.
+
+    Parameters
+    ----------
+    split : int
+        Position of the split.
+    method : str
+        Name of the detector.
+    result : tuple of ndarray and dict, or Exception
+        Scores and seconds, or why there are none.
+    warnings : tuple of Warning
+        What was said in another process, and not heard here.
+    """
+
+    split: int
+    method: str
+    result: tuple[FloatArray, dict[str, float]] | Exception
+    warnings: tuple[Warning, ...]
+
+
 def compare(
     X: Any,
     y: Any,
@@ -53,9 +76,10 @@ def compare(
     settings: Sequence[Setting] = SETTINGS,
     n_splits: int = 3,
     random_state: Any = 0,
+    n_jobs: int | None = None,
     verbose: bool = False,
 ) -> Comparison:
-    """Lay detectors side by side on a table with known anomalies.
+    """Compare detectors on a table with known anomalies.
 
     In the setting "clean" a detector is fitted on a random half of the normal rows, another one in each split, and
     scores the other half and all anomalies. In "all" it is fitted on all rows, anomalies among them, and scores the
@@ -69,7 +93,7 @@ def compare(
     y : array-like of shape (rows,)
         {0, 1} with 1 for anomalies, or {-1, 1} with -1 for anomalies.
     detectors : mapping of str to estimator, optional
-        Detectors by name, the first of which the others are laid beside. Each is cloned, takes `X` as it is, and has
+        Detectors by name; the first is compared with each of the others. Each is cloned, takes `X` as it is, and has
         `score_samples`, higher for more normal rows; detectors of numbers come in a pipeline behind a
         `NumericEncoder`. By default a VAEDetector and `simple_detectors()`.
     settings : sequence of {"clean", "all"}, default=("clean", "all")
@@ -78,6 +102,9 @@ def compare(
         Splits, and seeds, of each setting.
     random_state : int, RandomState, Generator or None, default=0
         The first seed; split and detectors of split k have the k-th from there on, whatever `random_state` they have.
+    n_jobs : int, optional
+        Fits at a time, as joblib counts them: None is 1 unless `joblib.parallel_config` says otherwise, and -1 all
+        processors. Measures and scores are the same; fits that share processors take more seconds.
     verbose : bool, default=False
         Whether to draw a progress bar on stderr.
 
@@ -95,7 +122,7 @@ def compare(
 
     Warns
     -----
-    FitWarning
+    DetectorLeftOutWarning
         If a detector other than the first fails: it is left out of the setting.
 
     Examples
@@ -120,31 +147,37 @@ def compare(
     X = X if isinstance(X, pd.DataFrame) else np.asarray(X)
     is_anomaly = _checked(X, y, detectors, settings, n_splits)
     splits = _splits(is_anomaly, settings, n_splits, new_seed(random_state))
+    first = next(iter(detectors))
     measures: list[dict[str, Any]] = []
-    scored: list[pd.DataFrame] = []
-    failed: set[tuple[str, str]] = set()
+    scored: list[dict[str, FloatArray]] = [{} for _ in splits]
+    failed: set[tuple[Setting, str]] = set()
     with comparison_progress(len(splits) * len(detectors), enabled=verbose) as begin:
-        for split in splits:
-            labels = is_anomaly[split.scored]
-            of_split: dict[str, FloatArray] = {}
-            for place, (name, detector) in enumerate(detectors.items()):
-                begin(f"{split.setting}, split {split.number + 1} of {n_splits}, {name}")
+
+        def tasks() -> Iterator[Any]:
+            """Fits, without those that are known to fail: asked for one by one, while results come in."""
+            for number, split in enumerate(splits):
+                for name, detector in detectors.items():
+                    begin(f"{split.setting}, split {split.number + 1} of {n_splits}, {name}")
+                    if (split.setting, name) not in failed:
+                        yield delayed(_outcome)(number, name, detector, X, split, os.getpid(), may_fail=name != first)
+
+        with closing(Parallel(n_jobs=n_jobs, return_as="generator")(tasks())) as outcomes:
+            for outcome in outcomes:
+                split, name = splits[outcome.split], outcome.method
+                for warning in outcome.warnings:
+                    warnings.warn(warning, stacklevel=2)
                 if (split.setting, name) in failed:
                     continue
-                try:
-                    of_split[name], seconds = _scores(detector, X, split)
-                except (ValueError, ArithmeticError) as error:
-                    if place == 0:
-                        raise
+                if isinstance(outcome.result, Exception):
                     failed.add((split.setting, name))
-                    line = " ".join(str(error).split())
-                    warnings.warn(f"{name} is left out of {split.setting!r}: {line}", FitWarning, stacklevel=2)
+                    line = " ".join(str(outcome.result).split())
+                    warnings.warn(DetectorLeftOutWarning(name, split.setting, line), stacklevel=2)
                     continue
-                measures.append(_measures(split, name, labels, of_split[name]) | seconds)
-            rows = {"setting": split.setting, "split": split.number, "row": split.scored, "is_anomaly": labels}
-            scored.append(pd.DataFrame(rows | of_split))
+                scored[outcome.split][name], seconds = outcome.result
+                measures.append(_measures(split, name, is_anomaly[split.scored], scored[outcome.split][name]) | seconds)
     kept = [row for row in measures if (row["setting"], row["method"]) not in failed]
-    return Comparison(tuple(detectors), pd.DataFrame(kept), pd.concat(scored, ignore_index=True))
+    scores = [_scored_rows(split, is_anomaly, of_split) for split, of_split in zip(splits, scored, strict=True)]
+    return Comparison(tuple(detectors), pd.DataFrame(kept), pd.concat(scores, ignore_index=True))
 
 
 def _checked(
@@ -192,6 +225,23 @@ def _splits(is_anomaly: BoolArray, settings: Sequence[Setting], n_splits: int, s
     return splits
 
 
+def _outcome(number: int, name: str, detector: Any, X: Any, split: _Split, caller: int, *, may_fail: bool) -> _Outcome:
+    """Fit and score one detector on one split, in the process of the caller or in another."""
+    result: tuple[FloatArray, dict[str, float]] | Exception
+    elsewhere = os.getpid() != caller
+    with warnings.catch_warnings(record=True) if elsewhere else nullcontext(()) as caught:
+        if elsewhere:
+            warnings.simplefilter("always")
+        try:
+            result = _scores(detector, X, split)
+        except (ValueError, ArithmeticError) as error:
+            if not may_fail:
+                raise
+            result = error
+    said = [warning.message for warning in caught or ()]
+    return _Outcome(number, name, result, tuple(message for message in said if isinstance(message, Warning)))
+
+
 def _scores(detector: Any, X: Any, split: _Split) -> tuple[FloatArray, dict[str, float]]:
     """Anomaly scores, higher is more anomalous, and the seconds that they took."""
     model = clone(detector)
@@ -217,15 +267,13 @@ def _scores(detector: Any, X: Any, split: _Split) -> tuple[FloatArray, dict[str,
 
 @contextmanager
 def _rows_of_the_table(rows: Rows) -> Iterator[None]:
-    """Number the row that an error names by its place in the table, not among the rows of a split."""
+    """Number the row that an error names by its position in the table, not among the rows of a split."""
     try:
         yield
     except DataError as error:
         if error.row is None:
             raise
-        row = int(rows[error.row])
-        text = re.sub(rf"\brow {error.row}\b", f"row {row}", str(error), count=1)
-        raise type(error)(text, column=error.column, row=row) from error
+        raise error.with_row(int(rows[error.row])) from error
 
 
 def _training_scores(model: Any) -> Callable[[Any], FloatArray]:
@@ -241,6 +289,11 @@ def _training_scores(model: Any) -> Callable[[Any], FloatArray]:
 
 def _taken(X: Any, rows: Rows) -> Any:
     return X.iloc[rows] if isinstance(X, pd.DataFrame) else X[rows]
+
+
+def _scored_rows(split: _Split, is_anomaly: BoolArray, scores: Mapping[str, FloatArray]) -> pd.DataFrame:
+    known = {"setting": split.setting, "split": split.number, "row": split.scored}
+    return pd.DataFrame(known | {"is_anomaly": is_anomaly[split.scored]} | dict(scores))
 
 
 def _measures(split: _Split, name: str, is_anomaly: BoolArray, scores: FloatArray) -> dict[str, Any]:

@@ -22,7 +22,7 @@ class Comparison:
     Parameters
     ----------
     methods : tuple of str
-        Their names; the others are laid beside the first.
+        Their names; the others are compared with the first.
     measures : DataFrame
         A row for each method, setting and split: numbers of rows, AUROC, average precision, precision among as many
         rows as there are anomalies, and seconds.
@@ -56,9 +56,9 @@ class Comparison:
                 row: dict[str, Any] = {"setting": setting, "method": rival.method}
                 for name in MEASURES:
                     row |= {name: float(part[name].mean()), f"{name}_sd": float(part[name].std(ddof=1))}
-                found, beside = rival.difference, rival.method != self.methods[0]
+                found, compared = rival.difference, rival.method != self.methods[0]
                 row |= {"difference": found.mean, "lower": found.lower, "upper": found.upper}
-                row |= {"n_ahead": rival.n_ahead, "standing": rival.standing if beside else "first"}
+                row |= {"n_ahead": rival.n_ahead, "standing": rival.standing if compared else "first"}
                 rows.append(row)
         columns: dict[str, Any] = {
             "difference": float,
@@ -85,7 +85,7 @@ class Comparison:
         Returns
         -------
         Difference
-            With an interval so wide that those of all methods beside the first hold together at 95 %.
+            With an interval so wide that those of all methods but the first hold together at 95 %.
         """
         splits = [
             ScoredRows(

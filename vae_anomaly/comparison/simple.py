@@ -1,4 +1,4 @@
-"""Simpler detectors, all scikit-learn's, to lay beside VAEDetector."""
+"""Baselines, all scikit-learn's, to compare VAEDetector with."""
 
 from __future__ import annotations
 

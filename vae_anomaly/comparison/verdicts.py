@@ -89,7 +89,7 @@ def confidence_of_each(n_rivals: int) -> float:
     Parameters
     ----------
     n_rivals : int
-        Detectors that are laid beside the first.
+        Detectors that are compared with the first.
 
     Returns
     -------
@@ -107,7 +107,7 @@ def fewest_rows(n_rivals: int) -> int:
     Parameters
     ----------
     n_rivals : int
-        Detectors that are laid beside the first.
+        Detectors that are compared with the first.
 
     Returns
     -------

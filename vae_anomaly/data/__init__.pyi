@@ -1,6 +1,6 @@
 from .image_files import SUFFIXES, ImageFileError, find_images, survey, write_png
 from .image_folders import ImageFiles, is_pillow_images, list_images, open_images, read_pillow_images
-from .image_formats import ImageFormat, Size
+from .image_formats import ImageFormat, Problem, Size
 from .images import Images, arranged, as_array, is_images, read_arrays
 from .table import FloatArray, ObjectArray, Table, text_of
 
@@ -12,6 +12,7 @@ __all__ = [
     "ImageFormat",
     "Images",
     "ObjectArray",
+    "Problem",
     "Size",
     "Table",
     "arranged",

@@ -72,11 +72,9 @@ class ImageFileError(DataError):
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
+        self.args = (path, reason)
         self.path = path
         self.reason = reason
-
-    def __reduce__(self) -> tuple[type[ImageFileError], tuple[Path, str]]:
-        return type(self), (self.path, self.reason)
 
 
 def find_images(source: str | os.PathLike[str]) -> list[Path]:

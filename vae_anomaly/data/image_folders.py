@@ -191,7 +191,7 @@ def read_pillow_images(images: Sequence[Image.Image], size: Size | None, image_f
         try:
             pixels.append(levels_of(image, mode, wanted))
         except UnfitError as error:
-            raise DataError(f"image {place} {error}", row=place) from error
+            raise DataError("an image cannot be used", str(error), row=place, item="image") from error
     return Images(np.stack(pixels), depth=wanted.depth)
 
 

@@ -96,8 +96,9 @@ class Table:
         if infinite.any():
             row = int(infinite.argmax())
             raise DataError(
-                f"column {self.names[position]!r} holds {numbers[row]} (row {row}); numeric columns take finite "
-                "numbers or NaN, and infinity is neither. Replace it with NaN if it stands for a missing value.",
+                f"column {self.names[position]!r} holds {numbers[row]}",
+                "numeric columns take finite numbers or NaN, and infinity is neither. Replace it with NaN if it stands "
+                "for a missing value.",
                 column=self.names[position],
                 row=row,
             )
@@ -178,8 +179,8 @@ class Table:
                 return Table((name,), pd.DataFrame({name: dates})).numbers(0)
             row = int(lost.argmax())
             raise DataError(
-                f"column {name!r} holds {_shown(texts[row])} (row {row}), where dates are expected. "
-                "Give a date dtype or ISO dates such as 2026-01-31.",
+                f"column {name!r} holds {_shown(texts[row])}",
+                "expected dates. Give a date dtype or ISO dates such as 2026-01-31.",
                 column=name,
                 row=row,
             )
@@ -204,8 +205,8 @@ class Table:
             if lost.any():
                 row = int(lost.argmax())
                 raise DataError(
-                    f"column {self.names[position]!r} holds {_shown(column.iloc[row])} (row {row}), which is no "
-                    "date that pandas can read. Clean the cell, or replace it with NaT.",
+                    f"column {self.names[position]!r} holds {_shown(column.iloc[row])}",
+                    "expected a date that pandas can read. Clean the cell, or replace it with NaT.",
                     column=self.names[position],
                     row=row,
                 )
@@ -228,8 +229,8 @@ class Table:
         if lost.any():
             row = int(lost.argmax())
             raise DataError(
-                f"column {self.names[position]!r} holds {_shown(cells[row])} (row {row}); numeric columns take numbers "
-                "or NaN. Clean the cell, or fit with the whole column as text.",
+                f"column {self.names[position]!r} holds {_shown(cells[row])}",
+                "numeric columns take numbers or NaN. Clean the cell, or fit with the whole column as text.",
                 column=self.names[position],
                 row=row,
             )
@@ -239,15 +240,16 @@ class Table:
         for row, cell in enumerate(cells):
             if isinstance(cell, bytes):
                 raise CellTypeError(
-                    f"column {self.names[position]!r} holds bytes {_shown(cell)} (row {row}); expected text or "
-                    f"numbers. Decode it, with frame[{self.names[position]!r}].str.decode('utf-8').",
+                    f"column {self.names[position]!r} holds bytes {_shown(cell)}",
+                    f"expected text or numbers. Decode it, with frame[{self.names[position]!r}].str.decode('utf-8').",
                     column=self.names[position],
                     row=row,
                 )
             if not (cell is None or isinstance(cell, str | Real | Decimal | np.generic) or cell is pd.NaT):
                 raise CellTypeError(
-                    f"column {self.names[position]!r} holds {_shown(cell)} (row {row}); a cell as argument must be a "
-                    f"string or a real number, not {type(cell).__name__}. Convert or drop the column.",
+                    f"column {self.names[position]!r} holds {_shown(cell)}",
+                    f"a cell as argument must be a string or a real number, not {type(cell).__name__}. Convert or drop "
+                    "the column.",
                     column=self.names[position],
                     row=row,
                 )

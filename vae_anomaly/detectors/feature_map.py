@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from vae_anomaly.data import ImageFormat, Images
 from vae_anomaly.decisions import contamination_offset, robust_offset
+from vae_anomaly.deprecation import RenamedAttribute
 from vae_anomaly.detectors.base import AnomalyDetectorMixin, unchanged_on_failure
 from vae_anomaly.detectors.image_features import NETWORK_CONSTRAINTS, Network, network_outputs
 from vae_anomaly.detectors.inputs import new_seed, warn_of_files
@@ -89,6 +90,7 @@ class FeatureMapDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
 
     detector_: VAEDetector
     image_format_: ImageFormat
+    picture_format_ = RenamedAttribute("image_format_")
     offset_: float
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {

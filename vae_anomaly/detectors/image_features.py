@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
 from vae_anomaly.data import ImageFormat, Images, is_images
+from vae_anomaly.deprecation import RenamedAttribute
 from vae_anomaly.detectors.inputs import is_files
 from vae_anomaly.detectors.network_inputs import open_given, prepared, refuse
 from vae_anomaly.errors import DataError
@@ -80,6 +81,7 @@ class ImageFeatures(TransformerMixin, BaseEstimator):
     """
 
     image_format_: ImageFormat | None
+    picture_format_ = RenamedAttribute("image_format_")
 
     _parameter_constraints: ClassVar[dict[str, Any]] = NETWORK_CONSTRAINTS
 

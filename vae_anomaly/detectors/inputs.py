@@ -22,8 +22,10 @@ from vae_anomaly.columns import Encoder
 from vae_anomaly.data import (
     SUFFIXES,
     FloatArray,
+    ImageFileError,
     ImageFiles,
     Images,
+    Problem,
     Table,
     as_array,
     is_images,
@@ -33,7 +35,7 @@ from vae_anomaly.data import (
     read_pillow_images,
 )
 from vae_anomaly.detectors.containers import as_pandas
-from vae_anomaly.errors import DataError, DataWarning, SpecificationError
+from vae_anomaly.errors import DataError, FileLeftOutWarning, SpecificationError
 
 NO_IMAGES = (
     "the model takes images; expected an array of shape (n, height, width), (n, height, width, channels) or (n, "
@@ -171,7 +173,7 @@ def open_files(X: Any, image_shape: Sequence[int] | None, known: Encoder | None)
     if known is not None:
         return open_images(X, image_format=known.image_format)[0]
     files, problems = open_images(X, _file_size(_checked_shape(image_shape)))
-    warn_of_files([f"{problem.path}: {problem.reason}" for problem in problems])
+    warn_of_files(problems)
     return files
 
 
@@ -211,10 +213,10 @@ def _file_size(image_shape: tuple[int, ...] | None) -> tuple[int, int] | None:
     return image_shape[0], image_shape[1]
 
 
-def warn_of_files(problems: Sequence[object]) -> None:
-    """One `DataWarning` for each file that is left out."""
+def warn_of_files(problems: Sequence[Problem | ImageFileError]) -> None:
+    """One `FileLeftOutWarning` for each file that cannot be used."""
     for problem in problems:
-        warnings.warn(f"left out: {problem}", DataWarning, stacklevel=4)
+        warnings.warn(FileLeftOutWarning(problem.path, problem.reason), stacklevel=4)
 
 
 def _read_files(estimator: BaseEstimator, X: Any, image_shape: Sequence[int] | None, known: Encoder | None) -> Images:

@@ -170,11 +170,11 @@ def prepared(features: Any, images: Images, first: int) -> Tensor:
         tensors /= _top_level(images)
     whole = torch.isfinite(tensors).flatten(1).all(1)
     if not bool(whole.all()):
-        row = first + int(whole.int().argmin())
         raise DataError(
-            f"image {row} has pixels that are missing or infinite, and a network takes neither. Fill them, or leave "
-            "it out.",
-            row=row,
+            "an image has pixels that are missing or infinite",
+            "a network takes neither. Fill them, or leave the image out.",
+            row=first + int(whole.int().argmin()),
+            item="image",
         )
     if features.channels is not None and tensors.shape[1] == 1:
         tensors = tensors.expand(-1, features.channels, -1, -1)

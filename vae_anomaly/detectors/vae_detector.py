@@ -19,6 +19,7 @@ from torch import Tensor
 
 from vae_anomaly.columns import Augment, Batch, Column, Encoder, ImageEncoder
 from vae_anomaly.data import ImageFormat, Images, Table
+from vae_anomaly.deprecation import RenamedAttribute
 from vae_anomaly.detectors.base import AnomalyDetectorMixin, unchanged_on_failure
 from vae_anomaly.detectors.containers import fill_cells, pack_like, row_labels
 from vae_anomaly.detectors.inputs import (
@@ -45,7 +46,7 @@ from vae_anomaly.detectors.parameters import (
 )
 from vae_anomaly.detectors.training_plan import TrainingPlan
 from vae_anomaly.detectors.training_progress import training_progress
-from vae_anomaly.errors import FitWarning, NotAvailable, SpecificationError
+from vae_anomaly.errors import NotAvailable, SpecificationError
 from vae_anomaly.explain import (
     SUSPICIOUS,
     Explanation,
@@ -677,6 +678,8 @@ class VAEDetector(AnomalyDetectorMixin, TransformerMixin, OutlierMixin, BaseEsti
         """The noise that all rows are scored with: (members, draws, 1, latents)."""
         return self.model_.noise
 
+    picture_format_ = RenamedAttribute("image_format_")
+
     @property
     def image_format_(self) -> ImageFormat | None:
         """The format in which the model reads image files; None for tables."""
@@ -736,8 +739,8 @@ class VAEDetector(AnomalyDetectorMixin, TransformerMixin, OutlierMixin, BaseEsti
         with training_progress(config.training.max_iter, enabled=bool(self.verbose)) as on_check:
             seed = new_seed(self.random_state)
             model = fit_model(encoder, rows, config, seed, on_check, None if initial is None else initial.vae)
-        for line in model.report.warnings():
-            warnings.warn(line, FitWarning, stacklevel=3)
+        for warning in model.report.warnings():
+            warnings.warn(warning, stacklevel=3)
         self.fitted_parameters_ = self.get_params(deep=False)
         if self.training is not None:
             self.fitted_parameters_["training"] = clone(self.training)

@@ -1,4 +1,7 @@
-"""Reasons: which cells make a row anomalous, by how much, and what was expected instead."""
+"""Reasons: which cells make a row anomalous, by how much, and what was expected instead.
+
+Reasons are values.  Their text is made here and nowhere else: `shown` writes a cell, `rarity` a probability.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+
+from vae_anomaly.deprecation import RenamedAttribute
 
 FloatArray = npt.NDArray[np.float64]
 ObjectArray = npt.NDArray[np.object_]
@@ -29,7 +34,7 @@ class Reason:
     part : str
         Part of the cell that is meant: "hour", "weekday", "month", "missing"; empty for the cell itself.
     observed, expected : object
-        What the cell holds, and what the other cells of the row let expect.
+        What the cell holds, and what is predicted from the row's other cells.
     lower, upper : object
         Ends of the range that holds 95 % of the probability given the other cells; None for columns without an order.
     nats : float
@@ -38,6 +43,14 @@ class Reason:
         Share of training cells that lie at least as far out, given the other cells of their rows.
     constant : bool
         Whether the column held `expected` in every training row.
+
+    Examples
+    --------
+    >>> reason = Reason("amount", "", 900.0, 20.0, 5.0, 60.0, 7.25, 0.0021)
+    >>> print(reason)
+    amount is 900, expected about 20, plausible 5 to 60 (+7.2 nats, 1 in 500 cells)
+    >>> reason.subject, reason.observed_text, reason.expected_text, reason.range_text, reason.rarity
+    ('amount', '900', '20', '5 to 60', '1 in 500')
     """
 
     column: str
@@ -51,19 +64,48 @@ class Reason:
     constant: bool = False
 
     def __str__(self) -> str:
-        if self.part:
-            subject = f"{self.column} ({self.part})" if self.part != "missing" else self.column
-            return f"{subject} is {self.observed}, expected {self.expected} ({self._size()})"
-        if self.constant:
-            return (
-                f"{self.column} is {shown(self.observed)}, always {shown(self.expected)} in training ({self._size()})"
-            )
-        if self.lower is None:
-            return f"{self.column} is {shown(self.observed)}, expected {shown(self.expected)} ({self._size()})"
-        return (
-            f"{self.column} is {shown(self.observed)}, expected about {shown(self.expected)}, "
-            f"plausible {shown(self.lower)} to {shown(self.upper)} ({self._size()})"
-        )
+        return f"{self.subject} is {self.observed_text}, {self._expectation()} ({self._size()})"
+
+    @property
+    def subject(self) -> str:
+        """The column, with the part of a date that is meant."""
+        return self.column if self.part in ("", "missing") else f"{self.column} ({self.part})"
+
+    @property
+    def observed_text(self) -> str:
+        """What the cell holds, for people."""
+        return self._text(self.observed)
+
+    @property
+    def expected_text(self) -> str:
+        """What is predicted from the row's other cells, for people."""
+        return self._text(self.expected)
+
+    @property
+    def range_text(self) -> str:
+        """The range that holds 95 % of the probability, for people; empty for columns without an order."""
+        return "" if pd.isna(self.lower) else f"{self._text(self.lower)} to {self._text(self.upper)}"
+
+    @property
+    def rarity(self) -> str:
+        """Of how many cells one lies as far out, in short."""
+        return rarity(self.tail_probability)
+
+    @property
+    def is_rare(self) -> bool:
+        """Whether fewer than one in twenty training cells lie as far out."""
+        return self.tail_probability < RARE_CELL
+
+    def _text(self, cell: Any) -> str:
+        # Parts are words and numbers already.
+        return str(cell) if self.part else shown(cell)
+
+    def _expectation(self) -> str:
+        if self.constant and not self.part:
+            return f"always {self.expected_text} in training"
+        if self.part or not self.range_text:
+            return f"expected {self.expected_text}"
+        return f"expected about {self.expected_text}, plausible {self.range_text}"
 
     def _size(self) -> str:
         return f"{self.nats:+.1f} nats, {odds(self.tail_probability)}"
@@ -91,7 +133,7 @@ class Explanation:
     observed : DataFrame
         The cells.
     expected : DataFrame
-        What the other cells of the row let expect.
+        What is predicted from the row's other cells.
     lower, upper : DataFrame
         Ends of the range that holds 95 % of the probability given the other cells; None for columns without an order.
     log_likelihood : DataFrame
@@ -123,8 +165,16 @@ class Explanation:
     parts: pd.DataFrame
     constant: pd.Series[bool]
 
+    strangeness = RenamedAttribute("cell_scores")
+
     def __len__(self) -> int:
         return len(self.score)
+
+    @property
+    def excess_kl(self) -> pd.Series[float]:
+        """What the combination of its cells costs each row more than a typical one, nats."""
+        # By position: a column may be called KL, too.
+        return self.kl - float(self.typical.iloc[-1])
 
     def reasons(self, n: int = 3) -> list[list[Reason]]:
         """The most anomalous cells of each row, the most anomalous first.
@@ -132,28 +182,29 @@ class Explanation:
         Parameters
         ----------
         n : int, default=3
-            Cells a row, at most.
+            Cells per row, at most.
         """
         ranked = self.cell_scores.fillna(-1.0).to_numpy()
         order = np.argsort(-ranked, axis=1, kind="stable")[:, :n]
         return [
-            [self._reason(row, place) for place in places if ranked[row, place] >= 0]
-            for row, places in enumerate(order)
+            [self._reason(row, position) for position in positions if ranked[row, position] >= 0]
+            for row, positions in enumerate(order)
         ]
 
     def top(self, n: int = 3) -> list[str]:
-        """One sentence a row: its score, its most anomalous cell, and others that are rare as well.
+        """One sentence per row: its score, its most anomalous cell, and others that are rare as well.
 
         Parameters
         ----------
         n : int, default=3
-            Cells a row, at most.
+            Cells per row, at most.
         """
         sentences = []
-        for row, reasons in enumerate(self.reasons(n)):
-            named = reasons[:1] + [reason for reason in reasons[1:] if reason.tail_probability < RARE_CELL]
+        for row, (reasons, excess) in enumerate(zip(self.reasons(n), self.excess_kl, strict=True)):
+            named = reasons[:1] + [reason for reason in reasons[1:] if reason.is_rare]
             cells = "; ".join(map(str, named)) if named else "no observed cell"
-            sentences.append(f"{self._verdict(row)}: {cells}{self._combination(row)}.")
+            combination = f"; the combination as a whole {excess:+.1f} nats" if excess >= NOTABLE_KL else ""
+            sentences.append(f"{self._verdict(row)}: {cells}{combination}.")
         return sentences
 
     def to_frame(self, n: int = 3) -> pd.DataFrame:
@@ -162,7 +213,7 @@ class Explanation:
         Parameters
         ----------
         n : int, default=3
-            Cells a row, at most.
+            Cells per row, at most.
 
         Returns
         -------
@@ -178,20 +229,20 @@ class Explanation:
         fields = ["column", "part", "observed", "expected", "lower", "upper", "nats", "tail_probability"]
         return pd.DataFrame(lines, columns=["row", "rank", *fields])
 
-    def _reason(self, row: int, place: int) -> Reason:
+    def _reason(self, row: int, position: int) -> Reason:
         def cell(table: pd.DataFrame) -> Any:
-            return table.iloc[row, place]
+            return table.iloc[row, position]
 
         return Reason(
-            str(self.contributions.columns[place]),
+            str(self.contributions.columns[position]),
             str(cell(self.parts)),
             cell(self.observed),
             cell(self.expected),
             cell(self.lower),
             cell(self.upper),
-            float(cell(self.contributions)) - float(self.typical.iloc[place]),
+            float(cell(self.contributions)) - float(self.typical.iloc[position]),
             float(cell(self.tail_probability)),
-            bool(self.constant.iloc[place]),
+            bool(self.constant.iloc[position]),
         )
 
     def _verdict(self, row: int) -> str:
@@ -200,11 +251,6 @@ class Explanation:
             return f"{score:.2f} nats"
         side = "above" if score > self.threshold else "not above"
         return f"{score:.2f} nats, {side} the threshold of {self.threshold:.2f}"
-
-    def _combination(self, row: int) -> str:
-        """What the row costs as a whole, where that is much."""
-        excess = float(self.kl.iloc[row]) - float(self.typical.iloc[-1])
-        return f"; the combination as a whole {excess:+.1f} nats" if excess >= NOTABLE_KL else ""
 
 
 @dataclass(frozen=True)
@@ -236,6 +282,8 @@ class ImageExplanation:
     kl: FloatArray
     reconstruction: FloatArray
 
+    strangest_pixels = RenamedAttribute("top_pixels")
+
     def __len__(self) -> int:
         return len(self.score)
 
@@ -245,13 +293,13 @@ class ImageExplanation:
         Parameters
         ----------
         n : int, default=3
-            Pixels an image, at most.
+            Pixels per image, at most.
         """
         flat = np.nan_to_num(self.excess.reshape(len(self), -1), nan=-1.0)
         width = self.excess.shape[2]
         return [
-            [(int(place) // width, int(place) % width) for place in places]
-            for places in np.argsort(-flat, axis=1, kind="stable")[:, :n]
+            [(int(pixel) // width, int(pixel) % width) for pixel in pixels]
+            for pixels in np.argsort(-flat, axis=1, kind="stable")[:, :n]
         ]
 
 
@@ -272,11 +320,30 @@ def shown(cell: Any) -> str:
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}...'"
 
 
-def odds(probability: float) -> str:
-    """A small probability as people say it."""
+def rarity(probability: float) -> str:
+    """A tail probability in short.
+
+    Examples
+    --------
+    >>> rarity(0.25), rarity(0.021), rarity(1e-8)
+    ('25%', '1 in 48', 'fewer than 1 in a million')
+    """
     if np.isnan(probability):
         return "rarity unknown"
     if probability >= RARE_CELL:
-        return f"{probability:.0%} of cells are as far out"
+        return f"{probability:.0%}"
     rounded = float(f"{1 / max(probability, 1e-9):.1g}") if probability < 0.01 else round(1 / probability)
-    return f"1 in {rounded:,.0f} cells" if rounded < 1e6 else "fewer than 1 in a million cells"
+    return f"1 in {rounded:,.0f}" if rounded < 1e6 else "fewer than 1 in a million"
+
+
+def odds(probability: float) -> str:
+    """A tail probability as part of a sentence.
+
+    Examples
+    --------
+    >>> odds(0.25), odds(0.021)
+    ('25% of cells are as far out', '1 in 48 cells')
+    """
+    if np.isnan(probability):
+        return rarity(probability)
+    return f"{rarity(probability)} {'of cells are as far out' if probability >= RARE_CELL else 'cells'}"

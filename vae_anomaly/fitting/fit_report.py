@@ -9,6 +9,8 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal
 
 from vae_anomaly.columns import Batch
+from vae_anomaly.deprecation import RenamedAttribute
+from vae_anomaly.errors import FitWarning
 from vae_anomaly.model import VAE, History, Terms
 
 ACTIVE_VARIANCE = 1e-2
@@ -65,27 +67,29 @@ class FitReport:
     collapsed: bool
     worse_than_baseline: bool
 
-    def warnings(self) -> list[str]:
-        """One line for each thing that a user should know of."""
-        lines = []
+    n_rows_a_member = RenamedAttribute("n_rows_per_member")
+
+    def warnings(self) -> list[FitWarning]:
+        """One warning for each thing that a user should know of."""
+        found = {}
         if self.interrupted:
-            lines.append(f"interrupted at iteration {self.n_iter}; the best weights so far are kept")
+            found["interrupted"] = f"interrupted at iteration {self.n_iter}; the best weights so far are kept"
         if self.rolled_back:
-            lines.append(
+            found["rolled_back"] = (
                 "the loss was not finite once; training went back to the last good weights and a tenth of the step"
             )
         if self.collapsed:
-            lines.append(
+            found["collapsed"] = (
                 f"posterior collapse: the KL is {self.kl:.2g} nats per row, so the latents carry nothing and scores "
                 "come from the columns' marginals. More max_iter or a higher learning_rate_init may help"
             )
         if self.worse_than_baseline and self.baseline_elbo is not None:
-            lines.append(
+            found["worse_than_baseline"] = (
                 f"held-out rows have an ELBO of {self.elbo:.2f} nats, and {self.baseline_elbo:.2f} under a plain "
                 "Gaussian with full covariance: a simpler detector (GaussianMixture, EllipticEnvelope) may do as well. "
                 "More max_iter, max_samples or latent_dim may help"
             )
-        return lines
+        return [FitWarning(text, kind) for kind, text in found.items()]
 
 
 @torch.no_grad()

@@ -28,7 +28,7 @@ def info(
     except OSError as error:
         raise InputError(f"{model} cannot be read: {error.strerror or error}.") from error
     if as_json:
-        from vae_anomaly_cli.jsonl import dumps
+        from vae_anomaly_cli.sources import dumps
 
         with data_stream() as stream:
             stream.write(f"{dumps(manifest, indent=2)}\n".encode())

@@ -7,7 +7,8 @@ import typer
 from vae_anomaly_cli import options
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.kinds import holds_images, refuse_with_images, refuse_with_tables
+from vae_anomaly_cli.kinds import refuse_with_images, refuse_with_tables
+from vae_anomaly_cli.sources import holds_images
 
 
 def score(

@@ -6,12 +6,10 @@ from vae_anomaly_cli.console import Messages, data_stream
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.images.inputs import Problems, find_input
 from vae_anomaly_cli.images.learning import learn_images
-from vae_anomaly_cli.jsonl import dumps
-from vae_anomaly_cli.kinds import is_image
 from vae_anomaly_cli.models import end_if_interrupted, save_model
 from vae_anomaly_cli.options import Device, FitOptions
 from vae_anomaly_cli.outputs import check_writable
-from vae_anomaly_cli.sources import format_of_name
+from vae_anomaly_cli.sources import dumps, format_of_name, is_image
 
 
 def fit_images(

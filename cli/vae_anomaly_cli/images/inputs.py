@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 
 from vae_anomaly_cli.console import LEFT_OUT, Messages
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.paths import before_magic, without_links
+from vae_anomaly_cli.sources import before_magic, without_links
 
 SHOWN_PROBLEMS = 20
 HERE = "."

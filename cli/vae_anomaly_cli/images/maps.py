@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from vae_anomaly_cli.errors import CommandError, InputError
 from vae_anomaly_cli.images.inputs import ImageInput
-from vae_anomaly_cli.paths import without_links
 from vae_anomaly_cli.rendering import SheetEntry, contact_sheet, heat_map_page, number_text
+from vae_anomaly_cli.sources import without_links
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -23,12 +23,11 @@ from vae_anomaly_cli.images.results import (
     show_ranked_files,
 )
 from vae_anomaly_cli.images.streaming import ImageStream
-from vae_anomaly_cli.jsonl import dumps
 from vae_anomaly_cli.options import Device, FitOptions
 from vae_anomaly_cli.outputs import Target, check_writable, save_table, write_table
 from vae_anomaly_cli.overlap import stopped_by_signals
 from vae_anomaly_cli.sinks import Nowhere, OneFile, Pipe, Sink
-from vae_anomaly_cli.sources import EXTENSIONS, Format, format_of_name
+from vae_anomaly_cli.sources import EXTENSIONS, FORMATS, dumps, format_of_name
 
 SHOWN_FILES = 10
 ON_SHEET = 24
@@ -162,16 +161,16 @@ def _summary(
 def _target(output: str | None, source: ImageInput) -> Target:
     """Settle where the table goes before any work is done."""
     if output is None or output == "-":
-        return Target(None, Format.CSV, ",")
+        return Target(None, FORMATS["csv"], FORMATS["csv"].delimiter)
     path = Path(output)
     source.check_apart("--output", path, images=False)
     check_writable(path)
     if path.exists() and not path.is_file():
-        return Target(path, Format.CSV, ",")
+        return Target(path, FORMATS["csv"], FORMATS["csv"].delimiter)
     chosen, gzipped = format_of_name(path)
     if chosen is None:
         raise InputError(f"--output {output}: expected a name that ends in {EXTENSIONS}.")
-    return Target(path, chosen, "\t" if chosen is Format.TSV else ",", gzipped)
+    return Target(path, chosen, chosen.delimiter, gzipped)
 
 
 def _sink(target: Target, closing: contextlib.ExitStack) -> Sink:

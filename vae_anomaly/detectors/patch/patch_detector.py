@@ -17,6 +17,7 @@ from torch import Tensor
 from vae_anomaly.columns import MAX_SEEDS, Augment, Batch, ImageEncoder, learn_channels
 from vae_anomaly.data import ImageFormat, Images
 from vae_anomaly.decisions import MIN_DEVIATION, contamination_offset, robust_offset
+from vae_anomaly.deprecation import RenamedAttribute
 from vae_anomaly.detectors.base import AnomalyDetectorMixin, unchanged_on_failure
 from vae_anomaly.detectors.inputs import is_files, new_seed, read_images, score_files
 from vae_anomaly.detectors.patch.maps import MapReduction, PositionLevels, position_helps, smoothed
@@ -239,9 +240,9 @@ class PatchDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
         for geometry in geometries:
             fitted = self._fit_windows(images, held_out, kept, geometry, seed, rng)
             models.append(fitted)
-            for line in fitted.model.report.warnings():
+            for warning in fitted.model.report.warnings():
                 side = geometry.windows.target
-                warnings.warn(f"windows of {side}x{side} pixels: {line}", FitWarning, stacklevel=3)
+                warnings.warn(FitWarning(f"windows of {side}x{side} pixels: {warning}", warning.kind), stacklevel=3)
             if fitted.model.history.interrupted:
                 break
         self.models_ = tuple(models)
@@ -293,6 +294,9 @@ class PatchDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
             kl=np.zeros(len(maps)),
             reconstruction=self.encoder_.decode(np.stack(expected).reshape(len(maps), -1)),
         )
+
+    picture_format_ = RenamedAttribute("image_format_")
+    reading_ = RenamedAttribute("reduction_")
 
     @property
     def fit_report_(self) -> FitReport:

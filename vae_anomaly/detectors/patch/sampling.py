@@ -28,7 +28,7 @@ def with_pixels(images: Images) -> Images:
         raise DataError(f"{np.count_nonzero(seen)} images have observed pixels; expected at least 2. Give more.")
     empty = np.flatnonzero(~seen)
     warnings.warn(
-        f"left out: {len(empty)} training images without any observed pixel, image {empty[0]} the first.",
+        f"{len(empty)} training images without any observed pixel are left out, image {empty[0]} the first.",
         DataWarning,
         stacklevel=4,
     )

@@ -1,4 +1,4 @@
-"""Cells: text as a file has it, and the values that it stands for."""
+"""What text cells are: missing, whole numbers, numbers, true/false, dates or text."""
 
 import json
 import re
@@ -18,11 +18,11 @@ NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 WHOLE_NUMBER = r"^[+-]?[0-9]+$"
 DECIMAL_COMMA = r"^([+-]?[0-9]*),([0-9]+(?:[eE][+-]?[0-9]+)?)$"
 TRUE_OR_FALSE = r"(?i)^(true|false)$"
-DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9:.]+)?$"
+DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9:.]+(Z|[+-][0-9]{2}:?[0-9]{2})?)?$"
 
 
-class Kind:
-    """What the cells of a text column are: integers, numbers, true/false or text, from the chunks seen so far.
+class InferredType:
+    """The type of a text column from the chunks so far: integers, numbers, true/false or text.
 
     All cells decide: one that is no number makes it text. Whole numbers with leading zeros, or with more digits
     than 64 bits hold, are codes and stay text. The order and the size of the chunks do not matter.
@@ -35,18 +35,18 @@ class Kind:
 
     def __init__(self, decimal_comma: bool) -> None:
         self.decimal_comma = decimal_comma
-        self.empty = True
+        self.is_empty = True
         # Cast to 64 bits; digits only, if too many of them; codes among them.
         self.whole, self.digits, self.codes = True, True, False
-        self.numbers, self.flags = True, True
+        self.numbers, self.booleans = True, True
 
-    def see(self, text: pa.Array) -> None:
+    def update(self, text: pa.Array) -> None:
         """Take cells into account, trimmed and with missing ones null."""
         if text.null_count == len(text):
             return
-        self.empty = False
+        self.is_empty = False
         if self.whole and _cast(text, pa.int64()) is not None:
-            self.flags = False
+            self.booleans = False
             if _any(text, CODE):
                 self.codes = True
                 # A hexadecimal number is whole and no decimal one.
@@ -54,43 +54,43 @@ class Kind:
             return
         self.whole = False
         self.digits = self.digits and _all(text, WHOLE_NUMBER)
-        self.numbers = self.numbers and _cast(self._pointed(text), pa.float64()) is not None
-        # The cast to bool also takes 0 and 1, which beside true and false are not of one kind.
-        self.flags = self.flags and _all(text, TRUE_OR_FALSE)
+        self.numbers = self.numbers and _cast(self._with_points(text), pa.float64()) is not None
+        # The cast to bool also takes 0 and 1, which do not go with true and false.
+        self.booleans = self.booleans and _all(text, TRUE_OR_FALSE)
 
     @property
     def type(self) -> pa.DataType:
         """The type that has room for all cells seen."""
-        if self.empty or (self.numbers and not self.digits):
+        if self.is_empty or (self.numbers and not self.digits):
             return pa.float64()
         if self.whole:
             return pa.string() if self.codes else pa.int64()
-        return pa.bool_() if self.flags else pa.string()
+        return pa.bool_() if self.booleans else pa.string()
 
     def cast(self, text: pa.Array) -> pa.Array:
         """Read cells, trimmed and with missing ones null, as that type."""
-        kind = self.type
-        return pc.cast(self._pointed(text) if pa.types.is_floating(kind) else text, kind)
+        inferred = self.type
+        return pc.cast(self._with_points(text) if pa.types.is_floating(inferred) else text, inferred)
 
-    def _pointed(self, text: pa.Array) -> pa.Array:
+    def _with_points(self, text: pa.Array) -> pa.Array:
         return with_decimal_points(text) if self.decimal_comma else text
 
 
 def values_of(column: pa.ChunkedArray, decimal_comma: bool) -> pa.ChunkedArray:
     """Read the cells of a text column as integers, numbers, true/false or text, as the whole column says."""
-    text, kind = without_missing(column), Kind(decimal_comma)
-    kind.see(text)
-    return kind.cast(text)
+    text, inferred = without_missing(column), InferredType(decimal_comma)
+    inferred.update(text)
+    return inferred.cast(text)
 
 
 def numbers_of(text: pa.ChunkedArray, decimal_comma: bool) -> pa.ChunkedArray:
     """Read text as numbers, 007 as 7; as it is if a cell is none."""
-    pointed = with_decimal_points(text) if decimal_comma else text
-    numbers = _cast(pointed, pa.float64())
-    return pointed if numbers is None else numbers
+    text = with_decimal_points(text) if decimal_comma else text
+    numbers = _cast(text, pa.float64())
+    return text if numbers is None else numbers
 
 
-def numbers_of_cells(text: pa.Array, decimal_comma: bool, *, flags: bool) -> pa.Array:
+def numbers_of_cells(text: pa.Array, decimal_comma: bool, *, booleans: bool) -> pa.Array:
     """Read each cell as a number by itself; if one of them is no number, return what was tried to read, as text.
 
     Parameters
@@ -99,16 +99,16 @@ def numbers_of_cells(text: pa.Array, decimal_comma: bool, *, flags: bool) -> pa.
         The cells as the file has them.
     decimal_comma : bool
         Whether they may be written 1,5.
-    flags : bool
+    booleans : bool
         Whether true and false are 1 and 0.
     """
 
-    def with_flags(levels: pa.Array) -> pa.Array:
+    def with_booleans(levels: pa.Array) -> pa.Array:
         levels = pc.replace_substring_regex(without_missing(levels), "(?i)^true$", "1")
         return numbers_of(pc.replace_substring_regex(levels, "(?i)^false$", "0"), decimal_comma)
 
-    if flags:
-        return _by_level(text, with_flags)
+    if booleans:
+        return _by_level(text, with_booleans)
     # Mostly the first or the second reading will do, at a fraction of the cost of the third.
     numbers = _cast(text, pa.float64())
     if numbers is None:
@@ -121,8 +121,8 @@ def level_texts(text: pa.Array, decimal_comma: bool) -> pa.Array:
     """Write the cells that are numbers as a level that was a number is written: 1.50 as 1.5, 2.0 as 2; others stay."""
 
     def read(levels: pa.Array) -> pa.Array:
-        pointed = with_decimal_points(levels) if decimal_comma else levels
-        return pa.array([_level_text(level) for level in pointed.to_pylist()], pa.string())
+        levels = with_decimal_points(levels) if decimal_comma else levels
+        return pa.array([_level_text(level) for level in levels.to_pylist()], pa.string())
 
     return _by_level(text, read)
 
@@ -147,9 +147,32 @@ def with_decimal_points(text: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.replace_substring_regex(text, DECIMAL_COMMA, r"\1.\2")
 
 
-def dates_of(text: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    """Read ISO 8601 dates or times, like 2026-02-28 or 2026-02-28 13:45; None if a cell is neither."""
-    return _cast(text, pa.timestamp("us")) if _all(text, DATE) else None
+def infer_dates(text: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array | None:
+    """Read a column of which nobody says that it holds dates: only if all cells are written 2026-02-28 13:45:00.
+
+    The time, and Z or an offset behind it, may be missing.
+    """
+    return read_dates(text) if _all(text, DATE) else None
+
+
+def read_dates(text: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array | None:
+    """Read ISO 8601 dates or times, in UTC and in microseconds however many digits a cell has; None if a cell is none.
+
+    Each cell is read by itself: the result does not depend on the others.
+    """
+    dates = _cast(text, pa.timestamp("us"))
+    if dates is not None:
+        return dates
+    dates = _cast(text, pa.timestamp("us", "UTC"))
+    if dates is not None:
+        return pc.cast(dates, pa.timestamp("us"))
+    import pandas as pd
+
+    cells = pd.Series(text.to_pylist(), dtype=object)
+    dates = pd.to_datetime(cells, errors="coerce", format="ISO8601", utc=True)
+    if (dates.isna() & cells.notna()).any():
+        return None
+    return pa.array(dates.dt.tz_localize(None).astype("datetime64[us]"), pa.timestamp("us"), from_pandas=True)
 
 
 def without_missing(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -164,9 +187,9 @@ def _missing_texts() -> pa.Array:
     return pa.array(MISSING_TEXTS)
 
 
-def is_text(kind: pa.DataType) -> bool:
+def is_text(type_: pa.DataType) -> bool:
     """Whether a column holds text."""
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+    return bool(pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_))
 
 
 def as_text(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -185,9 +208,9 @@ def _text_of(column: pa.Array) -> pa.Array:
     return pc.fill_null(text, "")
 
 
-def _cast(text: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | None:
+def _cast(text: pa.ChunkedArray, type_: pa.DataType) -> pa.ChunkedArray | None:
     try:
-        return pc.cast(text, kind)
+        return pc.cast(text, type_)
     except pa.ArrowInvalid:
         return None
 

@@ -1,33 +1,35 @@
-"""Which files an input is: names, patterns that the shell left alone, and directories of tables."""
+"""Which files an input is: names, patterns that the shell left alone, and directories; of tables, or of images."""
 
 import glob
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.sources import EXTENSIONS, Format, Source, format_of_name, open_source
+from vae_anomaly_cli.sources.byte_source import ByteSource, open_bytes
+from vae_anomaly_cli.sources.formats import EXTENSIONS, format_of_name
 
 PIPE = "-"
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundFile:
     """One file of an input.
 
     Attributes
     ----------
-    source : Source
+    source : ByteSource
         Its bytes.
     relative : PurePath
         Its name under the directory, or under the fixed part of the pattern, that led to it.
     """
 
-    source: Source
+    source: ByteSource
     relative: PurePath
 
 
-def find_files(data: list[str]) -> list[Found]:
+def find_files(data: list[str]) -> list[FoundFile]:
     """Find the files that arguments name, each once, in the order of the arguments and then of the names.
 
     Raises
@@ -38,12 +40,48 @@ def find_files(data: list[str]) -> list[Found]:
     if PIPE in data:
         if len(data) > 1:
             raise InputError("'-' is standard input and cannot stand beside files; name files, or pipe everything.")
-        return [Found(open_source(PIPE), PurePath("standard-input"))]
+        return [FoundFile(open_bytes(PIPE), PurePath("standard-input"))]
     found: dict[Path, PurePath] = {}
     for text in data:
         for path, relative in _expanded(text):
             found.setdefault(path, relative)
-    return [Found(open_source(str(path)), relative) for path, relative in found.items()]
+    return [FoundFile(open_bytes(str(path)), relative) for path, relative in found.items()]
+
+
+def holds_images(data: list[str]) -> bool:
+    """Whether arguments name image files, or folders and patterns with images.
+
+    Raises
+    ------
+    InputError
+        If there are tables among them, too.
+    """
+    n_images = n_tables = 0
+    for text in data:
+        files = list(_names(text))
+        images = [file for file in files if is_image(file)]
+        tables = [file for file in files if not is_image(file) and _is_table(file)]
+        if images and tables:
+            chosen = f"*{images[0].suffix}"
+            if Path(text).is_dir():
+                deep = any(len(file.parts) > 1 for file in images)
+                chosen = str(Path(text, "**", chosen) if deep else Path(text, chosen))
+            raise InputError(f"{text} holds {_both(len(images), len(tables))}, like '{chosen}'.")
+        n_images += len(images)
+        n_tables += len(tables)
+    if n_images and n_tables:
+        raise InputError(f"the arguments hold {_both(n_images, n_tables)}, like 'folder/*.png', in one run.")
+    return n_images > 0
+
+
+def is_image(path: Path) -> bool:
+    """Whether a name is that of an image."""
+    if format_of_name(path)[0] is not None:
+        # Without the library, whose suffixes are others.
+        return False
+    from vae_anomaly.data import SUFFIXES
+
+    return path.suffix.lower() in SUFFIXES
 
 
 def input_directories(data: list[str]) -> list[Path]:
@@ -90,13 +128,13 @@ def before_magic(path: Path) -> list[str]:
 def _tables_in(folder: Path) -> list[tuple[Path, PurePath]]:
     """Tables in a directory and below; names that begin with a dot or an underscore are nobody's data."""
     tables: list[tuple[Path, PurePath]] = []
-    formats: dict[Format, Path] = {}
+    formats: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
         table_format, _ = format_of_name(path)
         if table_format is None or not path.is_file() or any(part[0] in "._" for part in relative.parts):
             continue
-        formats.setdefault(table_format, path)
+        formats.setdefault(table_format.name, path)
         tables.append((path, relative))
     if not tables:
         raise InputError(
@@ -110,3 +148,36 @@ def _tables_in(folder: Path) -> list[tuple[Path, PurePath]]:
             f"pattern, like '{folder}/*{second.suffix}'."
         )
     return tables
+
+
+def _both(n_images: int, n_tables: int) -> str:
+    counts = f"{n_images:,} image{'' if n_images == 1 else 's'} and {n_tables:,} table{'' if n_tables == 1 else 's'}"
+    return f"{counts}; expected one or the other. Name which by a pattern"
+
+
+def _is_table(path: Path) -> bool:
+    """As for directories of tables, where an underscore hides."""
+    return format_of_name(path)[0] is not None and not any(part.startswith("_") for part in path.parts)
+
+
+def _names(text: str) -> Iterator[Path]:
+    """Names of files, those in folders relative to them."""
+    path = Path(text)
+    if text == PIPE:
+        yield Path("standard-input.csv")
+    elif path.is_dir():
+        yield from _names_below(path)
+    elif path.exists() or not glob.has_magic(text):
+        yield Path(path.name)
+    else:
+        for match in glob.iglob(text, recursive=True):  # noqa: PTH207 - it may be absolute
+            if Path(match).is_dir():
+                yield from _names_below(Path(match))
+            else:
+                yield Path(Path(match).name)
+
+
+def _names_below(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(parent, name).relative_to(folder) for name in names if not name.startswith("."))

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from vae_anomaly_cli.cells import as_text
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.sources import Format, Source, check_text, find_undecodable, position
+from vae_anomaly_cli.sources.byte_source import ByteSource, bytes_read
+from vae_anomaly_cli.sources.text import find_undecodable
+from vae_anomaly_cli.types import as_text
 
-DELIMITERS = (",", "\t", ";", "|")
 # Small blocks are parsed several times as fast as large ones, but every row must fit into one.
 BLOCK_BYTES, MAX_BLOCK_BYTES = 1 << 22, 1 << 26
 TOO_LONG = "straddling object"
@@ -28,7 +28,7 @@ class DelimitedFile:
 
     Attributes
     ----------
-    source : Source
+    source : ByteSource
         Its bytes.
     delimiter : str
         What separates its cells.
@@ -36,21 +36,14 @@ class DelimitedFile:
         Its columns, all of them text.
     """
 
-    source: Source
+    source: ByteSource
     delimiter: str
     schema: pa.Schema
-    n_rows: None = None
 
     @property
     def size(self) -> int:
         """What there is to read: bytes."""
         return self.source.n_bytes
-
-    @property
-    def row_bytes(self) -> float:
-        """About what a row takes in memory, by the first lines: its text, and an offset a cell."""
-        lines = self.source.head().splitlines()[1:-1] or [b""]
-        return sum(map(len, lines)) / len(lines) + 4 * len(self.schema)
 
     def batches(self, names: list[str], n_rows: int) -> Iterator[tuple[pa.RecordBatch, int]]:  # noqa: ARG002
         """Yield rows, every cell as text, with the bytes read; a row of the wrong length stops the reading."""
@@ -82,7 +75,7 @@ class DelimitedFile:
                 rest = batch.slice(min(n_skipped, batch.num_rows))
                 n_skipped -= batch.num_rows - rest.num_rows
                 if rest.num_rows:
-                    yield rest, position(stream)
+                    yield rest, bytes_read(stream)
 
     def where(self, row: int) -> str:
         """Say on which line a data row (from 0) starts."""
@@ -92,10 +85,9 @@ class DelimitedFile:
         return f"row {row + 1}"
 
 
-def open_file(source: Source, expected: Format, delimiter: str | None) -> DelimitedFile:
-    """Read the column names; the delimiter is found in the header if it is not given."""
-    check_text(source, source.head(), expected)
-    delimiter = delimiter or _guess_delimiter(source, expected)
+def open_file(source: ByteSource, delimiters: str) -> DelimitedFile:
+    """Read the column names; of several delimiters, the one that the header has."""
+    delimiter = _guess_delimiter(source, delimiters)
     try:
         names = next((names for _, names in _records(source, delimiter)), [])
     except (UnicodeDecodeError, csv.Error) as error:
@@ -103,16 +95,20 @@ def open_file(source: Source, expected: Format, delimiter: str | None) -> Delimi
     return DelimitedFile(source, delimiter, pa.schema([pa.field(name, pa.string()) for name in names]))
 
 
-def _guess_delimiter(source: Source, expected: Format) -> str:
-    """Tell the delimiter from the format and the header line."""
-    if expected is Format.TSV:
-        return "\t"
-    head = source.head().decode("utf-8", errors="replace")
-    with contextlib.suppress(csv.Error):
-        for delimiter in DELIMITERS:
-            if len(next(csv.reader(io.StringIO(head, newline=""), delimiter=delimiter), [])) > 1:
-                return delimiter
-    return ","
+def open_writer(stream: BinaryIO, schema: pa.Schema, delimiter: str) -> "DelimitedWriter":
+    """Begin a table on an open stream."""
+    return DelimitedWriter(stream, schema.names, delimiter)
+
+
+def _guess_delimiter(source: ByteSource, delimiters: str) -> str:
+    """Find the first delimiter that the header line has; the first of all if it has none."""
+    if len(delimiters) > 1:
+        head = source.head().decode("utf-8", errors="replace")
+        with contextlib.suppress(csv.Error):
+            for delimiter in delimiters:
+                if len(next(csv.reader(io.StringIO(head, newline=""), delimiter=delimiter), [])) > 1:
+                    return delimiter
+    return delimiters[0]
 
 
 def _open_csv(stream: BinaryIO, names: list[str], delimiter: str, block_bytes: int) -> pa_csv.CSVStreamingReader:
@@ -124,7 +120,7 @@ def _open_csv(stream: BinaryIO, names: list[str], delimiter: str, block_bytes: i
     )
 
 
-def _check_quotes(source: Source, delimiter: str) -> None:
+def _check_quotes(source: ByteSource, delimiter: str) -> None:
     try:
         for _ in _records(source, delimiter, strict=True):
             pass
@@ -137,7 +133,7 @@ def _check_quotes(source: Source, delimiter: str) -> None:
             ) from error
 
 
-def _records(source: Source, delimiter: str, *, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
+def _records(source: ByteSource, delimiter: str, *, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
     """Yield the records with the lines they start on, the header first, blank lines left out."""
     with source.open() as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
@@ -149,7 +145,7 @@ def _records(source: Source, delimiter: str, *, strict: bool = False) -> Iterato
             start = reader.line_num + 1
 
 
-def _explain(source: Source, delimiter: str, expected: int, error: Exception) -> InputError:
+def _explain(source: ByteSource, delimiter: str, expected: int, error: Exception) -> InputError:
     """Turn a parser's complaint into what, where, expected and remedy."""
     undecodable = find_undecodable(source)
     if undecodable is not None:

@@ -3,18 +3,18 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.sources import Source
+from vae_anomaly_cli.sources.byte_source import ByteSource
+from vae_anomaly_cli.sources.row_groups import RowGroups
 
 BATCH_BYTES = 1 << 25
 # Pages are read one by one: neither the file nor a row group stands in memory, nor counts as memory by being mapped.
 BUFFER_BYTES = 1 << 16
-# Arrow can neither take nor sort rows of views; the input casts what it reads to the types named here.
-PLAIN_TYPES = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class ParquetFile:
 
     Attributes
     ----------
-    source : Source
+    source : ByteSource
         Its bytes.
     schema : pyarrow.Schema
         Its columns.
@@ -33,10 +33,11 @@ class ParquetFile:
         About what a row takes in memory.
     """
 
-    source: Source
+    source: ByteSource
     schema: pa.Schema
     n_rows: int
     row_bytes: float
+    delimiter: None = None
 
     @property
     def size(self) -> int:
@@ -58,18 +59,39 @@ class ParquetFile:
         return f"row {row + 1}"
 
 
-def open_file(source: Source) -> ParquetFile:
+def open_file(source: ByteSource, _delimiters: str) -> ParquetFile:
     """Read the columns and the number of rows."""
     with _opened(source) as parquet:
         metadata, schema = parquet.metadata, parquet.schema_arrow
         groups = range(metadata.num_row_groups)
         stored = sum(metadata.row_group(group).total_byte_size for group in groups) / max(1, metadata.num_rows)
-    fields = [field.with_type(PLAIN_TYPES.get(field.type, field.type)) for field in schema]
-    return ParquetFile(source, pa.schema(fields), metadata.num_rows, max(stored, 8 * len(schema)))
+    return ParquetFile(source, schema, metadata.num_rows, max(stored, 8 * len(schema)))
+
+
+def open_writer(stream: BinaryIO, schema: pa.Schema, _delimiter: str) -> "ParquetWriter":
+    """Begin a table on an open stream."""
+    return ParquetWriter(stream, schema)
+
+
+class ParquetWriter:
+    """Writes rows as Parquet, in row groups of some size however small the batches are."""
+
+    def __init__(self, stream: BinaryIO, schema: pa.Schema) -> None:
+        self.file = pq.ParquetWriter(stream, schema)
+        self.groups = RowGroups(lambda group: self.file.write_table(group, group.num_rows))
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Append rows."""
+        self.groups.append(batch)
+
+    def close(self) -> None:
+        """Write the last group, and the footer."""
+        self.groups.flush()
+        self.file.close()
 
 
 @contextmanager
-def _opened(source: Source) -> Iterator[pq.ParquetFile]:
+def _opened(source: ByteSource) -> Iterator[pq.ParquetFile]:
     try:
         if source.location is None or source.gzipped:
             with source.open() as stream:

@@ -9,7 +9,8 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.sources import Format, Source, check_text, find_undecodable, position
+from vae_anomaly_cli.sources.byte_source import ByteSource, bytes_read
+from vae_anomaly_cli.sources.text import find_undecodable
 
 ROWS_PER_BLOCK = 1 << 14
 # Python objects take several times the room of their text.
@@ -22,28 +23,20 @@ class JsonlFile:
 
     Attributes
     ----------
-    source : Source
+    source : ByteSource
         Its bytes.
     schema : pyarrow.Schema
         The keys of all lines, with types that have room for all their values.
-    n_rows : int
-        Number of lines with an object.
     """
 
-    source: Source
+    source: ByteSource
     schema: pa.Schema
-    n_rows: int
+    delimiter: None = None
 
     @property
     def size(self) -> int:
         """What there is to read: bytes."""
         return self.source.n_bytes
-
-    @property
-    def row_bytes(self) -> float:
-        """About what a row takes in memory."""
-        lines = self.source.head().splitlines()[:-1] or [b""]
-        return sum(map(len, lines)) / len(lines) + 4 * len(self.schema)
 
     def batches(self, names: list[str], n_rows: int) -> Iterator[tuple[pa.RecordBatch, int]]:
         """Yield rows with the bytes read."""
@@ -52,7 +45,7 @@ class JsonlFile:
         with self.source.open() as stream:
             for block in _blocks(self.source, stream, n_rows):
                 columns = [_column([row.get(field.name) for row in block], field.type) for field in fields]
-                before, read = read, max(read, position(stream))
+                before, read = read, max(read, bytes_read(stream))
                 yield pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields)), read - before
 
     def where(self, row: int) -> str:
@@ -64,29 +57,31 @@ class JsonlFile:
         return f"row {row + 1}"
 
 
-def open_file(source: Source) -> JsonlFile:
+def open_file(source: ByteSource, _delimiters: str) -> JsonlFile:
     """Read the keys and the types of all lines: what a cell is must not depend on the block it stands in."""
-    check_text(source, source.head(), Format.JSONL)
-    kinds: dict[str, _Kind] = {}
-    n_rows = 0
+    types: dict[str, _ValueTypes] = {}
     with source.open() as stream:
         for block in _blocks(source, stream, ROWS_PER_BLOCK):
-            n_rows += len(block)
             for row in block:
                 for name, value in row.items():
-                    kinds.setdefault(name, _Kind()).see(value)
-    return JsonlFile(source, pa.schema([pa.field(name, kind.type) for name, kind in kinds.items()]), n_rows)
+                    types.setdefault(name, _ValueTypes()).update(value)
+    return JsonlFile(source, pa.schema([pa.field(name, values.type) for name, values in types.items()]))
 
 
-class _Kind:
-    """What the values of a key are, from those seen so far."""
+def open_writer(stream: BinaryIO, _schema: pa.Schema, _delimiter: str) -> "JsonlWriter":
+    """Begin a table on an open stream."""
+    return JsonlWriter(stream)
+
+
+class _ValueTypes:
+    """The types of the values of a key, of those seen so far."""
 
     def __init__(self) -> None:
         self.classes: set[type] = set()
         self.largest = 0
         self.nested: pa.DataType = pa.null()
 
-    def see(self, value: Any) -> None:
+    def update(self, value: Any) -> None:
         if value is None:
             return
         self.classes.add(type(value))
@@ -94,7 +89,7 @@ class _Kind:
             self.largest = max(self.largest, value if value >= 0 else -value - 1)
         elif isinstance(value, list | dict):
             try:
-                fields = [pa.schema([pa.field("", kind)]) for kind in (self.nested, pa.scalar(value).type)]
+                fields = [pa.schema([pa.field("", type_)]) for type_ in (self.nested, pa.scalar(value).type)]
                 self.nested = pa.unify_schemas(fields, promote_options="permissive").field(0).type
             except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
                 self.nested = pa.string()
@@ -113,10 +108,10 @@ class _Kind:
         return self.nested if self.classes in ({list}, {dict}) else pa.string()
 
 
-def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
-    if pa.types.is_string(kind):
+def _column(values: list[Any], type_: pa.DataType) -> pa.Array:
+    if pa.types.is_string(type_):
         values = [v if v is None or isinstance(v, str) else dumps(v) for v in values]
-    return pa.array(values, kind)
+    return pa.array(values, type_)
 
 
 class JsonlWriter:
@@ -155,7 +150,7 @@ def _strict(value: object) -> object:
     return value
 
 
-def _blocks(source: Source, stream: BinaryIO, n_rows: int) -> Iterator[list[dict[str, Any]]]:
+def _blocks(source: ByteSource, stream: BinaryIO, n_rows: int) -> Iterator[list[dict[str, Any]]]:
     """Yield rows by the thousand, fewer where they are long."""
     block: list[dict[str, Any]] = []
     n_bytes = 0
@@ -177,7 +172,7 @@ def _lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
             yield number, line
 
 
-def _parse(source: Source, number: int, line: bytes) -> dict[str, Any]:
+def _parse(source: ByteSource, number: int, line: bytes) -> dict[str, Any]:
     try:
         row = json.loads(line.decode("utf-8"), object_pairs_hook=_unique_keys)
     except UnicodeDecodeError as error:

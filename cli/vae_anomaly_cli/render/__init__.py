@@ -1,0 +1,1 @@
+"""What people see: rankings, reasons, heat maps, and how far the work has come."""

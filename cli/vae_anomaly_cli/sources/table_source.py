@@ -1,0 +1,358 @@
+"""A table in one or more files of one format, read as a stream of batches."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePath
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vae_anomaly_cli.cell_reader import CellReader, TextCells, TypedCells
+from vae_anomaly_cli.errors import InputError
+from vae_anomaly_cli.sources.base import Location
+from vae_anomaly_cli.sources.find import FoundFile, find_files, input_directories, without_links
+from vae_anomaly_cli.sources.formats import FORMATS, Format, TableFile, sniff_format
+from vae_anomaly_cli.types import InferredType, without_missing
+
+ROWS_PER_BATCH = 1 << 15
+SHOWN_NAMES = 5
+# Arrow can neither take nor sort rows of views.
+PLAIN_TYPES = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """One file of a table.
+
+    Attributes
+    ----------
+    content : TableFile
+        Its columns and rows.
+    relative : PurePath
+        Its name under the directory or pattern that led to it.
+    """
+
+    content: TableFile
+    relative: PurePath
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return self.content.source.name
+
+    @property
+    def path(self) -> Path | None:
+        """Where it is; None for a pipe."""
+        return self.content.source.path
+
+    @property
+    def names(self) -> list[str]:
+        """Column names, in its order."""
+        return list(self.content.schema.names)
+
+
+@dataclass(frozen=True)
+class RowBatch:
+    """Consecutive rows of one file.
+
+    Attributes
+    ----------
+    cells : pyarrow.RecordBatch
+        The rows: text where the format has no types, so that nothing is lost.
+    file : int
+        Index of the file in the input.
+    first_in_file, first : int
+        Index of the first row in that file, and in the whole input.
+    size : int
+        How much was read for it, in the units of the format: bytes, or rows.
+    """
+
+    cells: pa.RecordBatch
+    file: int
+    first_in_file: int
+    first: int
+    size: int
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return int(self.cells.num_rows)
+
+    def position(self, row: int) -> tuple[int, int]:
+        """Index of the file, and of the row in that file, of a row of this batch."""
+        return self.file, self.first_in_file + row
+
+
+@dataclass(frozen=True)
+class TableSource:
+    """A table that may be larger than memory.
+
+    Attributes
+    ----------
+    name : str
+        How messages call it.
+    format : Format
+        How all its files are written.
+    files : tuple of InputFile
+        At least one; the rows stand in their order.
+    schema : pyarrow.Schema
+        The columns, in the order of the first file, with types that have room for those of all files.
+    delimiter : str
+        What separates cells, where the format has delimiters.
+    directories : tuple of Path
+        Directories that were named as input.
+    """
+
+    name: str
+    format: Format
+    files: tuple[InputFile, ...]
+    schema: pa.Schema
+    delimiter: str
+    directories: tuple[Path, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """Column names."""
+        return list(self.schema.names)
+
+    @property
+    def n_files(self) -> int:
+        """Number of files."""
+        return len(self.files)
+
+    @property
+    def decimal_comma(self) -> bool:
+        """Whether text may write numbers 1,5: where semicolons separate the cells."""
+        return self.delimiter == ";"
+
+    @property
+    def cell_reader(self) -> CellReader:
+        """How cells become values, for fits and for models."""
+        return TypedCells() if self.format.typed else TextCells(self.decimal_comma)
+
+    @cached_property
+    def size(self) -> int:
+        """What there is to read, in the units of `RowBatch.size`."""
+        return sum(file.content.size for file in self.files)
+
+    def batches(self, names: Sequence[str] | None = None) -> Iterator[RowBatch]:
+        """Read all rows, a few thousand at a time.
+
+        Parameters
+        ----------
+        names : sequence of str, optional
+            Columns to read; all by default.
+
+        Raises
+        ------
+        InputError
+            If a file cannot be read to its end, or if no file has a row.
+        """
+        schema = self.schema if names is None else pa.schema([self.schema.field(name) for name in names])
+        first = 0
+        for index, file in enumerate(self.files):
+            present = [name for name in schema.names if name in file.content.schema.names]
+            first_in_file = 0
+            # A table needs a column for its rows to be counted.
+            for cells, size in file.content.batches(present or file.names[:1], ROWS_PER_BATCH):
+                for start in range(0, cells.num_rows, ROWS_PER_BATCH):
+                    part = cells.slice(start, ROWS_PER_BATCH)
+                    yield RowBatch(_cast(part, schema), index, first_in_file, first, size if start == 0 else 0)
+                    first_in_file += part.num_rows
+                    first += part.num_rows
+        if first == 0:
+            raise InputError(f"{self.name} has column names but no rows; nothing to fit or score.")
+
+    def locate(self, file: int, row: int) -> Location:
+        """Say where a person finds a row (from 0) of a file."""
+        content = self.files[file].content
+        return Location(content.source.name, content.where(row))
+
+    def infer_types(self, names: Sequence[str], progress: Callable[[RowBatch], None]) -> dict[str, InferredType]:
+        """Find the types of columns in a pass over all rows; nothing to find where the format has types.
+
+        Parameters
+        ----------
+        names : sequence of str
+            The columns.
+        progress : callable
+            Is called with every batch that was read.
+        """
+        if self.format.typed:
+            return {}
+        inferred = {name: InferredType(self.decimal_comma) for name in names}
+        for batch in self.batches(names):
+            for name, type_ in inferred.items():
+                type_.update(without_missing(batch.cells[name]))
+            progress(batch)
+        return inferred
+
+    def identity(self) -> dict[str, Any] | None:
+        """Format, delimiter, and path, bytes and time of change of each file; None if one of them is a pipe."""
+        files = []
+        for file in self.files:
+            if file.path is None:
+                return None
+            known = file.path.stat()
+            files.append([str(file.path.resolve()), known.st_size, known.st_mtime_ns])
+        return {"read as": [self.format.name, self.delimiter], "input": files}
+
+    def check_output(self, option: str, path: Path) -> None:
+        """Refuse an output that is a file of the input, or lies in a directory that is: the next run would read it.
+
+        Raises
+        ------
+        InputError
+            If it is or does.
+        """
+        for folder in self.directories:
+            if without_links(path).is_relative_to(without_links(folder)):
+                raise InputError(
+                    f"{option} {path} lies in the input directory {folder}, where the next run would read it as data; "
+                    "name a path outside."
+                )
+        if path.is_file() and self.holds(path):
+            raise InputError(f"{option} {path} is the input file itself; name another file.")
+
+    def holds(self, path: Path) -> bool:
+        """Whether a path is one of the files, links followed."""
+        return path.exists() and any(file.path is not None and path.samefile(file.path) for file in self.files)
+
+
+def open_table(
+    data: list[str], format_name: str | None, delimiter: str | None, warn: Callable[[str], None]
+) -> TableSource:
+    """Find the files and look at their columns; rows are read later.
+
+    Parameters
+    ----------
+    data : list of str
+        Files, patterns and directories, or `PIPE` for standard input.
+    format_name : str or None
+        A key of `FORMATS`; names and first bytes of the files tell by default.
+    delimiter : str or None
+        What separates cells; found in the header by default.
+    warn : callable
+        Is called with a message for each file that is left out.
+
+    Raises
+    ------
+    InputError
+        If a file is no table with unique, non-empty column names, or if files differ in format or columns.
+    """
+    found = find_files(data)
+    formats = [FORMATS[format_name] if format_name is not None else sniff_format(file.source) for file in found]
+    for file, table_format in zip(found, formats, strict=True):
+        if table_format is not formats[0]:
+            raise InputError(
+                f"{file.source.name} is {table_format.name} and {found[0].source.name} is {formats[0].name}; expected "
+                "files of one format. Score them one after the other."
+            )
+    if len(found) > 1:
+        found = _without_empty(found, warn)
+    files = tuple(InputFile(formats[0].open(file.source, delimiter), file.relative) for file in found)
+    for opened in files:
+        _check_names(opened)
+    name = files[0].name if len(files) == 1 else f"{len(files)} files from {files[0].name} on"
+    if len(data) == 1 and len(files) > 1:
+        name = data[0]
+    _check_alike(files, formats[0])
+    found_delimiter = files[0].content.delimiter or formats[0].delimiter
+    return TableSource(name, formats[0], files, _common_schema(files), found_delimiter, tuple(input_directories(data)))
+
+
+def _without_empty(found: list[FoundFile], warn: Callable[[str], None]) -> list[FoundFile]:
+    """Leave out files without a byte, as failed exports leave them, with a warning."""
+    empty = [file for file in found if file.source.n_bytes == 0]
+    if len(empty) == len(found):
+        raise InputError(f"{found[0].source.name} and {len(found) - 1} more files are empty; expected tables.")
+    for file in empty:
+        warn(f"{file.source.name} is empty: left out.")
+    return [file for file in found if file not in empty]
+
+
+def _check_names(file: InputFile) -> None:
+    names = file.names
+    if not names:
+        raise InputError(f"{file.name} has no columns; expected a table with named columns.")
+    for position, name in enumerate(names, start=1):
+        if not name.strip():
+            raise InputError(
+                f"{file.name}: column {position} has no name. Name every column (a row number "
+                "written by pandas is left out with index=False)."
+            )
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise InputError(
+            f"{file.name}: the column name '{repeated[0]}' occurs {names.count(repeated[0])} "
+            "times. Rename columns so that each name is unique."
+        )
+
+
+def _check_alike(files: tuple[InputFile, ...], table_format: Format) -> None:
+    """Refuse files whose columns have other names, or whose cells are separated in another way."""
+    first = files[0]
+    for file in files[1:]:
+        if not table_format.optional_columns:
+            _check_same_columns(first, file)
+        if file.content.delimiter != first.content.delimiter:
+            raise InputError(
+                f"{file.name} separates its cells by {file.content.delimiter!r} and {first.name} by "
+                f"{first.content.delimiter!r}; expected one separator."
+            )
+
+
+def _check_same_columns(first: InputFile, file: InputFile) -> None:
+    lacking = [name for name in first.names if name not in file.names]
+    further = [name for name in file.names if name not in first.names]
+    if lacking or further:
+        said = [f"lacks {listed(lacking)}"] * bool(lacking) + [f"has {listed(further)} besides"] * bool(further)
+        raise InputError(
+            f"{file.name} {' and '.join(said)}; expected the columns of {first.name}. Make the columns alike, or give "
+            "the files to runs of their own."
+        )
+
+
+def _common_schema(files: tuple[InputFile, ...]) -> pa.Schema:
+    """Columns with types that have room for those of all files."""
+    common: dict[str, pa.Field] = {}
+    for file in files:
+        for stored in file.content.schema:
+            field = pa.field(stored.name, PLAIN_TYPES.get(stored.type, stored.type))
+            before = common.setdefault(field.name, field)
+            if before.type == field.type:
+                continue
+            try:
+                parts = [pa.schema([before]), pa.schema([field])]
+                common[field.name] = pa.unify_schemas(parts, promote_options="permissive").field(0)
+            except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+                raise InputError(
+                    f"{file.name}: column '{field.name}' is {field.type}, and {before.type} in files before; "
+                    "expected one type. Convert it, or leave it out of the files."
+                ) from error
+    return pa.schema(list(common.values()))
+
+
+def _cast(cells: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Bring the cells of a file to the columns and types of all files."""
+    if cells.schema.equals(schema):
+        return cells
+    present = set(cells.schema.names)
+    columns = [
+        # Whole numbers beside fractions: a scoring model reads both as floating point anyway.
+        pc.cast(cells[field.name], field.type, safe=False)
+        if field.name in present
+        else pa.nulls(cells.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def listed(names: list[str]) -> str:
+    """Name the first few columns, and say how many there are beside them."""
+    shown = ", ".join(f"'{name}'" for name in names[:SHOWN_NAMES])
+    rest = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
+    return f"{'column' if len(names) == 1 else 'columns'} {shown}{rest}"

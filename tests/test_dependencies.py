@@ -1,0 +1,91 @@
+"""What pyproject.toml declares is what the code imports, and nothing is claimed that is not there."""
+
+import ast
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+OURS = {"vae_anomaly", "vae_anomaly_cli", "vae_anomaly_datasets", "benchmarks"}
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+# Where they differ, what a distribution is imported as.
+IMPORTED_AS = {"pillow": "PIL", "scikit-learn": "sklearn", "lazy-loader": "lazy_loader"}
+FOLDERS = {
+    "": ("vae_anomaly", "cli/vae_anomaly_cli", "datasets/vae_anomaly_datasets"),
+    "test": ("tests",),
+    "benchmark": ("reports/benchmarks",),
+}
+# What no line of ours imports: programs, plugins and type stubs, and where it says that they are used.
+USED_WITHOUT_IMPORT = {
+    "build": ("Makefile", "-m build"),
+    "mypy": ("Makefile", "-m mypy"),
+    "ruff": ("Makefile", "-m ruff"),
+    "pandas-stubs": ("pyproject.toml", "[tool.mypy]"),
+    "scipy-stubs": ("pyproject.toml", "[tool.mypy]"),
+    "pytest-timeout": ("pyproject.toml", "timeout ="),
+    "pytest-xdist": ("pyproject.toml", "-n=2"),
+    "tqdm": ("reports/benchmarks/foundation.py", "pyod"),
+}
+
+
+def names_of(requirements: list[str]) -> set[str]:
+    return {re.split(r"[^A-Za-z0-9_-]", requirement)[0].lower() for requirement in requirements}
+
+
+def declared(extra: str) -> set[str]:
+    return names_of(PROJECT["optional-dependencies"][extra] if extra else PROJECT["dependencies"])
+
+
+def imported(extra: str) -> set[str]:
+    """Libraries of others that the code behind an extra imports, or asks pytest to."""
+    found = set()
+    for folder in FOLDERS[extra]:
+        if not (ROOT / folder).is_dir():
+            pytest.skip(f"{folder} is no part of a source distribution")
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Import):
+                    found |= {alias.name.partition(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom) and not node.level:
+                    found.add((node.module or "").partition(".")[0])
+                elif isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.importorskip":
+                    found.add(ast.literal_eval(node.args[0]))
+    return found - OURS - set(sys.stdlib_module_names)
+
+
+def modules(distributions: set[str]) -> set[str]:
+    return {IMPORTED_AS.get(name, name) for name in distributions}
+
+
+def test_every_extra_is_known():
+    assert set(PROJECT["optional-dependencies"]) == set(FOLDERS) - {""}
+
+
+@pytest.mark.parametrize("extra", FOLDERS)
+def test_every_declared_dependency_is_used(extra):
+    unused = modules(declared(extra) - set(USED_WITHOUT_IMPORT)) - imported(extra)
+    assert unused == set(), f"declared under {extra or 'dependencies'} and imported nowhere"
+
+
+@pytest.mark.parametrize("extra", FOLDERS)
+def test_every_import_is_declared(extra):
+    available = modules(declared("") | (declared(extra) if extra else set()))
+    # A test may compare with what only benchmarks need, where it is installed.
+    optional = modules(declared("benchmark")) if extra == "test" else set()
+    assert imported(extra) - available - optional == set(), f"imported and not declared under {extra or 'dependencies'}"
+
+
+@pytest.mark.parametrize("name", USED_WITHOUT_IMPORT)
+def test_what_is_not_imported_is_used_where_it_says(name):
+    file, sign = USED_WITHOUT_IMPORT[name]
+    assert sign in (ROOT / file).read_text(encoding="utf-8")
+    assert name in set().union(*map(declared, FOLDERS))
+
+
+def test_tested_versions_are_those_of_the_declared_dependencies():
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = names_of([line for line in lines if line and not line.startswith("#")])
+    assert pinned == set().union(*map(declared, FOLDERS)) | {"hatchling"}
