@@ -9,7 +9,7 @@ import pytest
 
 from vae_anomaly import ModelFileError, PooledELBO, VAEDetector, load, save
 from vae_anomaly.detectors import read_table
-from vae_anomaly.explain import evidence_of
+from vae_anomaly.explain.evidence import evidence_of
 from vae_anomaly.explain.explanation import Reason, odds, shown
 
 N = 300

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from vae_anomaly import DataError, SpecificationError, TrainingPlan, VAEDetector
 from vae_anomaly.columns.image_encoder import FOR_PIXELS
-from vae_anomaly.detectors import FOR_IMAGES
+from vae_anomaly.detectors.parameters import FOR_IMAGES
 from vae_anomaly.likelihoods import LIKELIHOODS
 from vae_anomaly.model.backbones import MLP, Convolutional
 from vae_anomaly.scores import ELBO, SCORES

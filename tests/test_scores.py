@@ -14,7 +14,7 @@ from torch.distributions import Normal
 from vae_anomaly.columns import Column
 from vae_anomaly.columns.batch import Batch
 from vae_anomaly.errors import SpecificationError
-from vae_anomaly.fitting import cell_terms, chunk_rows, map_chunks, row_statistics, score_rows, scoring_noise
+from vae_anomaly.fitting.predict import cell_terms, chunk_rows, map_chunks, row_statistics, score_rows, scoring_noise
 from vae_anomaly.likelihoods import Bernoulli, Categorical, Gaussian, Poisson, StudentT
 from vae_anomaly.model.backbones import MLP
 from vae_anomaly.model.elbo import elbo_terms, marginal_terms

@@ -13,7 +13,7 @@ from vae_anomaly import VAEDetector
 from vae_anomaly.columns.batch import Batch
 from vae_anomaly.data.images import Images
 from vae_anomaly.errors import SpecificationError
-from vae_anomaly.fitting import row_statistics, score_rows
+from vae_anomaly.fitting.predict import row_statistics, score_rows
 from vae_anomaly.model.elbo import elbo_terms, saturated_terms
 from vae_anomaly.scores import (
     ELBO,

@@ -6,7 +6,7 @@ from vae_anomaly.detectors.containers import as_pandas
 from vae_anomaly.detectors.feature_map import FeatureMapDetector
 from vae_anomaly.detectors.image_features import ImageFeatures
 from vae_anomaly.detectors.inputs import new_seed, read_table
-from vae_anomaly.detectors.parameters import FOR_IMAGES, FOR_TABLES, MAX_FLAT_PIXELS
+from vae_anomaly.detectors.parameters import MAX_FLAT_PIXELS
 from vae_anomaly.detectors.patch import (
     WHOLE,
     WINDOW_ACTIVATION,
@@ -22,8 +22,6 @@ from vae_anomaly.detectors.training_plan import TrainingPlan
 from vae_anomaly.detectors.vae_detector import VAEDetector, fit_config
 
 __all__ = [
-    "FOR_IMAGES",
-    "FOR_TABLES",
     "MAX_FLAT_PIXELS",
     "WHOLE",
     "WINDOW_ACTIVATION",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vae_anomaly.fitting.fit import OnCheck, TrainingRows, fit_model, learn_encoder
+from vae_anomaly.fitting.fit import TrainingRows, fit_model, learn_encoder
 from vae_anomaly.fitting.fit_config import FitConfig, NetworkConfig, SplitConfig
 from vae_anomaly.fitting.fit_report import FitReport
 from vae_anomaly.fitting.fitted_model import CellReference, FittedModel
@@ -13,23 +13,18 @@ from vae_anomaly.fitting.predict import (
     cell_terms,
     chunk_rows,
     map_chunks,
-    row_statistics,
-    saturated_rows,
     score_rows,
-    scoring_noise,
 )
-from vae_anomaly.fitting.row_sample import MIN_ROWS, RowSample
+from vae_anomaly.fitting.row_sample import RowSample
 
 __all__ = [
     "MAX_LATENTS",
-    "MIN_ROWS",
     "CellReference",
     "ELBOTerms",
     "FitConfig",
     "FitReport",
     "FittedModel",
     "NetworkConfig",
-    "OnCheck",
     "RowSample",
     "SplitConfig",
     "TrainingRows",
@@ -40,10 +35,7 @@ __all__ = [
     "learn_encoder",
     "map_chunks",
     "pixel_excess",
-    "row_statistics",
     "sample_rows",
-    "saturated_rows",
     "score_rows",
-    "scoring_noise",
     "terms_by_member",
 ]

@@ -176,8 +176,6 @@ def _one_line(error: Exception) -> str:
 
 
 __all__ = [
-    "FORMAT_VERSION",
-    "METADATA_KEY",
     "load",
     "read_manifest",
     "save",
