@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
-from torch.distributions import Distribution
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from vae_anomaly.likelihoods import ColumnConstants, Likelihood
+from vae_anomaly.likelihoods import CellDistribution, Constants, Likelihood
 
 
 class Operations(TorchDispatchMode):
@@ -57,10 +56,10 @@ def large_data(root: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def constants_of() -> Callable[..., ColumnConstants]:
+def constants_of() -> Callable[..., Constants]:
     """What training taught about equal columns, from what differs from a plain one."""
 
-    def build(n_columns: int = 1, dtype: torch.dtype = torch.float64, **known: float | list[float]) -> ColumnConstants:
+    def build(n_columns: int = 1, dtype: torch.dtype = torch.float64, **known: float | list[float]) -> Constants:
         plain: dict[str, float | list[float]] = {
             **dict.fromkeys(("floor", "n_levels", "unseen", "location"), 0.0),
             "scale": 1.0,
@@ -72,18 +71,16 @@ def constants_of() -> Callable[..., ColumnConstants]:
             "spikes": [],
         }
         assert known.keys() <= plain.keys()
-        return ColumnConstants(
-            *(
-                torch.tensor([value if isinstance(value, list) else float(value)] * n_columns, dtype=dtype)
-                for value in (plain | known).values()
-            )
-        )
+        return {
+            name: torch.tensor([value if isinstance(value, list) else float(value)] * n_columns, dtype=dtype)
+            for name, value in (plain | known).items()
+        }
 
     return build
 
 
 @pytest.fixture(scope="session")
-def distribution_of(constants_of: Callable[..., ColumnConstants]) -> Callable[..., Distribution]:
+def distribution_of(constants_of: Callable[..., Constants]) -> Callable[..., CellDistribution]:
     """p(x) of one column from its decoder outputs, which are the same in all rows."""
 
     def build(
@@ -94,7 +91,7 @@ def distribution_of(constants_of: Callable[..., ColumnConstants]) -> Callable[..
         n_rows: int = 1,
         leading: tuple[int, ...] = (),
         **known: float | list[float],
-    ) -> Distribution:
+    ) -> CellDistribution:
         noise = torch.tensor([log_noise] * likelihood.noise_size(1), dtype=dtype)
         parameters = torch.as_tensor(outputs, dtype=dtype).expand(*leading, n_rows, 1, -1)
         return likelihood.distribution(parameters, noise, constants_of(dtype=dtype, **known))

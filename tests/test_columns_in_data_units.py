@@ -199,7 +199,7 @@ def test_slope_of_the_scale_is_also_known_where_cells_are_rounded():
             expected -= math.log(modelled.asinh_scale) + math.log(math.cosh(angle))
         assert nearby is None or math.isfinite(nearby)
         assert slope == pytest.approx(expected, abs=1e-5)
-    assert all(isinstance(column.likelihood, RoundedStudentT) for column in columns)
+    assert all(column.likelihood == RoundedStudentT() for column in columns)
 
 
 @pytest.mark.parametrize("factor", [1e-300, 1e-50, 1e50, 1e290])

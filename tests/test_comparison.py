@@ -178,6 +178,7 @@ def comparable(comparison):
     return measures.reset_index(drop=True), comparison.scores
 
 
+@pytest.mark.slow
 def test_fits_in_other_processes_give_the_same_comparison_and_warnings():
     X, y = labelled()
     frame = pd.DataFrame(X).add_prefix("c").assign(nothing=np.nan)

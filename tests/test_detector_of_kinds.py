@@ -195,7 +195,7 @@ def test_holes_that_depend_on_another_cell_are_strange_where_they_are_modelled()
 def test_every_likelihood_for_numbers_may_be_asked_for_all(likelihood: str, mixed: pd.DataFrame) -> None:
     frame = mixed[["height", "year", "sex", "when"]]
     detector = VAEDetector(n_estimators=1, max_iter=10, likelihood=likelihood).fit(frame)
-    assert type(detector.columns_[0].likelihood) is LIKELIHOODS[likelihood]
+    assert detector.columns_[0].likelihood == LIKELIHOODS[likelihood]()
     assert np.isfinite(detector.score_samples(frame)).all()
 
 

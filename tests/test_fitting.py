@@ -60,6 +60,24 @@ def test_loss_that_is_not_finite_is_rolled_back_once(monkeypatch: pytest.MonkeyP
     assert detector.history_.learning_rate[-1] < 0.2 * detector.history_.learning_rate[3]
 
 
+def test_weights_are_those_that_were_best_for_held_out_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    X = np.random.default_rng(0).normal(size=(200, 3))
+    step, calls = Stepper.step, []
+
+    def spoiled(stepper: Stepper, *arguments: object) -> None:
+        calls.append(1)
+        step(stepper, *arguments)  # type: ignore[arg-type]
+        if len(calls) > 30:
+            for weights in stepper.vae.parameters():
+                weights.data.fill_(1.0)
+
+    monkeypatch.setattr(Stepper, "step", spoiled)
+    detector = small().fit(X)
+    held_out = detector.history_.validation_elbo
+    assert held_out[-1] < max(held_out) - 1
+    assert detector.elbo_terms(X).elbo.mean() > max(held_out) - 1
+
+
 def test_divergence_at_the_only_check_is_raised() -> None:
     with pytest.raises(TrainingDiverged):
         small(max_iter=1, learning_rate_init=1e30).fit(np.random.default_rng(0).normal(size=(300, 4)))

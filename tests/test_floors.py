@@ -40,15 +40,22 @@ LIBRARY_FLOORS = (
 )
 # The same within the command line. Names that are not here yet are only kept out of circles.
 CLI_FLOORS = (
-    ("errors",),
-    ("console", "types"),
-    ("options",),
+    ("errors", "stages", "types"),
+    ("cell_reader",),
     ("sources",),
-    ("columns",),
-    ("tables",),
-    ("labels",),
-    ("models",),
-    ("pipeline", "journal", "render", "output"),
+    ("console", "kinds", "tables"),
+    ("command", "features", "labels", "progress"),
+    ("options",),
+    ("columns", "models"),
+    ("output",),
+    ("journal",),
+    ("table_model", "top_k"),
+    ("image_model",),
+    ("render",),
+    ("pipeline", "repair"),
+    ("table_data",),
+    ("image_data",),
+    ("data",),
     ("commands",),
     ("application",),
     ("main",),
@@ -85,7 +92,6 @@ LONG: dict[str, str] = {
     "vae_anomaly.detectors.vae_detector.VAEDetector": "the estimator reads in one file",
     "vae_anomaly.fitting.fit.fit_model": "the fit reads from top to bottom",
     "vae_anomaly.model.training.train": "the training loop reads from top to bottom",
-    "vae_anomaly.model.vae.VAE": "the network: all of its weights, and what is computed with them",
     "vae_anomaly.model.vae.VAE.__init__": "one statement for each buffer and part of the network",
     "vae_anomaly_cli.commands.explain.explain": "one line for each option of the command",
     "vae_anomaly_cli.commands.fit.fit": "one line for each option of the command",
@@ -98,7 +104,7 @@ BELOW_DOORS = {"benchmarks.speed.shares": "times the functions inside, by puttin
 # Being rebuilt at the moment: what the rules say of these modules is not asked for yet.
 PENDING = (
     "vae_anomaly_cli",
-    *(f"vae_anomaly.{name} exports" for name in ("columns", "likelihoods", "model")),
+    *(f"vae_anomaly.{name} exports" for name in ("columns", "model")),
 )
 
 

@@ -12,7 +12,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from vae_anomaly import DataError, SpecificationError, TrainingPlan, VAEDetector
-from vae_anomaly.columns.image_encoder import FOR_PIXELS
 from vae_anomaly.detectors.parameters import FOR_IMAGES
 from vae_anomaly.likelihoods import LIKELIHOODS
 from vae_anomaly.model.backbones import MLP, Convolutional
@@ -25,7 +24,7 @@ SPOT = slice(3, 6)
 
 
 PIXEL_LIKELIHOODS = pytest.mark.parametrize(
-    "likelihood", [name for name, kind in LIKELIHOODS.items() if kind in FOR_PIXELS]
+    "likelihood", [name for name, make in LIKELIHOODS.items() if make().traits.for_pixels]
 )
 
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from vae_anomaly.columns import learn_channels
-from vae_anomaly.columns.image_encoder import FOR_PIXELS
 from vae_anomaly.data.images import read_arrays
 from vae_anomaly.errors import DataError, SpecificationError
 from vae_anomaly.likelihoods import (
@@ -247,12 +246,12 @@ def test_channels_that_cannot_be_learned_are_refused(arrays, likelihood, message
 @pytest.mark.parametrize("name", LIKELIHOODS)
 def test_likelihoods_of_tables_are_refused_for_pixels(name):
     likelihood = LIKELIHOODS[name]()
-    if type(likelihood) in FOR_PIXELS:
+    if likelihood.traits.for_pixels:
         (column,) = encoder_of(LEVELS, likelihood).columns
         assert column.likelihood == likelihood
         assert column.reason == "given"
         return
-    with pytest.raises(SpecificationError, match=f"likelihood={type(likelihood).__name__} is not one for pixels"):
+    with pytest.raises(SpecificationError, match=f"likelihood={likelihood.title} is not one for pixels"):
         encoder_of(LEVELS, likelihood)
 
 

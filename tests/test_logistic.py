@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from vae_anomaly.likelihoods import DiscretizedLogistic
+from vae_anomaly.likelihoods import ColumnFacts, DiscretizedLogistic
 from vae_anomaly.likelihoods.logistic import MAX_LOG_SCALE, STEPS_OF_MIN_SCALE
 
 # Levels 0 to 255 with mean 100 and standard deviation 50.
@@ -91,7 +91,7 @@ def test_draws_have_the_stated_distribution(n_components, known, distribution_of
     outputs = outputs_of(n_components, [0.3, -1.9, 2.9], [-1.0, -3.0, 0.5], [0.0, 1.0, -0.5])
     likelihood = DiscretizedLogistic(n_components)
     many = distribution_of(likelihood, outputs, n_rows=20_000, **known)
-    cells = likelihood.draw(many, torch.Generator().manual_seed(0)).flatten()
+    cells = many.draw(torch.Generator().manual_seed(0)).flatten()
     cells = (cells / STEP).round() * STEP
     assert torch.isfinite(cells).all()
     for level in (-2.0, -1.9, 0.0, 0.5, 2.5):
@@ -131,7 +131,7 @@ def test_mean_stays_between_the_ends(distribution_of):
 @COMPONENTS
 def test_outputs_start_around_the_mean(n_components, distribution_of):
     likelihood = DiscretizedLogistic(n_components)
-    start = likelihood.start(0.7)
+    start = likelihood.start(ColumnFacts(mean=0.7))
     assert len(start) == likelihood.n_parameters(0)
     assert float(distribution_of(likelihood, list(start), **KNOWN).mean) == pytest.approx(0.7)
 

@@ -64,12 +64,12 @@ def test_numbers_are_normal_in_the_units_of_the_data(likelihood):
     np.testing.assert_allclose(found, stats.norm.logpdf(data, 3, 0.5 * WIDER), rtol=1e-6)
 
 
-def test_numbers_on_a_bent_scale_are_normal_there():
+def test_numbers_on_an_asinh_scale_are_normal_there():
     data = np.array([0.0, 1.0, 50.0, 1e6])
-    bent = np.arcsinh(data / 2)
-    found = alone(column(StudentT(), location=1.5, scale=0.7, asinh_scale=2.0), (bent - 1.5) / 0.7)
+    units = np.arcsinh(data / 2)
+    found = alone(column(StudentT(), location=1.5, scale=0.7, asinh_scale=2.0), (units - 1.5) / 0.7)
     slope = -0.5 * np.log(1 + (data / 2) ** 2) - math.log(2)
-    np.testing.assert_allclose(found, stats.norm.logpdf(bent, 1.5, 0.7 * WIDER) + slope, rtol=1e-5)
+    np.testing.assert_allclose(found, stats.norm.logpdf(units, 1.5, 0.7 * WIDER) + slope, rtol=1e-5)
 
 
 ROUNDED = {"location": 40.0, "scale": 8.0, "step": 2.0}
@@ -117,7 +117,7 @@ def test_rounded_normal_sums_to_1_over_the_lattice(low, asinh_scale, constants_o
     def in_model_units(number):
         return ((np.arcsinh(number / asinh_scale) if asinh_scale else number) - location) / scale
 
-    # Bent columns count in units of the asinh_scale, straight ones in units of the scale.
+    # Columns on an asinh scale count in units of the asinh_scale, straight ones in units of the scale.
     known = (
         {"location": location, "scale": scale, "asinh_scale": 1.0, "step": 1 / asinh_scale}
         if asinh_scale

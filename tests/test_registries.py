@@ -14,6 +14,8 @@ CONTRACTS: dict[str, tuple[str, ...]] = {
     "ACTIVATIONS": ("test_backbones.py ACTIVATED",),
     "BACKBONES": ("test_backbones.py N_WEIGHTS",),
     "LIKELIHOODS": ("test_likelihoods.py REFERENCES",),
+    # Names of model files: those above, and wrappers, which test_likelihoods.py tests around what they wrap.
+    "LIKELIHOOD_CLASSES": (),
     "PRIORS": ("test_priors.py REFERENCE_KL",),
     "SCORES": ("test_scores.py BY_HAND or COMPARED_IN_TEST_SURPRISE",),
 }
@@ -46,7 +48,7 @@ def registries() -> dict[str, set[str]]:
         name: keys_of(value)
         for path in sorted(LIBRARY.rglob("*.py"))
         for name, value, annotation in assigned(path.read_text(encoding="utf-8"))
-        if annotation.startswith("dict[str, type[")
+        if annotation.startswith(("dict[str, type[", "dict[str, Callable[[]"))
     }
 
 

@@ -8,12 +8,11 @@ import torch
 from vae_anomaly.columns import Column
 from vae_anomaly.columns.batch import Batch
 from vae_anomaly.likelihoods import LIKELIHOODS, DiscretizedLogistic, Gaussian, Poisson, StudentT
-from vae_anomaly.likelihoods.interval import FAR
+from vae_anomaly.likelihoods.noise import OUTERMOST
 from vae_anomaly.model.backbones import MLP
 from vae_anomaly.model.elbo import elbo_terms, saturated_terms
 from vae_anomaly.model.vae import VAE
 
-N_OTHERS = 20_000
 BOUNDS = {"low": -2.0, "high": 2.0, "unseen": 0.1}
 STEPS = {"low": -2.0, "step": 0.25, "unseen": 0.1}
 # Cells, room for levels or spikes, and what training taught.
@@ -32,15 +31,11 @@ CELLS = {
     "ordinal": (
         [0.0, 1.0, 2.0, 3.0],
         4,
-        {"n_levels": 3, "unseen": 0.1, "floor": 0.05, "cuts": [-FAR, -0.8, 0.6, FAR, 2 * FAR]},
+        {"n_levels": 3, "unseen": 0.1, "floor": 0.05, "cuts": [-OUTERMOST, -0.8, 0.6, OUTERMOST, 2 * OUTERMOST]},
     ),
     "poisson": ([0.0, 1.0, 7.0, 300.0], 0, {}),
     "discretized_logistic": ([-2.0, -0.25, 0.0, 2.0], 0, {"low": -2.0, "high": 2.0, "step": 0.25}),
 }
-# Nats by which other outputs may be better. Between bounds the noise is centred at the cell; the ends of logistic
-# intervals are half a step, ten scales, away; probabilities of flags and levels end a little below 1.
-TOLERANCES = dict.fromkeys(("bounded_student_t", "spiked_bounded_student_t"), 0.47)
-TOLERANCES |= {"discretized_logistic": 1e-4, "bernoulli": 2e-6, "poisson": 2e-6}
 
 
 def log_prob(likelihood, outputs, cells, constants, log_noise=0.0):
@@ -57,23 +52,7 @@ def best(name, constants_of, log_noise=0.0, dtype=torch.float64):
     return log_prob(LIKELIHOODS[name](), outputs, cells, constants, log_noise).squeeze(0)
 
 
-@pytest.mark.parametrize("log_noise", [-3.0, 0.0, 1.5])
-@pytest.mark.parametrize("name", LIKELIHOODS)
-def test_no_other_outputs_are_better(name, log_noise, constants_of):
-    likelihood, (cells, width, known) = LIKELIHOODS[name](), CELLS[name]
-    constants = constants_of(len(cells), **known)
-    rows = torch.tensor(cells, dtype=torch.float64).expand(N_OTHERS, -1)
-    generator = torch.Generator().manual_seed(0)
-    shape = N_OTHERS, len(cells), likelihood.n_parameters(width)
-    others = 5 * torch.randn(shape, generator=generator, dtype=torch.float64)
-    if shape[-1]:
-        near = N_OTHERS // 2
-        others[:near, :, 0] = rows[:near] + 0.1 * others[:near, :, 0]
-    highest = log_prob(likelihood, others, rows, constants, log_noise).amax(0)
-    assert (highest <= best(name, constants_of, log_noise) + TOLERANCES.get(name, 1e-9)).all()
-
-
-@pytest.mark.parametrize("name", LIKELIHOODS)
+@pytest.mark.parametrize("name", CELLS)
 def test_single_precision_finds_the_same(name, constants_of):
     exact, single = (best(name, constants_of, dtype=dtype) for dtype in (torch.float64, torch.float32))
     torch.testing.assert_close(single.double(), exact, rtol=1e-4, atol=2e-5)

@@ -119,8 +119,8 @@ def test_decoder_starts_at_the_marginals():
     vae = vae_of(sizes=())
     noisy, tailed, flag, count, triples, pair = vae.decode(torch.zeros(2, 1, 1, 3))
     torch.testing.assert_close(noisy.mean, torch.zeros(2, 1, 1, 2))
-    torch.testing.assert_close(noisy.column_scale.flatten(), torch.full((4,), math.hypot(1, 0.1)))
-    torch.testing.assert_close(tailed.column_scale.flatten(), torch.full((2,), math.hypot(1, 0.05)))
+    torch.testing.assert_close(noisy.scale.flatten(), torch.full((4,), math.hypot(1, 0.1)))
+    torch.testing.assert_close(tailed.scale.flatten(), torch.full((2,), math.hypot(1, 0.05)))
     torch.testing.assert_close(flag.mean.flatten(), torch.full((2,), 0.3))
     torch.testing.assert_close(count.mean.flatten(), torch.full((2,), 4.0))
     expected = 0.999 * torch.tensor([0.5, 0.3, 0.2, 0.0]) + 0.001 * torch.tensor([1.0, 1.0, 1.0, 0.0]) / 3
@@ -145,7 +145,7 @@ def test_each_column_has_its_own_floor_and_learned_noise():
     vae.raw_noise.data = torch.tensor([[-20.0, math.log(0.25) / NOISE_GAIN]])
     (distribution,) = vae.decode(torch.zeros(1, 1, 1, 3))
     # Steps of 3 model units, uniformly rounded: 3 / sqrt(12).
-    assert distribution.column_scale.flatten().tolist() == pytest.approx([3 / math.sqrt(12), 0.25])
+    assert distribution.scale.flatten().tolist() == pytest.approx([3 / math.sqrt(12), 0.25])
 
 
 def test_decoder_gives_every_draw_row_and_column_its_distribution():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from vae_anomaly.errors import SpecificationError
@@ -10,7 +10,7 @@ from vae_anomaly.errors import SpecificationError
 Concept = TypeVar("Concept")
 
 
-def resolve(value: str | Concept, concept: type[Any], table: Mapping[str, type[Concept]], word: str) -> Concept:
+def resolve(value: str | Concept, concept: type[Any], table: Mapping[str, Callable[[], Concept]], word: str) -> Concept:
     """The instance itself, or a default instance of what the table has under the name.
 
     Parameters
@@ -19,8 +19,8 @@ def resolve(value: str | Concept, concept: type[Any], table: Mapping[str, type[C
         What a user gave.
     concept : type
         The abstract class.
-    table : mapping of str to type
-        Names of its kinds.
+    table : mapping of str to callable
+        What makes the default instance of each name, usually its class.
     word : str
         The parameter's name, for the message.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ MARGIN = 24
 GAP = 16
 LINE = 8
 TITLE_POINTS = 18
+# Of Linux, Windows and macOS.
+FONTS = ("DejaVuSans.ttf", "LiberationSans-Regular.ttf", "NotoSans-Regular.ttf", "arial.ttf", "Arial.ttf")
 TEXT_POINTS = 14
 BAR_WIDTH = 256
 BAR_HEIGHT = 14
@@ -320,13 +323,13 @@ def _hatch(height: int, width: int) -> npt.NDArray[np.uint8]:
 
 @cache
 def _font(points: int) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which has the letters of many languages, where it is installed; else the font inside Pillow."""
-    try:
-        return ImageFont.truetype("DejaVuSans.ttf", points)
-    except OSError:
-        font = ImageFont.load_default(points)
-        assert isinstance(font, ImageFont.FreeTypeFont), "Pillow was built without FreeType"
-        return font
+    """The first installed font with the letters of many languages; else the one inside Pillow, which has no accents."""
+    for name in FONTS:
+        with contextlib.suppress(OSError):
+            return ImageFont.truetype(name, points)
+    font = ImageFont.load_default(points)
+    assert isinstance(font, ImageFont.FreeTypeFont), "Pillow was built without FreeType"
+    return font
 
 
 def _text(text: str, points: int, ink: str, width: int) -> Image.Image:

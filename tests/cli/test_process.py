@@ -133,7 +133,8 @@ def test_failure_is_code_1_and_one_line(orders_csv, model, tmp_path):
 def test_full_device_is_code_1_and_one_line(orders_csv, model, capsys):
     with Path("/dev/full").open("w") as full, contextlib.redirect_stdout(full):
         assert main(["score", str(orders_csv), "-m", str(model), "-q"]) == 1
-        # What the interpreter does at its end.
+        # The interpreter flushes what is left, at its end.
+        full.write("left")
         full.flush()
     assert capsys.readouterr().err == "error: standard output cannot be written: No space left on device.\n"
 
@@ -188,7 +189,8 @@ def test_reader_that_leaves_early_is_no_error(orders, tmp_path, model, capsys):
     reader.start()
     with os.fdopen(ours, "w") as pipe, contextlib.redirect_stdout(pipe):
         code = main(["score", str(path), "-m", str(model), "-q"])
-        # What the interpreter does at its end.
+        # The interpreter flushes what is left, at its end.
+        pipe.write("left")
         pipe.flush()
     reader.join()
     assert (code, found) == (0, [b"order,"])

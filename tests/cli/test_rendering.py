@@ -6,6 +6,7 @@ from vae_anomaly.errors import DataError
 from vae_anomaly_cli.rendering import (
     MARGIN,
     SheetEntry,
+    _font,
     contact_sheet,
     heat_map_page,
     number_text,
@@ -229,6 +230,8 @@ def test_accents_stay_and_control_characters_are_replaced():
 
 
 def test_letters_with_and_without_accents_are_drawn_differently():
+    if _font(14).getname()[0] == "Aileron":
+        pytest.skip("no font with accents is installed")
     pages = [
         heat_map_page(image_of((1, 28, 28)), np.zeros((28, 28)), None, 0, 1, title) for title in ("o", "ö", "ő", "�")
     ]

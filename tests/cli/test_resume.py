@@ -19,7 +19,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 import vae_anomaly_cli.sources.table_source
 from vae_anomaly import VAEDetector
 from vae_anomaly_cli.app import main
-vae_anomaly_cli.sources.table_source.ROWS_PER_BATCH = 1000
+vae_anomaly_cli.sources.table_source.ROWS_PER_BATCH = 100
 score = VAEDetector.anomaly_score
 VAEDetector.anomaly_score = lambda self, frame: (time.sleep(0.2), score(self, frame))[1]
 sys.exit(main(sys.argv[1:]))
@@ -267,7 +267,7 @@ def test_killed_process_leaves_no_result_and_can_be_resumed(run, orders, model, 
     journal = tmp_path / ".o.csv.scores"
     process = subprocess.Popen([sys.executable, "-c", SLOW, *arguments], stderr=subprocess.PIPE)
     with process:
-        while not (journal.exists() and journal.stat().st_size > 20_000):
+        while not (journal.exists() and journal.stat().st_size > 1_000):
             assert process.poll() is None
             time.sleep(0.01)
         process.send_signal(number)
@@ -279,7 +279,8 @@ def test_killed_process_leaves_no_result_and_can_be_resumed(run, orders, model, 
         assert said.startswith("error: interrupted. The scores of ")
         assert files_in(tmp_path) == [".o.csv.scores", "long.csv"]
     kept = journal.stat().st_size
-    assert kept > 20_000
+    # Batch by batch: a buffer of Python's holds more.
+    assert 1_000 < kept < 4_000
     assert run(*arguments, "--resume").code == 0
     assert (tmp_path / "o.csv").read_text().count("\n") == 9_001
     assert files_in(tmp_path) == ["long.csv", "o.csv"]

@@ -9,12 +9,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.special import stdtrit
 
 from vae_anomaly.columns.dates import PERIODS, date_part, moments
 from vae_anomaly.data import FloatArray, ObjectArray, Table
 from vae_anomaly.errors import DataError
-from vae_anomaly.likelihoods import DF, FAR, Binary, Constant, Likelihood, Ordinal
+from vae_anomaly.likelihoods import Binary, ColumnFacts, Likelihood
 
 Kind = Literal[
     "continuous",
@@ -118,7 +117,7 @@ class Column:
 
     @property
     def width(self) -> int:
-        """Room for its levels or spikes in a tensor shared with columns of other sizes: a power of two, or 0."""
+        """Size of a tensor axis of levels or spikes shared with columns of other sizes: a power of two, or 0."""
         if self.spikes:
             return 1 << (len(self.spikes) - 1).bit_length()
         return 1 << max(1, (len(self.levels) - 1).bit_length()) if self.levels else 0
@@ -132,21 +131,13 @@ class Column:
     def start(self) -> tuple[float, ...]:
         """Outputs of the decoder before training, with which it states the column's marginal distribution."""
         assert self.likelihood is not None
-        if self.spikes:
-            empty = self.width - len(self.spikes)
-            return (0.0, *(math.log(frequency) for frequency in self.frequencies), *[-math.inf] * empty)
-        if self.levels and self.likelihood.n_parameters(self.width) == self.width:
-            empty = self.width - len(self.levels)
-            return tuple(math.log(frequency) for frequency in self.frequencies) + (-math.inf,) * empty
-        if isinstance(self.likelihood, Binary):
-            return self.likelihood.start(self.frequencies[1])
-        return self.likelihood.start(self.mean)
+        return self.likelihood.start(self.facts)
 
     @property
     def log_jacobian(self) -> float:
         """What turns the log-likelihood of a cell into a log-density in the units of the data, in nats.
 
-        On a bent scale it is this minus ``log cosh(asinh(cell / asinh_scale))``.
+        On an asinh scale it is this minus ``log cosh(asinh(cell / asinh_scale))``.
         """
         assert self.likelihood is not None
         if self.kind in PERIODS:
@@ -160,20 +151,33 @@ class Column:
     @property
     def floor(self) -> float:
         """Smallest standard deviation of the noise, in model units, from the likelihood and the resolution."""
-        own = float(getattr(self.likelihood, "floor", 0.0))
-        rounding = 0.0
-        if self.likelihood is not None and not self.likelihood.rounded and not self.asinh_scale:
-            rounding = self.resolution / self.scale / math.sqrt(12)
-        return math.hypot(own, rounding, self.coarseness / self.scale)
+        assert self.likelihood is not None
+        return self.likelihood.noise_floor(self.facts)
 
     @property
-    def cuts(self) -> tuple[float, ...]:
-        """Where the levels of an ordinal column begin and end, in model units."""
-        if not isinstance(self.likelihood, Ordinal):
-            return ()
-        shares = np.cumsum(self.frequencies)[:-1] / sum(self.frequencies)
-        inner = stdtrit(DF, shares).tolist()
-        return (-FAR, *inner, *(FAR * (1 + extra) for extra in range(self.width + 1 - len(self.levels))))
+    def facts(self) -> ColumnFacts:
+        """What its likelihood may know of it."""
+        low, high = (
+            none if bound is None else float(self.model_units(np.array(bound)))
+            for bound, none in ((self.low, -math.inf), (self.high, math.inf))
+        )
+        return ColumnFacts(
+            width=self.width,
+            n_levels=len(self.levels),
+            unseen=self.unseen,
+            frequencies=self.frequencies,
+            mean=self.mean,
+            resolution=0.0 if self.asinh_scale else self.resolution / self.scale,
+            coarseness=self.coarseness / self.scale,
+            # In units of the asinh scale or of the scale, which alone may lie beyond single precision.
+            location=self.location if self.asinh_scale else 0.0,
+            scale=self.scale if self.asinh_scale else 1.0,
+            asinh_scale=1.0 if self.asinh_scale else 0.0,
+            step=self.step / (self.asinh_scale or self.scale),
+            low=low,
+            high=high,
+            spikes=tuple(self.model_units(np.array(self.spikes)).tolist()),
+        )
 
     def model_units(self, numbers: FloatArray) -> FloatArray:
         """Numbers in data units to model units."""
@@ -202,18 +206,18 @@ class Column:
                 column=self.name,
             )
         numbers = table.days(position) if self.kind == "datetime" else table.numbers(position)
-        if isinstance(self.likelihood, Constant):
+        assert self.likelihood is not None
+        if self.likelihood.is_constant:
             return self._constant_codes(numbers)
         if self.levels:
             return self._number_codes(numbers)
-        assert self.likelihood is not None
         if not self.likelihood.standardize:
             outside = ~np.isnan(numbers) & ~self.likelihood.supports(torch.from_numpy(numbers.copy())).numpy()
             if outside.any():
                 row = int(outside.argmax())
                 raise DataError(
                     f"column {self.name!r} holds {numbers[row]:g}",
-                    f"{type(self.likelihood).__name__} takes {self.likelihood.support} or NaN. Rescale the column or "
+                    f"{self.likelihood.title} takes {self.likelihood.traits.support} or NaN. Rescale the column or "
                     "choose another likelihood.",
                     column=self.name,
                     row=row,
@@ -232,8 +236,8 @@ class Column:
                 numbers = np.sinh(np.clip(straight, -600, 600)) * self.asinh_scale if self.asinh_scale else straight
             for spike in self.spikes:
                 # Single precision does not give a spike back exactly.
-                place = float(self.model_units(np.array(spike)))
-                numbers = np.where(np.abs(values - place) <= SPIKE_MARGIN * (1 + abs(place)), spike, numbers)
+                at_spike = float(self.model_units(np.array(spike)))
+                numbers = np.where(np.abs(values - at_spike) <= SPIKE_MARGIN * (1 + abs(at_spike)), spike, numbers)
             if self.step:
                 numbers = np.rint((numbers - self.origin) / self.step) * self.step + self.origin
             return np.clip(numbers, self.low, self.high) if (self.low, self.high) != (None, None) else numbers

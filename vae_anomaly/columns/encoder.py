@@ -25,7 +25,7 @@ class Encoder(abc.ABC):
     @property
     @abc.abstractmethod
     def n_varying(self) -> int:
-        """Places before those that were constant in training."""
+        """Columns before those that were constant in training."""
 
     @property
     @abc.abstractmethod
@@ -59,7 +59,7 @@ class Encoder(abc.ABC):
 
     @abc.abstractmethod
     def by_column(self, terms: FloatArray) -> FloatArray:
-        """Terms of places, (..., places), added up by the user's columns: (..., columns)."""
+        """Terms of the model's columns, (..., model columns), added up by the user's columns: (..., columns)."""
 
     @abc.abstractmethod
     def decode(self, values: FloatArray) -> list[npt.NDArray[Any]] | npt.NDArray[Any]:
@@ -67,6 +67,6 @@ class Encoder(abc.ABC):
 
         Parameters
         ----------
-        values : ndarray of shape (rows, places)
+        values : ndarray of shape (rows, model columns)
             In the model's order.
         """

@@ -15,20 +15,9 @@ from vae_anomaly.columns.column import VALUE_LIMIT, Column
 from vae_anomaly.columns.encoder import Encoder
 from vae_anomaly.data import FloatArray, ImageFormat, Images, arranged
 from vae_anomaly.errors import DataError, NotAvailable, SpecificationError
-from vae_anomaly.likelihoods import (
-    Bernoulli,
-    BoundedStudentT,
-    ContinuousBernoulli,
-    DiscretizedLogistic,
-    Gaussian,
-    Likelihood,
-    RoundedStudentT,
-    StudentT,
-    UnitGaussian,
-)
+from vae_anomaly.likelihoods import LIKELIHOODS, Bernoulli, Gaussian, Likelihood
 
 NOISE_FLOOR, FAR_BEYOND = 0.01, 16
-FOR_PIXELS = (Gaussian, StudentT, RoundedStudentT, UnitGaussian, ContinuousBernoulli, Bernoulli, DiscretizedLogistic)
 LEVELS_OF_DEPTH = {1: 1, 8: 255, 16: 65_535}
 BLOCK_PIXELS = 1 << 20
 
@@ -121,7 +110,7 @@ class ImageEncoder(Encoder):
         return Batch(torch.from_numpy(values), torch.from_numpy(observed))
 
     def augmented(self, batch: Batch, augment: Augment, seed: int) -> Batch:
-        """Rows of changed images in place of those of a batch, (..., rows, places).
+        """Rows of changed images in place of those of a batch, (..., rows, model columns).
 
         Raises
         ------
@@ -155,23 +144,23 @@ class ImageEncoder(Encoder):
     def in_data_units(self, values: FloatArray) -> FloatArray:
         """From model units to images in the units of the data, (rows, channels, height, width)."""
         pixels = values.reshape(len(values), *self.shape).astype(np.float64)
-        for place, column in enumerate(self.columns):
-            pixels[:, place] = pixels[:, place] * column.scale + column.location
+        for channel, column in enumerate(self.columns):
+            pixels[:, channel] = pixels[:, channel] * column.scale + column.location
             if column.likelihood is not None and column.likelihood.rounded:
-                pixels[:, place] = np.rint(pixels[:, place] / column.step) * column.step
+                pixels[:, channel] = np.rint(pixels[:, channel] / column.step) * column.step
             if column.low is not None and column.high is not None:
-                pixels[:, place] = pixels[:, place].clip(column.low, column.high)
+                pixels[:, channel] = pixels[:, channel].clip(column.low, column.high)
         return pixels
 
     def _in_model_units(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        """(rows, places); in double precision block by block, so that the lowest level meets the column's bound."""
+        """(rows, model columns); in double precision by blocks, so that the lowest level meets the column's bound."""
         values = np.empty(pixels.shape, dtype=np.float32)
         n_rows = max(1, BLOCK_PIXELS // (self.height * self.width))
         with np.errstate(over="ignore"):
-            for place, column in enumerate(self.columns):
+            for channel, column in enumerate(self.columns):
                 for begin in range(0, len(pixels), n_rows):
-                    block = pixels[begin : begin + n_rows, place].astype(np.float64)
-                    values[begin : begin + n_rows, place] = (block - column.location) / column.scale
+                    block = pixels[begin : begin + n_rows, channel].astype(np.float64)
+                    values[begin : begin + n_rows, channel] = (block - column.location) / column.scale
         return values.reshape(len(values), self.n_model_columns)
 
     def _check_range(self, pixels: npt.NDArray[Any]) -> None:
@@ -205,11 +194,11 @@ class ImageEncoder(Encoder):
                 )
 
     def _check_support(self, values: npt.NDArray[np.float32], observed: npt.NDArray[np.bool_]) -> None:
-        for place, column in enumerate(self.columns):
+        for channel, column in enumerate(self.columns):
             assert column.likelihood is not None
             if column.likelihood.standardize:
                 continue
-            cells = slice(place * column.n_cells, (place + 1) * column.n_cells)
+            cells = slice(channel * column.n_cells, (channel + 1) * column.n_cells)
             wrong = observed[:, cells] & ~column.likelihood.supports(torch.from_numpy(values[:, cells])).numpy()
             if not wrong.any():
                 continue
@@ -217,7 +206,7 @@ class ImageEncoder(Encoder):
             given = float(values[row, cells][pixel] * column.scale + column.location)
             raise DataError(
                 f"a pixel of channel {column.name!r} is {given:g}",
-                f"{type(column.likelihood).__name__} takes pixels from {column.location:g} to "
+                f"{column.likelihood.title} takes pixels from {column.location:g} to "
                 f"{column.location + column.scale:g}, or NaN. Rescale the images or choose another likelihood.",
                 column=column.name,
                 row=int(row),
@@ -241,18 +230,16 @@ def learn_channels(images: Images, likelihood: Likelihood | None) -> ImageEncode
     DataError
         If no pixel is observed, or the likelihood does not take them.
     """
-    # Of the bounds that a BoundedStudentT needs nothing is known where pixels are floats.
-    unfit = not isinstance(likelihood, FOR_PIXELS) or isinstance(likelihood, BoundedStudentT)
-    if likelihood is not None and unfit:
+    if likelihood is not None and not likelihood.traits.for_pixels:
+        suitable = [known.title for known in (make() for make in LIKELIHOODS.values()) if known.traits.for_pixels]
         raise SpecificationError(
-            f"likelihood={type(likelihood).__name__} is not one for pixels; take one of "
-            f"{', '.join(kind.__name__ for kind in FOR_PIXELS)}."
+            f"likelihood={likelihood.title} is not one for pixels; take one of {', '.join(suitable)}."
         )
     _, height, width = images.shape
     sample = images.sample()
     seen = []
-    for place, name in enumerate(images.channel_names):
-        pixels = sample[:, place].ravel()
+    for channel, name in enumerate(images.channel_names):
+        pixels = sample[:, channel].ravel()
         present = pixels[np.isfinite(pixels)] if pixels.dtype.kind == "f" else pixels
         if not present.size:
             raise DataError(f"channel {name!r} holds no finite pixel in any training image.", column=name)
@@ -266,12 +253,12 @@ def learn_channels(images: Images, likelihood: Likelihood | None) -> ImageEncode
         _channel(
             name,
             present,
-            _grey_levels(images.pixels[:, place], present, images.depth),
+            _grey_levels(images.pixels[:, channel], present, images.depth),
             likelihood,
             reason,
             height * width,
         )
-        for place, (name, present) in enumerate(zip(images.channel_names, seen, strict=True))
+        for channel, (name, present) in enumerate(zip(images.channel_names, seen, strict=True))
     )
     return ImageEncoder(columns, height, width, images.channels_last, images.channel_axis, images.depth)
 
@@ -285,7 +272,7 @@ def _channel(
     if likelihood.standardize:
         location = float(numbers.mean())
         scale = float(numbers.std()) or step or 1.0
-    elif isinstance(likelihood, Bernoulli | ContinuousBernoulli):
+    elif likelihood.traits.in_unit_interval:
         if _has_two_values(present):
             low, high = float(numbers.min()), float(numbers.max())
         elif low is None or high is None:
@@ -293,14 +280,14 @@ def _channel(
         if numbers.min() < low or numbers.max() > high:
             raise DataError(
                 f"channel {name!r} holds pixels from {numbers.min():g} to {numbers.max():g}; "
-                f"{type(likelihood).__name__} takes {low:g} to {high:g}. Rescale the images or choose another "
+                f"{likelihood.title} takes {low:g} to {high:g}. Rescale the images or choose another "
                 "likelihood.",
                 column=name,
             )
         location, scale = low, high - low
     if likelihood.rounded and not step:
         raise DataError(
-            f"channel {name!r} holds fractions; {type(likelihood).__name__} takes whole grey levels. Give the images "
+            f"channel {name!r} holds fractions; {likelihood.title} takes whole grey levels. Give the images "
             "as integers.",
             column=name,
         )

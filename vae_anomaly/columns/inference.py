@@ -15,7 +15,7 @@ from vae_anomaly.columns.levels import level_column, ordinal_column, present_tex
 from vae_anomaly.columns.numeric import asked_column, date_column, number_column
 from vae_anomaly.data import FloatArray, Table
 from vae_anomaly.errors import ColumnSetAsideWarning, DataError, NumericTextWarning, SpecificationError
-from vae_anomaly.likelihoods import Categorical, Constant, Likelihood, Ordinal
+from vae_anomaly.likelihoods import Likelihood
 
 DECLARABLE: tuple[Kind, ...] = (
     "continuous",
@@ -148,11 +148,11 @@ def _infer(
             "for numbers. Convert it first.",
             column=name,
         )
-    if declared == "ordinal" or isinstance(declared, Ordinal):
+    if declared == "ordinal" or _levels_of(declared) == "ordered":
         return ordinal_column(table, position, declared)
     if declared is None and table.ordered_levels(position) is not None:
         return ordinal_column(table, position, None)
-    levels = declared in ("categorical", "binary", "boolean") or isinstance(declared, Categorical | Constant)
+    levels = declared in ("categorical", "binary", "boolean") or _levels_of(declared) == "unordered"
     if levels and content != "boolean":
         return text_column(table, position, declared)
     if content == "text" and declared is None:
@@ -166,8 +166,9 @@ def _infer(
     weights = None if weights is None else weights[observed]
     if isinstance(declared, Likelihood) and not levels:
         return asked_column(name, declared, present, weights)
-    if isinstance(likelihood, Categorical | Constant) or (likelihood is None and declared is None) or levels:
-        chosen = next((given for given in (declared, likelihood) if isinstance(given, Categorical | Constant)), None)
+    if _levels_of(likelihood) == "unordered" or (likelihood is None and declared is None) or levels:
+        given = (each for each in (declared, likelihood) if isinstance(each, Likelihood))
+        chosen = next((each for each in given if _levels_of(each) == "unordered"), None)
         column = level_column(name, present, content == "boolean", chosen)
         if column is not None:
             return column
@@ -181,6 +182,11 @@ def _infer(
             f"it counts the rows from {present[0]:g} to {present[-1]:g}; declare it integer to use it",
         )
     return number_column(name, present, weights, declared if isinstance(declared, str) else None)
+
+
+def _levels_of(declared: str | Likelihood | None) -> str | None:
+    """Whether a likelihood is one of levels, as in its traits; None of anything else."""
+    return declared.traits.levels if isinstance(declared, Likelihood) else None
 
 
 def _warn_of_odd_text(table: Table, position: int) -> None:

@@ -93,7 +93,7 @@ def text_column(table: Table, position: int, declared: str | Likelihood | None) 
 
 def ordinal_column(table: Table, position: int, declared: str | Likelihood | None) -> Column:
     """Ordered levels: numbers, or an ordered category dtype."""
-    likelihood = declared if isinstance(declared, Ordinal) else Ordinal()
+    likelihood = declared if isinstance(declared, Likelihood) else Ordinal()
     name, order = table.names[position], table.ordered_levels(position)
     if order is None:
         if table.content(position) == "text":
@@ -136,14 +136,14 @@ def present_texts(texts: ObjectArray) -> ObjectArray:
 
 def _likelihood_of_levels(name: str, n_levels: int, asked: Likelihood | None) -> Likelihood:
     """What was asked for, unless one level leaves nothing to learn; else the cheapest that has room for the levels."""
-    room = 1 if isinstance(asked, Constant) else 2 if isinstance(asked, Binary) else n_levels
-    if n_levels > room:
+    most = None if asked is None else asked.traits.max_levels
+    if asked is not None and most is not None and n_levels > most:
         raise DataError(
-            f"column {name!r} is to be {type(asked).__name__} and holds {n_levels} different values; expected "
-            f"{room}. Choose Categorical.",
+            f"column {name!r} is to be {asked.title} and holds {n_levels} different values; expected {most}. "
+            "Choose Categorical.",
             column=name,
         )
-    if n_levels == 1 and not isinstance(asked, Ordinal):
+    if n_levels == 1 and (asked is None or not asked.ordered):
         return Constant()
     return asked or (Binary() if n_levels == 2 else Categorical())
 

@@ -13,25 +13,14 @@ from vae_anomaly.columns.levels import DECLARED, level_column
 from vae_anomaly.columns.scales import choose_asinh_scale, granularity_of, is_coarse, natural_top, sample_of, spikes_of
 from vae_anomaly.data import FloatArray
 from vae_anomaly.errors import DataError
-from vae_anomaly.likelihoods import (
-    BoundedStudentT,
-    Categorical,
-    Constant,
-    Likelihood,
-    Ordinal,
-    RoundedStudentT,
-    SpikedBoundedStudentT,
-    SpikedRoundedStudentT,
-    SpikedStudentT,
-    StudentT,
-)
+from vae_anomaly.likelihoods import Bounded, Categorical, Likelihood, Rounded, Spiked, StudentT, WrappableLikelihood
 
 SECOND = 1 / 86_400
 
 
 def number_column(name: str, present: FloatArray, weights: FloatArray | None, declared: str | None) -> Column:
-    """A column of many numbers: straight or bent, rounded or not, bounded or not."""
-    lie = granularity_of(present)
+    """A column of many numbers: on an asinh scale or not, rounded or not, bounded or not."""
+    granularity = granularity_of(present)
     if declared in ("integer", "count"):
         wrong = (present != np.floor(present)) | ((present < 0) & (declared == "count"))
         if wrong.any():
@@ -65,7 +54,7 @@ def number_column(name: str, present: FloatArray, weights: FloatArray | None, de
     if kind != "bounded":
         if declared is not None:
             kind = declared  # type: ignore[assignment]
-        elif lie.whole:
+        elif granularity.whole:
             kind = "count" if asinh_scale else "integer"
         elif asinh_scale:
             kind = "positive"
@@ -75,8 +64,8 @@ def number_column(name: str, present: FloatArray, weights: FloatArray | None, de
     rounded = (
         kind != "bounded"
         and declared != "continuous"
-        and lie.step > 0
-        and is_coarse(others, lie.step, scale, asinh_scale)
+        and granularity.step > 0
+        and is_coarse(others, granularity.step, scale, asinh_scale)
     )
     n_values = len(np.unique(sample_of(present)))
     reason = {
@@ -87,28 +76,25 @@ def number_column(name: str, present: FloatArray, weights: FloatArray | None, de
         "bounded": f"between {low} and {high}, with {(present == high).mean():.0%} at the top",
     }[kind]
     if rounded:
-        reason += f", in steps of {lie.step:g}"
+        reason += f", in steps of {granularity.step:g}"
     if len(spikes):
         shown = ", ".join(f"{spike:g}" for spike in spikes[:3]) + (", ..." if len(spikes) > 3 else "")
         reason += f", {at_spike.mean():.0%} of them {shown}"
-    plain, spiked = {
-        (True, False): (BoundedStudentT, SpikedBoundedStudentT),
-        (False, True): (RoundedStudentT, SpikedRoundedStudentT),
-        (False, False): (StudentT, SpikedStudentT),
-    }[kind == "bounded", rounded]
+    noise = StudentT()
+    beside: WrappableLikelihood = Bounded(noise) if kind == "bounded" else Rounded(noise) if rounded else noise
     return Column(
         name,
         kind,
-        spiked() if len(spikes) else plain(),
+        Spiked(beside) if len(spikes) else beside,
         reason if declared is None else DECLARED,
         location=location,
         scale=scale,
         asinh_scale=asinh_scale,
         spikes=tuple(float(spike) for spike in spikes),
         frequencies=_spiked_frequencies(present, spikes),
-        resolution=lie.resolution,
-        step=lie.step if rounded or (lie.whole and kind in ("integer", "count")) else 0.0,
-        origin=lie.origin if rounded else 0.0,
+        resolution=granularity.resolution,
+        step=granularity.step if rounded or (granularity.whole and kind in ("integer", "count")) else 0.0,
+        origin=granularity.origin if rounded else 0.0,
         low=0.0 if kind in ("count", "positive") else low,
         high=high,
         unseen=1 / (len(present) + 1),
@@ -117,21 +103,21 @@ def number_column(name: str, present: FloatArray, weights: FloatArray | None, de
 
 def asked_column(name: str, likelihood: Likelihood, present: FloatArray, weights: FloatArray | None) -> Column:
     """A numeric column with the likelihood that the user chose."""
-    if isinstance(likelihood, Categorical | Constant | Ordinal):
+    traits = likelihood.traits
+    if traits.levels != "none":
         column = level_column(name, present, boolean=False, likelihood=likelihood)
         assert column is not None
         return column
-    reason = f"{type(likelihood).__name__} was asked for"
+    reason = f"{likelihood.title} was asked for"
     location, scale = _location_and_scale(present, weights)
-    lie = granularity_of(present)
+    granularity = granularity_of(present)
     if not likelihood.standardize:
         return Column(name, "continuous", likelihood, reason, mean=location)
-    bounded = isinstance(likelihood, BoundedStudentT | SpikedBoundedStudentT)
     low, high = float(present.min()), float(present.max())
     if high <= low:
         high = low + (abs(low) or 1.0)
-    spikes = spikes_of(present) if isinstance(likelihood, SpikedStudentT) else present[:0]
-    if isinstance(likelihood, SpikedStudentT) and not len(spikes):
+    spikes = spikes_of(present) if traits.spiked else present[:0]
+    if traits.spiked and not len(spikes):
         values, counts = np.unique(present, return_counts=True)
         spikes = values[counts.argmax()][None]
     return Column(
@@ -143,11 +129,11 @@ def asked_column(name: str, likelihood: Likelihood, present: FloatArray, weights
         scale=scale,
         spikes=tuple(float(spike) for spike in spikes),
         frequencies=_spiked_frequencies(present, spikes),
-        resolution=lie.resolution,
-        step=(lie.step or lie.resolution or scale) if likelihood.rounded else 0.0,
-        origin=lie.origin if likelihood.rounded else 0.0,
-        low=low if bounded else None,
-        high=high if bounded else None,
+        resolution=granularity.resolution,
+        step=(granularity.step or granularity.resolution or scale) if traits.rounded else 0.0,
+        origin=granularity.origin if traits.rounded else 0.0,
+        low=low if traits.bounded else None,
+        high=high if traits.bounded else None,
         unseen=1 / (len(present) + 1),
     )
 

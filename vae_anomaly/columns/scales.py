@@ -1,4 +1,4 @@
-"""How the numbers of a column lie: straight or bent, on a lattice or not, between bounds or not."""
+"""How the numbers of a column are spread: on an asinh scale or not, on a lattice or not, between bounds or not."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TOPS = (1.0, 100.0)
 
 @dataclass(frozen=True)
 class Granularity:
-    """How numbers lie.
+    """The lattice that numbers are on.
 
     Parameters
     ----------
@@ -67,8 +67,8 @@ def granularity_of(numbers: FloatArray) -> Granularity:
     # The mean of many gaps, each rounded to its multiple, is free of the rounding of any single one.
     multiples = np.rint(gaps / resolution)
     step = float(gaps.sum() / multiples.sum())
-    places = (numbers - values[0]) / step
-    if len(values) < MIN_LATTICE_VALUES or np.abs(places - np.rint(places)).max() > 1e-5:
+    steps = (numbers - values[0]) / step
+    if len(values) < MIN_LATTICE_VALUES or np.abs(steps - np.rint(steps)).max() > 1e-5:
         return Granularity(resolution, 0.0, 0.0, whole)
     return Granularity(resolution, step, float(values[0]), whole)
 
@@ -77,8 +77,8 @@ def choose_asinh_scale(numbers: FloatArray) -> float:
     """The asinh_scale under which non-negative numbers look most like a Student-t variable, or 0 for none.
 
     Only where the straight scale is of no use: where its standard deviation is that of a few huge numbers, and half of
-    all cells lie within a fifth of it, four times the smallest noise.  Milder skews stay straight: bent, they had a
-    better likelihood and hid anomalies that are large numbers.
+    all cells lie within a fifth of it, four times the smallest noise.  Milder skews stay straight: on an asinh scale
+    they had a better likelihood and hid anomalies that are large numbers.
 
     Compared by the log-likelihood of a Student-t distribution fitted to ``asinh(x / asinh_scale)``, with the Jacobian;
     an asinh scale has to gain a tenth of a nat a row over the straight scale.
@@ -100,9 +100,9 @@ def choose_asinh_scale(numbers: FloatArray) -> float:
         return 0.0
     best, gain = 0.0, _student_t_fit(sample) + ASINH_GAIN
     for asinh_scale in sorted({float(q) for q in np.quantile(positive, ASINH_QUANTILES)}, reverse=True):
-        bent = np.arcsinh(sample / asinh_scale)
-        jacobian = -math.log(asinh_scale) - float(np.log(np.cosh(np.minimum(bent, 300.0))).mean())
-        fit = _student_t_fit(bent) + jacobian
+        transformed = np.arcsinh(sample / asinh_scale)
+        jacobian = -math.log(asinh_scale) - float(np.log(np.cosh(np.minimum(transformed, 300.0))).mean())
+        fit = _student_t_fit(transformed) + jacobian
         if fit > gain:
             best, gain = asinh_scale * unit, fit
     return best

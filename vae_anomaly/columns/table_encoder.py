@@ -14,7 +14,7 @@ from vae_anomaly.columns.batch import Batch
 from vae_anomaly.columns.column import VALUE_LIMIT, Column
 from vae_anomaly.columns.encoder import Encoder
 from vae_anomaly.data import FloatArray, Table
-from vae_anomaly.likelihoods import Constant
+from vae_anomaly.likelihoods import Likelihood
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,13 @@ class TableEncoder(Encoder):
             for modelled in (column, *column.parts)
         ]
         groups: dict[tuple[object, int], list[tuple[int, Column]]] = {}
-        for position, column in sorted(used, key=lambda place: isinstance(place[1].likelihood, Constant)):
+        for position, column in sorted(used, key=lambda entry: _is_constant(entry[1].likelihood)):
             groups.setdefault((column.likelihood, column.width), []).append((position, column))
         return tuple(place for members in groups.values() for place in members)
 
     @cached_property
     def n_varying(self) -> int:
-        return sum(not isinstance(column.likelihood, Constant) for column in self.modelled)
+        return sum(not _is_constant(column.likelihood) for column in self.modelled)
 
     @cached_property
     def order(self) -> tuple[int, ...]:
@@ -128,3 +128,7 @@ class TableEncoder(Encoder):
             ],
             dtype=np.intp,
         )
+
+
+def _is_constant(likelihood: Likelihood | None) -> bool:
+    return likelihood is not None and likelihood.is_constant

@@ -1,4 +1,4 @@
-"""What the other cells of a row say about each of its cells."""
+"""Each cell of a row, predicted from the row's other cells."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
 
 from vae_anomaly.columns import Batch
 from vae_anomaly.fitting import map_chunks
-from vae_anomaly.likelihoods import OrderedLikelihood, mixed
+from vae_anomaly.likelihoods import CellDistribution
 from vae_anomaly.model import LOG_2PI, VAE, Posterior, precise
 
-MIN_TAIL = 1e-12
 OUTER_SHARE = 0.05
 
 
@@ -26,12 +24,12 @@ class Conditionals:
 
     Parameters
     ----------
-    log_likelihood : Tensor of shape (rows, places), float64
+    log_likelihood : Tensor of shape (rows, columns), float64
         Nats, in the units of the data; 0 where the cell is missing.
-    position : Tensor of shape (rows, places), float64
-        Where the cell lies in its distribution: log P(X <= x) - log P(X >= x) of ordered columns, and the logarithm of
+    position : Tensor of shape (rows, columns), float64
+        Position of the cell in its distribution: log P(X <= x) - log P(X >= x) of ordered columns, and the logarithm of
         the probability of all levels that are at most as probable of the others; NaN where it is missing.
-    expected, lower, upper : Tensor of shape (rows, places)
+    expected, lower, upper : Tensor of shape (rows, columns)
         Expected cell and the ends of a plausible range, in model units; NaN for ranges that were not asked for or of
         columns without an order.
     """
@@ -52,7 +50,7 @@ def conditionals(
     hidden: Tensor | None = None,
     ranges: float | None = None,
 ) -> Conditionals:
-    r"""Every cell as the others see it.
+    r"""Every cell, predicted from the row's other cells.
 
     .. math:: p(x_j \mid x_v) \approx \frac{1}{K M} \sum_{k,m} p_m(x_j \mid z_{km}), \qquad z_{km} \sim q_m(z \mid x_v)
 
@@ -62,12 +60,12 @@ def conditionals(
     ----------
     vae : VAE
     batch : Batch
-        Rows of shape (rows, places).
+        Rows of shape (rows, columns).
     noise : Tensor of shape (members, draws, 1, latents)
         The stored noise.
     columns : sequence of sequences of int
-        Places that belong to one column, and are hidden together.
-    hidden : bool Tensor of shape (rows, places), optional
+        Positions, in the model's order, that belong to one column of the user's and are hidden together.
+    hidden : bool Tensor of shape (rows, columns), optional
         Cells that the encoder may not see either.
     ranges : float, optional
         Probability that the plausible range holds.
@@ -91,28 +89,20 @@ def _of_chunk(
     log_likelihood = precise(torch.zeros(shape, device=batch.values.device))
     position, expected, lower, upper = (torch.full_like(log_likelihood, math.nan) for _ in range(4))
     weights = _equal_weights(vae, batch, noise)
-    for places in _passes(vae, columns):
+    for indices in _passes(vae, columns):
         visible = batch.observed & ~hidden
-        visible[:, list(places)] = False
+        visible[:, list(indices)] = False
         z = vae.posterior(batch, visible, features).draw(noise).expand(-1, -1, len(batch), -1)
-        for place, distribution in zip(places, vae.decode_columns(z, places), strict=True):
-            likelihood = vae.group_of(place).likelihood
-            cells = batch.values[:, place : place + 1]
+        for index, distribution in zip(indices, vae.decode_columns(z, indices), strict=True):
+            cells = batch.values[:, index : index + 1]
             components = precise(distribution.log_prob(cells)).flatten(0, 1)
             mixture = components.logsumexp(0) - math.log(len(components))
-            log_likelihood[:, place] = mixture.squeeze(-1)
-            if isinstance(likelihood, OrderedLikelihood):
-                below, above = (mixed(tail, weights) for tail in likelihood.tails(distribution, cells))
-                odds = below.clamp(min=MIN_TAIL).log() - above.clamp(min=MIN_TAIL).log()
-                position[:, place] = odds.squeeze(-1)
-                if ranges is not None:
-                    for ends, share in ((lower, (1 - ranges) / 2), (upper, (1 + ranges) / 2)):
-                        ends[:, place] = likelihood.quantile(distribution, share, weights).squeeze(-1)
-            else:
-                tail = likelihood.tail_probability(distribution, cells, weights)
-                position[:, place] = tail.clamp(min=MIN_TAIL).log().squeeze(-1)
-            summary = mixed(likelihood.summary(distribution), weights.unsqueeze(-1))
-            expected[:, place] = likelihood.point(summary).squeeze(-1)
+            log_likelihood[:, index] = mixture.squeeze(-1)
+            position[:, index] = distribution.position(cells, weights).squeeze(-1)
+            if ranges is not None:
+                for ends, share in ((lower, (1 - ranges) / 2), (upper, (1 + ranges) / 2)):
+                    ends[:, index] = distribution.quantile(share, weights).squeeze(-1)
+            expected[:, index] = distribution.expected(weights).squeeze(-1)
     log_likelihood = vae.in_data_units(log_likelihood, batch.values)
     return (
         log_likelihood.where(batch.observed, 0.0),
@@ -124,20 +114,20 @@ def _of_chunk(
 
 
 def _passes(vae: VAE, columns: Sequence[Sequence[int]]) -> list[Sequence[int]]:
-    """Places to hide in turn: one pass is enough for all columns that the encoder does not see."""
-    hidden_in_turn = [places for places in columns if min(places) < vae.n_varying]
-    constant = [place for places in columns if min(places) >= vae.n_varying for place in places]
+    """Positions to hide in turn: one pass is enough for all columns that the encoder does not see."""
+    hidden_in_turn = [indices for indices in columns if min(indices) < vae.n_varying]
+    constant = [index for indices in columns if min(indices) >= vae.n_varying for index in indices]
     return [*hidden_in_turn, constant] if constant else hidden_in_turn
 
 
 def expected_cells(vae: VAE, batch: Batch, noise: Tensor, *, weighted: bool) -> Tensor:
-    r"""What rows let expect in every cell, observed or not: the mean over draws and members, or the likeliest level.
+    r"""What is expected of every cell, observed or not, given the row: the mean over draws and members, or a level.
 
     Parameters
     ----------
     vae : VAE
     batch : Batch
-        Rows of shape (rows, places).
+        Rows of shape (rows, columns).
     noise : Tensor of shape (members, draws, 1, latents)
         The stored noise.
     weighted : bool
@@ -146,7 +136,7 @@ def expected_cells(vae: VAE, batch: Batch, noise: Tensor, *, weighted: bool) -> 
 
     Returns
     -------
-    Tensor of shape (rows, places), float64, on the CPU
+    Tensor of shape (rows, columns), float64, on the CPU
         Model units.
 
     References
@@ -161,11 +151,7 @@ def _expected_of_chunk(weighted: bool, vae: VAE, noise: Tensor, part: Batch) -> 
     z = posterior.draw(noise).expand(-1, -1, len(part), -1)
     distributions = vae.decode(z)
     weights = _weights(vae, part, posterior, z, distributions) if weighted else _equal_weights(vae, part, noise)
-    points = [
-        group.likelihood.point(mixed(group.likelihood.summary(distribution), weights.unsqueeze(-1)))
-        for group, distribution in zip(vae.groups, distributions, strict=True)
-    ]
-    return (torch.cat(points, -1),)
+    return (torch.cat([distribution.expected(weights) for distribution in distributions], -1),)
 
 
 def _equal_weights(vae: VAE, batch: Batch, noise: Tensor) -> Tensor:
@@ -173,7 +159,9 @@ def _equal_weights(vae: VAE, batch: Batch, noise: Tensor) -> Tensor:
     return noise.new_full((vae.n_members, noise.shape[1], len(batch), 1), 1 / (vae.n_members * noise.shape[1]))
 
 
-def _weights(vae: VAE, batch: Batch, posterior: Posterior, z: Tensor, distributions: Sequence[Distribution]) -> Tensor:
+def _weights(
+    vae: VAE, batch: Batch, posterior: Posterior, z: Tensor, distributions: Sequence[CellDistribution]
+) -> Tensor:
     """Importance of members and draws, normalised: (members, draws, rows, 1)."""
     cells = [
         distribution.log_prob(batch.values[:, group.columns]).where(batch.observed[:, group.columns], 0.0)
@@ -194,28 +182,28 @@ def tail_probability(position: Tensor, reference: Tensor, ordered: Sequence[bool
 
     Parameters
     ----------
-    position : Tensor of shape (rows, places)
+    position : Tensor of shape (rows, columns)
         NaN gives NaN.
-    reference : Tensor of shape (training rows, places)
+    reference : Tensor of shape (training rows, columns)
         Sorted, NaN last; without any row the model's own probabilities count.
     ordered : sequence of bool
-        Of each place.
+        Of each column.
 
     References
     ----------
     Pickands, "Statistical inference using extreme order statistics", Annals of Statistics 3, 1975 (exponential tails).
     """
     result = torch.full_like(position, math.nan)
-    for place, two_sided in enumerate(ordered):
-        known = reference[:, place].double()
+    for index, two_sided in enumerate(ordered):
+        known = reference[:, index].double()
         known = known[~known.isnan()]
-        cells = position[:, place].contiguous()
+        cells = position[:, index].contiguous()
         if len(known):
             lower, upper = _share_below(cells, known), _share_below(-cells, -known.flip(0))
         else:
             lower, upper = (cells.sigmoid(), (-cells).sigmoid()) if two_sided else (cells.exp(), cells)
         share = (2 * torch.minimum(lower, upper)).clamp(max=1) if two_sided else lower
-        result[:, place] = share.where(~cells.isnan(), math.nan)
+        result[:, index] = share.where(~cells.isnan(), math.nan)
     return result
 
 

@@ -15,7 +15,6 @@ from vae_anomaly.data import FloatArray
 from vae_anomaly.errors import ModelFileError
 from vae_anomaly.explain.conditionals import Conditionals, conditionals, tail_probability
 from vae_anomaly.fitting import CellReference, FittedModel, cell_terms
-from vae_anomaly.likelihoods import OrderedLikelihood
 from vae_anomaly.scores import PooledELBO, Score
 
 MAX_COMPARED_COLUMNS = 512
@@ -111,7 +110,7 @@ def evidence_of(
     encoder, reference = model.table_encoder, model.reference
     assert reference is not None
     given = conditionals(model.vae, batch, model.noise, model_columns(encoder), hidden=hidden, ranges=ranges)
-    ordered = [isinstance(column.likelihood, OrderedLikelihood) for column in encoder.modelled]
+    ordered = [column.likelihood is not None and column.likelihood.ordered for column in encoder.modelled]
     given_others = tail_probability(given.position, reference.given_others, ordered).numpy()
     unconditional = _alone(model, batch)
     alone = tail_probability(unconditional.position, reference.alone, ordered).numpy()

@@ -11,13 +11,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from vae_anomaly.columns import Batch, Encoder
+from vae_anomaly.columns import Batch, Column, Encoder
 from vae_anomaly.data import Table
 from vae_anomaly.explain.conditionals import expected_cells
 from vae_anomaly.explain.evidence import Evidence, evidence_of, in_model_order, independence_of
 from vae_anomaly.explain.explanation import Explanation
 from vae_anomaly.fitting import FittedModel, cell_terms
-from vae_anomaly.likelihoods import Constant
 from vae_anomaly.scores import ELBO, PooledELBO
 
 PLAUSIBLE = 0.95
@@ -70,7 +69,7 @@ def explain_table(model: FittedModel[Encoder], table: Table, index: pd.Index[Any
         tail_probability=frame(evidence.given_others),
         cell_scores=frame(evidence.cell_scores),
         parts=frame(parts),
-        constant=pd.Series([isinstance(column.likelihood, Constant) for column in encoder.columns], names),
+        constant=pd.Series([_is_constant(column) for column in encoder.columns], names),
     )
 
 
@@ -139,3 +138,7 @@ def _described(
             parts[rows, position] = column.kind
             observed[rows, position] = column.decode(batch.values[rows, index].double().numpy()).astype(object)
     return observed, expected, lower, upper, parts
+
+
+def _is_constant(column: Column) -> bool:
+    return column.likelihood is not None and column.likelihood.is_constant

@@ -73,9 +73,6 @@ def sample_rows(model: FittedModel[Encoder], n_samples: int, seed: int) -> list[
             n = min(size, n_samples - begin)
             member = torch.randint(vae.n_members, (n,), generator=generator)
             distributions = vae.decode(vae.prior.draw(n, generator).unsqueeze(1))
-            cells = [
-                group.likelihood.draw(distribution, generator)[member, 0, torch.arange(n)]
-                for group, distribution in zip(vae.groups, distributions, strict=True)
-            ]
+            cells = [one.draw(generator)[member, 0, torch.arange(n)] for one in distributions]
             parts.append(torch.cat(cells, -1))
     return model.encoder.decode(torch.cat(parts).double().numpy())

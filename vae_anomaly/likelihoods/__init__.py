@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
-from vae_anomaly.likelihoods.base import ColumnConstants, Likelihood, OrderedLikelihood, mixed
-from vae_anomaly.likelihoods.categorical import Binary, Categorical, Constant, OpenCategorical
-from vae_anomaly.likelihoods.conditional import Given, Predicted
-from vae_anomaly.likelihoods.continuous import ContinuousBernoulli, Gaussian, StudentT, UnitGaussian
+from collections.abc import Callable
+
+from vae_anomaly.likelihoods.base import ColumnFacts, Constants, Likelihood, single
+from vae_anomaly.likelihoods.bounded import Bounded
+from vae_anomaly.likelihoods.categorical import Binary, Categorical
+from vae_anomaly.likelihoods.conditional import InputOnly, OutputOnly
+from vae_anomaly.likelihoods.constant import Constant
+from vae_anomaly.likelihoods.continuous_bernoulli import ContinuousBernoulli
 from vae_anomaly.likelihoods.discrete import Bernoulli, Poisson
-from vae_anomaly.likelihoods.interval import FAR, BoundedStudentT, Ordinal, RoundedStudentT
+from vae_anomaly.likelihoods.distribution import CellDistribution
+from vae_anomaly.likelihoods.gaussian import Gaussian, UnitGaussian
 from vae_anomaly.likelihoods.logistic import DiscretizedLogistic
-from vae_anomaly.likelihoods.spiked import SpikedBoundedStudentT, SpikedRoundedStudentT, SpikedStudentT
+from vae_anomaly.likelihoods.ordinal import Ordinal
+from vae_anomaly.likelihoods.rounded import Rounded
+from vae_anomaly.likelihoods.spiked import Spiked
+from vae_anomaly.likelihoods.student_t import StudentT
 from vae_anomaly.likelihoods.student_t4 import DF
+from vae_anomaly.likelihoods.student_t_wrapped import (
+    BoundedStudentT,
+    RoundedStudentT,
+    SpikedBoundedStudentT,
+    SpikedRoundedStudentT,
+    SpikedStudentT,
+)
+from vae_anomaly.likelihoods.wrappable import WrappableLikelihood
 from vae_anomaly.registry import resolve
 
-LIKELIHOODS: dict[str, type[Likelihood]] = {
+LIKELIHOODS: dict[str, Callable[[], Likelihood]] = {
     "gaussian": Gaussian,
-    "unit_gaussian": UnitGaussian,
     "student_t": StudentT,
     "rounded_student_t": RoundedStudentT,
     "bounded_student_t": BoundedStudentT,
     "spiked_student_t": SpikedStudentT,
     "spiked_rounded_student_t": SpikedRoundedStudentT,
     "spiked_bounded_student_t": SpikedBoundedStudentT,
+    "unit_gaussian": UnitGaussian,
     "continuous_bernoulli": ContinuousBernoulli,
     "bernoulli": Bernoulli,
     "binary": Binary,
@@ -31,6 +47,17 @@ LIKELIHOODS: dict[str, type[Likelihood]] = {
     "poisson": Poisson,
     "discretized_logistic": DiscretizedLogistic,
 }
+"""What makes the default likelihood of each name that users may give."""
+
+LIKELIHOOD_CLASSES: dict[str, type[Likelihood]] = {
+    **{name: make for name, make in LIKELIHOODS.items() if isinstance(make, type)},
+    "rounded": Rounded,
+    "bounded": Bounded,
+    "spiked": Spiked,
+    "input_only": InputOnly,
+    "output_only": OutputOnly,
+}
+"""All classes of likelihoods, by the names of model files."""
 
 
 def resolve_likelihood(likelihood: str | Likelihood) -> Likelihood:
@@ -45,36 +72,42 @@ def resolve_likelihood(likelihood: str | Likelihood) -> Likelihood:
     --------
     >>> resolve_likelihood("poisson")
     Poisson()
+    >>> resolve_likelihood("rounded_student_t")
+    Rounded(base=StudentT(df=4.0, floor=0.05))
     """
     return resolve(likelihood, Likelihood, LIKELIHOODS, "likelihood")
 
 
 __all__ = [
     "DF",
-    "FAR",
     "LIKELIHOODS",
+    "LIKELIHOOD_CLASSES",
     "Bernoulli",
     "Binary",
+    "Bounded",
     "BoundedStudentT",
     "Categorical",
-    "ColumnConstants",
+    "CellDistribution",
+    "ColumnFacts",
     "Constant",
+    "Constants",
     "ContinuousBernoulli",
     "DiscretizedLogistic",
     "Gaussian",
-    "Given",
+    "InputOnly",
     "Likelihood",
-    "OpenCategorical",
-    "OrderedLikelihood",
     "Ordinal",
+    "OutputOnly",
     "Poisson",
-    "Predicted",
+    "Rounded",
     "RoundedStudentT",
+    "Spiked",
     "SpikedBoundedStudentT",
     "SpikedRoundedStudentT",
     "SpikedStudentT",
     "StudentT",
     "UnitGaussian",
-    "mixed",
+    "WrappableLikelihood",
     "resolve_likelihood",
+    "single",
 ]

@@ -1,94 +1,164 @@
-"""What a likelihood must offer, and what a group of columns teaches it."""
+"""What a likelihood is, and what it may know of a column."""
 
 from __future__ import annotations
 
 import abc
 import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Literal, TypeAlias, final
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
 
-N_DOUBLINGS = 40
-N_BISECTIONS = 30
+from vae_anomaly.likelihoods.distribution import CellDistribution
+
 CERTAIN_LOGIT = 30.0
+"""Logit of a level or spike that is as good as certain."""
+
+Constants: TypeAlias = Mapping[str, Tensor]
+"""What stays the same for a column in all rows, by name: tensors of shape (columns, ...).
+
+Every likelihood finds ``floor`` (smallest standard deviation of the noise, in model units), ``n_levels`` (of
+categorical columns, else 0) and ``unseen`` (probability reserved for what training never saw) there, and what its own
+`Likelihood.constants` adds.
+"""
 
 
 @dataclass(frozen=True)
-class ColumnConstants:
-    """What training data taught about the columns of one group, beside what the network learns.
+class ColumnFacts:
+    """What training data taught about a column, as far as a likelihood may know it; in model units.
 
     Parameters
     ----------
-    floor : Tensor of shape (columns,)
-        Smallest standard deviation of the noise, in model units.
-    n_levels : Tensor of shape (columns,)
-        Levels of categorical columns, else 0.
-    unseen : Tensor of shape (columns,)
+    width : int
+        Size of a tensor axis that its levels or spikes share with columns of other sizes.
+    n_levels : int
+        Levels of a categorical column, else 0.
+    unseen : float
         Probability reserved for what training never saw.
-    location, scale, asinh_scale : Tensor of shape (columns,)
-        Model units are ``(cell - location) / scale``, or ``(asinh(cell / asinh_scale) - location) / scale`` where
-        `asinh_scale` is not 0; cells in any unit that single precision can hold.
-    step : Tensor of shape (columns,)
-        Distance between neighbouring values of a rounded column, in the same unit.
-    low, high : Tensor of shape (columns,)
-        Lowest and highest possible cell in model units, infinite where there is none.
-    cuts : Tensor of shape (columns, levels + 1)
-        Where the levels of ordinal columns begin and end, in model units.
-    spikes : Tensor of shape (columns, width)
-        Values that many cells repeat, in model units; NaN behind the last.
+    frequencies : tuple of float
+        Smoothed relative frequencies of the levels; with spikes, of all other values and of each spike.
+    mean : float
+        Of the training cells.
+    resolution : float
+        Smallest distance between two values; 0 on an asinh scale, where it differs from value to value.
+    coarseness : float
+        Smallest standard deviation of the noise that its parts allow.
+    location, scale, asinh_scale : float
+        Where `asinh_scale` is 1, model units are ``(asinh(cell) - location) / scale`` of cells in units of the column's
+        asinh scale; where it is 0, `location` is 0 and `scale` is 1.
+    step : float
+        Distance between neighbouring values of a rounded column, in the unit that is divided by `scale`.
+    low, high : float
+        Lowest and highest possible cell, infinite where there is none.
+    spikes : tuple of float
+        Values that many cells repeat.
     """
 
-    floor: Tensor
-    n_levels: Tensor
-    unseen: Tensor
-    location: Tensor
-    scale: Tensor
-    asinh_scale: Tensor
-    step: Tensor
-    low: Tensor
-    high: Tensor
-    cuts: Tensor
-    spikes: Tensor
+    width: int = 0
+    n_levels: int = 0
+    unseen: float = 0.0
+    frequencies: tuple[float, ...] = ()
+    mean: float = 0.0
+    resolution: float = 0.0
+    coarseness: float = 0.0
+    location: float = 0.0
+    scale: float = 1.0
+    asinh_scale: float = 0.0
+    step: float = 0.0
+    low: float = -math.inf
+    high: float = math.inf
+    spikes: tuple[float, ...] = ()
 
-    def take(self, places: slice) -> ColumnConstants:
-        """The same for some of the columns."""
-        return ColumnConstants(*(getattr(self, field.name)[places] for field in dataclasses.fields(self)))
+
+def in_unit_interval(values: Tensor) -> Tensor:
+    """Which values lie between 0 and 1."""
+    return (values >= 0) & (values <= 1)
+
+
+@dataclass(frozen=True)
+class Traits:
+    """Which cells a likelihood takes, what a column must know for it, and what its numbers are.
+
+    Parameters
+    ----------
+    support : str
+        The cells that it takes, in words, for error messages.
+    supports : callable
+        Whether each cell, in data units, has a likelihood at all.
+    standardize : bool
+        Whether cells are brought to mean 0 and standard deviation 1 before the model sees them.
+    density : bool
+        Whether the log-likelihood is a density (True) or the logarithm of a probability (False).
+    ordered : bool
+        Whether cells can be too high or too low.
+    rounded : bool
+        Whether a cell stands for the interval of one step around it, and the probability is that of the interval.
+    bounded, spiked : bool
+        Whether it needs a column's lowest and highest possible value, and the values that many cells repeat.
+    levels : {"none", "unordered", "ordered"}
+        Whether cells are codes of levels.
+    max_levels : int, optional
+        Most levels that it can tell apart.
+    for_pixels : bool
+        Whether it suits the channels of images.
+    """
+
+    support: str = "numbers"
+    supports: Callable[[Tensor], Tensor] = torch.isfinite
+    standardize: bool = False
+    density: bool = False
+    ordered: bool = True
+    rounded: bool = False
+    bounded: bool = False
+    spiked: bool = False
+    levels: Literal["none", "unordered", "ordered"] = "none"
+    max_levels: int | None = None
+    for_pixels: bool = False
+
+    @property
+    def in_unit_interval(self) -> bool:
+        """Whether cells are numbers between 0 and 1."""
+        return self.supports is in_unit_interval
 
 
 class Likelihood(abc.ABC):
     """p(x_j | z) for columns of one kind: a small frozen description without weights.
 
-    Subclasses are frozen dataclasses.  The decoder gives ``n_parameters`` numbers a column, and
-    `distribution` turns them into a `torch.distributions.Distribution` over the cells.
+    Subclasses are frozen dataclasses.  The decoder gives ``n_parameters`` numbers per column, and `distribution` turns
+    them into the distribution of the cells.  Abstract or final: what a class implements no other class changes.
     """
 
-    standardize: ClassVar[bool] = False
-    """Whether cells are brought to mean 0 and standard deviation 1 before the model sees them."""
-    density: ClassVar[bool] = False
-    """Whether the log-likelihood is a density (True) or the logarithm of a probability (False)."""
-    rounded: ClassVar[bool] = False
-    """Whether a cell stands for the interval of one step around it, and the probability is that of the interval."""
-    n_noise: ClassVar[int | None] = 0
-    """Learned noise parameters of a group: 0, 1 (shared by its columns), or None for one a column."""
-    support: ClassVar[str] = "numbers"
-    """The cells that it takes, in words, for error messages."""
+    @property
+    @abc.abstractmethod
+    def traits(self) -> Traits:
+        """Which cells it takes and what its numbers are."""
 
+    @property
+    @abc.abstractmethod
+    def floor(self) -> float:
+        """Smallest scale of the learned noise, in standard deviations of the column."""
+
+    @abc.abstractmethod
     def n_parameters(self, width: int) -> int:
-        """Decoder outputs a column."""
-        return 1
+        """Decoder outputs per column."""
 
+    @abc.abstractmethod
     def n_features(self, width: int) -> int:
-        """Encoder inputs a column."""
-        return 1
+        """Encoder inputs per column."""
 
+    @abc.abstractmethod
     def noise_size(self, n_columns: int) -> int:
-        """Learned noise parameters for a group of `n_columns` columns."""
-        return n_columns if self.n_noise is None else self.n_noise
+        """Learned noise parameters of a group of `n_columns` columns."""
 
-    def features(self, values: Tensor, width: int, constants: ColumnConstants) -> Tensor:
+    @abc.abstractmethod
+    def constants(self, columns: Sequence[ColumnFacts]) -> dict[str, Tensor]:
+        """What its distribution needs of each column beside floor, number of levels and unseen: (columns, ...)."""
+
+    @abc.abstractmethod
+    def features(self, values: Tensor, width: int, constants: Constants) -> Tensor:
         """What the encoder sees of the cells.
 
         Parameters
@@ -96,26 +166,21 @@ class Likelihood(abc.ABC):
         values : Tensor of shape (..., columns)
             Model units.
         width : int
-            Room for levels or spikes in this group of columns, 0 if they have none.
-        constants : ColumnConstants
-            What training data taught.
+            Size of the axis of levels or spikes in this group of columns, 0 if they have none.
+        constants : Constants
+            Of the columns.
 
         Returns
         -------
         Tensor of shape (..., columns, n_features)
         """
-        return values.unsqueeze(-1)
-
-    def supports(self, values: Tensor) -> Tensor:
-        """Whether each cell, in data units, has a likelihood at all."""
-        return torch.isfinite(values)
-
-    def start(self, mean: float) -> tuple[float, ...]:
-        """Decoder outputs, before training, of a numeric column with this mean in model units."""
-        return (0.0,)
 
     @abc.abstractmethod
-    def distribution(self, parameters: Tensor, log_noise: Tensor, constants: ColumnConstants) -> Distribution:
+    def start(self, column: ColumnFacts) -> tuple[float, ...]:
+        """Decoder outputs before training, with which it states the column's marginal distribution."""
+
+    @abc.abstractmethod
+    def distribution(self, parameters: Tensor, log_noise: Tensor, constants: Constants) -> CellDistribution:
         """The distribution of every cell given the decoder's outputs.
 
         Parameters
@@ -124,24 +189,24 @@ class Likelihood(abc.ABC):
             Outputs of the decoder.
         log_noise : Tensor that broadcasts to (..., columns)
             Logarithm of the learned noise; empty if the likelihood has none.
-        constants : ColumnConstants
-            What training data taught.
+        constants : Constants
+            Of the columns.
         """
 
-    def marginal(self, parameters: Tensor, constants: ColumnConstants) -> Distribution:
+    @abc.abstractmethod
+    def marginal(self, parameters: Tensor, constants: Constants) -> CellDistribution:
         """The distribution of every cell while nothing is known of its row: what training data taught of its column.
 
         Parameters
         ----------
         parameters : Tensor of shape (..., columns, n_parameters)
-            Where the decoder's outputs start.
-        constants : ColumnConstants
-            What training data taught.
+            Decoder outputs before training.
+        constants : Constants
+            Of the columns.
         """
-        return self.distribution(parameters, parameters.new_zeros(1), constants)
 
     @abc.abstractmethod
-    def saturated(self, values: Tensor, width: int, constants: ColumnConstants) -> Tensor:
+    def saturated(self, values: Tensor, width: int, constants: Constants) -> Tensor:
         """Outputs of the decoder that suit the cells best, as those of a model with an output for every cell.
 
         Parameters
@@ -149,95 +214,86 @@ class Likelihood(abc.ABC):
         values : Tensor of shape (..., columns)
             Model units.
         width : int
-            Room for levels or spikes in this group of columns, 0 if they have none.
-        constants : ColumnConstants
-            What training data taught.
+            Size of the axis of levels or spikes in this group of columns, 0 if they have none.
+        constants : Constants
+            Of the columns.
 
         Returns
         -------
         Tensor of shape (..., columns, n_parameters)
         """
 
-    @abc.abstractmethod
-    def summary(self, distribution: Distribution) -> Tensor:
-        """Numbers whose average over draws and members describes the mixture: (..., columns, size)."""
+    @final
+    def noise_floor(self, column: ColumnFacts) -> float:
+        """Smallest standard deviation of a column's noise, in model units, from the likelihood and the resolution."""
+        rounding = 0.0 if self.rounded else column.resolution / math.sqrt(12)
+        return math.hypot(self.floor, rounding, column.coarseness)
 
-    def point(self, summary: Tensor) -> Tensor:
-        """The cell, in model units, that an averaged `summary` stands for: (..., columns)."""
-        return summary.squeeze(-1)
+    @final
+    @property
+    def standardize(self) -> bool:
+        """Whether cells are brought to mean 0 and standard deviation 1 before the model sees them."""
+        return self.traits.standardize
 
-    @abc.abstractmethod
-    def tail_probability(self, distribution: Distribution, values: Tensor, weights: Tensor) -> Tensor:
-        """How probable it is that a mixture of members and draws gives a cell at least as extreme.
+    @final
+    @property
+    def density(self) -> bool:
+        """Whether the log-likelihood is a density (True) or the logarithm of a probability (False)."""
+        return self.traits.density
 
-        Parameters
-        ----------
-        distribution : Distribution
-            Of batch shape (members, draws, rows, columns).
-        values : Tensor of shape (rows, columns)
-            Cells in model units.
-        weights : Tensor of shape (members, draws, rows, 1)
-            Of the mixture; they sum to 1 over members and draws.
+    @final
+    @property
+    def ordered(self) -> bool:
+        """Whether cells can be too high or too low."""
+        return self.traits.ordered
 
-        Returns
-        -------
-        Tensor of shape (rows, columns)
-        """
+    @final
+    @property
+    def rounded(self) -> bool:
+        """Whether a cell stands for the interval of one step around it, and the probability is that of the interval."""
+        return self.traits.rounded
 
-    @abc.abstractmethod
-    def draw(self, distribution: Distribution, generator: torch.Generator) -> Tensor:
-        """Cells, in model units, drawn with a local generator."""
+    @final
+    @property
+    def is_constant(self) -> bool:
+        """Whether its columns take nothing from the network, because they held one value in training."""
+        return self.traits.max_levels == 1
 
+    @final
+    @property
+    def title(self) -> str:
+        """Its name in messages; of a likelihood that wraps another one, both names."""
+        assert dataclasses.is_dataclass(self)
+        values = (getattr(self, field.name) for field in dataclasses.fields(self))
+        return type(self).__name__ + "".join(value.title for value in values if isinstance(value, Likelihood))
 
-class OrderedLikelihood(Likelihood):
-    """A likelihood whose cells can be too high or too low."""
-
-    def saturated(self, values: Tensor, width: int, constants: ColumnConstants) -> Tensor:
-        return values.unsqueeze(-1)
-
-    @abc.abstractmethod
-    def tails(self, distribution: Distribution, values: Tensor) -> tuple[Tensor, Tensor]:
-        """P(X <= x) and P(X >= x) of cells in model units, accurate where they are small."""
-
-    def tail_probability(self, distribution: Distribution, values: Tensor, weights: Tensor) -> Tensor:
-        lower, upper = (mixed(tail, weights) for tail in self.tails(distribution, values))
-        return (2 * torch.minimum(lower, upper)).clamp(max=1)
-
-    def quantile(self, distribution: Distribution, probability: float, weights: Tensor) -> Tensor:
-        """The cell, in model units, that a mixture of members and draws stays below with `probability`.
-
-        Parameters
-        ----------
-        distribution : Distribution
-            Of batch shape (members, draws, rows, columns).
-        probability : float
-            In (0, 1).
-        weights : Tensor of shape (members, draws, rows, 1)
-            Of the mixture; they sum to 1 over members and draws.
-
-        Returns
-        -------
-        Tensor of shape (rows, columns)
-        """
-        center = self.point(mixed(self.summary(distribution), weights.unsqueeze(-1)))
-
-        def below(cells: Tensor) -> Tensor:
-            return mixed(self.tails(distribution, cells)[0], weights)
-
-        low, high = center - 1, center + 1
-        for doubling in range(N_DOUBLINGS):
-            width = 2.0**doubling
-            too_high, too_low = below(low) >= probability, below(high) < probability
-            if not (too_high.any() or too_low.any()):
-                break
-            low, high = low - width * too_high, high + width * too_low
-        for _ in range(N_BISECTIONS):
-            middle = (low + high) / 2
-            enough = below(middle) >= probability
-            low, high = torch.where(enough, low, middle), torch.where(enough, middle, high)
-        return high
+    @final
+    def supports(self, values: Tensor) -> Tensor:
+        """Whether each cell, in data units, has a likelihood at all."""
+        return self.traits.supports(values)
 
 
-def mixed(components: Tensor, weights: Tensor) -> Tensor:
-    """Weighted mean over members and draws: (members, draws, rows, ...) -> (rows, ...)."""
-    return (components * weights).sum((0, 1))
+class NoiselessLikelihood(Likelihood):
+    """A likelihood without learned noise, whose columns differ in nothing but the decoder's outputs."""
+
+    @final
+    @property
+    def floor(self) -> float:
+        return 0.0
+
+    @final
+    def noise_size(self, n_columns: int) -> int:
+        return 0
+
+    @final
+    def constants(self, columns: Sequence[ColumnFacts]) -> dict[str, Tensor]:
+        return {}
+
+    @final
+    def marginal(self, parameters: Tensor, constants: Constants) -> CellDistribution:
+        return self.distribution(parameters, parameters.new_zeros(1), constants)
+
+
+def single(numbers: Sequence[float] | Sequence[Sequence[float]]) -> Tensor:
+    """Single precision, whatever PyTorch's default is."""
+    return torch.tensor(numbers, dtype=torch.float32)

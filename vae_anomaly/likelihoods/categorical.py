@@ -5,47 +5,70 @@ from __future__ import annotations
 import abc
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
 
-from vae_anomaly.likelihoods.base import CERTAIN_LOGIT, ColumnConstants, Likelihood, mixed
+from vae_anomaly.likelihoods.base import CERTAIN_LOGIT, ColumnFacts, Constants, NoiselessLikelihood, Traits
+from vae_anomaly.likelihoods.distribution import UnorderedDistribution, mixed
 
 
-class OpenLevels(Distribution, abc.ABC):
+class LevelDistribution(UnorderedDistribution):
     """Levels 0 to K - 1, and a tail for what training never saw.
 
     Parameters
     ----------
-    shape : torch.Size
-        (..., columns).
     n_levels : Tensor of shape (columns,)
         K.
     unseen : Tensor of shape (columns,)
         u.
     """
 
-    arg_constraints: ClassVar[dict[str, torch.distributions.constraints.Constraint]] = {}
-
-    def __init__(self, shape: torch.Size, n_levels: Tensor, unseen: Tensor) -> None:
-        self.n_levels = n_levels
-        self.unseen = unseen
-        super().__init__(shape, validate_args=False)
+    def __init__(self, n_levels: Tensor, unseen: Tensor) -> None:
+        self.n_levels, self.unseen = n_levels, unseen
 
     @property
     @abc.abstractmethod
     def probs(self) -> Tensor:
         """Probabilities of the levels, given that the cell holds one of them: (..., columns, levels)."""
 
+    @final
     def log_unseen(self, value: Tensor) -> Tensor:
         """Log-probability of the codes from K on."""
         steps = (value - self.n_levels + 1).clamp(min=1)
         return self.unseen.log() - steps.log() - (steps + 1).log()
 
+    @final
+    def summary(self) -> Tensor:
+        return self.probs
 
-class OpenCategorical(OpenLevels):
+    @final
+    def point(self, summary: Tensor) -> Tensor:
+        """The most probable level."""
+        return summary.argmax(-1).to(summary.dtype)
+
+    @final
+    def tail_probability(self, values: Tensor, weights: Tensor) -> Tensor:
+        """The probability of all levels that are at most as probable."""
+        probabilities = mixed(self.probs, weights.unsqueeze(-1))
+        code = torch.minimum(values, self.n_levels - 1).clamp(min=0).long().unsqueeze(-1)
+        own = probabilities.gather(-1, code)
+        at_most = torch.where(probabilities <= own * (1 + 1e-5), probabilities, 0.0).sum(-1)
+        steps = (values - self.n_levels + 1).clamp(min=1)
+        unseen = self.unseen
+        return torch.where(values < self.n_levels, (1 - unseen) * at_most + unseen, unseen / steps).clamp(max=1)
+
+    @final
+    def draw(self, generator: torch.Generator) -> Tensor:
+        probabilities = self.probs
+        flat = probabilities.reshape(-1, probabilities.shape[-1])
+        codes = torch.multinomial(flat, 1, generator=generator).reshape(probabilities.shape[:-1])
+        return codes.to(probabilities.dtype)
+
+
+@final
+class CategoricalDistribution(LevelDistribution):
     r"""Levels 0 to K - 1, and a tail for what training never saw.
 
     With :math:`u` the probability of the unseen and :math:`\lambda` the smoothing,
@@ -70,13 +93,17 @@ class OpenCategorical(OpenLevels):
     def __init__(self, logits: Tensor, n_levels: Tensor, unseen: Tensor, smoothing: float) -> None:
         self.logits = logits
         self.smoothing = smoothing
-        super().__init__(logits.shape[:-1], n_levels, unseen)
+        super().__init__(n_levels, unseen)
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        return self.logits.shape[:-1]
 
     @property
     def probs(self) -> Tensor:
         """Probabilities of the levels, given that the cell holds one of them."""
-        places = torch.arange(self.logits.shape[-1], device=self.logits.device)
-        uniform = (places < self.n_levels.unsqueeze(-1)) / self.n_levels.unsqueeze(-1)
+        levels = torch.arange(self.logits.shape[-1], device=self.logits.device)
+        uniform = (levels < self.n_levels.unsqueeze(-1)) / self.n_levels.unsqueeze(-1)
         return (1 - self.smoothing) * self.logits.softmax(-1) + self.smoothing * uniform
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -111,8 +138,9 @@ class LogOfTwo(torch.autograd.Function):
         return logit, None, None, None
 
 
-class OpenBinary(OpenLevels):
-    r"""Levels 0 and 1, and a tail for what training never saw: `OpenCategorical` for K = 2 with one logit.
+@final
+class BinaryDistribution(LevelDistribution):
+    r"""Levels 0 and 1, and a tail for what training never saw: `CategoricalDistribution` for K = 2 with one logit.
 
     The softmax of two logits depends on their difference alone, :math:`\mathrm{softmax}(a, b)_1 = \sigma(b - a)`.
 
@@ -129,7 +157,11 @@ class OpenBinary(OpenLevels):
     def __init__(self, logit: Tensor, n_levels: Tensor, unseen: Tensor, smoothing: float) -> None:
         self.logit = logit
         self.smoothing = smoothing
-        super().__init__(logit.shape, n_levels, unseen)
+        super().__init__(n_levels, unseen)
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        return self.logit.shape
 
     @property
     def probs(self) -> Tensor:
@@ -152,8 +184,21 @@ class OpenBinary(OpenLevels):
         return torch.where(value <= 1, cells, self.log_unseen(value))
 
 
+def one_hot(values: Tensor, width: int) -> Tensor:
+    """Codes (..., columns) to ones at their level: (..., columns, width)."""
+    levels = torch.arange(width, dtype=values.dtype, device=values.device)
+    return (values.unsqueeze(-1) == levels).to(values.dtype)
+
+
+def check_smoothing(smoothing: float) -> None:
+    """Refuse a smoothing that is no share."""
+    if not 0 <= smoothing < 1:
+        raise ValueError(f"smoothing lies in [0, 1), not {smoothing!r}")
+
+
+@final
 @dataclass(frozen=True)
-class Categorical(Likelihood):
+class Categorical(NoiselessLikelihood):
     """One of K levels, text or number, with a finite surprise for levels that training never saw.
 
     Parameters
@@ -175,11 +220,10 @@ class Categorical(Likelihood):
     """
 
     smoothing: float = 1e-3
-    support: ClassVar[str] = "levels"
+    traits: ClassVar[Traits] = Traits(support="levels", ordered=False, levels="unordered")
 
     def __post_init__(self) -> None:
-        if not 0 <= self.smoothing < 1:
-            raise ValueError(f"smoothing lies in [0, 1), not {self.smoothing!r}")
+        check_smoothing(self.smoothing)
 
     def n_parameters(self, width: int) -> int:
         return width
@@ -187,44 +231,24 @@ class Categorical(Likelihood):
     def n_features(self, width: int) -> int:
         return width
 
-    def features(self, values: Tensor, width: int, constants: ColumnConstants) -> Tensor:
-        levels = torch.arange(width, dtype=values.dtype, device=values.device)
-        return (values.unsqueeze(-1) == levels).to(values.dtype)
+    def features(self, values: Tensor, width: int, constants: Constants) -> Tensor:
+        return one_hot(values, width)
 
-    def saturated(self, values: Tensor, width: int, constants: ColumnConstants) -> Tensor:
-        return CERTAIN_LOGIT * self.features(values, width, constants)
+    def start(self, column: ColumnFacts) -> tuple[float, ...]:
+        empty = column.width - column.n_levels
+        return *(math.log(frequency) for frequency in column.frequencies), *[-math.inf] * empty
 
-    def distribution(self, parameters: Tensor, log_noise: Tensor, constants: ColumnConstants) -> Distribution:
-        return OpenCategorical(parameters, constants.n_levels, constants.unseen, self.smoothing)
+    def saturated(self, values: Tensor, width: int, constants: Constants) -> Tensor:
+        return CERTAIN_LOGIT * one_hot(values, width)
 
-    def summary(self, distribution: Distribution) -> Tensor:
-        assert isinstance(distribution, OpenLevels)
-        return distribution.probs
-
-    def point(self, summary: Tensor) -> Tensor:
-        return summary.argmax(-1).to(summary.dtype)
-
-    def tail_probability(self, distribution: Distribution, values: Tensor, weights: Tensor) -> Tensor:
-        assert isinstance(distribution, OpenLevels)
-        probabilities = mixed(distribution.probs, weights.unsqueeze(-1))
-        code = torch.minimum(values, distribution.n_levels - 1).clamp(min=0).long().unsqueeze(-1)
-        own = probabilities.gather(-1, code)
-        at_most = torch.where(probabilities <= own * (1 + 1e-5), probabilities, 0.0).sum(-1)
-        steps = (values - distribution.n_levels + 1).clamp(min=1)
-        unseen = distribution.unseen
-        return torch.where(values < distribution.n_levels, (1 - unseen) * at_most + unseen, unseen / steps).clamp(max=1)
-
-    def draw(self, distribution: Distribution, generator: torch.Generator) -> Tensor:
-        assert isinstance(distribution, OpenLevels)
-        probabilities = distribution.probs
-        flat = probabilities.reshape(-1, probabilities.shape[-1])
-        codes = torch.multinomial(flat, 1, generator=generator).reshape(probabilities.shape[:-1])
-        return codes.to(probabilities.dtype)
+    def distribution(self, parameters: Tensor, log_noise: Tensor, constants: Constants) -> CategoricalDistribution:
+        return CategoricalDistribution(parameters, constants["n_levels"], constants["unseen"], self.smoothing)
 
 
+@final
 @dataclass(frozen=True)
-class Binary(Categorical):
-    """One of two levels, text or number: `Categorical` with one decoder output and one encoder input a column.
+class Binary(NoiselessLikelihood):
+    """One of two levels, text or number: `Categorical` with one decoder output and one encoder input per column.
 
     Parameters
     ----------
@@ -238,7 +262,11 @@ class Binary(Categorical):
     (1, 1)
     """
 
-    support: ClassVar[str] = "two levels"
+    smoothing: float = 1e-3
+    traits: ClassVar[Traits] = Traits(support="two levels", ordered=False, levels="unordered", max_levels=2)
+
+    def __post_init__(self) -> None:
+        check_smoothing(self.smoothing)
 
     def n_parameters(self, width: int) -> int:
         return 1
@@ -246,86 +274,16 @@ class Binary(Categorical):
     def n_features(self, width: int) -> int:
         return 1
 
-    def features(self, values: Tensor, width: int, constants: ColumnConstants) -> Tensor:
+    def features(self, values: Tensor, width: int, constants: Constants) -> Tensor:
         """-1 and 1 for the levels, and 0 for what training never saw."""
         return torch.where(values > 1, 0.0, 2 * values - 1).unsqueeze(-1)
 
-    def start(self, mean: float) -> tuple[float, ...]:
-        return (math.log(mean / (1 - mean)),)
+    def start(self, column: ColumnFacts) -> tuple[float, ...]:
+        share = column.frequencies[1]
+        return (math.log(share / (1 - share)),)
 
-    def distribution(self, parameters: Tensor, log_noise: Tensor, constants: ColumnConstants) -> Distribution:
-        return OpenBinary(parameters.squeeze(-1), constants.n_levels, constants.unseen, self.smoothing)
+    def saturated(self, values: Tensor, width: int, constants: Constants) -> Tensor:
+        return CERTAIN_LOGIT * self.features(values, width, constants)
 
-
-class OpenConstant(Distribution):
-    """The one level of training, code 0, with probability 1 - u, and with probability u whatever else.
-
-    Parameters
-    ----------
-    unseen : Tensor of shape (columns,)
-        u.
-    shape : torch.Size
-        (..., columns).
-    """
-
-    arg_constraints: ClassVar[dict[str, torch.distributions.constraints.Constraint]] = {}
-
-    def __init__(self, unseen: Tensor, shape: torch.Size) -> None:
-        self.unseen = unseen
-        super().__init__(shape, validate_args=False)
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        """Log-probability of codes: 0 is the level, 1 whatever else."""
-        cells = torch.where(value < 1, torch.log1p(-self.unseen), self.unseen.log())
-        return cells.expand(torch.broadcast_shapes(value.shape, self.batch_shape))
-
-
-@dataclass(frozen=True)
-class Constant(Likelihood):
-    """The one value that a column held in training, and with a small probability any other.
-
-    It takes no weights, and the encoder does not see its cells.
-
-    Notes
-    -----
-    The probability of another value is ``1 / (n + 1)`` for a column with n observed cells in training, as in
-    `Categorical`; nothing is known of which one it would be, so all others together are one event.
-
-    Examples
-    --------
-    >>> Constant().n_parameters(2), Constant().n_features(2)
-    (0, 0)
-    """
-
-    support: ClassVar[str] = "one level"
-
-    def n_parameters(self, width: int) -> int:
-        return 0
-
-    def n_features(self, width: int) -> int:
-        return 0
-
-    def features(self, values: Tensor, width: int, constants: ColumnConstants) -> Tensor:
-        return values.new_empty(*values.shape, 0)
-
-    def start(self, mean: float) -> tuple[float, ...]:
-        return ()
-
-    def saturated(self, values: Tensor, width: int, constants: ColumnConstants) -> Tensor:
-        return values.new_zeros(*values.shape, 0)
-
-    def distribution(self, parameters: Tensor, log_noise: Tensor, constants: ColumnConstants) -> Distribution:
-        return OpenConstant(constants.unseen, parameters.shape[:-1])
-
-    def summary(self, distribution: Distribution) -> Tensor:
-        """The code of the level."""
-        assert isinstance(distribution, OpenConstant)
-        return distribution.unseen.new_zeros(()).expand(*distribution.batch_shape, 1)
-
-    def tail_probability(self, distribution: Distribution, values: Tensor, weights: Tensor) -> Tensor:
-        assert isinstance(distribution, OpenConstant)
-        return torch.where(values < 1, 1.0, distribution.unseen)
-
-    def draw(self, distribution: Distribution, generator: torch.Generator) -> Tensor:
-        assert isinstance(distribution, OpenConstant)
-        return distribution.unseen.new_zeros(distribution.batch_shape)
+    def distribution(self, parameters: Tensor, log_noise: Tensor, constants: Constants) -> BinaryDistribution:
+        return BinaryDistribution(parameters.squeeze(-1), constants["n_levels"], constants["unseen"], self.smoothing)

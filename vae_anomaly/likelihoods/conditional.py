@@ -1,79 +1,121 @@
-"""Columns of a conditional model: some are given, the others are predicted from them."""
+"""Columns of a conditional model: some are input of the encoder only, the others output of the decoder only."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
 
-from vae_anomaly.likelihoods.base import ColumnConstants, Likelihood
-from vae_anomaly.likelihoods.continuous import Gaussian, bounded_features
+from vae_anomaly.likelihoods.base import ColumnFacts, Constants, Likelihood, NoiselessLikelihood, Traits
+from vae_anomaly.likelihoods.distribution import CellDistribution, UnorderedDistribution
+from vae_anomaly.likelihoods.wrappable import bounded_features
 
 
-class GivenCells(Distribution):
+@final
+class FreeDistribution(UnorderedDistribution):
     """Cells that cost nothing, whatever they are."""
 
-    arg_constraints: ClassVar[dict[str, torch.distributions.constraints.Constraint]] = {}
-
     def __init__(self, shape: torch.Size) -> None:
-        super().__init__(shape, validate_args=False)
+        self.shape = shape
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        return self.shape
 
     def log_prob(self, value: Tensor) -> Tensor:
         """0 nats."""
-        return value.new_zeros(torch.broadcast_shapes(self.batch_shape, value.shape))
+        return value.new_zeros(torch.broadcast_shapes(self.shape, value.shape))
+
+    def summary(self) -> Tensor:
+        return torch.zeros(*self.shape, 1)
+
+    def point(self, summary: Tensor) -> Tensor:
+        return summary.squeeze(-1)
+
+    def tail_probability(self, values: Tensor, weights: Tensor) -> Tensor:
+        return torch.ones_like(values)
+
+    def draw(self, generator: torch.Generator) -> Tensor:
+        return torch.zeros(self.shape)
 
 
+@final
 @dataclass(frozen=True)
-class Given(Likelihood):
-    """Cells that the encoder sees and that no likelihood is asked of: what a conditional model is conditioned on."""
+class InputOnly(NoiselessLikelihood):
+    """Cells that the encoder sees and that have no likelihood: what a conditional model is conditioned on."""
 
-    standardize: ClassVar[bool] = True
+    traits: ClassVar[Traits] = Traits(standardize=True, ordered=False)
 
     def n_parameters(self, width: int) -> int:
         return 0
 
-    def features(self, values: Tensor, width: int, constants: ColumnConstants) -> Tensor:
+    def n_features(self, width: int) -> int:
+        return 1
+
+    def features(self, values: Tensor, width: int, constants: Constants) -> Tensor:
         return bounded_features(values).unsqueeze(-1)
 
-    def start(self, mean: float) -> tuple[float, ...]:
+    def start(self, column: ColumnFacts) -> tuple[float, ...]:
         return ()
 
-    def saturated(self, values: Tensor, width: int, constants: ColumnConstants) -> Tensor:
+    def saturated(self, values: Tensor, width: int, constants: Constants) -> Tensor:
         return values.new_zeros(*values.shape, 0)
 
-    def distribution(self, parameters: Tensor, log_noise: Tensor, constants: ColumnConstants) -> Distribution:
-        return GivenCells(parameters.shape[:-1])
-
-    def summary(self, distribution: Distribution) -> Tensor:
-        return torch.zeros(*distribution.batch_shape, 1)
-
-    def tail_probability(self, distribution: Distribution, values: Tensor, weights: Tensor) -> Tensor:
-        return torch.ones_like(values)
-
-    def draw(self, distribution: Distribution, generator: torch.Generator) -> Tensor:
-        return torch.zeros(distribution.batch_shape)
+    def distribution(self, parameters: Tensor, log_noise: Tensor, constants: Constants) -> FreeDistribution:
+        return FreeDistribution(parameters.shape[:-1])
 
 
+@final
 @dataclass(frozen=True)
-class Predicted(Gaussian):
-    """Cells that the encoder never sees: they are predicted from those that are given, with normal noise.
+class OutputOnly(Likelihood):
+    """Cells that the encoder never sees: they are predicted from those that are input.
 
     Parameters
     ----------
-    noise : {"shared", "column"}, default="shared"
-        One learned scale for all columns of this likelihood, or one for each.
-    floor : float, default=0.01
-        Smallest standard deviation of the noise, in standard deviations of the column.
+    base : Likelihood
+        Of the cells.
     """
 
-    noise: Literal["column", "shared"] = "shared"
-    floor: float = 0.01
+    base: Likelihood
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.base, Likelihood):
+            raise TypeError(f"OutputOnly wraps a Likelihood such as Gaussian(), not {self.base!r}")
+
+    @property
+    def traits(self) -> Traits:
+        return self.base.traits
+
+    @property
+    def floor(self) -> float:
+        return self.base.floor
+
+    def n_parameters(self, width: int) -> int:
+        return self.base.n_parameters(width)
 
     def n_features(self, width: int) -> int:
         return 0
 
-    def features(self, values: Tensor, width: int, constants: ColumnConstants) -> Tensor:
+    def noise_size(self, n_columns: int) -> int:
+        return self.base.noise_size(n_columns)
+
+    def constants(self, columns: Sequence[ColumnFacts]) -> dict[str, Tensor]:
+        return self.base.constants(columns)
+
+    def features(self, values: Tensor, width: int, constants: Constants) -> Tensor:
         return values.new_zeros(*values.shape, 0)
+
+    def start(self, column: ColumnFacts) -> tuple[float, ...]:
+        return self.base.start(column)
+
+    def saturated(self, values: Tensor, width: int, constants: Constants) -> Tensor:
+        return self.base.saturated(values, width, constants)
+
+    def distribution(self, parameters: Tensor, log_noise: Tensor, constants: Constants) -> CellDistribution:
+        return self.base.distribution(parameters, log_noise, constants)
+
+    def marginal(self, parameters: Tensor, constants: Constants) -> CellDistribution:
+        return self.base.marginal(parameters, constants)

@@ -4,62 +4,95 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
-from torch.distributions import Bernoulli as BernoulliDistribution
-from torch.distributions import Distribution
-from torch.distributions import Poisson as PoissonDistribution
+from torch.nn import functional
 
-from vae_anomaly.likelihoods.base import ColumnConstants, OrderedLikelihood
+from vae_anomaly.likelihoods.base import ColumnFacts, Constants, NoiselessLikelihood, Traits, in_unit_interval
+from vae_anomaly.likelihoods.distribution import NumberDistribution
 
 MAX_LOG_RATE = 30.0
 STIRLING_FROM = 20
 
 
+@final
+class BernoulliDistribution(NumberDistribution):
+    """Cells in {0, 1} with the logit of 1."""
+
+    def __init__(self, logits: Tensor) -> None:
+        self.logits = logits
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        return self.logits.shape
+
+    @property
+    def mean(self) -> Tensor:
+        return torch.sigmoid(self.logits)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Minus the binary cross-entropy, nats."""
+        logits, cells = torch.broadcast_tensors(self.logits, value)
+        return -functional.binary_cross_entropy_with_logits(logits, cells, reduction="none")
+
+    def tails(self, value: Tensor) -> tuple[Tensor, Tensor]:
+        share = self.mean
+        lower = torch.where(value < 0, 0.0, torch.where(value < 1, 1 - share, 1.0))
+        upper = torch.where(value > 1, 0.0, torch.where(value > 0, share, 1.0))
+        return lower, upper
+
+    def draw(self, generator: torch.Generator) -> Tensor:
+        return torch.bernoulli(self.mean, generator=generator)
+
+
+@final
 @dataclass(frozen=True)
-class Bernoulli(OrderedLikelihood):
+class Bernoulli(NoiselessLikelihood):
     """Cells in {0, 1}; the negative log-likelihood is the binary cross-entropy.
 
     Grey values between 0 and 1 are accepted, as the textbook image models do, but the result is then no
     log-likelihood: use `ContinuousBernoulli` where the number matters.
     """
 
-    support: ClassVar[str] = "numbers in [0, 1]"
+    traits: ClassVar[Traits] = Traits(support="numbers in [0, 1]", supports=in_unit_interval, for_pixels=True)
 
-    def supports(self, values: Tensor) -> Tensor:
-        return (values >= 0) & (values <= 1)
+    def n_parameters(self, width: int) -> int:
+        return 1
 
-    def start(self, mean: float) -> tuple[float, ...]:
-        bounded = min(max(mean, 1e-3), 1 - 1e-3)
+    def n_features(self, width: int) -> int:
+        return 1
+
+    def features(self, values: Tensor, width: int, constants: Constants) -> Tensor:
+        return values.unsqueeze(-1)
+
+    def start(self, column: ColumnFacts) -> tuple[float, ...]:
+        bounded = min(max(column.mean, 1e-3), 1 - 1e-3)
         return (math.log(bounded / (1 - bounded)),)
 
-    def saturated(self, values: Tensor, width: int, constants: ColumnConstants) -> Tensor:
+    def saturated(self, values: Tensor, width: int, constants: Constants) -> Tensor:
         return torch.logit(values, 1e-6).unsqueeze(-1)
 
-    def distribution(self, parameters: Tensor, log_noise: Tensor, constants: ColumnConstants) -> Distribution:
-        return BernoulliDistribution(logits=parameters.squeeze(-1), validate_args=False)
-
-    def summary(self, distribution: Distribution) -> Tensor:
-        return distribution.mean.unsqueeze(-1)
-
-    def tails(self, distribution: Distribution, values: Tensor) -> tuple[Tensor, Tensor]:
-        share = distribution.mean
-        lower = torch.where(values < 0, 0.0, torch.where(values < 1, 1 - share, 1.0))
-        upper = torch.where(values > 1, 0.0, torch.where(values > 0, share, 1.0))
-        return lower, upper
-
-    def draw(self, distribution: Distribution, generator: torch.Generator) -> Tensor:
-        return torch.bernoulli(distribution.mean, generator=generator)
+    def distribution(self, parameters: Tensor, log_noise: Tensor, constants: Constants) -> BernoulliDistribution:
+        return BernoulliDistribution(parameters.squeeze(-1))
 
 
-class LogRatePoisson(PoissonDistribution):
+@final
+class PoissonDistribution(NumberDistribution):
     """A Poisson distribution that keeps the logarithm of its rate, which neither underflows nor loses digits."""
 
     def __init__(self, log_rate: Tensor) -> None:
         self.log_rate = log_rate
-        super().__init__(log_rate.exp(), validate_args=False)
+        self.rate = log_rate.exp()
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        return self.log_rate.shape
+
+    @property
+    def mean(self) -> Tensor:
+        return self.rate
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-probability of counts in nats.
@@ -75,37 +108,41 @@ class LogRatePoisson(PoissonDistribution):
         positive = count * (ratio - torch.expm1(ratio)) - torch.where(count < STIRLING_FROM, exact, stirling)
         return torch.where(value >= 1, positive, -self.rate)
 
+    def tails(self, value: Tensor) -> tuple[Tensor, Tensor]:
+        count = value.floor().clamp(min=0)
+        above = torch.special.gammainc(count.clamp(min=1).expand_as(self.rate), self.rate)
+        lower = torch.where(value < 0, 0.0, torch.special.gammaincc((count + 1).expand_as(self.rate), self.rate))
+        return lower, torch.where(value <= 0, 1.0, above)
 
+    def draw(self, generator: torch.Generator) -> Tensor:
+        return torch.poisson(self.rate, generator=generator)
+
+
+def _are_counts(values: Tensor) -> Tensor:
+    return (values >= 0) & (values == values.floor()) & torch.isfinite(values)
+
+
+@final
 @dataclass(frozen=True)
-class Poisson(OrderedLikelihood):
+class Poisson(NoiselessLikelihood):
     """Counts with a rate that depends on the latent variables; the decoder gives its logarithm."""
 
-    support: ClassVar[str] = "counts (0, 1, 2, ...)"
+    traits: ClassVar[Traits] = Traits(support="counts (0, 1, 2, ...)", supports=_are_counts)
 
-    def supports(self, values: Tensor) -> Tensor:
-        return (values >= 0) & (values == values.floor()) & torch.isfinite(values)
+    def n_parameters(self, width: int) -> int:
+        return 1
 
-    def start(self, mean: float) -> tuple[float, ...]:
-        return (math.log(max(mean, 1e-3)),)
+    def n_features(self, width: int) -> int:
+        return 1
 
-    def saturated(self, values: Tensor, width: int, constants: ColumnConstants) -> Tensor:
-        return values.clamp(min=1e-6).log().unsqueeze(-1)
-
-    def features(self, values: Tensor, width: int, constants: ColumnConstants) -> Tensor:
+    def features(self, values: Tensor, width: int, constants: Constants) -> Tensor:
         return torch.log1p(values).unsqueeze(-1)
 
-    def distribution(self, parameters: Tensor, log_noise: Tensor, constants: ColumnConstants) -> Distribution:
-        return LogRatePoisson(parameters.squeeze(-1).clamp(max=MAX_LOG_RATE))
+    def start(self, column: ColumnFacts) -> tuple[float, ...]:
+        return (math.log(max(column.mean, 1e-3)),)
 
-    def summary(self, distribution: Distribution) -> Tensor:
-        return distribution.mean.unsqueeze(-1)
+    def saturated(self, values: Tensor, width: int, constants: Constants) -> Tensor:
+        return values.clamp(min=1e-6).log().unsqueeze(-1)
 
-    def tails(self, distribution: Distribution, values: Tensor) -> tuple[Tensor, Tensor]:
-        rate = distribution.mean
-        count = values.floor().clamp(min=0)
-        above = torch.special.gammainc(count.clamp(min=1).expand_as(rate), rate)
-        lower = torch.where(values < 0, 0.0, torch.special.gammaincc((count + 1).expand_as(rate), rate))
-        return lower, torch.where(values <= 0, 1.0, above)
-
-    def draw(self, distribution: Distribution, generator: torch.Generator) -> Tensor:
-        return torch.poisson(distribution.mean, generator=generator)
+    def distribution(self, parameters: Tensor, log_noise: Tensor, constants: Constants) -> PoissonDistribution:
+        return PoissonDistribution(parameters.squeeze(-1).clamp(max=MAX_LOG_RATE))

@@ -1,25 +1,19 @@
-"""Numbers some of which occur again and again: point masses beside Student-t noise."""
+"""Numbers some of which occur again and again: point masses beside noise."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import final
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
 
-from vae_anomaly.likelihoods.base import CERTAIN_LOGIT, ColumnConstants, OrderedLikelihood
-from vae_anomaly.likelihoods.continuous import bounded_features, check_floor, noise_scale
-from vae_anomaly.likelihoods.interval import (
-    BoundedT,
-    IntervalStudentT,
-    PlainNormal,
-    RoundedNormal,
-    RoundedT,
-    best_center,
-)
+from vae_anomaly.likelihoods.base import CERTAIN_LOGIT, ColumnFacts, Constants, Likelihood, Traits, single
+from vae_anomaly.likelihoods.distribution import OrderedDistribution, bisected_quantile
+from vae_anomaly.likelihoods.noise import WrappableDistribution
+from vae_anomaly.likelihoods.wrappable import WrappableLikelihood, checked_wrappable
 
 TOLERANCE = 4e-7
 MIN_HEIGHT = 1e-6
@@ -27,33 +21,36 @@ PEAK = 1 / (math.sqrt(2 * math.pi) * 0.05)
 
 
 def is_at(values: Tensor, spikes: Tensor) -> Tensor:
-    """Which cells (..., columns) lie at which spikes (columns, width), NaN standing for none: (..., columns, width)."""
+    """Which cells (..., columns) are at which spikes (columns, width), NaN standing for none: (..., columns, width)."""
     return (values.unsqueeze(-1) - spikes).abs() <= TOLERANCE * (1 + spikes.abs())
 
 
-class SpikedT(Distribution):
-    r"""Spikes at the column's frequent values, and Student-t noise for all others.
+@final
+class SpikedDistribution(OrderedDistribution):
+    r"""Spikes at the column's frequent values, and noise for all others.
 
-    .. math:: p(c_k) = h\, (\pi_k(z) + \pi_0(z)\, P_t(c_k)), \qquad p(x) = \pi_0(z)\, t(x;\ \mu(z), s), \quad x \ne c_k
+    .. math:: p(c_k) = h\, (\pi_k(z) + \pi_0(z)\, P(c_k)), \qquad p(x) = \pi_0(z)\, f(x;\ \mu(z), s), \quad x \ne c_k
 
-    with h the peak of a normal density whose standard deviation is a twentieth of that of the cells beside the spikes;
-    for rounded columns, whose noise gives probabilities, that times the step at the spike, and at most 1.  The
-    probability of the noise at the spike, :math:`P_t(c_k)`, is 0 for the others.
+    with f the density of the noise and h the peak of a normal density whose standard deviation is a twentieth of that
+    of the cells beside the spikes; for rounded columns, whose noise gives probabilities, that times the step at the
+    spike, and at most 1.  The probability of the noise at the spike, :math:`P(c_k)`, is 0 for the others.
 
     Parameters
     ----------
     logits : Tensor of shape (..., columns, width + 1)
         Of the noise (first) and of the spikes, -inf behind the last spike of a column.
-    noise : IntervalStudentT
-        What the other cells are distributed like.
+    noise : WrappableDistribution
+        The distribution of the other cells.
+    spikes : Tensor of shape (columns, width)
+        Model units, NaN behind the last spike of a column.
     """
 
-    arg_constraints: ClassVar[dict[str, torch.distributions.constraints.Constraint]] = {}
+    def __init__(self, logits: Tensor, noise: WrappableDistribution, spikes: Tensor) -> None:
+        self.logits, self.noise, self.spikes = logits, noise, spikes
 
-    def __init__(self, logits: Tensor, noise: IntervalStudentT) -> None:
-        self.logits = logits
-        self.noise = noise
-        super().__init__(logits.shape[:-1], validate_args=False)
+    @property
+    def batch_shape(self) -> torch.Size:
+        return self.logits.shape[:-1]
 
     @property
     def log_shares(self) -> Tensor:
@@ -61,98 +58,45 @@ class SpikedT(Distribution):
         return self.logits.mT.log_softmax(-2).mT
 
     @property
-    def log_heights(self) -> Tensor:
-        """log h of each spike: (columns, width); 0 where there is none."""
-        spikes = self.noise.constants.spikes
-        if not isinstance(self.noise, RoundedT):
-            return torch.full_like(spikes, math.log(PEAK))
-        steps = torch.stack([self.noise.step_at(spike) for spike in spikes.unbind(-1)], -1)
-        return torch.log((PEAK * steps).nan_to_num(1.0).clamp(MIN_HEIGHT, 1))
+    def log_heights(self) -> Tensor | None:
+        """log h of each spike of rounded cells: (columns, width); 0 where there is none."""
+        widths = [self.noise.cell_width(spike) for spike in self.spikes.unbind(-1)]
+        steps = [width for width in widths if width is not None]
+        if len(steps) < len(widths):
+            return None
+        return torch.log((PEAK * torch.stack(steps, -1)).nan_to_num(1.0).clamp(MIN_HEIGHT, 1))
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density, or log-probability of a rounded cell, in nats."""
         shape = torch.broadcast_shapes(value.shape, self.logits.shape[:-1])
-        at = is_at(value, self.noise.constants.spikes)
-        height = torch.where(at, self.log_heights, 0.0).sum(-1)
+        at = is_at(value, self.spikes)
+        log_heights = self.log_heights
+        heights = torch.full_like(self.spikes, math.log(PEAK)) if log_heights is None else log_heights
+        height = torch.where(at, heights, 0.0).sum(-1)
         choice = torch.where(at.any(-1), at.to(torch.uint8).argmax(-1) + 1, 0).expand(shape).unsqueeze(-2)
         log_shares = self.logits.mT.log_softmax(-2).expand(*shape[:-1], -1, -1)
         spike = log_shares.gather(-2, choice).squeeze(-2)
         noise = log_shares[..., 0, :] + self.noise.log_prob(value)
-        if isinstance(self.noise, RoundedT):
+        if log_heights is not None:
             # Rounded noise gives the value of the spike a probability, too.
             spike = torch.logaddexp(spike, noise)
         return torch.where(choice.squeeze(-2) > 0, spike + height, noise)
 
     def tails(self, value: Tensor) -> tuple[Tensor, Tensor]:
-        """P(X <= x) and P(X >= x)."""
         shares = self.log_shares.exp()
-        spikes, cell = self.noise.constants.spikes, value.unsqueeze(-1)
+        spikes, cell = self.spikes, value.unsqueeze(-1)
         at = is_at(value, spikes)
         below = torch.where((spikes <= cell) | at, shares[..., 1:], 0.0).sum(-1)
         above = torch.where((spikes >= cell) | at, shares[..., 1:], 0.0).sum(-1)
         noise_below, noise_above = self.noise.tails(value)
         return below + shares[..., 0] * noise_below, above + shares[..., 0] * noise_above
 
-
-@dataclass(frozen=True)
-class SpikedStudentT(OrderedLikelihood):
-    r"""Student-t noise (4 degrees of freedom) beside a few values that most cells repeat, like no capital gain.
-
-    Parameters
-    ----------
-    floor : float, default=0.05
-        Smallest scale of the noise, in standard deviations of the cells beside the spikes.
-
-    Notes
-    -----
-    A log-density with respect to the Lebesgue measure plus a point of weight 1 / h at each spike, so it integrates to 1
-    there, is finite, and is the same whatever the unit of the column.
-
-    References
-    ----------
-    Lambert, "Zero-inflated Poisson regression", Technometrics 34, 1992, section 2.
-    """
-
-    floor: float = 0.05
-    standardize: ClassVar[bool] = True
-    n_noise: ClassVar[int | None] = None
-    slab: ClassVar[type[IntervalStudentT]] = IntervalStudentT
-    marginal_slab: ClassVar[type[IntervalStudentT]] = PlainNormal
-
-    def __post_init__(self) -> None:
-        check_floor(self.floor)
-
-    def n_parameters(self, width: int) -> int:
-        return width + 2
-
-    def n_features(self, width: int) -> int:
-        return 1 + width
-
-    def features(self, values: Tensor, width: int, constants: ColumnConstants) -> Tensor:
-        at = is_at(values, constants.spikes)
-        return torch.cat([bounded_features(values).unsqueeze(-1), at.to(values.dtype)], -1)
-
-    def saturated(self, values: Tensor, width: int, constants: ColumnConstants) -> Tensor:
-        at = is_at(values, constants.spikes)
-        beside = ~at.any(-1, keepdim=True)
-        center = best_center(self.slab, values, constants).unsqueeze(-1)
-        return torch.cat([center, CERTAIN_LOGIT * torch.cat([beside, at], -1).to(values.dtype)], -1)
-
-    def distribution(self, parameters: Tensor, log_noise: Tensor, constants: ColumnConstants) -> Distribution:
-        noise = self.slab(parameters[..., 0], noise_scale(log_noise, constants.floor), constants)
-        return SpikedT(parameters[..., 1:], noise)
-
-    def marginal(self, parameters: Tensor, constants: ColumnConstants) -> Distribution:
-        scale = noise_scale(parameters.new_zeros(1), constants.floor)
-        return SpikedT(parameters[..., 1:], self.marginal_slab(parameters[..., 0], scale, constants))
-
-    def summary(self, distribution: Distribution) -> Tensor:
+    def summary(self) -> Tensor:
         """Share of the noise, its mean times that, share of each spike, the spikes: (..., 2 + 2 width)."""
-        assert isinstance(distribution, SpikedT)
-        shares = distribution.log_shares.exp()
+        shares = self.log_shares.exp()
         noise = shares[..., :1]
-        spikes = distribution.noise.constants.spikes.nan_to_num(0.0).expand_as(shares[..., 1:])
-        return torch.cat([noise, noise * distribution.noise.expected.unsqueeze(-1), shares[..., 1:], spikes], -1)
+        spikes = self.spikes.nan_to_num(0.0).expand_as(shares[..., 1:])
+        return torch.cat([noise, noise * self.noise.mean.unsqueeze(-1), shares[..., 1:], spikes], -1)
 
     def point(self, summary: Tensor) -> Tensor:
         """The spike that holds half of the probability, else the mean."""
@@ -162,43 +106,88 @@ class SpikedStudentT(OrderedLikelihood):
         largest, which = shares.max(-1)
         return torch.where(largest >= 0.5, spikes.gather(-1, which.unsqueeze(-1)).squeeze(-1), mean)
 
-    def tails(self, distribution: Distribution, values: Tensor) -> tuple[Tensor, Tensor]:
-        assert isinstance(distribution, SpikedT)
-        return distribution.tails(values)
+    def quantile(self, probability: float, weights: Tensor) -> Tensor:
+        return bisected_quantile(self, probability, weights)
 
-    def draw(self, distribution: Distribution, generator: torch.Generator) -> Tensor:
-        assert isinstance(distribution, SpikedT)
-        shares = distribution.log_shares.exp()
+    def draw(self, generator: torch.Generator) -> Tensor:
+        shares = self.log_shares.exp()
         chosen = torch.multinomial(shares.flatten(0, -2), 1, generator=generator).reshape(shares.shape[:-1])
-        spikes = distribution.noise.constants.spikes.nan_to_num(0.0).expand_as(shares[..., 1:])
+        spikes = self.spikes.nan_to_num(0.0).expand_as(shares[..., 1:])
         spike = spikes.gather(-1, (chosen - 1).clamp(min=0).unsqueeze(-1)).squeeze(-1)
-        return torch.where(chosen > 0, spike, distribution.noise.draw(generator))
+        return torch.where(chosen > 0, spike, self.noise.draw(generator))
 
 
+@final
 @dataclass(frozen=True)
-class SpikedRoundedStudentT(SpikedStudentT):
-    """Spikes beside Student-t noise behind whole multiples of a step, as in `RoundedStudentT`.
+class Spiked(Likelihood):
+    r"""Noise beside a few values that most cells repeat, like no capital gain.
 
     Parameters
     ----------
-    floor : float, default=0.05
-        Smallest scale of the noise, in standard deviations of the cells beside the spikes.
-    """
+    base : WrappableLikelihood
+        Of the cells beside the spikes, rounded or bounded or neither.
 
-    rounded: ClassVar[bool] = True
-    slab: ClassVar[type[IntervalStudentT]] = RoundedT
-    marginal_slab: ClassVar[type[IntervalStudentT]] = RoundedNormal
+    Notes
+    -----
+    A log-density with respect to the Lebesgue measure plus a point of weight 1 / h at each spike, so it integrates to 1
+    there, is finite, and is the same whatever the unit of the column.
 
-
-@dataclass(frozen=True)
-class SpikedBoundedStudentT(SpikedStudentT):
-    """Spikes beside Student-t noise between two bounds, as in `BoundedStudentT`.
-
-    Parameters
+    References
     ----------
-    floor : float, default=0.05
-        Smallest scale of the noise, in standard deviations of the cells beside the spikes.
+    Lambert, "Zero-inflated Poisson regression", Technometrics 34, 1992, section 2.
+
+    Examples
+    --------
+    >>> from vae_anomaly.likelihoods import Rounded, StudentT
+    >>> Spiked(Rounded(StudentT())).title
+    'SpikedRoundedStudentT'
     """
 
-    slab: ClassVar[type[IntervalStudentT]] = BoundedT
-    marginal_slab: ClassVar[type[IntervalStudentT]] = BoundedT
+    base: WrappableLikelihood
+
+    def __post_init__(self) -> None:
+        checked_wrappable(self.base, "Spiked")
+
+    @property
+    def traits(self) -> Traits:
+        return replace(self.base.traits, density=False, spiked=True, for_pixels=False)
+
+    @property
+    def floor(self) -> float:
+        return self.base.floor
+
+    def n_parameters(self, width: int) -> int:
+        return 1 + width + 1
+
+    def n_features(self, width: int) -> int:
+        return 1 + width
+
+    def noise_size(self, n_columns: int) -> int:
+        return self.base.noise_size(n_columns)
+
+    def constants(self, columns: Sequence[ColumnFacts]) -> dict[str, Tensor]:
+        spikes = [(*column.spikes, *[math.nan] * (column.width - len(column.spikes))) for column in columns]
+        return self.base.constants(columns) | {"spikes": single(spikes)}
+
+    def features(self, values: Tensor, width: int, constants: Constants) -> Tensor:
+        at = is_at(values, constants["spikes"])
+        return torch.cat([self.base.features(values, width, constants), at.to(values.dtype)], -1)
+
+    def start(self, column: ColumnFacts) -> tuple[float, ...]:
+        empty = column.width - len(column.spikes)
+        logits = *(math.log(frequency) for frequency in column.frequencies), *[-math.inf] * empty
+        return *self.base.start(column), *logits
+
+    def saturated(self, values: Tensor, width: int, constants: Constants) -> Tensor:
+        at = is_at(values, constants["spikes"])
+        beside = ~at.any(-1, keepdim=True)
+        location = self.base.saturated(values, width, constants)
+        return torch.cat([location, CERTAIN_LOGIT * torch.cat([beside, at], -1).to(values.dtype)], -1)
+
+    def distribution(self, parameters: Tensor, log_noise: Tensor, constants: Constants) -> SpikedDistribution:
+        noise = self.base.around(parameters[..., 0], log_noise, constants)
+        return SpikedDistribution(parameters[..., 1:], noise, constants["spikes"])
+
+    def marginal(self, parameters: Tensor, constants: Constants) -> SpikedDistribution:
+        noise = self.base.marginal_around(parameters[..., 0], constants)
+        return SpikedDistribution(parameters[..., 1:], noise, constants["spikes"])

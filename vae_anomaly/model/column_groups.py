@@ -9,24 +9,24 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from vae_anomaly.columns import Column
-from vae_anomaly.likelihoods import Constant, Likelihood
+from vae_anomaly.likelihoods import Likelihood
 
 
 @dataclass(frozen=True)
 class Group:
-    """Neighbouring columns, in the model's order, with one likelihood and equal room for levels.
+    """Neighbouring columns, in the model's order, with one likelihood and one width.
 
     Parameters
     ----------
     likelihood : Likelihood
     width : int
-        Room for levels.
+        Size of the axis of levels or spikes, 0 if its columns have none.
     columns : slice
-        Places of its columns, one for each cell of a row.
+        Positions of its columns in the model's order, one for each cell of a row.
     parameters : slice
-        Places of its decoder outputs.
+        Positions of its decoder outputs.
     noise : slice
-        Places of its learned noise parameters.
+        Positions of its learned noise parameters.
     """
 
     likelihood: Likelihood
@@ -37,13 +37,13 @@ class Group:
 
     @property
     def n_columns(self) -> int:
-        """Number of places."""
+        """Number of columns, one for each cell of a row."""
         return int(self.columns.stop - self.columns.start)
 
     @property
     def is_constant(self) -> bool:
         """Whether its columns take nothing from the network, because they held one value in training."""
-        return isinstance(self.likelihood, Constant)
+        return self.likelihood.is_constant
 
     def arrange(self, outputs: Tensor) -> Tensor:
         """The group's part of the decoder's outputs: (..., outputs) -> (..., columns, parameters).
@@ -56,7 +56,7 @@ class Group:
 
 
 def group_columns(columns: Sequence[Column]) -> tuple[Group, ...]:
-    """Runs of columns, in the model's order, that share their likelihood and their room for levels."""
+    """Runs of columns, in the model's order, that share their likelihood and their width."""
     groups = []
     column = parameter = noise = 0
     for (likelihood, width), run in itertools.groupby(columns, lambda c: (c.likelihood, c.width)):

@@ -7,13 +7,11 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
 
 from vae_anomaly.columns import Batch, Column
-from vae_anomaly.likelihoods import FAR, ColumnConstants, Ordinal, SpikedStudentT
+from vae_anomaly.likelihoods import CellDistribution, Constants, single
 from vae_anomaly.model.backbones import Backbone
 from vae_anomaly.model.column_groups import Group, group_columns
 from vae_anomaly.model.priors import FittedPrior, FittedStandardNormal, Posterior
@@ -65,15 +63,10 @@ class VAE(nn.Module):
     location: Tensor
     scale: Tensor
     asinh_scale: Tensor
-    step: Tensor
-    straight_slope: Tensor
-    low: Tensor
-    high: Tensor
-    cuts: Tensor
-    spikes: Tensor
+    slope_at_0: Tensor
     log_jacobian: Tensor
     rounded: Tensor
-    bent: Tensor
+    on_asinh_scale: Tensor
     start: Tensor
     reference_statistics: Tensor
 
@@ -102,7 +95,8 @@ class VAE(nn.Module):
         self.backbone = backbone
         self.hidden_layer_sizes = tuple(hidden_layer_sizes)
         self.min_log_variance = MIN_LOG_VARIANCE
-        self._constants: dict[int, ColumnConstants] = {}
+        self.constant_names: dict[int, tuple[str, ...]] = {}
+        self._constants: dict[int, Constants] = {}
         n_features = [group.likelihood.n_features(group.width) for group in self.groups]
         widths = torch.tensor([group.n_columns for group in self.groups])
         owners = torch.arange(self.n_columns).repeat_interleave(torch.tensor(n_features).repeat_interleave(widths))
@@ -114,52 +108,31 @@ class VAE(nn.Module):
         self.raw_noise = nn.Parameter(torch.zeros(n_members, self.groups[-1].noise.stop, dtype=torch.float32))
         n_cells = torch.tensor([column.n_cells for column in columns])
 
-        def per_cell(numbers: Sequence[float] | Sequence[Sequence[float]]) -> Tensor:
+        def per_cell(numbers: Sequence[float]) -> Tensor:
             """What is said once for a column, for each of its cells."""
-            return _single(numbers).repeat_interleave(n_cells, 0)
+            return single(numbers).repeat_interleave(n_cells, 0)
 
+        facts = [column.facts for column in columns]
         self.register_buffer("floor", per_cell([column.floor for column in columns]))
-        self.register_buffer("n_levels", per_cell([len(column.levels) for column in columns]))
-        self.register_buffer("unseen", per_cell([column.unseen for column in columns]))
+        self.register_buffer("n_levels", per_cell([known.n_levels for known in facts]))
+        self.register_buffer("unseen", per_cell([known.unseen for known in facts]))
         self.register_buffer("log_jacobian", per_cell([column.log_jacobian for column in columns]))
-        # In units of the asinh_scale or of the scale, which alone may lie beyond single precision.
-        units = {
-            "location": [column.location if column.asinh_scale else 0.0 for column in columns],
-            "scale": [column.scale if column.asinh_scale else 1.0 for column in columns],
-            "asinh_scale": [1.0 if column.asinh_scale else 0.0 for column in columns],
-            "step": [column.step / (column.asinh_scale or column.scale) for column in columns],
-            "straight_slope": [_log_slope_at_0(column) for column in columns],
-        }
-        for name, numbers in units.items():
-            self.register_buffer(name, per_cell(numbers), persistent=False)
-        for name, none in (("low", -math.inf), ("high", math.inf)):
-            ends = [_in_model_units(column, getattr(column, name), none) for column in columns]
-            self.register_buffer(name, per_cell(ends), persistent=False)
-        room = max(len(column.cuts) for column in columns)
-        cuts = [
-            (*column.cuts, *[FAR * (room + extra) for extra in range(room - len(column.cuts))]) for column in columns
-        ]
-        self.register_buffer("cuts", per_cell(cuts), persistent=False)
-        room = max(column.width if column.spikes else 0 for column in columns)
-        spikes = [
-            (*column.model_units(np.array(column.spikes)).tolist(), *[math.nan] * (room - len(column.spikes)))
-            for column in columns
-        ]
-        self.register_buffer("spikes", per_cell(spikes), persistent=False)
+        for name in ("location", "scale", "asinh_scale"):
+            self.register_buffer(name, per_cell([getattr(known, name) for known in facts]), persistent=False)
+        self.register_buffer("slope_at_0", per_cell([_log_slope_at_0(column) for column in columns]), persistent=False)
         rounded = [column.likelihood is not None and column.likelihood.rounded for column in columns]
         self.register_buffer("rounded", torch.tensor(rounded).repeat_interleave(n_cells), persistent=False)
-        self.register_buffer("bent", self.asinh_scale.nonzero().squeeze(1), persistent=False)
-        places = n_cells.cumsum(0)
-        starts = [
-            torch.cat(
-                [
-                    _single(column.start).expand(column.n_cells, -1)
-                    for column, stop in zip(columns, places.tolist(), strict=True)
-                    if group.columns.start < stop <= group.columns.stop
-                ]
-            )
-            for group in self.groups
-        ]
+        self.register_buffer("on_asinh_scale", self.asinh_scale.nonzero().squeeze(1), persistent=False)
+        starts = []
+        stops = n_cells.cumsum(0).tolist()
+        for number, group in enumerate(self.groups):
+            own = [index for index, stop in enumerate(stops) if group.columns.start < stop <= group.columns.stop]
+            constants = group.likelihood.constants([facts[index] for index in own])
+            self.constant_names[number] = tuple(constants)
+            for name, tensor in constants.items():
+                of_cells = tensor.repeat_interleave(n_cells[own], 0)
+                self.register_buffer(f"group_{number}_{name}", of_cells, persistent=False)
+            starts.append(torch.cat([single(columns[index].start).expand(columns[index].n_cells, -1) for index in own]))
         self.register_buffer("start", torch.cat([start.T.flatten() for start in starts]))
         with torch.no_grad():
             self.decoder.offset.copy_(self.start.expand_as(self.decoder.offset))
@@ -229,7 +202,7 @@ class VAE(nn.Module):
         """q(z | x) of every member; the parameters are those of `inputs`."""
         return self.encode(self.inputs(batch, visible, features))
 
-    def decode(self, z: Tensor) -> list[Distribution]:
+    def decode(self, z: Tensor) -> list[CellDistribution]:
         """p(x | z), one distribution for each group of columns.
 
         Parameters
@@ -238,7 +211,7 @@ class VAE(nn.Module):
 
         Returns
         -------
-        list of Distribution
+        list of CellDistribution
             Batch shapes (members, draws, rows, columns of the group), in the order of ``groups``.
         """
         members, draws, rows, _ = z.shape
@@ -251,12 +224,12 @@ class VAE(nn.Module):
             distributions.append(group.likelihood.distribution(parameters, noise, self.constants(group)))
         return distributions
 
-    def marginals(self) -> list[Distribution]:
+    def marginals(self) -> list[CellDistribution]:
         """p(x_j) of each column by itself, in the order of ``groups``: what training data taught before any training.
 
         Returns
         -------
-        list of Distribution
+        list of CellDistribution
             Batch shapes (1, columns of the group).
         """
         return [
@@ -264,42 +237,45 @@ class VAE(nn.Module):
             for group in self.groups
         ]
 
-    def decode_columns(self, z: Tensor, places: Sequence[int]) -> list[Distribution]:
+    def decode_columns(self, z: Tensor, positions: Sequence[int]) -> list[CellDistribution]:
         """p(x_j | z) of single columns or parts, each of batch shape (members, draws, rows, 1).
 
         Parameters
         ----------
         z : Tensor of shape (members, draws, rows, latents)
-        places : sequence of int
+        positions : sequence of int
             In the model's order.
         """
         members, draws, rows, _ = z.shape
         outputs = self.decoder(z.reshape(members, draws * rows, -1)).reshape(members, draws, rows, -1)
         log_noise = NOISE_GAIN * self.raw_noise[:, None, None, :]
         distributions = []
-        for place in places:
-            group = self.group_of(place)
-            own = slice(place - group.columns.start, place - group.columns.start + 1)
+        for position in positions:
+            group = self.group_of(position)
+            own = slice(position - group.columns.start, position - group.columns.start + 1)
             noise = log_noise[..., group.noise]
             distributions.append(
                 group.likelihood.distribution(
                     group.arrange(outputs)[..., own, :],
                     noise[..., own] if noise.shape[-1] == group.n_columns else noise,
-                    self.constants(group).take(own),
+                    {name: constant[own] for name, constant in self.constants(group).items()},
                 )
             )
         return distributions
 
-    def group_of(self, place: int) -> Group:
-        """The group of a column, by its place in the model's order."""
-        return next(group for group in self.groups if group.columns.start <= place < group.columns.stop)
+    def group_of(self, position: int) -> Group:
+        """The group of a column, by its position in the model's order."""
+        return next(group for group in self.groups if group.columns.start <= position < group.columns.stop)
 
-    def constants(self, group: Group) -> ColumnConstants:
-        """What training data taught about the columns of a group."""
-        place = group.columns.start
-        if place not in self._constants:
-            self._constants[place] = self._taught(group)
-        return self._constants[place]
+    def constants(self, group: Group) -> Constants:
+        """What stays the same for the columns of a group in all rows."""
+        start = group.columns.start
+        if start not in self._constants:
+            number = self.groups.index(group)
+            common = {name: getattr(self, name)[group.columns] for name in ("floor", "n_levels", "unseen")}
+            own = {name: getattr(self, f"group_{number}_{name}") for name in self.constant_names[number]}
+            self._constants[start] = common | own
+        return self._constants[start]
 
     def untrained_copy(self) -> VAE:
         """The same weights, to be trained further against N(0, I)."""
@@ -315,23 +291,6 @@ class VAE(nn.Module):
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_constants": {}}
 
-    def _taught(self, group: Group) -> ColumnConstants:
-        places = group.columns
-        room = group.width + 1 if isinstance(group.likelihood, Ordinal) else 0
-        return ColumnConstants(
-            self.floor[places],
-            self.n_levels[places],
-            self.unseen[places],
-            self.location[places],
-            self.scale[places],
-            self.asinh_scale[places],
-            self.step[places],
-            self.low[places],
-            self.high[places],
-            self.cuts[places, :room],
-            self.spikes[places, : group.width if isinstance(group.likelihood, SpikedStudentT) else 0],
-        )
-
     def in_data_units(self, log_likelihood: Tensor, values: Tensor) -> Tensor:
         """Log-likelihoods of cells in model units to the units of the data.
 
@@ -342,16 +301,18 @@ class VAE(nn.Module):
             The cells, in model units; constant columns may be left out of both.
         """
         given = slice(values.shape[-1])
-        if len(self.bent) == 0:
+        if len(self.on_asinh_scale) == 0:
             return log_likelihood + self.log_jacobian[given]
         return log_likelihood + torch.where(self.rounded[given], self.log_jacobian[given], self.log_slope(values))
 
     def log_slope(self, values: Tensor) -> Tensor:
         """log of d(model units) / d(data units) at cells in model units, also for rounded columns."""
-        # log cosh of the bent cell, without overflow.
-        size = (values[..., self.bent] * self.scale[self.bent] + self.location[self.bent]).abs()
+        # log cosh of the cell on the asinh scale, without overflow.
+        size = (
+            values[..., self.on_asinh_scale] * self.scale[self.on_asinh_scale] + self.location[self.on_asinh_scale]
+        ).abs()
         log_cosh = size + torch.log1p(torch.exp(-2 * size)) - math.log(2)
-        return self.straight_slope[: values.shape[-1]].expand(values.shape).index_add(-1, self.bent, -log_cosh)
+        return self.slope_at_0[: values.shape[-1]].expand(values.shape).index_add(-1, self.on_asinh_scale, -log_cosh)
 
 
 def _log_slope_at_0(column: Column) -> float:
@@ -359,12 +320,3 @@ def _log_slope_at_0(column: Column) -> float:
     if column.likelihood is None or not column.likelihood.rounded:
         return column.log_jacobian
     return -math.log(column.scale) - (math.log(column.asinh_scale) if column.asinh_scale else 0.0)
-
-
-def _in_model_units(column: Column, bound: float | None, none: float) -> float:
-    return none if bound is None else float(column.model_units(np.array(bound)))
-
-
-def _single(numbers: Sequence[float] | Sequence[Sequence[float]]) -> Tensor:
-    """Single precision, whatever PyTorch's default is."""
-    return torch.tensor(numbers, dtype=torch.float32)

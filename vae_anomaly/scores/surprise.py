@@ -66,11 +66,7 @@ class Surprise(RelativeScore):
 def expected_pixels(terms: Terms, vae: VAE) -> Tensor:
     """The mean over draws and members of what the decoder expects: (rows, pixels), model units."""
     return torch.cat(
-        [
-            group.likelihood.point(group.likelihood.summary(distribution).mean((0, 1)))
-            for group, distribution in zip(vae.groups, vae.decode(terms.z), strict=True)
-        ],
-        -1,
+        [distribution.point(distribution.summary().mean((0, 1))) for distribution in vae.decode(terms.z)], -1
     )
 
 

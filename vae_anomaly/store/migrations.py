@@ -23,6 +23,16 @@ RENAMED_KEYS = {
 }
 RENAMED_COLUMN_FIELDS = {"bend": "asinh_scale"}
 RENAMED_REPORT_FIELDS = {"n_rows_a_member": "n_rows_per_member"}
+# Likelihoods that wrap another one had a class for each pair.
+WRAPPED_LIKELIHOODS: dict[str, tuple[tuple[str, ...], str]] = {
+    "rounded_student_t": (("rounded",), "student_t"),
+    "bounded_student_t": (("bounded",), "student_t"),
+    "spiked_student_t": (("spiked",), "student_t"),
+    "spiked_rounded_student_t": (("spiked", "rounded"), "student_t"),
+    "spiked_bounded_student_t": (("spiked", "bounded"), "student_t"),
+    "predicted": (("output_only",), "gaussian"),
+    "given": ((), "input_only"),
+}
 RENAMED_TENSORS = {"yardstick": "reference_statistics"}
 MIN_LOG_VARIANCE, MIN_LOG_VARIANCE_BEFORE_VERSION_3 = -6.0, -14.0
 
@@ -41,7 +51,7 @@ def upgraded_manifest(manifest: dict[str, Any], shapes: Mapping[str, Sequence[in
     """
     if manifest["format_version"] > 4:
         return manifest
-    renamed = _renamed(manifest, RENAMED_KEYS)
+    renamed = {name: _upgraded_likelihoods(value) for name, value in _renamed(manifest, RENAMED_KEYS).items()}
     renamed["columns"] = [_upgraded_column(column) for column in renamed["columns"]]
     renamed["fit_report"] = _renamed(renamed["fit_report"], RENAMED_REPORT_FIELDS)
     if renamed.get("kind") == patch_files.KIND:
@@ -114,6 +124,21 @@ def _upgraded_window_tensor(name: str) -> str:
         return name
     number, _, weight = name.partition(".")
     return f"{number}.{WEIGHTS}{weight}"
+
+
+def _upgraded_likelihoods(value: Any) -> Any:
+    """A part of the manifest in which every likelihood that wraps another one says so."""
+    if isinstance(value, list):
+        return [_upgraded_likelihoods(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("concept") == "likelihood" and value.get("name") in WRAPPED_LIKELIHOODS:
+        wrappers, base = WRAPPED_LIKELIHOODS[value["name"]]
+        upgraded = value | {"name": base}
+        for wrapper in reversed(wrappers):
+            upgraded = {"concept": "likelihood", "name": wrapper, "fields": {"base": upgraded}}
+        return upgraded
+    return {name: _upgraded_likelihoods(item) for name, item in value.items()}
 
 
 def _upgraded_column(column: dict[str, Any]) -> dict[str, Any]:

@@ -12,14 +12,14 @@ import numpy as np
 from vae_anomaly.columns import Column
 from vae_anomaly.detectors import TrainingPlan
 from vae_anomaly.errors import SpecificationError
-from vae_anomaly.likelihoods import LIKELIHOODS, Given, Likelihood, Predicted
+from vae_anomaly.likelihoods import LIKELIHOOD_CLASSES, Likelihood
 from vae_anomaly.model import BACKBONES, PRIORS, Backbone, Prior
 from vae_anomaly.scores import SCORES, Score
 
 TRAINING = "training"
 
 _TABLES: dict[str, tuple[Any, Mapping[str, Any]]] = {
-    "likelihood": (Likelihood, LIKELIHOODS | {"given": Given, "predicted": Predicted}),
+    "likelihood": (Likelihood, LIKELIHOOD_CLASSES),
     "prior": (Prior, PRIORS),
     "backbone": (Backbone, BACKBONES),
     "score": (Score, SCORES),
@@ -38,7 +38,7 @@ def encode(value: Any) -> Any:
         if isinstance(value, base):
             for name, kind in table.items():
                 if type(value) is kind:
-                    fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(kind)}
+                    fields = {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(kind)}
                     return {"concept": concept, "name": name, "fields": fields}
             raise SpecificationError(
                 f"{type(value).__name__} is not one of the library's own {concept}s {sorted(table)}, and a model file "
@@ -74,7 +74,7 @@ def decode(value: Any) -> Any:
         known = {field.name for field in dataclasses.fields(kind)}
         if not set(value["fields"]) <= known:
             raise ValueError(f"{value['name']} has no fields {sorted(set(value['fields']) - known)}")
-        return kind(**value["fields"])
+        return kind(**{name: decode(field) for name, field in value["fields"].items()})
     return value
 
 

@@ -100,6 +100,12 @@ def _named(entry: dict[str, Any]) -> str:
     return f"{entry['name']} ({fields})" if fields else str(entry["name"])
 
 
+def _likelihood_name(entry: dict[str, Any]) -> str:
+    """Of a likelihood that wraps another one, both names."""
+    base = entry["fields"].get("base")
+    return entry["name"] if base is None else f"{entry['name']}_{_likelihood_name(base)}"
+
+
 def _columns(manifest: dict[str, Any]) -> RichTable:
     """Lay out what each column was taken for."""
     drawn = RichTable()
@@ -117,7 +123,7 @@ def _columns(manifest: dict[str, Any]) -> RichTable:
         drawn.add_row(
             Text(one_line(column["name"])),
             Text(kinds),
-            Text(likelihood["name"] if used else "set aside"),
+            Text(_likelihood_name(likelihood) if used else "set aside"),
             Text(one_line(because)),
             style="" if used else "dim",
         )

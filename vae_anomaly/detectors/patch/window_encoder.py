@@ -14,7 +14,7 @@ from torch import Tensor
 from vae_anomaly.columns import VALUE_LIMIT, Batch, Column, Encoder
 from vae_anomaly.data import FloatArray
 from vae_anomaly.detectors.patch.windows import IntArray, PaddedImage, Windows
-from vae_anomaly.likelihoods import Gaussian, Given, Likelihood, Predicted
+from vae_anomaly.likelihoods import Gaussian, InputOnly, Likelihood, OutputOnly
 
 NOISE_FLOOR = 0.01
 
@@ -117,14 +117,15 @@ def learn_windows(
     """
     cut = [level_free(image, corners) for image, corners in sample]
     target, target_seen, given, given_seen = (torch.cat(parts) for parts in zip(*cut, strict=True))
-    likelihood: Likelihood = Predicted(floor=NOISE_FLOOR) if windows.n_given else Gaussian("shared", NOISE_FLOOR)
+    noise = Gaussian("shared", NOISE_FLOOR)
+    likelihood: Likelihood = OutputOnly(noise) if windows.n_given else noise
     columns = [
         _column(name, likelihood, target[:, channel][target_seen[:, channel] > 0], windows.n_target)
         for channel, name in enumerate(names)
     ]
     if windows.n_given:
         columns += [
-            _column(f"{name} around", Given(), given[:, channel][given_seen[:, channel] > 0], windows.n_given)
+            _column(f"{name} around", InputOnly(), given[:, channel][given_seen[:, channel] > 0], windows.n_given)
             for channel, name in enumerate(names)
         ]
     return WindowEncoder(tuple(columns), windows)

@@ -1,0 +1,94 @@
+"""Noise around a location, with the probabilities of intervals: the distributions that wrappers build on."""
+
+from __future__ import annotations
+
+import abc
+from typing import final
+
+import torch
+from torch import Tensor
+
+from vae_anomaly.likelihoods.distribution import NumberDistribution
+
+OUTERMOST = 1e4
+"""Further from the location, in model units, than intervals reach that have an end."""
+MIN_MASS = 1e-37
+
+
+def noise_scale(log_noise: Tensor, floor: Tensor) -> Tensor:
+    """Standard deviation whose square is the learned variance plus the squared floor."""
+    return torch.sqrt(torch.exp(2 * log_noise) + floor**2)
+
+
+def check_floor(floor: float) -> None:
+    """Refuse a negative floor."""
+    if not floor >= 0:
+        raise ValueError(f"floor is a number of at least 0, not {floor!r}")
+
+
+class WrappableDistribution(NumberDistribution):
+    """A distribution of numbers that spikes may stand beside."""
+
+    @abc.abstractmethod
+    def cell_width(self, value: Tensor) -> Tensor | None:
+        """Length of the interval that cells stand for, in model units; None where `log_prob` is a density."""
+
+
+class NoiseDistribution(WrappableDistribution):
+    """Noise around a location, with the probabilities of intervals.
+
+    The scale is small: one number per member and column, never expanded to the cells.
+
+    Parameters
+    ----------
+    loc : Tensor of shape (..., columns)
+        Model units.
+    scale : Tensor that broadcasts to (..., columns)
+        Model units.
+    """
+
+    def __init__(self, loc: Tensor, scale: Tensor) -> None:
+        self.loc, self.scale = loc, scale
+
+    @abc.abstractmethod
+    def below(self, value: Tensor) -> Tensor:
+        """P(X <= x), accurate where it is small."""
+
+    @abc.abstractmethod
+    def above(self, value: Tensor) -> Tensor:
+        """P(X >= x), accurate where it is small."""
+
+    @abc.abstractmethod
+    def mass(self, lower: Tensor, upper: Tensor) -> Tensor:
+        """P(lower <= X <= upper), accurate also in the tails."""
+
+    @abc.abstractmethod
+    def log_mass(self, lower: Tensor, upper: Tensor, width: Tensor) -> Tensor:
+        """log P(lower <= X <= upper), nats; `width` is the distance of the ends, known better than as a difference."""
+
+    @abc.abstractmethod
+    def inverse(self, probability: Tensor) -> Tensor:
+        """The cell that the noise stays below with a probability."""
+
+    @final
+    @property
+    def batch_shape(self) -> torch.Size:
+        return self.loc.shape
+
+    @final
+    @property
+    def mean(self) -> Tensor:
+        return self.loc
+
+    @final
+    def standard(self, cells: Tensor) -> Tensor:
+        """Cells in model units to units of the noise."""
+        return (cells - self.loc) / self.scale
+
+    @final
+    def tails(self, value: Tensor) -> tuple[Tensor, Tensor]:
+        return self.below(value), self.above(value)
+
+    @final
+    def cell_width(self, value: Tensor) -> Tensor | None:
+        return None
