@@ -257,7 +257,7 @@ def _new_image_detector(
     """Return a detector of whole images, or of patches where the images are large."""
     from vae_anomaly import PatchDetector
     from vae_anomaly.data import open_images
-    from vae_anomaly.fitting import MAX_FLAT_PIXELS
+    from vae_anomaly.detectors import MAX_FLAT_PIXELS
 
     parameters = fitting.parameters()
     method = fitting.method or Method.AUTO
@@ -296,5 +296,5 @@ def _method_of(detector: "VAEDetector | PatchDetector") -> str:
 
     if not isinstance(detector, PatchDetector):
         return "whole"
-    sides = " and ".join(f"{model.encoder.windows.target}" for model in detector.models_)
+    sides = " and ".join(f"{model.windows.target}" for model in detector.models_)
     return f"in patches of {sides} pixels"

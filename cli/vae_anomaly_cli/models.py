@@ -214,7 +214,4 @@ def load_detector(model: str, device: Device, *, of_images: bool) -> "VAEDetecto
 
 
 def _takes_tables(detector: "VAEDetector | PatchDetector") -> bool:
-    from vae_anomaly import VAEDetector
-    from vae_anomaly.columns import TableEncoder
-
-    return isinstance(detector, VAEDetector) and isinstance(detector.encoder_, TableEncoder)
+    return detector.encoder_.grid is None
