@@ -329,8 +329,8 @@ class Command:
         kind = kind_of(data)
         if kind not in self.takes:
             raise InputError(
-                f"vae-anomaly {self.name} takes tables, and {data[0]} holds images; for images, vae-anomaly score "
-                "--heatmaps DIR shows where each of them is anomalous."
+                f"vae-anomaly {self.name} takes tables, and {data[0]} holds images; for images there is vae-anomaly "
+                "score: --heatmaps DIR shows where each is anomalous, and --label folder --normal NAME measures AUROC."
             )
         others = [parameter for parameter in self._given(values) if parameter.option.only not in (None, kind)]
         if others:

@@ -98,8 +98,6 @@ def explain(
     run: RunOptions,
 ) -> None:
     """Say why rows of DATA are anomalous."""
-    if explaining.repair is not None and explaining.repair == output.output:
-        raise InputError(f"--repair {explaining.repair}: expected the name of a file of its own.")
     from vae_anomaly_cli.output.partial_file import write_to_standard_output
     from vae_anomaly_cli.output.summary import write_summary
     from vae_anomaly_cli.output.targets import choose_target
@@ -112,7 +110,11 @@ def explain(
     messages = run.messages
     data = TableData.open(given, messages)
     target = choose_target(output.output, data.source)
-    repair_target = None if explaining.repair is None else choose_target(explaining.repair, data.source, "--repair")
+    repair_target = None
+    if explaining.repair is not None:
+        repair_target = choose_target(explaining.repair, data.source, "--repair")
+        if target.is_same_file(repair_target):
+            raise InputError(f"--repair {explaining.repair}: expected the name of a file of its own.")
     table = read_table(data.source)
     _check_rows(table, explaining.row)
     if output.output is not None:

@@ -81,7 +81,9 @@ def fit(given: InputOptions, fitting: FitOptions, saving: SaveOptions, run: RunO
 
     messages = run.messages
     data = open_data(kind, given, messages)
-    if path.exists():
+    if path.exists() and not path.is_dir():
+        if not path.is_file():
+            raise InputError(f"--output {path} is not a file, and a model would take its place; name a file.")
         data.source.check_output("--output", path)
     check_writable(path)
     model = data.fit(fitting, run.device, messages, n_passes=saving.passes)

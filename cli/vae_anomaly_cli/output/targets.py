@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from vae_anomaly_cli.errors import CommandError, InputError
 from vae_anomaly_cli.options import STANDARD_OUTPUT
-from vae_anomaly_cli.sources import EXTENSIONS, Format, Source, TableWriter, format_of_name
+from vae_anomaly_cli.sources import EXTENSIONS, Format, Source, TableWriter, format_of_name, without_links
 
 
 class TabularSource(Source, Protocol):
@@ -97,6 +97,12 @@ class Target:
     def is_resumable(self) -> bool:
         """Whether an interrupted run can leave something beside it."""
         return self.is_file or self.is_directory
+
+    def is_same_file(self, other: "Target") -> bool:
+        """Whether two files are one, links followed."""
+        if self.path is None or other.path is None or not (self.is_file and other.is_file):
+            return False
+        return without_links(self.path) == without_links(other.path)
 
     def writer(self, stream: BinaryIO, schema: pa.Schema) -> TableWriter:
         """Begin a table on an open stream."""
