@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 from vae_anomaly_cli.command import FITTING, INPUT, OUTPUT, Deprecated, Option
-from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.kinds import Kind
-from vae_anomaly_cli.sources import EXTENSIONS, FORMATS
+from vae_anomaly_cli.sources import EXTENSIONS, FORMATS, Kind
 
 
 class Device(StrEnum):
@@ -297,11 +295,6 @@ class RunOptions:
         bool,
         Option("No messages, warnings or progress; errors and AUROC stay.", flags=("--quiet", "-q")),
     ] = False
-
-    @property
-    def messages(self) -> Messages:
-        """Who tells people what is done."""
-        return Messages(self.quiet)
 
 
 def check_model_path(model: str) -> None:

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from vae_anomaly_cli.command import OUTPUT, Option, command
-from vae_anomaly_cli.console import counted
+from vae_anomaly_cli.console import Messages, counted
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.kinds import Kind
 from vae_anomaly_cli.options import (
     STANDARD_OUTPUT,
     FitOptions,
@@ -15,6 +14,7 @@ from vae_anomaly_cli.options import (
     OutputOptions,
     RunOptions,
 )
+from vae_anomaly_cli.sources import Kind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,6 +96,7 @@ def explain(
     explaining: ExplainOptions,
     output: OutputOptions,
     run: RunOptions,
+    messages: Messages,
 ) -> None:
     """Say why rows of DATA are anomalous."""
     from vae_anomaly_cli.output.partial_file import write_to_standard_output
@@ -107,14 +108,11 @@ def explain(
     from vae_anomaly_cli.table_data import TableData
     from vae_anomaly_cli.tables import read_table
 
-    messages = run.messages
     data = TableData.open(given, messages)
     target = choose_target(output.output, data.source)
-    repair_target = None
-    if explaining.repair is not None:
-        repair_target = choose_target(explaining.repair, data.source, "--repair")
-        if target.is_same_file(repair_target):
-            raise InputError(f"--repair {explaining.repair}: expected the name of a file of its own.")
+    repair_target = None if explaining.repair is None else choose_target(explaining.repair, data.source, "--repair")
+    if repair_target is not None and target.is_same_file(repair_target):
+        raise InputError(f"--repair {explaining.repair}: expected the name of a file of its own.")
     table = read_table(data.source)
     _check_rows(table, explaining.row)
     if output.output is not None:
@@ -134,7 +132,7 @@ def explain(
     lines = None if output.output is None else explained.cells_table()
     repaired = None
     if repair_target is not None:
-        repaired = repaired_table(table, model, frame, rows, messages, typed=repair_target.typed)
+        repaired = repaired_table(table, model, frame, rows, messages, typed=repair_target.format.typed)
     n_flagged = int((scores > model.threshold).sum())
     done = model.report if saved.model is None else f"{model.report}: {counted(table.n_rows, 'row')}"
     flagged = f"threshold {model.threshold:,.2f} nats, {counted(n_flagged, 'row')} flagged"

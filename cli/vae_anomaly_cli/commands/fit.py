@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Annotated
 
 from vae_anomaly_cli.command import FITTING, Option, command
+from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.kinds import Kind
 from vae_anomaly_cli.options import FitOptions, InputOptions, Json, RunOptions
-from vae_anomaly_cli.sources import format_of_name, is_image
+from vae_anomaly_cli.sources import Kind, format_of_name, is_image
 
 HELP = """Fit on the rows, or the images, of DATA and save the model.
 
@@ -71,7 +71,9 @@ class SaveOptions:
 
 
 @command(HELP, (Kind.TABLES, Kind.IMAGES))
-def fit(given: InputOptions, fitting: FitOptions, saving: SaveOptions, run: RunOptions, kind: Kind) -> None:
+def fit(
+    given: InputOptions, fitting: FitOptions, saving: SaveOptions, run: RunOptions, messages: Messages, kind: Kind
+) -> None:
     """Fit on the rows or images of DATA and save the model."""
     path = saving.path
     from vae_anomaly_cli.data import open_data
@@ -79,7 +81,6 @@ def fit(given: InputOptions, fitting: FitOptions, saving: SaveOptions, run: RunO
     from vae_anomaly_cli.output.summary import write_summary
     from vae_anomaly_cli.output.targets import check_writable
 
-    messages = run.messages
     data = open_data(kind, given, messages)
     if path.exists() and not path.is_dir():
         if not path.is_file():

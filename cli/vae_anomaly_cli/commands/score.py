@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 from vae_anomaly_cli.command import OUTPUT, Option, command
 from vae_anomaly_cli.console import Messages, counted, data_stream
 from vae_anomaly_cli.errors import CommandError, InputError
-from vae_anomaly_cli.kinds import Kind
 from vae_anomaly_cli.options import FitOptions, InputOptions, ModelOptions, OutputOptions, RunOptions
+from vae_anomaly_cli.sources import Kind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -207,6 +207,7 @@ def score(
     output: OutputOptions,
     scoring: ScoreOptions,
     run: RunOptions,
+    messages: Messages,
     kind: Kind,
 ) -> None:
     """Score every row, or every image, of DATA."""
@@ -216,8 +217,7 @@ def score(
     from vae_anomaly_cli.pipeline import Layout
     from vae_anomaly_cli.stages import stopped_by_signals
 
-    messages = run.messages
-    data = open_data(kind, given, messages).with_figures(scoring.heatmaps, scoring.sheet, scoring.top)
+    data = open_data(kind, given, messages, heatmaps=scoring.heatmaps, sheet=scoring.sheet, top=scoring.top)
     target = choose_target(output.output, data.source, parts=data.parts)
     on_terminal = output.output is None and not output.as_json and sys.stdout.isatty()
     plan = Plan(target, scoring.top, output.as_json, on_terminal)
@@ -229,9 +229,9 @@ def score(
         model = data.load(saved.model, run.device, messages)
 
     kept = data.columns.kept
-    needs_types = output.as_json or (plan.is_written and target.typed)
+    needs_types = output.as_json or (plan.is_written and target.format.typed)
     types = data.infer_types(kept, messages) if needs_types else {}
-    layout = Layout(data.source.schema, kept, types if target.typed else {}, text_column)
+    layout = Layout(data.source.schema, kept, types if target.format.typed else {}, text_column)
     explainer = data.explainer(model, messages, explain=scoring.explain, streamed=plan.is_streamed)
     with contextlib.ExitStack() as closing:
         closing.enter_context(stopped_by_signals())

@@ -84,11 +84,6 @@ class Target:
     is_directory: bool = False
 
     @property
-    def typed(self) -> bool:
-        """Whether cells are written with their types and not as text."""
-        return self.format.typed
-
-    @property
     def is_file(self) -> bool:
         """Whether the table is written under another name, and takes its own when it is whole."""
         return self.path is not None and not self.is_directory and (self.path.is_file() or not self.path.exists())
@@ -106,7 +101,7 @@ class Target:
 
     def writer(self, stream: BinaryIO, schema: pa.Schema) -> TableWriter:
         """Begin a table on an open stream."""
-        return self.format.writer(stream, schema, self.delimiter)
+        return self.format.codec().open_writer(stream, schema, self.delimiter)
 
 
 def choose_target(
