@@ -14,6 +14,8 @@ CONTRACTS: dict[str, tuple[str, ...]] = {
     "ACTIVATIONS": ("test_backbones.py ACTIVATED",),
     "BACKBONES": ("test_backbones.py N_WEIGHTS",),
     "LIKELIHOODS": ("test_likelihoods.py REFERENCES",),
+    # Names of model files: those above, and wrappers, which test_likelihoods.py tests around what they wrap.
+    "LIKELIHOOD_CLASSES": (),
     "PRIORS": ("test_priors.py REFERENCE_KL",),
     "SCORES": ("test_scores.py BY_HAND or COMPARED_IN_TEST_SURPRISE",),
 }

@@ -12,7 +12,6 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from vae_anomaly.errors import FileLeftOutWarning, VAEAnomalyWarning
 from vae_anomaly_cli.errors import CommandError
 
 LEFT_OUT = "left out: "
@@ -83,6 +82,8 @@ class Messages:
         left_out : callable, optional
             Is told, instead, of every file that a fit leaves out.
         """
+        from vae_anomaly import FileLeftOutWarning, VAEAnomalyWarning
+
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
