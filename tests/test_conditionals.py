@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from vae_anomaly import VAEDetector
 from vae_anomaly.columns.batch import Batch
+from vae_anomaly.detectors import read_table
 from vae_anomaly.explain.conditionals import conditionals, expected_cells, tail_probability
 from vae_anomaly.likelihoods import StudentT
 from vae_anomaly.model.elbo import elbo_terms
@@ -29,7 +30,7 @@ def rows(detector):
     X = rng.normal(size=(9, 4))
     X[:, 3] = X[:, 3] > 0
     X[2, 1] = np.nan
-    return detector.encoder_.encode(detector._table(X))
+    return detector.encoder_.encode(read_table(detector, X, fitting=False))
 
 
 EACH = [(0,), (1,), (2,), (3,)]

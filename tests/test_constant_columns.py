@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from vae_anomaly import DataError, DataWarning, ELBOPerCell, VAEDetector, load, save
+from vae_anomaly.detectors import read_table
 from vae_anomaly.explain.conditionals import conditionals
 
 pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning")
@@ -137,7 +138,7 @@ def test_reason_says_what_was_always_there(fitted: VAEDetector) -> None:
 
 
 def test_others_say_nothing_of_a_constant(fitted: VAEDetector) -> None:
-    batch = fitted.encoder_.encode(fitted._table(moved()))
+    batch = fitted.encoder_.encode(read_table(fitted, moved(), fitting=False))
     found = conditionals(fitted.vae_, batch, fitted.noise_, [(0,), (1,), (2,), (3,), (4,)])
     # In the model's order unit, place and on stand behind x and city.
     tails = np.array([[1, 1, 1], [1 / 91, 1, 1], [1, 1 / 101, 1], [1, 1, 1 / 101]])

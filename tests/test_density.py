@@ -9,7 +9,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KernelDensity
 
-from vae_anomaly import ELBO, Gaussian, ImportanceWeighted, VAEDetector
+from vae_anomaly import ELBO, Gaussian, ImportanceWeighted, TrainingPlan, VAEDetector
 from vae_anomaly.data.table import Table
 from vae_anomaly.model.elbo import elbo_terms
 
@@ -40,7 +40,7 @@ def careful(row_score: ELBO | ImportanceWeighted, max_iter: int = 1_000) -> VAED
         max_samples=1.0,
         likelihood="gaussian",
         prior="standard_normal",
-        hidden_fraction=0.0,
+        training=TrainingPlan(hidden_fraction=0.0),
         max_iter=max_iter,
         row_score=row_score,
     )
@@ -60,7 +60,7 @@ def test_linear_vae_with_shared_noise_reaches_probabilistic_pca() -> None:
         likelihood=Gaussian(noise="shared", floor=1e-3),
         prior="standard_normal",
         row_score=ELBO(n_draws=1024),
-        hidden_fraction=0.0,
+        training=TrainingPlan(hidden_fraction=0.0),
         early_stopping=False,
         learning_rate_init=1e-2,
         max_iter=1_500,

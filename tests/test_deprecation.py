@@ -7,12 +7,15 @@ import pytest
 import vae_anomaly
 from vae_anomaly import FeatureMapDetector, ImageExplanation, ImageFeatures, PatchDetector, VAEDetector
 from vae_anomaly.explain import Explanation
+from vae_anomaly.fitting import FitReport
 
 OF_CLASSES = [
     (Explanation, "strangeness", "cell_scores"),
     (ImageExplanation, "strangest_pixels", "top_pixels"),
     (VAEDetector, "picture_format_", "image_format_"),
     (PatchDetector, "picture_format_", "image_format_"),
+    (PatchDetector, "reading_", "reduction_"),
+    (FitReport, "n_rows_a_member", "n_rows_per_member"),
     (ImageFeatures, "picture_format_", "image_format_"),
     (FeatureMapDetector, "picture_format_", "image_format_"),
 ]

@@ -1,5 +1,6 @@
 """Reasons: they add up, name the cell that was changed, and read as sentences."""
 
+import dataclasses
 import datetime as dt
 
 import numpy as np
@@ -7,6 +8,8 @@ import pandas as pd
 import pytest
 
 from vae_anomaly import ModelFileError, PooledELBO, VAEDetector, load, save
+from vae_anomaly.detectors import read_table
+from vae_anomaly.explain.evidence import evidence_of
 from vae_anomaly.explain.explanation import Reason, odds, shown
 
 N = 300
@@ -129,7 +132,7 @@ def test_saved_detector_explains_alike(fitted, explanation, tmp_path):
 def test_detector_from_an_early_file_says_why_it_cannot_explain(fitted, tmp_path):
     save(fitted, tmp_path / "m.vae")
     early = load(tmp_path / "m.vae")
-    early.reference_ = None
+    early.model_ = dataclasses.replace(early.model_, reference=None)
     with pytest.raises(ModelFileError, match="Fit and save the model again"):
         early.explain(table())
     save(early, tmp_path / "again.vae")
@@ -259,8 +262,8 @@ def test_cell_that_only_contradicts_the_others_is_named_and_argued_against():
     detector = VAEDetector(n_estimators=2, max_iter=300, early_stopping=False).fit(X)
     explanation = detector.explain([[1.0, 1.0, -1.0, 1.0]])
     assert explanation.reasons(1)[0][0].column == "x2"
-    batch = detector.encoder_.encode(detector._table([[1.0, 1.0, -1.0, 1.0]]))
-    rarity = detector._evidence(batch, None, None)
+    batch = detector.encoder_.encode(read_table(detector, [[1.0, 1.0, -1.0, 1.0]], fitting=False))
+    rarity = evidence_of(detector.model_, batch)
     by_rarity = -np.log(rarity.given_others) - np.log(rarity.alone)
     assert rarity.against[0, 2] > 1
     np.testing.assert_allclose(rarity.cell_scores, by_rarity + rarity.against)

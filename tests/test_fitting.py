@@ -7,10 +7,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from sklearn.model_selection import GridSearchCV
 
-from vae_anomaly import ELBO, MLP, FitWarning, Gaussian, TrainingDiverged, VAEDetector
+from vae_anomaly import ELBO, MLP, FitWarning, Gaussian, TrainingDiverged, TrainingPlan, VAEDetector
 from vae_anomaly.columns import Column, TableEncoder
-from vae_anomaly.fitting.fit_config import specification_of
+from vae_anomaly.detectors import fit_config
 from vae_anomaly.model.steps import Stepper
 from vae_anomaly.model.vae import VAE
 
@@ -21,7 +22,7 @@ Array = npt.NDArray[np.float64]
 
 
 def small(**parameters: object) -> VAEDetector:
-    return VAEDetector(n_estimators=2, max_iter=60).set_params(**parameters)
+    return VAEDetector(n_estimators=2, max_iter=60, training=TrainingPlan()).set_params(**parameters)
 
 
 def test_interrupt_keeps_the_best_so_far_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,11 +224,11 @@ def usual_scores() -> Array:
         {"batch_size": 32},
         {"max_iter": 15},
         {"learning_rate_init": 1e-3},
-        {"weight_decay": 1.0},
-        {"max_grad_norm": 1e-3},
-        {"kl_warmup": 0.0},
-        {"hidden_fraction": 0.0},
-        {"trim_fraction": 0.2},
+        {"training__weight_decay": 1.0},
+        {"training__max_grad_norm": 1e-3},
+        {"training__kl_warmup": 0.0},
+        {"training__hidden_fraction": 0.0},
+        {"training__trim_fraction": 0.2},
         {"early_stopping": False},
         {"validation_fraction": 0.3},
         {"random_state": 1},
@@ -241,13 +242,65 @@ def test_every_parameter_of_the_model_does_something(changed: dict[str, object],
 
 def test_patience_decides_when_a_training_without_progress_stops() -> None:
     X = np.random.default_rng(0).normal(size=(200, 3))
-    hasty, patient = (small(max_iter=150, kl_warmup=0.0, n_iter_no_change=n).fit(X) for n in (1, 20))
+    hasty, patient = (
+        small(max_iter=150, training__kl_warmup=0.0, training__n_iter_no_change=n).fit(X) for n in (1, 20)
+    )
     assert hasty.fit_report_.stopped_early
     assert hasty.n_iter_ < patient.n_iter_ == 150
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_failed_fit_leaves_the_estimator_as_it_was(method: str) -> None:
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    fresh = small(max_iter=1, learning_rate_init=1e30)
+    with pytest.raises(TrainingDiverged):
+        getattr(fresh, method)(np.repeat(X, 5, axis=0))
+    assert not hasattr(fresh, "n_features_in_")
+    fitted = small(max_iter=5).fit(X)
+    before, scores = dict(fitted.__dict__), fitted.score_samples(X)
+    with pytest.raises(ValueError, match="non-zero"):
+        getattr(fitted, method)(X, sample_weight=np.zeros(60))
+    if method == "fit":
+        with pytest.raises(TrainingDiverged):
+            fitted.set_params(max_iter=1, learning_rate_init=1e30).fit(np.ones((300, 2)) * X[:1, :2] + 1e3)
+        fitted.set_params(max_iter=5, learning_rate_init=None)
+    assert fitted.__dict__ == before
+    np.testing.assert_array_equal(fitted.score_samples(X), scores)
+
+
+def test_offset_can_be_set_by_hand() -> None:
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    detector = small(max_iter=5).fit(X)
+    scores = detector.score_samples(X)
+    detector.offset_ = np.sort(scores)[10]
+    assert (detector.predict(X) == -1).sum() == 10
+    np.testing.assert_array_equal(detector.score_samples(X), scores)
+
+
+def test_training_plan_is_searched_and_checked() -> None:
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    search = GridSearchCV(small(max_iter=20), {"training__weight_decay": [0.0, 100.0]}, cv=2).fit(X)
+    first, second = search.cv_results_["mean_test_score"]
+    assert first != second
+    assert search.best_estimator_.fitted_parameters_["training"] == TrainingPlan(
+        weight_decay=search.best_params_["training__weight_decay"]
+    )
+    with pytest.raises(ValueError, match="The 'trim_fraction' parameter of TrainingPlan must be a float in the range"):
+        VAEDetector(training=TrainingPlan(trim_fraction=1.0)).fit(X)
+    with pytest.raises(ValueError, match="The 'training' parameter of VAEDetector"):
+        VAEDetector(training={"weight_decay": 0.0}).fit(X)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="weight_decay"):
+        VAEDetector(weight_decay=0.0)  # type: ignore[call-arg]
+
+
+def test_plan_that_is_changed_after_the_fit_does_not_change_what_was_fitted() -> None:
+    detector = small(max_iter=5).fit(np.random.default_rng(0).normal(size=(60, 3)))
+    detector.set_params(training__weight_decay=1.0)
+    assert detector.fitted_parameters_["training"] == TrainingPlan()
 
 
 @pytest.mark.parametrize(("n_columns", "n_steps"), [(1, 700), (32, 700), (33, 711), (64, 990), (5000, 1000)])
 def test_wide_tables_get_more_steps_unless_they_are_given(n_columns: int, n_steps: int) -> None:
     encoder = TableEncoder(tuple(Column(f"x{place}", "continuous", Gaussian(), "given") for place in range(n_columns)))
-    assert specification_of(VAEDetector()).for_encoder(encoder).plan.max_iter == n_steps
-    assert specification_of(VAEDetector(max_iter=30)).for_encoder(encoder).plan.max_iter == 30
+    assert fit_config(VAEDetector(), encoder).training.max_iter == n_steps
+    assert fit_config(VAEDetector(max_iter=30), encoder).training.max_iter == 30

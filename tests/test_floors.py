@@ -88,6 +88,8 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
 MAX_FUNCTION_LINES, MAX_CLASS_LINES = 60, 200
 LONG: dict[str, str] = {
     "vae_anomaly.columns.numeric.number_column": "one decision after the other, from the numbers to the kind",
+    "vae_anomaly.detectors.patch.patch_detector.PatchDetector": "the estimator reads in one file",
+    "vae_anomaly.detectors.vae_detector.VAEDetector": "the estimator reads in one file",
     "vae_anomaly.fitting.fit.fit_model": "the fit reads from top to bottom",
     "vae_anomaly.model.training.train": "the training loop reads from top to bottom",
     "vae_anomaly.model.vae.VAE.__init__": "one statement for each buffer and part of the network",
@@ -102,8 +104,7 @@ BELOW_DOORS = {"benchmarks.speed.shares": "times the functions inside, by puttin
 # Being rebuilt at the moment: what the rules say of these modules is not asked for yet.
 PENDING = (
     "vae_anomaly_cli",
-    "vae_anomaly.detectors",
-    *(f"vae_anomaly.{name} exports" for name in ("columns", "fitting", "model", "store")),
+    *(f"vae_anomaly.{name} exports" for name in ("columns", "model")),
 )
 
 

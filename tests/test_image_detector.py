@@ -11,8 +11,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from vae_anomaly import DataError, SpecificationError, VAEDetector
-from vae_anomaly.fitting.fit_config import FOR_IMAGES
+from vae_anomaly import DataError, SpecificationError, TrainingPlan, VAEDetector
+from vae_anomaly.detectors.parameters import FOR_IMAGES
 from vae_anomaly.likelihoods import LIKELIHOODS
 from vae_anomaly.model.backbones import MLP, Convolutional
 from vae_anomaly.scores import ELBO, SCORES
@@ -72,7 +72,7 @@ def fitted(request):
 def test_automatic_parameters_are_those_of_images():
     detector = VAEDetector(max_iter=1).fit(TRAIN[:60])
     assert detector.vae_.n_members == FOR_IMAGES.n_estimators
-    assert detector.vae_.latent_dim == FOR_IMAGES.latent_dim
+    assert detector.vae_.latent_dim == FOR_IMAGES.max_latent_dim
     assert detector.vae_.hidden_layer_sizes == detector.vae_.backbone.layer_sizes((SIZE, SIZE))
     assert detector.vae_.grid == (SIZE, SIZE)
     assert not detector.vae_.mask_input
@@ -232,7 +232,7 @@ def test_imputed_pixels_are_nearer_than_the_mean_where_training_had_holes():
     rng = np.random.default_rng(0)
     train = TRAIN.astype(np.float32)
     train[rng.random(train.shape) < 0.1] = np.nan
-    detector = dense(hidden_fraction=0.5, n_estimators=2).fit(train)
+    detector = dense(training=TrainingPlan(hidden_fraction=0.5), n_estimators=2).fit(train)
     assert detector.vae_.mask_input
     missing = np.isnan(HOLED)
     error = (detector.impute(HOLED) - NEW)[missing]

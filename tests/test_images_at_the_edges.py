@@ -27,7 +27,7 @@ from vae_anomaly import (
     save,
 )
 from vae_anomaly.data.image_files import write_png
-from vae_anomaly.decisions.thresholds import fence_offset
+from vae_anomaly.decisions.thresholds import robust_offset
 from vae_anomaly.detectors.patch.maps import PositionLevels
 from vae_anomaly.model.steps import Stepper
 
@@ -67,17 +67,17 @@ def test_a_fitted_detector_can_be_listed_and_displayed(kind: type[Any], images: 
     assert hasattr(detector, "image_format_") == (images.dtype == np.uint8)
 
 
-def test_the_fence_of_patches_is_in_nats_of_all_of_their_largest_pixels() -> None:
+def test_the_robust_offset_of_patches_is_in_nats_of_all_of_their_largest_pixels() -> None:
     images = np.full((30, 16, 16), 100, dtype=np.uint8)
     detector = small(PatchDetector, position="ignore").fit(images)
     above = -detector.offset_ - np.median(detector.anomaly_score(images))
-    assert above == pytest.approx(3 * 0.5 / detector.reading_.top_pixels, rel=0.1)
+    assert above == pytest.approx(3 * 0.5 / detector.reduction_.top_pixels, rel=0.1)
 
 
 def test_the_smallest_deviation_is_in_the_unit_of_the_scores() -> None:
     alike = np.array([1.0, 1.0, 1.0, 1.0, np.nan])
-    assert fence_offset(alike) == pytest.approx(1 - 1.5)
-    assert fence_offset(alike, 0.01) == pytest.approx(1 - 0.03)
+    assert robust_offset(alike) == pytest.approx(1 - 1.5)
+    assert robust_offset(alike, 0.01) == pytest.approx(1 - 0.03)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -154,7 +154,7 @@ def test_images_in_other_units_are_refused_whatever_stands_beside_them(kind: typ
 def test_windows_that_do_not_fit_are_left_out_unless_asked_for() -> None:
     thin = waves(20, 12, 40)
     few = PATCHES | {"window": None, "max_iter": 5}
-    assert [model.encoder.windows.target for model in PatchDetector(**few).fit(thin).models_] == [8]
+    assert [model.windows.target for model in PatchDetector(**few).fit(thin).models_] == [8]
     with pytest.raises(DataError, match="windows have 16x16"):
         PatchDetector(**few | {"window": 16}).fit(thin)
     with pytest.raises(DataError, match="windows have 8x8"):

@@ -9,7 +9,7 @@ from vae_anomaly.columns import learn_channels
 from vae_anomaly.data.images import Images
 from vae_anomaly.detectors.patch.maps import PositionLevels, assembled, position_helps, smoothed, top_mean
 from vae_anomaly.detectors.patch.window_encoder import learn_windows, level_free, window_levels
-from vae_anomaly.detectors.patch.windows import Surface, Windows
+from vae_anomaly.detectors.patch.windows import PaddedImage, Windows
 from vae_anomaly.likelihoods import Gaussian
 
 FAST = {"n_windows": 1024, "max_iter": 60, "hidden_layer_sizes": (64,), "batch_size": 128}
@@ -69,7 +69,7 @@ def test_windows_cover_every_pixel_and_stay_inside(height, width, stride):
 
 def test_windows_hold_the_pixels_around_their_corner():
     image = torch.arange(60.0).view(1, 6, 10)
-    surface = Surface.of(image, Windows(2, 4, 4))
+    surface = PaddedImage.of(image, Windows(2, 4, 4))
     target, seen, given, given_seen = surface.cut(np.array([[2, 3], [0, 0]]))
     assert target[0, 0].tolist() == [23, 24, 33, 34]
     assert seen.all()
@@ -82,7 +82,7 @@ def test_windows_hold_the_pixels_around_their_corner():
 def test_cells_hold_the_mean_of_their_observed_pixels():
     image = torch.arange(64.0).view(1, 8, 8)
     image[0, 0, 0] = torch.nan
-    surface = Surface.of(image, Windows(4, 4, 8, 2))
+    surface = PaddedImage.of(image, Windows(4, 4, 8, 2))
     _, _, given, given_seen = surface.cut(np.array([[2, 2]]))
     first = given[0, 0, 0], given_seen[0, 0, 0]
     assert (first[0].item(), first[1].item()) == (pytest.approx((1 + 8 + 9) / 3), 1)
@@ -92,7 +92,7 @@ def test_cells_hold_the_mean_of_their_observed_pixels():
 def test_missing_pixels_are_neither_targets_nor_given():
     image = torch.ones(1, 6, 6)
     image[0, 2, 2] = torch.nan
-    _, seen, _, given_seen = Surface.of(image, Windows(2, 4, 4)).cut(np.array([[2, 2], [3, 3]]))
+    _, seen, _, given_seen = PaddedImage.of(image, Windows(2, 4, 4)).cut(np.array([[2, 2], [3, 3]]))
     assert seen[0, 0].tolist() == [0, 1, 1, 1]
     assert given_seen[1, 0, 0] == 0
 
@@ -102,18 +102,18 @@ def test_level_of_the_ring_is_taken_off_and_no_more():
     image = torch.rand(2, 12, 12, generator=rng)
     brighter = image + torch.tensor([3.0, -1.0]).view(2, 1, 1)
     corners = np.array([[4, 4], [0, 6]])
-    plain, bright = (level_free(Surface.of(one, Windows(4, 8, 8)), corners) for one in (image, brighter))
+    plain, bright = (level_free(PaddedImage.of(one, Windows(4, 8, 8)), corners) for one in (image, brighter))
     torch.testing.assert_close(plain[0], bright[0])
     seen = plain[3] > 0
     torch.testing.assert_close(plain[2][seen], bright[2][seen])
-    levels = window_levels(Surface.of(brighter, Windows(4, 8, 8)), corners) - window_levels(
-        Surface.of(image, Windows(4, 8, 8)), corners
+    levels = window_levels(PaddedImage.of(brighter, Windows(4, 8, 8)), corners) - window_levels(
+        PaddedImage.of(image, Windows(4, 8, 8)), corners
     )
     torch.testing.assert_close(levels[..., 0], torch.tensor([[3.0, -1.0]] * 2))
 
 
 def test_encoder_scales_targets_and_surroundings_and_marks_what_is_missing():
-    surface = Surface.of(torch.from_numpy(stripes(1)[0, None] / 255.0).float(), Windows(4, 8, 8))
+    surface = PaddedImage.of(torch.from_numpy(stripes(1)[0, None] / 255.0).float(), Windows(4, 8, 8))
     corners = np.random.default_rng(0).integers(0, 36, (200, 2))
     encoder = learn_windows([(surface, corners)], ("grey",), Windows(4, 8, 8))
     batch = encoder.encode((surface, corners))
@@ -254,17 +254,17 @@ def test_several_windows_have_a_model_each_and_the_mean_of_their_nats():
     images = stripes(12)
     fast = FAST | {"max_iter": 10, "position": "ignore"}
     both = PatchDetector(**fast, window=(4, 8)).fit(images)
-    assert [model.encoder.windows.target for model in both.models_] == [4, 8]
+    assert [model.windows.target for model in both.models_] == [4, 8]
     nats = both.explain(images[:1]).contributions[0, 0]
     (image,) = both._tensors(Images(images[:1, None]))
-    each = [model.look(Surface.of(image, model.encoder.windows))[0] for model in both.models_]
+    each = [model.maps(PaddedImage.of(image, model.windows))[0] for model in both.models_]
     np.testing.assert_allclose(nats, (each[0] + each[1]) / 2)
 
 
 @pytest.mark.parametrize("side", [1, 3, 5, 8])
 def test_windows_of_any_side_reach_no_further_than_their_margin(side):
     windows = Windows(side, side + 16, 64, 4)
-    surface = Surface.of(torch.rand(1, 20, 30), windows)
+    surface = PaddedImage.of(torch.rand(1, 20, 30), windows)
     for part in surface.cut(windows.corners(20, 30, 4)):
         assert torch.isfinite(part).all()
     assert windows.ring.min() >= -windows.margin

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from vae_anomaly import VAEDetector
-from vae_anomaly.model.matmul import PRECISIONS, batch_invariant_matmul, matmul_precision_of
+from vae_anomaly import TrainingPlan, VAEDetector
+from vae_anomaly.model.matmul import PRECISIONS, UNCHANGED, batch_invariant_matmul, matmul_precision_of
 
 OUTPUTS = pytest.mark.parametrize("n_outputs", range(1, 34))
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -81,7 +81,7 @@ def test_precision_holds_inside_and_is_given_back_after_an_error(precision):
 def test_no_precision_leaves_the_setting_of_the_process():
     torch.set_float32_matmul_precision("high")
     try:
-        with matmul_precision_of(None):
+        with matmul_precision_of(UNCHANGED):
             assert torch.get_float32_matmul_precision() == "high"
     finally:
         torch.set_float32_matmul_precision("highest")
@@ -90,8 +90,8 @@ def test_no_precision_leaves_the_setting_of_the_process():
 @pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning")
 def test_detector_fits_at_a_lower_precision_and_says_which_there_are():
     X = np.random.default_rng(0).normal(size=(100, 3))
-    detector = VAEDetector(n_estimators=1, max_iter=5, matmul_precision="medium").fit(X)
+    detector = VAEDetector(n_estimators=1, max_iter=5, training=TrainingPlan(matmul_precision="medium")).fit(X)
     assert np.isfinite(detector.score_samples(X)).all()
     assert torch.get_float32_matmul_precision() == "highest"
-    with pytest.raises(ValueError, match="'matmul_precision' parameter"):
-        VAEDetector(matmul_precision="low").fit(X)
+    with pytest.raises(ValueError, match="'matmul_precision' parameter of TrainingPlan"):
+        VAEDetector(training=TrainingPlan(matmul_precision="low")).fit(X)

@@ -2,7 +2,9 @@
 
 import dataclasses
 import math
+import os
 
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from torch.distributions import Normal
 from vae_anomaly.columns import Column
 from vae_anomaly.columns.batch import Batch
 from vae_anomaly.errors import SpecificationError
-from vae_anomaly.fitting import cell_terms, chunk_rows, chunks, row_statistics, score_rows, scoring_noise
+from vae_anomaly.fitting.predict import cell_terms, chunk_rows, map_chunks, row_statistics, score_rows, scoring_noise
 from vae_anomaly.likelihoods import Bernoulli, Categorical, Gaussian, Poisson, StudentT
 from vae_anomaly.model.backbones import MLP
 from vae_anomaly.model.elbo import elbo_terms, marginal_terms
@@ -81,8 +83,8 @@ def batch_of(n_rows, columns, seed=0):
     return Batch(values * observed, observed)
 
 
-def judge_of(name, n_columns=6, n_members=2, latent_dim=3, sizes=(16, 8), seed=0, n_draws=None):
-    """A score, a model that it can judge with, its columns, and the stored noise."""
+def scored_model(name, n_columns=6, n_members=2, latent_dim=3, sizes=(16, 8), seed=0, n_draws=None):
+    """A score, a model that it can be computed with, its columns, and the stored noise."""
     score = SCORES[name]() if n_draws is None else SCORES[name](n_draws=n_draws)
     if isinstance(score, LikelihoodRegret):
         score = dataclasses.replace(score, n_steps=3)
@@ -111,7 +113,7 @@ SHAPES = [(n, 1 + (n * 7) % 16, 1 + (n * 3) % 8) for n in (*range(1, 14), 16, 21
 def test_scores_are_bit_identical_in_any_order_company_and_number(n_columns, latent_dim, n_members):
     name = list(SCORES)[n_columns % len(SCORES)]
     sizes = (n_columns + 3, 13)
-    score, vae, columns, noise = judge_of(name, n_columns, n_members, latent_dim, sizes, n_columns, n_draws=6)
+    score, vae, columns, noise = scored_model(name, n_columns, n_members, latent_dim, sizes, n_columns, n_draws=6)
     batch = batch_of(70, columns, seed=n_columns)
     if n_columns % 2:
         fit_exemplars(vae, batch)
@@ -128,7 +130,7 @@ def test_scores_are_bit_identical_in_any_order_company_and_number(n_columns, lat
 @EVERY
 @pytest.mark.parametrize("fitted", [False, True])
 def test_scores_do_not_depend_on_the_border_between_chunks(name, fitted):
-    score, vae, columns, noise = judge_of(name, n_members=8, latent_dim=16)
+    score, vae, columns, noise = scored_model(name, n_members=8, latent_dim=16)
     batch = batch_of(200, columns)
     if fitted:
         fit_exemplars(vae, batch)
@@ -141,7 +143,7 @@ def test_scores_do_not_depend_on_the_border_between_chunks(name, fitted):
 
 @EVERY
 def test_scores_do_not_depend_on_the_number_of_threads(name):
-    score, vae, columns, noise = judge_of(name, n_members=8, latent_dim=16)
+    score, vae, columns, noise = scored_model(name, n_members=8, latent_dim=16)
     batch = batch_of(100, columns)
     fit_exemplars(vae, batch)
     n_threads = torch.get_num_threads()
@@ -155,9 +157,44 @@ def test_scores_do_not_depend_on_the_number_of_threads(name):
     assert identical(*found)
 
 
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_scores_do_not_depend_on_the_backend_of_joblib(backend):
+    score, vae, columns, noise = scored_model("pooled_elbo", n_members=8, latent_dim=16)
+    batch = batch_of(300, columns)
+    fit_exemplars(vae, batch)
+    expected = score_rows(vae, batch, score, noise), *cell_terms(vae, batch, noise, 0.4)
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with joblib.parallel_config(backend):
+            found = score_rows(vae, batch, score, noise), *cell_terms(vae, batch, noise, 0.4)
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(n_threads)
+    assert all(identical(*pair) for pair in zip(expected, found, strict=True))
+
+
+def test_backend_of_joblib_is_really_used():
+    columns = columns_of(6)
+    vae, batch, noise = vae_of(n_members=8, latent_dim=16), batch_of(300, columns), scoring_noise(8, 64, 16, seed=0)
+    torch.set_num_threads(2)
+    try:
+        with joblib.parallel_config("loky"):
+            (processes,) = map_chunks(processes_of_rows, vae, noise, batch)
+        (threads,) = map_chunks(processes_of_rows, vae, noise, batch)
+    finally:
+        torch.set_num_threads(1)
+    assert os.getpid() not in processes
+    assert set(threads.tolist()) == {os.getpid()}
+
+
+def processes_of_rows(vae, noise, part):
+    return (torch.full((len(part),), os.getpid()),)
+
+
 @EVERY
 def test_scoring_twice_gives_the_same_bits_and_leaves_global_state_alone(name):
-    score, vae, columns, noise = judge_of(name, n_draws=4)
+    score, vae, columns, noise = scored_model(name, n_draws=4)
     batch = batch_of(20, columns)
     before = torch.get_rng_state()
     first = score_rows(vae, batch, score, noise)
@@ -325,15 +362,23 @@ def test_wide_tables_have_smaller_chunks():
     assert chunk_rows(wide, 8) == 64
 
 
-@pytest.mark.parametrize(("n_rows", "sizes"), [(0, []), (3, [3]), (4, [4]), (9, [4, 4, 1])])
-def test_chunks_have_one_shape_and_hold_every_row_once(n_rows, sizes):
-    batch = batch_of(n_rows, columns_of(6))
-    parts = list(chunks(batch, 4, CPU))
-    assert [n_real for _, n_real in parts] == sizes
-    assert all(part.values.shape == part.observed.shape == (4, 6) for part, _ in parts)
-    assert all(not part.observed[n_real:].any() for part, n_real in parts)
-    if parts:
-        assert torch.equal(torch.cat([part.values[:n_real] for part, n_real in parts]), batch.values)
+@pytest.mark.parametrize(("n_rows", "n_filled"), [(0, [4]), (3, [1]), (4, [0]), (9, [0, 0, 3])])
+def test_chunks_have_one_shape_and_hold_every_row_once(n_rows, n_filled, monkeypatch):
+    monkeypatch.setattr("vae_anomaly.fitting.predict.MAX_CHUNK_ROWS", 4)
+    columns = columns_of(6)
+    batch = Batch(batch_of(n_rows, columns).values, torch.ones(n_rows, 6, dtype=torch.bool))
+    seen = []
+
+    def values_and_rows(vae, noise, part, other):
+        seen.append(part)
+        assert torch.equal(part.values, other.values)
+        return part.values, part.observed.sum(1)
+
+    values, n_observed = map_chunks(values_and_rows, vae_of(), scoring_noise(2, 4, 3, seed=0), batch, batch)
+    assert [int((~part.observed).all(1).sum()) for part in seen] == n_filled
+    assert all(part.values.shape == part.observed.shape == (4, 6) for part in seen)
+    assert torch.equal(values, batch.values.double())
+    assert n_observed.tolist() == [6.0] * n_rows
 
 
 @EVERY

@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy import stats
 
-from vae_anomaly.fitting import scoring_noise
+from vae_anomaly.fitting.predict import scoring_noise
 
 
 @pytest.mark.parametrize("n_draws", [2, 4, 64])

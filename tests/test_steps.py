@@ -11,10 +11,10 @@ from vae_anomaly.columns.batch import Batch
 from vae_anomaly.likelihoods import StudentT
 from vae_anomaly.model.backbones import MLP
 from vae_anomaly.model.elbo import elbo_terms
-from vae_anomaly.model.steps import CLEAR_VIEW_SHARE, FlatWeights, MiniBatches, Plan, Stepper, step_terms
+from vae_anomaly.model.steps import CLEAR_VIEW_SHARE, FlatWeights, MiniBatches, Stepper, TrainingConfig, step_terms
 from vae_anomaly.model.vae import VAE
 
-PLAN = Plan(
+PLAN = TrainingConfig(
     max_iter=100,
     batch_size=8,
     learning_rate_init=0.02,
@@ -25,6 +25,7 @@ PLAN = Plan(
     max_grad_norm=1.0,
     early_stopping=False,
     n_iter_no_change=5,
+    kl_weight=1.0,
 )
 N_ROWS, N_COLUMNS, N_MEMBERS = 40, 6, 3
 

@@ -8,7 +8,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from vae_anomaly import ModelFileError, VAEDetector, load, read_manifest, save
+from vae_anomaly import ModelFileError, TrainingPlan, VAEDetector, load, read_manifest, save
 from vae_anomaly.likelihoods import DiscretizedLogistic
 from vae_anomaly.model.backbones import MLP, Convolutional
 from vae_anomaly.model.vae import VAE
@@ -47,7 +47,7 @@ CASES = [
     ({"backbone": MLP(skip_connection=False), "prior": "standard_normal"}, COLOUR),
     ({"backbone": Convolutional(), "hidden_layer_sizes": (8, 12), "activation": "gelu"}, GREY),
     ({"likelihood": DiscretizedLogistic(n_components=2)}, GREY),
-    ({"likelihood": "student_t", "hidden_fraction": 0.5}, np.where(GREY > 250, np.nan, GREY)),
+    ({"likelihood": "student_t", "training": TrainingPlan(hidden_fraction=0.5)}, np.where(GREY > 250, np.nan, GREY)),
     ({"image_shape": (9, 7), "n_estimators": None}, GREY.reshape(40, -1)),
     *(({"row_score": name, "backbone": "mlp"}, GREY) for name in SCORES),
 ]

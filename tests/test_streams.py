@@ -8,7 +8,7 @@ import torch
 
 from vae_anomaly import SpecificationError, TrainingDiverged, VAEDetector, load, save
 from vae_anomaly.columns.batch import Batch
-from vae_anomaly.detectors.streams import MIN_ROWS, RowSample
+from vae_anomaly.fitting.row_sample import MIN_ROWS, RowSample
 
 pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning", "ignore::vae_anomaly.DataWarning")
 

@@ -13,7 +13,7 @@ from vae_anomaly import VAEDetector
 from vae_anomaly.columns.batch import Batch
 from vae_anomaly.data.images import Images
 from vae_anomaly.errors import SpecificationError
-from vae_anomaly.fitting import row_statistics, score_rows
+from vae_anomaly.fitting.predict import row_statistics, score_rows
 from vae_anomaly.model.elbo import elbo_terms, saturated_terms
 from vae_anomaly.scores import (
     ELBO,
@@ -49,12 +49,12 @@ def batch(detector):
     return detector.encoder_.encode(Images(bars(20, seed=9)[:, None]))
 
 
-def judged(detector, batch, score):
+def scored(detector, batch, score):
     return score_rows(detector.vae_, batch, score, detector.noise_)
 
 
 def test_debiased_elbo_differs_by_a_constant_under_one_noise(detector, batch):
-    differences = judged(detector, batch, DebiasedELBO(2)) - judged(detector, batch, ELBO(2))
+    differences = scored(detector, batch, DebiasedELBO(2)) - scored(detector, batch, ELBO(2))
     assert differences.std() < 1e-4
     scale = float((5 * detector.vae_.raw_noise).exp().mean())
     floor = float(detector.vae_.floor[0])
@@ -65,22 +65,22 @@ def test_debiased_elbo_differs_by_a_constant_under_one_noise(detector, batch):
 
 
 def test_input_complexity_adds_the_length_of_a_laplace_code(detector, batch):
-    added = judged(detector, batch, InputComplexity(2)) - judged(detector, batch, ELBO(2))
+    added = scored(detector, batch, InputComplexity(2)) - scored(detector, batch, ELBO(2))
     left = predictive_residuals(batch, (8, 10)).double().abs().mean(1) + RESIDUAL_FLOOR
     length = 80 * (1 + torch.log(2 * left) + math.log(detector.columns_[0].scale))
     torch.testing.assert_close(added, length, atol=1e-3, rtol=1e-6)
 
 
 def test_likelihood_ratio_compares_the_deviance_with_what_neighbours_leave(detector, batch):
-    deviance = -2 * judged(detector, batch, DebiasedELBO(2)) / 80 + DEVIANCE_FLOOR
+    deviance = -2 * scored(detector, batch, DebiasedELBO(2)) / 80 + DEVIANCE_FLOOR
     smooth = neighbor_residuals(batch, (8, 10)).double().square().mean(1) + RESIDUAL_FLOOR
     torch.testing.assert_close(
-        judged(detector, batch, LikelihoodRatio(2)), -40 * torch.log(deviance / smooth), atol=1e-4, rtol=1e-6
+        scored(detector, batch, LikelihoodRatio(2)), -40 * torch.log(deviance / smooth), atol=1e-4, rtol=1e-6
     )
 
 
 def test_regret_is_what_further_fitting_of_the_posterior_gains(detector, batch):
-    few, many = (judged(detector, batch, LikelihoodRegret(2, n_steps=steps)) for steps in (1, 40))
+    few, many = (scored(detector, batch, LikelihoodRegret(2, n_steps=steps)) for steps in (1, 40))
     assert (many <= few).all()
     assert (few <= 0).all()
     assert many.mean() < -0.01
@@ -88,8 +88,8 @@ def test_regret_is_what_further_fitting_of_the_posterior_gains(detector, batch):
 
 def test_regret_leaves_weights_and_gradients_alone_and_does_not_depend_on_neighbours(detector, batch):
     before = [weights.clone() for weights in detector.vae_.parameters()]
-    whole = judged(detector, batch, LikelihoodRegret(2, n_steps=5))
-    alone = judged(detector, batch.take(slice(7, 8)), LikelihoodRegret(2, n_steps=5))
+    whole = scored(detector, batch, LikelihoodRegret(2, n_steps=5))
+    alone = scored(detector, batch.take(slice(7, 8)), LikelihoodRegret(2, n_steps=5))
     assert whole[7] == alone[0]
     assert all(torch.equal(old, new) for old, new in zip(before, detector.vae_.parameters(), strict=True))
     assert all(weights.grad is None for weights in detector.vae_.parameters())
@@ -104,7 +104,7 @@ def test_path_is_a_normal_density_of_its_statistics(detector, batch):
     covariance = np.cov(known.numpy().T)
     covariance += MIN_RIDGE * np.trace(covariance) / 4 * np.eye(4)
     expected = multivariate_normal(known.mean(0).numpy(), covariance).logpdf(statistics.numpy())
-    np.testing.assert_allclose(score.judge(statistics, known), expected, rtol=1e-8)
+    np.testing.assert_allclose(score.compare(statistics, known), expected, rtol=1e-8)
 
 
 def test_statistics_of_a_path_are_those_of_the_terms(detector, batch):
@@ -122,10 +122,10 @@ def test_statistics_of_a_path_are_those_of_the_terms(detector, batch):
 def test_surprise_is_the_largest_of_its_parts(detector, batch):
     score = Surprise()
     statistics = row_statistics(detector.vae_, batch, score, detector.noise_)
-    np.testing.assert_allclose(statistics[:, 0], -judged(detector, batch, ELBO(2)), rtol=1e-6)
-    np.testing.assert_allclose(statistics[:, 1], -judged(detector, batch, LikelihoodRatio(2)), rtol=1e-6)
+    np.testing.assert_allclose(statistics[:, 0], -scored(detector, batch, ELBO(2)), rtol=1e-6)
+    np.testing.assert_allclose(statistics[:, 1], -scored(detector, batch, LikelihoodRatio(2)), rtol=1e-6)
     parts = [upper_tail_surprise(statistics[:, part], detector.vae_.reference_statistics[:, part]) for part in range(3)]
-    assert torch.equal(-judged(detector, batch, score), torch.stack(parts).amax(0))
+    assert torch.equal(-scored(detector, batch, score), torch.stack(parts).amax(0))
 
 
 def test_third_part_is_the_median_detail_of_what_the_model_leaves(detector, batch):
@@ -176,7 +176,7 @@ def test_reference_statistics_images_are_seen_by_no_member(monkeypatch):
 
 
 def test_line_between_normal_and_strange_is_that_of_the_surprise(detector):
-    assert detector.offset_ == Surprise.fence == -7.0
+    assert detector.offset_ == Surprise.fixed_offset == -7.0
     flagged = VAEDetector(max_iter=5, contamination=0.1).fit(bars(60))
     assert (flagged.predict(bars(60)) == -1).sum() == 6
 
@@ -188,7 +188,7 @@ def test_scores_of_neighbours_refuse_tables(name):
 
 
 @pytest.mark.parametrize("name", sorted(set(SCORES) - set(FOR_IMAGES_ONLY)))
-def test_every_other_score_judges_tables(name):
+def test_every_other_score_takes_tables(name):
     X = np.random.default_rng(0).normal(size=(60, 3))
     detector = VAEDetector(max_iter=5, n_estimators=1, early_stopping=False, row_score=name).fit(X)
     assert np.isfinite(detector.score_samples(X)).all()

@@ -9,7 +9,7 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 
-from vae_anomaly import MLP, VAEDetector
+from vae_anomaly import MLP, TrainingPlan, VAEDetector
 from vae_anomaly.data.table import Table
 from vae_anomaly.model.elbo import elbo_terms
 
@@ -21,9 +21,7 @@ TEXTBOOK = {
     "activation": "relu",
     "backbone": MLP(skip_connection=False),
     "prior": "standard_normal",
-    "hidden_fraction": 0.0,
-    "weight_decay": 0.0,
-    "kl_warmup": 0.0,
+    "training": TrainingPlan(hidden_fraction=0.0, weight_decay=0.0, kl_warmup=0.0),
     "batch_size": 128,
     "learning_rate_init": 3e-3,
     "max_iter": 80,

@@ -8,7 +8,7 @@ from .comparison import (
     compare,
     simple_detectors,
 )
-from .detectors import FeatureMapDetector, ImageFeatures, PatchDetector, VAEDetector
+from .detectors import FeatureMapDetector, ImageFeatures, PatchDetector, TrainingPlan, VAEDetector
 from .errors import (
     CellTypeError,
     ColumnSetAsideWarning,
@@ -118,6 +118,7 @@ __all__ = [
     "StudentT",
     "Surprise",
     "TrainingDiverged",
+    "TrainingPlan",
     "UnitGaussian",
     "VAEAnomalyError",
     "VAEAnomalyWarning",

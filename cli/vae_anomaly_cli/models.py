@@ -154,9 +154,7 @@ def _load(model: str, device: Device) -> "VAEDetector | PatchDetector":
 
 
 def _takes_tables(detector: "VAEDetector") -> bool:
-    from vae_anomaly.columns import TableEncoder
-
-    return isinstance(detector.encoder_, TableEncoder)
+    return detector.encoder_.grid is None
 
 
 def _other_kind(model: str, fitted: str, given: str) -> InputError:

@@ -32,7 +32,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
-from vae_anomaly import ELBO, FitWarning, Gaussian, ImportanceWeighted, VAEDetector
+from vae_anomaly import ELBO, FitWarning, Gaussian, ImportanceWeighted, TrainingPlan, VAEDetector
 from vae_anomaly_datasets import load_cardiotocography, load_thyroid_sick, load_wine
 
 Array = npt.NDArray[np.float64]
@@ -160,7 +160,7 @@ def pca_gap(seed: int) -> dict[str, float]:
         likelihood=Gaussian(noise="shared", floor=1e-3),
         prior="standard_normal",
         row_score=ELBO(n_draws=1024),
-        hidden_fraction=0.0,
+        training=TrainingPlan(hidden_fraction=0.0),
         early_stopping=False,
         learning_rate_init=1e-2,
         max_iter=1_500,
@@ -201,7 +201,7 @@ def mixture_figures(seed: int) -> tuple[dict[str, float], dict[str, float]]:
     density["KernelDensity, CV bandwidth"] = float(search.score_samples(held_out / UNITS).mean() - shift)
     mass = {}
     gaussian = {"n_estimators": 4, "max_samples": 1.0, "likelihood": "gaussian", "prior": "standard_normal"}
-    gaussian |= {"hidden_fraction": 0.0, "max_iter": 1_000}
+    gaussian |= {"training": TrainingPlan(hidden_fraction=0.0), "max_iter": 1_000}
     for name, settings in (("density settings", gaussian), ("defaults", {})):
         for score in (ImportanceWeighted(n_draws=32), ELBO()):
             detector = VAEDetector(random_state=seed, row_score=score).set_params(**settings).fit(X)

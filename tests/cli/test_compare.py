@@ -4,6 +4,7 @@ import io
 import json
 import re
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -283,7 +284,7 @@ def test_ctrl_c_during_training_ends_with_130_and_writes_nothing(run, visits_csv
     def interrupt(self, frame):
         fits.append(frame)
         warnings.warn("the best weights so far are kept", FitWarning, stacklevel=1)
-        self.fit_report_ = Interrupted
+        self.model_ = SimpleNamespace(report=Interrupted)
         return self
 
     monkeypatch.setattr(VAEDetector, "fit", interrupt)

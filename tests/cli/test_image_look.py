@@ -140,4 +140,4 @@ def test_windows_named_here_are_those_of_the_library():
 
     images = np.random.default_rng(0).integers(90, 160, (8, 40, 40)).astype(np.uint8)
     detector = PatchDetector(n_windows=256, max_iter=2, hidden_layer_sizes=(4,)).fit(images)
-    assert [model.encoder.windows.target for model in detector.models_] == [MIN_WINDOW, MAX_WINDOW]
+    assert [model.windows.target for model in detector.models_] == [MIN_WINDOW, MAX_WINDOW]

@@ -57,5 +57,5 @@ def test_info_does_not_build_the_model(run, model, monkeypatch):
     def refuse(*arguments):
         raise AssertionError("the model was built")
 
-    monkeypatch.setattr("vae_anomaly.store._rebuild", refuse)
+    monkeypatch.setattr("vae_anomaly.model.VAE.__init__", refuse)
     assert run("info", model).code == 0

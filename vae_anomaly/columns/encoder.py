@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from vae_anomaly.columns.batch import Batch
 from vae_anomaly.columns.column import Column
-from vae_anomaly.data import FloatArray
+from vae_anomaly.data import FloatArray, ImageFormat
 
 
 class Encoder(abc.ABC):
@@ -36,6 +36,11 @@ class Encoder(abc.ABC):
     @abc.abstractmethod
     def grid(self) -> tuple[int, int] | None:
         """Height and width where rows are images."""
+
+    @property
+    @abc.abstractmethod
+    def image_format(self) -> ImageFormat | None:
+        """The format in which image files are read; None where rows are no images."""
 
     @abc.abstractmethod
     def encode(self, data: Any) -> Batch:

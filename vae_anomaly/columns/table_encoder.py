@@ -68,6 +68,10 @@ class TableEncoder(Encoder):
     def grid(self) -> None:
         return None
 
+    @property
+    def image_format(self) -> None:
+        return None
+
     def model_indices_of(self, position: int) -> tuple[int, ...]:
         """Places in the model's order of a column and its parts."""
         return tuple(place for place, owner in enumerate(self.order) if owner == position)

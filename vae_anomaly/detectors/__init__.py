@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
+from vae_anomaly.detectors.containers import as_pandas
 from vae_anomaly.detectors.feature_map import FeatureMapDetector
 from vae_anomaly.detectors.image_features import ImageFeatures
-from vae_anomaly.detectors.inputs import as_pandas, new_seed, read_table
-from vae_anomaly.detectors.patch import PatchDetector
-from vae_anomaly.detectors.patch.maps import PositionLevels, top_mean
-from vae_anomaly.detectors.patch.patch_config import WHOLE, Reading, specification_of
-from vae_anomaly.detectors.patch.window_encoder import WindowEncoder
-from vae_anomaly.detectors.patch.window_model import WindowModel
-from vae_anomaly.detectors.patch.windows import Windows
-from vae_anomaly.detectors.vae_detector import VAEDetector
+from vae_anomaly.detectors.inputs import new_seed, read_table
+from vae_anomaly.detectors.parameters import MAX_FLAT_PIXELS
+from vae_anomaly.detectors.patch import (
+    WHOLE,
+    WINDOW_ACTIVATION,
+    MapReduction,
+    PatchDetector,
+    PositionLevels,
+    WindowEncoder,
+    WindowModel,
+    Windows,
+    top_mean,
+)
+from vae_anomaly.detectors.training_plan import TrainingPlan
+from vae_anomaly.detectors.vae_detector import VAEDetector, fit_config
 
 __all__ = [
+    "MAX_FLAT_PIXELS",
     "WHOLE",
+    "WINDOW_ACTIVATION",
     "FeatureMapDetector",
     "ImageFeatures",
+    "MapReduction",
     "PatchDetector",
     "PositionLevels",
-    "Reading",
+    "TrainingPlan",
     "VAEDetector",
     "WindowEncoder",
     "WindowModel",
     "Windows",
     "as_pandas",
-    "fitting",
+    "fit_config",
     "new_seed",
     "read_table",
-    "specification_of",
     "top_mean",
 ]

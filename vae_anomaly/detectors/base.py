@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.base import BaseEstimator
 
 FloatArray = npt.NDArray[np.float64]
 
 
-class JudgingMixin(abc.ABC):
+@contextmanager
+def unchanged_on_failure(estimator: BaseEstimator) -> Iterator[None]:
+    """Whatever interrupts the fit inside, the estimator is then what it was before."""
+    before = estimator.__dict__.copy()
+    try:
+        yield
+    except BaseException:
+        estimator.__dict__ = before
+        raise
+
+
+class AnomalyDetectorMixin(abc.ABC):
     """`anomaly_score`, `decision_function` and `predict` of a detector with `score_samples` and ``offset_``."""
 
     offset_: float
+    """Rows with lower scores are anomalous."""
 
     @abc.abstractmethod
     def score_samples(self, X: Any) -> FloatArray:

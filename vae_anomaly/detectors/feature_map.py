@@ -1,4 +1,4 @@
-"""FeatureMapDetector: a variational autoencoder over the places of feature maps."""
+"""FeatureMapDetector: a variational autoencoder over the positions of feature maps."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 from torch.nn import functional
 
-from vae_anomaly.data import ImageFiles, ImageFormat, Images
-from vae_anomaly.decisions import fence_offset, share_offset
+from vae_anomaly.data import ImageFormat, Images
+from vae_anomaly.decisions import contamination_offset, robust_offset
 from vae_anomaly.deprecation import RenamedAttribute
-from vae_anomaly.detectors.base import JudgingMixin
-from vae_anomaly.detectors.image_features import NETWORK_CONSTRAINTS, Network, seen_by
-from vae_anomaly.detectors.image_results import score_images
+from vae_anomaly.detectors.base import AnomalyDetectorMixin, unchanged_on_failure
+from vae_anomaly.detectors.image_features import NETWORK_CONSTRAINTS, Network, network_outputs
 from vae_anomaly.detectors.inputs import new_seed, warn_of_files
-from vae_anomaly.detectors.network_inputs import format_of, opened, portions, refuse, shown_sizes
+from vae_anomaly.detectors.network_inputs import open_given, refuse
 from vae_anomaly.detectors.patch import smoothed, top_mean
 from vae_anomaly.detectors.vae_detector import VAEDetector
 from vae_anomaly.errors import DataError
@@ -32,12 +31,12 @@ from vae_anomaly.errors import DataError
 FloatArray = npt.NDArray[np.float64]
 
 
-class FeatureMapDetector(JudgingMixin, OutlierMixin, BaseEstimator):
+class FeatureMapDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
     """Anomaly detector for images by the feature maps of a network of the user's.
 
-    Every place of the maps is a row whose columns are its features; a `VAEDetector` learns rows of normal images, and
-    the negative ELBO of each place is the map.  Nothing is downloaded, and the network is not trained.  How levels are
-    scaled, and in which format files are read, is said at `ImageFeatures`: neither depends on other images.
+    Every position of the maps is a row whose columns are its features; a `VAEDetector` learns rows of normal images,
+    and the negative ELBO of each position is the map.  Nothing is downloaded, and the network is not trained.  How
+    levels are scaled, and in which format files are read, is said at `ImageFeatures`: neither depends on other images.
 
     Parameters
     ----------
@@ -47,11 +46,11 @@ class FeatureMapDetector(JudgingMixin, OutlierMixin, BaseEstimator):
     detector : VAEDetector, default=None
         Learns the rows; a clone of it is fitted.  None takes the defaults.
     n_rows : int, default=20000
-        Places to learn from, at most.
+        Positions to learn from, at most.
     smoothing : float, default=0.5
-        Standard deviation of the Gaussian filter over the maps, in places of them.
+        Standard deviation of the Gaussian filter over the maps, in their pixels.
     top_fraction : float, default=0.01
-        The score of an image is the mean of this share of its map, and of one place at least.
+        The score of an image is the mean of this share of its map, and of one position at least.
     image_size : (int, int), default=None
         Height and width that images are resized to before the network sees them; without it, files need one size.
     channels : int, default=None
@@ -61,16 +60,16 @@ class FeatureMapDetector(JudgingMixin, OutlierMixin, BaseEstimator):
     batch_size : int, default=32
         Images that the network sees at once.
     contamination : "auto" or float, default="auto"
-        Where `predict` draws the line, by the scores of the training images.
+        Where the threshold of `predict` lies, by the scores of the training images.
     device : {"auto", "cpu", "cuda", "mps"}, default="auto"
         Where the network runs.
     random_state : int, RandomState, Generator or None, default=0
-        Which places are learned from.
+        Which positions are learned from.
 
     Attributes
     ----------
     detector_ : VAEDetector
-        Of the places.
+        Of the positions.
     image_format_ : ImageFormat
         In whose channels and depth files are read: that of the training images.
     offset_ : float
@@ -137,7 +136,7 @@ class FeatureMapDetector(JudgingMixin, OutlierMixin, BaseEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> FeatureMapDetector:
-        """Learn what places of normal images look like to the network.
+        """Learn what the network makes of positions of normal images.
 
         Parameters
         ----------
@@ -151,29 +150,21 @@ class FeatureMapDetector(JudgingMixin, OutlierMixin, BaseEstimator):
         DataError
             If the images cannot be used, or the network gives no maps.
         """
-        training = opened(self, X, None)
-        rng = np.random.default_rng(new_seed(self.random_state))
-        keys = np.empty(0)
-        rows: FloatArray | None = None
-        # A uniform sample of all places in one pass: the smallest keys stay.
-        for maps in chain.from_iterable(map(self._maps, portions(training, warn_of_files))):
-            places = maps.movedim(1, 3).flatten(0, 2).double().numpy()
-            keys = np.concatenate([keys, rng.random(len(places))])
-            rows = places if rows is None else np.concatenate([rows, places])
-            chosen = np.argsort(keys, kind="stable")[: self.n_rows]
-            keys, rows = keys[chosen], rows[chosen]
-        if rows is None or len(rows) < 2:
-            raise DataError("there are no images to learn from; expected at least two places of maps.")
-        detector = VAEDetector() if self.detector is None else clone(self.detector)
-        self.detector_ = detector.fit(rows)
-        self.image_format_ = format_of(training)
-        scores = -np.concatenate([self._scores(some) for some in portions(training, _told_before)])
-        automatic = isinstance(self.contamination, str)
-        self.offset_ = fence_offset(scores) if automatic else share_offset(scores, float(self.contamination))
+        with unchanged_on_failure(self):
+            images = open_given(self, X, None)
+            rows = self._sampled_positions(chain.from_iterable(map(self._maps, images.portions(warn_of_files))))
+            detector = VAEDetector() if self.detector is None else clone(self.detector)
+            self.detector_ = detector.fit(rows)
+            self.image_format_ = images.image_format
+            scores = -np.concatenate([self._scores(some) for some in images.portions(_warned_before)])
+            automatic = isinstance(self.contamination, str)
+            self.offset_ = (
+                robust_offset(scores) if automatic else contamination_offset(scores, float(self.contamination))
+            )
         return self
 
     def anomaly_maps(self, X: Any) -> Iterator[FloatArray]:
-        """The negative ELBO of every place, enlarged to the size of the image: (height, width) for each image.
+        """The negative ELBO of every position, enlarged to the size of the image: (height, width) for each image.
 
         Parameters
         ----------
@@ -186,10 +177,10 @@ class FeatureMapDetector(JudgingMixin, OutlierMixin, BaseEstimator):
             If an image cannot be read.
         """
         check_is_fitted(self)
-        images = opened(self, X, self.image_format_)
-        found = chain.from_iterable(map(self._places, portions(images, refuse)))
-        for places, size in zip(found, shown_sizes(images), strict=True):
-            large = functional.interpolate(torch.from_numpy(places)[None, None], size=size, mode="bilinear")
+        images = open_given(self, X, self.image_format_)
+        maps = chain.from_iterable(map(self._score_maps, images.portions(refuse)))
+        for one, size in zip(maps, images.given_sizes(), strict=True):
+            large = functional.interpolate(torch.from_numpy(one)[None, None], size=size, mode="bilinear")
             yield large[0, 0].numpy()
 
     def score_samples(self, X: Any) -> FloatArray:
@@ -206,14 +197,30 @@ class FeatureMapDetector(JudgingMixin, OutlierMixin, BaseEstimator):
             NaN, with a warning, for files that cannot be read.
         """
         check_is_fitted(self)
-        images = opened(self, X, self.image_format_)
-        return -(score_images(images, self._scores) if isinstance(images, ImageFiles) else self._scores(images))
+        return -open_given(self, X, self.image_format_).scores(self._scores)
+
+    def _sampled_positions(self, batches: Iterator[Tensor]) -> FloatArray:
+        """A uniform sample of all positions of maps in one pass, as rows of features: the smallest keys stay."""
+        rng = np.random.default_rng(new_seed(self.random_state))
+        keys = np.empty(0)
+        rows: FloatArray | None = None
+        for maps in batches:
+            positions = maps.movedim(1, 3).flatten(0, 2).double().numpy()
+            keys = np.concatenate([keys, rng.random(len(positions))])
+            rows = positions if rows is None else np.concatenate([rows, positions])
+            chosen = np.argsort(keys, kind="stable")[: self.n_rows]
+            keys, rows = keys[chosen], rows[chosen]
+        if rows is None or len(rows) < 2:
+            raise DataError("there are no images to learn from; expected at least two positions of maps.")
+        return rows
 
     def _scores(self, images: Images) -> FloatArray:
-        return np.array([top_mean(found, math.ceil(self.top_fraction * found.size)) for found in self._places(images)])
+        return np.array(
+            [top_mean(found, math.ceil(self.top_fraction * found.size)) for found in self._score_maps(images)]
+        )
 
-    def _places(self, images: Images) -> Iterator[FloatArray]:
-        """Smoothed maps of images, in places of the network's maps."""
+    def _score_maps(self, images: Images) -> Iterator[FloatArray]:
+        """Smoothed maps of nats, in the resolution of the network's maps."""
         for maps in self._maps(images):
             n, _, height, width = maps.shape
             rows = maps.movedim(1, 3).flatten(0, 2).double().numpy()
@@ -222,7 +229,7 @@ class FeatureMapDetector(JudgingMixin, OutlierMixin, BaseEstimator):
 
     def _maps(self, images: Images) -> Iterator[Tensor]:
         """Maps of images, several ones stacked at the size of the largest."""
-        for outputs in seen_by(self, images):
+        for outputs in network_outputs(self, images):
             if any(part.dim() != 4 for part in outputs):
                 raise DataError(
                     "the network gives vectors; expected maps, (n, features, height, width). Take ImageFeatures in a "
@@ -238,5 +245,5 @@ class FeatureMapDetector(JudgingMixin, OutlierMixin, BaseEstimator):
             yield torch.cat(parts, 1)
 
 
-def _told_before(_problems: Sequence[object]) -> None:
+def _warned_before(_problems: Sequence[object]) -> None:
     """Files that were warned of when they were read first."""

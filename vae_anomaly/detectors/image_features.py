@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from vae_anomaly.data import ImageFormat, Images, is_images
 from vae_anomaly.deprecation import RenamedAttribute
 from vae_anomaly.detectors.inputs import is_files
-from vae_anomaly.detectors.network_inputs import format_of, opened, portions, prepared, refuse
+from vae_anomaly.detectors.network_inputs import open_given, prepared, refuse
 from vae_anomaly.errors import DataError
 from vae_anomaly.model import resolve_device
 
@@ -115,7 +115,7 @@ class ImageFeatures(TransformerMixin, BaseEstimator):
             For scikit-learn's interface.
         """
         self._validate_params()
-        self.image_format_ = format_of(opened(self, X, None)) if is_files(X) or is_images(X) else None
+        self.image_format_ = open_given(self, X, None).image_format if is_files(X) or is_images(X) else None
         return self
 
     def transform(self, X: Any) -> npt.NDArray[np.float64]:
@@ -137,16 +137,16 @@ class ImageFeatures(TransformerMixin, BaseEstimator):
             that are finite.
         """
         self._validate_params()
-        images = opened(self, X, getattr(self, "image_format_", None))
-        return np.concatenate([vectors for some in portions(images, refuse) for vectors in self._vectors(some)])
+        images = open_given(self, X, getattr(self, "image_format_", None))
+        return np.concatenate([vectors for some in images.portions(refuse) for vectors in self._vectors(some)])
 
     def _vectors(self, images: Images) -> Iterator[npt.NDArray[np.float64]]:
-        for outputs in seen_by(self, images):
+        for outputs in network_outputs(self, images):
             if len(outputs) != 1 or outputs[0].dim() != 2:
                 shapes = ", ".join(str(tuple(part.shape)) for part in outputs)
                 raise DataError(
                     f"the network gives {shapes}; expected vectors, (n, features). Pool its maps, or take "
-                    "FeatureMapDetector, which looks at maps."
+                    "FeatureMapDetector, which takes maps."
                 )
             yield outputs[0].double().numpy()
 
@@ -154,7 +154,7 @@ class ImageFeatures(TransformerMixin, BaseEstimator):
         return True
 
 
-def seen_by(features: Any, images: Images) -> Iterator[list[Tensor]]:
+def network_outputs(features: Any, images: Images) -> Iterator[list[Tensor]]:
     """What the network makes of images, batch by batch: one tensor, or several maps.
 
     Parameters

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,12 +12,101 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vae_anomaly.data import ImageFileError, ImageFiles, ImageFormat, Images, Size, list_images, read_arrays, survey
-from vae_anomaly.detectors.inputs import is_files
+from vae_anomaly.data import (
+    FloatArray,
+    ImageFileError,
+    ImageFiles,
+    ImageFormat,
+    Images,
+    Size,
+    list_images,
+    read_arrays,
+    survey,
+)
+from vae_anomaly.detectors.inputs import is_files, score_opened_files
 from vae_anomaly.errors import DataError, SpecificationError
 
+OnProblems = Callable[[Sequence[ImageFileError]], None]
 
-def opened(features: Any, X: Any, known: ImageFormat | None) -> Images | ImageFiles:
+
+class GivenImages(abc.ABC):
+    """Images in memory or in files, read some at a time."""
+
+    @property
+    @abc.abstractmethod
+    def image_format(self) -> ImageFormat:
+        """Size, channels and depth."""
+
+    @abc.abstractmethod
+    def portions(self, on_problems: OnProblems) -> Iterator[Images]:
+        """Some images at a time; `on_problems` is called with the files that cannot be read."""
+
+    @abc.abstractmethod
+    def given_sizes(self) -> Iterator[Size]:
+        """Height and width of each image, before it was resized."""
+
+    @abc.abstractmethod
+    def scores(self, score: Callable[[Images], FloatArray]) -> FloatArray:
+        """One score per image; NaN, with a warning, where a file cannot be read."""
+
+
+@dataclass(frozen=True)
+class ImagesInMemory(GivenImages):
+    """Images of an array; they have 8 bits, but for uint16."""
+
+    images: Images
+
+    @property
+    def image_format(self) -> ImageFormat:
+        """Size, channels and depth."""
+        channels, height, width = self.images.shape
+        depth = max(self.images.depth or 0, 16 if _is_deep(self.images) else 8)
+        return ImageFormat(height, width, channels, depth)
+
+    def portions(self, on_problems: OnProblems) -> Iterator[Images]:
+        """All of them."""
+        yield self.images
+
+    def given_sizes(self) -> Iterator[Size]:
+        """Their one size."""
+        _, height, width = self.images.shape
+        yield from [(height, width)] * self.images.n_rows
+
+    def scores(self, score: Callable[[Images], FloatArray]) -> FloatArray:
+        """One score per image."""
+        return score(self.images)
+
+
+@dataclass(frozen=True)
+class ImagesInFiles(GivenImages):
+    """Images of files, in the format that they are brought to."""
+
+    files: ImageFiles
+
+    @property
+    def image_format(self) -> ImageFormat:
+        """Size, channels and depth."""
+        return self.files.image_format
+
+    def portions(self, on_problems: OnProblems) -> Iterator[Images]:
+        """As many as fit into memory at a time."""
+        for paths, read, problems in self.files.chunks():
+            on_problems(problems)
+            if paths:
+                yield read
+
+    def given_sizes(self) -> Iterator[Size]:
+        """Sizes of the files; that of the format where a file cannot be read."""
+        wanted = self.files.image_format
+        for path in self.files.paths:
+            yield next(iter(survey([path]).sizes), (wanted.height, wanted.width))
+
+    def scores(self, score: Callable[[Images], FloatArray]) -> FloatArray:
+        """One score per file."""
+        return score_opened_files(self.files, score)
+
+
+def open_given(features: Any, X: Any, known: ImageFormat | None) -> GivenImages:
     """Images in memory, or files in the channels and the depth of the fit and the size of the network.
 
     Parameters
@@ -36,7 +127,7 @@ def opened(features: Any, X: Any, known: ImageFormat | None) -> Images | ImageFi
         images = read_arrays(X, None)
         if not images.n_rows:
             raise DataError("there are no images; expected at least one.")
-        return images
+        return ImagesInMemory(images)
     paths = list_images(X)
     if known is None or size is None:
         seen = survey(paths)
@@ -46,43 +137,13 @@ def opened(features: Any, X: Any, known: ImageFormat | None) -> Images | ImageFi
     height, width = size or (known.height, known.width)
     channels = 3 if features.channels == 3 else known.channels
     # With 8 bits black and white is 0 and 255, and grey fits in, too.
-    return ImageFiles(tuple(paths), ImageFormat(height, width, channels, max(known.depth, 8)))
-
-
-def format_of(images: Images | ImageFiles) -> ImageFormat:
-    """Size, channels and depth of images that were opened; those in memory have 8 bits, but for uint16."""
-    if isinstance(images, ImageFiles):
-        return images.image_format
-    channels, height, width = images.shape
-    return ImageFormat(height, width, channels, max(images.depth or 0, 16 if _is_deep(images) else 8))
-
-
-def portions(images: Images | ImageFiles, tell: Callable[[Sequence[ImageFileError]], None]) -> Iterator[Images]:
-    """Images some at a time, if they are files; `tell` hears of those that cannot be read."""
-    if isinstance(images, Images):
-        yield images
-        return
-    for paths, read, problems in images.chunks():
-        tell(problems)
-        if paths:
-            yield read
+    return ImagesInFiles(ImageFiles(tuple(paths), ImageFormat(height, width, channels, max(known.depth, 8))))
 
 
 def refuse(problems: Sequence[ImageFileError]) -> None:
     """Raise the first of some problems."""
     if problems:
         raise problems[0]
-
-
-def shown_sizes(images: Images | ImageFiles) -> Iterator[Size]:
-    """Height and width of each image, before it was resized."""
-    if isinstance(images, Images):
-        _, height, width = images.shape
-        yield from [(height, width)] * images.n_rows
-        return
-    wanted = images.image_format
-    for path in images.paths:
-        yield next(iter(survey([path]).sizes), (wanted.height, wanted.width))
 
 
 def prepared(features: Any, images: Images, first: int) -> Tensor:

@@ -1,36 +1,101 @@
-"""VAEDetector: the scikit-learn face of the model."""
+"""VAEDetector: the scikit-learn face of a fitted model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+import dataclasses
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any, ClassVar, overload
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator, OutlierMixin, _fit_context
+import pandas as pd
+from sklearn.base import BaseEstimator, OutlierMixin, TransformerMixin, _fit_context, clone
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from vae_anomaly.columns import Augment, Column, Encoder, ImageEncoder
-from vae_anomaly.data import ImageFormat
+from vae_anomaly.columns import Augment, Batch, Column, Encoder, ImageEncoder
+from vae_anomaly.data import ImageFormat, Images, Table
 from vae_anomaly.deprecation import RenamedAttribute
-from vae_anomaly.detectors.base import JudgingMixin
-from vae_anomaly.detectors.explaining import ExplanationMixin
-from vae_anomaly.detectors.image_results import score_images
-from vae_anomaly.detectors.inputs import is_files, open_files, read_rows
-from vae_anomaly.detectors.latents import LatentVariableMixin
-from vae_anomaly.detectors.parameter_constraints import PARAMETER_CONSTRAINTS
-from vae_anomaly.detectors.streams import StreamMixin, check_same_shape, with_weight
-from vae_anomaly.fitting import FitReport, Rows, defaults_for, learn_encoder, specification_of
+from vae_anomaly.detectors.base import AnomalyDetectorMixin, unchanged_on_failure
+from vae_anomaly.detectors.containers import fill_cells, pack_like, row_labels
+from vae_anomaly.detectors.inputs import (
+    is_files,
+    new_seed,
+    read_images,
+    read_rows,
+    read_table,
+    read_training_rows,
+    score_files,
+)
+from vae_anomaly.detectors.parameters import (
+    PARAMETER_CONSTRAINTS,
+    defaults_for,
+    resolved_backbone,
+    resolved_batch_size,
+    resolved_latent_dim,
+    resolved_layer_sizes,
+    resolved_likelihood,
+    resolved_max_iter,
+    resolved_max_samples,
+    resolved_score,
+    resolved_threshold,
+)
+from vae_anomaly.detectors.training_plan import TrainingPlan
+from vae_anomaly.detectors.training_progress import training_progress
+from vae_anomaly.errors import NotAvailable, SpecificationError
+from vae_anomaly.explain import (
+    SUSPICIOUS,
+    Explanation,
+    ImageExplanation,
+    explain_images,
+    explain_table,
+    impute_images,
+    impute_table,
+    reconstruct,
+    repair_table,
+    with_reference,
+)
+from vae_anomaly.fitting import (
+    ELBOTerms,
+    FitConfig,
+    FitReport,
+    FittedModel,
+    NetworkConfig,
+    RowSample,
+    SplitConfig,
+    TrainingRows,
+    fit_model,
+    latent_means,
+    learn_encoder,
+    sample_rows,
+    score_rows,
+    terms_by_member,
+)
 from vae_anomaly.likelihoods import Likelihood
-from vae_anomaly.model import VAE, Backbone, History, Prior
+from vae_anomaly.model import UNCHANGED, VAE, Backbone, History, Prior, TrainingConfig, resolve_device, resolve_prior
 from vae_anomaly.scores import Score
 
 FloatArray = npt.NDArray[np.float64]
 
+SHAPE_PARAMETERS = (
+    "n_estimators",
+    "latent_dim",
+    "hidden_layer_sizes",
+    "activation",
+    "backbone",
+    "likelihood",
+    "columns",
+    "model_missing",
+    "image_shape",
+)
+SAMPLE_ROWS_PER_MEMBER = 4096
 
-class VAEDetector(JudgingMixin, OutlierMixin, StreamMixin, LatentVariableMixin, ExplanationMixin, BaseEstimator):
+
+class VAEDetector(AnomalyDetectorMixin, TransformerMixin, OutlierMixin, BaseEstimator):
     r"""Anomaly detector whose score is the evidence lower bound of a variational autoencoder, in nats.
 
     An ensemble of small autoencoders, each on a subsample of the rows, learns p(x).  The score of a row is
@@ -42,7 +107,7 @@ class VAEDetector(JudgingMixin, OutlierMixin, StreamMixin, LatentVariableMixin, 
 
     Rows are those of a table, or images: arrays and tensors of shape (n, height, width), (n, height, width, channels)
     or (n, channels, height, width), image files, and flattened rows with `image_shape`.  Because high likelihoods of
-    images can mislead, images are judged by a `Surprise` of the ELBO and two companions, unless `row_score` says
+    images can mislead, images are scored by a `Surprise` of the ELBO and two companions, unless `row_score` says
     otherwise.
 
     Parameters
@@ -99,35 +164,20 @@ class VAEDetector(JudgingMixin, OutlierMixin, StreamMixin, LatentVariableMixin, 
     learning_rate_init : float, default=None
         Largest step of AdamW; it rises over the first 50 steps and falls along a cosine to 0.  None takes 0.02 for
         tables and 0.003 for images.
-    weight_decay : float, default=1e-4
-        Of AdamW.
-    max_grad_norm : float, default=1.0
-        Largest norm of a member's gradient, of the loss divided by the number of columns.
-    kl_warmup : float, default=0.2
-        Share of the steps over which the weight of the KL in the loss rises to 1.
-    hidden_fraction : float, default=None
-        In training, about a third of the rows are shown to the encoder with some cells hidden, each with a probability
-        drawn for the row between 0 and this; scores use the full view.  0 turns it off; None takes 0.6 for tables and
-        0 for images.
-    trim_fraction : float, default=0.0
-        Share of each mini-batch, the rows with the largest loss, that is left out of the gradient and of the held-out
-        bound, so that anomalies among the training rows are not learned.
     early_stopping : bool, default=True
         Whether to hold rows out, keep each member's weights with the best held-out ELBO, and stop when none
         improves.  Without effect where fewer than ten rows would be held out.
     validation_fraction : float, default=0.1
         Share of the rows to hold out, at most half of them and 512 rows.
-    n_iter_no_change : int, default=5
-        Checks without improvement of any member before stopping; a training of full length has 20 checks.
+    training : TrainingPlan, default=None
+        Training parameters that hardly anybody changes; searched as ``training__weight_decay`` and so on where one is
+        given.  None takes the defaults of `TrainingPlan`.
     contamination : "auto" or float, default="auto"
-        Where `predict` draws the line.  A float in (0, 0.5] flags exactly that share of the training rows; "auto"
-        flags rows three robust standard deviations below the median of the training scores, and images whose
+        Where the threshold of `predict` lies.  A float in (0, 0.5] flags exactly that share of the training rows;
+        "auto" flags rows three robust standard deviations below the median of the training scores, and images whose
         surprise is above 7 nats, as that of about three in a thousand training images is.
     device : {"auto", "cpu", "cuda", "mps"}, default="auto"
         "auto" is CUDA where there is one, else the CPU.
-    matmul_precision : {"highest", "high", "medium"}, default=None
-        Of matrix products in `fit`, as in ``torch.set_float32_matmul_precision``: on GPUs "high" is TF32 and "medium"
-        may be bfloat16.  None leaves PyTorch as it is set.
     warm_start : bool, default=False
         Whether `fit` starts from the weights of the fit before, with the columns as they were learned then.
     random_state : int, RandomState, Generator or None, default=0
@@ -138,6 +188,8 @@ class VAEDetector(JudgingMixin, OutlierMixin, StreamMixin, LatentVariableMixin, 
 
     Attributes
     ----------
+    model_ : FittedModel
+        Everything that was learned, as one value; the attributes below are parts of it.
     columns_ : tuple of Column
         What each column was taken for, why, and what was learned of it.
     offset_ : float
@@ -148,10 +200,10 @@ class VAEDetector(JudgingMixin, OutlierMixin, StreamMixin, LatentVariableMixin, 
         Optimisation steps made.
     row_score_ : Score
         What `score_samples` returns: the `row_score` of the fit, also if the parameter was changed since.
-    fitted_parameters_ : dict
-        The parameters of the fit, which a model file keeps.
     map_scale_ : (float, float)
         Of images: from how many nats per pixel on, and up to how many, maps are coloured.
+    image_format_ : ImageFormat or None
+        The format in which the model reads image files; None for tables.
     fit_report_ : FitReport
         How the training went, with the figures behind every `FitWarning`.
     encoder_ : Encoder
@@ -160,6 +212,8 @@ class VAEDetector(JudgingMixin, OutlierMixin, StreamMixin, LatentVariableMixin, 
         The weights.
     noise_ : Tensor of shape (members, draws, 1, latents)
         The noise that all rows are scored with.
+    fitted_parameters_ : dict
+        The parameters of the fit, which a model file keeps.
     n_features_in_ : int
         Number of columns.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -189,17 +243,11 @@ class VAEDetector(JudgingMixin, OutlierMixin, StreamMixin, LatentVariableMixin, 
     array([-1,  1])
     """
 
-    vae_: VAE
-    noise_: Tensor
-    encoder_: Encoder
-    columns_: tuple[Column, ...]
-    offset_: float
-    n_iter_: int
-    row_score_: Score
+    model_: FittedModel[Encoder]
     fitted_parameters_: dict[str, Any]
-    history_: History
-    fit_report_: FitReport
     n_features_in_: int
+    feature_names_in_: npt.NDArray[np.object_]
+    _sample: RowSample | None
 
     _parameter_constraints: ClassVar[dict[str, Any]] = PARAMETER_CONSTRAINTS
 
@@ -222,17 +270,11 @@ class VAEDetector(JudgingMixin, OutlierMixin, StreamMixin, LatentVariableMixin, 
         batch_size: int | None = None,
         max_iter: int | None = None,
         learning_rate_init: float | None = None,
-        weight_decay: float = 1e-4,
-        max_grad_norm: float = 1.0,
-        kl_warmup: float = 0.2,
-        hidden_fraction: float | None = None,
-        trim_fraction: float = 0.0,
         early_stopping: bool = True,
         validation_fraction: float = 0.1,
-        n_iter_no_change: int = 5,
+        training: TrainingPlan | None = None,
         contamination: str | float = "auto",
         device: str = "auto",
-        matmul_precision: str | None = None,
         warm_start: bool = False,
         random_state: Any = 0,
         verbose: bool = False,
@@ -253,17 +295,11 @@ class VAEDetector(JudgingMixin, OutlierMixin, StreamMixin, LatentVariableMixin, 
         self.batch_size = batch_size
         self.max_iter = max_iter
         self.learning_rate_init = learning_rate_init
-        self.weight_decay = weight_decay
-        self.max_grad_norm = max_grad_norm
-        self.kl_warmup = kl_warmup
-        self.hidden_fraction = hidden_fraction
-        self.trim_fraction = trim_fraction
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
+        self.training = training
         self.contamination = contamination
         self.device = device
-        self.matmul_precision = matmul_precision
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
@@ -293,15 +329,90 @@ class VAEDetector(JudgingMixin, OutlierMixin, StreamMixin, LatentVariableMixin, 
         TrainingDiverged
             If the loss was not finite even after a rollback with a smaller step.
         """
-        continued = bool(self.warm_start) and hasattr(self, "vae_")
-        data, weights = with_weight(read_rows(self, X, fitting=not continued), sample_weight)
-        if continued:
-            check_same_shape(self)
-        specification = specification_of(self, defaults_for(data))
-        encoder = self.encoder_ if continued else learn_encoder(data, weights, specification)
-        rows = Rows(data.n_rows, lambda numbers: encoder.encode(data.take(numbers)), weights)
-        self._learn(encoder, rows, specification.for_encoder(encoder), self.vae_ if continued else None)
-        self._sample = None
+        with unchanged_on_failure(self):
+            initial = self.model_ if self.warm_start and hasattr(self, "model_") else None
+            data, weights, encoder = self._read_training(X, sample_weight, initial, min_rows=2)
+            rows = TrainingRows(
+                data.n_rows,
+                lambda indices: encoder.encode(data.take(indices)),
+                weights,
+                augment=self._augmentation(encoder),
+            )
+            self._learn(encoder, rows, fit_config(self, encoder), initial)
+            self._sample = None
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> VAEDetector:
+        """Learn from a further batch of rows.
+
+        The detector keeps a sample of all rows that it was given this way, each with the same chance to be in it, of
+        `n_estimators` times `max_samples` rows (4,096 where that is a share).  After a batch it trains on from its
+        weights, on the sample: `max_iter` steps at first, later the share of them that is the share of new rows in the
+        sample.  So all batches count alike, none is forgotten, and later ones cost less; exemplars and threshold are
+        those of the sample.  What columns are, their scales and levels come from the first batch: it should be
+        like those to follow.
+
+        After `fit`, a sample of its rows stands for all of them.  A model file holds no rows: after `load`, rows are
+        collected until there are 512, and the detector stays as it is until then.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (rows, columns)
+            The batch; at least two rows at first.
+        y : ignored
+            For scikit-learn's interface.
+        sample_weight : array-like of shape (rows,), optional
+            Weights of the rows in the loss; rows of weight 0 are left out.
+
+        Returns
+        -------
+        VAEDetector
+            The fitted estimator.
+
+        Raises
+        ------
+        DataError
+            If the data cannot be used; the message names the column and the row.
+        SpecificationError
+            If a parameter that shapes the model was changed since.
+        TrainingDiverged
+            If the loss was not finite even after a rollback with a smaller step.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from vae_anomaly import VAEDetector
+        >>> detector = VAEDetector(max_iter=50, early_stopping=False)
+        >>> rng = np.random.default_rng(0)
+        >>> for _ in range(3):
+        ...     detector = detector.partial_fit(rng.normal(size=(500, 2)))
+        >>> detector.n_iter_
+        17
+        """
+        with unchanged_on_failure(self):
+            initial = getattr(self, "model_", None)
+            min_rows = 2 if initial is None else 1
+            data, weights, encoder = self._read_training(X, sample_weight, initial, min_rows=min_rows)
+            config = fit_config(self, encoder)
+            earlier = self._earlier_sample(config)
+            rng = np.random.default_rng([new_seed(self.random_state), 0 if earlier is None else earlier.n_seen])
+            sample = RowSample.drawn(encoder.encode(data), weights, config.split.validation_fraction, rng)
+            if earlier is not None:
+                sample = earlier.joined(sample)
+            wanted = config.split.max_samples
+            per_member = int(wanted) if isinstance(wanted, Integral) else SAMPLE_ROWS_PER_MEMBER
+            sample = sample.reduced(config.network.n_members * per_member)
+            if initial is not None:
+                new_share = 0.0 if sample.is_too_small else float(1 - sample.trained.mean())
+                steps = math.ceil(new_share * config.training.max_iter)
+                training = dataclasses.replace(config.training, max_iter=steps, kl_warmup=0.0)
+                config = dataclasses.replace(config, training=training)
+            if config.training.max_iter:
+                rows = dataclasses.replace(sample.rows(), augment=self._augmentation(encoder))
+                self._learn(encoder, rows, config, initial)
+                sample = dataclasses.replace(sample, trained=np.ones_like(sample.trained))
+            self._sample = sample
         return self
 
     def score_samples(self, X: Any) -> FloatArray:
@@ -321,20 +432,394 @@ class VAEDetector(JudgingMixin, OutlierMixin, StreamMixin, LatentVariableMixin, 
         ndarray of shape (rows,), float64
         """
         check_is_fitted(self)
-        if is_files(X) and isinstance(self.encoder_, ImageEncoder):
-            encoder = self.encoder_
-            return score_images(open_files(X, None, encoder), lambda some: self._score(encoder.encode(some)))
-        return self._score(self.encoder_.encode(read_rows(self, X, fitting=False)))
+        encoder = self.model_.encoder
+        if self.model_.takes_images and is_files(X):
+            return score_files(X, encoder, self._scores)
+        return self._scores(read_rows(self, X, encoder))
+
+    @overload
+    def explain(self, X: pd.DataFrame) -> Explanation: ...
+
+    @overload
+    def explain(self, X: Any) -> Explanation | ImageExplanation: ...
+
+    def explain(self, X: Any) -> Explanation | ImageExplanation:
+        """Why rows are anomalous: every cell's share of the score, and what was expected in its place.
+
+        For images the shares are maps of nats per pixel, and all pixels are shown to the encoder.
+
+        The contributions of the cells and the KL add up to `anomaly_score` for the scores "pooled_elbo" and "elbo".
+        What is expected and how rare a cell is come from the other cells of its row: the cell itself is hidden from
+        the encoder, so that it cannot explain itself, and so are suspicious cells, so that they do not make others
+        look anomalous.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (rows, columns)
+            Rows with the columns of the training data; a pass for each column, so best the most anomalous few.
+
+        Returns
+        -------
+        Explanation, or ImageExplanation for images
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from vae_anomaly import VAEDetector
+        >>> X = np.random.default_rng(0).normal(size=(300, 2)) @ [[1.0, 0.9], [0.0, 0.2]]
+        >>> explanation = VAEDetector(max_iter=200, early_stopping=False).fit(X).explain([[0.0, 5.0]])
+        >>> explanation.reasons(1)[0][0].column
+        'x1'
+        >>> bool(np.isclose(explanation.contributions.sum(axis=1) + explanation.kl, explanation.score).all())
+        True
+        """
+        check_is_fitted(self)
+        if self.model_.takes_images:
+            return explain_images(self.model_, read_images(self, X, self.model_.encoder))
+        table = read_table(self, X, fitting=False)
+        self.model_ = with_reference(self.model_)
+        return explain_table(self.model_, table, row_labels(X, table.n_rows))
+
+    def impute(self, X: Any) -> Any:
+        """Fill the missing values with values predicted from the row's observed cells.
+
+        Numbers get the mean over draws and members of where the decoder puts them, on the column's own scale; draws
+        that explain the observed cells better count more.  Levels get the most probable one.  Observed cells stay as
+        they are, and so do columns that were set aside.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (rows, columns)
+            Rows with the columns of the training data.
+
+        Returns
+        -------
+        ndarray, DataFrame or table of the kind of `X`
+        """
+        check_is_fitted(self)
+        if self.model_.takes_images:
+            return pack_like(X, impute_images(self.model_, read_images(self, X, self.model_.encoder)))
+        return fill_cells(X, *impute_table(self.model_, read_table(self, X, fitting=False)))
+
+    def repair(self, X: Any, max_tail_probability: float = SUSPICIOUS) -> Any:
+        """Propose values for the cells that look wrong.
+
+        A cell looks wrong if it is rare both given the other cells of its row and alone, beyond what
+        `max_tail_probability` of training cells are.  Suspicious cells are hidden and the others scored again, so that
+        an error does not make its neighbours look wrong; what remains hidden is replaced by what is predicted from the
+        row's other cells, dates as a whole.  Missing cells stay missing: see `impute`.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (rows, columns)
+            Rows with the columns of the training data.
+        max_tail_probability : float, default=1e-3
+            In (0, 1); the larger, the more cells are replaced.
+
+        Returns
+        -------
+        ndarray, DataFrame or table of the kind of `X`
+
+        Raises
+        ------
+        ValueError
+            If `max_tail_probability` does not lie in (0, 1).
+        """
+        check_is_fitted(self)
+        if not (isinstance(max_tail_probability, Real) and 0 < max_tail_probability < 1):
+            raise ValueError(f"max_tail_probability lies in (0, 1), not {max_tail_probability!r}")
+        if self.model_.takes_images:
+            raise NotAvailable("the model takes images, whose pixels are not repaired one by one; see explain.")
+        table = read_table(self, X, fitting=False)
+        self.model_ = with_reference(self.model_)
+        return fill_cells(X, *repair_table(self.model_, table, max_tail_probability))
+
+    def transform(self, X: Any) -> FloatArray:
+        """Posterior means of the latent variables.
+
+        Every member has a latent space of its own, with axes that mean nothing to the others; they stand side by
+        side, member after member.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (rows, columns)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (rows, members * latents)
+        """
+        check_is_fitted(self)
+        return latent_means(self.model_, read_rows(self, X, self.model_.encoder))
+
+    def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[np.object_]:
+        """Names of the columns of `transform`: ``member0_latent0``, ``member0_latent1``, ...
+
+        Parameters
+        ----------
+        input_features : ignored
+            For scikit-learn's interface.
+        """
+        check_is_fitted(self)
+        members, latents = range(self.vae_.n_members), range(self.vae_.latent_dim)
+        return np.array([f"member{m}_latent{i}" for m in members for i in latents], dtype=object)
+
+    def reconstruct(self, X: Any) -> Any:
+        """What the model expects in every cell, given the row: in the units and the container of `X`.
+
+        Numbers are the mean over draws and members of p(x_j | z); levels are the most probable one under the
+        members' mixture.  Missing cells are filled; columns that were set aside are NaN.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (rows, columns)
+            Rows.
+
+        Returns
+        -------
+        ndarray or DataFrame of shape (rows, columns)
+        """
+        check_is_fitted(self)
+        return pack_like(X, reconstruct(self.model_, read_rows(self, X, self.model_.encoder)))
+
+    def sample(self, n_samples: int = 1, random_state: Any = None) -> Any:
+        """Rows drawn from the model, in the units of the data.
+
+        The ensemble is a mixture: each row comes from one member, chosen at random, by way of z from its prior.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Rows to draw.
+        random_state : int, RandomState, Generator or None, default=None
+            Source of randomness; global state is not touched.
+
+        Returns
+        -------
+        ndarray or DataFrame of shape (n_samples, columns)
+            A DataFrame if the detector was fitted on one with string names.
+
+        Raises
+        ------
+        ValueError
+            If `n_samples` is not a positive integer.
+        """
+        check_is_fitted(self)
+        if not (isinstance(n_samples, int | np.integer) and n_samples >= 1):
+            raise ValueError(f"n_samples is a positive integer, not {n_samples!r}")
+        names = getattr(self, "feature_names_in_", None)
+        like = None if names is None else pd.DataFrame(index=range(n_samples), columns=names)
+        return pack_like(like, sample_rows(self.model_, n_samples, new_seed(random_state)))
+
+    def elbo_terms(self, X: Any) -> ELBOTerms:
+        """The ELBO by member, row and cell, before anything is summed.
+
+        The mean over members of ``elbo_terms(X).elbo`` is what `score_samples` returns for ``row_score="elbo"``; the
+        default pools it with an independence model.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (rows, columns)
+            Rows.
+
+        Returns
+        -------
+        ELBOTerms
+        """
+        check_is_fitted(self)
+        return terms_by_member(self.model_, read_rows(self, X, self.model_.encoder))
+
+    @property
+    def columns_(self) -> tuple[Column, ...]:
+        """What each column was taken for, why, and what was learned of it."""
+        return self.model_.encoder.columns
+
+    @property
+    def offset_(self) -> float:
+        """Rows with lower scores are anomalous, nats."""
+        return self.model_.offset
+
+    @offset_.setter
+    def offset_(self, offset: float) -> None:
+        self.model_ = dataclasses.replace(self.model_, offset=float(offset))
+
+    @property
+    def history_(self) -> History:
+        """The training, check by check."""
+        return self.model_.history
+
+    @property
+    def n_iter_(self) -> int:
+        """Optimisation steps made."""
+        return self.model_.report.n_iter
+
+    @property
+    def row_score_(self) -> Score:
+        """What `score_samples` returns."""
+        return self.model_.score
+
+    @property
+    def fit_report_(self) -> FitReport:
+        """How the training went."""
+        return self.model_.report
+
+    @property
+    def encoder_(self) -> Encoder:
+        """Turns tables or images into batches."""
+        return self.model_.encoder
+
+    @property
+    def vae_(self) -> VAE:
+        """The weights."""
+        return self.model_.vae
+
+    @property
+    def noise_(self) -> Tensor:
+        """The noise that all rows are scored with: (members, draws, 1, latents)."""
+        return self.model_.noise
 
     picture_format_ = RenamedAttribute("image_format_")
 
     @property
     def image_format_(self) -> ImageFormat | None:
         """The format in which the model reads image files; None for tables."""
-        check_is_fitted(self)
-        return self.encoder_.image_format if isinstance(self.encoder_, ImageEncoder) else None
+        return self.model_.encoder.image_format
+
+    @property
+    def map_scale_(self) -> tuple[float, float]:
+        """From how many nats per pixel on, and up to how many, maps of images are coloured.
+
+        Raises
+        ------
+        NotAvailable
+            If the model takes rows of a table.
+        """
+        if self.model_.map_scale is None:
+            raise NotAvailable("the model takes rows of a table, which have no maps.")
+        return self.model_.map_scale
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "model_")
+
+    def _read_training(
+        self, X: Any, sample_weight: Any, initial: FittedModel[Encoder] | None, *, min_rows: int
+    ) -> tuple[Table | Images, FloatArray | None, Encoder]:
+        """Training rows, their weights, and what the columns are: as they were learned before, or from these rows."""
+        if initial is not None:
+            data, weights = read_training_rows(self, X, sample_weight, initial.encoder, min_rows)
+            self._check_same_shape()
+            return data, weights, initial.encoder
+        data, weights = read_training_rows(self, X, sample_weight, None, min_rows)
+        encoder = learn_encoder(
+            data,
+            weights,
+            resolved_likelihood(self.likelihood),
+            {str(name): kind for name, kind in (self.columns or {}).items()},
+            model_missing=bool(self.model_missing),
+        )
+        return data, weights, encoder
+
+    def _augmentation(self, encoder: Encoder) -> Callable[[Batch, int], Batch] | None:
+        """What changes the rows of mini-batches."""
+        if self.augment is None:
+            return None
+        if not isinstance(encoder, ImageEncoder):
+            raise SpecificationError("augment changes images, and the rows are of a table. Leave it out.")
+        augment = self.augment
+        return lambda batch, seed: encoder.augmented(batch, augment, seed)
+
+    def _learn(
+        self, encoder: Encoder, rows: TrainingRows, config: FitConfig, initial: FittedModel[Encoder] | None
+    ) -> None:
+        with training_progress(config.training.max_iter, enabled=bool(self.verbose)) as on_check:
+            seed = new_seed(self.random_state)
+            model = fit_model(encoder, rows, config, seed, on_check, None if initial is None else initial.vae)
+        for warning in model.report.warnings():
+            warnings.warn(warning, stacklevel=3)
+        self.fitted_parameters_ = self.get_params(deep=False)
+        if self.training is not None:
+            self.fitted_parameters_["training"] = clone(self.training)
+        self.model_ = model
+
+    def _check_same_shape(self) -> None:
+        """Refuse to go on from weights of another shape."""
+        present, before = self.get_params(deep=False), self.fitted_parameters_
+        for name in SHAPE_PARAMETERS:
+            now, then = (tuple(p[name]) if isinstance(p[name], list) else p[name] for p in (present, before))
+            if now != then:
+                raise SpecificationError(
+                    f"{name} is {now!r} and was {then!r} in the fit before, whose weights this one starts from. Set it "
+                    "back, or fit anew with warm_start=False."
+                )
+
+    def _earlier_sample(self, config: FitConfig) -> RowSample | None:
+        """The sample of the stream so far; after `fit`, rows of that fit in place of all."""
+        sample: RowSample | None = getattr(self, "_sample", None)
+        model: FittedModel[Encoder] | None = getattr(self, "model_", None)
+        if sample is not None or model is None or model.reference_rows is None:
+            return sample
+        rng = np.random.default_rng(new_seed(self.random_state))
+        drawn = RowSample.drawn(model.reference_rows, None, config.split.validation_fraction, rng)
+        return drawn.standing_for(model.report.n_rows)
+
+    def _scores(self, data: Table | Images) -> FloatArray:
+        model = self.model_
+        return score_rows(model.vae, model.encoder.encode(data), model.score, model.noise).numpy()
+
+
+def fit_config(detector: VAEDetector, encoder: Encoder) -> FitConfig:
+    """The parameters of a detector, with every automatic value replaced by what it stands for.
+
+    Parameters
+    ----------
+    detector : VAEDetector
+    encoder : Encoder
+        What the columns or channels are.
+
+    Raises
+    ------
+    SpecificationError
+        If a name is in no table, a layer has no units, or the device is not here.
+    ValueError
+        If a parameter of the training plan has a value that it cannot have.
+    """
+    defaults = defaults_for(encoder)
+    plan = detector.training or TrainingPlan()
+    plan.validate()
+    score = resolved_score(detector.row_score, encoder)
+    backbone = resolved_backbone(detector.backbone, encoder)
+    rate, hidden_fraction = detector.learning_rate_init, plan.hidden_fraction
+    return FitConfig(
+        network=NetworkConfig(
+            n_members=detector.n_estimators or defaults.n_estimators,
+            latent_dim=resolved_latent_dim(detector.latent_dim, encoder),
+            backbone=backbone,
+            hidden_layer_sizes=resolved_layer_sizes(detector.hidden_layer_sizes, backbone, encoder),
+            activation=detector.activation,
+            mask_input=True,
+        ),
+        training=TrainingConfig(
+            max_iter=resolved_max_iter(detector.max_iter, encoder),
+            batch_size=resolved_batch_size(detector.batch_size, encoder),
+            learning_rate_init=defaults.learning_rate_init if rate is None else rate,
+            weight_decay=plan.weight_decay,
+            kl_warmup=plan.kl_warmup,
+            hidden_fraction=defaults.hidden_fraction if hidden_fraction is None else hidden_fraction,
+            trim_fraction=plan.trim_fraction,
+            max_grad_norm=plan.max_grad_norm,
+            early_stopping=detector.early_stopping,
+            n_iter_no_change=plan.n_iter_no_change,
+            kl_weight=1.0,
+        ),
+        split=SplitConfig(resolved_max_samples(detector.max_samples, encoder), detector.validation_fraction),
+        prior=resolve_prior(detector.prior),
+        score=score,
+        threshold=resolved_threshold(detector.contamination, score),
+        device=resolve_device(detector.device),
+        matmul_precision=plan.matmul_precision or UNCHANGED,
+    )

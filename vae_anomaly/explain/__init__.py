@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from vae_anomaly.explain.conditionals import Conditionals, Reference, conditionals, expected_cells, tail_probability
+from vae_anomaly.explain.conditionals import expected_cells
+from vae_anomaly.explain.evidence import with_reference
 from vae_anomaly.explain.explanation import NOTABLE_KL, Explanation, ImageExplanation, Reason, shown
+from vae_anomaly.explain.image_explanation import explain_images, impute_images
+from vae_anomaly.explain.reconstruction import reconstruct
+from vae_anomaly.explain.table_explanation import SUSPICIOUS, explain_table, impute_table, repair_table
 
 __all__ = [
     "NOTABLE_KL",
-    "Conditionals",
+    "SUSPICIOUS",
     "Explanation",
     "ImageExplanation",
     "Reason",
-    "Reference",
-    "conditionals",
     "expected_cells",
+    "explain_images",
+    "explain_table",
+    "impute_images",
+    "impute_table",
+    "reconstruct",
+    "repair_table",
     "shown",
-    "tail_probability",
+    "with_reference",
 ]

@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from vae_anomaly.columns import Batch
-from vae_anomaly.fitting import chunk_rows, chunks
+from vae_anomaly.fitting import map_chunks
 from vae_anomaly.likelihoods import CellDistribution
-from vae_anomaly.model import LOG_2PI, VAE, Posterior, map_in_threads, precise
+from vae_anomaly.model import LOG_2PI, VAE, Posterior, precise
 
 OUTER_SHARE = 0.05
-N_FIELDS = 5
 
 
 @dataclass(frozen=True)
@@ -75,25 +75,15 @@ def conditionals(
     Mattei and Frellsen, "MIWAE: Deep generative modelling and imputation of incomplete data sets", ICML 2019, sec. 3.
     """
     hidden = torch.zeros_like(batch.observed) if hidden is None else hidden
-    n_rows = chunk_rows(vae, noise.shape[1])
-    masks = [part.observed for part, _ in chunks(Batch(batch.values, hidden), n_rows, noise.device)]
-
-    def of_chunk(item: tuple[tuple[Batch, int], Tensor]) -> tuple[Tensor, ...]:
-        (part, n_real), mask = item
-        with torch.inference_mode():
-            return tuple(
-                tensor[:n_real].cpu().double() for tensor in _of_chunk(vae, part, noise, columns, mask, ranges)
-            )
-
-    items = list(zip(chunks(batch, n_rows, noise.device), masks, strict=True))
-    parts = map_in_threads(of_chunk, items, on_cpu=noise.device.type == "cpu")
-    empty = torch.empty(0, batch.n_columns, dtype=torch.float64)
-    return Conditionals(*(torch.cat([empty, *(part[field] for part in parts)]) for field in range(N_FIELDS)))
+    return Conditionals(
+        *map_chunks(partial(_of_chunk, columns, ranges), vae, noise, batch, Batch(batch.values, hidden))
+    )
 
 
 def _of_chunk(
-    vae: VAE, batch: Batch, noise: Tensor, columns: Sequence[Sequence[int]], hidden: Tensor, ranges: float | None
+    columns: Sequence[Sequence[int]], ranges: float | None, vae: VAE, noise: Tensor, batch: Batch, masked: Batch
 ) -> tuple[Tensor, ...]:
+    hidden = masked.observed
     features = vae.features(batch)
     shape = batch.values.shape
     log_likelihood = precise(torch.zeros(shape, device=batch.values.device))
@@ -153,19 +143,15 @@ def expected_cells(vae: VAE, batch: Batch, noise: Tensor, *, weighted: bool) -> 
     ----------
     Mattei and Frellsen, "MIWAE: Deep generative modelling and imputation of incomplete data sets", ICML 2019, eq. 12.
     """
+    return map_chunks(partial(_expected_of_chunk, weighted), vae, noise, batch)[0]
 
-    def of_chunk(chunk: tuple[Batch, int]) -> Tensor:
-        part, n_real = chunk
-        with torch.inference_mode():
-            posterior = vae.posterior(part)
-            z = posterior.draw(noise).expand(-1, -1, len(part), -1)
-            distributions = vae.decode(z)
-            weights = _weights(vae, part, posterior, z, distributions) if weighted else _equal_weights(vae, part, noise)
-            expected = [distribution.expected(weights) for distribution in distributions]
-            return torch.cat(expected, -1)[:n_real].cpu().double()
 
-    parts = chunks(batch, chunk_rows(vae, noise.shape[1]), noise.device)
-    return torch.cat(map_in_threads(of_chunk, parts, on_cpu=noise.device.type == "cpu"))
+def _expected_of_chunk(weighted: bool, vae: VAE, noise: Tensor, part: Batch) -> tuple[Tensor, ...]:
+    posterior = vae.posterior(part)
+    z = posterior.draw(noise).expand(-1, -1, len(part), -1)
+    distributions = vae.decode(z)
+    weights = _weights(vae, part, posterior, z, distributions) if weighted else _equal_weights(vae, part, noise)
+    return (torch.cat([distribution.expected(weights) for distribution in distributions], -1),)
 
 
 def _equal_weights(vae: VAE, batch: Batch, noise: Tensor) -> Tensor:
@@ -185,23 +171,6 @@ def _weights(
     log_prior = -0.5 * (precise(z).square() + LOG_2PI).sum(-1)
     log_weights = log_likelihood + log_prior - precise(posterior.log_prob(z))
     return log_weights.flatten(0, 1).softmax(0).view_as(log_weights).unsqueeze(-1).to(z.dtype)
-
-
-@dataclass(frozen=True)
-class Reference:
-    """Positions of the cells of training rows, which make tail probabilities of different columns comparable.
-
-    Parameters
-    ----------
-    given_others, alone : Tensor of shape (rows, columns), float32
-        Positions of training cells given the others and given nothing, sorted by column, NaN last.
-    typical : Tensor of shape (columns + 1,), float64
-        Mean contribution of each column to the anomaly score of a training row, and the mean KL; nats.
-    """
-
-    given_others: Tensor
-    alone: Tensor
-    typical: Tensor
 
 
 def tail_probability(position: Tensor, reference: Tensor, ordered: Sequence[bool]) -> Tensor:

@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
-from vae_anomaly.fitting.fit import Rows, fit_model, learn_encoder
-from vae_anomaly.fitting.fit_config import MAX_FLAT_PIXELS, Specification, defaults_for, specification_of
+from vae_anomaly.fitting.fit import TrainingRows, fit_model, learn_encoder
+from vae_anomaly.fitting.fit_config import FitConfig, NetworkConfig, SplitConfig
 from vae_anomaly.fitting.fit_report import FitReport
+from vae_anomaly.fitting.fitted_model import CellReference, FittedModel
+from vae_anomaly.fitting.latents import ELBOTerms, latent_means, sample_rows, terms_by_member
+from vae_anomaly.fitting.pixel_maps import pixel_excess
 from vae_anomaly.fitting.predict import (
     MAX_LATENTS,
     cell_terms,
     chunk_rows,
-    chunks,
-    row_statistics,
-    saturated_rows,
+    map_chunks,
     score_rows,
-    scoring_noise,
 )
+from vae_anomaly.fitting.row_sample import RowSample
 
 __all__ = [
-    "MAX_FLAT_PIXELS",
     "MAX_LATENTS",
+    "CellReference",
+    "ELBOTerms",
+    "FitConfig",
     "FitReport",
-    "Rows",
-    "Specification",
+    "FittedModel",
+    "NetworkConfig",
+    "RowSample",
+    "SplitConfig",
+    "TrainingRows",
     "cell_terms",
     "chunk_rows",
-    "chunks",
-    "defaults_for",
     "fit_model",
+    "latent_means",
     "learn_encoder",
-    "row_statistics",
-    "saturated_rows",
+    "map_chunks",
+    "pixel_excess",
+    "sample_rows",
     "score_rows",
-    "scoring_noise",
-    "specification_of",
+    "terms_by_member",
 ]

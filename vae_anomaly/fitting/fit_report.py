@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal
 
 from vae_anomaly.columns import Batch
+from vae_anomaly.deprecation import RenamedAttribute
 from vae_anomaly.errors import FitWarning
 from vae_anomaly.model import VAE, History, Terms
 
@@ -23,21 +24,21 @@ class FitReport:
 
     Parameters
     ----------
-    n_rows, n_validation_rows, n_rows_a_member : int
+    n_rows, n_validation_rows, n_rows_per_member : int
         Training rows in all, held out for early stopping, and seen by each member.
     n_iter : int
         Optimisation steps made.
     stopped_early, interrupted, rolled_back : bool
         Whether held-out rows, a person or a loss that was not finite intervened.
     elbo : float
-        Mean over members and report rows, nats a row, prior N(0, I).  The report rows are the held-out
+        Mean over members and report rows, nats per row, prior N(0, I).  The report rows are the held-out
         ones, or the members' own where there are none.
     kl : float
         Its KL part.
     active_latents : float
-        Latents a member whose posterior mean varies over rows by a variance above 0.01, averaged over members.
+        Latents per member whose posterior mean varies over rows by a variance above 0.01, averaged over members.
     latent_dim : int
-        Latents a member.
+        Latents per member.
     baseline_elbo : float or None
         Mean log-density on the held-out rows of the simple model: a full-covariance Gaussian for the continuous
         columns and independent frequencies for the others.  None where there are no held-out rows.
@@ -53,7 +54,7 @@ class FitReport:
 
     n_rows: int
     n_validation_rows: int
-    n_rows_a_member: int
+    n_rows_per_member: int
     n_iter: int
     stopped_early: bool
     interrupted: bool
@@ -66,6 +67,8 @@ class FitReport:
     collapsed: bool
     worse_than_baseline: bool
 
+    n_rows_a_member = RenamedAttribute("n_rows_per_member")
+
     def warnings(self) -> list[FitWarning]:
         """One warning for each thing that a user should know of."""
         found = {}
@@ -77,7 +80,7 @@ class FitReport:
             )
         if self.collapsed:
             found["collapsed"] = (
-                f"posterior collapse: the KL is {self.kl:.2g} nats a row, so the latents carry nothing and scores "
+                f"posterior collapse: the KL is {self.kl:.2g} nats per row, so the latents carry nothing and scores "
                 "come from the columns' marginals. More max_iter or a higher learning_rate_init may help"
             )
         if self.worse_than_baseline and self.baseline_elbo is not None:
@@ -97,9 +100,9 @@ def fit_report(
     validation: Batch | None,
     history: History,
     n_rows: int,
-    n_rows_a_member: int,
+    n_rows_per_member: int,
 ) -> FitReport:
-    """Look at a trained model through held-out rows.
+    """Measure a trained model on held-out rows.
 
     Parameters
     ----------
@@ -111,7 +114,7 @@ def fit_report(
         Rows for the simple model, and the held-out rows that it is measured on.
     history : History
         Of the training.
-    n_rows, n_rows_a_member : int
+    n_rows, n_rows_per_member : int
         Sizes to report.
     """
     elbo, kl = float(terms.elbo.mean()), float(terms.kl.mean())
@@ -121,7 +124,7 @@ def fit_report(
     return FitReport(
         n_rows=n_rows,
         n_validation_rows=0 if validation is None else len(validation),
-        n_rows_a_member=n_rows_a_member,
+        n_rows_per_member=n_rows_per_member,
         n_iter=history.iteration[-1],
         stopped_early=history.stopped_early,
         interrupted=history.interrupted,
@@ -138,7 +141,7 @@ def fit_report(
 
 @torch.no_grad()
 def baseline_log_density(vae: VAE, train: Batch, validation: Batch) -> float | None:
-    """Mean log-density, nats a row, of held-out rows under a Gaussian and independent frequencies.
+    """Mean log-density, nats per row, of held-out rows under a Gaussian and independent frequencies.
 
     Standardised columns are modelled by one Gaussian with the covariance of the training rows (missing cells at
     their mean) and the noise floor added; every other column by the distribution that the decoder starts
@@ -158,10 +161,10 @@ def baseline_log_density(vae: VAE, train: Batch, validation: Batch) -> float | N
         many columns), or where the covariance is singular.
     """
     total = torch.zeros(len(validation), dtype=torch.float64)
-    places: list[int] = []
+    standardised: list[int] = []
     for group in vae.groups:
         if group.likelihood.standardize:
-            places += range(group.columns.start, group.columns.stop)
+            standardised += range(group.columns.start, group.columns.stop)
             continue
         marginal = group.likelihood.distribution(
             group.arrange(vae.start),
@@ -170,14 +173,14 @@ def baseline_log_density(vae: VAE, train: Batch, validation: Batch) -> float | N
         )
         cells = marginal.log_prob(validation.values[:, group.columns])
         total += cells.where(validation.observed[:, group.columns], 0.0).cpu().double().sum(1)
-    if len(places) > MAX_BASELINE_COLUMNS:
+    if len(standardised) > MAX_BASELINE_COLUMNS:
         return None
-    if places:
+    if standardised:
         density = _gaussian_log_density(
-            train.values[:, places].cpu().double(),
-            validation.values[:, places].cpu().double(),
-            validation.observed[:, places].cpu(),
-            vae.floor[places].cpu().double(),
+            train.values[:, standardised].cpu().double(),
+            validation.values[:, standardised].cpu().double(),
+            validation.observed[:, standardised].cpu(),
+            vae.floor[standardised].cpu().double(),
         )
         if density is None:
             return None

@@ -1,21 +1,24 @@
-"""Scores of rows, in chunks of one shape."""
+"""Rows through a fitted model, in chunks of one shape: the one loop that every result for rows goes through."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
 from vae_anomaly.columns import Batch
-from vae_anomaly.model import VAE, elbo_terms, map_in_threads, marginal_terms, precise, saturated_terms
+from vae_anomaly.model import VAE, elbo_terms, marginal_terms, parallel_map, precise, saturated_terms
 from vae_anomaly.scores import RelativeScore, Score
 
 MAX_LATENTS = SobolEngine.MAXDIM
 CHUNK_CELLS, CHUNK_CELLS_ON_CUDA = 1 << 22, 1 << 28
 MIN_CHUNK_ROWS, MAX_CHUNK_ROWS, MAX_CHUNK_ROWS_ON_CUDA = 4, 256, 1 << 16
+
+ChunkFunction = Callable[..., tuple[Tensor, ...]]
 
 
 def scoring_noise(n_members: int, n_draws: int, latent_dim: int, seed: int) -> Tensor:
@@ -43,25 +46,64 @@ def scoring_noise(n_members: int, n_draws: int, latent_dim: int, seed: int) -> T
 def chunk_rows(vae: VAE, n_draws: int) -> int:
     """Rows of a chunk: a power of two that keeps its largest tensor in proportion to the device."""
     on_cuda = vae.raw_noise.device.type == "cuda"
-    room, most = (CHUNK_CELLS_ON_CUDA, MAX_CHUNK_ROWS_ON_CUDA) if on_cuda else (CHUNK_CELLS, MAX_CHUNK_ROWS)
+    max_cells, max_rows = (CHUNK_CELLS_ON_CUDA, MAX_CHUNK_ROWS_ON_CUDA) if on_cuda else (CHUNK_CELLS, MAX_CHUNK_ROWS)
     cells = vae.n_members * n_draws * max(vae.n_parameters, vae.n_columns, vae.latent_dim, vae.prior.n_kernels, 64)
-    fitting = 1 << int(math.log2(max(room // cells, 1)))
-    return min(max(fitting, MIN_CHUNK_ROWS), most)
+    n_rows = 1 << int(math.log2(max(max_cells // cells, 1)))
+    return min(max(n_rows, MIN_CHUNK_ROWS), max_rows)
 
 
-def chunks(batch: Batch, n_rows: int, device: torch.device) -> Iterator[tuple[Batch, int]]:
-    """Batches of exactly `n_rows` rows, the last one padded with empty rows, and how many of each are real.
+def map_chunks(function: ChunkFunction, vae: VAE, noise: Tensor, batch: Batch, *others: Batch) -> tuple[Tensor, ...]:
+    """What a function computes of rows, in chunks that all have the same number of rows.
 
-    Equal shapes mean equal kernels and so equal arithmetic for a row, wherever it stands and whatever stands beside
-    it: this is what makes float32 scores independent of batch size, order and neighbours.
+    The result for a row does not depend on the other rows, their number and order, the batch that it came in, the
+    number of threads, or joblib's backend, down to the last bit.  Three things make this so: every chunk is filled up
+    with empty rows to `chunk_rows`, and equal shapes mean equal kernels and so equal arithmetic for a row; products
+    and activations outside of training give a row the same bits wherever it stands (see
+    `vae_anomaly.model.batch_invariant_matmul`); and each chunk is computed whole by one thread.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(vae, noise, part, *other_parts)`` returns tensors whose first axis is rows.  Something that can be
+        pickled, such as a `functools.partial` of a function of a module, because joblib may hand it to a process.
+    vae : VAE
+    noise : Tensor of shape (members, draws, 1, latents)
+        The stored noise; it sets the size of chunks, and the device.
+    batch : Batch
+        Rows of shape (rows, columns).
+    *others : Batch
+        Further numbers of the same rows.
+
+    Returns
+    -------
+    tuple of Tensor, float64, on the CPU
+        What the function returned, for all rows in order.
     """
-    for begin in range(0, len(batch), n_rows):
+    n_rows = chunk_rows(vae, noise.shape[1])
+    items = zip(*(_chunks(part, n_rows, noise.device) for part in (batch, *others)), strict=True)
+    on_cpu = noise.device.type == "cpu"
+    computed = parallel_map(partial(_compute_chunk, function, vae, noise), items, on_cpu=on_cpu)
+    return tuple(torch.cat(parts) for parts in zip(*computed, strict=True))
+
+
+def _chunks(batch: Batch, n_rows: int, device: torch.device) -> Iterator[tuple[Batch, int]]:
+    """Batches of exactly `n_rows` rows, at least one, and how many rows of each are real."""
+    for begin in range(0, max(len(batch), 1), n_rows):
         part = batch.take(slice(begin, begin + n_rows))
         yield part.padded(n_rows).to(device), len(part)
 
 
+def _compute_chunk(
+    function: ChunkFunction, vae: VAE, noise: Tensor, chunk: tuple[tuple[Batch, int], ...]
+) -> tuple[Tensor, ...]:
+    n_real = chunk[0][1]
+    with torch.inference_mode():
+        results = function(vae, noise, *(part for part, _ in chunk))
+        return tuple(result[:n_real].cpu().double() for result in results)
+
+
 def score_rows(vae: VAE, batch: Batch, score: Score, noise: Tensor) -> Tensor:
-    """The score of every row, independent of the other rows.
+    """The score of every row.
 
     Parameters
     ----------
@@ -79,15 +121,11 @@ def score_rows(vae: VAE, batch: Batch, score: Score, noise: Tensor) -> Tensor:
     Tensor of shape (rows,), float64, on the CPU
         Nats, higher for more normal rows.
     """
+    return map_chunks(partial(_scores, score), vae, noise, batch)[0]
 
-    def score_chunk(chunk: tuple[Batch, int]) -> Tensor:
-        part, n_real = chunk
-        with torch.inference_mode():
-            return score.reduce(elbo_terms(vae, part, noise), vae, part)[:n_real].cpu().double()
 
-    parts = chunks(batch, chunk_rows(vae, noise.shape[1]), noise.device)
-    scores = map_in_threads(score_chunk, parts, on_cpu=noise.device.type == "cpu")
-    return torch.cat([torch.empty(0, dtype=torch.float64), *scores])
+def _scores(score: Score, vae: VAE, noise: Tensor, part: Batch) -> tuple[Tensor, ...]:
+    return (score.reduce(elbo_terms(vae, part, noise), vae, part),)
 
 
 def row_statistics(vae: VAE, batch: Batch, score: RelativeScore, noise: Tensor) -> Tensor:
@@ -107,14 +145,11 @@ def row_statistics(vae: VAE, batch: Batch, score: RelativeScore, noise: Tensor) 
     -------
     Tensor of shape (rows, statistics), float64, on the CPU
     """
+    return map_chunks(partial(_statistics, score), vae, noise, batch)[0]
 
-    def of_chunk(chunk: tuple[Batch, int]) -> Tensor:
-        part, n_real = chunk
-        with torch.inference_mode():
-            return score.statistics(elbo_terms(vae, part, noise), vae, part)[:n_real].cpu().double()
 
-    parts = chunks(batch, chunk_rows(vae, noise.shape[1]), noise.device)
-    return torch.cat(map_in_threads(of_chunk, parts, on_cpu=noise.device.type == "cpu"))
+def _statistics(score: RelativeScore, vae: VAE, noise: Tensor, part: Batch) -> tuple[Tensor, ...]:
+    return (score.statistics(elbo_terms(vae, part, noise), vae, part),)
 
 
 def saturated_rows(vae: VAE, batch: Batch, noise: Tensor) -> Tensor:
@@ -130,17 +165,14 @@ def saturated_rows(vae: VAE, batch: Batch, noise: Tensor) -> Tensor:
 
     Returns
     -------
-    Tensor of shape (rows, places), float64, on the CPU
+    Tensor of shape (rows, columns), float64, on the CPU
         Nats; 0 where the cell is missing.
     """
+    return map_chunks(_saturated, vae, noise, batch)[0]
 
-    def of_chunk(chunk: tuple[Batch, int]) -> Tensor:
-        part, n_real = chunk
-        with torch.inference_mode():
-            return precise(saturated_terms(vae, part)).mean(0)[:n_real].cpu().double()
 
-    parts = chunks(batch, chunk_rows(vae, noise.shape[1]), noise.device)
-    return torch.cat(map_in_threads(of_chunk, parts, on_cpu=noise.device.type == "cpu"))
+def _saturated(vae: VAE, _noise: Tensor, part: Batch) -> tuple[Tensor, ...]:
+    return (precise(saturated_terms(vae, part)).mean(0),)
 
 
 def cell_terms(vae: VAE, batch: Batch, noise: Tensor, independence: float) -> tuple[Tensor, Tensor]:
@@ -159,21 +191,17 @@ def cell_terms(vae: VAE, batch: Batch, noise: Tensor, independence: float) -> tu
 
     Returns
     -------
-    log_likelihood : Tensor of shape (rows, places), float64, on the CPU
+    log_likelihood : Tensor of shape (rows, columns), float64, on the CPU
         E_q[log p(x_j | z)], pooled with log p(x_j), nats; 0 where the cell is missing.
     kl : Tensor of shape (rows,), float64, on the CPU
         With the weight of the members, nats.
     """
+    log_likelihood, kl = map_chunks(partial(_cell_terms, independence), vae, noise, batch)
+    return log_likelihood, kl
 
-    def of_chunk(chunk: tuple[Batch, int]) -> tuple[Tensor, Tensor]:
-        part, n_real = chunk
-        with torch.inference_mode():
-            terms = elbo_terms(vae, part, noise)
-            alone = precise(marginal_terms(vae, part))
-            cells = torch.lerp(precise(terms.log_likelihood).mean((0, 1)), alone, independence)
-            kl = (1 - independence) * precise(terms.kl).mean(0)
-            return cells[:n_real].cpu().double(), kl[:n_real].cpu().double()
 
-    parts = chunks(batch, chunk_rows(vae, noise.shape[1]), noise.device)
-    terms = map_in_threads(of_chunk, parts, on_cpu=noise.device.type == "cpu")
-    return torch.cat([cells for cells, _ in terms]), torch.cat([kl for _, kl in terms])
+def _cell_terms(independence: float, vae: VAE, noise: Tensor, part: Batch) -> tuple[Tensor, ...]:
+    terms = elbo_terms(vae, part, noise)
+    alone = precise(marginal_terms(vae, part))
+    cells = torch.lerp(precise(terms.log_likelihood).mean((0, 1)), alone, independence)
+    return cells, (1 - independence) * precise(terms.kl).mean(0)

@@ -15,7 +15,7 @@ from vae_anomaly.model.backbones import (
 )
 from vae_anomaly.model.device import resolve_device
 from vae_anomaly.model.elbo import Terms, elbo_terms, expected_log_likelihood, marginal_terms, saturated_terms
-from vae_anomaly.model.matmul import LANES, PRECISIONS, batch_invariant_gradients, matmul_precision_of
+from vae_anomaly.model.matmul import LANES, PRECISIONS, UNCHANGED, batch_invariant_gradients, matmul_precision_of
 from vae_anomaly.model.priors import (
     LOG_2PI,
     PRIORS,
@@ -29,8 +29,8 @@ from vae_anomaly.model.priors import (
     precise,
     resolve_prior,
 )
-from vae_anomaly.model.steps import FlatWeights, MiniBatch, MiniBatches, Plan, Redraw, Stepper
-from vae_anomaly.model.threads import map_in_threads, one_thread, threads_for
+from vae_anomaly.model.steps import FlatWeights, MiniBatch, MiniBatches, Redraw, Stepper, TrainingConfig
+from vae_anomaly.model.threads import one_thread, parallel_map, threads_for
 from vae_anomaly.model.training import History, train
 from vae_anomaly.model.vae import MAX_LOG_VARIANCE, VAE
 
@@ -43,6 +43,7 @@ __all__ = [
     "MLP",
     "PRECISIONS",
     "PRIORS",
+    "UNCHANGED",
     "VAE",
     "Backbone",
     "Body",
@@ -57,20 +58,20 @@ __all__ = [
     "MemberLinear",
     "MiniBatch",
     "MiniBatches",
-    "Plan",
     "Posterior",
     "Prior",
     "Redraw",
     "StandardNormal",
     "Stepper",
     "Terms",
+    "TrainingConfig",
     "batch_invariant_gradients",
     "elbo_terms",
     "expected_log_likelihood",
-    "map_in_threads",
     "marginal_terms",
     "matmul_precision_of",
     "one_thread",
+    "parallel_map",
     "precise",
     "resolve_backbone",
     "resolve_device",

@@ -11,19 +11,21 @@ import torch
 from torch import Tensor
 
 LANES = 16
+UNCHANGED = "unchanged"
 PRECISIONS = ("highest", "high", "medium")
 
 
 @contextmanager
-def matmul_precision_of(precision: str | None) -> Iterator[None]:
-    """Products of single-precision matrices inside are as exact as asked for; None leaves PyTorch as it is set.
+def matmul_precision_of(precision: str) -> Iterator[None]:
+    """Products of single-precision matrices inside are as exact as asked for.
 
     Parameters
     ----------
-    precision : {"highest", "high", "medium"} or None
-        As in ``torch.set_float32_matmul_precision``: a setting of the process, given back afterwards.
+    precision : {"unchanged", "highest", "high", "medium"}
+        As in ``torch.set_float32_matmul_precision``: a setting of the process, given back afterwards.  "unchanged"
+        leaves PyTorch as it is set.
     """
-    if precision is None:
+    if precision == UNCHANGED:
         yield
         return
     before = torch.get_float32_matmul_precision()

@@ -25,12 +25,32 @@ BETAS, EPSILON = (0.9, 0.99), 1e-8
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How to train; every field is a parameter of the estimator, with the same name and meaning, but for one.
+class TrainingConfig:
+    """How to train: the parameters of `VAEDetector` and `TrainingPlan` with these names, and one more.
 
     Parameters
     ----------
-    kl_weight : float, default=1.0
+    max_iter : int
+        Optimisation steps.
+    batch_size : int
+        Rows of a mini-batch, for each member.
+    learning_rate_init : float
+        Largest step of AdamW.
+    weight_decay : float
+        Of AdamW.
+    kl_warmup : float
+        Share of the steps over which the weight of the KL rises to its full value.
+    hidden_fraction : float
+        Largest probability with which cells of a row are hidden from the encoder; 0 hides none.
+    trim_fraction : float
+        Share of each mini-batch, the rows with the largest loss, that is left out of the gradient.
+    max_grad_norm : float
+        Largest norm of a member's gradient.
+    early_stopping : bool
+        Whether to stop when no member improves on held-out rows.
+    n_iter_no_change : int
+        Checks without improvement before stopping.
+    kl_weight : float
         Weight of the KL in the loss after its warm-up: 0 where latents carry what is given, and cost nothing.
     """
 
@@ -44,7 +64,7 @@ class Plan:
     max_grad_norm: float
     early_stopping: bool
     n_iter_no_change: int
-    kl_weight: float = 1.0
+    kl_weight: float
 
 
 @dataclass(frozen=True)
@@ -68,13 +88,13 @@ class MiniBatch:
     noise: Tensor
     importance: Tensor | None
 
-    def step(self, place: int) -> MiniBatch:
+    def step(self, index: int) -> MiniBatch:
         """One of several mini-batches that were prepared at once, with the steps in front."""
-        importance = None if self.importance is None else self.importance[place]
+        importance = None if self.importance is None else self.importance[index]
         return MiniBatch(
-            Batch(self.rows.values[place], self.rows.observed[place]),
-            self.inputs[place],
-            self.noise[place],
+            Batch(self.rows.values[index], self.rows.observed[index]),
+            self.inputs[index],
+            self.noise[index],
             importance,
         )
 
@@ -105,11 +125,11 @@ class MiniBatches:
         Who is trained.
     data : Batch
         Training rows, (rows, columns).
-    subsamples : int64 Tensor of shape (members, rows a member)
+    subsamples : int64 Tensor of shape (members, rows per member)
         Rows that each member trains on; every pass visits them in a new order.
     weights : Tensor of shape (rows,), optional
         Weights of the training rows.
-    plan : Plan
+    config : TrainingConfig
         How to train.
     generator : torch.Generator
         Source of everything random, on the model's device.
@@ -123,14 +143,14 @@ class MiniBatches:
         data: Batch,
         subsamples: Tensor,
         weights: Tensor | None,
-        plan: Plan,
+        config: TrainingConfig,
         generator: torch.Generator,
         redraw: Redraw | None = None,
     ) -> None:
         self.vae, self.data, self.weights, self.redraw = vae, data, weights, redraw
-        self.hidden_fraction, self.generator = plan.hidden_fraction, generator
+        self.hidden_fraction, self.generator = config.hidden_fraction, generator
         self.features = vae.features(data)
-        self.size = min(plan.batch_size, subsamples.shape[1])
+        self.size = min(config.batch_size, subsamples.shape[1])
         self.orders = self._orders(subsamples)
         cells = len(subsamples) * self.size * (2 * self.features.shape[-1] + data.n_columns + vae.latent_dim)
         self.n_prepared = max(1, PREPARED_CELLS // cells)
@@ -138,7 +158,7 @@ class MiniBatches:
     def __iter__(self) -> Iterator[MiniBatch]:
         while True:
             prepared = self.prepare(self.n_prepared)
-            yield from (prepared.step(place) for place in range(self.n_prepared))
+            yield from (prepared.step(index) for index in range(self.n_prepared))
 
     def prepare(self, n_steps: int) -> MiniBatch:
         """Mini-batches of the next `n_steps` steps, which are the first axis of every tensor."""
@@ -191,7 +211,7 @@ class FlatWeights:
 
     Attributes
     ----------
-    flat : Parameter of shape (members, weights a member)
+    flat : Parameter of shape (members, weights per member)
         What the optimiser changes; its gradient is allocated once.
     """
 
@@ -226,20 +246,22 @@ class FlatWeights:
             weights.data = weights.data.clone(memory_format=torch.contiguous_format)
 
 
-def step_terms(vae: VAE, weights: FlatWeights, minibatch: MiniBatch, kl_weight: float | Tensor, plan: Plan) -> Tensor:
+def step_terms(
+    vae: VAE, weights: FlatWeights, minibatch: MiniBatch, kl_weight: float | Tensor, config: TrainingConfig
+) -> Tensor:
     """Fill the gradient; returns the terms of the ELBO, reconstruction and KL by row: (2, members, rows)."""
     terms = elbo_terms(vae, minibatch.rows, minibatch.noise, minibatch.inputs)
     reconstruction, kl = terms.reconstruction, terms.kl
     losses = kl_weight * kl - reconstruction
     importance = minibatch.importance
-    n_trimmed = int(plan.trim_fraction * losses.shape[1])
+    n_trimmed = int(config.trim_fraction * losses.shape[1])
     if n_trimmed:
         worst = losses.detach().topk(n_trimmed, dim=1, sorted=False).indices
         kept = torch.ones_like(losses) if importance is None else importance
         importance = kept.scatter(1, worst, 0.0)
     loss = losses.mean(1) if importance is None else (losses * importance).sum(1) / importance.sum(1).clamp(min=1e-12)
     # Divided by the number of columns so that the clipping threshold means the same for narrow and wide tables.
-    weights.differentiate(loss.sum() / minibatch.rows.n_columns, plan.max_grad_norm)
+    weights.differentiate(loss.sum() / minibatch.rows.n_columns, config.max_grad_norm)
     return torch.stack([reconstruction, kl]).detach()
 
 
@@ -265,7 +287,7 @@ class Stepper:
         Who is trained.
     weights : FlatWeights
         Its weights.
-    plan : Plan
+    config : TrainingConfig
         How to train.
     record : callable, optional
         Turns work on tensors that stay in place into something that repeats it; by default `CudaGraph` on CUDA.
@@ -280,17 +302,17 @@ class Stepper:
         self,
         vae: VAE,
         weights: FlatWeights,
-        plan: Plan,
+        config: TrainingConfig,
         record: Callable[[Callable[[], None]], Callable[[], None]] | None = None,
     ) -> None:
-        self.vae, self.weights, self.plan = vae, weights, plan
+        self.vae, self.weights, self.config = vae, weights, config
         device = weights.flat.device
         self.on_cuda = device.type == "cuda"
         self.record = CudaGraph if record is None and self.on_cuda else record
         self.moments = torch.zeros_like(weights.flat), torch.zeros_like(weights.flat)
         # What a recorded step reads has to lie on the device.
         self.n_taken, self.rate, self.kl_weight = (
-            torch.full((), start, device=device, dtype=torch.float32) for start in (0.0, plan.learning_rate_init, 1.0)
+            torch.full((), start, device=device, dtype=torch.float32) for start in (0.0, config.learning_rate_init, 1.0)
         )
         self.sums: Tensor | None = None
         self.n_eager = 0
@@ -332,7 +354,7 @@ class Stepper:
     @torch.no_grad()
     def _change(self, minibatch: MiniBatch, rate: float | Tensor, kl_weight: float | Tensor) -> None:
         with torch.enable_grad():
-            terms = step_terms(self.vae, self.weights, minibatch, kl_weight, self.plan)
+            terms = step_terms(self.vae, self.weights, minibatch, kl_weight, self.config)
         gradient = self.weights.flat.grad
         assert gradient is not None
         # The function and not the class, whose first use loads the compiler: more than a second for every process.
@@ -349,7 +371,7 @@ class Stepper:
             beta1=BETAS[0],
             beta2=BETAS[1],
             lr=rate,
-            weight_decay=self.plan.weight_decay,
+            weight_decay=self.config.weight_decay,
             eps=EPSILON,
             maximize=False,
         )

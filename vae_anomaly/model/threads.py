@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import TypeVar
 
 import torch
+from joblib import Parallel, delayed
+from joblib.parallel import ThreadingBackend, get_active_backend
 
 LARGE_PRODUCT = 1 << 26
 
@@ -73,23 +77,43 @@ def threads_for(largest_product: int) -> Iterator[None]:
         yield
 
 
-def map_in_threads(function: Callable[[Item], Result], items: Iterable[Item], *, on_cpu: bool) -> list[Result]:
+def parallel_map(function: Callable[[Item], Result], items: Iterable[Item], *, on_cpu: bool) -> list[Result]:
     """Results in the order of the items, each computed whole by one thread.
+
+    There are as many workers as PyTorch would use threads.  They are threads, unless the caller chose another backend
+    with `joblib.parallel_config`.  A single item, or a single thread, goes without workers.
 
     Parameters
     ----------
     function : callable
-        Safe to run at once on different items.
+        Safe to run at once on different items; it can be pickled where the backend is one of processes.
     items : iterable
-        Taken all at once.
+        What to compute.
     on_cpu : bool
-        Whether to use as many threads as PyTorch would; otherwise the calling one.
+        Whether the arithmetic runs on the CPU; elsewhere the calling thread does it all.
     """
     if not on_cpu:
         return [function(item) for item in items]
     n_threads = _RESTRAINT.available()
+    rest = iter(items)
+    begin = list(itertools.islice(rest, 2))
+    work = itertools.chain(begin, rest)
     with _RESTRAINT.hold():
-        if n_threads == 1:
-            return [function(item) for item in items]
-        with ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            return list(pool.map(function, items))
+        if n_threads == 1 or len(begin) < 2:
+            return [function(item) for item in work]
+        backend, _ = get_active_backend(prefer="threads")
+        if isinstance(backend, ThreadingBackend):
+            # joblib asks for results every hundredth of a second, in which a thread computes two chunks.
+            with ThreadPoolExecutor(n_threads) as pool:
+                return list(pool.map(partial(_in_worker, function), work))
+        results: list[Result] = Parallel(n_jobs=n_threads)(delayed(_in_worker)(function, item) for item in work)
+        return results
+
+
+def _in_worker(function: Callable[[Item], Result], item: Item) -> Result:
+    """One item in a thread or a process that has a number of threads of its own."""
+    if _RESTRAINT.n_holders:
+        torch.set_num_threads(1)
+        return function(item)
+    with _RESTRAINT.hold():
+        return function(item)

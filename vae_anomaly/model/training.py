@@ -12,7 +12,7 @@ from torch import Tensor
 from vae_anomaly.columns import Batch
 from vae_anomaly.errors import TrainingDiverged
 from vae_anomaly.model.elbo import elbo_terms
-from vae_anomaly.model.steps import FlatWeights, MiniBatches, Plan, Redraw, Stepper
+from vae_anomaly.model.steps import FlatWeights, MiniBatches, Redraw, Stepper, TrainingConfig
 from vae_anomaly.model.vae import VAE
 
 N_CHECKS = 20
@@ -56,7 +56,7 @@ def train(
     weights: Tensor | None,
     validation: Batch | None,
     validation_noise: Tensor,
-    plan: Plan,
+    config: TrainingConfig,
     generator: torch.Generator,
     on_check: Callable[[History], None] | None = None,
     *,
@@ -71,7 +71,7 @@ def train(
         With initial weights; changed in place.
     batch : Batch
         Training rows on the model's device, (rows, columns).
-    subsamples : int64 Tensor of shape (members, rows a member)
+    subsamples : int64 Tensor of shape (members, rows per member)
         Rows that each member trains on.
     weights : Tensor of shape (rows,), optional
         Weights of the training rows, with mean 1.
@@ -79,7 +79,7 @@ def train(
         Held-out rows for early stopping; a member's best weights are those with its best ELBO here.
     validation_noise : Tensor of shape (members, draws, 1, latents)
         Noise for the held-out rows, the same at each check.
-    plan : Plan
+    config : TrainingConfig
         How to train.
     generator : torch.Generator
         Local source of everything random, on the model's device.
@@ -102,25 +102,25 @@ def train(
     history = History()
     flat = FlatWeights(vae)
     keeper = _Keeper(flat)
-    stepper = Stepper(vae, flat, plan)
-    minibatches = iter(MiniBatches(vae, batch, subsamples, weights, plan, generator, redraw))
-    interval = -(-plan.max_iter // N_CHECKS)
-    warmup = max(1.0, plan.kl_warmup * plan.max_iter)
+    stepper = Stepper(vae, flat, config)
+    minibatches = iter(MiniBatches(vae, batch, subsamples, weights, config, generator, redraw))
+    interval = -(-config.max_iter // N_CHECKS)
+    warmup = max(1.0, config.kl_warmup * config.max_iter)
     probe = batch.take(slice(0, PROBE_ROWS)) if validation is None else validation
     factor, n_steps, checked, kl_weight, rate = 1.0, 0, 0, 0.0, 0.0
     if continued and validation is not None:
-        keeper.record(_held_out_elbo(vae, validation, validation_noise, plan))
+        keeper.record(_held_out_elbo(vae, validation, validation_noise, config))
 
     def check() -> bool:
         """Record the present weights, or go back to the last finite ones and return False."""
         assert stepper.sums is not None
         reconstruction, kl = (stepper.sums.mean((1, 2)) / (n_steps - checked)).tolist()
         stepper.sums.zero_()
-        bound = _held_out_elbo(vae, probe, validation_noise, plan)
+        bound = _held_out_elbo(vae, probe, validation_noise, config)
         if not (math.isfinite(reconstruction - kl) and bool(bound.isfinite().all())):
-            if history.rolled_back or (not history.iteration and n_steps >= plan.max_iter):
+            if history.rolled_back or (not history.iteration and n_steps >= config.max_iter):
                 last = -history.elbo[-1] if history.elbo else math.nan
-                steps_an_epoch = max(1, subsamples.shape[1] // plan.batch_size)
+                steps_an_epoch = max(1, subsamples.shape[1] // config.batch_size)
                 raise TrainingDiverged(n_steps, (n_steps - 1) // steps_an_epoch + 1, last)
             history.rolled_back = True
             flat.restore(keeper.last)
@@ -132,24 +132,24 @@ def train(
         if validation is not None:
             history.validation_elbo.append(float(bound.mean()))
         # While the KL is warming up the members are not yet trained on the bound that they are compared by.
-        keeper.record(bound if validation is not None and kl_weight == plan.kl_weight else None)
+        keeper.record(bound if validation is not None and kl_weight == config.kl_weight else None)
         if on_check is not None:
             on_check(history)
         return True
 
     try:
-        while n_steps < plan.max_iter:
-            rate = factor * plan.learning_rate_init * _schedule(n_steps, plan.max_iter)
-            kl_weight = plan.kl_weight * min(1.0, (n_steps + 1) / warmup)
+        while n_steps < config.max_iter:
+            rate = factor * config.learning_rate_init * _schedule(n_steps, config.max_iter)
+            kl_weight = config.kl_weight * min(1.0, (n_steps + 1) / warmup)
             stepper.step(next(minibatches), rate, kl_weight)
             n_steps += 1
-            if n_steps % interval and n_steps < plan.max_iter:
+            if n_steps % interval and n_steps < config.max_iter:
                 continue
             if not check():
-                stepper = Stepper(vae, flat, plan)
+                stepper = Stepper(vae, flat, config)
                 factor = ROLLBACK_FACTOR
             checked = n_steps
-            if plan.early_stopping and keeper.n_stale >= plan.n_iter_no_change:
+            if config.early_stopping and keeper.n_stale >= config.n_iter_no_change:
                 history.stopped_early = True
                 break
     except KeyboardInterrupt:
@@ -172,11 +172,11 @@ def _schedule(step: int, n_steps: int) -> float:
 
 
 @torch.no_grad()
-def _held_out_elbo(vae: VAE, rows: Batch, noise: Tensor, plan: Plan) -> Tensor:
+def _held_out_elbo(vae: VAE, rows: Batch, noise: Tensor, config: TrainingConfig) -> Tensor:
     """Mean bound of each member on some rows, weighed and trimmed as in training."""
     terms = elbo_terms(vae, rows, noise)
-    elbo = terms.reconstruction - plan.kl_weight * terms.kl
-    n_kept = elbo.shape[1] - int(plan.trim_fraction * elbo.shape[1])
+    elbo = terms.reconstruction - config.kl_weight * terms.kl
+    n_kept = elbo.shape[1] - int(config.trim_fraction * elbo.shape[1])
     return elbo.topk(n_kept, dim=1, sorted=False).values.mean(1)
 
 

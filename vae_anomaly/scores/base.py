@@ -1,4 +1,4 @@
-"""What a score is: a reduction of the terms of the ELBO to one number a row."""
+"""What a score is: a reduction of the terms of the ELBO to one number per row."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Score(abc.ABC):
     n_draws: int
     for_images: ClassVar[bool] = False
     """Whether it compares pixels with their neighbours, so that rows have to be images."""
-    fence: ClassVar[float | None] = None
-    """Where the line between normal and not lies by the meaning of the score; None leaves it to the training scores."""
+    fixed_offset: ClassVar[float | None] = None
+    """The offset of a score whose meaning sets it; None leaves it to the training scores."""
 
     def __post_init__(self) -> None:
         if not self.n_draws >= 1:
@@ -34,7 +34,7 @@ class Score(abc.ABC):
 
     @abc.abstractmethod
     def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
-        """Terms of the members to one value a row, in nats: (rows,)."""
+        """Terms of the members to one value per row, in nats: (rows,)."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class RelativeScore(Score):
         """What rows are compared by: (rows, statistics), float64."""
 
     @abc.abstractmethod
-    def judge(self, statistics: Tensor, reference_statistics: Tensor) -> Tensor:
-        """One number a row, higher for more normal ones.
+    def compare(self, statistics: Tensor, reference_statistics: Tensor) -> Tensor:
+        """One number per row, higher for more normal ones.
 
         Parameters
         ----------
@@ -64,4 +64,4 @@ class RelativeScore(Score):
         """
 
     def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
-        return self.judge(self.statistics(terms, vae, batch), vae.reference_statistics)
+        return self.compare(self.statistics(terms, vae, batch), vae.reference_statistics)

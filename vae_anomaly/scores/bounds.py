@@ -21,7 +21,7 @@ class ELBO(Score):
     Parameters
     ----------
     n_draws : int, default=4
-        Latent draws a row and member.
+        Latent draws per row and member.
 
     Notes
     -----
@@ -49,7 +49,7 @@ class PooledELBO(Score):
     Parameters
     ----------
     n_draws : int, default=2
-        Latent draws a row and member.
+        Latent draws per row and member.
     independence : float, default=0.4
         :math:`w`, the weight of the independence model, from 0 to below 1; 0 is the `ELBO`.
 
@@ -84,7 +84,7 @@ class ELBOPerCell(Score):
     Parameters
     ----------
     n_draws : int, default=4
-        Latent draws a row and member.
+        Latent draws per row and member.
     """
 
     n_draws: int = 4
@@ -103,7 +103,7 @@ class ImportanceWeighted(Score):
     Parameters
     ----------
     n_draws : int, default=64
-        K, latent draws a row and member.
+        K, latent draws per row and member.
 
     References
     ----------
@@ -125,7 +125,7 @@ class Reconstruction(Score):
     Parameters
     ----------
     n_draws : int, default=4
-        Latent draws a row and member.
+        Latent draws per row and member.
     """
 
     n_draws: int = 4

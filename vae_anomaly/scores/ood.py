@@ -45,7 +45,7 @@ class DebiasedELBO(Score):
     Parameters
     ----------
     n_draws : int, default=4
-        Latent draws a row and member.
+        Latent draws per row and member.
 
     References
     ----------
@@ -69,7 +69,7 @@ class InputComplexity(Score):
     Parameters
     ----------
     n_draws : int, default=4
-        Latent draws a row and member.
+        Latent draws per row and member.
 
     References
     ----------
@@ -101,7 +101,7 @@ class LikelihoodRatio(Score):
     Parameters
     ----------
     n_draws : int, default=4
-        Latent draws a row and member.
+        Latent draws per row and member.
 
     References
     ----------
@@ -130,7 +130,7 @@ class LikelihoodRegret(Score):
     Parameters
     ----------
     n_draws : int, default=4
-        Latent draws a row and member.
+        Latent draws per row and member.
     n_steps : int, default=30
         Steps of Adam on mean and log-variance of the latents.
     learning_rate : float, default=0.1
@@ -197,15 +197,15 @@ class LikelihoodRegret(Score):
 
 @dataclass(frozen=True)
 class LikelihoodPath(RelativeScore):
-    """Log-density of a row's way through the model, under a normal distribution over the ways of training rows.
+    """Log-density of a row's path through the model, under a normal distribution over the paths of training rows.
 
-    The way is the logarithm of the deviance (see `DebiasedELBO`), of the KL, of the length of the posterior's mean and
+    The path is the logarithm of the deviance (see `DebiasedELBO`), of the KL, of the length of the posterior's mean and
     of the mean variance: unlike the ELBO, it does not let a good reconstruction make up for anomalous latents.
 
     Parameters
     ----------
     n_draws : int, default=4
-        Latent draws a row and member.
+        Latent draws per row and member.
 
     References
     ----------
@@ -227,7 +227,7 @@ class LikelihoodPath(RelativeScore):
         ]
         return torch.stack(parts, -1)
 
-    def judge(self, statistics: Tensor, reference_statistics: Tensor) -> Tensor:
+    def compare(self, statistics: Tensor, reference_statistics: Tensor) -> Tensor:
         center = reference_statistics.mean(0)
         spread = (
             (reference_statistics - center).mT @ (reference_statistics - center) / max(len(reference_statistics) - 1, 1)
@@ -236,8 +236,8 @@ class LikelihoodPath(RelativeScore):
         factor = torch.linalg.cholesky(spread.cpu() + ridge)
         away = torch.linalg.solve_triangular(factor, (statistics - center).cpu().mT, upper=False)
         log_volume = factor.diagonal().log().sum() + 0.5 * len(center) * math.log(2 * math.pi)
-        judged: Tensor = -0.5 * away.square().sum(0) - log_volume
-        return judged.to(statistics.device)
+        log_density: Tensor = -0.5 * away.square().sum(0) - log_volume
+        return log_density.to(statistics.device)
 
 
 def grid_of(vae: VAE) -> tuple[int, int]:

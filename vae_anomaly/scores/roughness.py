@@ -32,7 +32,7 @@ def neighbor_residuals(batch: Batch, grid: tuple[int, int]) -> Tensor:
 
 
 def predictive_residuals(batch: Batch, grid: tuple[int, int]) -> Tensor:
-    """Pixels less what those above and to the left let expect: the median edge detector of lossless coding.
+    """Pixels less what those above and to the left predict: the median edge detector of lossless coding.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ class Surprise(RelativeScore):
     Parameters
     ----------
     n_draws : int, default=2
-        Latent draws a row and member.
+        Latent draws per row and member.
 
     Notes
     -----
@@ -47,7 +47,7 @@ class Surprise(RelativeScore):
     """
 
     n_draws: int = 2
-    fence: ClassVar[float | None] = -7.0
+    fixed_offset: ClassVar[float | None] = -7.0
     for_images: ClassVar[bool] = True
 
     def statistics(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
@@ -58,7 +58,7 @@ class Surprise(RelativeScore):
         noise = detail.nanmedian(-1).values.nan_to_num().add(MIN_NOISE).log()
         return torch.stack([-elbo, -ratio, noise], -1)
 
-    def judge(self, statistics: Tensor, reference_statistics: Tensor) -> Tensor:
+    def compare(self, statistics: Tensor, reference_statistics: Tensor) -> Tensor:
         parts = zip(statistics.unbind(-1), reference_statistics.unbind(-1), strict=True)
         return -torch.stack([upper_tail_surprise(values, known) for values, known in parts]).amax(0)
 
@@ -73,7 +73,7 @@ def expected_pixels(terms: Terms, vae: VAE) -> Tensor:
 def upper_tail_surprise(values: Tensor, known: Tensor) -> Tensor:
     """-log P(at least as large), nats, by known values; beyond their largest twentieth by an exponential tail.
 
-    Continuous and never falling, so that values beyond all known ones are still told apart.
+    Continuous and never falling, so that values beyond all known ones still differ.
 
     Parameters
     ----------
@@ -95,9 +95,9 @@ def upper_tail_surprise(values: Tensor, known: Tensor) -> Tensor:
     border = torch.quantile(ordered, 1 - TAIL)
     beyond = ordered[ordered > border] - border
     mean_excess = beyond.mean().clamp(min=1e-9) if len(beyond) else (ordered.std() / 2 + 1e-9)
-    place = torch.searchsorted(ordered, values.contiguous())
-    lower, upper = ordered[(place - 1).clamp(min=0)], ordered[place.clamp(max=n_known - 1)]
+    index = torch.searchsorted(ordered, values.contiguous())
+    lower, upper = ordered[(index - 1).clamp(min=0)], ordered[index.clamp(max=n_known - 1)]
     within = ((values - lower) / (upper - lower).clamp(min=1e-12)).clamp(0, 1)
-    rank = (place - 1 + within).clamp(0, (n_known - 1) * (1 - TAIL))
+    rank = (index - 1 + within).clamp(0, (n_known - 1) * (1 - TAIL))
     inside = -torch.log1p(-rank / max(n_known - 1, 1))
     return torch.where(values > border, -math.log(TAIL) + (values - border) / mean_excess, inside)

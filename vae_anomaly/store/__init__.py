@@ -10,25 +10,28 @@ from __future__ import annotations
 import json
 import os
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from vae_anomaly.detectors import VAEDetector
-from vae_anomaly.detectors.patch import PatchDetector
+from vae_anomaly.detectors import PatchDetector, VAEDetector
 from vae_anomaly.errors import ModelFileError, SpecificationError
 from vae_anomaly.model import resolve_device
-from vae_anomaly.store.manifest import FORMAT_VERSION, manifest_of
+from vae_anomaly.store import patch_files, row_files
+from vae_anomaly.store.manifest import FORMAT_VERSION
 from vae_anomaly.store.migrations import upgraded_manifest, upgraded_tensors
-from vae_anomaly.store.patches import KIND, patch_manifest, patch_tensors, rebuild_patches
-from vae_anomaly.store.rebuilding import rebuild as _rebuild
-from vae_anomaly.store.rebuilding import row_tensors
 
 METADATA_KEY = "vae_anomaly"
+REBUILT: dict[str, Callable[[dict[str, Any], dict[str, Tensor], torch.device], VAEDetector | PatchDetector]] = {
+    row_files.KIND: row_files.rebuilt_rows,
+    patch_files.KIND: patch_files.rebuilt_patches,
+}
 
 
 def save(detector: VAEDetector | PatchDetector, path: str | os.PathLike[str]) -> None:
@@ -58,9 +61,10 @@ def save(detector: VAEDetector | PatchDetector, path: str | os.PathLike[str]) ->
         )
     check_is_fitted(detector)
     target = Path(path).resolve()
-    patches = isinstance(detector, PatchDetector)
-    tensors = patch_tensors(detector) if patches else row_tensors(detector)
-    manifest = patch_manifest(detector) if patches else manifest_of(detector)
+    if isinstance(detector, PatchDetector):
+        tensors, manifest = patch_files.patch_tensors(detector), patch_files.patch_manifest(detector)
+    else:
+        tensors, manifest = row_files.row_tensors(detector), row_files.row_manifest(detector)
     metadata = {METADATA_KEY: json.dumps(manifest, allow_nan=False)}
     content = serialize(tensors, metadata)
     part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
@@ -123,12 +127,10 @@ def load(path: str | os.PathLike[str], device: str = "auto") -> VAEDetector | Pa
     SpecificationError
         If this machine has no such device.
     """
-    place = resolve_device(device)
+    target = resolve_device(device)
     manifest, tensors = _read(path, tensors=True)
     try:
-        if manifest.get("kind") == KIND:
-            return rebuild_patches(manifest, tensors, place)
-        return _rebuild(manifest, tensors, place)
+        return REBUILT[manifest["kind"]](manifest, tensors, target)
     except (LookupError, TypeError, ValueError, RuntimeError, AttributeError, ArithmeticError) as error:
         raise ModelFileError(f"{path}: the model file is inconsistent ({_one_line(error)}). Save it again.") from error
 
@@ -142,6 +144,7 @@ def _read(path: str | os.PathLike[str], *, tensors: bool) -> tuple[dict[str, Any
     try:
         with safe_open(source, framework="pt") as file:
             metadata = file.metadata() or {}
+            shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
             loaded = {name: file.get_tensor(name) for name in file.keys()} if tensors else {}  # noqa: SIM118
     except SafetensorError as error:
         raise ModelFileError(
@@ -153,7 +156,7 @@ def _read(path: str | os.PathLike[str], *, tensors: bool) -> tuple[dict[str, Any
     try:
         manifest = json.loads(metadata[METADATA_KEY])
         version = int(manifest["format_version"])
-        manifest = upgraded_manifest(manifest)
+        manifest = upgraded_manifest(manifest, shapes)
     except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
         raise ModelFileError(
             f"{source}: the manifest is damaged ({_one_line(error)}). Fit or copy it again."
@@ -165,7 +168,7 @@ def _read(path: str | os.PathLike[str], *, tensors: bool) -> tuple[dict[str, Any
             f"{source}: written in format version {version}; this version reads up to {FORMAT_VERSION}. "
             "Upgrade vae-anomaly."
         )
-    return manifest, upgraded_tensors(loaded)
+    return manifest, upgraded_tensors(loaded, manifest)
 
 
 def _one_line(error: Exception) -> str:
@@ -173,8 +176,6 @@ def _one_line(error: Exception) -> str:
 
 
 __all__ = [
-    "FORMAT_VERSION",
-    "METADATA_KEY",
     "load",
     "read_manifest",
     "save",

@@ -1,133 +1,85 @@
-"""A fitted detector in words and numbers, and back."""
+"""What the manifests of all kinds of detectors have in common."""
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from vae_anomaly.columns import Column, ImageEncoder
-from vae_anomaly.detectors import VAEDetector
-from vae_anomaly.errors import SpecificationError
-from vae_anomaly.likelihoods import LIKELIHOOD_CLASSES, Likelihood
-from vae_anomaly.model import BACKBONES, PRIORS, Backbone, Prior
-from vae_anomaly.scores import SCORES, Score
+from vae_anomaly.store.values import encode
 from vae_anomaly.version import __version__
 
 FORMAT_VERSION = 5
 IMAGE_FIELDS = ("height", "width", "channels_last", "channel_axis", "depth")
 
-_TABLES: dict[str, tuple[Any, Mapping[str, Any]]] = {
-    "likelihood": (Likelihood, LIKELIHOOD_CLASSES),
-    "prior": (Prior, PRIORS),
-    "backbone": (Backbone, BACKBONES),
-    "score": (Score, SCORES),
-}
 
+def manifest_head(
+    kind: str, parameters: Mapping[str, Any], n_features: int, offset: float, images: dict[str, Any] | None
+) -> dict[str, Any]:
+    """What a manifest says first.
 
-def manifest_of(detector: VAEDetector) -> dict[str, Any]:
-    """What a model file says of a fitted detector, ready for JSON."""
-    names = getattr(detector, "feature_names_in_", None)
-    parameters = {name: encode(value) for name, value in detector.fitted_parameters_.items()}
+    Parameters
+    ----------
+    kind : str
+        Of detector.
+    parameters : dict
+        Of the fit.
+    n_features : int
+        Columns or pixels per row.
+    offset : float
+        Rows or images with lower scores are anomalous.
+    images : dict or None
+        See `images_entry`.
+    """
+    encoded = {name: encode(value) for name, value in parameters.items()}
     return {
         "format_version": FORMAT_VERSION,
+        "kind": kind,
         "library_version": __version__,
         "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "parameters": parameters,
-        "columns": [encode_column(column) for column in detector.columns_],
-        "n_features": detector.n_features_in_,
-        "feature_names": None if names is None else [str(name) for name in names],
-        "n_training_rows": detector.fit_report_.n_rows,
-        "contamination": parameters["contamination"],
-        "offset": detector.offset_,
-        "n_members": detector.vae_.n_members,
-        "backbone": encode(detector.vae_.backbone),
-        "hidden_layer_sizes": list(detector.vae_.hidden_layer_sizes),
-        "score": encode(detector.row_score_),
-        "images": _images(detector),
-        "latent_dim": detector.vae_.latent_dim,
-        "mask_input": detector.vae_.mask_input,
-        "min_log_variance": detector.vae_.min_log_variance,
-        "n_exemplars": detector.vae_.prior.n_kernels,
-        "fit_report": finite(dataclasses.asdict(detector.fit_report_)),
-        "history": finite(dataclasses.asdict(detector.history_)),
+        "parameters": encoded,
+        "n_features": n_features,
+        "contamination": encoded["contamination"],
+        "offset": offset,
+        "images": images,
     }
 
 
-def _images(detector: VAEDetector) -> dict[str, Any] | None:
-    encoder = detector.encoder_
-    if not isinstance(encoder, ImageEncoder):
-        return None
-    return {name: getattr(encoder, name) for name in IMAGE_FIELDS} | {"map_scale": list(detector.map_scale_)}
+def images_entry(encoder: ImageEncoder, map_scale: tuple[float, float]) -> dict[str, Any]:
+    """Size and layout of images, and how maps of them are coloured."""
+    return {name: getattr(encoder, name) for name in IMAGE_FIELDS} | {"map_scale": list(map_scale)}
 
 
-def encode(value: Any) -> Any:
-    """A parameter as JSON takes it: objects of the library by their names in its tables.
-
-    Raises
-    ------
-    SpecificationError
-        If it is an object of such a kind that the library does not know.
-    """
-    for concept, (base, table) in _TABLES.items():
-        if isinstance(value, base):
-            for name, kind in table.items():
-                if type(value) is kind:
-                    fields = {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(kind)}
-                    return {"concept": concept, "name": name, "fields": fields}
-            raise SpecificationError(
-                f"{type(value).__name__} is not one of the library's own {concept}s {sorted(table)}, and a model file "
-                "holds no code; pickle the detector with joblib instead, or use one of those."
-            )
-    if isinstance(value, np.random.RandomState | np.random.Generator):
-        return None
-    if callable(value):
-        # What changes training images is no part of what was learned from them.
-        return None
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, tuple | list | np.ndarray):
-        return [encode(item) for item in value]
-    if isinstance(value, Mapping):
-        return {"mapping": {str(name): encode(item) for name, item in value.items()}}
-    return value
+def image_encoder_of(images: Mapping[str, Any], columns: tuple[Column, ...]) -> ImageEncoder:
+    """The encoder that `images_entry` was made from."""
+    return ImageEncoder(columns, **{name: images[name] for name in IMAGE_FIELDS})
 
 
-def decode(value: Any) -> Any:
-    """What `encode` made of a parameter, back; KeyError or ValueError where the library has no such thing."""
-    if isinstance(value, list):
-        return tuple(decode(item) for item in value)
-    if isinstance(value, dict) and "mapping" in value:
-        return {name: decode(item) for name, item in value["mapping"].items()}
-    if isinstance(value, dict):
-        _, table = _TABLES[value["concept"]]
-        kind = table[value["name"]]
-        known = {field.name for field in dataclasses.fields(kind)}
-        if not set(value["fields"]) <= known:
-            raise ValueError(f"{value['name']} has no fields {sorted(set(value['fields']) - known)}")
-        return kind(**{name: decode(field) for name, field in value["fields"].items()})
-    return value
+def checked_offset(manifest: Mapping[str, Any]) -> float:
+    """The offset, if it is finite."""
+    offset = float(manifest["offset"])
+    if not math.isfinite(offset):
+        raise ValueError("the offset is not finite")
+    return offset
 
 
-def encode_column(column: Column) -> dict[str, Any]:
-    """A column with its parts, by the names of its fields."""
-    fields = {field.name: getattr(column, field.name) for field in dataclasses.fields(column)}
-    parts = [encode_column(part) for part in fields.pop("parts")]
-    return {name: encode(value) for name, value in fields.items()} | {"parts": parts}
+def checked_map_scale(images: Mapping[str, Any]) -> tuple[float, float]:
+    """How maps are coloured, if that is finite."""
+    low, high = (float(nats) for nats in images["map_scale"])
+    if not math.isfinite(low) or not math.isfinite(high):
+        raise ValueError("the scale of maps is not finite")
+    return low, high
 
 
-def decode_column(entry: dict[str, Any]) -> Column:
-    """What `encode_column` made of a column, back."""
-    fields = {name: decode(value) for name, value in entry.items() if name != "parts"}
-    return Column(**fields, parts=tuple(decode_column(part) for part in entry.get("parts", ())))
-
-
-def finite(fields: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no NaN and no infinity: they become null."""
-    return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in fields.items()
-    }
+def check_pixels(manifest: Mapping[str, Any], columns: tuple[Column, ...]) -> None:
+    """Refuse sizes of images, or of rows of a table, that the columns do not have."""
+    images = manifest["images"]
+    size = (1, 1) if images is None else (images["height"], images["width"])
+    if not all(isinstance(side, int) and side >= 1 for side in size):
+        raise ValueError(f"images of {size[0]!r} x {size[1]!r} pixels")
+    n_cells = math.prod(size)
+    parts = [part for column in columns if column.likelihood is not None for part in (column, *column.parts)]
+    if len(columns) * n_cells != manifest["n_features"] or any(part.n_cells != n_cells for part in parts):
+        raise ValueError("the number of columns or pixels is wrong")

@@ -1,18 +1,28 @@
-"""What earlier format versions call otherwise, brought to the names of this version."""
+"""What earlier format versions name or arrange otherwise, brought to this version."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
+
+from vae_anomaly.detectors import WINDOW_ACTIVATION, TrainingPlan
+from vae_anomaly.store import patch_files, row_files
+from vae_anomaly.store.models import NOISE, WEIGHTS
+from vae_anomaly.store.patch_files import LEVELS
+from vae_anomaly.store.values import TRAINING
 
 # Of the manifest and of its columns, up to format version 4.
 RENAMED_KEYS = {
     "pictures": "images",
     "n_training_pictures": "n_training_images",
     "smallest_log_variance": "min_log_variance",
+    "reading": "map_reduction",
 }
 RENAMED_COLUMN_FIELDS = {"bend": "asinh_scale"}
+RENAMED_REPORT_FIELDS = {"n_rows_a_member": "n_rows_per_member"}
 # Likelihoods that wrap another one had a class for each pair.
 WRAPPED_LIKELIHOODS: dict[str, tuple[tuple[str, ...], str]] = {
     "rounded_student_t": (("rounded",), "student_t"),
@@ -24,10 +34,11 @@ WRAPPED_LIKELIHOODS: dict[str, tuple[tuple[str, ...], str]] = {
     "given": ((), "input_only"),
 }
 RENAMED_TENSORS = {"yardstick": "reference_statistics"}
+MIN_LOG_VARIANCE, MIN_LOG_VARIANCE_BEFORE_VERSION_3 = -6.0, -14.0
 
 
-def upgraded_manifest(manifest: dict[str, Any]) -> dict[str, Any]:
-    """The manifest of any readable format version, with the names of this version.
+def upgraded_manifest(manifest: dict[str, Any], shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+    """The manifest of any readable format version, as this version writes it.
 
     Its ``format_version`` stays that of the file.
 
@@ -35,22 +46,84 @@ def upgraded_manifest(manifest: dict[str, Any]) -> dict[str, Any]:
     ----------
     manifest : dict
         As it stands in the file.
+    shapes : dict
+        Of the tensors in the file, by their names there.
     """
     if manifest["format_version"] > 4:
         return manifest
     renamed = {name: _upgraded_likelihoods(value) for name, value in _renamed(manifest, RENAMED_KEYS).items()}
     renamed["columns"] = [_upgraded_column(column) for column in renamed["columns"]]
-    if "windows" in renamed:
-        renamed["windows"] = [
-            window | {"columns": [_upgraded_column(column) for column in window["columns"]]}
-            for window in renamed["windows"]
-        ]
-    return renamed
+    renamed["fit_report"] = _renamed(renamed["fit_report"], RENAMED_REPORT_FIELDS)
+    if renamed.get("kind") == patch_files.KIND:
+        return renamed | {"windows": [_upgraded_window(window, renamed) for window in renamed["windows"]]}
+    parameters = _with_training_plan(renamed["parameters"])
+    upgraded = {
+        "images": None,
+        "min_log_variance": MIN_LOG_VARIANCE_BEFORE_VERSION_3,
+        "activation": parameters["activation"],
+        "prior": parameters["prior"],
+        **renamed,
+        "kind": row_files.KIND,
+        "parameters": parameters,
+    }
+    return upgraded if "n_members" in upgraded else upgraded | _sizes_before_version_4(parameters, shapes)
 
 
-def upgraded_tensors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def upgraded_tensors(tensors: dict[str, Tensor], manifest: Mapping[str, Any]) -> dict[str, Tensor]:
     """Tensors of any readable format version under the names of this version."""
+    if manifest["format_version"] > 4:
+        return tensors
+    if manifest["kind"] == patch_files.KIND:
+        return {_upgraded_window_tensor(name): tensor for name, tensor in tensors.items()}
     return _renamed(tensors, RENAMED_TENSORS)
+
+
+def _with_training_plan(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters, those that are now in `TrainingPlan` in one; none where they have its defaults."""
+    defaults = TrainingPlan().get_params()
+    given = {name: value for name, value in parameters.items() if name in defaults}
+    rest = {name: value for name, value in parameters.items() if name not in defaults}
+    differs = any(value != defaults[name] for name, value in given.items())
+    return rest | {"training": {"concept": TRAINING, "fields": given} if differs else None}
+
+
+def _sizes_before_version_4(parameters: Mapping[str, Any], shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+    """No parameter was automatic, and scores that went by their name had as many draws as there is noise."""
+    score = parameters["row_score"]
+    if isinstance(score, str):
+        score = {"concept": "score", "name": score, "fields": {"n_draws": shapes[NOISE][1]}}
+    return {
+        "n_members": parameters["n_estimators"],
+        "backbone": parameters["backbone"],
+        "hidden_layer_sizes": parameters["hidden_layer_sizes"],
+        "score": score,
+    }
+
+
+def _upgraded_window(window: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The entry of a model of windows, with what went without saying."""
+    score = "reconstruction" if manifest["parameters"]["model"] == "masked" else "elbo"
+    return {
+        **window,
+        "columns": [_upgraded_column(column) for column in window["columns"]],
+        "backbone": {"concept": "backbone", "name": "mlp", "fields": {"skip_connection": False}},
+        "activation": WINDOW_ACTIVATION,
+        "mask_input": False,
+        "min_log_variance": MIN_LOG_VARIANCE,
+        "prior": "standard_normal",
+        "n_exemplars": 0,
+        "score": {"concept": "score", "name": score, "fields": {"n_draws": window["n_draws"]}},
+        # Those of the last model were all that was kept.
+        "fit_report": manifest["fit_report"],
+        "history": manifest["history"],
+    }
+
+
+def _upgraded_window_tensor(name: str) -> str:
+    if name == LEVELS or re.fullmatch(rf"\d+\.{NOISE}", name):
+        return name
+    number, _, weight = name.partition(".")
+    return f"{number}.{WEIGHTS}{weight}"
 
 
 def _upgraded_likelihoods(value: Any) -> Any:
@@ -73,5 +146,5 @@ def _upgraded_column(column: dict[str, Any]) -> dict[str, Any]:
     return renamed | {"parts": [_upgraded_column(part) for part in column.get("parts", ())]}
 
 
-def _renamed(fields: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+def _renamed(fields: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     return {names.get(name, name): value for name, value in fields.items()}

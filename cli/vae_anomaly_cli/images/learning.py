@@ -111,7 +111,7 @@ def _new_detector(
     """For wholes, or for windows where the images are large."""
     from vae_anomaly import PatchDetector
     from vae_anomaly.data import open_images
-    from vae_anomaly.fitting import MAX_FLAT_PIXELS
+    from vae_anomaly.detectors import MAX_FLAT_PIXELS
 
     parameters = fit_options.parameters()
     look = fit_options.look or Look.AUTO
@@ -150,7 +150,7 @@ def _looked(detector: "VAEDetector | PatchDetector") -> str:
 
     if not isinstance(detector, PatchDetector):
         return "as wholes"
-    sides = " and ".join(f"{model.encoder.windows.target}" for model in detector.models_)
+    sides = " and ".join(f"{model.windows.target}" for model in detector.models_)
     return f"through windows of {sides} pixels"
 
 

@@ -20,8 +20,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vae_anomaly import VAEDetector
 from vae_anomaly.columns import Batch
-from vae_anomaly.detectors import read_table
-from vae_anomaly.fitting import chunk_rows, score_rows, specification_of
+from vae_anomaly.detectors import fit_config, read_table
+from vae_anomaly.fitting import chunk_rows, score_rows
 from vae_anomaly.model import LANES, FlatWeights, MemberLinear, MiniBatch, MiniBatches, MLPBody, Stepper
 
 PRODUCTS = (torch.ops.aten.bmm.default, torch.ops.aten.baddbmm.default)
@@ -89,7 +89,7 @@ class Subject:
         self.rows, _ = table(n_rows, n_columns, 0)
         self.detector = VAEDetector().fit(self.rows)
         self.batch = self.encoded(self.rows)
-        self.plan = specification_of(self.detector).plan
+        self.plan = fit_config(self.detector, self.detector.encoder_).training
 
     def encoded(self, rows: Any) -> Batch:
         batch: Batch = self.detector.encoder_.encode(read_table(self.detector, rows, fitting=False))

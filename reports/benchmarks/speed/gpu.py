@@ -19,7 +19,7 @@ from benchmarks.harness import console, fit_warnings
 from benchmarks.speed.work import TEST_SEED, table
 from benchmarks.speed.workers import ledger, parser
 
-from vae_anomaly import VAEDetector
+from vae_anomaly import TrainingPlan, VAEDetector
 
 N_COLUMNS, FITTED_ROWS, SCORED_ROWS = 30, 10_000, 200_000
 WIDE = {"n_rows": 1_000_000, "n_columns": 100, "n_estimators": 64}
@@ -30,13 +30,13 @@ PRECISION = "matmul_precision"
 def variants() -> list[tuple[str, str]]:
     """Device and precision of the products."""
     plain = [("cuda", "float32"), ("cpu", "float32")]
-    known = PRECISION in inspect.signature(VAEDetector).parameters
+    known = PRECISION in inspect.signature(TrainingPlan).parameters
     return [*plain, ("cuda", "tf32")] if known else plain
 
 
 def made(device: str, precision: str, **settings: Any) -> VAEDetector:
     if precision == "tf32":
-        settings[PRECISION] = "high"
+        settings["training"] = TrainingPlan(matmul_precision="high")
     return VAEDetector(device=device, **settings)
 
 

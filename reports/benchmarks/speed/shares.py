@@ -13,6 +13,7 @@ from benchmarks.speed.counting import Subject, seconds
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from vae_anomaly import VAEDetector
+from vae_anomaly.decisions import RobustThreshold
 from vae_anomaly.fitting import fit, predict
 from vae_anomaly.model import VAE, Exemplar, FittedExemplar, FittedStandardNormal, elbo, steps, training
 from vae_anomaly.scores import bounds
@@ -149,7 +150,7 @@ def fit_parts(subject: Subject) -> Seconds:
         "held-out rows, 20 checks": (training, "_held_out_elbo"),
         "report": (fit, "fit_report"),
         "exemplars": (Exemplar, "fit"),
-        "offset": (VAEDetector, "_find_offset"),
+        "offset": (RobustThreshold, "offset"),
     }
     with ExitStack() as stack:
         for name, (place, attribute) in parts.items():

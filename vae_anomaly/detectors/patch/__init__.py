@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vae_anomaly.detectors.patch.maps import PositionLevels, smoothed, top_mean
-from vae_anomaly.detectors.patch.patch_config import WHOLE, Reading, specification_of
+from vae_anomaly.detectors.patch.maps import MapReduction, PositionLevels, smoothed, top_mean
+from vae_anomaly.detectors.patch.patch_config import WHOLE, WINDOW_ACTIVATION
 from vae_anomaly.detectors.patch.patch_detector import PatchDetector
 from vae_anomaly.detectors.patch.window_encoder import WindowEncoder
 from vae_anomaly.detectors.patch.window_model import WindowModel
@@ -11,13 +11,13 @@ from vae_anomaly.detectors.patch.windows import Windows
 
 __all__ = [
     "WHOLE",
+    "WINDOW_ACTIVATION",
+    "MapReduction",
     "PatchDetector",
     "PositionLevels",
-    "Reading",
     "WindowEncoder",
     "WindowModel",
     "Windows",
     "smoothed",
-    "specification_of",
     "top_mean",
 ]

@@ -28,9 +28,9 @@ def assembled(nats: FloatArray, corners: IntArray, windows: Windows, shape: tupl
     shape : (height, width)
     """
     height, width = shape
-    places = (corners @ np.array([width, 1]))[:, None] + windows.inside @ np.array([width, 1])
-    sums = np.bincount(places.ravel(), nats.ravel(), minlength=height * width)
-    counts = np.bincount(places.ravel(), minlength=height * width)
+    pixels = (corners @ np.array([width, 1]))[:, None] + windows.inside @ np.array([width, 1])
+    sums = np.bincount(pixels.ravel(), nats.ravel(), minlength=height * width)
+    counts = np.bincount(pixels.ravel(), minlength=height * width)
     mean: FloatArray = (sums / np.maximum(counts, 1)).reshape(height, width)
     return mean
 
@@ -46,10 +46,30 @@ def smoothed(image: FloatArray, sigma: float) -> FloatArray:
 
 
 @dataclass(frozen=True)
-class PositionLevels:
-    """How many times as much as on average maps of normal images vary at each place.
+class MapReduction:
+    """How a map becomes a score.
 
-    Divided by it, maps vary alike everywhere, and a value is as rare in one place as in another.
+    Parameters
+    ----------
+    smoothing : float
+        Standard deviation of the filter, in pixels.
+    top_pixels : int
+        How many of the largest values the score is the mean of.
+    """
+
+    smoothing: float
+    top_pixels: int
+
+    def score(self, smooth_map: FloatArray) -> float:
+        """Nats per pixel of a smoothed map."""
+        return top_mean(smooth_map, self.top_pixels)
+
+
+@dataclass(frozen=True)
+class PositionLevels:
+    """How many times as much as on average maps of normal images vary at each pixel.
+
+    Divided by it, maps vary alike everywhere, and a value is as rare at one pixel as at another.
 
     Parameters
     ----------
@@ -66,24 +86,24 @@ class PositionLevels:
         return cls(np.maximum(deviation / max(float(deviation.mean()), 1e-12), MIN_FACTOR))
 
     def applied(self, one: FloatArray) -> FloatArray:
-        """A map weighed by its places, nats per pixel."""
+        """A map weighted by position, nats per pixel."""
         changed: FloatArray = one / self.factor
         return changed
 
 
 def _mean(maps: FloatArray) -> FloatArray:
-    """Over the maps that have a value in a place, 0 where none has."""
+    """Over the maps that have a value at a pixel, 0 where none has."""
     counts = np.isfinite(maps).sum(0)
     mean: FloatArray = np.nansum(maps, 0) / np.maximum(counts, 1)
     return mean
 
 
 def position_helps(maps: FloatArray) -> bool:
-    """Whether maps of normal images become more even when they are weighed by place.
+    """Whether maps of normal images become more even when they are weighted by position.
 
     Each half of the images has its weights from the other; what counts is how far the highest thousandth lies
     above the median, in units of what the highest tenth does.  Where parts lie in the same way in every image, much
-    of that comes from their edges and textures; where they lie anyhow, it does not, and places say little.
+    of that comes from their edges and textures; where they lie anyhow, it does not, and positions say little.
 
     Parameters
     ----------

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from vae_anomaly.data import FloatArray
-from vae_anomaly.detectors.patch.maps import top_mean
+from vae_anomaly.decisions import FixedThreshold
 from vae_anomaly.detectors.patch.windows import Windows
 from vae_anomaly.errors import SpecificationError
-from vae_anomaly.fitting import MAX_LATENTS, Specification
-from vae_anomaly.model import MLP, Plan, StandardNormal, resolve_device
+from vae_anomaly.fitting import MAX_LATENTS, FitConfig, NetworkConfig, SplitConfig
+from vae_anomaly.model import MLP, UNCHANGED, StandardNormal, TrainingConfig, resolve_device
 from vae_anomaly.scores import ELBO, Reconstruction
 
-if TYPE_CHECKING:
-    from vae_anomaly.detectors.patch.patch_detector import PatchDetector
-
 MASKED, WHOLE = "masked", "whole"
+WINDOW_ACTIVATION = "silu"
 N_DRAWS = 2
-RING, FAR, CELL, COARSEST_STRIDE = 16, 64, 4, 4
+MASKED_LATENTS, WHOLE_LATENTS = 64, 8
+RING, FAR, CELL, MAX_STRIDE = 16, 64, 4, 4
 
 PARAMETER_CONSTRAINTS: dict[str, Any] = {
     "model": [StrOptions({MASKED, WHOLE})],
@@ -57,14 +55,19 @@ class Geometry:
     stride: int
 
 
-def geometries_of(detector: PatchDetector, height: int, width: int) -> tuple[Geometry, ...]:
+def geometries_of(
+    window: int | Sequence[int] | None, stride: int | None, height: int, width: int, *, masked: bool
+) -> tuple[Geometry, ...]:
     """Windows of the model: hidden squares with their surroundings, or squares as a whole.
 
     Parameters
     ----------
-    detector : PatchDetector
+    window, stride : int, sequence of int or None
+        As given to `PatchDetector`.
     height, width : int
         Of the images; of the windows that no user asked for, those that do not fit into them are left out.
+    masked : bool
+        Whether squares are hidden and predicted.
 
     Raises
     ------
@@ -73,22 +76,21 @@ def geometries_of(detector: PatchDetector, height: int, width: int) -> tuple[Geo
     DataError
         If the images are smaller than a window.
     """
-    masked = detector.model == MASKED
-    given = detector.window
+    given = window
     if given is None:
         given = (8, 16) if masked else (16,)
     sides = tuple(given) if isinstance(given, Iterable) else (given,)
     if not sides or not all(isinstance(side, Integral) and int(side) >= 1 for side in sides):
-        raise SpecificationError(f"window={detector.window!r}; expected a positive integer, or several.")
-    if detector.window is None:
+        raise SpecificationError(f"window={window!r}; expected a positive integer, or several.")
+    if window is None:
         sides = tuple(side for side in sides if side <= min(height, width)) or sides[:1]
-    if detector.stride is not None and detector.stride > min(sides):
+    if stride is not None and stride > min(sides):
         raise SpecificationError(
-            f"stride={detector.stride} leaves pixels between windows of {min(sides)}x{min(sides)} that none covers; "
+            f"stride={stride} leaves pixels between windows of {min(sides)}x{min(sides)} that none covers; "
             f"expected at most {min(sides)}."
         )
     geometries = tuple(
-        Geometry(_windows(int(side), masked=masked), detector.stride or max(1, min(int(side) // 2, COARSEST_STRIDE)))
+        Geometry(_windows(int(side), masked=masked), stride or max(1, min(int(side) // 2, MAX_STRIDE)))
         for side in sides
     )
     for geometry in geometries:
@@ -96,68 +98,45 @@ def geometries_of(detector: PatchDetector, height: int, width: int) -> tuple[Geo
     return geometries
 
 
+def default_top_pixels(smoothing: float) -> int:
+    """As many pixels as one smoothed point covers, 4 pi sigma ** 2."""
+    return max(1, round(4 * math.pi * smoothing**2))
+
+
 def _windows(side: int, *, masked: bool) -> Windows:
     return Windows(side, side + RING, max(FAR, 3 * side), CELL) if masked else Windows(side, side, side)
 
 
-@dataclass(frozen=True)
-class Reading:
-    """How a map becomes a score.
-
-    Parameters
-    ----------
-    smoothing : float
-        Standard deviation of the filter, in pixels.
-    top_pixels : int
-        How many of the largest values the score is the mean of.
-    """
-
-    smoothing: float
-    top_pixels: int
-
-    @classmethod
-    def of(cls, detector: PatchDetector) -> Reading:
-        """As the parameters say; by default as many pixels as one smoothed point covers, 4 pi sigma ** 2."""
-        smoothing = float(detector.smoothing)
-        return cls(smoothing, detector.top_pixels or max(1, round(4 * math.pi * smoothing**2)))
-
-    def score(self, one: FloatArray) -> float:
-        """Nats per pixel of a smoothed map."""
-        return top_mean(one, self.top_pixels)
-
-
-def specification_of(detector: PatchDetector) -> Specification:
+def windows_config(
+    *,
+    masked: bool,
+    n_members: int,
+    latent_dim: int | None,
+    hidden_layer_sizes: Sequence[int],
+    max_iter: int,
+    batch_size: int,
+    learning_rate_init: float,
+    device: str,
+) -> FitConfig:
     r"""How the windows' model is fitted.
 
     What is predicted from its surroundings has them for a prior: the latents carry what is known of them, at no cost,
-    and :math:`\log p(c \mid s) \ge E_{q(z|s)} \log p(c \mid z)`, by Jensen, without a KL.
+    and :math:`\log p(c \mid s) \ge E_{q(z|s)} \log p(c \mid z)`, by Jensen, without a KL.  Windows have no threshold
+    of their own: images have one.
     """
-    masked = detector.model == MASKED
-    return Specification(
-        likelihood=None,
-        declared={},
-        model_missing=False,
-        prior=StandardNormal(),
-        backbone=MLP(skip_connection=False),
-        score=Reconstruction(1) if masked else ELBO(N_DRAWS),
-        hidden_layer_sizes=tuple(int(size) for size in detector.hidden_layer_sizes),
-        activation="silu",
-        latent_dim=detector.latent_dim or (64 if masked else 8),
-        most_latents=64,
-        n_estimators=detector.n_estimators,
-        max_samples=1.0,
-        samples_by_default=False,
-        validation_fraction=0.1,
-        max_iter=detector.max_iter,
-        batch_size=detector.batch_size,
-        most_steps=detector.max_iter,
-        device=resolve_device(detector.device),
-        matmul_precision=None,
-        mask_input=False,
-        plan=Plan(
-            max_iter=detector.max_iter,
-            batch_size=detector.batch_size,
-            learning_rate_init=detector.learning_rate_init,
+    return FitConfig(
+        network=NetworkConfig(
+            n_members=n_members,
+            latent_dim=latent_dim or (MASKED_LATENTS if masked else WHOLE_LATENTS),
+            backbone=MLP(skip_connection=False),
+            hidden_layer_sizes=tuple(int(size) for size in hidden_layer_sizes),
+            activation=WINDOW_ACTIVATION,
+            mask_input=False,
+        ),
+        training=TrainingConfig(
+            max_iter=max_iter,
+            batch_size=batch_size,
+            learning_rate_init=learning_rate_init,
             weight_decay=1e-4,
             kl_warmup=0.1,
             hidden_fraction=0.0,
@@ -167,4 +146,10 @@ def specification_of(detector: PatchDetector) -> Specification:
             n_iter_no_change=5,
             kl_weight=0.0 if masked else 1.0,
         ),
+        split=SplitConfig(max_samples=1.0, validation_fraction=0.1),
+        prior=StandardNormal(),
+        score=Reconstruction(1) if masked else ELBO(N_DRAWS),
+        threshold=FixedThreshold(-math.inf),
+        device=resolve_device(device),
+        matmul_precision=UNCHANGED,
     )

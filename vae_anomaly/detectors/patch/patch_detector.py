@@ -1,7 +1,8 @@
-"""PatchDetector: images whose odd spot is small beside the image."""
+"""PatchDetector: images whose anomalous spot is small beside the image."""
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
@@ -15,42 +16,41 @@ from torch import Tensor
 
 from vae_anomaly.columns import MAX_SEEDS, Augment, Batch, ImageEncoder, learn_channels
 from vae_anomaly.data import ImageFormat, Images
-from vae_anomaly.decisions import MIN_DEVIATION, fence_offset, share_offset
+from vae_anomaly.decisions import MIN_DEVIATION, contamination_offset, robust_offset
 from vae_anomaly.deprecation import RenamedAttribute
-from vae_anomaly.detectors.base import JudgingMixin
-from vae_anomaly.detectors.image_results import score_images
-from vae_anomaly.detectors.inputs import is_files, new_seed, open_files, read_images
-from vae_anomaly.detectors.patch.maps import PositionLevels, position_helps, smoothed
+from vae_anomaly.detectors.base import AnomalyDetectorMixin, unchanged_on_failure
+from vae_anomaly.detectors.inputs import is_files, new_seed, read_images, score_files
+from vae_anomaly.detectors.patch.maps import MapReduction, PositionLevels, position_helps, smoothed
 from vae_anomaly.detectors.patch.patch_config import (
     MASKED,
     PARAMETER_CONSTRAINTS,
     WHOLE,
     Geometry,
-    Reading,
+    default_top_pixels,
     geometries_of,
-    specification_of,
+    windows_config,
 )
 from vae_anomaly.detectors.patch.sampling import joined, split, with_pixels
 from vae_anomaly.detectors.patch.window_encoder import NOISE_FLOOR, learn_windows
 from vae_anomaly.detectors.patch.window_model import WindowModel
-from vae_anomaly.detectors.patch.windows import IntArray, Surface
+from vae_anomaly.detectors.patch.windows import IntArray, PaddedImage
 from vae_anomaly.detectors.training_progress import training_progress
 from vae_anomaly.errors import FitWarning
 from vae_anomaly.explain import ImageExplanation
-from vae_anomaly.fitting import FitReport, Rows, fit_model
+from vae_anomaly.fitting import FitReport, TrainingRows, fit_model
 from vae_anomaly.likelihoods import Gaussian
 from vae_anomaly.model import History
 
 FloatArray = npt.NDArray[np.float64]
 
 SAMPLE_WINDOWS, N_SAMPLED_IMAGES, MAX_STOPPING_WINDOWS = 4096, 64, 2048
-MAX_PLACED_IMAGES, AUGMENTED_IMAGES = 128, 512
+MAX_POSITION_IMAGES, AUGMENTED_IMAGES = 128, 512
 
 
-class PatchDetector(JudgingMixin, OutlierMixin, BaseEstimator):
-    r"""Anomaly detector for images whose odd spot is small beside the image: scratches, cracks, missing parts.
+class PatchDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
+    r"""Anomaly detector for images whose anomalous spot is small beside the image: scratches, cracks, missing parts.
 
-    One small variational autoencoder looks at every window of an image, and its nats are put together to a map.
+    One small variational autoencoder scores every window of an image, and its nats are put together to a map.
 
     The "masked" model hides a square of pixels and predicts it from what surrounds it: the map holds
     :math:`-E_{q(z|s)} \log p(c \mid z) \ge -\log p(c \mid s)`, for pixels c and surroundings s.  The "whole" model
@@ -60,7 +60,7 @@ class PatchDetector(JudgingMixin, OutlierMixin, BaseEstimator):
     Parameters
     ----------
     model : {"masked", "whole"}, default="masked"
-        What is asked of a window: its middle given its surroundings, or all of it.
+        What is modelled of a window: its middle given its surroundings, or all of it.
     window : int or sequence of int, default=None
         Side of the square of pixels that have a likelihood; several give a model each, whose nats are averaged.  None
         takes (8, 16) for the masked model, because nobody knows how large defects are, and 16 for the whole one.  The
@@ -68,9 +68,9 @@ class PatchDetector(JudgingMixin, OutlierMixin, BaseEstimator):
     stride : int, default=None
         Pixels between windows in a map; None takes 4, or half of a smaller window.
     n_windows : int, default=65536
-        Windows to train on, at random places of the training images.
+        Windows to train on, at random positions in the training images.
     position : {"auto", "ignore", "use"}, default="auto"
-        Whether maps are weighed by place, so that those of training images vary alike everywhere: for parts that
+        Whether maps are weighted by position, so that those of training images vary alike everywhere: for parts that
         always lie in the same way.  "auto" asks whether that makes the maps of held-out images more even.
     smoothing : float, default=2.0
         Standard deviation, in pixels, of the Gaussian filter over the maps.
@@ -94,9 +94,9 @@ class PatchDetector(JudgingMixin, OutlierMixin, BaseEstimator):
     augment : callable, default=None
         Changes training images at random before windows are cut from them: see `VAEDetector`.
     contamination : "auto" or float, default="auto"
-        Where `predict` draws the line: three robust standard deviations from the median score of held-out training
-        images (a deviation below half a nat over the largest pixels together counts as that), or so that it flags
-        this share of the training images.
+        Where the threshold of `predict` lies: three robust standard deviations from the median score of held-out
+        training images (a deviation below half a nat over the largest pixels together counts as that), or so that it
+        flags this share of the training images.
     device : {"auto", "cpu", "cuda", "mps"}, default="auto"
         Where the arithmetic runs.
     random_state : int, RandomState, Generator or None, default=0
@@ -111,10 +111,10 @@ class PatchDetector(JudgingMixin, OutlierMixin, BaseEstimator):
     models_ : tuple of WindowModel
         The models of windows.
     levels_ : PositionLevels or None
-        The weights of places, where they are used.
+        The weights of positions, where they are used.
     offset_ : float
         `decision_function` is ``score_samples - offset_``.
-    reading_ : Reading
+    reduction_ : MapReduction
         The smoothing and the number of largest pixels of the fit.
     map_scale_ : (float, float)
         From how many nats per pixel on, and up to how many, maps are coloured.
@@ -142,11 +142,9 @@ class PatchDetector(JudgingMixin, OutlierMixin, BaseEstimator):
     encoder_: ImageEncoder
     models_: tuple[WindowModel, ...]
     levels_: PositionLevels | None
-    reading_: Reading
+    reduction_: MapReduction
     offset_: float
     map_scale_: tuple[float, float]
-    fit_report_: FitReport
-    history_: History
     n_features_in_: int
     n_images_: int
 
@@ -224,31 +222,31 @@ class PatchDetector(JudgingMixin, OutlierMixin, BaseEstimator):
         FitWarning
             If the training on windows was interrupted, which leaves later ones out, or its latents collapsed.
         """
-        before = self.__dict__.copy()
-        try:
-            return self._fit(with_pixels(read_images(self, X, fitting=True)))
-        except BaseException:
-            self.__dict__ = before
-            raise
+        with unchanged_on_failure(self):
+            self._fit(with_pixels(read_images(self, X, None)))
+        return self
 
-    def _fit(self, images: Images) -> PatchDetector:
-        geometries = geometries_of(self, *images.shape[1:])
+    def _fit(self, images: Images) -> None:
+        _, height, width = images.shape
+        geometries = geometries_of(self.window, self.stride, height, width, masked=self.model == MASKED)
         seed = new_seed(self.random_state)
         rng = np.random.default_rng(seed)
         self.encoder_ = learn_channels(images, Gaussian("shared", NOISE_FLOOR))
-        self.n_images_, self.reading_ = images.n_rows, Reading.of(self)
+        smoothing = float(self.smoothing)
+        self.n_images_ = images.n_rows
+        self.reduction_ = MapReduction(smoothing, self.top_pixels or default_top_pixels(smoothing))
         held_out, kept = split(images.n_rows, rng)
         models = []
         for geometry in geometries:
-            models.append(self._fit_windows(images, held_out, kept, geometry, seed, rng))
-            for warning in self.fit_report_.warnings():
+            fitted = self._fit_windows(images, held_out, kept, geometry, seed, rng)
+            models.append(fitted)
+            for warning in fitted.model.report.warnings():
                 side = geometry.windows.target
                 warnings.warn(FitWarning(f"windows of {side}x{side} pixels: {warning}", warning.kind), stacklevel=3)
-            if self.history_.interrupted:
+            if fitted.model.history.interrupted:
                 break
         self.models_ = tuple(models)
         self._calibrate(images, held_out, kept)
-        return self
 
     def score_samples(self, X: Any) -> FloatArray:
         """Minus the mean of the largest values of each image's map, nats per pixel; higher for more normal images.
@@ -265,14 +263,15 @@ class PatchDetector(JudgingMixin, OutlierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         if is_files(X):
-            return score_images(open_files(X, None, self.encoder_), self._score)
-        return self._score(read_images(self, X, fitting=False))
+            return score_files(X, self.encoder_, self._scores)
+        return self._scores(read_images(self, X, self.encoder_))
 
     def explain(self, X: Any) -> ImageExplanation:
-        """Maps of nats per pixel, and what was expected in every place.
+        """Maps of nats per pixel, and what was expected of every pixel.
 
-        `excess` is the map that the score comes from, smoothed and weighed by place; `contributions` has one channel
-        and holds the same before that: nats above the least possible, over all channels and averaged over windows.
+        `excess` is the map that the score comes from, smoothed and weighted by position; `contributions` has one
+        channel and holds the same before that: nats above the least possible, over all channels and averaged over
+        windows.
 
         Parameters
         ----------
@@ -284,11 +283,11 @@ class PatchDetector(JudgingMixin, OutlierMixin, BaseEstimator):
         ImageExplanation
         """
         check_is_fitted(self)
-        images = read_images(self, X, fitting=False)
-        nats, expected = zip(*(self._look(one, with_expected=True) for one in self._tensors(images)), strict=True)
-        maps = np.stack([self._judged(one) for one in nats])
+        images = read_images(self, X, self.encoder_)
+        nats, expected = zip(*(self._map(one, with_expected=True) for one in self._tensors(images)), strict=True)
+        maps = np.stack([self._smoothed(one) for one in nats])
         return ImageExplanation(
-            score=np.array([self.reading_.score(one) for one in maps]),
+            score=np.array([self.reduction_.score(one) for one in maps]),
             threshold=-self.offset_,
             excess=maps,
             contributions=np.nan_to_num(np.stack(nats))[:, None],
@@ -297,6 +296,17 @@ class PatchDetector(JudgingMixin, OutlierMixin, BaseEstimator):
         )
 
     picture_format_ = RenamedAttribute("image_format_")
+    reading_ = RenamedAttribute("reduction_")
+
+    @property
+    def fit_report_(self) -> FitReport:
+        """How the training of the last model of windows went."""
+        return self.models_[-1].model.report
+
+    @property
+    def history_(self) -> History:
+        """The training of the last model of windows, check by check."""
+        return self.models_[-1].model.history
 
     @property
     def image_format_(self) -> ImageFormat:
@@ -313,7 +323,7 @@ class PatchDetector(JudgingMixin, OutlierMixin, BaseEstimator):
         seed: int,
         rng: np.random.Generator,
     ) -> WindowModel:
-        """Fit one model on windows at random places."""
+        """Fit one model on windows at random positions."""
         sample = self._windows(images, rng.permutation(kept)[:N_SAMPLED_IMAGES], SAMPLE_WINDOWS, geometry, rng)
         names = tuple(column.name for column in self.encoder_.columns)
         encoder = learn_windows(list(sample), names, geometry.windows)
@@ -324,38 +334,45 @@ class PatchDetector(JudgingMixin, OutlierMixin, BaseEstimator):
         training = joined(encoder, self._windows(images, shown, self.n_windows, geometry, rng, augment=self.augment))
         batch = Batch(torch.cat([stopping.values, training.values]), torch.cat([stopping.observed, training.observed]))
         aside = np.arange(len(batch)) < len(stopping)
-        rows = Rows(len(batch), lambda numbers: batch.take(torch.from_numpy(numbers)), None, aside)
-        specification = specification_of(self)
-        with training_progress(specification.plan.max_iter, enabled=bool(self.verbose)) as on_check:
-            fitted = fit_model(encoder, rows, specification, seed, on_check)
-        self.history_, self.fit_report_ = fitted.history, fitted.report
-        noise = torch.zeros_like(fitted.noise) if self.model == MASKED else fitted.noise
-        return WindowModel(fitted.vae, noise, encoder, geometry.stride, self.model == WHOLE)
+        rows = TrainingRows(len(batch), lambda indices: batch.take(torch.from_numpy(indices)), None, aside)
+        config = windows_config(
+            masked=self.model == MASKED,
+            n_members=self.n_estimators,
+            latent_dim=self.latent_dim,
+            hidden_layer_sizes=self.hidden_layer_sizes,
+            max_iter=self.max_iter,
+            batch_size=self.batch_size,
+            learning_rate_init=self.learning_rate_init,
+            device=self.device,
+        )
+        with training_progress(self.max_iter, enabled=bool(self.verbose)) as on_check:
+            model = fit_model(encoder, rows, config, seed, on_check)
+        if self.model == MASKED:
+            model = dataclasses.replace(model, noise=torch.zeros_like(model.noise))
+        return WindowModel(model, geometry.stride, self.model == WHOLE)
 
-    def _score(self, images: Images) -> FloatArray:
-        return -np.array([self.reading_.score(self._judged(self._look(one)[0])) for one in self._tensors(images)])
+    def _scores(self, images: Images) -> FloatArray:
+        return -np.array([self.reduction_.score(self._smoothed(self._map(one)[0])) for one in self._tensors(images)])
 
-    def _look(self, image: Tensor, *, with_expected: bool = False) -> tuple[FloatArray, FloatArray]:
+    def _map(self, image: Tensor, *, with_expected: bool = False) -> tuple[FloatArray, FloatArray]:
         """Nats per pixel and what was expected, averaged over the models."""
-        seen = [
-            model.look(Surface.of(image, model.encoder.windows), with_expected=with_expected) for model in self.models_
-        ]
-        nats, expected = (np.mean([one[part] for one in seen], axis=0) for part in (0, 1))
+        maps = [model.maps(PaddedImage.of(image, model.windows), with_expected=with_expected) for model in self.models_]
+        nats, expected = (np.mean([one[part] for one in maps], axis=0) for part in (0, 1))
         return nats, expected
 
-    def _judged(self, nats: FloatArray) -> FloatArray:
-        smooth = smoothed(nats, self.reading_.smoothing)
+    def _smoothed(self, nats: FloatArray) -> FloatArray:
+        smooth = smoothed(nats, self.reduction_.smoothing)
         return smooth if self.levels_ is None else self.levels_.applied(smooth)
 
     def _maps(self, images: Images, chosen: IntArray) -> FloatArray:
         """Smoothed maps of some images: (images, height, width)."""
-        maps = [self._judged(self._look(one)[0]) for one in self._tensors(images.take(chosen))]
+        maps = [self._smoothed(self._map(one)[0]) for one in self._tensors(images.take(chosen))]
         return np.stack(maps) if maps else np.empty((0, self.encoder_.height, self.encoder_.width))
 
     def _tensors(self, images: Images) -> Iterator[Tensor]:
         """Images in model units, (channels, height, width), NaN where a pixel is missing."""
-        for place in range(images.n_rows):
-            yield self._tensor(self.encoder_.encode(images.take(slice(place, place + 1))))
+        for index in range(images.n_rows):
+            yield self._tensor(self.encoder_.encode(images.take(slice(index, index + 1))))
 
     def _tensor(self, batch: Batch) -> Tensor:
         return batch.values.where(batch.observed, torch.nan).view(self.encoder_.shape)
@@ -369,30 +386,30 @@ class PatchDetector(JudgingMixin, OutlierMixin, BaseEstimator):
         rng: np.random.Generator,
         *,
         augment: Augment | None = None,
-    ) -> Iterator[tuple[Surface, IntArray]]:
-        """Windows at random places of some images, which may be named more than once."""
+    ) -> Iterator[tuple[PaddedImage, IntArray]]:
+        """Windows at random positions in some images, which may be named more than once."""
         each = -(-n_windows // max(len(chosen), 1))
         side = geometry.windows.target
-        room = np.array([self.encoder_.height - side + 1, self.encoder_.width - side + 1])
-        for place in chosen:
-            batch = self.encoder_.encode(images.take(slice(place, place + 1)))
+        n_corners = np.array([self.encoder_.height - side + 1, self.encoder_.width - side + 1])
+        for index in chosen:
+            batch = self.encoder_.encode(images.take(slice(index, index + 1)))
             if augment is not None:
                 batch = self.encoder_.augmented(batch, augment, int(rng.integers(MAX_SEEDS)))
-            yield Surface.of(self._tensor(batch), geometry.windows), rng.integers(0, room, (each, 2))
+            yield PaddedImage.of(self._tensor(batch), geometry.windows), rng.integers(0, n_corners, (each, 2))
 
     def _calibrate(self, images: Images, held_out: IntArray, kept: IntArray) -> None:
-        """What maps of images that no weight has seen look like; how they vary by place is learned from more."""
+        """What maps of images that no weight has seen look like; how they vary by position is learned from more."""
         self.levels_ = None
         maps = self._maps(images, held_out)
         if self.position == "use" or (self.position == "auto" and position_helps(maps)):
             others = np.setdiff1d(kept, held_out)
-            others = others[:: max(1, -(-len(others) // MAX_PLACED_IMAGES))]
+            others = others[:: max(1, -(-len(others) // MAX_POSITION_IMAGES))]
             self.levels_ = PositionLevels.of(np.concatenate([maps, self._maps(images, others)]))
             maps = np.stack([self.levels_.applied(one) for one in maps])
         low, high = np.nanquantile(maps, [0.99, 0.9999])
         self.map_scale_ = float(low), float(low + 2 * (high - low) + 1e-9)
         if isinstance(self.contamination, str):
-            scores = -np.array([self.reading_.score(one) for one in maps])
-            self.offset_ = fence_offset(scores, MIN_DEVIATION / self.reading_.top_pixels)
+            scores = -np.array([self.reduction_.score(one) for one in maps])
+            self.offset_ = robust_offset(scores, MIN_DEVIATION / self.reduction_.top_pixels)
         else:
-            self.offset_ = share_offset(self._score(images), self.contamination)
+            self.offset_ = contamination_offset(self._scores(images), self.contamination)

@@ -11,7 +11,7 @@ import torch
 from vae_anomaly.columns import Batch
 from vae_anomaly.data import Images
 from vae_anomaly.detectors.patch.window_encoder import WindowEncoder
-from vae_anomaly.detectors.patch.windows import IntArray, Surface
+from vae_anomaly.detectors.patch.windows import IntArray, PaddedImage
 from vae_anomaly.errors import DataError, DataWarning
 
 HELD_OUT_SHARE, MAX_HELD_OUT, MIN_TO_HOLD_OUT = 0.15, 48, 10
@@ -44,7 +44,7 @@ def split(n_images: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
     return np.sort(order[:n_held_out]), np.sort(order[n_held_out:])
 
 
-def joined(encoder: WindowEncoder, windows: Iterable[tuple[Surface, IntArray]]) -> Batch:
+def joined(encoder: WindowEncoder, windows: Iterable[tuple[PaddedImage, IntArray]]) -> Batch:
     """Windows of several images as one batch."""
     parts = [encoder.encode(part) for part in windows]
     return Batch(torch.cat([part.values for part in parts]), torch.cat([part.observed for part in parts]))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vae_anomaly.columns import VALUE_LIMIT, Batch, Column, Encoder
 from vae_anomaly.data import FloatArray
-from vae_anomaly.detectors.patch.windows import IntArray, Surface, Windows
+from vae_anomaly.detectors.patch.windows import IntArray, PaddedImage, Windows
 from vae_anomaly.likelihoods import Gaussian, InputOnly, Likelihood, OutputOnly
 
 NOISE_FLOOR = 0.01
@@ -62,9 +62,13 @@ class WindowEncoder(Encoder):
     def grid(self) -> None:
         return None
 
-    def encode(self, data: tuple[Surface, IntArray]) -> Batch:
-        surface, corners = data
-        target, target_seen, given, given_seen = level_free(surface, corners)
+    @property
+    def image_format(self) -> None:
+        return None
+
+    def encode(self, data: tuple[PaddedImage, IntArray]) -> Batch:
+        image, corners = data
+        target, target_seen, given, given_seen = level_free(image, corners)
         scaled = [
             (part[:, channel] - column.location) / column.scale
             for (part, channel), column in zip(_channels(target, given), self.columns, strict=True)
@@ -80,36 +84,38 @@ class WindowEncoder(Encoder):
         return values
 
 
-def level_free(surface: Surface, corners: IntArray) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def level_free(image: PaddedImage, corners: IntArray) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Windows less the mean of their ring, where they have one."""
-    target, target_seen, given, given_seen = surface.cut(corners)
-    level = _level(surface, given, given_seen)
+    target, target_seen, given, given_seen = image.cut(corners)
+    level = _level(image, given, given_seen)
     return target - level, target_seen, given - level, given_seen
 
 
-def window_levels(surface: Surface, corners: IntArray) -> Tensor:
+def window_levels(image: PaddedImage, corners: IntArray) -> Tensor:
     """The mean of every window's ring, by channel: (windows, channels, 1); 0 where there is no ring."""
-    _, _, given, given_seen = surface.cut(corners)
-    return _level(surface, given, given_seen)
+    _, _, given, given_seen = image.cut(corners)
+    return _level(image, given, given_seen)
 
 
-def _level(surface: Surface, given: Tensor, given_seen: Tensor) -> Tensor:
-    ring = slice(0, len(surface.windows.ring))
+def _level(image: PaddedImage, given: Tensor, given_seen: Tensor) -> Tensor:
+    ring = slice(0, len(image.windows.ring))
     sums = (given[..., ring] * given_seen[..., ring]).sum(-1, keepdim=True)
     return sums / given_seen[..., ring].sum(-1, keepdim=True).clamp(min=1)
 
 
-def learn_windows(sample: list[tuple[Surface, IntArray]], names: tuple[str, ...], windows: Windows) -> WindowEncoder:
+def learn_windows(
+    sample: list[tuple[PaddedImage, IntArray]], names: tuple[str, ...], windows: Windows
+) -> WindowEncoder:
     """What the channels of windows are, from some of them.
 
     Parameters
     ----------
-    sample : list of (Surface, corners)
+    sample : list of (PaddedImage, corners)
     names : tuple of str
         Names of the channels.
     windows : Windows
     """
-    cut = [level_free(surface, corners) for surface, corners in sample]
+    cut = [level_free(image, corners) for image, corners in sample]
     target, target_seen, given, given_seen = (torch.cat(parts) for parts in zip(*cut, strict=True))
     noise = Gaussian("shared", NOISE_FLOOR)
     likelihood: Likelihood = OutputOnly(noise) if windows.n_given else noise

@@ -62,15 +62,15 @@ class Windows:
     def ring(self) -> IntArray:
         """Lines and columns of the given pixels, from the target's corner."""
         first = (self.target - self.near) // 2
-        places = _square(first, self.near)
-        return places[~_within(places, 0, self.target)]
+        positions = _square(first, self.near)
+        return positions[~_within(positions, 0, self.target)]
 
     @cached_property
     def cells(self) -> IntArray:
         """Lines and columns of the corners of the coarse cells, from the target's corner."""
-        first, hole = (self.target - self.far) // 2, (self.target - self.near) // 2
-        places = _square(first, self.far, self.cell)
-        return places[~_within(places, hole, self.near)] if self.far > self.near else places[:0]
+        first, near_first = (self.target - self.far) // 2, (self.target - self.near) // 2
+        positions = _square(first, self.far, self.cell)
+        return positions[~_within(positions, near_first, self.near)] if self.far > self.near else positions[:0]
 
     def check(self, height: int, width: int) -> None:
         """Refuse images that are smaller than a window's target.
@@ -83,7 +83,7 @@ class Windows:
         if min(height, width) < self.target:
             raise DataError(
                 f"the images are {height}x{width} pixels, and windows have {self.target}x{self.target}. Give larger "
-                "images, a smaller window, or use VAEDetector, which looks at small images as a whole."
+                "images, a smaller window, or use VAEDetector, which takes small images as a whole."
             )
 
     def corners(self, height: int, width: int, stride: int) -> IntArray:
@@ -93,8 +93,8 @@ class Windows:
 
 
 @dataclass(frozen=True)
-class Surface:
-    """An image made ready for windows to be cut from it.
+class PaddedImage:
+    """An image with a margin, ready for windows to be cut from it.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ class Surface:
     windows: Windows
 
     @classmethod
-    def of(cls, image: Tensor, windows: Windows) -> Surface:
+    def of(cls, image: Tensor, windows: Windows) -> PaddedImage:
         """From an image, (channels, height, width), NaN where a pixel is missing."""
         margin, cell = windows.margin, windows.cell
         pad = (margin, margin + cell, margin, margin + cell)
@@ -153,9 +153,9 @@ class Surface:
     def _taken(self, pixels: Tensor, seen: Tensor, corners: IntArray, offsets: IntArray) -> tuple[Tensor, Tensor]:
         width = pixels.shape[-1]
         bases = (corners + self.windows.margin) @ np.array([width, 1])
-        places = torch.from_numpy(bases[:, None] + (offsets @ np.array([width, 1]))[None])
-        flat = places.flatten()
-        shape = (len(pixels), *places.shape)
+        positions = torch.from_numpy(bases[:, None] + (offsets @ np.array([width, 1]))[None])
+        flat = positions.flatten()
+        shape = (len(pixels), *positions.shape)
         taken, taken_seen = (part.flatten(1).index_select(1, flat).view(shape) for part in (pixels, seen))
         return taken.transpose(0, 1), taken_seen.transpose(0, 1)
 
@@ -165,8 +165,8 @@ def _square(first: int, side: int, step: int = 1) -> IntArray:
     return np.stack(np.meshgrid(steps, steps, indexing="ij"), -1).reshape(-1, 2)
 
 
-def _within(places: IntArray, first: int, side: int) -> npt.NDArray[np.bool_]:
-    inside: npt.NDArray[np.bool_] = np.logical_and.reduce((places >= first) & (places < first + side), axis=1)
+def _within(positions: IntArray, first: int, side: int) -> npt.NDArray[np.bool_]:
+    inside: npt.NDArray[np.bool_] = np.logical_and.reduce((positions >= first) & (positions < first + side), axis=1)
     return inside
 
 

@@ -1,0 +1,181 @@
+"""What the parameters of `VAEDetector` may be, and what their automatic values stand for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
+
+from vae_anomaly.columns import Encoder
+from vae_anomaly.decisions import ContaminationThreshold, FixedThreshold, RobustThreshold, Threshold
+from vae_anomaly.detectors.training_plan import TrainingPlan
+from vae_anomaly.errors import SpecificationError
+from vae_anomaly.fitting import MAX_LATENTS
+from vae_anomaly.likelihoods import Likelihood, resolve_likelihood
+from vae_anomaly.model import ACTIVATIONS, MLP, Backbone, Convolutional, Prior, resolve_backbone
+from vae_anomaly.scores import PooledELBO, Score, Surprise, resolve_score
+
+AUTO = "auto"
+WIDE_COLUMNS = 32
+MAX_FLAT_PIXELS = 4096
+MIN_SAMPLES, MAX_CELLS = 256, 1 << 28
+BATCH_ROWS, MIN_BATCH_IMAGES, BATCH_PIXELS = 128, 16, 1 << 19
+
+PARAMETER_CONSTRAINTS: dict[str, Any] = {
+    "n_estimators": [Interval(Integral, 1, None, closed="left"), None],
+    "max_samples": [Interval(Integral, 2, None, closed="left"), Interval(RealNotInt, 0, 1, closed="right"), None],
+    "latent_dim": [Interval(Integral, 1, MAX_LATENTS, closed="both"), None],
+    "hidden_layer_sizes": ["array-like", None],
+    "activation": [StrOptions(set(ACTIVATIONS))],
+    "backbone": [str, Backbone],
+    "likelihood": [str, Likelihood],
+    "columns": [Mapping, None],
+    "model_missing": ["boolean"],
+    "image_shape": ["array-like", None],
+    "augment": [callable, None],
+    "prior": [str, Prior],
+    "row_score": [str, Score],
+    "batch_size": [Interval(Integral, 1, None, closed="left"), None],
+    "max_iter": [Interval(Integral, 1, None, closed="left"), None],
+    "learning_rate_init": [Interval(Real, 0, None, closed="neither"), None],
+    "early_stopping": ["boolean"],
+    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+    "training": [TrainingPlan, None],
+    "contamination": [StrOptions({AUTO}), Interval(Real, 0, 0.5, closed="right")],
+    "device": [StrOptions({"auto", "cpu", "cuda", "mps"})],
+    "warm_start": ["boolean"],
+    "random_state": ["random_state", np.random.Generator],
+    "verbose": ["verbose"],
+}
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What automatic parameters stand for.
+
+    Parameters
+    ----------
+    n_estimators, max_samples : int
+    max_latent_dim : int
+        Rows with fewer columns that vary have as many latent variables as these.
+    min_iter, max_iter : int
+        Steps for narrow and for wide rows.
+    learning_rate_init, hidden_fraction : float
+    score : Score
+    """
+
+    n_estimators: int
+    max_samples: int
+    max_latent_dim: int
+    min_iter: int
+    max_iter: int
+    learning_rate_init: float
+    hidden_fraction: float
+    score: Score
+
+
+FOR_TABLES = Defaults(4, 4096, 16, 700, 1000, 0.02, 0.6, PooledELBO())
+FOR_IMAGES = Defaults(1, 16_384, 16, 1200, 1200, 0.003, 0.0, Surprise())
+
+
+def defaults_for(encoder: Encoder) -> Defaults:
+    """What automatic parameters stand for, by what the rows are."""
+    return FOR_TABLES if encoder.grid is None else FOR_IMAGES
+
+
+def resolved_likelihood(likelihood: str | Likelihood) -> Likelihood | None:
+    """The likelihood of numeric columns or pixels; None where it goes by what they hold."""
+    return None if _is_auto(likelihood) else resolve_likelihood(likelihood)
+
+
+def resolved_backbone(backbone: str | Backbone, encoder: Encoder) -> Backbone:
+    """By default fully connected layers for tables and small images; larger ones would need millions of weights.
+
+    On images of 28 x 28 pixels convolutions were slower and no better: ``reports/benchmarks/images.md``.
+    """
+    if not _is_auto(backbone):
+        return resolve_backbone(backbone)
+    large = encoder.grid is not None and encoder.n_model_columns > MAX_FLAT_PIXELS
+    return Convolutional() if large else MLP()
+
+
+def resolved_layer_sizes(sizes: Sequence[int] | None, backbone: Backbone, encoder: Encoder) -> tuple[int, ...]:
+    """Hidden layers of the encoder; by default those of the backbone.
+
+    Raises
+    ------
+    SpecificationError
+        If a layer has no units.
+    """
+    if sizes is None:
+        return backbone.layer_sizes(encoder.grid)
+    given = tuple(int(size) for size in sizes)
+    if any(size < 1 for size in given):
+        raise SpecificationError(f"hidden_layer_sizes are positive integers, not {sizes!r}")
+    return given
+
+
+def resolved_latent_dim(latent_dim: int | None, encoder: Encoder) -> int:
+    """By default the number of columns that vary, up to a limit."""
+    if latent_dim is not None:
+        return int(latent_dim)
+    return min(max(encoder.n_varying, 1), defaults_for(encoder).max_latent_dim)
+
+
+def resolved_max_iter(max_iter: int | None, encoder: Encoder) -> int:
+    """Optimisation steps; by default wide rows get more, with the square root of their width."""
+    if max_iter is not None:
+        return max_iter
+    defaults = defaults_for(encoder)
+    steps = round(defaults.min_iter * math.sqrt(encoder.n_varying / WIDE_COLUMNS))
+    return min(max(steps, defaults.min_iter), defaults.max_iter)
+
+
+def resolved_batch_size(batch_size: int | None, encoder: Encoder) -> int:
+    """Rows of a mini-batch; by default fewer large images."""
+    if batch_size is not None:
+        return batch_size
+    if encoder.grid is None:
+        return BATCH_ROWS
+    return max(MIN_BATCH_IMAGES, min(BATCH_PIXELS // encoder.n_varying, BATCH_ROWS))
+
+
+def resolved_max_samples(max_samples: int | float | None, encoder: Encoder) -> int | float:
+    """Rows per member; by default fewer large images."""
+    if max_samples is not None:
+        return max_samples
+    default = defaults_for(encoder).max_samples
+    return default if encoder.grid is None else min(default, max(MIN_SAMPLES, MAX_CELLS // encoder.n_varying))
+
+
+def resolved_score(row_score: str | Score, encoder: Encoder) -> Score:
+    """What rows are scored by.
+
+    Raises
+    ------
+    SpecificationError
+        If there is no such score, or it is one for images and the rows are of a table.
+    """
+    score = defaults_for(encoder).score if _is_auto(row_score) else resolve_score(row_score)
+    if score.for_images and encoder.grid is None:
+        raise SpecificationError(
+            f"row_score={type(score).__name__} compares pixels with their neighbours, and the rows are of a "
+            "table. Take 'elbo', 'debiased_elbo', 'likelihood_regret' or 'likelihood_path'."
+        )
+    return score
+
+
+def resolved_threshold(contamination: str | float, score: Score) -> Threshold:
+    """How the offset is found: "auto" goes by the meaning of the score, or by the spread of the training scores."""
+    if not isinstance(contamination, str):
+        return ContaminationThreshold(contamination)
+    return RobustThreshold() if score.fixed_offset is None else FixedThreshold(score.fixed_offset)
+
+
+def _is_auto(given: object) -> bool:
+    return isinstance(given, str) and given == AUTO

@@ -1,0 +1,144 @@
+"""Explanations of rows, and values for their missing and their wrong cells."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from torch import Tensor
+
+from vae_anomaly.columns import Batch, Column, Encoder
+from vae_anomaly.data import Table
+from vae_anomaly.explain.conditionals import expected_cells
+from vae_anomaly.explain.evidence import Evidence, evidence_of, in_model_order, independence_of
+from vae_anomaly.explain.explanation import Explanation
+from vae_anomaly.fitting import FittedModel, cell_terms
+from vae_anomaly.scores import ELBO, PooledELBO
+
+PLAUSIBLE = 0.95
+SUSPICIOUS = 1e-3
+N_REPAIR_ROUNDS = 3
+
+BoolArray = npt.NDArray[np.bool_]
+Columns = list[npt.NDArray[Any]]
+
+
+def explain_table(model: FittedModel[Encoder], table: Table, index: pd.Index[Any]) -> Explanation:
+    """Why rows are anomalous.
+
+    Parameters
+    ----------
+    model : FittedModel
+        With its reference: see `with_reference`.
+    table : Table
+    index : Index
+        Labels of the rows in the result.
+    """
+    encoder = model.table_encoder
+    reference = model.reference
+    assert reference is not None
+    batch = encoder.encode(table)
+    cells, kl = cell_terms(model.vae, batch, model.noise, independence_of(model.score))
+    suspicious = evidence_of(model, batch).is_wrong(SUSPICIOUS)
+    evidence = evidence_of(model, batch, in_model_order(encoder, suspicious), PLAUSIBLE)
+    names = [column.name for column in encoder.columns]
+
+    def frame(cells: npt.NDArray[Any]) -> pd.DataFrame:
+        return pd.DataFrame(cells, index=index, columns=names)
+
+    def by_column(terms: Tensor) -> pd.DataFrame:
+        return frame(encoder.by_column(terms.numpy()))
+
+    observed, expected, lower, upper, parts = _described(model, table, batch, evidence)
+    typical = [*encoder.by_column(reference.typical[None, :-1].numpy())[0], float(reference.typical[-1])]
+    return Explanation(
+        score=pd.Series((kl - cells.sum(1)).numpy(), index=index),
+        threshold=-model.offset if isinstance(model.score, ELBO | PooledELBO) else math.nan,
+        contributions=by_column(-cells),
+        kl=pd.Series(kl.numpy(), index=index),
+        typical=pd.Series(typical, index=[*names, "KL"]),
+        observed=frame(observed),
+        expected=frame(expected),
+        lower=frame(lower),
+        upper=frame(upper),
+        log_likelihood=by_column(evidence.conditionals.log_likelihood),
+        tail_probability=frame(evidence.given_others),
+        cell_scores=frame(evidence.cell_scores),
+        parts=frame(parts),
+        constant=pd.Series([_is_constant(column) for column in encoder.columns], names),
+    )
+
+
+def impute_table(model: FittedModel[Encoder], table: Table) -> tuple[BoolArray, Columns]:
+    """Which cells are missing, (rows, columns), and what the observed cells predict in every cell, by column."""
+    encoder = model.table_encoder
+    batch = encoder.encode(table)
+    missing = np.zeros((len(batch), len(encoder.columns)), dtype=bool)
+    for index, (position, column) in enumerate(encoder.places):
+        if column is encoder.columns[position]:
+            missing[:, position] = ~batch.observed[:, index].numpy()
+    return missing, _predicted(model, batch, batch.observed)
+
+
+def repair_table(model: FittedModel[Encoder], table: Table, max_tail_probability: float) -> tuple[BoolArray, Columns]:
+    """Which cells look wrong, (rows, columns), and what the other cells predict in every cell, by column.
+
+    Parameters
+    ----------
+    model : FittedModel
+        With its reference: see `with_reference`.
+    table : Table
+    max_tail_probability : float
+        In (0, 1); the larger, the more cells look wrong.
+    """
+    encoder = model.table_encoder
+    batch = encoder.encode(table)
+    wrong = np.zeros((len(batch), len(encoder.columns)), dtype=bool)
+    rows = np.arange(len(batch))
+    for _ in range(N_REPAIR_ROUNDS):
+        part = batch.take(torch.from_numpy(rows))
+        evidence = evidence_of(model, part, in_model_order(encoder, wrong[rows]))
+        now = evidence.is_wrong(max_tail_probability)
+        changed = (now != wrong[rows]).any(1)
+        wrong[rows] = now
+        rows = rows[changed]
+        if len(rows) == 0:
+            break
+    return wrong, _predicted(model, batch, batch.observed & ~in_model_order(encoder, wrong))
+
+
+def _predicted(model: FittedModel[Encoder], batch: Batch, visible: Tensor) -> Columns:
+    """What visible cells predict in every cell, in data units and the user's order."""
+    seen = Batch(batch.values.where(visible, 0.0), visible)
+    return model.table_encoder.decode(expected_cells(model.vae, seen, model.noise, weighted=True).numpy())
+
+
+def _described(
+    model: FittedModel[Encoder], table: Table, batch: Batch, evidence: Evidence
+) -> tuple[npt.NDArray[Any], ...]:
+    """Observed and expected cells, ends of the plausible range, and the part that is meant, as objects."""
+    encoder = model.table_encoder
+    shape = len(batch), len(encoder.columns)
+    observed, expected, lower, upper = (np.full(shape, None, dtype=object) for _ in range(4))
+    parts = np.full(shape, "", dtype=object)
+    for position in range(shape[1]):
+        observed[:, position] = table.objects(position)
+    known = evidence.conditionals
+    for index, (position, column) in enumerate(encoder.places):
+        rows = np.flatnonzero(evidence.rarest[:, position] == index)
+        expected[rows, position] = column.decode(known.expected[rows, index].numpy()).astype(object)
+        if not column.levels or column.kind == "ordinal":
+            lower[rows, position] = column.decode(known.lower[rows, index].numpy()).astype(object)
+            upper[rows, position] = column.decode(known.upper[rows, index].numpy()).astype(object)
+        if column is not encoder.columns[position]:
+            parts[rows, position] = column.kind
+            observed[rows, position] = column.decode(batch.values[rows, index].double().numpy()).astype(object)
+    return observed, expected, lower, upper, parts
+
+
+def _is_constant(column: Column) -> bool:
+    return column.likelihood is not None and column.likelihood.is_constant

@@ -1,0 +1,105 @@
+"""The value that a fit returns; scoring, explaining, sampling and saving are functions of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from torch import Tensor
+
+from vae_anomaly.columns import Batch, Encoder, ImageEncoder, TableEncoder
+from vae_anomaly.errors import NotAvailable
+from vae_anomaly.fitting.fit_report import FitReport
+from vae_anomaly.model import VAE, History
+from vae_anomaly.scores import Score
+
+EncoderT_co = TypeVar("EncoderT_co", bound=Encoder, covariant=True)
+
+
+@dataclass(frozen=True)
+class CellReference:
+    """How the cells of training rows are distributed: makes tail probabilities of different columns comparable.
+
+    Parameters
+    ----------
+    given_others, alone : Tensor of shape (rows, model columns), float32
+        Positions of training cells given the others and given nothing, sorted by column, NaN last; see
+        `vae_anomaly.explain.Conditionals`.
+    typical : Tensor of shape (model columns + 1,), float64
+        Mean contribution of each model column to the anomaly score of a training row, and the mean KL; nats.
+    """
+
+    given_others: Tensor
+    alone: Tensor
+    typical: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class FittedModel(Generic[EncoderT_co]):
+    """Everything that was learned: an estimator holds one, and a model file is one.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        From the data as given to batches, and back.
+    vae : VAE
+        The weights, with the fitted prior.
+    noise : Tensor of shape (members, draws, 1, latents)
+        The noise that all rows are scored with.
+    score : Score
+        What rows are scored by.
+    offset : float
+        Rows with a lower score are anomalous; nats.
+    history : History
+        The training, check by check.
+    report : FitReport
+        How the training went.
+    reference_rows : Batch or None
+        Training rows to compare with; None after loading, because a model file holds no rows.
+    reference : CellReference or None
+        What explanations compare cells with; None until it is computed from `reference_rows`.
+    map_scale : (float, float) or None
+        Of images: from how many nats per pixel on, and up to how many, maps are coloured.
+    """
+
+    encoder: EncoderT_co
+    vae: VAE
+    noise: Tensor
+    score: Score
+    offset: float
+    history: History
+    report: FitReport
+    reference_rows: Batch | None
+    reference: CellReference | None
+    map_scale: tuple[float, float] | None
+
+    @property
+    def takes_images(self) -> bool:
+        """Whether rows are images."""
+        return isinstance(self.encoder, ImageEncoder)
+
+    @property
+    def image_encoder(self) -> ImageEncoder:
+        """The encoder of a model of images.
+
+        Raises
+        ------
+        NotAvailable
+            If the model takes rows of a table.
+        """
+        if not isinstance(self.encoder, ImageEncoder):
+            raise NotAvailable("the model takes rows of a table, not images.")
+        return self.encoder
+
+    @property
+    def table_encoder(self) -> TableEncoder:
+        """The encoder of a model of tables.
+
+        Raises
+        ------
+        NotAvailable
+            If the model takes images.
+        """
+        if not isinstance(self.encoder, TableEncoder):
+            raise NotAvailable("the model takes images, whose pixels are not repaired one by one; see explain.")
+        return self.encoder

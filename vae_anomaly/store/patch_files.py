@@ -1,0 +1,136 @@
+"""Model files of `PatchDetector`: one model of windows or several."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vae_anomaly.columns import Column
+from vae_anomaly.detectors import (
+    WHOLE,
+    WINDOW_ACTIVATION,
+    MapReduction,
+    PatchDetector,
+    PositionLevels,
+    WindowEncoder,
+    WindowModel,
+    Windows,
+)
+from vae_anomaly.model import StandardNormal
+from vae_anomaly.store.manifest import (
+    check_pixels,
+    checked_map_scale,
+    checked_offset,
+    image_encoder_of,
+    images_entry,
+    manifest_head,
+)
+from vae_anomaly.store.models import (
+    WEIGHTS,
+    check_sizes,
+    model_entry,
+    model_tensors,
+    prefixed,
+    rebuilt_model,
+    without_prefix,
+)
+from vae_anomaly.store.values import decode, decode_column, encode_column
+
+KIND = "patches"
+LEVELS = "levels.factor"
+
+
+def patch_manifest(detector: PatchDetector) -> dict[str, Any]:
+    """What a model file says of a fitted detector, ready for JSON."""
+    encoder = detector.encoder_
+    windows = [
+        {
+            **dataclasses.asdict(window.windows),
+            "stride": window.stride,
+            **model_entry(window.model, WINDOW_ACTIVATION, StandardNormal()),
+        }
+        for window in detector.models_
+    ]
+    images = images_entry(encoder, detector.map_scale_)
+    return {
+        **manifest_head(KIND, detector.get_params(deep=False), detector.n_features_in_, detector.offset_, images),
+        "n_training_images": detector.n_images_,
+        "columns": [encode_column(column) for column in encoder.columns],
+        "windows": windows,
+        "map_reduction": dataclasses.asdict(detector.reduction_),
+        "by_position": detector.levels_ is not None,
+        "fit_report": windows[-1]["fit_report"],
+        "history": windows[-1]["history"],
+    }
+
+
+def patch_tensors(detector: PatchDetector) -> dict[str, Tensor]:
+    """Weights and noise of every model, and the weights of positions."""
+    tensors: dict[str, Tensor] = {}
+    for number, window in enumerate(detector.models_):
+        tensors |= prefixed(model_tensors(window.model), f"{number}.")
+    if detector.levels_ is not None:
+        tensors[LEVELS] = torch.from_numpy(detector.levels_.factor.copy())
+    return tensors
+
+
+def rebuilt_patches(manifest: dict[str, Any], tensors: dict[str, Tensor], device: torch.device) -> PatchDetector:
+    """The detector that a manifest and tensors describe.
+
+    Raises
+    ------
+    LookupError, TypeError, ValueError, RuntimeError, AttributeError or ArithmeticError
+        If they do not agree.
+    """
+    detector = PatchDetector(**{name: decode(value) for name, value in manifest["parameters"].items()})
+    detector._validate_params()
+    columns = tuple(decode_column(entry) for entry in manifest["columns"])
+    check_pixels(manifest, columns)
+    detector.encoder_ = image_encoder_of(manifest["images"], columns)
+    detector.offset_, detector.map_scale_ = checked_offset(manifest), checked_map_scale(manifest["images"])
+    if not manifest["windows"]:
+        raise ValueError("there are no windows")
+    detector.models_ = tuple(
+        _rebuilt_window(
+            entry, without_prefix(tensors, f"{number}."), len(columns), device, with_kl=detector.model == WHOLE
+        )
+        for number, entry in enumerate(manifest["windows"])
+    )
+    detector.levels_ = None
+    if manifest["by_position"]:
+        factor = tensors[LEVELS]
+        if factor.shape != detector.encoder_.grid or not bool((factor > 0).all()):
+            raise ValueError(f"the weights of positions have shape {tuple(factor.shape)}")
+        detector.levels_ = PositionLevels(factor.double().numpy().copy())
+    detector.reduction_ = MapReduction(**manifest["map_reduction"])
+    detector.n_features_in_ = int(manifest["n_features"])
+    detector.n_images_ = int(manifest["n_training_images"])
+    return detector
+
+
+def _rebuilt_window(
+    entry: dict[str, Any], tensors: dict[str, Tensor], n_channels: int, device: torch.device, *, with_kl: bool
+) -> WindowModel:
+    windows = Windows(*(int(entry[name]) for name in ("target", "near", "far", "cell")))
+    columns = tuple(decode_column(column) for column in entry["columns"])
+    _check_windows(windows, columns, n_channels, tensors[f"{WEIGHTS}floor"].numel())
+    if int(entry["stride"]) < 1:
+        raise ValueError("windows are not apart")
+    check_sizes(entry, tensors, columns)
+    encoder = WindowEncoder(columns, windows)
+    model = rebuilt_model(entry, tensors, encoder, device, offset=-math.inf, map_scale=None)
+    return WindowModel(model, int(entry["stride"]), with_kl)
+
+
+def _check_windows(windows: Windows, columns: tuple[Column, ...], n_channels: int, n_floor: int) -> None:
+    """Refuse squares with other numbers of pixels than the columns, before anything of their size is made."""
+    ordered = 1 <= windows.target <= windows.near <= windows.far and windows.cell >= 1
+    if not ordered or max(windows.near, windows.far // windows.cell) ** 2 > 2 * n_floor:
+        raise ValueError(f"windows of {windows} for {n_floor} numbers")
+    wanted = [windows.n_target] * n_channels + ([windows.n_given] * n_channels if windows.n_given else [])
+    if [column.n_cells for column in columns] != wanted:
+        raise ValueError("the columns of windows do not fit their squares")

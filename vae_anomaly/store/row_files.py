@@ -1,0 +1,71 @@
+"""Model files of `VAEDetector`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vae_anomaly.columns import Encoder, TableEncoder
+from vae_anomaly.detectors import VAEDetector
+from vae_anomaly.explain import with_reference
+from vae_anomaly.model import resolve_prior
+from vae_anomaly.store.manifest import (
+    check_pixels,
+    checked_map_scale,
+    checked_offset,
+    image_encoder_of,
+    images_entry,
+    manifest_head,
+)
+from vae_anomaly.store.models import check_sizes, model_entry, model_tensors, rebuilt_model
+from vae_anomaly.store.values import decode, decode_column
+
+KIND = "rows"
+
+
+def row_manifest(detector: VAEDetector) -> dict[str, Any]:
+    """What a model file says of a fitted detector, ready for JSON."""
+    model, parameters = detector.model_, detector.fitted_parameters_
+    names = getattr(detector, "feature_names_in_", None)
+    images = images_entry(model.image_encoder, detector.map_scale_) if model.takes_images else None
+    return {
+        **manifest_head(KIND, parameters, detector.n_features_in_, model.offset, images),
+        "feature_names": None if names is None else [str(name) for name in names],
+        "n_training_rows": model.report.n_rows,
+        **model_entry(model, parameters["activation"], resolve_prior(parameters["prior"])),
+    }
+
+
+def row_tensors(detector: VAEDetector) -> dict[str, Tensor]:
+    """Weights, noise and what rows are compared with; explanations of images compare with no training cells."""
+    model = detector.model_
+    if not model.takes_images and model.reference_rows is not None:
+        model = with_reference(model)
+    return model_tensors(model)
+
+
+def rebuilt_rows(manifest: dict[str, Any], tensors: dict[str, Tensor], device: torch.device) -> VAEDetector:
+    """The detector that a manifest and tensors describe.
+
+    Raises
+    ------
+    LookupError, TypeError, ValueError, RuntimeError, AttributeError or ArithmeticError
+        If they do not agree.
+    """
+    detector = VAEDetector(**{name: decode(value) for name, value in manifest["parameters"].items()})
+    detector._validate_params()
+    columns = tuple(decode_column(entry) for entry in manifest["columns"])
+    offset, images = checked_offset(manifest), manifest["images"]
+    check_pixels(manifest, columns)
+    check_sizes(manifest, tensors, columns)
+    encoder: Encoder = TableEncoder(columns) if images is None else image_encoder_of(images, columns)
+    map_scale = None if images is None else checked_map_scale(images)
+    detector.model_ = rebuilt_model(manifest, tensors, encoder, device, offset=offset, map_scale=map_scale)
+    detector.fitted_parameters_ = detector.get_params(deep=False)
+    detector.n_features_in_ = int(manifest["n_features"])
+    if manifest["feature_names"] is not None:
+        detector.feature_names_in_ = np.array(manifest["feature_names"], dtype=object)
+    return detector
