@@ -38,7 +38,7 @@ def faults(wheel: Path) -> list[str]:
     found += [f"should not carry {name}" for name in sorted(held - expected)]
     if "License-Expression: BSD-3-Clause" not in metadata:
         found.append("does not declare the licence BSD-3-Clause")
-    if "vae-anomaly = vae_anomaly_cli.app:main" not in entry_points:
+    if "vae-anomaly = vae_anomaly_cli.main:main" not in entry_points:
         found.append("does not install the command vae-anomaly")
     if size > 1_000_000:
         found.append(f"is {size:,} bytes; 1,000,000 are enough")

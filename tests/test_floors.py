@@ -38,23 +38,23 @@ LIBRARY_FLOORS = (
     ("detectors",),
     ("comparison", "store"),
 )
-# The same within the command line. Names that are not here yet are only kept out of circles.
+# The same within the command line.
 CLI_FLOORS = (
-    ("errors", "stages", "types"),
+    ("errors",),
+    ("console", "types"),
     ("cell_reader",),
     ("sources",),
-    ("console", "kinds", "tables"),
-    ("command", "features", "labels", "progress"),
+    ("kinds", "progress", "stages", "tables"),
+    ("command", "features"),
     ("options",),
+    ("labels",),
     ("columns", "models"),
-    ("output",),
-    ("journal",),
-    ("table_model", "top_k"),
+    ("output", "top_k"),
+    ("table_model",),
     ("image_model",),
     ("render",),
     ("pipeline", "repair"),
-    ("table_data",),
-    ("image_data",),
+    ("image_data", "table_data"),
     ("data",),
     ("commands",),
     ("application",),
@@ -93,19 +93,13 @@ LONG: dict[str, str] = {
     "vae_anomaly.fitting.fit.fit_model": "the fit reads from top to bottom",
     "vae_anomaly.model.training.train": "the training loop reads from top to bottom",
     "vae_anomaly.model.vae.VAE.__init__": "one statement for each buffer and part of the network",
-    "vae_anomaly_cli.commands.explain.explain": "one line for each option of the command",
-    "vae_anomaly_cli.commands.fit.fit": "one line for each option of the command",
-    "vae_anomaly_cli.commands.score.score": "one line for each option of the command",
 }
 
 # Who may go below the doors of packages, and why.
 BELOW_DOORS = {"benchmarks.speed.shares": "times the functions inside, by putting a clock around each"}
 
 # Being rebuilt at the moment: what the rules say of these modules is not asked for yet.
-PENDING = (
-    "vae_anomaly_cli",
-    *(f"vae_anomaly.{name} exports" for name in ("columns", "model")),
-)
+PENDING = (*(f"vae_anomaly.{name} exports" for name in ("columns", "model")),)
 
 
 @dataclass(frozen=True)
@@ -194,8 +188,9 @@ def wrong_floors(modules: Modules) -> list[str]:
     wrong = []
     for module in modules.values():
         floor = floor_of(module.name)
-        if floor is None and unit_of(module.name) != "vae_anomaly_cli":
-            wrong.append(f"{module.name} has no floor: add {unit_of(module.name)!r} to LIBRARY_FLOORS")
+        if floor is None:
+            table = "CLI_FLOORS" if unit_of(module.name) == "vae_anomaly_cli" else "LIBRARY_FLOORS"
+            wrong.append(f"{module.name} has no floor: add {room_of(module.name)[1]!r} to {table}")
         for line, target in imports_of(module, modules):
             given = floor_of(target) if target.partition(".")[0] in PACKAGES else None
             if floor is None or given is None or room_of(target)[:1] == ("benchmarks",):

@@ -21,8 +21,8 @@ def loaded_after(code: str) -> set[str]:
     "code",
     [
         "import vae_anomaly; vae_anomaly.__version__; vae_anomaly.FitWarning; dir(vae_anomaly)",
-        "from vae_anomaly_cli.app import main; assert main(['--help']) == 0",
-        "from vae_anomaly_cli.app import main; assert main(['score', '--help']) == 0",
+        "from vae_anomaly_cli.main import main; assert main(['--help']) == 0",
+        "from vae_anomaly_cli.main import main; assert main(['score', '--help']) == 0",
     ],
 )
 def test_name_and_help_load_nothing_heavy(code: str) -> None:

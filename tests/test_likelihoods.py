@@ -32,7 +32,7 @@ from vae_anomaly.likelihoods.noise import OUTERMOST
 from vae_anomaly.model.backbones import MLP
 from vae_anomaly.model.elbo import elbo_terms
 from vae_anomaly.model.vae import VAE
-from vae_anomaly.store.manifest import decode, encode
+from vae_anomaly.store.values import decode, encode
 
 INF = math.inf
 N_DRAWS = 20_000

@@ -1,10 +1,11 @@
-"""Likelihoods of earlier format versions: what had a class for each pair is a wrapper over its base."""
+"""Manifests of earlier format versions: pairs of likelihoods become wrappers, rare parameters a training plan."""
 
 import pytest
 
+from vae_anomaly import TrainingPlan
 from vae_anomaly.likelihoods import Bounded, Gaussian, InputOnly, OutputOnly, Rounded, Spiked, StudentT
-from vae_anomaly.store.manifest import decode
 from vae_anomaly.store.migrations import upgraded_manifest
+from vae_anomaly.store.values import decode
 
 NOISE = StudentT(floor=0.1)
 UPGRADED = {
@@ -21,17 +22,30 @@ def entry_of(name, **fields):
     return {"concept": "likelihood", "name": name, "fields": fields}
 
 
-def upgraded(entry):
-    """In a column, in a part of one, in a window and as a parameter."""
+def manifest_of(entry, **others):
+    """What the fourth version wrote of a detector, as far as it is asked for."""
     column = {"likelihood": entry, "parts": [{"likelihood": entry}]}
-    manifest = {
+    parameters = {"likelihood": entry, "columns": {"mapping": {"a": entry}}, "activation": "silu", "prior": "exemplar"}
+    return {
         "format_version": 4,
         "columns": [column],
-        "windows": [{"columns": [column]}],
-        "parameters": {"likelihood": entry, "columns": {"mapping": {"a": entry}}},
-    }
-    found = upgraded_manifest(manifest)
-    (window,) = found["windows"]
+        "parameters": parameters,
+        "fit_report": {"n_rows_a_member": 7},
+        "history": {},
+        "n_members": 1,
+    } | others
+
+
+def upgraded(entry):
+    """In a column, in a part of one, in a window and as a parameter."""
+    found = upgraded_manifest(manifest_of(entry), {})
+    of_windows = manifest_of(
+        entry,
+        kind="patches",
+        parameters={"model": "whole"},
+        windows=[{"n_draws": 2, "columns": [{"likelihood": entry, "parts": []}]}],
+    )
+    (window,) = upgraded_manifest(of_windows, {})["windows"]
     given = found["parameters"]
     assert decode(given["columns"])["a"] == decode(given["likelihood"])
     columns = [*found["columns"], *window["columns"]]
@@ -51,4 +65,14 @@ def test_columns_of_a_conditional_model_are_found_under_their_new_names():
 
 def test_manifest_of_this_version_is_left_alone():
     manifest = {"format_version": 5, "columns": [{"likelihood": entry_of("gaussian")}]}
-    assert upgraded_manifest(manifest) is manifest
+    assert upgraded_manifest(manifest, {}) is manifest
+
+
+def test_parameters_that_moved_are_in_a_training_plan_unless_they_are_the_defaults():
+    plain = manifest_of(entry_of("gaussian"))
+    given = plain | {"parameters": plain["parameters"] | {"weight_decay": 0.0, "kl_warmup": 0.2}}
+    found = upgraded_manifest(given, {})["parameters"]
+    assert decode(found["training"]) == TrainingPlan(weight_decay=0.0)
+    assert not {"weight_decay", "kl_warmup"} & found.keys()
+    defaults = plain | {"parameters": plain["parameters"] | TrainingPlan().get_params()}
+    assert upgraded_manifest(defaults, {})["parameters"]["training"] is None

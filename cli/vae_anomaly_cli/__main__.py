@@ -2,6 +2,6 @@
 
 import sys
 
-from vae_anomaly_cli.app import main
+from vae_anomaly_cli.main import main
 
 sys.exit(main())

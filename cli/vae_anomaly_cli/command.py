@@ -1,203 +1,363 @@
-"""The command `vae-anomaly`: its parts, and what they say of themselves."""
+"""What a command is: options as fields of frozen dataclasses, expanded into the signature that typer reads.
 
-import importlib.metadata
-from typing import Annotated
+An option is written once, as a field::
+
+    @dataclass(frozen=True)
+    class FitOptions:
+        seed: Annotated[int | None, Option("Seed; the same seed gives the same model.", min=0, panel=FITTING)] = None
+
+A command takes such dataclasses as arguments, and gets them filled::
+
+    @command(HELP, (Kind.TABLES, Kind.IMAGES))
+    def fit(given: InputOptions, fitting: FitOptions, kind: Kind) -> None: ...
+"""
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
-from vae_anomaly_cli.commands.compare import compare
-from vae_anomaly_cli.commands.explain import explain
-from vae_anomaly_cli.commands.fit import fit
-from vae_anomaly_cli.commands.info import info
-from vae_anomaly_cli.commands.score import score
+from vae_anomaly_cli.console import Messages
+from vae_anomaly_cli.errors import InputError
+from vae_anomaly_cli.kinds import Kind, check_found, kind_of
 
-HELP = """Find the anomalous rows of a table, or the anomalous images of a folder.
-
-\b
-[bold]Examples[/bold]
-  vae-anomaly score data.csv                  the most anomalous rows, ranked
-  vae-anomaly score data.csv -o scored.csv    every row with its score
-  vae-anomaly fit orders.csv -o orders.vae    learn once ...
-  vae-anomaly score new.csv -m orders.vae     ... and score what comes later
-  vae-anomaly score parts/ -m orders.vae -o scored/   files larger than memory, file by file
-  vae-anomaly explain new.csv -m orders.vae   why rows are anomalous
-  vae-anomaly info orders.vae                 what the model was fitted on
-  vae-anomaly fit good/ -o parts.vae          images of parts that are as they should be ...
-  vae-anomaly score new/ -m parts.vae --heatmaps maps/   ... and where others are not
-  vae-anomaly compare data.csv --label fraud  beside simpler detectors, on known anomalies
-
-The score of a row is its negative ELBO under variational autoencoders, in nats; that of a small image how rare its \
-ELBO and two companions are among training images, in nats; that of a large one its oddest spot, in nats per pixel. \
-Higher is more anomalous.
-
-\b
-[bold]Exit codes[/bold]
-  0    done
-  1    the work failed: training diverged, output could not be written
-  2    options or input that cannot be used
-  130  interrupted with Ctrl-C; score --resume goes on. During training, score and explain go on with the best
-       model so far and end as if whole, and fit saves it, but not over a file that is there
-"""
-
-SCORE_HELP = """Score every row, or every image, of DATA.
-
-\b
-[bold]Examples[/bold]
-  vae-anomaly score data.csv
-  vae-anomaly score data.csv --label outlier --drop comment --top 20
-  vae-anomaly score data.csv --explain --column zip=categorical
-  vae-anomaly score new.csv -m orders.vae --id order_id -o scored.parquet
-  vae-anomaly score big.parquet -m orders.vae -o scored.parquet --resume
-  vae-anomaly score 'parts/day=*/*.csv.gz' -m orders.vae -o scored/
-  zcat big.csv.gz | vae-anomaly score - --seed 1 > scored.csv
-  vae-anomaly score photos/                   the most anomalous images
-  vae-anomaly score new/ -m parts.vae -o scores.csv --heatmaps maps/
-  vae-anomaly score test/ -m parts.vae --good good --top 50 --sheet s.png
-  vae-anomaly score 'line1/**/*.png' line2/ -m parts.vae
-
-Appends anomaly_score (the negative ELBO in nats, higher is more anomalous) and is_anomaly to the columns of the \
-input, or to the --id columns alone; rows stay in their order unless --top ranks them. Without -o the table goes \
-to standard output: as text in the input's format (CSV for Parquet), or as a short ranking on a terminal.
-
-In CSV and TSV the cells ? NA N/A NULL None NaN and empty ones count as missing, and columns of dates like \
-2026-02-28 are read as dates; --column says otherwise. Columns anomaly_score and is_anomaly of an earlier run \
-are replaced.
-
-DATA may be larger than memory: it is read, scored and written batch by batch. Without --model a first pass draws \
-the rows to fit on. Several files need the same columns. Text becomes typed Parquet, JSON Lines or --json in one more \
-pass, because all rows decide what a column is.
-
-A file takes its name when it is whole. With --model the scores so far are kept beside it: after Ctrl-C, a kill or a \
-full disk the same command with --resume goes on where it stopped, if model and input are as they were.
-
-With --explain each row that is shown comes with its most anomalous cells and what the other cells of the row let \
-expect in their place. A table gets a column of reasons, filled for the rows that are flagged, or for all with \
---top: explaining takes a pass for each column.
-
-[bold]Images[/bold]
-
-Images of up to 4096 pixels, or with a side below 16, are looked at as wholes, others through overlapping windows, \
-for odd spots: each window's middle is predicted from what surrounds it. --look says otherwise.
-
-DATA holds images if its names say so; where folders hold tables, too, a pattern such as 'folder/*.png' chooses. \
-Without --model the images are their own training data. The output has the columns path (in the folder given, or in \
-the one that several arguments share), folder (the part before the name), anomaly_score, is_anomaly and problem: why a \
-file could not be used, where score and flag are empty. Such files are warned of, and the others scored.
-
-Pages of --heatmaps show the image, what the model expects, and the nats by which each pixel is less likely than it \
-could be, all on the scale of the model, so that pages can be compared. They keep names and sub-folders. With --top N \
-only the N most anomalous get one, and are the ones on the --sheet.
-
-With --good NAME, images in that sub-folder are the normal ones, and AUROC and average precision say how well the \
-scores tell the others from them, as with --label for tables.
-
-Exit codes: see vae-anomaly --help.
-"""
-
-FIT_HELP = """Fit on the rows, or the images, of DATA and save the model.
-
-\b
-[bold]Examples[/bold]
-  vae-anomaly fit orders.parquet -o orders.vae --id order_id
-  vae-anomaly fit data.csv -o data.vae --contamination 0.02 --seed 1
-  vae-anomaly fit data.csv -o data.vae --column zip=categorical --column visits=count
-  vae-anomaly fit parts/ -o orders.vae --passes 3
-  vae-anomaly fit good/ -o parts.vae                  images of one size
-  vae-anomaly fit good/ -o parts.vae --size 128x128   images of any size, all resized
-  vae-anomaly fit logos/ -o logos.vae --look whole    for odd images, rather than odd spots in them
-
-Where DATA has more than --sample-rows rows, one pass draws a uniform sample of them, the same for the same --seed, \
-and each further pass another one.
-
-Images should be normal ones; a few anomalous ones do little harm. They are colour if any is, and have 8 bits unless \
-all have more or are black and white. Files that cannot be used are warned of and left out.
-
-The model file holds numbers and a description, no code. After Ctrl-C it holds the best model so far, and the exit \
-code is 130; a file that is there stays as it is then. Exit codes: see vae-anomaly --help.
-"""
-
-EXPLAIN_HELP = """Say why rows of DATA are anomalous.
-
-\b
-[bold]Examples[/bold]
-  vae-anomaly explain data.csv                         five rows, the most anomalous
-  vae-anomaly explain new.csv -m orders.vae --row 41   one row, by its number
-  vae-anomaly explain data.csv --top 100 -o cells.csv  a line for each cell
-  vae-anomaly explain data.csv --top 100 --repair repaired.csv
-
-For each row: its score, what the combination of its cells costs as a whole (KL), and its most anomalous cells, with \
-what the other cells of the row let expect in their place, the range that holds 95 % of that, what the cell adds \
-to the score above that of a typical row, and the share of the training cells that lie as far out. The numbers of \
-rows are those of vae-anomaly score, and go through all files if there are several. DATA is read into memory.
-
-DATA is a table: of images, vae-anomaly score --heatmaps says where they are anomalous.
-
-With --repair, cells of the explained rows that are rarer, given the other cells, than one in a thousand are \
-replaced by what is expected there: proposals, to be looked at. The other cells stay as they are.
-
-Exit codes: see vae-anomaly --help.
-"""
-
-COMPARE_HELP = """Lay VAEDetector beside simpler detectors on rows of DATA whose anomalies are known.
-
-\b
-[bold]Examples[/bold]
-  vae-anomaly compare data.csv --label fraud
-  vae-anomaly compare data.csv --label class --anomalous sick --train clean
-  vae-anomaly compare data.csv --label fraud --splits 5 -o measured.csv
-
-The others are scikit-learn's: IsolationForest, LOF (20 neighbours), kNN (mean distance to 5), PCA (log-likelihood, \
-components with 90 % of the variance) and GaussianMixture (components by BIC). VAEDetector takes the table as it is, \
-with defaults or the options below; the others get medians for missing values, standardised numbers, and text one-hot \
-with levels in fewer than 10 rows together; --column holds for both. No detector is shown the labels.
-
---train clean fits on a random half of the normal rows, anew in each split, and scores the other half and all \
-anomalies; --train all fits on all rows and scores the same ones, as vae-anomaly score does, where splits differ by \
-the seed alone. A scored training row is not its own neighbour. Rows without a label are left out.
-
-Shown are means and standard deviations over the splits of AUROC, average precision, and precision among as many \
-rows as there are anomalies; and the AUROC less that of VAEDetector, with intervals that hold together at 95 %: \
-DeLong's for paired AUROCs, each row counted once however many splits score it, plus the variance between splits \
-(Student's t, Bonferroni). Of two detectors one is called better only if the interval leaves out 0 and it is ahead in \
-every split; with fewer than 8 anomalies, or normal rows, there is no verdict. Ctrl-C ends the comparison and writes \
-nothing.
-
-Exit codes: see vae-anomaly --help.
-"""
-
-INFO_HELP = """Show what a model was fitted on and how, without building it.
-
-\b
-[bold]Examples[/bold]
-  vae-anomaly info orders.vae
-  vae-anomaly info orders.vae --json | jq .offset
-"""
-
-app = typer.Typer(
-    help=HELP,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-    pretty_exceptions_enable=False,
-)
-app.command("score", help=SCORE_HELP)(score)
-app.command("explain", help=EXPLAIN_HELP)(explain)
-app.command("fit", help=FIT_HELP)(fit)
-app.command("info", help=INFO_HELP)(info)
-app.command("compare", help=COMPARE_HELP)(compare)
+INPUT, FITTING, OUTPUT = "Input", "Fitting", "Output"
+DATA, MODEL, QUIET = "data", "model", "quiet"
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        # Asked of the installation: importing the library would load PyTorch.
-        typer.echo(f"vae-anomaly {importlib.metadata.version('vae-anomaly')}")
-        raise typer.Exit
+@dataclass(frozen=True)
+class Deprecated:
+    """A name that an option had in an earlier version: works, is hidden, and warns.
+
+    Attributes
+    ----------
+    flag : str
+        The name.
+    values : mapping of str to str
+        Values that have other names now.
+    sets : mapping of str to str
+        Other fields of the same dataclass that it stands for, with their values.
+    """
+
+    flag: str
+    values: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    sets: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
-@app.callback()
-def _common(
-    version: Annotated[
-        bool,
-        typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True),
-    ] = False,
-) -> None:
-    """Take the options that stand before a command."""
+@dataclass(frozen=True)
+class Option:
+    """How a field of a dataclass stands on the command line.
+
+    Attributes
+    ----------
+    help : str
+        What it is for.
+    flags : tuple of str
+        Its names; by default `--` and the name of the field.
+    metavar : str or None
+        What stands for its value in the help.
+    panel : str or None
+        Under which heading the help shows it.
+    choices : tuple of str
+        The values that it may have; all where there are none.
+    min, max : int or None
+        Bounds of a number.
+    only : Kind or None
+        The one kind of data that it is for.
+    images : str
+        What the help says besides where the command takes images.
+    with_model : bool
+        Whether it can stand beside --model.
+    is_path : bool
+        Whether it names a file or directory, so that an empty value is refused.
+    is_argument : bool
+        Whether it stands without a flag.
+    deprecated : Deprecated or None
+        Its earlier name.
+    """
+
+    help: str
+    flags: tuple[str, ...] = ()
+    metavar: str | None = None
+    panel: str | None = None
+    choices: tuple[str, ...] = ()
+    min: int | None = None
+    max: int | None = None
+    only: Kind | None = None
+    images: str = ""
+    with_model: bool = True
+    is_path: bool = False
+    is_argument: bool = False
+    deprecated: Deprecated | None = None
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """An option of one command.
+
+    Attributes
+    ----------
+    name : str
+        Of the field.
+    option : Option
+        How it stands on the command line.
+    type : type
+        Of the field.
+    default : object
+        `dataclasses.MISSING` where it must be given.
+    """
+
+    name: str
+    option: Option
+    type: Any
+    default: Any
+
+    @property
+    def flag(self) -> str:
+        """How messages call it."""
+        if self.option.is_argument:
+            return self.option.metavar or self.name.upper()
+        return self.flags[0]
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """All its names."""
+        return self.option.flags or (f"--{self.name.replace('_', '-')}",)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether it can be given more than once."""
+        return get_origin(self.type) is tuple
+
+    def in_field(self, value: Any) -> Any:
+        """Return what typer read as the field has it."""
+        if self.repeats:
+            return tuple(value or ())
+        return str(value) if self.option.choices and value is not None else value
+
+    def signature(self, takes: Sequence[Kind]) -> inspect.Parameter:
+        """Return the parameter that typer reads."""
+        option = self.option
+        text = option.help
+        if Kind.IMAGES in takes and option.images:
+            text = f"{text} {option.images}"
+        if option.only is not None and len(takes) > 1:
+            text = f"{text} {option.only.capitalize()} only."
+        read: Any = self.type
+        default: Any = inspect.Parameter.empty if self.default is dataclasses.MISSING else self.default
+        if option.choices:
+            # Typer knows choices as enumerations.
+            choices = _choices(option.choices)
+            read = choices if self.default is dataclasses.MISSING else choices | None
+        if self.repeats:
+            read = list[get_args(self.type)[0]]  # type: ignore[misc]
+            if self.default is not dataclasses.MISSING:
+                read, default = read | None, None
+        if option.is_argument:
+            info: Any = typer.Argument(metavar=self.flag, help=text, show_default=False)
+        else:
+            info = typer.Option(
+                *self.flags,
+                metavar=option.metavar,
+                help=text,
+                rich_help_panel=option.panel,
+                min=option.min,
+                max=option.max,
+                show_default=self.default is not dataclasses.MISSING,
+            )
+        return _keyword(self.name, Annotated[read, info], default)
+
+    def deprecated_signature(self) -> inspect.Parameter | None:
+        """Return the parameter of its earlier name."""
+        if self.option.deprecated is None:
+            return None
+        read: Any = list[str] | None if self.repeats else str | None
+        return _keyword(self._old_name, Annotated[read, typer.Option(self.option.deprecated.flag, hidden=True)], None)
+
+    def take_deprecated(self, values: dict[str, Any], known: Mapping[str, "Parameter"], messages: Messages) -> None:
+        """Move what was given under the earlier name to where it belongs, with a warning."""
+        deprecated = self.option.deprecated
+        if deprecated is None:
+            return
+        old = values.pop(self._old_name)
+        if not old:
+            return
+        texts = list(old) if self.repeats else [old]
+        new = {name: text for name, text in deprecated.sets.items() if name in known}
+        for name in (self.name, *new):
+            if known[name].in_field(values[name]) != known[name].default:
+                other = known[name].flag
+                raise InputError(f"{deprecated.flag} is the old name of {self.flag}; leave it or {other} out.")
+        values |= new
+        now = [deprecated.values.get(text, text) for text in texts]
+        values[self.name] = now if self.repeats else self._parsed(texts[0], now[0])
+        besides = "".join(f"{known[name].flag} {text} " for name, text in new.items())
+        for before, after in zip(texts, now, strict=True):
+            messages.warning(f"{deprecated.flag} {before} is now {besides}{self.flag} {after}")
+
+    @property
+    def _old_name(self) -> str:
+        return f"deprecated_{self.name}"
+
+    def _parsed(self, given: str, value: str) -> Any:
+        """Read one of a few values."""
+        kinds = [kind for kind in (self.type, *get_args(self.type)) if isinstance(kind, type)]
+        choices = next((kind for kind in kinds if issubclass(kind, StrEnum)), None)
+        if choices is None:
+            return value
+        try:
+            return choices(value)
+        except ValueError as error:
+            raise InputError(f"{self.flag} {given}: expected one of {', '.join(choices)}.") from error
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of `vae-anomaly`.
+
+    Attributes
+    ----------
+    body : callable
+        Does the work; its arguments are dataclasses of options, and the kind of the data.
+    help : str
+        What `--help` shows.
+    takes : tuple of Kind
+        Which kinds of data; none where it takes no data.
+    without : tuple of str
+        Fields that are no options of this command: they keep their defaults.
+    required : tuple of str
+        Fields that must be given here although they have defaults.
+    """
+
+    body: Callable[..., None]
+    help: str
+    takes: tuple[Kind, ...] = ()
+    without: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What is typed to run it."""
+        return self.body.__name__
+
+    @cached_property
+    def groups(self) -> dict[str, type[Any]]:
+        """The dataclasses of options, by the argument that takes them."""
+        hints = get_type_hints(self.body)
+        return {name: kind for name, kind in hints.items() if dataclasses.is_dataclass(kind) and isinstance(kind, type)}
+
+    @cached_property
+    def parameters(self) -> dict[str, Parameter]:
+        """All options, by the name of their field."""
+        found: dict[str, Parameter] = {}
+        for group in self.groups.values():
+            for parameter in self._parameters_of(group):
+                if parameter.name in found:
+                    raise TypeError(f"vae-anomaly {self.name} has two options {parameter.name!r}")
+                found[parameter.name] = parameter
+        return found
+
+    def callback(self) -> Callable[..., None]:
+        """Return the function that typer calls, with a parameter for each option."""
+        parameters = [parameter.signature(self.takes) for parameter in self.parameters.values()]
+        parameters += filter(None, (parameter.deprecated_signature() for parameter in self.parameters.values()))
+
+        def run(**values: Any) -> None:
+            self._run(values)
+
+        run.__name__, run.__doc__ = self.name, self.body.__doc__
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return run
+
+    def _parameters_of(self, group: type[Any]) -> Iterator[Parameter]:
+        hints = get_type_hints(group, include_extras=True)
+        for field in dataclasses.fields(group):
+            kind, option = get_args(hints[field.name])
+            other = option.only is not None and option.only not in self.takes
+            if field.name in self.without or other:
+                continue
+            default = dataclasses.MISSING if field.name in self.required else field.default
+            yield Parameter(field.name, option, _without_none(kind) if field.name in self.required else kind, default)
+
+    def _run(self, values: dict[str, Any]) -> None:
+        """Check what was given, fill the dataclasses, and do the work."""
+        messages = Messages(bool(values.get(QUIET)))
+        for parameter in self.parameters.values():
+            parameter.take_deprecated(values, self.parameters, messages)
+        for name, parameter in self.parameters.items():
+            values[name] = parameter.in_field(values[name])
+        self._refuse_empty_names(values)
+        arguments: dict[str, Any] = {}
+        for name, group in self.groups.items():
+            fields = {field.name for field in dataclasses.fields(group)}
+            arguments[name] = group(**{name: value for name, value in values.items() if name in fields})
+        self._refuse_beside_model(values)
+        if self.takes:
+            kind = self._check_kind(values)
+            arguments |= {name: kind for name, hint in get_type_hints(self.body).items() if hint is Kind}
+        self.body(**arguments)
+
+    def _given(self, values: Mapping[str, Any]) -> list[Parameter]:
+        return [parameter for name, parameter in self.parameters.items() if values[name] != parameter.default]
+
+    def _refuse_empty_names(self, values: Mapping[str, Any]) -> None:
+        """Refuse names of files without a letter, which would stand for the current directory."""
+        paths = [parameter for parameter in self.parameters.values() if parameter.option.is_path]
+        empty = [each.flag for each in paths if values[each.name] == "" or (each.repeats and "" in values[each.name])]
+        if empty:
+            raise InputError(
+                f"{', '.join(empty)}: the name is empty, as that of an unset variable is; expected a path."
+            )
+
+    def _refuse_beside_model(self, values: Mapping[str, Any]) -> None:
+        given = [parameter.flag for parameter in self._given(values) if not parameter.option.with_model]
+        if values.get(MODEL) is not None and given:
+            raise InputError(
+                f"{', '.join(given)} cannot go with --model: a saved model keeps what it was fitted with. Fit "
+                "again (vae-anomaly fit), or leave --model out."
+            )
+
+    def _check_kind(self, values: Mapping[str, Any]) -> Kind:
+        """Refuse data, and options, of a kind that the command or the data is not of."""
+        data = values[DATA]
+        kind = kind_of(data)
+        if kind not in self.takes:
+            raise InputError(
+                f"vae-anomaly {self.name} takes tables, and {data[0]} holds images; for images, vae-anomaly score "
+                "--heatmaps DIR shows where each of them is anomalous."
+            )
+        others = [parameter for parameter in self._given(values) if parameter.option.only not in (None, kind)]
+        if others:
+            check_found(data)
+            flags = ", ".join(parameter.flag for parameter in others)
+            raise InputError(f"{flags} cannot go with {kind}: only {others[0].option.only} take that. Leave it out.")
+        return kind
+
+
+def command(
+    text: str, takes: tuple[Kind, ...] = (), *, without: tuple[str, ...] = (), required: tuple[str, ...] = ()
+) -> Callable[[Callable[..., None]], Command]:
+    """Make a command of a function whose arguments are dataclasses of options; see `Command`."""
+    return lambda body: Command(body, text, takes, without, required)
+
+
+def _choices(names: tuple[str, ...]) -> Any:
+    """Return an enumeration of names."""
+    make: Any = StrEnum
+    return make("Choices", list(names))
+
+
+def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+
+
+def _without_none(kind: Any) -> Any:
+    """Return the type of an option that must be given."""
+    (first, *_) = [each for each in get_args(kind) if each is not type(None)] or [kind]
+    return first

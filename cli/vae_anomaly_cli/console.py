@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import BinaryIO
 
 import typer
@@ -13,8 +14,6 @@ from rich.console import Console
 from rich.text import Text
 
 from vae_anomaly_cli.errors import CommandError
-
-LEFT_OUT = "left out: "
 
 
 def one_line(text: object) -> str:
@@ -45,15 +44,15 @@ def _say(prefix: Text, text: object) -> None:
     console.print(prefix + Text(one_line(text)))
 
 
+@dataclass(frozen=True)
 class Messages:
     """Notes and warnings on standard error, silent when the user asked for quiet."""
 
-    def __init__(self, quiet: bool) -> None:
-        self.quiet = quiet
+    quiet: bool
 
     @property
     def progress(self) -> bool:
-        """Whether a progress bar has someone to look at it."""
+        """Whether someone sees a progress bar."""
         return not self.quiet and sys.stderr.isatty()
 
     def answer(self, text: str) -> None:
@@ -66,24 +65,22 @@ class Messages:
             _say(Text(""), text)
 
     def warning(self, text: object) -> None:
-        """Say what the user should look at."""
+        """Say what the user should know."""
         if not self.quiet:
             _say(Text("warning: ", style="yellow"), text)
 
     @contextmanager
-    def library_warnings(self, left_out: Callable[[str], None] | None = None) -> Iterator[None]:
+    def library_warnings(self, on_left_out: Callable[[str, str], None] | None = None) -> Iterator[None]:
         """Show each warning of the library once, after the work that raised it.
 
-        Shown afterwards, so that they do not cut through a progress bar. Of several fits' warnings that
-        have the same subject, the first is shown.
+        Shown afterwards, so that they do not cut through a progress bar. Of several fits' warnings about the same
+        subject, the first is shown.
 
         Parameters
         ----------
-        left_out : callable, optional
-            Is told, instead, of every file that a fit leaves out.
+        on_left_out : callable, optional
+            Gets, instead, the name of every file that a fit leaves out, and the reason.
         """
-        from vae_anomaly import FileLeftOutWarning, VAEAnomalyWarning
-
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
@@ -92,14 +89,21 @@ class Messages:
                 caught.clear()
                 raise
             finally:
-                shown: dict[tuple[type, str], VAEAnomalyWarning] = {}
-                for warning in (one.message for one in caught if isinstance(one.message, VAEAnomalyWarning)):
-                    if left_out is not None and isinstance(warning, FileLeftOutWarning):
-                        left_out(f"{warning.path}: {warning.reason}")
-                        continue
-                    shown.setdefault((type(warning), warning.subject or str(warning)), warning)
-                for warning in shown.values():
-                    self.warning(warning)
+                if caught:
+                    self._show([warning.message for warning in caught], on_left_out)
+
+    def _show(self, caught: list[Warning | str], on_left_out: Callable[[str, str], None] | None) -> None:
+        # Whoever warns has loaded the library.
+        from vae_anomaly.errors import FileLeftOutWarning, VAEAnomalyWarning
+
+        shown: dict[tuple[type, str], VAEAnomalyWarning] = {}
+        for warning in caught:
+            if on_left_out is not None and isinstance(warning, FileLeftOutWarning):
+                on_left_out(str(warning.path), warning.reason)
+            elif isinstance(warning, VAEAnomalyWarning):
+                shown.setdefault((type(warning), warning.subject or str(warning)), warning)
+        for first in shown.values():
+            self.warning(first)
 
 
 @contextmanager
@@ -123,7 +127,7 @@ def data_stream() -> Iterator[BinaryIO]:
 def _drop_output() -> None:
     """Send what is left to nowhere: the interpreter flushes at exit, and would complain again, or wait for ever."""
     with contextlib.suppress(OSError):
-        place = sys.stdout.fileno()
+        descriptor = sys.stdout.fileno()
         devnull = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(devnull, place)
+        os.dup2(devnull, descriptor)
         os.close(devnull)

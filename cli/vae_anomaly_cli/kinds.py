@@ -1,47 +1,36 @@
-"""Misuse: options of tables with images, and of images with tables."""
+"""Whether the data of a command are a table or images: decided by names, before anything heavy is loaded."""
 
-from vae_anomaly_cli.errors import InputError
+from collections.abc import Sequence
+from enum import StrEnum
+
 from vae_anomaly_cli.sources import PIPE, find_files, holds_images
 
-INSTEAD = "for images, vae-anomaly score --heatmaps DIR shows where each of them is anomalous"
+
+class Kind(StrEnum):
+    """What the data of a command are."""
+
+    TABLES = "tables"
+    IMAGES = "images"
 
 
-def refuse_with_images(given: list[str]) -> None:
-    """Refuse options that images do not have.
-
-    Raises
-    ------
-    InputError
-        If there are some.
-    """
-    if given:
-        raise InputError(f"{', '.join(given)} cannot go with images: only tables take that. Leave it out.")
-
-
-def refuse_with_tables(given: dict[str, object], data: list[str]) -> None:
-    """Refuse options, with their values, that tables do not have.
+def kind_of(data: Sequence[str]) -> Kind:
+    """Tell what arguments name.
 
     Raises
     ------
     InputError
-        If there are some, or if there is no input.
+        If they name tables and images.
     """
-    names = [name for name, value in given.items() if value]
-    if not names:
-        return
-    if PIPE not in data:
-        # What does not exist is no table.
-        find_files(data)
-    raise InputError(f"{', '.join(names)} cannot go with tables: only images take that. Leave it out.")
+    return Kind.IMAGES if holds_images(list(data)) else Kind.TABLES
 
 
-def refuse_images(data: list[str], command: str) -> None:
-    """Refuse images where a command is for tables alone.
+def check_found(data: Sequence[str]) -> None:
+    """Refuse arguments that name nothing.
 
     Raises
     ------
     InputError
-        If the input holds images.
+        If there is no such file.
     """
-    if holds_images(data):
-        raise InputError(f"vae-anomaly {command} takes tables, and {data[0]} holds images; {INSTEAD}.")
+    if PIPE not in data and kind_of(data) is Kind.TABLES:
+        find_files(list(data))

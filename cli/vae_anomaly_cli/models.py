@@ -1,74 +1,140 @@
-"""The detector in the middle of a command: fitted here or loaded, and what is said about it."""
+"""What commands ask of a model, be it of tables or of images, and how models are saved and loaded."""
 
-import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from vae_anomaly_cli.console import Messages, counted
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.errors import CommandError, InputError, Interrupted
-from vae_anomaly_cli.options import Device, FitOptions, check_model_path
-from vae_anomaly_cli.sources import Location
-from vae_anomaly_cli.tables import Table
-
-SHOWN_KINDS = 5
+from vae_anomaly_cli.options import Device, check_model_path
+from vae_anomaly_cli.sources import Batch, Location, Source
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from vae_anomaly import PatchDetector, VAEDetector
-    from vae_anomaly.columns import Column
-    from vae_anomaly.errors import DataError
+
+MAX_SHOWN_FILES = 20
 
 
-def fit_detector(
-    table: Table,
-    frame: "pd.DataFrame",
-    options: FitOptions,
-    declared: Mapping[str, str],
-    device: Device,
-    messages: Messages,
-    *,
-    in_passes: bool,
-) -> "tuple[VAEDetector, float]":
-    """Fit on rows, with columns of the kinds that the user declared; return the detector and the seconds.
+class CellBatch(Batch, Protocol):
+    """Consecutive rows of an input, with their cells."""
 
-    Where further passes follow, these rows are the first batch of a stream.
+    @property
+    def cells(self) -> pa.RecordBatch:
+        """A column for each that was read."""
+
+
+class Features(Protocol):
+    """What a detector sees of a batch."""
+
+    @property
+    def problems(self) -> Mapping[int, str]:
+        """Why rows, from 0, cannot be scored."""
+
+
+@dataclass
+class UnusableFiles:
+    """Files of the input that cannot be used: warnings of the first few, and how many there are besides.
+
+    Attributes
+    ----------
+    count : int
+        How many there are.
+    first : list of str
+        The first few, with what is wrong with them.
     """
-    detector = new_detector(options, declared, device, verbose=messages.progress)
-    start = time.perf_counter()
-    with refusals(table.name, table.locate), messages.library_warnings():
-        learn = detector.partial_fit if in_passes else detector.fit
-        learn(frame)
-    return detector, time.perf_counter() - start
+
+    count: int = 0
+    first: list[str] = field(default_factory=list)
+
+    def add(self, file: str, reason: str) -> None:
+        """Note one of them."""
+        self.count += 1
+        if len(self.first) < MAX_SHOWN_FILES:
+            self.first.append(f"{file}: {reason}")
+
+    def warn(self, messages: Messages) -> None:
+        """Warn of those that were noted."""
+        for text in self.first:
+            messages.warning(f"left out: {text}")
+        if self.count > len(self.first):
+            messages.warning(f"left out: {self.count - len(self.first):,} more files that cannot be used.")
 
 
-def new_detector(
-    options: FitOptions, declared: Mapping[str, str], device: Device, *, verbose: bool = False
-) -> "VAEDetector":
-    """Return a detector, not yet fitted, with the parameters that the user gave."""
-    from vae_anomaly import VAEDetector
+class Model(Protocol):
+    """A fitted detector and the source that it scores.
 
-    detector = VAEDetector(device=str(device), verbose=verbose)
-    detector.set_params(**options.parameters(), columns=dict(declared) or None)
-    return detector
+    Attributes
+    ----------
+    noun : str
+        What a row is: ``row`` or ``image``.
+    source : Source
+        What it scores.
+    threshold : float
+        Scores above it are flagged, nats.
+    fit_seconds : float or None
+        What the fit took; None if the model was loaded.
+    report : str
+        How it was fitted or loaded, in a line.
+    left_out : UnusableFiles
+        Files that the fit left out.
+    """
 
+    @property
+    def noun(self) -> str: ...
 
-Locate = Callable[[int], Location]
+    @property
+    def source(self) -> Source: ...
+
+    @property
+    def detector(self) -> "VAEDetector | PatchDetector": ...
+
+    @property
+    def fit_seconds(self) -> float | None: ...
+
+    @property
+    def report(self) -> str: ...
+
+    @property
+    def left_out(self) -> UnusableFiles: ...
+
+    @property
+    def threshold(self) -> float: ...
+
+    def batches(self, names: list[str]) -> Iterator[CellBatch]:
+        """Read some columns of the source."""
+
+    def features(self, batch: Any) -> Features:
+        """Return what the detector sees of a batch."""
+
+    def score(self, batch: Any, features: Any, start: int) -> npt.NDArray[np.float64]:
+        """Score the rows of a batch from one of them on, in nats; NaN where a row cannot be scored."""
+
+    def values(self, cells: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Return the cells of a column with their types."""
+
+    def summary(self, n_rows: int, n_unusable: int) -> dict[str, Any]:
+        """Describe source and detector for --json."""
+
+    def fit_summary(self) -> dict[str, Any]:
+        """Describe source, detector and fit for --json."""
 
 
 @contextmanager
-def refusals(name: str, locate: Locate) -> Iterator[None]:
-    """Turn what the library refuses into one line for people.
+def library_errors(name: str, locate: Callable[[int], Location] | None = None) -> Iterator[None]:
+    """Turn errors of the library into one line for people.
 
     Parameters
     ----------
     name : str
         How messages call the input.
-    locate : callable
-        Says of a row that the library was given where a person finds it.
+    locate : callable, optional
+        Says where a person finds a row that the library was given.
     """
     from vae_anomaly import DataError, SpecificationError, TrainingDiverged
 
@@ -77,7 +143,10 @@ def refusals(name: str, locate: Locate) -> Iterator[None]:
     except TrainingDiverged as error:
         raise CommandError(error) from error
     except DataError as error:
-        raise _unusable(error, name, locate) from error
+        if error.row is None or locate is None:
+            raise InputError(f"{name}: {error}") from error
+        location = locate(error.row)
+        raise InputError(f"{location.file}: {error.text(row=location.where)}") from error
     except SpecificationError as error:
         raise InputError(error) from error
 
@@ -117,92 +186,32 @@ def end_if_interrupted(detector: "VAEDetector | PatchDetector", path: Path) -> N
         raise Interrupted(f"interrupted: {path} holds the best model so far.")
 
 
-def load_detector(model: str, device: Device) -> "VAEDetector":
-    """Load a saved model of tables."""
-    from vae_anomaly import VAEDetector
+def load_detector(model: str, device: Device, *, of_images: bool) -> "VAEDetector | PatchDetector":
+    """Load a saved model of tables, or of images.
 
-    detector = _load(model, device)
-    if not isinstance(detector, VAEDetector) or not _takes_tables(detector):
-        raise _other_kind(model, "images", "tables")
-    return detector
-
-
-def load_image_detector(model: str, device: Device) -> "VAEDetector | PatchDetector":
-    """Load a saved model of images that reads files."""
-    from vae_anomaly import SpecificationError, VAEDetector
-
-    detector = _load(model, device)
-    if isinstance(detector, VAEDetector) and _takes_tables(detector):
-        raise _other_kind(model, "tables", "images")
-    try:
-        detector.image_format_  # noqa: B018 - models of floats have none
-    except SpecificationError as error:
-        raise InputError(f"{model}: {error}") from error
-    return detector
-
-
-def _load(model: str, device: Device) -> "VAEDetector | PatchDetector":
+    Raises
+    ------
+    InputError
+        If it is no model, or one of the other kind.
+    """
     check_model_path(model)
     from vae_anomaly import ModelFileError, SpecificationError, load
 
     try:
-        return load(model, device=str(device))
+        detector = load(model, device=str(device))
     except (ModelFileError, SpecificationError) as error:
         raise InputError(error) from error
     except OSError as error:
         raise InputError(f"{model} cannot be read: {error.strerror or error}.") from error
+    fitted_on_images = not _takes_tables(detector)
+    if fitted_on_images is not of_images:
+        fitted, given = ("images", "tables") if fitted_on_images else ("tables", "images")
+        raise InputError(
+            f"{model} was fitted on {fitted}, and the input is {given}. Name a model of {given}, or fit one: "
+            "vae-anomaly fit."
+        )
+    return detector
 
 
-def _takes_tables(detector: "VAEDetector") -> bool:
+def _takes_tables(detector: "VAEDetector | PatchDetector") -> bool:
     return detector.encoder_.grid is None
-
-
-def _other_kind(model: str, fitted: str, given: str) -> InputError:
-    return InputError(
-        f"{model} was fitted on {fitted}, and the input is {given}. Name a model of {given}, or fit one: "
-        "vae-anomaly fit."
-    )
-
-
-def _unusable(error: "DataError", name: str, locate: Locate) -> InputError:
-    """Pass on what the library says of a cell, with the location where a person finds it."""
-    if error.row is None:
-        return InputError(f"{name}: {error}")
-    location = locate(error.row)
-    return InputError(f"{location.file}: {error.text(row=location.where)}")
-
-
-def kinds_of(columns: "tuple[Column, ...]") -> dict[str, int]:
-    """Count the columns in use by kind, the most frequent kind first."""
-    return dict(Counter(column.kind for column in columns if column.likelihood is not None).most_common())
-
-
-def set_aside(columns: "tuple[Column, ...]") -> dict[str, str]:
-    """Columns that are not in use, with the reason."""
-    return {column.name: column.reason for column in columns if column.likelihood is None}
-
-
-def fit_line(table: Table, columns: "tuple[Column, ...]", seconds: float) -> str:
-    """Say in short what a fit did."""
-    kinds = kinds_of(columns)
-    shown = list(kinds.items())[: SHOWN_KINDS if len(kinds) <= SHOWN_KINDS else SHOWN_KINDS - 1]
-    others = sum(kinds.values()) - sum(count for _, count in shown)
-    counts = ", ".join([f"{count} {kind}" for kind, count in shown] + ([f"{others} of other kinds"] if others else []))
-    aside = len(set_aside(columns))
-    rest = f", {aside} set aside" if aside else ""
-    rows = counted(table.n_rows, "row")
-    if table.drawn is not None:
-        rows = f"a sample of {table.n_rows:,} of {counted(table.n_input_rows, 'row')}"
-    return f"fitted on {table.name}: {rows}, {counted(sum(kinds.values()), 'column')} ({counts}){rest}, {seconds:.1f} s"
-
-
-def summary_of(name: str, n_rows: int, detector: "VAEDetector", seconds: float | None) -> dict[str, Any]:
-    """Describe input and detector for --json."""
-    return {
-        "input": name,
-        "rows": n_rows,
-        "columns": kinds_of(detector.columns_),
-        "set_aside": set_aside(detector.columns_),
-        "threshold": -float(detector.offset_),
-        "fit_seconds": None if seconds is None else round(seconds, 3),
-    }

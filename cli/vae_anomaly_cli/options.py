@@ -1,15 +1,15 @@
-"""The options that commands share."""
+"""The options that commands share; see `command` for how a field becomes an option."""
 
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
+from vae_anomaly_cli.command import FITTING, INPUT, OUTPUT, Deprecated, Option
+from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.errors import InputError
+from vae_anomaly_cli.kinds import Kind
 from vae_anomaly_cli.sources import EXTENSIONS, FORMATS
 
 
@@ -22,206 +22,97 @@ class Device(StrEnum):
     MPS = "mps"
 
 
-class Look(StrEnum):
-    """How images are looked at."""
+class Method(StrEnum):
+    """Whether a model is of whole images or of their patches."""
 
     AUTO = "auto"
-    WHOLE = "whole"
-    PATCHES = "patches"
-
-
-def format_name(text: str) -> str:
-    """Read the value of --format.
-
-    Raises
-    ------
-    typer.BadParameter
-        If there is no such format.
-    """
-    if text not in FORMATS:
-        raise typer.BadParameter(f"'{text}' is not one of {', '.join(FORMATS)}.")
-    return text
+    IMAGE = "image"
+    PATCH = "patch"
 
 
 # Of a Sobol sequence in PyTorch, which is loaded only where it is needed.
 MAX_LATENTS = 21_201
-
-INPUT, FITTING, OUTPUT = "Input", "Fitting", "Output"
-
-Data = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="DATA",
-        help=f"Table: {EXTENSIONS}. Several files, patterns like 'day=*/*.csv' and "
-        "directories are one table in parts; '-' reads standard input.",
-        show_default=False,
-    ),
-]
-DataOrImages = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="DATA",
-        help=f"Table: {EXTENSIONS}; '-' reads standard input. Or images: .png, "
-        ".jpg, .bmp, .tif, .webp, .gif, .pgm or .ppm. Several files, patterns like 'day=*/*.csv' and directories are "
-        "one input in parts.",
-        show_default=False,
-    ),
-]
-Model = Annotated[
-    str | None,
-    typer.Option("--model", "-m", metavar="FILE", help="Saved model; without one, fit on DATA itself."),
-]
-InputFormat = Annotated[
-    str | None,
-    typer.Option(
-        "--format",
-        help="Format of DATA, where its name does not tell.",
-        metavar="|".join(FORMATS),
-        parser=format_name,
-        rich_help_panel=INPUT,
-    ),
-]
-Delimiter = Annotated[
-    str | None,
-    typer.Option(
-        help="What separates cells: one character, or 'tab'. Found in the header by default.",
-        metavar="CHAR",
-        rich_help_panel=INPUT,
-    ),
-]
-Ids = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--id",
-        metavar="COLUMN",
-        help="Column that names the row: no feature, kept in the output. Repeat, or separate by commas.",
-        rich_help_panel=INPUT,
-    ),
-]
-Drop = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="COLUMN", help="Columns that are no features. Repeat, or separate by commas.", rich_help_panel=INPUT
-    ),
-]
-Label = Annotated[
-    str | None,
-    typer.Option(
-        metavar="COLUMN",
-        help="Known anomalies: no feature, only reported as AUROC. 0/1 and false/true (1 = anomaly), 1/-1 "
-        "(-1 = anomaly), or two values of which --anomalous names one.",
-        rich_help_panel=INPUT,
-    ),
-]
-Anomalous = Annotated[
-    str | None,
-    typer.Option(metavar="VALUE", help="The value of --label that says anomaly.", rich_help_panel=INPUT),
-]
-Contamination = Annotated[
-    str | None,
-    typer.Option(
-        metavar="SHARE",
-        help="Share of the training rows to flag, above 0 and up to 0.5; 'auto' (default) finds a threshold "
-        "from the spread of their scores.",
-        rich_help_panel=FITTING,
-    ),
-]
-Seed = Annotated[
-    int | None,
-    typer.Option(
-        min=0, max=2**31 - 1, help="Seed; the same seed gives the same model. Default 0.", rich_help_panel=FITTING
-    ),
-]
-Members = Annotated[
-    int | None,
-    typer.Option(
-        "--n-estimators", min=1, help="VAEs in the ensemble. Default 4; fewer for images.", rich_help_panel=FITTING
-    ),
-]
-MaxSamples = Annotated[
-    int | None,
-    typer.Option(min=2, help="Rows that each VAE sees. Default 4096; more of images.", rich_help_panel=FITTING),
-]
-MaxIter = Annotated[int | None, typer.Option(min=1, help="Training steps at most.", rich_help_panel=FITTING)]
-LatentDim = Annotated[
-    int | None,
-    typer.Option(
-        min=1, max=MAX_LATENTS, help="Latent dimensions. Chosen from the columns by default.", rich_help_panel=FITTING
-    ),
-]
-ImageSize = Annotated[
-    str | None,
-    typer.Option(
-        "--size",
-        metavar="HEIGHTxWIDTH",
-        help="Of images: resize all to so many pixels, like 128x128. Needed where their sizes differ.",
-        rich_help_panel=FITTING,
-    ),
-]
-ImageLook = Annotated[
-    Look | None,
-    typer.Option(
-        "--look",
-        help="At images as wholes, for odd ones, or through overlapping windows, for odd spots. Default auto: as "
-        "wholes up to 4096 pixels, and where a side has fewer than 16.",
-        rich_help_panel=FITTING,
-    ),
-]
-Columns = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--column",
-        metavar="NAME=KIND",
-        help="What a column is, where its values mislead: continuous, positive, bounded, integer, count, binary, "
-        "boolean, categorical, ordinal, datetime, or identifier (set aside). Repeat for more columns.",
-        rich_help_panel=FITTING,
-    ),
-]
-ModelMissing = Annotated[
-    bool,
-    typer.Option("--model-missing", help="Missing cells are evidence, too.", rich_help_panel=FITTING),
-]
-DeviceName = Annotated[Device, typer.Option("--device", help="Where the arithmetic runs.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No messages, warnings or progress; errors and AUROC stay.")]
-
-
-SampleRows = Annotated[
-    int | None,
-    typer.Option(
-        "--sample-rows",
-        min=2,
-        help="Fit on a random sample of so many rows where DATA has more; of fewer where they would take more than "
-        "256 MiB. Default 1000000.",
-        rich_help_panel=FITTING,
-    ),
-]
-SAMPLE_ROWS = 1_000_000
+STANDARD_OUTPUT = "-"
 
 
 @dataclass(frozen=True)
 class InputOptions:
     """Which files are the input, how they are read, and which of their columns are no features."""
 
-    data: list[str]
-    input_format: str | None = None
-    delimiter: str | None = None
-    ids: list[str] | None = None
-    label: str | None = None
-    anomalous: str | None = None
-    drop: list[str] | None = None
+    data: Annotated[
+        tuple[str, ...],
+        Option(
+            f"Table: {EXTENSIONS}; '-' reads standard input. Several files, patterns like 'day=*/*.csv' and "
+            "directories are one input in parts.",
+            metavar="DATA",
+            images="Or images: .png, .jpg, .bmp, .tif, .webp, .gif, .pgm or .ppm.",
+            is_argument=True,
+            is_path=True,
+        ),
+    ]
+    format: Annotated[
+        str | None,
+        Option("Format of DATA, where its name does not tell.", choices=tuple(FORMATS), panel=INPUT, only=Kind.TABLES),
+    ] = None
+    delimiter: Annotated[
+        str | None,
+        Option(
+            "What separates cells: one character, or 'tab'. Found in the header by default.",
+            metavar="CHAR",
+            panel=INPUT,
+            only=Kind.TABLES,
+        ),
+    ] = None
+    id: Annotated[
+        tuple[str, ...],
+        Option(
+            "Column that names the row: no feature, and the only ones of the input in the output. Repeat, or separate "
+            "by commas.",
+            metavar="COLUMN",
+            images="Images have the columns path and folder.",
+            panel=INPUT,
+        ),
+    ] = ()
+    drop: Annotated[
+        tuple[str, ...],
+        Option(
+            "Columns that are no features. Repeat, or separate by commas.",
+            metavar="COLUMN",
+            panel=INPUT,
+            only=Kind.TABLES,
+        ),
+    ] = ()
+    label: Annotated[
+        str | None,
+        Option(
+            "Column of known anomalies: no feature, only for AUROC and average precision. 0/1 and false/true (1 = "
+            "anomaly), 1/-1 (-1 = anomaly), or values of which --anomalous or --normal names one.",
+            metavar="COLUMN",
+            images="Of images: folder.",
+            panel=INPUT,
+        ),
+    ] = None
+    anomalous: Annotated[
+        str | None, Option("The one of two values of --label that is anomalous.", metavar="VALUE", panel=INPUT)
+    ] = None
+    normal: Annotated[
+        tuple[str, ...],
+        Option(
+            "The value of --label that is normal; all others are anomalous. Repeat for more.",
+            metavar="VALUE",
+            images="A folder includes those below it; '.' is DATA itself.",
+            panel=INPUT,
+            deprecated=Deprecated("--good", sets={"label": "folder"}),
+        ),
+    ] = ()
 
-    @property
-    def of_tables(self) -> list[str]:
-        """The options that were given and that only tables have."""
-        options = {
-            "--format": self.input_format,
-            "--delimiter": self.delimiter,
-            "--id": self.ids,
-            "--label": self.label,
-            "--anomalous": self.anomalous,
-            "--drop": self.drop,
-        }
-        return [name for name, value in options.items() if value]
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself."""
+        if self.anomalous is not None and self.normal:
+            raise InputError("--anomalous and --normal both say what a label means; give one of them.")
+        given = f"--anomalous {self.anomalous}" if self.anomalous is not None else " ".join(("--normal", *self.normal))
+        if self.label is None and (self.anomalous is not None or self.normal):
+            raise InputError(f"{given} says what a label means; name the column with --label, too.")
 
     def separator(self) -> str | None:
         """Read the value of --delimiter.
@@ -240,30 +131,116 @@ class InputOptions:
 
 
 @dataclass(frozen=True)
+class ModelOptions:
+    """A model that was fitted before."""
+
+    model: Annotated[
+        str | None,
+        Option("Saved model; without one, fit on DATA itself.", flags=("--model", "-m"), metavar="FILE", is_path=True),
+    ] = None
+
+    def __post_init__(self) -> None:
+        """Refuse early what is no file."""
+        if self.model:
+            check_model_path(self.model)
+
+
+@dataclass(frozen=True)
 class FitOptions:
-    """Options of the fit as given; None leaves the library's default."""
+    """How to fit; None leaves the library's default."""
 
-    contamination: str | None
-    seed: int | None
-    n_estimators: int | None
-    max_samples: int | None
-    max_iter: int | None
-    latent_dim: int | None
-    column: list[str] | None
-    model_missing: bool
-    sample_rows: int | None = None
-    size: str | None = None
-    look: Look | None = None
+    contamination: Annotated[
+        str | None,
+        Option(
+            "Share of the training rows to flag, above 0 and up to 0.5; 'auto' (default) finds a threshold from the "
+            "spread of their scores.",
+            metavar="SHARE",
+            panel=FITTING,
+            with_model=False,
+        ),
+    ] = None
+    seed: Annotated[
+        int | None,
+        Option(
+            "Seed; the same seed gives the same model. Default 0.",
+            min=0,
+            max=2**31 - 1,
+            panel=FITTING,
+            with_model=False,
+        ),
+    ] = None
+    n_estimators: Annotated[
+        int | None,
+        Option("VAEs in the ensemble. Default 4.", images="Fewer for images.", min=1, panel=FITTING, with_model=False),
+    ] = None
+    max_samples: Annotated[
+        int | None,
+        Option(
+            "Rows that each VAE sees. Default 4096.", images="More of images.", min=2, panel=FITTING, with_model=False
+        ),
+    ] = None
+    max_iter: Annotated[int | None, Option("Training steps at most.", min=1, panel=FITTING, with_model=False)] = None
+    latent_dim: Annotated[
+        int | None,
+        Option(
+            "Latent dimensions. Chosen from the columns by default.",
+            min=1,
+            max=MAX_LATENTS,
+            panel=FITTING,
+            with_model=False,
+        ),
+    ] = None
+    column: Annotated[
+        tuple[str, ...],
+        Option(
+            "What a column is, where its values mislead: continuous, positive, bounded, integer, count, binary, "
+            "boolean, categorical, ordinal, datetime, or identifier (set aside). Repeat for more columns.",
+            metavar="NAME=KIND",
+            panel=FITTING,
+            only=Kind.TABLES,
+            with_model=False,
+        ),
+    ] = ()
+    model_missing: Annotated[
+        bool,
+        Option("Missing values are evidence, too.", panel=FITTING, only=Kind.TABLES, with_model=False),
+    ] = False
+    sample_rows: Annotated[
+        int | None,
+        Option(
+            "Fit on a random sample of so many rows where DATA has more; of fewer where they would take more than 256 "
+            "MiB. Default 1000000.",
+            min=2,
+            panel=FITTING,
+            only=Kind.TABLES,
+            with_model=False,
+        ),
+    ] = None
+    size: Annotated[
+        str | None,
+        Option(
+            "Resize all to so many pixels, like 128x128. Needed where their sizes differ.",
+            metavar="HEIGHTxWIDTH",
+            panel=FITTING,
+            only=Kind.IMAGES,
+            with_model=False,
+        ),
+    ] = None
+    method: Annotated[
+        Method | None,
+        Option(
+            "Fit a model of whole images, to find anomalous ones, or of overlapping patches, to find anomalous spots. "
+            "Default auto: of images up to 4096 pixels, and where a side has fewer than 16.",
+            panel=FITTING,
+            only=Kind.IMAGES,
+            with_model=False,
+            deprecated=Deprecated("--look", values={"whole": "image", "patches": "patch"}),
+        ),
+    ] = None
 
-    @property
-    def of_tables(self) -> list[str]:
-        """The options that were given and that only tables have."""
-        options = {
-            "--column": self.column,
-            "--model-missing": self.model_missing,
-            "--sample-rows": self.sample_rows,
-        }
-        return [name for name, value in options.items() if value]
+    def __post_init__(self) -> None:
+        """Refuse values that cannot be used before anything is read."""
+        self.parameters()
 
     def parameters(self) -> dict[str, str | int | float | tuple[int, int]]:
         """Return the detector's parameters that were given, but for its columns: they need the table.
@@ -285,44 +262,46 @@ class FitOptions:
         }
         return {name: value for name, value in given.items() if value is not None}
 
-    def check(self, model: str | None) -> None:
-        """Refuse, before anything is read, what cannot be used.
 
-        Raises
-        ------
-        InputError
-            If an option has no usable value, the model is no file, or an option of the fit stands beside a model.
-        """
-        self.parameters()
-        if model is None:
-            return
-        given = [f"--{name.replace('_', '-')}" for name, value in vars(self).items() if value not in (None, False, [])]
-        if given:
-            raise InputError(
-                f"{', '.join(given)} cannot go with --model: a saved model keeps what it was fitted with. Fit "
-                "again (vae-anomaly fit), or leave --model out."
-            )
-        check_model_path(model)
+Json = Annotated[bool, Option("One JSON object on standard output.", flags=("--json",), panel=OUTPUT)]
 
 
-def refuse_empty(given: Mapping[str, str | None], data: Sequence[str] = ()) -> None:
-    """Refuse names of files without a letter, which would stand for the current directory.
+@dataclass(frozen=True)
+class OutputOptions:
+    """Where results go."""
 
-    Parameters
-    ----------
-    given : mapping of str to str or None
-        Options with their values.
-    data : sequence of str
-        The arguments.
+    output: Annotated[
+        str | None,
+        Option(
+            "Where the table goes, in the format of its extension; '-' is standard output.",
+            flags=("--output", "-o"),
+            metavar="FILE",
+            panel=OUTPUT,
+            is_path=True,
+        ),
+    ] = None
+    as_json: Json = False
 
-    Raises
-    ------
-    InputError
-        If there is one.
-    """
-    empty = [*(["DATA"] if "" in data else []), *(name for name, value in given.items() if value == "")]
-    if empty:
-        raise InputError(f"{', '.join(empty)}: the name is empty, as that of an unset variable is; expected a path.")
+    def __post_init__(self) -> None:
+        """Refuse two things in one place."""
+        if self.as_json and self.output == STANDARD_OUTPUT:
+            raise InputError("--json and --output - both write to standard output; choose one.")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What has no influence on results."""
+
+    device: Annotated[Device, Option("Where the arithmetic runs.")] = Device.AUTO
+    quiet: Annotated[
+        bool,
+        Option("No messages, warnings or progress; errors and AUROC stay.", flags=("--quiet", "-q")),
+    ] = False
+
+    @property
+    def messages(self) -> Messages:
+        """Who tells people what is done."""
+        return Messages(self.quiet)
 
 
 def check_model_path(model: str) -> None:

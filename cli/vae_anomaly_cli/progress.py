@@ -5,60 +5,33 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from vae_anomaly_cli.console import Messages
-from vae_anomaly_cli.sources import RowBatch, TableSource
+from vae_anomaly_cli.sources import Batch
+
+SLOW = {"image": 1}
 
 
 @contextmanager
-def row_progress(table: TableSource, doing: str, messages: Messages) -> Iterator[Callable[[RowBatch], None]]:
-    """Draw a bar on standard error with rows, rows per second and the time left; nothing where nobody looks.
+def progress_bar(size: int, doing: str, noun: str, messages: Messages) -> Iterator[Callable[[Batch], None]]:
+    """Draw a bar on standard error with rows, rows per second and the time left; nothing where nobody sees it.
 
     Parameters
     ----------
-    table : TableSource
-        What is read.
+    size : int
+        What there is to do, in the units of `Batch.size`.
     doing : str
-        What is done with it.
+        What is done.
+    noun : str
+        What a row is: ``row`` or ``image``.
     messages : Messages
-        Says whether there is someone to look at it.
+        Says whether there is someone to see it.
 
     Yields
     ------
     callable
-        To be called with every batch that is done.
+        To be given every batch that is done.
     """
-    with _bar(table.size if messages.progress else 0, doing, "rows", messages) as advance:
-        yield lambda batch: advance(batch.n_rows, batch.size)
-
-
-@contextmanager
-def image_progress(n_images: int, doing: str, messages: Messages) -> Iterator[Callable[[int], None]]:
-    """Draw a bar on standard error with images, images per second and the time left.
-
-    Parameters
-    ----------
-    n_images : int
-        How many there are.
-    doing : str
-        What is done with them.
-    messages : Messages
-        Says whether there is someone to look at it.
-
-    Yields
-    ------
-    callable
-        To be told how many more are done.
-    """
-    with _bar(n_images, doing, "images", messages, decimals=1) as advance:
-        yield lambda count: advance(count, count)
-
-
-@contextmanager
-def _bar(
-    total: int, doing: str, noun: str, messages: Messages, decimals: int = 0
-) -> Iterator[Callable[[int, int], None]]:
-    """Count what is done, and how much of the total that is."""
     if not messages.progress:
-        yield lambda _count, _size: None
+        yield lambda _batch: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -66,17 +39,17 @@ def _bar(
     columns = (
         TextColumn(doing),
         BarColumn(),
-        TextColumn(f"{{task.fields[done]:,}} {noun}, {{task.fields[rate]:,.{decimals}f}} {noun}/s"),
+        TextColumn(f"{{task.fields[done]:,}} {noun}s, {{task.fields[rate]:,.{SLOW.get(noun, 0)}f}} {noun}s/s"),
         TimeRemainingColumn(),
     )
     start = time.monotonic()
     done = 0
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(doing, total=total, done=0, rate=0.0)
+        task = bar.add_task(doing, total=size, done=0, rate=0.0)
 
-        def advance(count: int, size: int) -> None:
+        def advance(batch: Batch) -> None:
             nonlocal done
-            done += count
-            bar.update(task, advance=size, done=done, rate=done / max(time.monotonic() - start, 1e-9))
+            done += batch.n_rows
+            bar.update(task, advance=batch.size, done=done, rate=done / max(time.monotonic() - start, 1e-9))
 
         yield advance

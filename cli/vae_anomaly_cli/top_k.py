@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from vae_anomaly_cli.sources import RowBatch
+from vae_anomaly_cli.models import CellBatch
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Ranked:
     ----------
     scores : ndarray of shape (rows,)
         Higher is more anomalous.
-    rows, files, places : ndarray of int, shape (rows,)
+    rows, files, rows_in_file : ndarray of int, shape (rows,)
         Which rows of the whole input they are, in which of its files, and where there; all from 0.
     cells : pyarrow.Table
         What was read of them.
@@ -26,59 +26,63 @@ class Ranked:
     scores: npt.NDArray[np.float64]
     rows: npt.NDArray[np.int64]
     files: npt.NDArray[np.int64]
-    places: npt.NDArray[np.int64]
+    rows_in_file: npt.NDArray[np.int64]
     cells: pa.Table
+
+    def __len__(self) -> int:
+        return len(self.scores)
 
 
 def rank_descending(scores: npt.NDArray[np.float64], top: int | None) -> npt.NDArray[np.intp]:
-    """Rows from the highest score down; equal scores in the order of the file."""
+    """Rows from the highest score down; equal scores in the order of the input."""
     return np.argsort(-scores, kind="stable")[:top]
 
 
 class TopK:
-    """Keeps the rows with the highest scores.
+    """Keeps the rows with the highest scores; rows without a score, NaN, are never among them.
 
     Parameters
     ----------
-    most : int
+    k : int
         How many.
     """
 
-    def __init__(self, most: int) -> None:
-        self.most = most
+    def __init__(self, k: int) -> None:
+        self.k = k
         self._threshold = -np.inf
         self._scores: list[npt.NDArray[np.float64]] = []
-        self._places: list[npt.NDArray[np.int64]] = []
+        self._positions: list[npt.NDArray[np.int64]] = []
         self._cells: list[pa.Table] = []
 
-    def see(self, batch: RowBatch, scores: npt.NDArray[np.float64]) -> None:
-        """Look at rows of which some may be kept."""
+    def add(self, batch: CellBatch, scores: npt.NDArray[np.float64]) -> None:
+        """Keep rows of a batch that may be among them."""
         rows = np.flatnonzero(scores > self._threshold)
-        if not len(rows):
+        if not self.k or not len(rows):
             return
-        if len(rows) > self.most:
-            rows = np.sort(rows[rank_descending(scores[rows], self.most)])
+        if len(rows) > self.k:
+            rows = np.sort(rows[rank_descending(scores[rows], self.k)])
         self._scores.append(scores[rows])
-        self._places.append(
-            np.column_stack([rows + batch.first, np.full(len(rows), batch.file), rows + batch.first_in_file])
-        )
+        self._positions.append(np.array([(batch.first + row, *batch.position(row)) for row in rows.tolist()]))
         # Copies: a slice would hold the whole batch.
         self._cells.append(pa.Table.from_batches([batch.cells]).take(rows))
-        if sum(map(len, self._scores)) >= 2 * self.most:
+        if sum(map(len, self._scores)) >= 2 * self.k:
             self._drop_surplus()
 
-    def ranked(self) -> Ranked:
-        """Return them, the most anomalous first."""
+    def ranked(self, k: int) -> Ranked:
+        """Return the first `k` of them, the most anomalous first."""
+        if not self._scores:
+            nothing = np.empty(0, dtype=np.int64)
+            return Ranked(np.empty(0), nothing, nothing, nothing, pa.table({}))
         scores = np.concatenate(self._scores)
-        order = rank_descending(scores, self.most)
-        rows, files, places = np.concatenate(self._places)[order].T
-        return Ranked(scores[order], rows, files, places, pa.concat_tables(self._cells).take(order))
+        order = rank_descending(scores, k)
+        rows, files, rows_in_file = np.concatenate(self._positions)[order].T
+        return Ranked(scores[order], rows, files, rows_in_file, pa.concat_tables(self._cells).take(order))
 
     def _drop_surplus(self) -> None:
         scores = np.concatenate(self._scores)
         # In the order of the rows, so that of equal scores the first stays first.
-        kept = np.sort(rank_descending(scores, self.most))
+        kept = np.sort(rank_descending(scores, self.k))
         self._threshold = float(scores[kept].min())
         self._scores = [scores[kept]]
-        self._places = [np.concatenate(self._places)[kept]]
+        self._positions = [np.concatenate(self._positions)[kept]]
         self._cells = [pa.concat_tables(self._cells).take(kept)]

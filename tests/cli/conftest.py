@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from vae_anomaly_cli.app import main
+from vae_anomaly_cli.main import main
 
 FAST = ("--max-iter", "10", "--n-estimators", "2")
 

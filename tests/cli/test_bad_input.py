@@ -232,7 +232,7 @@ def test_a_fault_of_ours_is_one_line_with_a_hint(run, orders_csv, monkeypatch):
     def fail(*arguments):
         raise RuntimeError("first\nsecond")
 
-    monkeypatch.setattr("vae_anomaly_cli.score.open_table", fail)
+    monkeypatch.setattr("vae_anomaly_cli.table_data.open_table", fail)
     line = error_of(run("score", orders_csv), code=1)
     assert line == "error: RuntimeError: first second (VAE_ANOMALY_DEBUG=1 shows where.)"
     monkeypatch.setenv("VAE_ANOMALY_DEBUG", "1")
@@ -244,5 +244,5 @@ def test_interruption_has_its_own_code(run, orders_csv, monkeypatch):
     def interrupt(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vae_anomaly_cli.score.open_table", interrupt)
+    monkeypatch.setattr("vae_anomaly_cli.table_data.open_table", interrupt)
     assert error_of(run("score", orders_csv), code=130) == "error: interrupted."

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from vae_anomaly_cli.compare import show_comparison
 from vae_anomaly_cli.console import Messages
-from vae_anomaly_cli.labels import read_labels
+from vae_anomaly_cli.labels import LabelColumn
+from vae_anomaly_cli.render.comparison import show_comparison
 from vae_anomaly_cli.sources import open_table
 from vae_anomaly_cli.tables import read_table
 
@@ -217,7 +217,7 @@ def test_labels_that_cannot_be_used_are_refused(run, write, first, others, said)
     [
         ((), "Missing option '--label'"),
         (("--label", "fruad"), "--label fruad: "),
-        (("--label", "outcome"), "name the anomalous one of two values with --anomalous."),
+        (("--label", "outcome"), "with --anomalous, or normal values with --normal."),
         (("--label", "outcome", "--anomalous", "ill"), "--anomalous ill: column 'outcome' holds 'well', 'sick'"),
         (("--label", "day", "--anomalous", "2026-01-02"), "expected two values, one of them '2026-01-02'"),
         (("--label", "fraud", "--train", "some"), "'--train'"),
@@ -244,7 +244,7 @@ def test_any_of_two_values_can_be_named(write, cells, named):
     labels = cells.split()
     path = write("t.csv", "x,y\n" + "".join(f"1,{label}\n" for label in labels))
     table = read_table(open_table([str(path)], None, None, pytest.fail))
-    found = read_labels(table.values("y"), "y", named)
+    found = LabelColumn("y", named).read(table.values("y"))
     assert found.anomaly == named
     assert found.known.tolist() == [True, True]
     assert found.is_anomaly.tolist() == [label.lower() == named.lower() or label == f"{named}.0" for label in labels]

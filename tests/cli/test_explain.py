@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from vae_anomaly import DataError, VAEDetector, load
-from vae_anomaly_cli.repairs import _replaced
+from vae_anomaly_cli.repair import _replaced
 
 FIELDS = ["column", "part", "observed", "expected", "lower", "upper", "nats", "tail_probability"]
 
@@ -282,7 +282,7 @@ def test_column_of_reasons_that_is_the_users_is_not_overwritten(run, orders, wri
 
 
 def test_long_work_is_announced(run, orders_csv, model, monkeypatch):
-    monkeypatch.setattr("vae_anomaly_cli.streaming.MANY_ROWS", 2)
+    monkeypatch.setattr("vae_anomaly_cli.render.reasons.MANY_ROWS", 2)
     outcome = run("score", orders_csv, "-m", model, "--explain", "--top", "3")
     assert "explaining 3 rows or more of " in outcome.err
     assert "a pass for each of 4 columns" in outcome.err

@@ -53,9 +53,6 @@ def test_pattern_chooses_among_tables_and_images(run, tmp_path, write, image_mod
 @pytest.mark.parametrize(
     "options",
     [
-        ["--id", "x"],
-        ["--label", "x"],
-        ["--anomalous", "x"],
         ["--drop", "x"],
         ["--format", "csv"],
         ["--delimiter", ";"],
@@ -63,7 +60,6 @@ def test_pattern_chooses_among_tables_and_images(run, tmp_path, write, image_mod
         ["--model-missing"],
         ["--sample-rows", "9"],
         ["--explain"],
-        ["--resume"],
         ["--passes", "2"],
     ],
 )
@@ -73,9 +69,7 @@ def test_options_of_tables_are_refused_for_images(run, good, options):
     assert line.startswith(f"error: {options[0]} cannot go with images")
 
 
-@pytest.mark.parametrize(
-    "options", [["--size", "8x8"], ["--heatmaps", "maps"], ["--sheet", "s.png"], ["--good", "good"]]
-)
+@pytest.mark.parametrize("options", [["--size", "8x8"], ["--heatmaps", "maps"], ["--sheet", "s.png"]])
 def test_options_of_images_are_refused_for_tables(run, orders_csv, options):
     line = run("score", orders_csv, *options).error()
     assert line.startswith(f"error: {options[0]} cannot go with tables")
@@ -120,8 +114,8 @@ def test_model_is_not_written_over_a_image(run, good):
 
 def test_misuse_with_images_loads_nothing_heavy(good):
     code = (
-        "import sys; from vae_anomaly_cli.app import main;"
-        f"codes = [main(['score', {str(good)!r}, '--resume']), main(['explain', {str(good)!r}])];"
+        "import sys; from vae_anomaly_cli.main import main;"
+        f"codes = [main(['score', {str(good)!r}, '--explain']), main(['explain', {str(good)!r}])];"
         "heavy = [n for n in ('torch', 'sklearn', 'scipy', 'pandas', 'pyarrow') if n in sys.modules];"
         "print(codes, heavy)"
     )

@@ -12,8 +12,8 @@ import pytest
 
 from vae_anomaly import VAEDetector, save
 from vae_anomaly.fitting import MAX_LATENTS
-from vae_anomaly_cli.images.maps import Pages
-from vae_anomaly_cli.images.streaming import ImageStream
+from vae_anomaly_cli.pipeline import Pipeline
+from vae_anomaly_cli.render.pages import Pages
 
 
 @pytest.mark.parametrize("option", ["--heatmaps", "--sheet", "-o", "-m"])
@@ -107,9 +107,9 @@ def test_model_of_four_channels_refuses_files(run, good, tmp_path):
     assert "images of 4 channels" in run("score", good, "-m", tmp_path / "m.vae").error()
 
 
-@pytest.mark.parametrize("look", ["auto", "whole", "patches"])
-def test_size_that_memory_does_not_hold_is_refused(run, good, tmp_path, look):
-    line = run("fit", good, "-o", tmp_path / "m.vae", "--size", "99999x99999", "--look", look).error()
+@pytest.mark.parametrize("method", ["auto", "image", "patch"])
+def test_size_that_memory_does_not_hold_is_refused(run, good, tmp_path, method):
+    line = run("fit", good, "-o", tmp_path / "m.vae", "--size", "99999x99999", "--method", method).error()
     assert "an image of 99999x99999 pixels takes 9,536 MiB" in line
 
 
@@ -121,7 +121,7 @@ def test_more_latents_than_noise_has_dimensions_are_refused(run, orders_csv, tmp
 
 def test_ctrl_c_while_pages_are_drawn_stops_at_the_next(run, image_model, inspected, tmp_path, monkeypatch):
     drawing, n_drawn, n_scored = threading.Event(), [], []
-    score = ImageStream._score
+    score = Pipeline._score
 
     def write(*arguments):
         n_drawn.append(1)
@@ -135,9 +135,9 @@ def test_ctrl_c_while_pages_are_drawn_stops_at_the_next(run, image_model, inspec
             raise KeyboardInterrupt
         return score(*arguments, **options)
 
-    monkeypatch.setattr("vae_anomaly_cli.images.streaming.MAX_AT_ONCE", 4)
+    monkeypatch.setattr("vae_anomaly_cli.image_model.MAX_PER_BATCH", 4)
     monkeypatch.setattr(Pages, "write", write)
-    monkeypatch.setattr(ImageStream, "_score", interrupted)
+    monkeypatch.setattr(Pipeline, "_score", interrupted)
     for number in range(3):
         (inspected / f"{number}.png").write_bytes((inspected / "good" / "0.png").read_bytes())
     outputs = ("--heatmaps", tmp_path / "maps", "-o", tmp_path / "o.csv")
@@ -170,7 +170,7 @@ class Interrupting:
             raise KeyboardInterrupt
 
 sys.meta_path.insert(0, Interrupting())
-from vae_anomaly_cli.app import main
+from vae_anomaly_cli.main import main
 sys.exit(main(["--help"]))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)

@@ -57,7 +57,7 @@ def test_scores_and_flags_are_those_of_the_library(run, image_model, inspected):
 
 def test_scores_do_not_depend_on_how_many_are_read_at_once(run, image_model, inspected, monkeypatch):
     whole = run("score", inspected, "-m", image_model)
-    monkeypatch.setattr("vae_anomaly_cli.images.streaming.MAX_AT_ONCE", 4)
+    monkeypatch.setattr("vae_anomaly_cli.image_model.MAX_PER_BATCH", 4)
     assert run("score", inspected, "-m", image_model).out == whole.out
 
 
@@ -85,27 +85,79 @@ def test_every_format_holds_the_same_table(run, image_model, inspected, tmp_path
     assert table["problem"].isna().sum() == 9
 
 
-def test_good_folders_give_auroc_and_average_precision(run, image_model, inspected):
-    outcome = run("score", inspected, "-m", image_model, "--good", "good/", "--json", "-q")
-    summary = json.loads(outcome.text)
-    assert summary["good"]["auroc"] == summary["good"]["average_precision"] == 1.0
-    assert (summary["good"]["n_anomalies"], summary["good"]["n_images"]) == (3, 9)
-    assert outcome.err.startswith("good 'good' (3 of 9 images in other folders): AUROC 1.000, average precision 1.000")
+@pytest.mark.parametrize("options", [("--label", "folder", "--normal", "good/"), ("--good", "good/")])
+def test_normal_folders_give_auroc_and_average_precision(run, image_model, inspected, options):
+    outcome = run("score", inspected, "-m", image_model, *options, "--json")
+    measures = json.loads(outcome.text)["label"]
+    assert measures == {
+        "column": "folder",
+        "anomaly_value": None,
+        "normal_values": ["good/"],
+        "n_anomalies": 3,
+        "n_labelled": 9,
+        "auroc": 1.0,
+        "average_precision": 1.0,
+    }
+    said = outcome.err.splitlines()
+    assert said[-1] == ("label 'folder' (not good/ = anomaly, 3 of 9 images): AUROC 1.000, average precision 1.000")
+    warned = ["warning: --good good/ is now --label folder --normal good/"] if options[0] == "--good" else []
+    assert [line for line in said if line.startswith("warning")] == warned
 
 
-def test_good_folders_include_what_lies_below_and_the_folder_itself_is_a_dot(run, image_model, inspected, draw):
+def test_normal_folder_includes_those_below_it_and_the_folder_itself_is_a_dot(run, image_model, inspected, draw):
     draw(inspected / "top.png", 300)
-    both = ("--good", "scratch", "--good", ".")
-    summary = json.loads(run("score", inspected, "-m", image_model, *both, "--json").text)
-    assert summary["good"]["n_anomalies"] == 6
-    outcome = run("score", inspected, "-m", image_model, "--good", ".", "--good", "good", "--good", "scratch")
-    assert "all images are of one kind, nothing to measure" in outcome.err
+    folders = ("--label", "folder", "--normal", "scratch", "--normal", ".")
+    summary = json.loads(run("score", inspected, "-m", image_model, *folders, "--json").text)
+    assert summary["label"]["n_anomalies"] == 6
+    outcome = run("score", inspected, "-m", image_model, *folders, "--normal", "good")
+    assert "label 'folder': all images have the same label, nothing to measure" in outcome.err
 
 
-def test_good_folder_that_is_not_there_is_refused_before_the_work(run, image_model, inspected):
-    line = run("score", inspected, "-m", image_model, "--good", "fine").error()
-    assert "--good fine" in line
-    assert "expected one of 'good', 'scratch/deep'" in line
+def test_anomalous_folder_is_the_other_way_to_say_it(run, image_model, inspected):
+    outcome = run("score", inspected, "-m", image_model, "--label", "folder", "--anomalous", "scratch", "-q")
+    assert outcome.err.startswith("label 'folder' (scratch = anomaly, 3 of 9 images): AUROC 1.000")
+
+
+def test_files_without_a_score_are_not_measured(run, image_model, inspected):
+    (inspected / "good" / "2.png").write_bytes(b"")
+    outcome = run("score", inspected, "-m", image_model, "--label", "folder", "--normal", "good", "-q")
+    assert outcome.err == ("label 'folder' (not good = anomaly, 3 of 8 images): AUROC 1.000, average precision 1.000\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ("--good", "fine"),
+            "--normal fine: column 'folder' has no such value; expected one of 'good', 'scratch/deep'",
+        ),
+        (("--label", "folder"), "--label folder: the column holds 'good', 'scratch/deep'; expected 0 and 1"),
+        (
+            ("--label", "shape", "--normal", "x"),
+            "--label shape: {} has no such column. It has columns 'path', 'folder'",
+        ),
+        (("--normal", "good"), "--normal good says what a label means; name the column with --label, too"),
+        (("--label", "folder", "--normal", "good", "--anomalous", "scratch"), "--anomalous and --normal both say"),
+        (("--good", "good", "--label", "folder"), "--good is the old name of --normal; leave it or --label out"),
+    ],
+)
+def test_label_that_says_nothing_is_refused_before_the_work(run, inspected, options, message):
+    assert message.format(inspected) in run("score", inspected, *options).error()
+
+
+def test_label_is_measured_at_the_fit(run, inspected, tmp_path, fast_images):
+    options = ("--label", "folder", "--normal", "good", "-q", *fast_images)
+    outcome = run("fit", inspected, "-o", tmp_path / "m.vae", *options, "--json")
+    assert outcome.err.startswith("label 'folder' (not good = anomaly, 3 of 9 images): AUROC ")
+    assert json.loads(outcome.text)["label"]["n_labelled"] == 9
+
+
+@pytest.mark.parametrize(("ids", "columns"), [("path", ["path"]), ("folder", ["folder"]), ("folder,path", None)])
+def test_id_chooses_the_columns_of_the_output(run, image_model, inspected, ids, columns):
+    frame = run("score", inspected, "-m", image_model, "--id", ids).frame
+    assert list(frame) == [*(columns or ids.split(",")), *COLUMNS[2:]]
+    summary = json.loads(run("score", inspected, "-m", image_model, "--id", ids, "--json").text)
+    assert list(summary["ranked"][0])[1:-2] == (columns or ids.split(","))
 
 
 def test_json_ranks_images(run, image_model, inspected):

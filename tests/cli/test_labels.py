@@ -7,9 +7,9 @@ X = [f"{i % 9}.5" for i in range(29)] + ["400"]
 
 @pytest.fixture
 def measure(run, write, fast):
-    def score_with(*labels):
+    def score_with(*labels, options=()):
         rows = "".join(f"{x},{label}\n" for x, label in zip(X, labels, strict=True))
-        outcome = run("score", write("t.csv", "x,y\n" + rows), "--label", "y", "--json", *fast)
+        outcome = run("score", write("t.csv", "x,y\n" + rows), "--label", "y", *options, "--json", *fast)
         assert outcome.code == 0, outcome.err
         summary = json.loads(outcome.text)
         assert sum(summary["columns"].values()) == 1
@@ -54,3 +54,46 @@ def test_empty_label_column_is_refused(run, write):
     outcome = run("score", write("t.csv", "x,y\n1,\n2,\n"), "--label", "y")
     assert outcome.code == 2
     assert "--label y: every cell is empty" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "meaning"),
+    [
+        (("ok", "fraud"), ("--normal", "ok"), "not ok"),
+        (("1", "2"), ("--normal", "1"), "not 1"),
+        (("1.0", "2.0"), ("--normal", "1"), "not 1"),
+        (("true", "false"), ("--normal", "True"), "not True"),
+        (("ok", "fraud"), ("--anomalous", "fraud"), "fraud"),
+    ],
+)
+def test_either_of_two_values_is_named(measure, labels, options, meaning):
+    measures, line = measure(*[labels[0]] * 29, labels[1], options=options)
+    assert measures["auroc"] == 1.0
+    assert line.startswith(f"label 'y' ({meaning} = anomaly, 1 of 30 rows): AUROC 1.000")
+
+
+def test_all_values_that_are_not_normal_are_anomalous(measure):
+    labels = [*["ok", "fine", ""] * 9, "ok", "fraud", "theft"]
+    measures, line = measure(*labels, options=("--normal", "ok", "--normal", "fine"))
+    assert (measures["n_anomalies"], measures["n_labelled"]) == (2, 21)
+    assert measures["normal_values"] == ["ok", "fine"]
+    assert measures["anomaly_value"] is None
+    assert "(not ok or fine = anomaly, 2 of 21 rows)" in line
+    assert "9 rows without a label left out" in line
+
+
+@pytest.mark.parametrize("normal", [("ok",), ("ok", "fraud")])
+def test_one_kind_of_value_has_nothing_to_measure(measure, normal):
+    options = [part for value in normal for part in ("--normal", value)]
+    measures, line = measure(*["ok"] * 29, normal[-1], options=options)
+    assert (measures["auroc"], measures["n_anomalies"]) == (None, None)
+    assert "all rows have the same label" in line
+
+
+def test_normal_value_that_is_not_there_is_refused(run, write):
+    path = write("t.csv", "x,y\n1,ok\n2,fraud\n")
+    line = run("score", path, "--label", "y", "--normal", "good").error()
+    assert line == "error: --normal good: column 'y' has no such value; expected one of 'ok', 'fraud'."
+    line = run("score", write("t.csv", "x,y\n1,ok\n2,fraud\n3,theft\n"), "--label", "y", "--anomalous", "fraud").error()
+    assert "expected two values, one of them 'fraud'" in line
+    assert line.endswith("or those that are normal with --normal.")

@@ -1,6 +1,7 @@
 """An interrupted run can be gone on with, and leaves nothing half done under a final name."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,16 +11,19 @@ import numpy as np
 import pytest
 
 from vae_anomaly import VAEDetector
+from vae_anomaly_cli.image_model import ImageModel
 
 COMMAND = [sys.executable, "-m", "vae_anomaly_cli"]
 # Shells start background jobs with SIGINT ignored, and children inherit that; slow, to be hit on the way.
 SLOW = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
+import vae_anomaly_cli.image_model
 import vae_anomaly_cli.sources.table_source
 from vae_anomaly import VAEDetector
-from vae_anomaly_cli.app import main
+from vae_anomaly_cli.main import main
 vae_anomaly_cli.sources.table_source.ROWS_PER_BATCH = 100
+vae_anomaly_cli.image_model.MAX_PER_BATCH = 4
 score = VAEDetector.anomaly_score
 VAEDetector.anomaly_score = lambda self, frame: (time.sleep(0.2), score(self, frame))[1]
 sys.exit(main(sys.argv[1:]))
@@ -249,7 +253,7 @@ def test_fault_of_ours_keeps_the_scores_too(run, orders_csv, model, tmp_path, co
 
 
 def test_journal_holds_the_scores_as_they_are(run, interrupted, orders_csv, model, tmp_path):
-    from vae_anomaly_cli.journal import _records
+    from vae_anomaly_cli.output.journal import _records
 
     interrupted()
     with (tmp_path / ".o.csv.scores").open("rb") as stream:
@@ -289,6 +293,25 @@ def test_request_to_terminate_is_heard(run, orders_csv, model, tmp_path, counter
     assert not (tmp_path / "o.csv").exists()
 
 
+def records(journal):
+    """How many bytes of scores a journal holds behind its header."""
+    content = journal.read_bytes() if journal.exists() else b""
+    return len(content.partition(b"}\n")[2])
+
+
+@pytest.fixture(params=["table", "images"])
+def long_run(request, orders, model, image_model, draw, tmp_path):
+    """A command that takes some seconds, how many rows it scores, and after how many bytes of scores to stop it."""
+    if request.param == "table":
+        data = tmp_path / "data.csv"
+        orders.loc[orders.index.repeat(150)].to_csv(data, index=False)
+        return ["score", str(data), "-m", str(model), "--drop", "order"], 9_000, 1_000
+    for number in range(60):
+        draw(tmp_path / "data.csv" / f"{number}.png", number)
+    (tmp_path / "data.csv" / "7.png").write_bytes(b"none")
+    return ["score", str(tmp_path / "data.csv"), "-m", str(image_model)], 60, 200
+
+
 @pytest.mark.parametrize(
     "number",
     [
@@ -297,30 +320,111 @@ def test_request_to_terminate_is_heard(run, orders_csv, model, tmp_path, counter
         pytest.param(signal.SIGKILL, marks=pytest.mark.slow),
     ],
 )
-def test_killed_process_leaves_no_result_and_can_be_resumed(run, orders, model, tmp_path, number):
-    data = tmp_path / "long.csv"
-    orders.loc[orders.index.repeat(150)].to_csv(data, index=False)
-    arguments = ["score", str(data), "-m", str(model), "--drop", "order", "-o", str(tmp_path / "o.csv"), "-q"]
+def test_killed_process_leaves_no_result_and_can_be_resumed(run, long_run, tmp_path, number):
+    command, n_rows, enough = long_run
+    arguments = [*command, "-o", str(tmp_path / "o.csv"), "-q"]
     journal = tmp_path / ".o.csv.scores"
     process = subprocess.Popen([sys.executable, "-c", SLOW, *arguments], stderr=subprocess.PIPE)
     with process:
-        while not (journal.exists() and journal.stat().st_size > 1_000):
+        while records(journal) < enough:
             assert process.poll() is None
             time.sleep(0.01)
         process.send_signal(number)
         said = process.stderr.read().decode()
     assert not (tmp_path / "o.csv").exists()
-    assert journal.exists()
     if number != signal.SIGKILL:
         assert process.returncode == 130
         assert said.startswith("error: interrupted. The scores of ")
-        assert files_in(tmp_path) == [".o.csv.scores", "long.csv"]
-    kept = journal.stat().st_size
+        assert files_in(tmp_path) == [".o.csv.scores", "data.csv"]
     # Batch by batch: a buffer of Python's holds more.
-    assert 1_000 < kept < 4_000
+    assert enough <= records(journal) < 4 * enough
     assert run(*arguments, "--resume").code == 0
-    assert (tmp_path / "o.csv").read_text().count("\n") == 9_001
-    assert files_in(tmp_path) == ["long.csv", "o.csv"]
+    assert (tmp_path / "o.csv").read_text().count("\n") == n_rows + 1
+    assert files_in(tmp_path) == ["data.csv", "o.csv"]
+    assert (tmp_path / "o.csv").read_bytes() == run(*command).out
+
+
+@pytest.fixture
+def many(tmp_path, draw):
+    """Thirty images in sub-folders, two of which cannot be used."""
+    folder = tmp_path / "in"
+    for number in range(30):
+        draw(folder / f"{number // 10}" / f"{number}.png", number)
+    for number in (3, 25):
+        (folder / f"{number // 10}" / f"{number}.png").write_bytes(b"none")
+    return folder
+
+
+@pytest.fixture
+def image_counter(monkeypatch):
+    """Counts the images that are scored, four at a time."""
+    counter = Counter(ImageModel.score)
+
+    def score(model, batch, features, start):
+        if counter.fail_after is not None and counter.n_rows >= counter.fail_after:
+            raise counter.failure
+        counter.n_rows += batch.n_rows - start
+        return counter.score(model, batch, features, start)
+
+    monkeypatch.setattr(ImageModel, "score", score)
+    monkeypatch.setattr("vae_anomaly_cli.image_model.MAX_PER_BATCH", 4)
+    return counter
+
+
+def tree(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.png")}
+
+
+@pytest.mark.parametrize("output", ["o.csv", "o.parquet"])
+@pytest.mark.parametrize("options", [(), ("--json",), ("--top", "5"), ("--label", "folder", "--normal", "0")])
+def test_images_can_be_resumed_without_rescoring(run, image_model, many, tmp_path, image_counter, output, options):
+    arguments = ("score", many, "-m", image_model, *options, "-o", tmp_path / output)
+    at_once = run(*arguments)
+    expected = (tmp_path / output).read_bytes()
+    (tmp_path / output).unlink()
+    image_counter.fail_after, image_counter.n_rows = 16, 0
+    stopped = run(*arguments)
+    assert re.search(r"The scores of (8|12|16) images are kept: the same command with --resume", stopped.error(130))
+    assert files_in(tmp_path) == sorted([f".{output}.scores", "in"])
+    image_counter.fail_after, image_counter.n_rows = None, 0
+    resumed = run(*arguments, "--resume")
+    assert resumed.code == 0, resumed.err
+    assert (tmp_path / output).read_bytes() == expected
+    assert (resumed.out, resumed.err) == (at_once.out, at_once.err)
+    assert image_counter.n_rows in (14, 18, 22)
+    assert files_in(tmp_path) == sorted(["in", output])
+
+
+def test_resumed_run_draws_the_pages_that_are_not_there(run, image_model, many, tmp_path, image_counter):
+    arguments = ("score", many, "-m", image_model, "-o", tmp_path / "o.csv", "--heatmaps")
+    assert run(*arguments, tmp_path / "whole").code == 0
+    image_counter.fail_after = 45
+    assert run(*arguments, tmp_path / "maps").code == 130
+    drawn = tree(tmp_path / "maps")
+    assert 8 <= len(drawn) <= 16
+    (tmp_path / "maps" / min(drawn)).unlink()
+    image_counter.fail_after = None
+    assert run(*arguments, tmp_path / "maps", "--resume").code == 0
+    assert tree(tmp_path / "maps") == tree(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("change", ["another file", "another image"])
+def test_images_that_changed_since_are_refused(run, image_model, many, tmp_path, image_counter, draw, change):
+    arguments = ("score", many, "-m", image_model, "-o", tmp_path / "o.csv")
+    image_counter.fail_after = 16
+    assert run(*arguments).code == 130
+    image_counter.fail_after = None
+    draw(many / "0" / ("new.png" if change == "another file" else "1.png"), 99)
+    line = run(*arguments, "--resume").error()
+    assert "the input files are not those of, or changed since, the interrupted run" in line
+
+
+def test_nothing_is_kept_where_no_image_can_be_used(run, image_model, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(b"none")
+    line = run("score", tmp_path / "in", "-m", image_model, "-o", tmp_path / "o.csv").error(1)
+    assert "--resume" not in line
+    assert files_in(tmp_path) == ["in"]
 
 
 def test_table_that_the_format_cannot_hold_leaves_no_file(run, orders, model, tmp_path):

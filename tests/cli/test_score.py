@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from vae_anomaly import load
+from vae_anomaly_cli.columns import InputColumns
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.features import training_frame
-from vae_anomaly_cli.roles import Roles, training_columns
 from vae_anomaly_cli.sources import open_table
 from vae_anomaly_cli.tables import read_table
 
@@ -268,7 +268,8 @@ def test_parquet_types_reach_the_library_whole(tmp_path):
     pq.write_table(table, tmp_path / "t.parquet")
     quiet = Messages(quiet=True)
     source = open_table([str(tmp_path / "t.parquet")], None, None, pytest.fail)
-    frame = training_frame(read_table(source), training_columns(source, Roles((), None, ()), quiet), {})
+    names = InputColumns(source.name, tuple(source.names)).for_training(quiet)
+    frame = training_frame(read_table(source), names, {})
     kinds = [str(dtype) for dtype in frame.dtypes]
     assert kinds == ["str", "category", "datetime64[us]", "float64", "Int64", "boolean"]
     assert frame["size"].cat.ordered

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from vae_anomaly import VAEDetector, load
 from vae_anomaly_cli.cell_reader import TextCells, TypedCells
 from vae_anomaly_cli.features import scoring_frame
-from vae_anomaly_cli.overlap import overlapped
+from vae_anomaly_cli.stages import run_stages
 
 WORDS = ["a", "1", "1.0", "007", "2", "true", "", "NA", "2026-01-01", "+1", "1e0", "12345678901234567890"]
 NUMBERS = ["1", "1.0", "2.5", " 3 ", "+4", "1e3", "", "?", "-.5", "nan", "007"]
@@ -258,7 +258,7 @@ def test_keys_and_types_of_late_lines_count_for_all(run, write, model, in_batche
 
 def test_reader_work_and_writer_take_every_item_in_order():
     written = []
-    overlapped((number for number in range(20)), lambda number: number * 2, written.append)
+    run_stages((number for number in range(20)), lambda number: number * 2, written.append)
     assert written == [number * 2 for number in range(20)]
 
 
@@ -280,7 +280,7 @@ def test_failure_anywhere_ends_all_three_and_closes_the_reader(where, failure):
             ended.append(True)
 
     with pytest.raises(failure, match="five"):
-        overlapped(read(), lambda number: check("work", number), lambda number: check("write", number))
+        run_stages(read(), lambda number: check("work", number), lambda number: check("write", number))
     assert ended == [True]
 
 

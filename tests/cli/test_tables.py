@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vae_anomaly_cli.outputs import choose_target, write_table
+from vae_anomaly_cli.output.partial_file import write_table
+from vae_anomaly_cli.output.targets import choose_target
 from vae_anomaly_cli.sources import Location, open_table
 from vae_anomaly_cli.tables import read_table
 from vae_anomaly_cli.types import InferredType, values_of

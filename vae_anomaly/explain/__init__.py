@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vae_anomaly.explain.conditionals import expected_cells
 from vae_anomaly.explain.evidence import with_reference
-from vae_anomaly.explain.explanation import NOTABLE_KL, Explanation, ImageExplanation, Reason, shown
+from vae_anomaly.explain.explanation import NOTABLE_KL, Explanation, ImageExplanation, Reason
 from vae_anomaly.explain.image_explanation import explain_images, impute_images
 from vae_anomaly.explain.reconstruction import reconstruct
 from vae_anomaly.explain.table_explanation import SUSPICIOUS, explain_table, impute_table, repair_table
@@ -22,6 +22,5 @@ __all__ = [
     "impute_table",
     "reconstruct",
     "repair_table",
-    "shown",
     "with_reference",
 ]

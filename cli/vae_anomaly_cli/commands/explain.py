@@ -1,84 +1,177 @@
 """`vae-anomaly explain`: why rows are anomalous, cell by cell."""
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from vae_anomaly_cli import options
-from vae_anomaly_cli.console import Messages
+from vae_anomaly_cli.command import OUTPUT, Option, command
+from vae_anomaly_cli.console import counted
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.kinds import refuse_images
+from vae_anomaly_cli.kinds import Kind
+from vae_anomaly_cli.options import (
+    STANDARD_OUTPUT,
+    FitOptions,
+    InputOptions,
+    ModelOptions,
+    OutputOptions,
+    RunOptions,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    from vae_anomaly_cli.output.targets import Target
+    from vae_anomaly_cli.repair import RepairedTable
+    from vae_anomaly_cli.tables import Table
+
+EXPLAINED_ROWS = 5
+
+HELP = """Say why rows of DATA are anomalous.
+
+\b
+[bold]Examples[/bold]
+  vae-anomaly explain data.csv                         five rows, the most anomalous
+  vae-anomaly explain new.csv -m orders.vae --row 41   one row, by its number
+  vae-anomaly explain data.csv --top 100 -o cells.csv  a line for each cell
+  vae-anomaly explain data.csv --top 100 --repair repaired.csv
+
+For each row: its score, what the combination of its cells costs as a whole (KL), and its most anomalous cells, with \
+what is predicted from the row's other cells instead, the range that holds 95 % of that, what the cell adds \
+to the score above that of a typical row, and the share of the training cells that lie as far out. The numbers of \
+rows are those of vae-anomaly score, and go through all files if there are several. DATA is read into memory.
+
+DATA is a table: of images, vae-anomaly score --heatmaps shows where they are anomalous.
+
+With --output the table has a line for each cell. With --repair, cells of the explained rows that are rarer, given the \
+other cells, than one in a thousand are replaced by what is expected there: proposals, to be checked. The other cells \
+stay as they are.
+
+Exit codes: see vae-anomaly --help.
+"""
 
 
-def explain(
-    data: options.Data,
-    model: options.Model = None,
-    numbers: Annotated[
-        list[int] | None,
-        typer.Option(
-            "--row", min=1, metavar="N", help="Explain this row, counted from 1. Repeat for more.", show_default=False
-        ),
-    ] = None,
-    top: Annotated[
-        int | None,
-        typer.Option(min=1, help="Explain so many of the most anomalous rows. Default 5.", show_default=False),
-    ] = None,
-    n_cells: Annotated[int, typer.Option("--cells", min=1, help="TopK cells a row.")] = 5,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="Where a table with a line for each cell goes, in the format of its extension; '-' is standard "
-            "output.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = None,
+@dataclass(frozen=True)
+class ExplainOptions:
+    """Which rows to explain, and how."""
+
+    row: Annotated[
+        tuple[int, ...], Option("Explain this row, counted from 1. Repeat for more.", metavar="N", min=1)
+    ] = ()
+    top: Annotated[int | None, Option("Explain so many of the most anomalous rows. Default 5.", min=1)] = None
+    cells: Annotated[int, Option("Cells per row, at most.", min=1)] = 5
     repair: Annotated[
         str | None,
-        typer.Option(
+        Option(
+            "Where all rows of DATA go, with the cells replaced that look wrong in the explained ones.",
             metavar="FILE",
-            help="Where all rows of DATA go, with the cells replaced that look wrong in the explained ones.",
-            rich_help_panel=options.OUTPUT,
+            panel=OUTPUT,
+            is_path=True,
         ),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object on standard output.", rich_help_panel=options.OUTPUT)
-    ] = False,
-    ids: options.Ids = None,
-    label: options.Label = None,
-    anomalous: options.Anomalous = None,
-    drop: options.Drop = None,
-    input_format: options.InputFormat = None,
-    delimiter: options.Delimiter = None,
-    contamination: options.Contamination = None,
-    seed: options.Seed = None,
-    n_estimators: options.Members = None,
-    max_samples: options.MaxSamples = None,
-    max_iter: options.MaxIter = None,
-    latent_dim: options.LatentDim = None,
-    columns: options.Columns = None,
-    model_missing: options.ModelMissing = False,
-    sample_rows: options.SampleRows = None,
-    device: options.DeviceName = options.Device.AUTO,
-    quiet: options.Quiet = False,
+    ] = None
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself."""
+        if self.row and self.top is not None:
+            raise InputError("--row and --top both choose the rows to explain; give one of them.")
+        if self.repair == STANDARD_OUTPUT:
+            raise InputError(f"--repair {self.repair}: expected the name of a file of its own.")
+
+    def rows(self, scores: "npt.NDArray[np.float64]") -> "npt.NDArray[np.intp]":
+        """Return the rows to explain, from 0."""
+        import numpy as np
+
+        from vae_anomaly_cli.top_k import rank_descending
+
+        if self.row:
+            return np.array([number - 1 for number in dict.fromkeys(self.row)], dtype=np.intp)
+        return rank_descending(scores, self.top or EXPLAINED_ROWS)
+
+
+@command(HELP, (Kind.TABLES,))
+def explain(
+    given: InputOptions,
+    saved: ModelOptions,
+    fitting: FitOptions,
+    explaining: ExplainOptions,
+    output: OutputOptions,
+    run: RunOptions,
 ) -> None:
     """Say why rows of DATA are anomalous."""
-    fit_options = options.FitOptions(
-        contamination, seed, n_estimators, max_samples, max_iter, latent_dim, columns, model_missing, sample_rows
-    )
-    options.refuse_empty({"--model": model, "--output": output, "--repair": repair}, data)
-    fit_options.check(model)
-    refuse_images(data, "explain")
-    if numbers and top is not None:
-        raise InputError("--row and --top both choose the rows to explain; give one of them.")
-    if as_json and output == "-":
-        raise InputError("--json and --output - both write to standard output; choose one.")
-    if repair is not None and (repair == "-" or repair == output):
-        raise InputError(f"--repair {repair}: expected the name of a file of its own.")
-    from vae_anomaly_cli.explain import Wanted, explain_rows
+    if explaining.repair is not None and explaining.repair == output.output:
+        raise InputError(f"--repair {explaining.repair}: expected the name of a file of its own.")
+    from vae_anomaly_cli.output.partial_file import write_to_standard_output
+    from vae_anomaly_cli.output.summary import write_summary
+    from vae_anomaly_cli.output.targets import choose_target
+    from vae_anomaly_cli.render.explanation import ExplainedTable, check_ids
+    from vae_anomaly_cli.render.reasons import Reasons
+    from vae_anomaly_cli.repair import repaired_table
+    from vae_anomaly_cli.table_data import TableData
+    from vae_anomaly_cli.tables import read_table
 
-    given = options.InputOptions(data, input_format, delimiter, ids, label, anomalous, drop)
-    wanted = Wanted(numbers or [], top, n_cells, output, repair, as_json)
-    explain_rows(given, fit_options, wanted, model, device, Messages(quiet))
+    messages = run.messages
+    data = TableData.open(given, messages)
+    target = choose_target(output.output, data.source)
+    repair_target = None if explaining.repair is None else choose_target(explaining.repair, data.source, "--repair")
+    table = read_table(data.source)
+    _check_rows(table, explaining.row)
+    if output.output is not None:
+        check_ids(data.columns.ids)
+    labels = data.labels(table)
+    if saved.model is None:
+        model = data.fit(fitting, run.device, messages)
+    else:
+        model = data.load(saved.model, run.device, messages)
+    frame = model.frame(table.cells)
+    with messages.library_warnings():
+        scores = model.score_table(table, frame)
+        rows = explaining.rows(scores)
+        reasons = Reasons.of(model, rows, frame.iloc[rows], explaining.cells)
+    explained = ExplainedTable(table, data.columns.ids, scores, model.threshold, reasons)
+    # Both tables before either is written: a failure leaves nothing half done.
+    lines = None if output.output is None else explained.cells_table()
+    repaired = None
+    if repair_target is not None:
+        repaired = repaired_table(table, model, frame, rows, messages, typed=repair_target.typed)
+    n_flagged = int((scores > model.threshold).sum())
+    done = model.report if saved.model is None else f"{model.report}: {counted(table.n_rows, 'row')}"
+    flagged = f"threshold {model.threshold:,.2f} nats, {counted(n_flagged, 'row')} flagged"
+    written = _save(lines, target, repaired, repair_target)
+    messages.note(f"{done}; {flagged}, {counted(len(rows), 'row')} explained{written}")
+    path = None if target.path is None else str(target.path)
+    summary = model.summary(table.n_rows, 0) | {"model": saved.model, "n_anomalies": n_flagged, "output": path}
+    if labels is not None:
+        measures = labels.measure(scores)
+        summary["label"] = measures.describe()
+        messages.answer(measures.line(data.noun))
+    if output.as_json:
+        write_summary(summary | explained.summary())
+    elif lines is None:
+        explained.show()
+    elif target.path is None:
+        write_to_standard_output(lines, target)
+
+
+def _save(
+    lines: "pa.Table | None", target: "Target", repaired: "RepairedTable | None", repair_target: "Target | None"
+) -> str:
+    """Write the files that are wanted, and say so."""
+    from vae_anomaly_cli.output.partial_file import save_table
+
+    said = ""
+    if lines is not None and target.path is not None:
+        save_table(lines, target, target.path)
+        said += f"; written to {target.path}"
+    if repaired is not None and repair_target is not None and repair_target.path is not None:
+        save_table(repaired.cells, repair_target, repair_target.path)
+        said += f"; {counted(repaired.n_replaced, 'cell')} replaced in {repair_target.path}"
+    return said
+
+
+def _check_rows(table: "Table", numbers: tuple[int, ...]) -> None:
+    for number in numbers:
+        if number > table.n_rows:
+            raise InputError(
+                f"--row {number}: {table.name} has {counted(table.n_rows, 'row')}; expected a number from 1 to "
+                f"{table.n_rows}."
+            )

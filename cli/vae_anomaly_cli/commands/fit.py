@@ -1,76 +1,98 @@
-"""`vae-anomaly fit`: learn a table or a folder of images once, score with it later."""
+"""`vae-anomaly fit`: fit on a table or a folder of images once, score with the model later."""
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
-import typer
+from vae_anomaly_cli.command import FITTING, Option, command
+from vae_anomaly_cli.errors import InputError
+from vae_anomaly_cli.kinds import Kind
+from vae_anomaly_cli.options import FitOptions, InputOptions, Json, RunOptions
+from vae_anomaly_cli.sources import format_of_name, is_image
 
-from vae_anomaly_cli import options
-from vae_anomaly_cli.console import Messages
-from vae_anomaly_cli.kinds import refuse_with_images, refuse_with_tables
-from vae_anomaly_cli.sources import holds_images
+HELP = """Fit on the rows, or the images, of DATA and save the model.
+
+\b
+[bold]Examples[/bold]
+  vae-anomaly fit orders.parquet -o orders.vae --id order_id
+  vae-anomaly fit data.csv -o data.vae --contamination 0.02 --seed 1
+  vae-anomaly fit data.csv -o data.vae --column zip=categorical --column visits=count
+  vae-anomaly fit parts/ -o orders.vae --passes 3
+  vae-anomaly fit good/ -o parts.vae                  images of one size
+  vae-anomaly fit good/ -o parts.vae --size 128x128   images of any size, all resized
+  vae-anomaly fit logos/ -o logos.vae --method image  to find anomalous images, rather than anomalous spots
+
+Where DATA has more than --sample-rows rows, one pass draws a uniform sample of them, the same for the same --seed, \
+and each further pass another one.
+
+Images should be normal ones; a few anomalous ones do little harm. They are colour if any is, and have 8 bits unless \
+all have more or are black and white. Files that cannot be used are warned of and left out.
+
+The model file holds numbers and a description, no code. After Ctrl-C it holds the best model so far, and the exit \
+code is 130; a file that is there stays as it is then. Exit codes: see vae-anomaly --help.
+"""
 
 
-def fit(
-    data: options.DataOrImages,
+@dataclass(frozen=True)
+class SaveOptions:
+    """What to do with the model."""
+
     output: Annotated[
         str,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="Where the model goes, like orders.vae.", show_default=False
-        ),
-    ],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output: the summary.")] = False,
-    ids: options.Ids = None,
-    label: options.Label = None,
-    anomalous: options.Anomalous = None,
-    drop: options.Drop = None,
-    input_format: options.InputFormat = None,
-    delimiter: options.Delimiter = None,
-    contamination: options.Contamination = None,
-    seed: options.Seed = None,
-    n_estimators: options.Members = None,
-    max_samples: options.MaxSamples = None,
-    max_iter: options.MaxIter = None,
-    latent_dim: options.LatentDim = None,
-    columns: options.Columns = None,
-    model_missing: options.ModelMissing = False,
-    sample_rows: options.SampleRows = None,
-    size: options.ImageSize = None,
-    look: options.ImageLook = None,
+        Option("Where the model goes, like orders.vae.", flags=("--output", "-o"), metavar="FILE", is_path=True),
+    ]
+    as_json: Json = False
     passes: Annotated[
         int,
-        typer.Option(
+        Option(
+            "Go through DATA so often; after the first time the fit continues on another sample.",
             min=1,
-            help="Go through DATA so often; after the first time the fit continues on another sample.",
-            rich_help_panel=options.FITTING,
+            panel=FITTING,
+            only=Kind.TABLES,
         ),
-    ] = 1,
-    device: options.DeviceName = options.Device.AUTO,
-    quiet: options.Quiet = False,
-) -> None:
+    ] = 1
+
+    @property
+    def path(self) -> Path:
+        """Where the model goes.
+
+        Raises
+        ------
+        InputError
+            If it is named like data.
+        """
+        path = Path(self.output)
+        if format_of_name(path)[0] is not None or is_image(path):
+            named = "an image" if is_image(path) else "a table"
+            raise InputError(
+                f"--output {self.output} is named like {named}; expected a name for a model, like parts.vae."
+            )
+        return path
+
+
+@command(HELP, (Kind.TABLES, Kind.IMAGES))
+def fit(given: InputOptions, fitting: FitOptions, saving: SaveOptions, run: RunOptions, kind: Kind) -> None:
     """Fit on the rows or images of DATA and save the model."""
-    fit_options = options.FitOptions(
-        contamination,
-        seed,
-        n_estimators,
-        max_samples,
-        max_iter,
-        latent_dim,
-        columns,
-        model_missing,
-        sample_rows,
-        size,
-        look,
-    )
-    options.refuse_empty({"--output": output}, data)
-    fit_options.check(None)
-    given = options.InputOptions(data, input_format, delimiter, ids, label, anomalous, drop)
-    if holds_images(data):
-        refuse_with_images([*given.of_tables, *fit_options.of_tables, *["--passes"] * (passes > 1)])
-        from vae_anomaly_cli.images.fit import fit_images
+    path = saving.path
+    from vae_anomaly_cli.data import open_data
+    from vae_anomaly_cli.models import end_if_interrupted, save_model
+    from vae_anomaly_cli.output.summary import write_summary
+    from vae_anomaly_cli.output.targets import check_writable
 
-        fit_images(data, fit_options, output, device, Messages(quiet), as_json=as_json)
-        return
-    refuse_with_tables({"--size": size, "--look": look}, data)
-    from vae_anomaly_cli.fit import fit_model
-
-    fit_model(given, fit_options, output, passes, device, Messages(quiet), as_json=as_json)
+    messages = run.messages
+    data = open_data(kind, given, messages)
+    if path.exists():
+        data.source.check_output("--output", path)
+    check_writable(path)
+    model = data.fit(fitting, run.device, messages, n_passes=saving.passes)
+    model.left_out.warn(messages)
+    save_model(model.detector, path)
+    messages.note(f"{model.report}; threshold {model.threshold:,.2f} nats; written to {path}")
+    summary = model.fit_summary() | {"model": str(path)}
+    measures = data.measure_fit(model, messages)
+    if measures is not None:
+        summary["label"] = measures.describe()
+        messages.answer(measures.line(data.noun))
+    if saving.as_json:
+        write_summary(summary)
+    end_if_interrupted(model.detector, path)

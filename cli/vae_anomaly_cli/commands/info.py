@@ -1,23 +1,33 @@
 """`vae-anomaly info`: what is in a model file."""
 
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated
 
-import typer
-from rich.console import Console
-from rich.table import Table as RichTable
-from rich.text import Text
-
-from vae_anomaly_cli.console import counted, data_stream, one_line
+from vae_anomaly_cli.command import Option, command
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.options import check_model_path, refuse_empty
+from vae_anomaly_cli.options import Json, check_model_path
+
+HELP = """Show what a model was fitted on and how, without building it.
+
+\b
+[bold]Examples[/bold]
+  vae-anomaly info orders.vae
+  vae-anomaly info orders.vae --json | jq .offset
+"""
 
 
-def info(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="Model file.", show_default=False)],
-    as_json: Annotated[bool, typer.Option("--json", help="The whole manifest as JSON.")] = False,
-) -> None:
+@dataclass(frozen=True)
+class InfoOptions:
+    """Which model to show."""
+
+    model: Annotated[str, Option("Model file.", metavar="MODEL", is_argument=True, is_path=True)]
+    as_json: Json = False
+
+
+@command(HELP)
+def info(showing: InfoOptions) -> None:
     """Show what MODEL was fitted on and how, without building it."""
-    refuse_empty({"MODEL": model})
+    model = showing.model
     check_model_path(model)
     from vae_anomaly import ModelFileError, read_manifest
 
@@ -27,104 +37,11 @@ def info(
         raise InputError(error) from error
     except OSError as error:
         raise InputError(f"{model} cannot be read: {error.strerror or error}.") from error
-    if as_json:
-        from vae_anomaly_cli.sources import dumps
+    if showing.as_json:
+        from vae_anomaly_cli.output.summary import write_summary
 
-        with data_stream() as stream:
-            stream.write(f"{dumps(manifest, indent=2)}\n".encode())
+        write_summary(manifest)
         return
-    console = Console(highlight=False)
-    console.print(_facts(model, manifest))
-    console.print(_columns(manifest))
+    from vae_anomaly_cli.render.manifest import show_manifest
 
-
-def _facts(model: str, manifest: dict[str, Any]) -> RichTable:
-    """Lay out what holds for the model as a whole."""
-    report = manifest["fit_report"]
-    contamination = manifest["contamination"]
-    images = manifest.get("images")
-    row = "row" if images is None else "image"
-    windows = manifest.get("windows", [])
-    model_of = windows[-1] if windows else manifest
-    n_members = model_of.get("n_members", manifest["parameters"]["n_estimators"])
-    n_training = manifest["n_training_images"] if windows else manifest["n_training_rows"]
-    facts = {
-        "model": model,
-        "created": f"{manifest['created']} by vae-anomaly {manifest['library_version']}",
-        f"training {row}s": f"{n_training:,}",
-        **({"features": f"{manifest['n_features']}"} if images is None else _image_facts(manifest)),
-        "threshold": f"{-manifest['offset']:,.2f} nats (contamination {contamination})",
-        "held-out ELBO" if report["n_validation_rows"] else "training ELBO": f"{report['elbo']:,.2f} nats a "
-        f"{'window' if windows else row}",
-        "ensemble": f"{counted(n_members, 'member')}, {model_of['latent_dim']} latent dimensions, "
-        f"{report['n_iter']} training steps",
-    }
-    drawn = RichTable(box=None, show_header=False)
-    drawn.add_column(style="dim", no_wrap=True)
-    drawn.add_column(overflow="fold")
-    for name, fact in facts.items():
-        drawn.add_row(name, Text(one_line(fact)))
-    return drawn
-
-
-def _image_facts(manifest: dict[str, Any]) -> dict[str, str]:
-    """Lay out what holds for a model of images."""
-    from vae_anomaly_cli.images.learning import depth_line
-
-    channels = manifest["columns"]
-    images = manifest["images"]
-    size = f"{images['height']}x{images['width']} pixels (height x width)"
-    levels = depth_line(len(channels), images["depth"] or _depth(channels))
-    facts = {"images": f"{size}, {levels}"}
-    windows = manifest.get("windows")
-    if windows is None:
-        return facts | {"backbone": _named(manifest["backbone"]), "score": _named(manifest["score"])}
-    sides = " and ".join(f"{one['target']}x{one['target']}" for one in windows)
-    asked = "hidden and predicted" if manifest["parameters"]["model"] == "masked" else "seen as wholes"
-    places = "weighed by place" if manifest["by_position"] else "all places alike"
-    return facts | {"windows": f"{sides} pixels, {asked}, {places}"}
-
-
-def _depth(channels: list[dict[str, Any]]) -> int | None:
-    """Bits of an image, by its highest level; None for floats."""
-    from vae_anomaly.columns import LEVELS_OF_DEPTH
-
-    if not any(channel["resolution"] or channel["likelihood"]["name"] == "bernoulli" for channel in channels):
-        return None
-    top = max(channel["high"] or 0 for channel in channels)
-    return next((depth for depth, levels in LEVELS_OF_DEPTH.items() if levels == top), 8)
-
-
-def _named(entry: dict[str, Any]) -> str:
-    fields = ", ".join(f"{name} {value}" for name, value in entry["fields"].items())
-    return f"{entry['name']} ({fields})" if fields else str(entry["name"])
-
-
-def _likelihood_name(entry: dict[str, Any]) -> str:
-    """Of a likelihood that wraps another one, both names."""
-    base = entry["fields"].get("base")
-    return entry["name"] if base is None else f"{entry['name']}_{_likelihood_name(base)}"
-
-
-def _columns(manifest: dict[str, Any]) -> RichTable:
-    """Lay out what each column was taken for."""
-    drawn = RichTable()
-    for heading in ("column" if manifest.get("images") is None else "channel", "kind", "likelihood", "because"):
-        drawn.add_column(heading, overflow="fold")
-    for column in manifest["columns"]:
-        likelihood = column["likelihood"]
-        used = likelihood is not None
-        parts = column.get("parts", ())
-        kinds = "\n".join([one_line(column["kind"]), *(f"+ {one_line(part['kind'])}" for part in parts)])
-        missing = [
-            part["reason"] for part in parts if part["kind"] == "missing" and not part["reason"].startswith("0 ")
-        ]
-        because = "; ".join([column["reason"], *missing])
-        drawn.add_row(
-            Text(one_line(column["name"])),
-            Text(kinds),
-            Text(_likelihood_name(likelihood) if used else "set aside"),
-            Text(one_line(because)),
-            style="" if used else "dim",
-        )
-    return drawn
+    show_manifest(model, manifest)

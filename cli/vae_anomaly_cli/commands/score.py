@@ -1,138 +1,358 @@
 """`vae-anomaly score`: how anomalous is each row, or each image."""
 
-from typing import Annotated
+import contextlib
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
-import typer
+from vae_anomaly_cli.command import OUTPUT, Option, command
+from vae_anomaly_cli.console import Messages, counted, data_stream
+from vae_anomaly_cli.errors import CommandError, InputError
+from vae_anomaly_cli.kinds import Kind
+from vae_anomaly_cli.options import FitOptions, InputOptions, ModelOptions, OutputOptions, RunOptions
 
-from vae_anomaly_cli import options
-from vae_anomaly_cli.console import Messages
-from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.kinds import refuse_with_images, refuse_with_tables
-from vae_anomaly_cli.sources import holds_images
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    from vae_anomaly_cli.data import Data
+    from vae_anomaly_cli.labels import Measures
+    from vae_anomaly_cli.models import Model
+    from vae_anomaly_cli.output.journal import Journal
+    from vae_anomaly_cli.output.sinks import Sink
+    from vae_anomaly_cli.output.targets import Target
+    from vae_anomaly_cli.pipeline import Explainer, Layout, Pipeline
+    from vae_anomaly_cli.render.ranking import Ranking
+    from vae_anomaly_cli.render.reasons import Reasons
+    from vae_anomaly_cli.top_k import Ranked
+
+MAX_SHOWN_ROWS = 10
+
+HELP = """Score every row, or every image, of DATA.
+
+\b
+[bold]Examples[/bold]
+  vae-anomaly score data.csv
+  vae-anomaly score data.csv --label outlier --drop comment --top 20
+  vae-anomaly score data.csv --explain --column zip=categorical
+  vae-anomaly score new.csv -m orders.vae --id order_id -o scored.parquet
+  vae-anomaly score big.parquet -m orders.vae -o scored.parquet --resume
+  vae-anomaly score 'parts/day=*/*.csv.gz' -m orders.vae -o scored/
+  zcat big.csv.gz | vae-anomaly score - --seed 1 > scored.csv
+  vae-anomaly score photos/                   the most anomalous images
+  vae-anomaly score new/ -m parts.vae -o scores.csv --heatmaps maps/
+  vae-anomaly score test/ -m parts.vae --label folder --normal good --top 50 --sheet s.png
+  vae-anomaly score 'line1/**/*.png' line2/ -m parts.vae
+
+Appends anomaly_score (the negative ELBO in nats, higher is more anomalous) and is_anomaly to the columns of the \
+input, or to the --id columns alone; rows stay in their order unless --top ranks them. Without -o the table goes \
+to standard output: as text in the input's format (CSV for binary formats), or as a short ranking on a terminal. With \
+-o a directory (or a name that ends in '/') gets a file for each table of DATA.
+
+In CSV and TSV the cells ? NA N/A NULL None NaN and empty ones count as missing, and columns of dates like \
+2026-02-28 are read as dates; --column says otherwise. Columns anomaly_score and is_anomaly of an earlier run \
+are replaced.
+
+DATA may be larger than memory: it is read, scored and written batch by batch. Without --model a first pass draws \
+the rows to fit on. Several files need the same columns. Text becomes typed Parquet, JSON Lines or --json in one more \
+pass, because all rows decide what a column is.
+
+A file takes its name when it is whole. With --model the scores so far are kept beside it: after Ctrl-C, a kill or a \
+full disk the same command with --resume goes on where it stopped, if model and input are as they were.
+
+With --explain each row that is shown comes with its most anomalous cells and what is predicted from the row's other \
+cells instead. A table gets a column of reasons, filled for the rows that are flagged, or for all with --top: \
+explaining takes a pass for each column.
+
+[bold]Images[/bold]
+
+Images of up to 4096 pixels, or with a side below 16, get a model of whole images, others one of overlapping patches, \
+which finds anomalous spots: each patch's middle is predicted from what surrounds it. --method says otherwise.
+
+DATA holds images if its names say so; where folders hold tables, too, a pattern such as 'folder/*.png' chooses. \
+Without --model the images are their own training data. The output has the columns path (in the folder given, or in \
+the one that several arguments share), folder (the part before the name), anomaly_score, is_anomaly and problem: why a \
+file could not be used, where score and flag are empty. Such files are warned of, and the others scored.
+
+Pages of --heatmaps show the image, what the model expects, and the nats by which each pixel is less likely than it \
+could be, all on the scale of the model, so that pages can be compared. They keep names and sub-folders. With --top N \
+only the N most anomalous get one, and are the ones on the --sheet.
+
+With --label folder --normal NAME, images in that sub-folder are the normal ones, and AUROC and average precision say \
+how well the scores separate the others from them.
+
+Exit codes: see vae-anomaly --help.
+"""
 
 
-def score(
-    data: options.DataOrImages,
-    model: options.Model = None,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="Where the table goes, in the format of its extension; '-' is standard output. A directory (or a name "
-            "that ends in '/') gets a file for each table of DATA.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = None,
+@dataclass(frozen=True)
+class ScoreOptions:
+    """What to do with scores besides writing them."""
+
     top: Annotated[
         int | None,
-        typer.Option(
+        Option(
+            "Only the most anomalous rows, the most anomalous first, wherever they go. Default: all rows in their "
+            "order, and 10 on a terminal and with --json.",
+            images="Of images, also the heat maps, and the sheet (default 24).",
             min=1,
-            help="Only the most anomalous rows, the most anomalous first, wherever they go. Default: all rows in their "
-            "order, and 10 on a terminal and with --json. Of images, also the heat maps, and the sheet (default 24).",
-            rich_help_panel=options.OUTPUT,
+            panel=OUTPUT,
         ),
-    ] = None,
+    ] = None
     explain: Annotated[
         bool,
-        typer.Option(
-            "--explain",
-            help="Say why: the most anomalous cells of the rows that are shown; in a table, those of the flagged or "
-            "--top rows.",
-            rich_help_panel=options.OUTPUT,
+        Option(
+            "Say why: the most anomalous cells of the rows that are shown; in a table, those of the flagged or --top "
+            "rows.",
+            panel=OUTPUT,
+            only=Kind.TABLES,
         ),
-    ] = False,
-    as_json: Annotated[
-        bool,
-        typer.Option(
-            "--json",
-            help="One JSON object on standard output: summary and most anomalous rows.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = False,
+    ] = False
     resume: Annotated[
         bool,
-        typer.Option(
-            "--resume",
-            help="Go on with an interrupted run of the same command, which had --model and --output FILE: rows that "
-            "were scored are not scored again.",
-            rich_help_panel=options.OUTPUT,
+        Option(
+            "Go on with an interrupted run of the same command, which had --model and --output FILE: what was scored "
+            "is not scored again.",
+            panel=OUTPUT,
         ),
-    ] = False,
+    ] = False
     heatmaps: Annotated[
         str | None,
-        typer.Option(
+        Option(
+            "Where a page for each image goes that shows where it is anomalous.",
             metavar="DIR",
-            help="Of images: where a page for each goes that shows where it is anomalous.",
-            rich_help_panel=options.OUTPUT,
+            panel=OUTPUT,
+            only=Kind.IMAGES,
+            is_path=True,
         ),
-    ] = None,
+    ] = None
     sheet: Annotated[
         str | None,
-        typer.Option(
+        Option(
+            "Where the most anomalous images go together, on one contact sheet.",
             metavar="FILE.png",
-            help="Of images: where the most anomalous go together, on one contact sheet.",
-            rich_help_panel=options.OUTPUT,
+            panel=OUTPUT,
+            only=Kind.IMAGES,
+            is_path=True,
         ),
-    ] = None,
-    good: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="Of images: sub-folder of DATA with normal ones, against which the others are only reported as "
-            "AUROC; '.' is DATA itself. Repeat for more.",
-            rich_help_panel=options.INPUT,
-        ),
-    ] = None,
-    ids: options.Ids = None,
-    label: options.Label = None,
-    anomalous: options.Anomalous = None,
-    drop: options.Drop = None,
-    input_format: options.InputFormat = None,
-    delimiter: options.Delimiter = None,
-    contamination: options.Contamination = None,
-    seed: options.Seed = None,
-    n_estimators: options.Members = None,
-    max_samples: options.MaxSamples = None,
-    max_iter: options.MaxIter = None,
-    latent_dim: options.LatentDim = None,
-    columns: options.Columns = None,
-    model_missing: options.ModelMissing = False,
-    sample_rows: options.SampleRows = None,
-    size: options.ImageSize = None,
-    look: options.ImageLook = None,
-    device: options.DeviceName = options.Device.AUTO,
-    quiet: options.Quiet = False,
+    ] = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where scores go.
+
+    Attributes
+    ----------
+    target : Target
+        Of the table.
+    top : int or None
+        Only so many of the most anomalous rows.
+    as_json, on_terminal : bool
+        Whether a summary is wanted instead of a table, or people see a ranking.
+    """
+
+    target: "Target"
+    top: int | None
+    as_json: bool
+    on_terminal: bool
+
+    @property
+    def is_written(self) -> bool:
+        """Whether there is a table."""
+        return self.target.path is not None or not (self.on_terminal or self.as_json)
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether the table has all rows, and is written as they are scored."""
+        return self.is_written and self.top is None
+
+    @property
+    def n_ranked(self) -> int:
+        """How many of the most anomalous rows are wanted, wherever they go."""
+        return self.top or (MAX_SHOWN_ROWS if self.on_terminal or self.as_json else 0)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What is left when all rows are scored.
+
+    Attributes
+    ----------
+    pipeline : Pipeline
+        Counted them.
+    measures : Measures or None
+        How well the scores agree with labels.
+    ranked : Ranked
+        The most anomalous rows.
+    flags : ndarray of bool
+        Which of these are above the threshold.
+    reasons : Reasons or None
+        Why they are anomalous.
+    """
+
+    pipeline: "Pipeline"
+    measures: "Measures | None"
+    ranked: "Ranked"
+    flags: "npt.NDArray[np.bool_]"
+    reasons: "Reasons | None"
+
+
+@command(HELP, (Kind.TABLES, Kind.IMAGES))
+def score(
+    given: InputOptions,
+    saved: ModelOptions,
+    fitting: FitOptions,
+    output: OutputOptions,
+    scoring: ScoreOptions,
+    run: RunOptions,
+    kind: Kind,
 ) -> None:
     """Score every row, or every image, of DATA."""
-    fit_options = options.FitOptions(
-        contamination,
-        seed,
-        n_estimators,
-        max_samples,
-        max_iter,
-        latent_dim,
-        columns,
-        model_missing,
-        sample_rows,
-        size,
-        look,
+    from vae_anomaly_cli.data import open_data
+    from vae_anomaly_cli.output.journal import identity, kept_scores
+    from vae_anomaly_cli.output.targets import choose_target
+    from vae_anomaly_cli.pipeline import Layout
+    from vae_anomaly_cli.stages import stopped_by_signals
+
+    messages = run.messages
+    data = open_data(kind, given, messages).with_figures(scoring.heatmaps, scoring.sheet, scoring.top)
+    target = choose_target(output.output, data.source, parts=data.parts)
+    on_terminal = output.output is None and not output.as_json and sys.stdout.isatty()
+    plan = Plan(target, scoring.top, output.as_json, on_terminal)
+    text_column = data.text_column(explain=scoring.explain)
+    is_kept = _keeps_scores(data, target, saved.model, scoring)
+    if saved.model is None:
+        model = data.fit(fitting, run.device, messages)
+    else:
+        model = data.load(saved.model, run.device, messages)
+
+    kept = data.columns.kept
+    needs_types = output.as_json or (plan.is_written and target.typed)
+    types = data.infer_types(kept, messages) if needs_types else {}
+    layout = Layout(data.source.schema, kept, types if target.typed else {}, text_column)
+    explainer = data.explainer(model, messages, explain=scoring.explain, streamed=plan.is_streamed)
+    with contextlib.ExitStack() as closing:
+        closing.enter_context(stopped_by_signals())
+        journal = None
+        if is_kept and saved.model is not None:
+            known = identity(saved.model, data.source)
+            journal = closing.enter_context(kept_scores(target, known, data.noun, resume=scoring.resume))
+        result = _score_all(data, model, plan, layout, journal, explainer, messages, closing)
+
+    outputs = [*([] if target.path is None else [str(target.path)]), *filter(None, data.figures.values())]
+    done = model.report if saved.model is None else f"{model.report}: {counted(result.pipeline.n_scored, data.noun)}"
+    done += f"; threshold {model.threshold:,.2f} nats, {counted(result.pipeline.n_flagged, data.noun)} flagged"
+    if explainer is not None and scoring.explain:
+        done += f", {counted(explainer.n_rows, 'row')} explained"
+    messages.note(f"{done}; written to {', '.join(outputs)}" if outputs else done)
+    if result.measures is not None:
+        messages.answer(result.measures.line(data.noun))
+    if plan.n_ranked and (output.as_json or on_terminal):
+        shown = Layout(data.source.schema, kept, types if output.as_json else {})
+        ranking = data.ranking(shown.table(result.ranked, result.flags, {}), result.ranked, result.reasons)
+        if on_terminal:
+            ranking.show()
+        else:
+            _write_json(data, model, plan, result, saved.model, ranking)
+
+
+def _score_all(
+    data: "Data",
+    model: "Model",
+    plan: Plan,
+    layout: "Layout",
+    journal: "Journal | None",
+    explainer: "Explainer | None",
+    messages: Messages,
+    closing: contextlib.ExitStack,
+) -> Result:
+    """Score all rows, write them, and rank and draw the most anomalous ones."""
+    from vae_anomaly_cli.output.sinks import NoOutput
+    from vae_anomaly_cli.pipeline import Pipeline
+
+    sink = _open_sink(data, plan.target, layout, journal, closing) if plan.is_streamed else NoOutput()
+    closing.callback(sink.discard)
+    pipeline = Pipeline(
+        model,
+        data.read_columns(model),
+        layout,
+        sink,
+        messages,
+        journal=journal,
+        explainer=explainer,
+        label=data.columns.label,
+        n_top=max(plan.n_ranked, data.n_drawn),
     )
-    options.refuse_empty({"--model": model, "--output": output, "--heatmaps": heatmaps, "--sheet": sheet}, data)
-    fit_options.check(model)
-    if as_json and output == "-":
-        raise InputError("--json and --output - both write to standard output; choose one.")
-    given = options.InputOptions(data, input_format, delimiter, ids, label, anomalous, drop)
-    if holds_images(data):
-        of_tables = ["--explain"] * explain + ["--resume"] * resume
-        refuse_with_images([*given.of_tables, *fit_options.of_tables, *of_tables])
-        from vae_anomaly_cli.images.score import WantedOfImages, score_images
+    pipeline.run(separate_writer=plan.target.is_resumable)
+    pipeline.unusable.warn(messages)
+    if not pipeline.n_scored:
+        if journal is not None:
+            journal.forget()
+        raise CommandError(
+            f"none of {counted(data.source.n_files, 'file')} of {data.source.name} could be scored; "
+            f"{pipeline.unusable.first[0]}"
+        )
+    measures = pipeline.measures()
+    ranked = pipeline.top.ranked(plan.n_ranked)
+    flags = ranked.scores > model.threshold
+    reasons = None if explainer is None or not len(ranked) else explainer.reasons(ranked, flags)
+    sink.finish()
+    if plan.is_written and not plan.is_streamed:
+        _write(layout.table(ranked, flags, {} if reasons is None else reasons.sentences), plan.target)
+    if data.n_drawn:
+        data.draw(pipeline.top.ranked(data.n_drawn), model, messages)
+    return Result(pipeline, measures, ranked, flags, reasons)
 
-        of_images = WantedOfImages(output, top, as_json, heatmaps, sheet, tuple(good or ()))
-        score_images(data, fit_options, of_images, model, device, Messages(quiet))
+
+def _keeps_scores(data: "Data", target: "Target", model: str | None, scoring: ScoreOptions) -> bool:
+    """Refuse what cannot go together, and say whether an interrupted run can be gone on with."""
+    if scoring.top is not None and target.is_directory:
+        raise InputError(f"--top ranks the rows of all files; expected the name of one file, not {target.path}.")
+    is_kept = model is not None and target.is_resumable and data.source.identity() is not None
+    if scoring.resume and not is_kept:
+        raise InputError(
+            "--resume goes on with a run that had --model, files as input, and --output FILE; without these nothing "
+            "is kept. Leave it out."
+        )
+    return is_kept
+
+
+def _open_sink(
+    data: "Data", target: "Target", layout: "Layout", journal: "Journal | None", closing: contextlib.ExitStack
+) -> "Sink":
+    from vae_anomaly_cli.output.sinks import FileByFile, OneFile, OpenStream
+
+    if target.path is None:
+        return OpenStream(target, closing.enter_context(data_stream()), layout.schema)
+    if target.is_directory:
+        return FileByFile(target, data.parts, layout.schema, journal)
+    return OneFile(target, target.path, layout.schema)
+
+
+def _write(cells: "pa.Table", target: "Target") -> None:
+    from vae_anomaly_cli.output.partial_file import save_table, write_to_standard_output
+
+    if target.path is not None:
+        save_table(cells, target, target.path)
         return
-    refuse_with_tables({"--size": size, "--look": look, "--heatmaps": heatmaps, "--sheet": sheet, "--good": good}, data)
-    from vae_anomaly_cli.score import Wanted, score_input
+    write_to_standard_output(cells, target)
 
-    score_input(given, fit_options, Wanted(output, top, explain, as_json, resume), model, device, Messages(quiet))
+
+def _write_json(
+    data: "Data", model: "Model", plan: Plan, result: Result, saved: str | None, ranking: "Ranking"
+) -> None:
+    from vae_anomaly_cli.output.summary import write_summary
+
+    summary = model.summary(result.pipeline.n_rows, result.pipeline.unusable.count)
+    path = plan.target.path
+    summary |= {
+        "model": saved,
+        "n_anomalies": result.pipeline.n_flagged,
+        "output": None if path is None else str(path),
+        **data.figures,
+    }
+    if result.measures is not None:
+        summary["label"] = result.measures.describe()
+    write_summary(summary | {"ranked": ranking.objects()})

@@ -45,7 +45,7 @@ class DelimitedFile:
         """What there is to read: bytes."""
         return self.source.n_bytes
 
-    def batches(self, names: list[str], n_rows: int) -> Iterator[tuple[pa.RecordBatch, int]]:  # noqa: ARG002
+    def batches(self, names: list[str], n_rows: int) -> Iterator[tuple[pa.RecordBatch, int]]:
         """Yield rows, every cell as text, with the bytes read; a row of the wrong length stops the reading."""
         last: pa.RecordBatch | None = None
         n_bytes = n_yielded = 0

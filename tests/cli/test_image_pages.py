@@ -160,7 +160,7 @@ def test_failure_of_a_page_of_the_strangest_comes_after_the_table(run, image_mod
     def fail(*arguments):
         raise CommandError("the disk is full.")
 
-    monkeypatch.setattr("vae_anomaly_cli.images.maps.write_image", fail)
+    monkeypatch.setattr("vae_anomaly_cli.render.pages.write_image", fail)
     options = ("--sheet", tmp_path / "s.png", "-o", tmp_path / "o.csv")
     assert "the disk is full" in run("score", inspected, "-m", image_model, *options).error(code=1)
     assert (tmp_path / "o.csv").exists()

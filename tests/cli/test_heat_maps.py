@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from vae_anomaly.errors import DataError
-from vae_anomaly_cli.rendering import (
+from vae_anomaly_cli.render.heat_maps import (
     MARGIN,
     SheetEntry,
     _font,

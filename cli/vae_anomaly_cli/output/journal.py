@@ -13,9 +13,11 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from vae_anomaly_cli.console import counted
 from vae_anomaly_cli.errors import CommandError, InputError, Interrupted
-from vae_anomaly_cli.outputs import Target, explained, remove_parts
-from vae_anomaly_cli.sources import TableSource, without_links
+from vae_anomaly_cli.output.partial_file import remove_parts, write_errors
+from vae_anomaly_cli.output.targets import Target
+from vae_anomaly_cli.sources import Source, without_links
 
 try:
     import fcntl
@@ -40,19 +42,19 @@ def journal_path(target: Target) -> Path:
     return final.with_name(f".{final.name}.scores")
 
 
-def identity(model: str, table: TableSource) -> dict[str, Any]:
+def identity(model: str, source: Source) -> dict[str, Any]:
     """What scores depend on: the model, the files as they are, how they are read, and our version."""
     digest = hashlib.sha256()
     with Path(model).open("rb") as stream:
         for part in iter(lambda: stream.read(HASHED_BYTES), b""):
             digest.update(part)
-    known = table.identity()
+    known = source.identity()
     assert known is not None
     return {"version": importlib.metadata.version("vae-anomaly"), "model": digest.hexdigest()} | known
 
 
 @contextlib.contextmanager
-def kept_scores(target: Target, known: dict[str, Any], *, resume: bool) -> Iterator["Journal"]:
+def kept_scores(target: Target, known: dict[str, Any], noun: str, *, resume: bool) -> Iterator["Journal"]:
     """Keep scores while a target is written, and afterwards if it could not be, but for faults of the input.
 
     Raises
@@ -61,9 +63,9 @@ def kept_scores(target: Target, known: dict[str, Any], *, resume: bool) -> Itera
         What ended the work, with a word on how to go on.
     """
     if target.is_directory and target.path is not None:
-        with explained(target.path):
+        with write_errors(target.path):
             target.path.mkdir(parents=True, exist_ok=True)
-    journal = Journal(journal_path(target), known, resume=resume)
+    journal = Journal(journal_path(target), known, noun, resume=resume)
     if resume:
         remove_parts(target)
     keep = True
@@ -92,6 +94,8 @@ class Journal:
         Where it stands.
     known : dict
         What the scores depend on.
+    noun : str
+        What a row is: ``row`` or ``image``.
     resume : bool
         Whether to go on with what an interrupted run left; without anything left it just begins.
 
@@ -102,15 +106,15 @@ class Journal:
     n_kept : int
         All rows whose scores are in the file.
     finished : set of int
-        Files of the input whose results are in their place.
+        Files of the input whose results are finished.
     """
 
-    def __init__(self, path: Path, known: dict[str, Any], *, resume: bool) -> None:
-        self.path = path
+    def __init__(self, path: Path, known: dict[str, Any], noun: str, *, resume: bool) -> None:
+        self.path, self.noun = path, noun
         self.n_rows = 0
         self.finished: set[int] = set()
         self._ahead = np.empty(0)
-        with contextlib.ExitStack() as opening, explained(path):
+        with contextlib.ExitStack() as opening, write_errors(path):
             self._stream = opening.enter_context(path.open("a+b"))
             _lock(self._stream, path)
             end = self._inspect(known) if resume else 0
@@ -140,14 +144,18 @@ class Journal:
         self.n_kept += len(scores)
 
     def finish(self, file: int) -> None:
-        """Note that the result of one file of the input is in its place."""
+        """Note that the result of one file of the input is finished."""
         self._write(FINISHED, file, b"")
+
+    def forget(self) -> None:
+        """Keep nothing of this run."""
+        self.n_kept = 0
 
     def hint(self, text: str) -> str:
         """Say how to go on, where there is something to go on with."""
         if not self.n_kept:
             return text
-        kept = f"{self.n_kept:,} row{'' if self.n_kept == 1 else 's'}"
+        kept = counted(self.n_kept, self.noun)
         return f"{text} The scores of {kept} are kept: the same command with --resume goes on from there."
 
     def close(self, *, delete: bool) -> None:
@@ -160,13 +168,13 @@ class Journal:
             self.path.unlink(missing_ok=True)
 
     def _write(self, kind: bytes, number: int, scores: bytes) -> None:
-        with explained(self.path):
+        with write_errors(self.path):
             self._stream.write(RECORD.pack(kind, number, _checksum(kind, number, scores)) + scores)
             self._stream.flush()
 
     def _inspect(self, known: dict[str, Any]) -> int:
         """Compare the header, count what is there, and return where the last whole record ends; 0 without a header."""
-        with explained(self.path), self.path.open("rb") as stream:
+        with write_errors(self.path), self.path.open("rb") as stream:
             if stream.read(len(MAGIC)) != MAGIC:
                 return 0
             try:

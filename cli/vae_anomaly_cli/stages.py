@@ -14,12 +14,12 @@ Done = TypeVar("Done")
 DEPTH = 2
 
 
-def overlapped(
+def run_stages(
     read: Generator[Read, None, None],
     work: Callable[[Read], Done],
     write: Callable[[Done], None],
     *,
-    aside: bool = True,
+    separate_writer: bool = True,
     stopped: threading.Event | None = None,
 ) -> None:
     """Take items one after the other from a reader to a writer, with work on each in between.
@@ -34,9 +34,9 @@ def overlapped(
         Yields items, and is closed in the end.
     work, write : callable
         Take an item, and what becomes of it.
-    aside : bool
+    separate_writer : bool
         Whether a thread of its own writes. Not where whoever reads a pipe may let it wait for ever: Ctrl-C would wait
-        for that thread, and is heard only in the calling one.
+        for that thread, and only the calling one notices it.
     stopped : Event, optional
         Is set when nothing more is wanted, so that a writer that takes long over an item may leave it.
     """
@@ -48,7 +48,7 @@ def overlapped(
                 ahead.append(reader.submit(next, read, None))
                 done = work(item)
                 ahead[0].result()
-                if not aside:
+                if not separate_writer:
                     write(done)
                     continue
                 while len(behind) >= DEPTH:

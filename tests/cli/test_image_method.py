@@ -1,4 +1,4 @@
-"""Wholes or windows: how the command looks at images."""
+"""Models of whole images or of patches: which one the command fits."""
 
 import json
 
@@ -40,17 +40,17 @@ def odd(large):
 
 
 @pytest.fixture(scope="module")
-def fit_through_windows(run, large):
-    """How a fit with no word on windows ended, and its model."""
+def fit_in_patches(run, large):
+    """How a fit without --method ended, and its model."""
     path = large.parent / "m.vae"
     outcome = run("fit", large, "-o", path, "--seed", "2", *FAST)
     assert outcome.code == 0, outcome.err
     return outcome, path
 
 
-def test_large_images_are_looked_at_through_windows(run, fit_through_windows, odd, tmp_path):
-    outcome, model = fit_through_windows
-    assert "12 images as 66x70 pixels, grey with 8 bits, through windows of 8 and 16 pixels, " in outcome.err
+def test_large_images_get_a_model_of_patches(run, fit_in_patches, odd, tmp_path):
+    outcome, model = fit_in_patches
+    assert "12 images as 66x70 pixels, grey with 8 bits, in patches of 8 and 16 pixels, " in outcome.err
     detector = load(model)
     assert isinstance(detector, PatchDetector)
     assert detector.random_state == 2
@@ -65,44 +65,49 @@ def test_large_images_are_looked_at_through_windows(run, fit_through_windows, od
     assert "8x8 and 16x16 pixels, hidden and predicted" in " ".join(shown.text.split())
 
 
-def test_small_images_are_looked_at_as_wholes(run, good, tmp_path, fast_images):
+def test_small_images_get_a_model_of_whole_images(run, good, tmp_path, fast_images):
     outcome = run("fit", good, "-o", tmp_path / "m.vae", *fast_images)
-    assert ", as wholes, " in outcome.err
+    assert ", whole, " in outcome.err
     assert isinstance(load(tmp_path / "m.vae"), VAEDetector)
 
 
 def test_size_decides_after_resizing(run, large, tmp_path, fast_images):
     outcome = run("fit", large, "-o", tmp_path / "m.vae", "--size", "16x16", *fast_images)
-    assert ", as wholes, " in outcome.err
+    assert ", whole, " in outcome.err
 
 
-def test_look_says_otherwise(run, large, good, tmp_path):
-    whole = run("fit", large, "-o", tmp_path / "w.vae", "--look", "whole", "--size", "24x24", *FAST)
-    assert ", as wholes, " in whole.err
-    summary = json.loads(run("fit", good, "-o", tmp_path / "p.vae", "--look", "patches", "--json", *FAST).text)
-    assert summary["fitted_images"] == 40
+@pytest.mark.parametrize(
+    ("whole", "patches"), [(("--method", "image"), ("--method", "patch")), (("--look", "whole"), ("--look", "patches"))]
+)
+def test_method_says_otherwise(run, large, good, tmp_path, whole, patches):
+    outcome = run("fit", large, "-o", tmp_path / "w.vae", *whole, "--size", "24x24", *FAST)
+    assert ", whole, " in outcome.err
+    assert ("warning: --look whole is now --method image" in outcome.err) is (whole[0] == "--look")
+    outcome = run("fit", good, "-o", tmp_path / "p.vae", *patches, "--json", *FAST)
+    assert json.loads(outcome.text)["fitted_images"] == 40
+    assert ("warning: --look patches is now --method patch" in outcome.err) is (whole[0] == "--look")
     assert isinstance(load(tmp_path / "p.vae"), PatchDetector)
 
 
-def test_max_samples_is_no_option_of_windows(run, large, tmp_path):
+def test_max_samples_is_no_option_of_patches(run, large, tmp_path):
     outcome = run("fit", large, "-o", tmp_path / "m.vae", "--max-samples", "50")
     assert outcome.code == 2
-    assert "--max-samples is for images that are looked at as wholes" in outcome.err
+    assert "--max-samples is for models of whole images" in outcome.err
 
 
-def test_look_is_no_option_of_tables(run, write):
-    outcome = run("score", write("t.csv", "a,b\n1,2\n3,4\n"), "--look", "whole")
-    assert outcome.code == 2
-    assert "--look" in outcome.err
+@pytest.mark.parametrize("options", [("--method", "image"), ("--look", "whole")])
+def test_method_is_no_option_of_tables(run, write, options):
+    line = run("score", write("t.csv", "a,b\n1,2\n3,4\n"), *options).error()
+    assert line.startswith("error: --method cannot go with tables")
 
 
-def test_model_of_windows_refuses_a_table(run, fit_through_windows, write):
-    outcome = run("score", write("t.csv", "a,b\n1,2\n3,4\n"), "-m", fit_through_windows[1])
+def test_model_of_patches_refuses_a_table(run, fit_in_patches, write):
+    outcome = run("score", write("t.csv", "a,b\n1,2\n3,4\n"), "-m", fit_in_patches[1])
     assert outcome.code == 2
     assert "was fitted on images, and the input is tables" in outcome.err
 
 
-def test_images_of_a_few_pixels_width_are_no_riddle(run, tmp_path):
+def test_images_of_a_few_pixels_width_are_scored(run, tmp_path):
     folder = tmp_path / "narrow"
     folder.mkdir()
     for number in range(12):
@@ -122,21 +127,21 @@ def thin(folder, size):
     return folder
 
 
-def test_long_thin_images_are_looked_at_as_wholes(run, tmp_path):
+def test_long_thin_images_get_a_model_of_whole_images(run, tmp_path):
     outcome = run("fit", thin(tmp_path / "thin", (15, 100)), "-o", tmp_path / "m.vae", *FAST)
     assert outcome.code == 0, outcome.err
-    assert ", as wholes, " in outcome.err
+    assert ", whole, " in outcome.err
 
 
-def test_windows_that_do_not_fit_name_the_way_out(run, tmp_path):
-    outcome = run("fit", thin(tmp_path / "thin", (7, 700)), "-o", tmp_path / "m.vae", "--look", "patches", *FAST)
+def test_patches_that_do_not_fit_name_the_way_out(run, tmp_path):
+    outcome = run("fit", thin(tmp_path / "thin", (7, 700)), "-o", tmp_path / "m.vae", "--method", "patch", *FAST)
     assert outcome.code == 2
-    assert "7x700 pixels, and windows have at least 8x8. Give --look whole" in outcome.err
-    assert run("fit", thin(tmp_path / "fits", (8, 70)), "-o", tmp_path / "m.vae", "--look", "patches", *FAST).code == 0
+    assert "7x700 pixels, and patches have at least 8x8. Give --method image" in outcome.err
+    assert run("fit", thin(tmp_path / "fits", (8, 70)), "-o", tmp_path / "m.vae", "--method", "patch", *FAST).code == 0
 
 
-def test_windows_named_here_are_those_of_the_library():
-    from vae_anomaly_cli.images.learning import MAX_WINDOW, MIN_WINDOW
+def test_patches_named_here_are_those_of_the_library():
+    from vae_anomaly_cli.image_model import MAX_WINDOW, MIN_WINDOW
 
     images = np.random.default_rng(0).integers(90, 160, (8, 40, 40)).astype(np.uint8)
     detector = PatchDetector(n_windows=256, max_iter=2, hidden_layer_sizes=(4,)).fit(images)

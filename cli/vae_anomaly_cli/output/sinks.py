@@ -1,14 +1,15 @@
 """Where scored rows go while they are scored."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import pyarrow as pa
 
-from vae_anomaly_cli.journal import Journal
-from vae_anomaly_cli.outputs import PartialFile, Target, explained
-from vae_anomaly_cli.sources import TableSource
+from vae_anomaly_cli.output.journal import Journal
+from vae_anomaly_cli.output.partial_file import PartialFile, write_errors
+from vae_anomaly_cli.output.targets import PartFile, Target
 
 
 class Sink(Protocol):
@@ -18,13 +19,13 @@ class Sink(Protocol):
         """Append rows of one file of the input."""
 
     def finish(self) -> None:
-        """Put what was written in its place."""
+        """Give what was written its name."""
 
     def discard(self) -> None:
         """Leave nothing half done; without effect after `finish`."""
 
 
-class Nowhere:
+class NoOutput:
     """Where no table is wanted."""
 
     def write(self, _file: int, _batch: pa.RecordBatch, /) -> None:
@@ -37,8 +38,8 @@ class Nowhere:
         """Do nothing."""
 
 
-class Pipe:
-    """Standard output."""
+class OpenStream:
+    """A stream that somebody else opens and closes: standard output."""
 
     def __init__(self, target: Target, stream: BinaryIO, schema: pa.Schema) -> None:
         self.writer = target.writer(stream, schema)
@@ -66,7 +67,7 @@ class OneFile:
         self.file.write(batch)
 
     def finish(self) -> None:
-        """Put the file in its place."""
+        """Give the file its name."""
         self.file.finish()
 
     def discard(self) -> None:
@@ -77,25 +78,25 @@ class OneFile:
 class FileByFile:
     """A directory with a file for each file of the input, under the same names.
 
-    Files take their places as they are finished; those that an interrupted run finished stay.
+    Files take their names as they are finished; those that an interrupted run finished stay.
 
     Parameters
     ----------
     target : Target
         The directory.
-    table : TableSource
-        The files.
+    parts : sequence of PartFile
+        The files of the input.
     schema : pyarrow.Schema
         Of every one of them.
     journal : Journal or None
         Knows which are finished.
     """
 
-    def __init__(self, target: Target, table: TableSource, schema: pa.Schema, journal: Journal | None) -> None:
+    def __init__(self, target: Target, parts: Sequence[PartFile], schema: pa.Schema, journal: Journal | None) -> None:
         assert target.path is not None
         self.target, self.schema, self.journal = target, schema, journal
-        self.paths = [target.path / file.relative for file in table.files]
-        self.place = -1
+        self.paths = [target.path / part.relative for part in parts]
+        self.index = -1
         self.file: PartialFile | None = None
 
     def write(self, file: int, batch: pa.RecordBatch, /) -> None:
@@ -115,13 +116,13 @@ class FileByFile:
             self.file.discard()
 
     def _go_on_to(self, file: int) -> None:
-        while self.place < file:
+        while self.index < file:
             self._finish_file()
-            self.place += 1
-            path = self.paths[self.place]
-            if self.journal is not None and self.place in self.journal.finished and path.exists():
+            self.index += 1
+            path = self.paths[self.index]
+            if self.journal is not None and self.index in self.journal.finished and path.exists():
                 continue
-            with explained(path):
+            with write_errors(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
             gzipped = path.name.lower().endswith(".gz")
             self.file = PartialFile(replace(self.target, gzipped=gzipped), path, self.schema)
@@ -132,4 +133,4 @@ class FileByFile:
         self.file.finish()
         self.file = None
         if self.journal is not None:
-            self.journal.finish(self.place)
+            self.journal.finish(self.index)

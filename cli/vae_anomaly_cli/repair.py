@@ -1,5 +1,6 @@
 """Tables with cells replaced that look wrong."""
 
+from dataclasses import dataclass
 from decimal import Context, Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vae_anomaly_cli.console import Messages
-from vae_anomaly_cli.reasons import text_of
-from vae_anomaly_cli.scoring import Result
+from vae_anomaly_cli.render.reasons import text_of
+from vae_anomaly_cli.table_model import TableModel
 from vae_anomaly_cli.tables import Table
 from vae_anomaly_cli.types import DECIMAL_COMMA
 
@@ -20,32 +21,43 @@ if TYPE_CHECKING:
     Series = pd.Series[Any]
 
 
+@dataclass(frozen=True)
+class RepairedTable:
+    """All rows and columns of a table, and how many of its cells were replaced."""
+
+    cells: pa.Table
+    n_replaced: int
+
+
 def repaired_table(
-    table: Table, result: Result, rows: npt.NDArray[np.intp], messages: Messages, *, typed: bool
-) -> tuple[pa.Table, int]:
+    table: Table,
+    model: TableModel,
+    frame: "pd.DataFrame",
+    rows: npt.NDArray[np.intp],
+    messages: Messages,
+    *,
+    typed: bool,
+) -> RepairedTable:
     """Replace the cells of some rows that look wrong; every other cell stays as the file has it.
 
     Parameters
     ----------
-    table, result : Table, Result
+    table : Table
         What was scored.
+    model : TableModel
+        Says which cells look wrong.
+    frame : DataFrame
+        What the model sees of the table.
     rows : ndarray of int
         Rows (from 0) in which cells may be replaced.
     messages : Messages
-        Who hears of the library's warnings.
+        Shows the library's warnings.
     typed : bool
         Whether cells get their types, or stay text where the file has text.
-
-    Returns
-    -------
-    cells : pyarrow.Table
-        All rows and columns.
-    n_replaced : int
-        Replaced cells.
     """
-    before = result.frame.iloc[rows]
+    before = frame.iloc[rows]
     with messages.library_warnings():
-        after = result.detector.repair(before)
+        after = model.detector.repair(before)
     columns = {name: table.values(name) if typed else table.cells[name] for name in table.names}
     n_replaced = 0
     for name in after.columns.intersection(table.names):
@@ -58,7 +70,7 @@ def repaired_table(
             columns[name] = _replaced(columns[name], values)
         else:
             columns[name] = _rewritten(columns[name], values, table.source.decimal_comma)
-    return pa.table(columns), n_replaced
+    return RepairedTable(pa.table(columns), n_replaced)
 
 
 def _differs(before: "Series", after: "Series") -> npt.NDArray[np.bool_]:

@@ -385,8 +385,8 @@ def _legend(low: float, high: float, unit: str, *, missing: bool) -> Image.Image
     labels = [_text(number, TEXT_POINTS, INK, BAR_WIDTH // 3) for number in numbers]
     scale = Image.new("RGB", (bar.width, bar.height + labels[0].height + LINE // 2), "white")
     scale.paste(bar, (0, 0))
-    for place, label in zip((0.0, 0.5, 1.0), labels, strict=True):
-        scale.paste(label, (round(place * (bar.width - label.width)), bar.height + LINE // 2))
+    for position, label in zip((0.0, 0.5, 1.0), labels, strict=True):
+        scale.paste(label, (round(position * (bar.width - label.width)), bar.height + LINE // 2))
     parts = [scale, _text(unit, TEXT_POINTS, FAINT_INK, PAGE_SIDE)]
     if missing:
         patch = _framed(Image.fromarray(_hatch(BAR_HEIGHT, 2 * BAR_HEIGHT)))

@@ -1,0 +1,69 @@
+"""The typer application of `vae-anomaly`: its commands, and what it says of itself."""
+
+import importlib.metadata
+from typing import Annotated
+
+import typer
+
+from vae_anomaly_cli.command import Command
+from vae_anomaly_cli.commands.compare import compare
+from vae_anomaly_cli.commands.explain import explain
+from vae_anomaly_cli.commands.fit import fit
+from vae_anomaly_cli.commands.info import info
+from vae_anomaly_cli.commands.score import score
+
+COMMANDS: tuple[Command, ...] = (score, explain, fit, info, compare)
+
+HELP = """Find the anomalous rows of a table, or the anomalous images of a folder.
+
+\b
+[bold]Examples[/bold]
+  vae-anomaly score data.csv                  the most anomalous rows, ranked
+  vae-anomaly score data.csv -o scored.csv    every row with its score
+  vae-anomaly fit orders.csv -o orders.vae    fit once ...
+  vae-anomaly score new.csv -m orders.vae     ... and score what comes later
+  vae-anomaly score parts/ -m orders.vae -o scored/   files larger than memory, file by file
+  vae-anomaly explain new.csv -m orders.vae   why rows are anomalous
+  vae-anomaly info orders.vae                 what the model was fitted on
+  vae-anomaly fit good/ -o parts.vae          images of parts that are as they should be ...
+  vae-anomaly score new/ -m parts.vae --heatmaps maps/   ... and where others are not
+  vae-anomaly compare data.csv --label fraud  compared with simpler detectors, on known anomalies
+
+The score of a row is its negative ELBO under variational autoencoders, in nats; that of a small image how rare its \
+ELBO and two companions are among training images, in nats; that of a large one its most anomalous patch, in nats per \
+pixel. Higher is more anomalous.
+
+\b
+[bold]Exit codes[/bold]
+  0    done
+  1    the work failed: training diverged, output could not be written
+  2    options or input that cannot be used
+  130  interrupted with Ctrl-C; score --resume goes on. During training, score and explain go on with the best
+       model so far and end as if whole, and fit saves it, but not over a file that is there
+"""
+
+application = typer.Typer(
+    help=HELP,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+for _command in COMMANDS:
+    application.command(_command.name, help=_command.help)(_command.callback())
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        # Asked of the installation: importing the library would load PyTorch.
+        typer.echo(f"vae-anomaly {importlib.metadata.version('vae-anomaly')}")
+        raise typer.Exit
+
+
+@application.callback()
+def _common(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""

@@ -1,0 +1,205 @@
+"""Which columns of the input are features, what kind they are declared, and which go to the output."""
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vae_anomaly_cli.console import Messages
+from vae_anomaly_cli.errors import InputError
+from vae_anomaly_cli.labels import LabelColumn
+from vae_anomaly_cli.options import InputOptions
+from vae_anomaly_cli.sources import listed
+
+if TYPE_CHECKING:
+    from vae_anomaly.columns import Column
+
+SCORE, FLAG, REASONS = "anomaly_score", "is_anomaly", "reasons"
+PANDAS_INDEX = re.compile(r"__index_level_\d+__")
+
+
+@dataclass(frozen=True)
+class InputColumns:
+    """The columns of an input, and which of them are no features.
+
+    Attributes
+    ----------
+    source : str
+        How messages call the input.
+    names : tuple of str
+        All columns.
+    ids : tuple of str
+        Columns that name the row; carried to the output.
+    label : LabelColumn or None
+        Known anomalies; used for measures of quality only.
+    dropped : tuple of str
+        Columns that are left out.
+    """
+
+    source: str
+    names: tuple[str, ...]
+    ids: tuple[str, ...] = ()
+    label: LabelColumn | None = None
+    dropped: tuple[str, ...] = ()
+
+    @property
+    def label_names(self) -> list[str]:
+        """The label column, if there is one."""
+        return [] if self.label is None else [self.label.name]
+
+    @property
+    def not_features(self) -> set[str]:
+        """All columns that options say are no features."""
+        return {*self.ids, *self.dropped, *self.label_names}
+
+    @property
+    def of_earlier_run(self) -> set[str]:
+        """Columns that an earlier run of ours appended."""
+        found = {SCORE, FLAG} & set(self.names)
+        # A column of reasons alone may be anyone's.
+        return found | ({REASONS} & set(self.names) if len(found) == 2 else set())
+
+    @property
+    def kept(self) -> list[str]:
+        """Columns that go to the output."""
+        return list(self.ids) or [name for name in self.names if name not in self.of_earlier_run]
+
+    def for_training(self, messages: Messages) -> list[str]:
+        """Columns to fit on: all of which nothing else is said.
+
+        Raises
+        ------
+        InputError
+            If no column is left.
+        """
+        own = [name for name in self.names if name in self.of_earlier_run and name not in self.label_names]
+        if own:
+            messages.note(f"{self.source} holds {' and '.join(own)} from an earlier run: not used as features.")
+        others = self.not_features | {*own}
+        names = [name for name in self.names if name not in others and not PANDAS_INDEX.fullmatch(name)]
+        if not names:
+            raise InputError(
+                f"{self.source} has no column left to learn from; name fewer with --id, --label and --drop."
+            )
+        return names
+
+    def for_scoring(self, columns: "tuple[Column, ...]", messages: Messages) -> list[str]:
+        """Columns that a model is to see, of those that it was fitted on.
+
+        Columns that the model set aside when it was fitted need not be there.
+
+        Raises
+        ------
+        InputError
+            If a column that the model uses is missing, or is no feature now.
+        """
+        used = [column.name for column in columns if column.likelihood is not None]
+        missing = [name for name in used if name not in self.names]
+        if missing:
+            unnamed = "" if set(used) - set(missing) else " None of the model's columns is there."
+            raise InputError(
+                f"{self.source} lacks {listed(missing)} of the {len(used)} columns that the model "
+                f"uses.{unnamed} Add what is missing (empty cells do), or fit a model without them."
+            )
+        for name in used:
+            if name in self.label_names or name in self.dropped:
+                option = "--label" if name in self.label_names else "--drop"
+                raise InputError(
+                    f"{option} {name}: the model uses this column as a feature. Fit a model with "
+                    f"{option} {name} to leave it out."
+                )
+        known = {column.name for column in columns} | self.not_features | self.of_earlier_run
+        extra = [name for name in self.names if name not in known and not PANDAS_INDEX.fullmatch(name)]
+        if extra:
+            messages.warning(f"{self.source} has {listed(extra)} that the model does not know: ignored.")
+        return used
+
+    def declared_kinds(self, given: Sequence[str]) -> dict[str, str]:
+        """Read what the user says columns are, `--column NAME=KIND`; a name may hold '=' itself.
+
+        Raises
+        ------
+        InputError
+            If one names no feature or no kind, or names a column again.
+        """
+        declared: dict[str, str] = {}
+        for text in given:
+            name, kind = _name_and_kind(text)
+            if name not in self.names:
+                hint = _close_name(name, self.names)
+                raise InputError(f"--column {text}: {self.source} has no column '{name}'. {hint}")
+            if name in declared:
+                raise InputError(f"--column {text}: '{name}' is already declared {declared[name]}; say it once.")
+            option = self._option_of(name)
+            if option is not None:
+                raise InputError(f"--column {text}: {option} says that '{name}' is no feature; leave one of them out.")
+            if name in (SCORE, FLAG):
+                raise InputError(f"--column {text}: '{name}' is of an earlier run and no feature; leave it out.")
+            declared[name] = kind
+        return declared
+
+    def _option_of(self, name: str) -> str | None:
+        """Return the option that says that a column is no feature, if one does."""
+        if name in self.label_names:
+            return "--label"
+        return "--id" if name in self.ids else "--drop" if name in self.dropped else None
+
+
+def find_columns(source: str, names: Sequence[str], given: InputOptions, folder: str | None = None) -> InputColumns:
+    """Find the columns that options name.
+
+    Parameters
+    ----------
+    source : str
+        How messages call the input.
+    names : sequence of str
+        Its columns.
+    given : InputOptions
+        What the user said of them.
+    folder : str, optional
+        The column that holds the folders of images; these have no features among their columns.
+
+    Raises
+    ------
+    InputError
+        If the input has no such column.
+    """
+    ids = _named(source, names, "--id", given.id)
+    for name in ids:
+        if name in (SCORE, FLAG):
+            raise InputError(f"--id {name}: the output has a column of that name; choose another.")
+    label = None
+    if given.label is not None:
+        (name, *_) = _named(source, names, "--label", (given.label,))
+        label = LabelColumn(name, given.anomalous, given.normal, name == folder)
+        if name in ids and folder is None:
+            raise InputError(f"--label {name} is also named by --id; a column is one or the other.")
+    return InputColumns(source, tuple(names), ids, label, _named(source, names, "--drop", given.drop))
+
+
+def _named(source: str, names: Sequence[str], option: str, given: Sequence[str]) -> tuple[str, ...]:
+    found: list[str] = []
+    for text in given:
+        found += [text] if text in names else [part.strip() for part in text.split(",")]
+    for name in found:
+        if name not in names:
+            raise InputError(f"{option} {name}: {source} has no such column. {_close_name(name, names)}")
+    return tuple(dict.fromkeys(found))
+
+
+def _close_name(name: str, names: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"Did you mean '{close[0]}'?" if close else f"It has {listed(list(names))}."
+
+
+def _name_and_kind(text: str) -> tuple[str, str]:
+    # Loads PyTorch, and so only where a column is declared.
+    from vae_anomaly.columns import DECLARABLE
+
+    name, sign, kind = text.rpartition("=")
+    if not sign or not name:
+        raise InputError(f"--column {text}: expected NAME=KIND, like zip=categorical.")
+    if kind not in DECLARABLE:
+        raise InputError(f"--column {text}: '{kind}' is no kind; expected one of {', '.join(DECLARABLE)}.")
+    return name, kind

@@ -1,0 +1,110 @@
+"""The data of a command, be they a table or images: the one module that knows both."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from vae_anomaly_cli.columns import InputColumns
+from vae_anomaly_cli.console import Messages
+from vae_anomaly_cli.kinds import Kind
+from vae_anomaly_cli.labels import Measures
+from vae_anomaly_cli.models import Model
+from vae_anomaly_cli.options import Device, FitOptions, InputOptions
+from vae_anomaly_cli.output.targets import PartFile, TabularSource
+from vae_anomaly_cli.pipeline import Explainer
+from vae_anomaly_cli.render.ranking import Ranking
+from vae_anomaly_cli.render.reasons import Reasons
+from vae_anomaly_cli.top_k import Ranked
+from vae_anomaly_cli.types import InferredType
+
+
+class Data(Protocol):
+    """A source, what its columns are, and how models of it are fitted, loaded and explained.
+
+    Attributes
+    ----------
+    noun : str
+        What a row is: ``row`` or ``image``.
+    source : TabularSource
+        Its rows.
+    columns : InputColumns
+        What its columns are.
+    parts : sequence of PartFile
+        Its files, where each can become a file of results.
+    n_drawn : int
+        How many of the most anomalous rows are drawn when all are scored.
+    figures : mapping of str to str or None
+        Where figures go, by option; empty for tables, which have none.
+    """
+
+    @property
+    def noun(self) -> str: ...
+
+    @property
+    def source(self) -> TabularSource: ...
+
+    @property
+    def columns(self) -> InputColumns: ...
+
+    @property
+    def parts(self) -> Sequence[PartFile]: ...
+
+    @property
+    def n_drawn(self) -> int: ...
+
+    @property
+    def figures(self) -> Mapping[str, str | None]: ...
+
+    def with_figures(self, heatmaps: str | None, sheet: str | None, top: int | None) -> "Data":
+        """Settle where figures go."""
+
+    def draw(self, ranked: Ranked, model: Any, messages: Messages) -> None:
+        """Draw the most anomalous rows."""
+
+    def fit(self, fitting: FitOptions, device: Device, messages: Messages, *, n_passes: int = 1) -> Model:
+        """Fit a model on it."""
+
+    def load(self, model: str, device: Device, messages: Messages) -> Model:
+        """Load a model that takes it."""
+
+    def measure_fit(self, model: Any, messages: Messages) -> Measures | None:
+        """Compare the scores of what a model was fitted on with the labels, where there are some."""
+
+    def infer_types(self, names: Sequence[str], messages: Messages) -> Mapping[str, InferredType]:
+        """Find out what columns hold that have no types, in a pass over all rows."""
+
+    def text_column(self, *, explain: bool) -> str | None:
+        """Return the name of the last column of the result.
+
+        Raises
+        ------
+        InputError
+            If the source has one of that name.
+        """
+
+    def read_columns(self, model: Any) -> list[str]:
+        """Return the columns to read for a model, its label and the output."""
+
+    def explainer(self, model: Any, messages: Messages, *, explain: bool, streamed: bool) -> Explainer | None:
+        """Return what explains rows: while they are scored if they are streamed to a table, or else the ranked ones."""
+
+    def ranking(self, scored: pa.Table, ranked: Ranked, reasons: Reasons | None) -> Ranking:
+        """Return the most anomalous rows as people and programs see them."""
+
+
+def open_data(kind: Kind, given: InputOptions, messages: Messages) -> Data:
+    """Find the input of a command, and what options say of its columns.
+
+    Raises
+    ------
+    InputError
+        If there is none, or it does not have the columns that options name.
+    """
+    if kind is Kind.IMAGES:
+        from vae_anomaly_cli.image_data import ImageData
+
+        return ImageData.open(given)
+    from vae_anomaly_cli.table_data import TableData
+
+    return TableData.open(given, messages)

@@ -1,0 +1,300 @@
+"""Models of images: fitted on them or loaded, and their scores and heat maps."""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from vae_anomaly_cli.console import Messages, counted
+from vae_anomaly_cli.errors import InputError
+from vae_anomaly_cli.models import UnusableFiles, library_errors, load_detector
+from vae_anomaly_cli.options import Device, FitOptions, Method
+from vae_anomaly_cli.sources import ImageBatch, ImageSource
+from vae_anomaly_cli.table_model import new_detector
+
+if TYPE_CHECKING:
+    from vae_anomaly import PatchDetector, VAEDetector
+    from vae_anomaly.data import ImageFormat, Images
+
+# Sides of the windows that PatchDetector takes by default.
+MIN_WINDOW, MAX_WINDOW = 8, 16
+PIXELS_PER_BATCH, MAX_PIXELS_PER_BATCH = 1 << 20, 1 << 26
+MIN_PER_BATCH, MAX_PER_BATCH = 4, 1024
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """What is drawn of one image.
+
+    Attributes
+    ----------
+    image : ndarray of shape (channels, height, width)
+        As the model reads it.
+    surprise : ndarray of shape (height, width)
+        Nats per pixel; NaN where it is missing.
+    reconstruction : ndarray of shape (channels, height, width)
+        What the model expects.
+    score : float
+        Nats.
+    """
+
+    image: npt.NDArray[Any]
+    surprise: npt.NDArray[np.float64]
+    reconstruction: npt.NDArray[Any]
+    score: float
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """What a detector sees of image files.
+
+    Attributes
+    ----------
+    detector : VAEDetector or PatchDetector
+        Which it is.
+    images : Images
+        The pixels of those that can be used.
+    rows : tuple of int
+        Which files these are.
+    problems : mapping of int to str
+        Why the others cannot be used.
+    """
+
+    detector: "VAEDetector | PatchDetector"
+    images: "Images"
+    rows: tuple[int, ...]
+    problems: Mapping[int, str]
+
+    @cached_property
+    def heat_maps(self) -> "dict[int, HeatMap]":
+        """Where images are anomalous, by row."""
+        if not self.rows:
+            return {}
+        from vae_anomaly.explain import ImageExplanation
+
+        explanation = self.detector.explain(self.images)
+        assert isinstance(explanation, ImageExplanation)
+        expected = explanation.reconstruction
+        if expected.ndim == 3:
+            expected = expected[:, None]
+        elif expected.shape[1:] != self.images.shape:
+            expected = np.moveaxis(expected, 3, 1)
+        drawn = zip(self.images.pixels, explanation.excess, expected, explanation.score, strict=True)
+        return {
+            row: HeatMap(image, surprise, reconstruction, float(score))
+            for row, (image, surprise, reconstruction, score) in zip(self.rows, drawn, strict=True)
+        }
+
+
+@dataclass(frozen=True)
+class ImageModel:
+    """A detector and the images that it scores.
+
+    Attributes
+    ----------
+    source : ImageSource
+        The images.
+    detector : VAEDetector or PatchDetector
+        Fitted.
+    fit_seconds : float or None
+        What the fit took; None if it was loaded.
+    report : str
+        How it was fitted or loaded, in a line.
+    left_out : UnusableFiles
+        Files that the fit left out.
+    with_heat_maps : bool
+        Whether all images get heat maps, of which the scores are a part.
+    """
+
+    source: ImageSource
+    detector: "VAEDetector | PatchDetector"
+    fit_seconds: float | None
+    report: str
+    left_out: UnusableFiles = field(default_factory=UnusableFiles)
+    with_heat_maps: bool = False
+    noun: str = "image"
+
+    @property
+    def threshold(self) -> float:
+        """Scores above it are flagged, nats."""
+        return -float(self.detector.offset_)
+
+    @cached_property
+    def image_format(self) -> "ImageFormat":
+        """What the detector brings images to."""
+        image_format = self.detector.image_format_
+        assert image_format is not None
+        return image_format
+
+    @property
+    def n_per_batch(self) -> int:
+        """How many images to read at a time: a power of two, as the chunks of the model are."""
+        n_pixels = prod((self.image_format.channels, self.image_format.height, self.image_format.width))
+        least = min(MIN_PER_BATCH, max(1, MAX_PIXELS_PER_BATCH // n_pixels))
+        n_images = min(max(PIXELS_PER_BATCH // n_pixels, least), MAX_PER_BATCH)
+        return 1 << (n_images.bit_length() - 1)
+
+    def batches(self, names: list[str]) -> Iterator[ImageBatch]:
+        """List the files, some at a time."""
+        return self.source.batches_of(range(self.source.n_files), self.n_per_batch, names)
+
+    def features(self, batch: ImageBatch) -> ImageFeatures:
+        """Read the pixels of files."""
+        from vae_anomaly.data import ImageFiles
+
+        with library_errors(self.source.name):
+            files = ImageFiles(batch.paths, self.image_format)
+            images, problems = files.load(most_bytes=2 * len(files) * prod(files.shape))
+        reasons = {problem.path: problem.reason for problem in problems}
+        by_row = {row: reasons[path] for row, path in enumerate(batch.paths) if path in reasons}
+        rows = tuple(row for row in range(batch.n_rows) if row not in by_row)
+        return ImageFeatures(self.detector, images, rows, by_row)
+
+    def score(self, batch: ImageBatch, features: ImageFeatures, start: int) -> npt.NDArray[np.float64]:
+        """Score the files of a batch from one of them on, in nats; NaN where one cannot be used."""
+        scores = np.full(batch.n_rows, np.nan)
+        first = sum(row < start for row in features.rows)
+        rows = list(features.rows[first:])
+        with library_errors(self.source.name):
+            if self.with_heat_maps:
+                scores[rows] = [features.heat_maps[row].score for row in rows]
+            elif rows:
+                scores[rows] = self.detector.anomaly_score(features.images.take(slice(first, None)))
+        return scores[start:]
+
+    def values(self, cells: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Return the cells of a column: they have their types."""
+        return cells
+
+    def summary(self, n_rows: int, n_unusable: int) -> dict[str, Any]:
+        """Describe images and detector for --json."""
+        image_format = self.image_format
+        return {
+            "input": self.source.name,
+            "files": self.source.n_files,
+            "height": image_format.height,
+            "width": image_format.width,
+            "channels": image_format.channels,
+            "depth": image_format.depth,
+            "threshold": self.threshold,
+            "fit_seconds": None if self.fit_seconds is None else round(self.fit_seconds, 3),
+            "fitted_images": None if self.fit_seconds is None else _n_fitted(self.detector),
+            "images": n_rows - n_unusable,
+            "unusable": n_unusable,
+        }
+
+    def fit_summary(self) -> dict[str, Any]:
+        """Describe images, detector and fit for --json."""
+        return self.summary(self.source.n_files, self.left_out.count)
+
+
+def fit_images(source: ImageSource, fitting: FitOptions, device: Device, messages: Messages) -> ImageModel:
+    """Fit on all images, or on a sample where they are too many.
+
+    Parameters
+    ----------
+    source : ImageSource
+        The images.
+    fitting : FitOptions
+        What the user said of the fit.
+    device : Device
+        Where the arithmetic runs.
+    messages : Messages
+        Shows progress and warnings.
+    """
+    left_out = UnusableFiles()
+    start = time.perf_counter()
+    with library_errors(source.name), messages.library_warnings(left_out.add):
+        detector = _new_image_detector(source, fitting, device, verbose=messages.progress)
+        detector.fit(list(source.paths))
+    seconds = time.perf_counter() - start
+    wanted = detector.image_format_
+    assert wanted is not None
+    n_fitted = _n_fitted(detector)
+    images = counted(n_fitted, "image")
+    if n_fitted < source.n_files:
+        images = f"{n_fitted:,} of {counted(source.n_files, 'file')}"
+    size = f"{wanted.height}x{wanted.width} pixels, {describe_depth(wanted.channels, wanted.depth)}"
+    report = f"fitted on {source.name}: {images} as {size}, {_method_of(detector)}, {seconds:.1f} s"
+    return ImageModel(source, detector, seconds, report, left_out)
+
+
+def load_image_model(source: ImageSource, model: str, device: Device, messages: Messages) -> ImageModel:
+    """Load a model of images that reads files."""
+    from vae_anomaly import SpecificationError
+
+    with messages.library_warnings():
+        detector = load_detector(model, device, of_images=True)
+    try:
+        detector.image_format_  # noqa: B018 - models of floats have none
+    except SpecificationError as error:
+        raise InputError(f"{model}: {error}") from error
+    return ImageModel(source, detector, None, f"scored {source.name} with {model}")
+
+
+def describe_depth(channels: int, depth: int | None) -> str:
+    """Say how many channels and bits there are; None stands for floats.
+
+    Examples
+    --------
+    >>> describe_depth(1, 8), describe_depth(3, 8), describe_depth(1, 1), describe_depth(1, None)
+    ('grey with 8 bits', 'colour with 8 bits', 'black and white', 'grey as floats')
+    """
+    if depth == 1:
+        return "black and white"
+    return f"{'grey' if channels == 1 else 'colour'} {'as floats' if depth is None else f'with {depth} bits'}"
+
+
+def _new_image_detector(
+    source: ImageSource, fitting: FitOptions, device: Device, *, verbose: bool
+) -> "VAEDetector | PatchDetector":
+    """Return a detector of whole images, or of patches where the images are large."""
+    from vae_anomaly import PatchDetector
+    from vae_anomaly.data import open_images
+    from vae_anomaly.detectors import MAX_FLAT_PIXELS
+
+    parameters = fitting.parameters()
+    method = fitting.method or Method.AUTO
+    if method is Method.IMAGE:
+        return new_detector(fitting, {}, device, verbose=verbose)
+    size = parameters.get("image_shape")
+    assert size is None or isinstance(size, tuple)
+    wanted = open_images(list(source.paths), size)[0].image_format
+    side, n_pixels = min(wanted.height, wanted.width), wanted.channels * wanted.height * wanted.width
+    if method is Method.AUTO and (n_pixels <= MAX_FLAT_PIXELS or side < MAX_WINDOW):
+        return new_detector(fitting, {}, device, verbose=verbose)
+    if side < MIN_WINDOW:
+        raise InputError(
+            f"{source.name}: the images are {wanted.height}x{wanted.width} pixels, and patches have at least "
+            f"{MIN_WINDOW}x{MIN_WINDOW}. Give --method image, or a larger --size."
+        )
+    if parameters.pop("max_samples", None) is not None:
+        raise InputError(
+            "--max-samples is for models of whole images; these images get one of patches. Leave it out, or give "
+            "--method image."
+        )
+    detector = PatchDetector(device=str(device), verbose=verbose)
+    detector.set_params(**parameters)
+    return detector
+
+
+def _n_fitted(detector: "VAEDetector | PatchDetector") -> int:
+    from vae_anomaly import PatchDetector
+
+    return detector.n_images_ if isinstance(detector, PatchDetector) else detector.fit_report_.n_rows
+
+
+def _method_of(detector: "VAEDetector | PatchDetector") -> str:
+    """Say what the model is of."""
+    from vae_anomaly import PatchDetector
+
+    if not isinstance(detector, PatchDetector):
+        return "whole"
+    sides = " and ".join(f"{model.windows.target}" for model in detector.models_)
+    return f"in patches of {sides} pixels"

@@ -1,0 +1,105 @@
+"""A table as the data of a command."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from vae_anomaly_cli.columns import REASONS, InputColumns, find_columns
+from vae_anomaly_cli.console import Messages
+from vae_anomaly_cli.errors import InputError
+from vae_anomaly_cli.labels import Labels, Measures
+from vae_anomaly_cli.options import Device, FitOptions, InputOptions
+from vae_anomaly_cli.progress import progress_bar
+from vae_anomaly_cli.render.ranking import Ranking, RowNumber
+from vae_anomaly_cli.render.reasons import Reasons, RowExplainer
+from vae_anomaly_cli.sources import TableSource, open_table
+from vae_anomaly_cli.table_model import TableModel, fit_table, load_table_model
+from vae_anomaly_cli.tables import Table
+from vae_anomaly_cli.top_k import Ranked
+from vae_anomaly_cli.types import InferredType
+
+if TYPE_CHECKING:
+    from vae_anomaly_cli.output.targets import PartFile
+
+
+@dataclass(frozen=True)
+class TableData:
+    """A table, and which of its columns are features; see `data.Data`."""
+
+    source: TableSource
+    columns: InputColumns
+    parts: "Sequence[PartFile]"
+    figures: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
+    n_drawn: int = 0
+    noun: str = "row"
+
+    @classmethod
+    def open(cls, given: InputOptions, messages: Messages) -> "TableData":
+        """Find the files of a table, and the columns that options name."""
+        source = open_table(list(given.data), given.format, given.separator(), messages.warning)
+        return cls(source, find_columns(source.name, source.names, given), source.files)
+
+    def fit(self, fitting: FitOptions, device: Device, messages: Messages, *, n_passes: int = 1) -> TableModel:
+        """Fit a model on the rows."""
+        return fit_table(self.source, self.columns, fitting, device, messages, n_passes=n_passes)
+
+    def load(self, model: str, device: Device, messages: Messages) -> TableModel:
+        """Load a model that takes the columns."""
+        return load_table_model(self.source, self.columns, model, device, messages)
+
+    def measure_fit(self, model: TableModel, messages: Messages) -> Measures | None:
+        """Compare the scores of the rows that a model was fitted on with their labels."""
+        table = model.fitted
+        labels = None if table is None else self.labels(table)
+        if table is None or labels is None:
+            return None
+        return labels.measure(model.score_table(table, model.frame(table.cells)))
+
+    def labels(self, table: Table) -> Labels | None:
+        """Read the labels of rows in memory, where there are some."""
+        label = self.columns.label
+        return None if label is None else label.read(table.values(label.name))
+
+    def infer_types(self, names: Sequence[str], messages: Messages) -> Mapping[str, InferredType]:
+        """Find out what columns of text hold, in a pass over all rows."""
+        if self.source.format.typed:
+            return {}
+        with progress_bar(self.source.size, "reading", self.noun, messages) as done:
+            return self.source.infer_types(names, done)
+
+    def text_column(self, *, explain: bool) -> str | None:
+        """Return the name of the column of reasons."""
+        if explain and REASONS in self.columns.kept:
+            raise InputError(
+                f"--explain: {self.source.name} has a column '{REASONS}' of its own, and the output gets one. Rename "
+                "it, or name the columns to keep with --id."
+            )
+        return REASONS if explain else None
+
+    def read_columns(self, model: TableModel) -> list[str]:
+        """Return the columns to read for a model, its label and the output."""
+        needed = {*self.columns.kept, *model.names, *self.columns.label_names}
+        return [name for name in self.source.names if name in needed]
+
+    def draw(self, ranked: Ranked, model: TableModel, messages: Messages) -> None:
+        """Draw nothing: figures are of images."""
+
+    def with_figures(self, heatmaps: str | None, sheet: str | None, top: int | None) -> "TableData":
+        """Return the same: figures are of images."""
+        return self
+
+    def explainer(self, model: TableModel, messages: Messages, *, explain: bool, streamed: bool) -> RowExplainer | None:
+        """Return what explains rows by their cells."""
+        return RowExplainer(model, messages, streamed=streamed) if explain else None
+
+    def ranking(self, scored: pa.Table, ranked: Ranked, reasons: Reasons | None) -> Ranking:
+        """Return the most anomalous rows with their numbers."""
+        names = [file.name if self.source.n_files > 1 else None for file in self.source.files]
+        numbers = [
+            RowNumber(names[file], row + 1)
+            for file, row in zip(ranked.files.tolist(), ranked.rows_in_file.tolist(), strict=True)
+        ]
+        return Ranking(scored, self.columns.ids, numbers, reasons)

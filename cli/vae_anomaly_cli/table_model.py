@@ -1,0 +1,234 @@
+"""Models of tables: fitted on rows of the input or loaded, and their scores and reasons."""
+
+import dataclasses
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from vae_anomaly_cli.columns import InputColumns
+from vae_anomaly_cli.console import Messages, counted
+from vae_anomaly_cli.features import scoring_frame, training_frame
+from vae_anomaly_cli.models import UnusableFiles, library_errors, load_detector
+from vae_anomaly_cli.options import Device, FitOptions
+from vae_anomaly_cli.progress import progress_bar
+from vae_anomaly_cli.sources import RowBatch, TableSource
+from vae_anomaly_cli.tables import Table, sample_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from vae_anomaly import VAEDetector
+    from vae_anomaly.columns import Column
+
+SAMPLE_ROWS = 1_000_000
+MAX_SHOWN_KINDS = 5
+
+
+@dataclass(frozen=True)
+class RowFeatures:
+    """What a detector sees of rows; text that cannot be read is an error, and so no row has a problem."""
+
+    frame: "pd.DataFrame"
+    problems: Mapping[int, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TableModel:
+    """A detector and the table that it scores.
+
+    Attributes
+    ----------
+    source : TableSource
+        The table.
+    detector : VAEDetector
+        Fitted.
+    names : list of str
+        Columns of the input that it sees.
+    fit_seconds : float or None
+        What the fit took; None if it was loaded.
+    report : str
+        How it was fitted or loaded, in a line.
+    fitted : Table or None
+        The rows that it was fitted on; None if it was loaded.
+    n_passes : int
+        How often the fit went through the table.
+    left_out : UnusableFiles
+        None: a table that cannot be used is an error.
+    """
+
+    source: TableSource
+    detector: "VAEDetector"
+    names: list[str]
+    fit_seconds: float | None
+    report: str
+    fitted: Table | None = None
+    n_passes: int = 1
+    left_out: UnusableFiles = dataclasses.field(default_factory=UnusableFiles)
+    noun: str = "row"
+
+    @property
+    def threshold(self) -> float:
+        """Scores above it are flagged, nats."""
+        return -float(self.detector.offset_)
+
+    def batches(self, names: list[str]) -> Iterator[RowBatch]:
+        """Read some columns."""
+        return self.source.batches(names)
+
+    def features(self, batch: RowBatch) -> RowFeatures:
+        """Return what the detector sees of a batch."""
+        return RowFeatures(self.frame(batch.cells))
+
+    def frame(self, cells: pa.RecordBatch | pa.Table) -> "pd.DataFrame":
+        """Return what the detector sees of rows."""
+        return scoring_frame(cells, self.detector.columns_, self.source.cell_reader)
+
+    def score(self, batch: RowBatch, features: RowFeatures, start: int) -> npt.NDArray[np.float64]:
+        """Score the rows of a batch from one of them on, in nats."""
+        with library_errors(self.source.name, lambda row: self.source.locate(*batch.position(start + row))):
+            return self.detector.anomaly_score(features.frame.iloc[start:] if start else features.frame)
+
+    def score_table(self, table: Table, frame: "pd.DataFrame") -> npt.NDArray[np.float64]:
+        """Score rows in memory, of which the features are given, in nats."""
+        with library_errors(table.name, table.locate):
+            return self.detector.anomaly_score(frame)
+
+    def values(self, cells: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Return the cells of a column with their types."""
+        return self.source.cell_reader.values(cells)
+
+    def summary(self, n_rows: int, n_unusable: int) -> dict[str, Any]:
+        """Describe table and detector for --json."""
+        return {
+            "input": self.source.name,
+            "rows": n_rows,
+            "columns": _kinds_of(self.detector.columns_),
+            "set_aside": _set_aside(self.detector.columns_),
+            "threshold": self.threshold,
+            "fit_seconds": None if self.fit_seconds is None else round(self.fit_seconds, 3),
+            "fitted_rows": None if self.fitted is None else self.fitted.n_rows,
+        }
+
+    def fit_summary(self) -> dict[str, Any]:
+        """Describe table, detector and fit for --json."""
+        assert self.fitted is not None
+        return self.summary(self.fitted.n_input_rows, 0) | {"passes": self.n_passes}
+
+
+def new_detector(
+    fitting: FitOptions, declared: Mapping[str, str], device: Device, *, verbose: bool = False
+) -> "VAEDetector":
+    """Return a detector, not yet fitted, with the parameters that the user gave."""
+    from vae_anomaly import VAEDetector
+
+    detector = VAEDetector(device=str(device), verbose=verbose)
+    detector.set_params(**fitting.parameters(), columns=dict(declared) or None)
+    return detector
+
+
+def fit_table(
+    source: TableSource,
+    columns: InputColumns,
+    fitting: FitOptions,
+    device: Device,
+    messages: Messages,
+    *,
+    n_passes: int = 1,
+) -> TableModel:
+    """Fit on all rows, or on a sample where they are too many; in further passes on other samples.
+
+    Parameters
+    ----------
+    source : TableSource
+        The table.
+    columns : InputColumns
+        Which of its columns are features.
+    fitting : FitOptions
+        What the user said of the fit.
+    device : Device
+        Where the arithmetic runs.
+    messages : Messages
+        Shows progress and warnings.
+    n_passes : int
+        How often to go through the table.
+    """
+    declared = columns.declared_kinds(fitting.column)
+    names = columns.for_training(messages)
+    table = _draw(source, columns, names, fitting, messages)
+    if table.drawn is None and columns.label is not None:
+        # Labels that cannot be used are known before the work; those of a sample may be too few to tell.
+        columns.label.read(table.values(columns.label.name))
+    frame = training_frame(table, names, declared)
+    detector = new_detector(fitting, declared, device, verbose=messages.progress)
+    start = time.perf_counter()
+    with library_errors(table.name, table.locate), messages.library_warnings():
+        (detector.partial_fit if n_passes > 1 else detector.fit)(frame)
+    n_done = 1
+    # Ctrl-C ends the fit with what was learned, and not the pass alone.
+    with messages.library_warnings():
+        while n_done < n_passes and not detector.fit_report_.interrupted:
+            table = _draw(source, columns, names, fitting, messages, n_done)
+            with library_errors(table.name, table.locate):
+                detector.partial_fit(scoring_frame(table.cells, detector.columns_, source.cell_reader))
+            n_done += 1
+    seconds = time.perf_counter() - start
+    report = _fit_report(table, detector.columns_, seconds) + (f", in {n_done} passes" if n_done > 1 else "")
+    return TableModel(source, detector, names, seconds, report, table, n_done)
+
+
+def load_table_model(
+    source: TableSource, columns: InputColumns, model: str, device: Device, messages: Messages
+) -> TableModel:
+    """Load a model that takes the columns of a table."""
+    from vae_anomaly import VAEDetector
+
+    with messages.library_warnings():
+        detector = load_detector(model, device, of_images=False)
+    assert isinstance(detector, VAEDetector)
+    names = columns.for_scoring(detector.columns_, messages)
+    return TableModel(source, detector, names, None, f"scored {source.name} with {model}")
+
+
+def _draw(
+    source: TableSource,
+    columns: InputColumns,
+    names: list[str],
+    fitting: FitOptions,
+    messages: Messages,
+    n_done: int = 0,
+) -> Table:
+    """Read the rows of one pass of a fit: all, or a sample that is another one in each pass."""
+    label = [name for name in columns.label_names if name not in names]
+    n_rows = fitting.sample_rows or SAMPLE_ROWS
+    with progress_bar(source.size, "reading", "row", messages) as done:
+        return sample_table(source, [*names, *label], n_rows, (fitting.seed or 0, n_done), done)
+
+
+def _kinds_of(columns: "tuple[Column, ...]") -> dict[str, int]:
+    """Count the columns in use by kind, the most frequent kind first."""
+    return dict(Counter(column.kind for column in columns if column.likelihood is not None).most_common())
+
+
+def _set_aside(columns: "tuple[Column, ...]") -> dict[str, str]:
+    """Columns that are not in use, with the reason."""
+    return {column.name: column.reason for column in columns if column.likelihood is None}
+
+
+def _fit_report(table: Table, columns: "tuple[Column, ...]", seconds: float) -> str:
+    """Say in short what a fit did."""
+    kinds = _kinds_of(columns)
+    shown = list(kinds.items())[: MAX_SHOWN_KINDS if len(kinds) <= MAX_SHOWN_KINDS else MAX_SHOWN_KINDS - 1]
+    others = sum(kinds.values()) - sum(count for _, count in shown)
+    counts = ", ".join([f"{count} {kind}" for kind, count in shown] + ([f"{others} of other kinds"] if others else []))
+    n_set_aside = len(_set_aside(columns))
+    rest = f", {n_set_aside} set aside" if n_set_aside else ""
+    rows = counted(table.n_rows, "row")
+    if table.drawn is not None:
+        rows = f"a sample of {table.n_rows:,} of {counted(table.n_input_rows, 'row')}"
+    return f"fitted on {table.name}: {rows}, {counted(sum(kinds.values()), 'column')} ({counts}){rest}, {seconds:.1f} s"
