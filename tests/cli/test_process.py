@@ -211,7 +211,7 @@ def test_process_shows_on_a_terminal_what_this_one_does(plain, orders_csv, model
     assert code == 0
     found, expected = ([line for line in text.splitlines() if line.startswith("│")] for text in (shown, plain))
     assert found == expected
-    assert "scored 60 rows" in shown.splitlines()[-1]
+    assert ": 60 rows; threshold " in " ".join(shown.split())
 
 
 def test_terminal_gets_a_short_ranking(plain):

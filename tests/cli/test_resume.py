@@ -56,7 +56,7 @@ def counter(monkeypatch):
 
 @pytest.fixture
 def interrupted(run, orders_csv, model, tmp_path, counter):
-    """A run that was stopped when 21 to 28 rows were scored."""
+    """A run that was stopped when 28 rows were scored, and the scores of 14 to 28 of them kept."""
 
     def start(*options, output="o.csv", data=orders_csv):
         counter.fail_after, counter.n_rows = 28, 0
@@ -95,7 +95,8 @@ def test_resumed_run_gives_the_same_result_without_rescoring(
     assert resumed.code == 0, resumed.err
     assert (tmp_path / output).read_bytes() == expected
     assert resumed.out == at_once.out
-    assert counter.n_rows in (32, 39)
+    # Of the four batches that were scored at most two still waited to be written.
+    assert counter.n_rows in (32, 39, 46)
     assert files_in(tmp_path) == [output]
 
 
@@ -125,7 +126,7 @@ def test_half_a_record_is_ignored(run, interrupted, orders_csv, model, tmp_path,
     journal.write_bytes(journal.read_bytes()[:-n_bytes])
     arguments = ("score", orders_csv, "-m", model, "--drop", "order")
     assert run(*arguments, "-o", tmp_path / "o.csv", "--resume").code == 0
-    assert counter.n_rows in (39, 46)
+    assert counter.n_rows in (39, 46, 53)
     assert (tmp_path / "o.csv").read_bytes() == run(*arguments).out
 
 
@@ -203,7 +204,7 @@ def test_ranking_can_be_resumed(run, interrupted, orders_csv, model, tmp_path, c
     arguments = ("score", orders_csv, "-m", model, "--drop", "order", "--top", "5")
     assert interrupted("--top", "5").code == 130
     assert run(*arguments, "-o", tmp_path / "o.csv", "--resume").code == 0
-    assert counter.n_rows in (32, 39)
+    assert counter.n_rows in (32, 39, 46)
     assert (tmp_path / "o.csv").read_bytes() == run(*arguments).out
 
 
