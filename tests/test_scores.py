@@ -8,6 +8,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from joblib._parallel_backends import ThreadingBackend
 from scipy import stats
 from torch.distributions import Normal
 
@@ -157,7 +158,7 @@ def test_scores_do_not_depend_on_the_number_of_threads(name):
     assert identical(*found)
 
 
-@pytest.mark.parametrize("backend", ["threading", "loky"])
+@pytest.mark.parametrize("backend", ["threading", pytest.param("loky", marks=pytest.mark.slow)])
 def test_scores_do_not_depend_on_the_backend_of_joblib(backend):
     score, vae, columns, noise = scored_model("pooled_elbo", n_members=8, latent_dim=16)
     batch = batch_of(300, columns)
@@ -174,6 +175,30 @@ def test_scores_do_not_depend_on_the_backend_of_joblib(backend):
     assert all(identical(*pair) for pair in zip(expected, found, strict=True))
 
 
+class Counted(ThreadingBackend):
+    """A backend of joblib that counts how often it is set up."""
+
+    uses = 0
+
+    def configure(self, *arguments, **options):
+        type(self).uses += 1
+        return super().configure(*arguments, **options)
+
+
+def test_backend_that_is_asked_for_is_used():
+    vae, batch, noise = vae_of(), batch_of(600, columns_of(6)), scoring_noise(2, 4, 3, seed=0)
+    expected = score_rows(vae, batch, ELBO(), noise)
+    joblib.register_parallel_backend("counted", Counted)
+    torch.set_num_threads(2)
+    try:
+        with joblib.parallel_config("counted"):
+            assert identical(score_rows(vae, batch, ELBO(), noise), expected)
+    finally:
+        torch.set_num_threads(1)
+    assert Counted.uses == 1
+
+
+@pytest.mark.slow
 def test_backend_of_joblib_is_really_used():
     columns = columns_of(6)
     vae, batch, noise = vae_of(n_members=8, latent_dim=16), batch_of(300, columns), scoring_noise(8, 64, 16, seed=0)
