@@ -41,7 +41,7 @@ def bars(n, seed=0):
 
 @pytest.fixture(scope="module")
 def detector():
-    return VAEDetector(max_iter=150, n_estimators=2, max_samples=120, random_state=1).fit(bars(200))
+    return VAEDetector(max_iter=100, n_estimators=2, max_samples=120, random_state=1).fit(bars(200))
 
 
 @pytest.fixture(scope="module")

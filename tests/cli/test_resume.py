@@ -71,8 +71,14 @@ def files_in(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-@pytest.mark.parametrize("output", ["o.csv", "o.csv.gz", "o.jsonl", "o.parquet"])
-@pytest.mark.parametrize("options", [(), ("--explain",), ("--json",)])
+@pytest.mark.parametrize(
+    ("output", "options"),
+    [
+        *((output, ()) for output in ("o.csv", "o.csv.gz", "o.jsonl", "o.parquet")),
+        *((output, ("--explain",)) for output in ("o.csv", "o.parquet")),
+        ("o.jsonl", ("--json",)),
+    ],
+)
 def test_resumed_run_gives_the_same_result_without_rescoring(
     run, interrupted, orders_csv, model, tmp_path, counter, output, options
 ):
@@ -257,6 +263,37 @@ def test_journal_holds_the_scores_as_they_are(run, interrupted, orders_csv, mode
     assert scores.tolist() == whole[: len(scores)].tolist()
 
 
+def test_every_batch_is_on_the_disk_before_the_next_is_scored(run, orders_csv, model, tmp_path, counter):
+    sizes, score = [], counter.score
+
+    def measured(detector, frame):
+        sizes.append((tmp_path / ".o.csv.scores").stat().st_size)
+        return score(detector, frame)
+
+    counter.score = measured
+    assert run("score", orders_csv, "-m", model, "--drop", "order", "-o", tmp_path / "o.csv").code == 0
+    assert len(sizes) == 9
+    # Rows that are scored while the batch before is written are not lost, but not yet there.
+    assert all(later > earlier for earlier, later in zip(sizes[:-2], sizes[2:], strict=True))
+
+
+def test_request_to_terminate_is_heard(run, orders_csv, model, tmp_path, counter):
+    def terminated(detector, frame):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.5)
+        return np.zeros(len(frame))
+
+    counter.score = terminated
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        outcome = run("score", orders_csv, "-m", model, "--drop", "order", "-o", tmp_path / "o.csv")
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (outcome.code, outcome.err) == (130, "error: interrupted.\n")
+    assert not (tmp_path / "o.csv").exists()
+
+
 def records(journal):
     """How many bytes of scores a journal holds behind its header."""
     content = journal.read_bytes() if journal.exists() else b""
@@ -281,7 +318,7 @@ def long_run(request, orders, model, image_model, draw, tmp_path):
     [
         pytest.param(signal.SIGINT, marks=pytest.mark.slow),
         pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
-        signal.SIGKILL,
+        pytest.param(signal.SIGKILL, marks=pytest.mark.slow),
     ],
 )
 def test_killed_process_leaves_no_result_and_can_be_resumed(run, long_run, tmp_path, number):
@@ -424,6 +461,7 @@ def test_what_a_killed_run_left_is_not_in_the_way_of_the_same_process_number(run
     assert len((tmp_path / "o.csv").read_text().splitlines()) == 61
 
 
+@pytest.mark.slow
 def test_stop_is_heard_while_nobody_reads_the_pipe(orders, model, tmp_path):
     data = tmp_path / "long.csv"
     orders.loc[orders.index.repeat(500)].to_csv(data, index=False)
