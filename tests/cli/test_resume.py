@@ -170,6 +170,23 @@ def test_what_changed_since_is_refused(run, interrupted, orders_csv, model, writ
     assert ".o.csv.scores" in files_in(tmp_path)
 
 
+def change_in_place(path, content):
+    """Change a file as an editor does: other bytes, as many as before, and a later time."""
+    before = path.stat()
+    assert path.read_bytes() != content
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 2_000_000_000))
+    assert path.stat().st_size == before.st_size
+
+
+def test_table_that_changed_without_changing_its_size_is_refused(run, interrupted, orders_csv, model, write, tmp_path):
+    data = write("t.csv", orders_csv.read_bytes())
+    interrupted(data=data)
+    change_in_place(data, data.read_bytes().replace(b"north", b"south"))
+    line = run("score", data, "-m", model, "--drop", "order", "-o", tmp_path / "o.csv", "--resume").error()
+    assert "the input files are not those of, or changed since, the interrupted run" in line
+
+
 def test_new_run_begins_anew(run, interrupted, orders_csv, model, tmp_path, counter):
     interrupted()
     assert run("score", orders_csv, "-m", model, "--drop", "order", "-o", tmp_path / "o.csv").code == 0
@@ -409,13 +426,17 @@ def test_resumed_run_draws_the_pages_that_are_not_there(run, image_model, many, 
     assert tree(tmp_path / "maps") == tree(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("change", ["another file", "another image"])
+@pytest.mark.parametrize("change", ["another file", "other bytes, as many as before"])
 def test_images_that_changed_since_are_refused(run, image_model, many, tmp_path, image_counter, draw, change):
     arguments = ("score", many, "-m", image_model, "-o", tmp_path / "o.csv")
     image_counter.fail_after = 16
     assert run(*arguments).code == 130
     image_counter.fail_after = None
-    draw(many / "0" / ("new.png" if change == "another file" else "1.png"), 99)
+    image = many / "0" / "1.png"
+    if change == "another file":
+        draw(image.with_name("new.png"), 99)
+    else:
+        change_in_place(image, image.read_bytes()[::-1])
     line = run(*arguments, "--resume").error()
     assert "the input files are not those of, or changed since, the interrupted run" in line
 
