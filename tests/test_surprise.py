@@ -84,6 +84,8 @@ def test_regret_is_what_further_fitting_of_the_posterior_gains(detector, batch):
     assert (many <= few).all()
     assert (few <= 0).all()
     assert many.mean() < -0.01
+    # Steps that are too long lose what was there: the best counts, not the last.
+    assert (scored(detector, batch, LikelihoodRegret(2, n_steps=3, learning_rate=20.0)) <= 0).all()
 
 
 def test_regret_leaves_weights_and_gradients_alone_and_does_not_depend_on_neighbours(detector, batch):
