@@ -31,17 +31,17 @@ HELP = """Say why rows of DATA are anomalous.
 
 \b
 [bold]Examples[/bold]
-  vae-anomaly explain data.csv                         five rows, the most anomalous
+  vae-anomaly explain data.csv                         the top five rows
   vae-anomaly explain new.csv -m orders.vae --row 41   one row, by its number
   vae-anomaly explain data.csv --top 100 -o cells.csv  a line for each cell
   vae-anomaly explain data.csv --top 100 --repair repaired.csv
 
 For each row: its score, what the combination of its cells costs as a whole (KL), and its most anomalous cells, with \
 what is predicted from the row's other cells instead, the range that holds 95 % of that, what the cell adds \
-to the score above that of a typical row, and the share of the training cells that lie as far out. The numbers of \
-rows are those of vae-anomaly score, and go through all files if there are several. DATA is read into memory.
+to the score above that of a typical row, and the share of the training cells that lie as far out. Rows are \
+numbered from 1, through all files if there are several. DATA is read into memory.
 
-DATA is a table: of images, vae-anomaly score --heatmaps shows where they are anomalous.
+DATA is a table; for images, vae-anomaly score --heatmaps shows where they are anomalous.
 
 With --output the table has a line for each cell. With --repair, cells of the explained rows that are rarer, given the \
 other cells, than one in a thousand are replaced by what is expected there: proposals, to be checked. The other cells \

@@ -16,11 +16,11 @@ HELP = """Fit on the rows, or the images, of DATA and save the model.
 [bold]Examples[/bold]
   vae-anomaly fit orders.parquet -o orders.vae --id order_id
   vae-anomaly fit data.csv -o data.vae --contamination 0.02 --seed 1
-  vae-anomaly fit data.csv -o data.vae --column zip=categorical --column visits=count
+  vae-anomaly fit data.csv -o data.vae --column zip=categorical
   vae-anomaly fit parts/ -o orders.vae --passes 3
   vae-anomaly fit good/ -o parts.vae                  images of one size
-  vae-anomaly fit good/ -o parts.vae --size 128x128   images of any size, all resized
-  vae-anomaly fit logos/ -o logos.vae --method image  to find anomalous images, rather than anomalous spots
+  vae-anomaly fit good/ -o parts.vae --size 128x128   images of any size
+  vae-anomaly fit logos/ -o logos.vae --method image  anomalous as a whole
 
 Where DATA has more than --sample-rows rows, one pass draws a uniform sample of them, the same for the same --seed, \
 and each further pass another one.
@@ -29,7 +29,7 @@ Images should be normal ones; a few anomalous ones do little harm. They are colo
 all have more or are black and white. Files that cannot be used are warned of and left out.
 
 The model file holds numbers and a description, no code. After Ctrl-C it holds the best model so far, and the exit \
-code is 130; a file that is there stays as it is then. Exit codes: see vae-anomaly --help.
+code is 130; a file that was there before is not replaced then. Exit codes: see vae-anomaly --help.
 """
 
 

@@ -42,7 +42,8 @@ HELP = """Score every row, or every image, of DATA.
   zcat big.csv.gz | vae-anomaly score - --seed 1 > scored.csv
   vae-anomaly score photos/                   the most anomalous images
   vae-anomaly score new/ -m parts.vae -o scores.csv --heatmaps maps/
-  vae-anomaly score test/ -m parts.vae --label folder --normal good --top 50 --sheet s.png
+  vae-anomaly score test/ -m parts.vae --label folder --normal good
+  vae-anomaly score new/ -m parts.vae --top 50 --sheet sheet.png
   vae-anomaly score 'line1/**/*.png' line2/ -m parts.vae
 
 Appends anomaly_score (the negative ELBO in nats, higher is more anomalous) and is_anomaly to the columns of the \
@@ -93,8 +94,8 @@ class ScoreOptions:
     top: Annotated[
         int | None,
         Option(
-            "Only the most anomalous rows, the most anomalous first, wherever they go. Default: all rows in their "
-            "order, and 10 on a terminal and with --json.",
+            "Only so many of the most anomalous rows, ranked. Default: all rows in their order; 10 on a terminal and "
+            "with --json.",
             images="Of images, also the heat maps, and the sheet (default 24).",
             min=1,
             panel=OUTPUT,
@@ -120,7 +121,7 @@ class ScoreOptions:
     heatmaps: Annotated[
         str | None,
         Option(
-            "Where a page for each image goes that shows where it is anomalous.",
+            "Directory for a page per image that shows where it is anomalous.",
             metavar="DIR",
             panel=OUTPUT,
             only=Kind.IMAGES,
@@ -130,7 +131,7 @@ class ScoreOptions:
     sheet: Annotated[
         str | None,
         Option(
-            "Where the most anomalous images go together, on one contact sheet.",
+            "Contact sheet of the most anomalous images.",
             metavar="FILE.png",
             panel=OUTPUT,
             only=Kind.IMAGES,
