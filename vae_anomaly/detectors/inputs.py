@@ -67,7 +67,7 @@ def read_rows(estimator: BaseEstimator, X: Any, known: Encoder | None) -> Table 
     if known is None:
         images = estimator.get_params(deep=False)["image_shape"] is not None or _are_images(X)
     else:
-        images = known.grid is not None
+        images = known.takes_images
     return read_images(estimator, X, known) if images else read_table(estimator, X, fitting=known is None)
 
 
