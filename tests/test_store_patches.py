@@ -37,6 +37,16 @@ def test_loaded_detector_has_the_same_scores_and_maps(tmp_path, parameters, chan
     assert loaded.fit_report_.n_iter == detector.fit_report_.n_iter
 
 
+def test_model_changed_since_the_fit_does_not_reach_the_file(tmp_path):
+    images = np.random.default_rng(0).normal(size=(12, 8, 8))
+    detector = PatchDetector(window=4, n_windows=256, max_iter=5, hidden_layer_sizes=(8,)).fit(images)
+    scores = detector.score_samples(images)
+    save(detector.set_params(model="whole"), tmp_path / "model.vae")
+    loaded = load(tmp_path / "model.vae")
+    assert loaded.model == "masked"
+    np.testing.assert_array_equal(loaded.score_samples(images), scores)
+
+
 def test_manifest_says_what_the_model_is(tmp_path):
     save(PatchDetector(**FAST, window=8).fit(images()), tmp_path / "model.vae")
     manifest = read_manifest(tmp_path / "model.vae")

@@ -27,6 +27,7 @@ from vae_anomaly.detectors.network_inputs import open_given, refuse
 from vae_anomaly.detectors.patch import smoothed, top_mean
 from vae_anomaly.detectors.vae_detector import VAEDetector
 from vae_anomaly.errors import DataError
+from vae_anomaly.model import resolve_device
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -150,6 +151,7 @@ class FeatureMapDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
         DataError
             If the images cannot be used, or the network gives no maps.
         """
+        resolve_device(self.device)
         with unchanged_on_failure(self):
             images = open_given(self, X, None)
             rows = self._sampled_positions(chain.from_iterable(map(self._maps, images.portions(warn_of_files))))

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vae_anomaly.columns import Column, ImageEncoder
+from vae_anomaly.errors import SpecificationError
 from vae_anomaly.store.values import encode
 from vae_anomaly.version import __version__
 
@@ -32,7 +33,14 @@ def manifest_head(
         Rows or images with lower scores are anomalous.
     images : dict or None
         See `images_entry`.
+
+    Raises
+    ------
+    SpecificationError
+        If the offset is not finite.
     """
+    if not math.isfinite(offset):
+        raise SpecificationError(f"offset_ is {offset}; a model file holds a finite one. Set it before saving.")
     encoded = {name: encode(value) for name, value in parameters.items()}
     return {
         "format_version": FORMAT_VERSION,

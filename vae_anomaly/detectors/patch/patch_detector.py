@@ -18,7 +18,7 @@ from vae_anomaly.columns import MAX_SEEDS, Augment, Batch, ImageEncoder, learn_c
 from vae_anomaly.data import ImageFormat, Images
 from vae_anomaly.decisions import MIN_DEVIATION, contamination_offset, robust_offset
 from vae_anomaly.deprecation import RenamedAttribute
-from vae_anomaly.detectors.base import AnomalyDetectorMixin, unchanged_on_failure
+from vae_anomaly.detectors.base import AnomalyDetectorMixin, copied_parameters, unchanged_on_failure
 from vae_anomaly.detectors.inputs import is_files, new_seed, read_images, score_files
 from vae_anomaly.detectors.patch.maps import MapReduction, PositionLevels, position_helps, smoothed
 from vae_anomaly.detectors.patch.patch_config import (
@@ -37,7 +37,7 @@ from vae_anomaly.detectors.patch.windows import IntArray, PaddedImage
 from vae_anomaly.detectors.training_progress import training_progress
 from vae_anomaly.errors import FitWarning
 from vae_anomaly.explain import ImageExplanation
-from vae_anomaly.fitting import FitReport, TrainingRows, fit_model
+from vae_anomaly.fitting import FitConfig, FitReport, TrainingRows, fit_model
 from vae_anomaly.likelihoods import Gaussian
 from vae_anomaly.model import History
 
@@ -126,6 +126,10 @@ class PatchDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
         Pixels of an image, over all channels.
     n_images_ : int
         Training images.
+    image_format_ : ImageFormat
+        The format in which the model reads image files.
+    fitted_parameters_ : dict
+        The parameters of the fit, which a model file keeps.
 
     Examples
     --------
@@ -147,6 +151,7 @@ class PatchDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
     map_scale_: tuple[float, float]
     n_features_in_: int
     n_images_: int
+    fitted_parameters_: dict[str, Any]
 
     _parameter_constraints: ClassVar[dict[str, Any]] = PARAMETER_CONSTRAINTS
 
@@ -223,10 +228,11 @@ class PatchDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
             If the training on windows was interrupted, which leaves later ones out, or its latents collapsed.
         """
         with unchanged_on_failure(self):
-            self._fit(with_pixels(read_images(self, X, None)))
+            config = self._config()
+            self._fit(with_pixels(read_images(self, X, None)), config)
         return self
 
-    def _fit(self, images: Images) -> None:
+    def _fit(self, images: Images, config: FitConfig) -> None:
         _, height, width = images.shape
         geometries = geometries_of(self.window, self.stride, height, width, masked=self.model == MASKED)
         seed = new_seed(self.random_state)
@@ -238,7 +244,7 @@ class PatchDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
         held_out, kept = split(images.n_rows, rng)
         models = []
         for geometry in geometries:
-            fitted = self._fit_windows(images, held_out, kept, geometry, seed, rng)
+            fitted = self._fit_windows(images, held_out, kept, geometry, config, seed, rng)
             models.append(fitted)
             for warning in fitted.model.report.warnings():
                 side = geometry.windows.target
@@ -246,6 +252,7 @@ class PatchDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
             if fitted.model.history.interrupted:
                 break
         self.models_ = tuple(models)
+        self.fitted_parameters_ = copied_parameters(self)
         self._calibrate(images, held_out, kept)
 
     def score_samples(self, X: Any) -> FloatArray:
@@ -314,12 +321,25 @@ class PatchDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
         check_is_fitted(self)
         return self.encoder_.image_format
 
+    def _config(self) -> FitConfig:
+        return windows_config(
+            masked=self.model == MASKED,
+            n_members=self.n_estimators,
+            latent_dim=self.latent_dim,
+            hidden_layer_sizes=self.hidden_layer_sizes,
+            max_iter=self.max_iter,
+            batch_size=self.batch_size,
+            learning_rate_init=self.learning_rate_init,
+            device=self.device,
+        )
+
     def _fit_windows(
         self,
         images: Images,
         held_out: IntArray,
         kept: IntArray,
         geometry: Geometry,
+        config: FitConfig,
         seed: int,
         rng: np.random.Generator,
     ) -> WindowModel:
@@ -330,21 +350,11 @@ class PatchDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
         n_stopping = max(1, min(self.n_windows // 8, MAX_STOPPING_WINDOWS))
         n_rounds = 1 if self.augment is None else -(-AUGMENTED_IMAGES // len(kept))
         stopping = joined(encoder, self._windows(images, held_out, n_stopping, geometry, rng))
-        shown = np.tile(kept, n_rounds)
-        training = joined(encoder, self._windows(images, shown, self.n_windows, geometry, rng, augment=self.augment))
+        repeated = np.tile(kept, n_rounds)
+        training = joined(encoder, self._windows(images, repeated, self.n_windows, geometry, rng, augment=self.augment))
         batch = Batch(torch.cat([stopping.values, training.values]), torch.cat([stopping.observed, training.observed]))
-        aside = np.arange(len(batch)) < len(stopping)
-        rows = TrainingRows(len(batch), lambda indices: batch.take(torch.from_numpy(indices)), None, aside)
-        config = windows_config(
-            masked=self.model == MASKED,
-            n_members=self.n_estimators,
-            latent_dim=self.latent_dim,
-            hidden_layer_sizes=self.hidden_layer_sizes,
-            max_iter=self.max_iter,
-            batch_size=self.batch_size,
-            learning_rate_init=self.learning_rate_init,
-            device=self.device,
-        )
+        held_out_rows = np.arange(len(batch)) < len(stopping)
+        rows = TrainingRows(len(batch), lambda indices: batch.take(torch.from_numpy(indices)), None, held_out_rows)
         with training_progress(self.max_iter, enabled=bool(self.verbose)) as on_check:
             model = fit_model(encoder, rows, config, seed, on_check)
         if self.model == MASKED:
