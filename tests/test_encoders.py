@@ -185,7 +185,7 @@ def test_column_with_parts_owns_several_places_and_decodes_once():
     assert sorted(encoder.order) == [0, 0, 1, 1, 1, 1]
     kinds = [{encoder.modelled[place].kind for place in encoder.model_indices_of(position)} for position in (0, 1)]
     assert kinds == [{"continuous", "missing"}, {"datetime", "hour", "weekday", "missing"}]
-    assert [encoder.places[place][0] for place in range(6)] == list(encoder.order)
+    assert [encoder.model_columns[index][0] for index in range(6)] == list(encoder.order)
     decoded = encoder.decode(encoder.encode(table).values.double().numpy())
     assert len(decoded) == 2
     assert np.abs(pd.Series(decoded[1]) - dates).max() < pd.Timedelta("10min")

@@ -10,7 +10,7 @@ import pytest
 from vae_anomaly import ModelFileError, PooledELBO, VAEDetector, load, save
 from vae_anomaly.detectors import read_table
 from vae_anomaly.explain.evidence import evidence_of
-from vae_anomaly.explain.explanation import Reason, odds, shown
+from vae_anomaly.explain.explanation import Reason, cell_text, odds
 
 N = 300
 
@@ -191,7 +191,7 @@ def test_reason_reads_as_a_phrase():
     ],
 )
 def test_cells_are_shown_shortly(cell, text):
-    assert shown(cell) == text
+    assert cell_text(cell) == text
 
 
 @pytest.mark.parametrize(

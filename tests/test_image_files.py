@@ -313,7 +313,7 @@ def test_array_that_is_no_png_image_is_refused(tmp_path, image):
 def test_image_that_cannot_be_written_says_so(tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(OSError, match=r"file/a\.png cannot be written: .*\. Name another place\."):
+    with pytest.raises(OSError, match=r"file/a\.png cannot be written: .*\. Name another file\."):
         write_png(LEVELS, tmp_path / "file" / "a.png")
     with pytest.raises(OSError, match=r"folder\.png cannot be written: Is a directory"):
         write_png(LEVELS, tmp_path / "folder.png")

@@ -11,7 +11,7 @@ from vae_anomaly.columns.batch import Batch
 from vae_anomaly.likelihoods import StudentT
 from vae_anomaly.model.backbones import MLP
 from vae_anomaly.model.elbo import elbo_terms
-from vae_anomaly.model.steps import CLEAR_VIEW_SHARE, FlatWeights, MiniBatches, Stepper, TrainingConfig, step_terms
+from vae_anomaly.model.steps import FULL_VIEW_SHARE, FlatWeights, MiniBatches, Stepper, TrainingConfig, step_terms
 from vae_anomaly.model.vae import VAE
 
 PLAN = TrainingConfig(
@@ -82,10 +82,10 @@ def test_cells_are_hidden_as_often_as_the_plan_says() -> None:
     everything = Batch(torch.zeros(400, 3, 8, N_COLUMNS), torch.ones(400, 3, 8, N_COLUMNS, dtype=torch.bool))
     visible = batches._visible(everything)
     hidden = (~visible).double().mean(-1)
-    assert float(hidden.mean()) == pytest.approx((1 - CLEAR_VIEW_SHARE) * 0.3, abs=0.01)
-    assert float((hidden == 0).double().mean()) > CLEAR_VIEW_SHARE
+    assert float(hidden.mean()) == pytest.approx((1 - FULL_VIEW_SHARE) * 0.3, abs=0.01)
+    assert float((hidden == 0).double().mean()) > FULL_VIEW_SHARE
     columns = (~visible).double().mean((0, 1, 2))
-    assert columns.tolist() == pytest.approx([(1 - CLEAR_VIEW_SHARE) * 0.3] * N_COLUMNS, abs=0.02)
+    assert columns.tolist() == pytest.approx([(1 - FULL_VIEW_SHARE) * 0.3] * N_COLUMNS, abs=0.02)
 
 
 def test_hidden_cells_reach_no_feature_and_no_mask() -> None:

@@ -93,7 +93,7 @@ def test_two_levels_take_one_output_and_one_feature():
 
 
 def test_columns_that_were_constant_stand_last():
-    with pytest.raises(ValueError, match="stand behind all others"):
+    with pytest.raises(ValueError, match="come after all others"):
         vae_of((GAUSSIAN, column(Constant(), (1.0,)), FLAG))
 
 

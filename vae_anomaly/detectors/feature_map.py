@@ -61,7 +61,8 @@ class FeatureMapDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
     batch_size : int, default=32
         Images that the network sees at once.
     contamination : "auto" or float, default="auto"
-        Where the threshold of `predict` lies, by the scores of the training images.
+        Threshold of `predict`, by the scores of the training images: see `robust_offset` for "auto", else their share
+        that is flagged.
     device : {"auto", "cpu", "cuda", "mps"}, default="auto"
         Where the network runs.
     random_state : int, RandomState, Generator or None, default=0

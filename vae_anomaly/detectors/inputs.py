@@ -222,7 +222,7 @@ def warn_of_files(problems: Sequence[Problem | ImageFileError]) -> None:
 def _read_files(estimator: BaseEstimator, X: Any, image_shape: Sequence[int] | None, known: Encoder | None) -> Images:
     files = open_files(X, image_shape, known)
     if known is not None:
-        images, problems = files.load(most_bytes=sys.maxsize)
+        images, problems = files.load(max_bytes=sys.maxsize)
         if problems:
             raise problems[0]
         return images

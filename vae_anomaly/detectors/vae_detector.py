@@ -176,7 +176,7 @@ class VAEDetector(AnomalyDetectorMixin, TransformerMixin, OutlierMixin, BaseEsti
         Training parameters that hardly anybody changes; searched as ``training__weight_decay`` and so on.  None takes
         the defaults of `TrainingPlan`.
     contamination : "auto" or float, default="auto"
-        Where the threshold of `predict` lies.  A float in (0, 0.5] flags exactly that share of the training rows;
+        Threshold of `predict`.  A float in (0, 0.5] flags exactly that share of the training rows;
         "auto" flags rows three robust standard deviations below the median of the training scores, and images whose
         surprise is above 7 nats, as that of about three in a thousand training images is.
     device : {"auto", "cpu", "cuda", "mps"}, default="auto"
@@ -467,9 +467,9 @@ class VAEDetector(AnomalyDetectorMixin, TransformerMixin, OutlierMixin, BaseEsti
     def explain(self, X: Any) -> Explanation | ImageExplanation: ...
 
     def explain(self, X: Any) -> Explanation | ImageExplanation:
-        """Why rows are anomalous: every cell's share of the score, and what was expected in its place.
+        """Why rows are anomalous: every cell's share of the score, and what was expected instead.
 
-        For images the shares are maps of nats per pixel, and all pixels are shown to the encoder.
+        For images the shares are maps of nats per pixel, and the encoder sees all pixels.
 
         The contributions of the cells and the KL add up to `anomaly_score` for the scores "pooled_elbo" and "elbo".
         What is expected and how rare a cell is come from the other cells of its row: the cell itself is hidden from
@@ -546,11 +546,11 @@ class VAEDetector(AnomalyDetectorMixin, TransformerMixin, OutlierMixin, BaseEsti
         Raises
         ------
         ValueError
-            If `max_tail_probability` does not lie in (0, 1).
+            If `max_tail_probability` is not between 0 and 1.
         """
         check_is_fitted(self)
         if not (isinstance(max_tail_probability, Real) and 0 < max_tail_probability < 1):
-            raise ValueError(f"max_tail_probability lies in (0, 1), not {max_tail_probability!r}")
+            raise ValueError(f"max_tail_probability is between 0 and 1, not {max_tail_probability!r}")
         if self.model_.takes_images:
             raise NotAvailable("the model takes images, whose pixels are not repaired one by one; see explain.")
         table = read_table(self, X, fitting=False)
@@ -560,7 +560,7 @@ class VAEDetector(AnomalyDetectorMixin, TransformerMixin, OutlierMixin, BaseEsti
     def transform(self, X: Any) -> FloatArray:
         """Posterior means of the latent variables.
 
-        Every member has a latent space of its own, with axes that mean nothing to the others; they stand side by
+        Every member has a latent space of its own, with axes that mean nothing to the others; they come side by
         side, member after member.
 
         Parameters
@@ -783,7 +783,7 @@ class VAEDetector(AnomalyDetectorMixin, TransformerMixin, OutlierMixin, BaseEsti
                 )
 
     def _earlier_sample(self, config: FitConfig) -> RowSample | None:
-        """The sample of the stream so far; after `fit`, rows of that fit in place of all."""
+        """The sample of the stream so far; after `fit`, rows of that fit instead."""
         sample: RowSample | None = getattr(self, "_sample", None)
         model: FittedModel[Encoder] | None = getattr(self, "model_", None)
         if sample is not None or model is None or model.reference_rows is None:

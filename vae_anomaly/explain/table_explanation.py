@@ -78,7 +78,7 @@ def impute_table(model: FittedModel[Encoder], table: Table) -> tuple[BoolArray, 
     encoder = model.table_encoder
     batch = encoder.encode(table)
     missing = np.zeros((len(batch), len(encoder.columns)), dtype=bool)
-    for index, (position, column) in enumerate(encoder.places):
+    for index, (position, column) in enumerate(encoder.model_columns):
         if column is encoder.columns[position]:
             missing[:, position] = ~batch.observed[:, index].numpy()
     return missing, _predicted(model, batch, batch.observed)
@@ -128,7 +128,7 @@ def _described(
     for position in range(shape[1]):
         observed[:, position] = table.objects(position)
     known = evidence.conditionals
-    for index, (position, column) in enumerate(encoder.places):
+    for index, (position, column) in enumerate(encoder.model_columns):
         rows = np.flatnonzero(evidence.rarest[:, position] == index)
         expected[rows, position] = column.decode(known.expected[rows, index].numpy()).astype(object)
         if not column.levels or column.kind == "ordinal":

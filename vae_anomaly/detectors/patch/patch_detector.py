@@ -71,7 +71,7 @@ class PatchDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
         Windows to train on, at random positions in the training images.
     position : {"auto", "ignore", "use"}, default="auto"
         Whether maps are weighted by position, so that those of training images vary alike everywhere: for parts that
-        always lie in the same way.  "auto" asks whether that makes the maps of held-out images more even.
+        are always in the same position.  "auto" does so where it makes the maps of held-out images more even.
     smoothing : float, default=2.0
         Standard deviation, in pixels, of the Gaussian filter over the maps.
     top_pixels : int, default=None
@@ -94,7 +94,7 @@ class PatchDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
     augment : callable, default=None
         Changes training images at random before windows are cut from them: see `VAEDetector`.
     contamination : "auto" or float, default="auto"
-        Where the threshold of `predict` lies: three robust standard deviations from the median score of held-out
+        Threshold of `predict`: three robust standard deviations from the median score of held-out
         training images (a deviation below half a nat over the largest pixels together counts as that), or so that it
         flags this share of the training images.
     device : {"auto", "cpu", "cuda", "mps"}, default="auto"
