@@ -21,7 +21,7 @@ def small(**parameters: Any) -> VAEDetector:
 
 
 class Unread:
-    """Data that nobody may look into."""
+    """Data that nobody may read."""
 
     def __getattribute__(self, name: str) -> Any:
         raise AssertionError(f"the data were asked for {name}")
@@ -65,7 +65,7 @@ def test_what_is_for_images_is_refused_before_columns_are_inferred(
 ) -> None:
     frame = pd.DataFrame({"x": NUMBERS[:, 0], "empty": np.nan})
     with warnings.catch_warnings():
-        # A column that is set aside would be warned of.
+        # A column that is set aside would be announced.
         warnings.simplefilter("error")
         with pytest.raises(SpecificationError, match=message):
             getattr(small(**parameters), method)(frame)

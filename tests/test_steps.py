@@ -31,7 +31,7 @@ N_ROWS, N_COLUMNS, N_MEMBERS = 40, 6, 3
 
 
 def vae_of() -> VAE:
-    columns = [Column(f"x{place}", "continuous", StudentT(), "a test") for place in range(N_COLUMNS)]
+    columns = [Column(f"x{index}", "continuous", StudentT(), "a test") for index in range(N_COLUMNS)]
     return VAE(
         columns,
         latent_dim=2,
@@ -68,8 +68,8 @@ def test_prepared_steps_hold_the_rows_they_drew_with_their_weights() -> None:
     data, weights = data_of(), torch.arange(float(N_ROWS))
     batches = minibatches_of(vae_of(), weights=weights, hidden_fraction=0.0)
     prepared = batches.prepare(4)
-    for place in range(4):
-        minibatch = prepared.step(place)
+    for index in range(4):
+        minibatch = prepared.step(index)
         assert minibatch.importance is not None
         rows = minibatch.importance.long()
         assert torch.equal(minibatch.rows.values, data.values[rows])
@@ -145,8 +145,8 @@ def test_recorded_steps_change_the_weights_as_eager_ones_do(weights: Tensor | No
         flat = FlatWeights(vae)
         stepper = Stepper(vae, flat, PLAN, recorder)
         batches = iter(minibatches_of(vae, weights=weights))
-        for place in range(10):
-            stepper.step(next(batches), 0.02 / (place + 1), min(1.0, place / 5))
+        for index in range(10):
+            stepper.step(next(batches), 0.02 / (index + 1), min(1.0, index / 5))
         assert stepper.sums is not None
         found.append((flat.flat.detach().clone(), stepper.sums.clone()))
     assert len(n_recorded) == 1

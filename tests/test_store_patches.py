@@ -1,4 +1,4 @@
-"""Model files of detectors of small odd spots."""
+"""Model files of PatchDetector."""
 
 import json
 
