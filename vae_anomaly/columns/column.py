@@ -128,6 +128,11 @@ class Column:
         return bool(self.levels) and isinstance(self.levels[0], str)
 
     @property
+    def is_constant(self) -> bool:
+        """Whether it held one value in training, so that it takes nothing from the network."""
+        return self.likelihood is not None and self.likelihood.is_constant
+
+    @property
     def start(self) -> tuple[float, ...]:
         """Outputs of the decoder before training, with which it states the column's marginal distribution."""
         assert self.likelihood is not None

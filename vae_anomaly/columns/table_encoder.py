@@ -14,7 +14,6 @@ from vae_anomaly.columns.batch import Batch
 from vae_anomaly.columns.column import VALUE_LIMIT, Column
 from vae_anomaly.columns.encoder import Encoder
 from vae_anomaly.data import FloatArray, Table
-from vae_anomaly.likelihoods import Likelihood
 
 
 @dataclass(frozen=True)
@@ -43,13 +42,13 @@ class TableEncoder(Encoder):
             for modelled in (column, *column.parts)
         ]
         groups: dict[tuple[object, int], list[tuple[int, Column]]] = {}
-        for position, column in sorted(used, key=lambda entry: _is_constant(entry[1].likelihood)):
+        for position, column in sorted(used, key=lambda entry: entry[1].is_constant):
             groups.setdefault((column.likelihood, column.width), []).append((position, column))
         return tuple(entry for group in groups.values() for entry in group)
 
     @cached_property
     def n_varying(self) -> int:
-        return sum(not _is_constant(column.likelihood) for column in self.modelled)
+        return sum(not column.is_constant for column in self.modelled)
 
     @cached_property
     def order(self) -> tuple[int, ...]:
@@ -128,7 +127,3 @@ class TableEncoder(Encoder):
             ],
             dtype=np.intp,
         )
-
-
-def _is_constant(likelihood: Likelihood | None) -> bool:
-    return likelihood is not None and likelihood.is_constant

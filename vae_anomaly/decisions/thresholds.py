@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from vae_anomaly.data import FloatArray
+
 N_DEVIATIONS = 3.0
 MIN_DEVIATION = 0.5
 QUARTILE_OF_NORMAL = 0.6744897501960817
 MAX_ROBUST_ROWS = 2048
 
-FloatArray = npt.NDArray[np.float64]
 ScoreRows = Callable[[npt.NDArray[np.intp]], FloatArray]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, clone
 
-FloatArray = npt.NDArray[np.float64]
+from vae_anomaly.data import FloatArray
 
 
 @contextmanager

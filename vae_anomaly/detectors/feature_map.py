@@ -9,7 +9,6 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from sklearn.base import BaseEstimator, OutlierMixin, _fit_context, clone
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -17,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 from torch.nn import functional
 
-from vae_anomaly.data import ImageFormat, Images
+from vae_anomaly.data import FloatArray, ImageFormat, Images
 from vae_anomaly.decisions import contamination_offset, robust_offset
 from vae_anomaly.deprecation import RenamedAttribute
 from vae_anomaly.detectors.base import AnomalyDetectorMixin, unchanged_on_failure
@@ -28,8 +27,6 @@ from vae_anomaly.detectors.patch import smoothed, top_mean
 from vae_anomaly.detectors.vae_detector import VAEDetector
 from vae_anomaly.errors import DataError
 from vae_anomaly.model import resolve_device
-
-FloatArray = npt.NDArray[np.float64]
 
 
 class FeatureMapDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):

@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from vae_anomaly.columns import Augment, Batch, Column, Encoder, ImageEncoder
-from vae_anomaly.data import ImageFormat, Images, Table
+from vae_anomaly.data import FloatArray, ImageFormat, Images, Table
 from vae_anomaly.deprecation import RenamedAttribute
 from vae_anomaly.detectors.base import AnomalyDetectorMixin, copied_parameters, unchanged_on_failure
 from vae_anomaly.detectors.containers import fill_cells, pack_like, row_labels
@@ -81,8 +81,6 @@ from vae_anomaly.fitting import (
 from vae_anomaly.likelihoods import Likelihood
 from vae_anomaly.model import UNCHANGED, VAE, Backbone, History, Prior, TrainingConfig, resolve_device, resolve_prior
 from vae_anomaly.scores import Score
-
-FloatArray = npt.NDArray[np.float64]
 
 SHAPE_PARAMETERS = (
     "n_estimators",

@@ -10,13 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from vae_anomaly.data import FloatArray
 from vae_anomaly.deprecation import RenamedAttribute
-
-FloatArray = npt.NDArray[np.float64]
-ObjectArray = npt.NDArray[np.object_]
 
 MAX_CHARACTERS = 40
 MAX_PLAIN = 1e12

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from vae_anomaly.columns import Batch, Column, Encoder
+from vae_anomaly.columns import Batch, Encoder
 from vae_anomaly.data import Table
 from vae_anomaly.explain.conditionals import expected_cells
 from vae_anomaly.explain.evidence import Evidence, evidence_of, in_model_order, independence_of
@@ -69,7 +69,7 @@ def explain_table(model: FittedModel[Encoder], table: Table, index: pd.Index[Any
         tail_probability=frame(evidence.given_others),
         cell_scores=frame(evidence.cell_scores),
         parts=frame(parts),
-        constant=pd.Series([_is_constant(column) for column in encoder.columns], names),
+        constant=pd.Series([column.is_constant for column in encoder.columns], names),
     )
 
 
@@ -138,7 +138,3 @@ def _described(
             parts[rows, position] = column.kind
             observed[rows, position] = column.decode(batch.values[rows, index].double().numpy()).astype(object)
     return observed, expected, lower, upper, parts
-
-
-def _is_constant(column: Column) -> bool:
-    return column.likelihood is not None and column.likelihood.is_constant

@@ -8,14 +8,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from sklearn.base import BaseEstimator, OutlierMixin, _fit_context
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from vae_anomaly.columns import MAX_SEEDS, Augment, Batch, ImageEncoder, learn_channels
-from vae_anomaly.data import ImageFormat, Images
+from vae_anomaly.data import FloatArray, ImageFormat, Images
 from vae_anomaly.decisions import MIN_DEVIATION, contamination_offset, robust_offset
 from vae_anomaly.deprecation import RenamedAttribute
 from vae_anomaly.detectors.base import AnomalyDetectorMixin, copied_parameters, unchanged_on_failure
@@ -40,8 +39,6 @@ from vae_anomaly.explain import ImageExplanation
 from vae_anomaly.fitting import FitConfig, FitReport, TrainingRows, fit_model
 from vae_anomaly.likelihoods import Gaussian
 from vae_anomaly.model import History
-
-FloatArray = npt.NDArray[np.float64]
 
 SAMPLE_WINDOWS, N_SAMPLED_IMAGES, MAX_STOPPING_WINDOWS = 4096, 64, 2048
 MAX_POSITION_IMAGES, AUGMENTED_IMAGES = 128, 512
