@@ -24,7 +24,7 @@ def small(kind: type[Any], **others: Any) -> Any:
     return kind(**FAST | {"max_iter": 5} | windows | others)
 
 
-def left_sided(n: int = 40, side: int = 12) -> npt.NDArray[np.uint8]:
+def left_sided(n: int = 24, side: int = 12) -> npt.NDArray[np.uint8]:
     """Dark images with a bright stripe on the left, a little different each."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 60, (n, side, side)).astype(np.uint8)
@@ -37,7 +37,7 @@ def mirrored_at_random(image: Tensor) -> Tensor:
 
 
 def test_mirrored_images_are_normal_to_a_model_that_was_shown_some() -> None:
-    images = left_sided()
+    images = left_sided(60)
     shown, plain = (
         VAEDetector(augment=augment, row_score="elbo", **FAST | {"max_iter": 200}).fit(images)
         for augment in (mirrored_at_random, None)
@@ -65,7 +65,7 @@ def test_the_function_sees_images_in_the_units_of_the_data(images: npt.NDArray[A
         seen.append(some.clone())
         return some
 
-    few = FAST | {"max_iter": 2, "batch_size": 20}
+    few = FAST | {"max_iter": 4, "batch_size": 12}
     VAEDetector(augment=record, early_stopping=False, **few).fit(images)
     assert len(seen) >= 40
     assert {one.dtype for one in seen} == {dtype}
@@ -95,10 +95,11 @@ def test_integers_stay_what_they_are(kind: type[Any], images: npt.NDArray[Any]) 
         dtypes.add(one.dtype)
         return one
 
-    scores = [small(kind, augment=augment).fit(images).score_samples(images) for augment in (record, None)]
+    detector = small(kind, augment=record).fit(images)
     assert dtypes == {torch.int32}
     if kind is VAEDetector:
-        np.testing.assert_array_equal(*scores)
+        plain = small(kind).fit(images).score_samples(images)
+        np.testing.assert_array_equal(detector.score_samples(images), plain)
 
 
 def test_an_image_with_missing_pixels_is_given_as_floats_and_the_others_are_not() -> None:
@@ -143,9 +144,9 @@ def test_a_function_that_changes_nothing_changes_no_score() -> None:
 
 @pytest.mark.parametrize("kind", [VAEDetector, PatchDetector])
 def test_two_fits_agree_and_the_random_numbers_of_others_stay(kind: Any) -> None:
-    few = FAST | {"augment": lambda some: some + torch.randn(some.shape)}
+    few = FAST | {"max_iter": 3, "augment": lambda some: some + torch.randn(some.shape)}
     few |= {"n_windows": 256, "window": 4} if kind is PatchDetector else {}
-    images = left_sided() / 255
+    images = left_sided(12) / 255
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
@@ -158,7 +159,7 @@ def test_two_fits_agree_and_the_random_numbers_of_others_stay(kind: Any) -> None
 
 def test_windows_of_changed_images_are_learned() -> None:
     images = left_sided(12)
-    few = {"n_windows": 2048, "max_iter": 100, "window": 8, "hidden_layer_sizes": (64,), "position": "ignore"}
+    few = {"n_windows": 1024, "max_iter": 100, "window": 8, "hidden_layer_sizes": (64,), "position": "ignore"}
     turned = np.swapaxes(images, 1, 2)
     gaps = []
     for augment in (lambda some: some.mT, None):

@@ -36,7 +36,7 @@ def mixed() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def fitted(mixed: pd.DataFrame) -> VAEDetector:
-    return VAEDetector(max_iter=60).fit(mixed)
+    return VAEDetector(n_estimators=8, max_iter=60).fit(mixed)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def scores(fitted: VAEDetector, mixed: pd.DataFrame) -> npt.NDArray[np.float64]:
     return fitted.score_samples(mixed)
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(rows=st.lists(st.integers(0, 699), min_size=1, max_size=300))
 def test_score_of_a_row_does_not_depend_on_its_company(
     rows: list[int], fitted: VAEDetector, mixed: pd.DataFrame, scores: npt.NDArray[np.float64]
@@ -108,7 +108,7 @@ def test_automatic_offset_flags_few_clean_rows_and_all_gross_ones() -> None:
 def test_members_bounds_average_to_the_score(fitted: VAEDetector, mixed: pd.DataFrame) -> None:
     terms = fitted.elbo_terms(mixed)
     assert terms.log_likelihood.shape == (fitted.vae_.n_members, 700, mixed.shape[1])
-    score = VAEDetector(max_iter=60, row_score=ELBO(n_draws=2)).fit(mixed).score_samples(mixed)
+    score = VAEDetector(n_estimators=8, max_iter=60, row_score=ELBO(n_draws=2)).fit(mixed).score_samples(mixed)
     np.testing.assert_allclose(terms.elbo.mean(0), score, rtol=1e-9)
     missing = mixed.isna().to_numpy()
     assert (terms.log_likelihood[:, missing] == 0).all()

@@ -41,7 +41,7 @@ def table(seed=0, n=N):
 @pytest.fixture(scope="module")
 def fitted():
     with pytest.warns(UserWarning, match="'nothing' is set aside"):
-        return VAEDetector(n_estimators=2, max_iter=300, early_stopping=False).fit(table())
+        return VAEDetector(n_estimators=2, max_iter=200, early_stopping=False).fit(table())
 
 
 @pytest.fixture(scope="module")

@@ -275,7 +275,7 @@ def test_flags_have_probabilities_whatever_their_two_values():
 
 @PIXEL_LIKELIHOODS
 def test_every_pixel_likelihood_fits_scores_and_explains(likelihood):
-    detector = dense(likelihood=likelihood, n_estimators=2, learning_rate_init=0.01, max_iter=100).fit(TRAIN)
+    detector = dense(likelihood=likelihood, n_estimators=2, learning_rate_init=0.01, max_iter=60).fit(TRAIN)
     normal = detector.score_samples(NEW)
     assert np.isfinite(normal).all()
     assert detector.score_samples(CHECKERBOARD[None])[0] < normal.min()

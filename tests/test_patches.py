@@ -30,12 +30,12 @@ def scratched(images):
 
 @pytest.fixture(scope="module")
 def masked():
-    return PatchDetector(**FAST, random_state=1).fit(stripes(40))
+    return PatchDetector(**FAST, random_state=1).fit(stripes(24))
 
 
 @pytest.fixture(scope="module")
 def whole():
-    return PatchDetector(model="whole", window=8, **FAST, random_state=1).fit(stripes(40))
+    return PatchDetector(model="whole", window=8, **FAST, random_state=1).fit(stripes(24))
 
 
 def test_ring_and_cells_are_around_the_target():
@@ -170,15 +170,15 @@ def test_position_helps_where_positions_differ_and_not_where_images_do():
 @pytest.mark.parametrize("name", ["masked", "whole"])
 def test_scratch_is_found_and_where_it_is(name, request):
     detector = request.getfixturevalue(name)
-    normal = stripes(15, seed=7)
+    normal = stripes(10, seed=7)
     scores = detector.anomaly_score(np.concatenate([normal, scratched(normal)]))
-    assert scores[15:].min() > np.quantile(scores[:15], 0.9)
+    assert scores[10:].min() > np.quantile(scores[:10], 0.9)
     explanation = detector.explain(scratched(normal[:2]))
     assert explanation.excess.shape == (2, 40, 56)
     for line, column in (indices[0] for indices in explanation.top_pixels(1)):
         assert 16 <= line <= 27
         assert 21 <= column <= 40
-    np.testing.assert_allclose(explanation.score, scores[15:17])
+    np.testing.assert_allclose(explanation.score, scores[10:12])
     assert explanation.threshold == -detector.offset_
 
 
@@ -216,7 +216,7 @@ def test_missing_pixels_are_missing_in_the_map(masked):
 
 
 def test_fits_repeat_with_the_seed():
-    images = stripes(12)
+    images = stripes(6, height=20, width=24)
     first, again = (
         PatchDetector(**FAST | {"n_windows": 256, "max_iter": 5}).fit(images).score_samples(images) for _ in range(2)
     )
@@ -234,7 +234,7 @@ def test_colour_images_and_few_images_are_taken():
 
 
 def test_share_of_training_images_is_flagged_where_asked_for():
-    images = stripes(20)
+    images = stripes(20, height=20, width=24)
     detector = PatchDetector(**FAST | {"n_windows": 256, "max_iter": 5}, contamination=0.25).fit(images)
     assert (detector.predict(images) == -1).sum() == 5
 
@@ -278,5 +278,5 @@ def test_images_of_another_size_are_refused(masked):
 
 
 def test_images_are_scaled_as_the_channels_were_learned(masked):
-    again = learn_channels(Images(stripes(40)[:, None]), Gaussian("shared", 0.01))
+    again = learn_channels(Images(stripes(24)[:, None]), Gaussian("shared", 0.01))
     assert masked.encoder_.columns[0].scale == again.columns[0].scale

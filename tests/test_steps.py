@@ -1,4 +1,4 @@
-"""Mini-batches, weights in one tensor, and steps that may be recorded."""
+"""Mini-batches, weights in one tensor, steps that may be recorded, and each member's best weights."""
 
 import dataclasses
 
@@ -12,6 +12,7 @@ from vae_anomaly.likelihoods import StudentT
 from vae_anomaly.model.backbones import MLP
 from vae_anomaly.model.elbo import elbo_terms
 from vae_anomaly.model.steps import FULL_VIEW_SHARE, FlatWeights, MiniBatches, Stepper, TrainingConfig, step_terms
+from vae_anomaly.model.training import train
 from vae_anomaly.model.vae import VAE
 
 PLAN = TrainingConfig(
@@ -197,3 +198,25 @@ def test_preparation_takes_few_operations_a_step(n_steps, operations) -> None:
         batches.prepare(n_steps)
     # Three to slice the rows of a step, and what all steps share.
     assert operations.counts.total() <= 60 + 6 * n_steps
+
+
+def test_members_keep_their_own_best_weights_and_stop_when_none_improves(monkeypatch: pytest.MonkeyPatch) -> None:
+    held_out = torch.tensor([[-3.0, -3, -3], [-2, -4, -4], [-4, -2, -4], [-4, -4, -4], [-4, -4, -4], [-1, -1, -1]])
+    weights_at_check: list[Tensor] = []
+
+    def scripted(vae: VAE, *_: object) -> Tensor:
+        weights_at_check.append(torch.cat([weights.detach().flatten(1) for weights in vae.parameters()], 1))
+        return held_out[len(weights_at_check) - 1]
+
+    monkeypatch.setattr("vae_anomaly.model.training._held_out_elbo", scripted)
+    vae, rows = vae_of(), data_of()
+    every_row = torch.arange(N_ROWS).expand(N_MEMBERS, -1)
+    config = dataclasses.replace(PLAN, max_iter=20, kl_warmup=0.0, early_stopping=True, n_iter_no_change=2)
+    noise = torch.zeros(N_MEMBERS, 1, 1, 2)
+    history = train(vae, rows, every_row, None, rows, noise, config, torch.Generator().manual_seed(3))
+    assert history.stopped_early
+    assert history.iteration == [1, 2, 3, 4, 5]
+    kept = torch.cat([weights.flatten(1) for weights in vae.parameters()], 1)
+    assert (weights_at_check[0] != weights_at_check[1]).any(1).all()
+    for member, best in enumerate([1, 2, 0]):
+        assert torch.equal(kept[member], weights_at_check[best][member])

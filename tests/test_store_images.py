@@ -17,7 +17,7 @@ from vae_anomaly.store import METADATA_KEY
 
 pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning")
 
-GREY = np.random.default_rng(0).integers(0, 256, (60, 9, 7), dtype=np.uint8)
+GREY = np.random.default_rng(0).integers(0, 256, (40, 9, 7), dtype=np.uint8)
 COLOUR = np.stack([GREY, 255 - GREY, GREY // 2], 3)
 
 
@@ -48,7 +48,7 @@ CASES = [
     ({"backbone": Convolutional(), "hidden_layer_sizes": (8, 12), "activation": "gelu"}, GREY),
     ({"likelihood": DiscretizedLogistic(n_components=2)}, GREY),
     ({"likelihood": "student_t", "training": TrainingPlan(hidden_fraction=0.5)}, np.where(GREY > 250, np.nan, GREY)),
-    ({"image_shape": (9, 7), "n_estimators": None}, GREY.reshape(60, -1)),
+    ({"image_shape": (9, 7), "n_estimators": None}, GREY.reshape(40, -1)),
     *(({"row_score": name, "backbone": "mlp"}, GREY) for name in SCORES),
 ]
 

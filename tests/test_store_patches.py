@@ -12,9 +12,9 @@ from vae_anomaly import ModelFileError, PatchDetector, load, read_manifest, save
 FAST = {"n_windows": 256, "max_iter": 3, "hidden_layer_sizes": (16,), "batch_size": 64}
 
 
-def images(n=24, channels=()):
+def images(n=16, channels=()):
     rng = np.random.default_rng(0)
-    return rng.integers(0, 256, (n, 30, 26, *channels)).astype(np.uint8)
+    return rng.integers(0, 256, (n, 24, 20, *channels)).astype(np.uint8)
 
 
 @pytest.mark.parametrize(
@@ -50,8 +50,8 @@ def test_model_changed_since_the_fit_does_not_reach_the_file(tmp_path):
 def test_manifest_says_what_the_model_is(tmp_path):
     save(PatchDetector(**FAST, window=8).fit(images()), tmp_path / "model.vae")
     manifest = read_manifest(tmp_path / "model.vae")
-    assert (manifest["kind"], manifest["n_training_images"], manifest["format_version"]) == ("patches", 24, 5)
-    assert manifest["images"]["height"] == 30
+    assert (manifest["kind"], manifest["n_training_images"], manifest["format_version"]) == ("patches", 16, 5)
+    assert manifest["images"]["height"] == 24
     assert [windows["target"] for windows in manifest["windows"]] == [8]
 
 

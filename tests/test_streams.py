@@ -28,13 +28,13 @@ def sample_of(n_rows: int, first: int = 0, seed: int = 0) -> RowSample:
 
 def test_every_row_of_a_stream_has_the_same_chance_to_stay() -> None:
     counts = np.zeros(100)
-    for seed in range(2000):
+    for seed in range(1000):
         sample = sample_of(40, seed=2 * seed).reduced(10).joined(sample_of(60, 40, 2 * seed + 1)).reduced(10)
         assert sample.n_seen == 100
         counts[sample.batch.values.flatten().long()] += 1
-    assert counts.sum() == 20_000
-    assert np.abs(counts - 200).max() < 5 * np.sqrt(200)
-    assert abs(counts[:40].mean() - counts[40:].mean()) < 6
+    assert counts.sum() == 10_000
+    assert np.abs(counts - 100).max() < 5 * np.sqrt(100)
+    assert abs(counts[:40].mean() - counts[40:].mean()) < 5
 
 
 def test_rows_that_stand_for_more_leave_newcomers_their_share() -> None:
@@ -72,8 +72,8 @@ def test_first_batch_is_learned_like_a_table_and_later_ones_in_less_steps() -> N
 def test_stream_is_learned_as_well_as_the_whole_table() -> None:
     X = np.random.default_rng(0).multivariate_normal([0, 0, 0], [[1, 0.9, 0], [0.9, 1, 0], [0, 0, 1]], size=2000)
     anomalous = np.array([[2.0, -2.0, 0.0]])
-    whole = small(max_iter=300, row_score="elbo").fit(X)
-    detector = small(max_iter=300, row_score="elbo")
+    whole = small(max_iter=150, row_score="elbo").fit(X)
+    detector = small(max_iter=150, row_score="elbo")
     for part in np.split(X, 8):
         detector.partial_fit(part)
     assert detector.score(X) == pytest.approx(whole.score(X), abs=0.15)

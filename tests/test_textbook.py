@@ -24,7 +24,7 @@ TEXTBOOK = {
     "training": TrainingPlan(hidden_fraction=0.0, weight_decay=0.0, kl_warmup=0.0),
     "batch_size": 128,
     "learning_rate_init": 3e-3,
-    "max_iter": 150,
+    "max_iter": 80,
 }
 MODELS = {
     "784-400-20 Bernoulli": VAEDetector(**TEXTBOOK, likelihood="bernoulli", hidden_layer_sizes=(400,), latent_dim=20),

@@ -125,7 +125,10 @@ def rooms(folder):
 def model_of_rooms(run, rooms, folder):
     rooms[0].to_csv(folder / "rooms.csv", index=False)
     path = folder / "rooms.vae"
-    assert run("fit", folder / "rooms.csv", "-o", path, "--drop", "room", "--n-estimators", "2").code == 0
+    assert (
+        run("fit", folder / "rooms.csv", "-o", path, "--drop", "room", "--n-estimators", "2", "--max-iter", "300").code
+        == 0
+    )
     return path
 
 

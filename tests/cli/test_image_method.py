@@ -14,7 +14,7 @@ FAST = ("--max-iter", "8")
 @pytest.fixture(scope="module", autouse=True)
 def _few_windows():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(PatchDetector.__init__.__kwdefaults__, "n_windows", 2048)
+        patch.setitem(PatchDetector.__init__.__kwdefaults__, "n_windows", 1024)
         yield
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from vae_anomaly.data import write_png
 from vae_anomaly_cli.main import main
 
 COMMAND = [sys.executable, "-m", "vae_anomaly_cli"]
@@ -334,6 +335,24 @@ def many(tmp_path_factory, draw):
     return folder
 
 
+def test_ctrl_c_while_drawing_leaves_no_half_written_table(run, image_model, good, tmp_path, monkeypatch):
+    written = []
+
+    def interrupted(image, path, mark):
+        if len(written) == 3:
+            raise KeyboardInterrupt
+        written.append(path)
+        write_png(image, path, mark)
+
+    monkeypatch.setattr("vae_anomaly.data.write_png", interrupted)
+    arguments = ("score", good, "-m", image_model, "-o", tmp_path / "o.csv", "--heatmaps", tmp_path / "maps")
+    outcome = run(*arguments)
+    assert (outcome.code, outcome.err) == (130, "error: interrupted.\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["maps"]
+    assert sorted((tmp_path / "maps").iterdir()) == sorted(written)
+
+
+@pytest.mark.slow
 def test_ctrl_c_while_scoring_leaves_no_half_written_table(image_model, many, tmp_path):
     target = tmp_path / "o.csv"
     # Pages take long enough to be interrupted.

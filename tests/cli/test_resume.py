@@ -71,8 +71,14 @@ def files_in(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-@pytest.mark.parametrize("output", ["o.csv", "o.csv.gz", "o.jsonl", "o.parquet"])
-@pytest.mark.parametrize("options", [(), ("--explain",), ("--json",)])
+@pytest.mark.parametrize(
+    ("output", "options"),
+    [
+        *((output, ()) for output in ("o.csv", "o.csv.gz", "o.jsonl", "o.parquet")),
+        *((output, ("--explain",)) for output in ("o.csv", "o.parquet")),
+        ("o.jsonl", ("--json",)),
+    ],
+)
 def test_resumed_run_gives_the_same_result_without_rescoring(
     run, interrupted, orders_csv, model, tmp_path, counter, output, options
 ):
@@ -162,6 +168,23 @@ def test_what_changed_since_is_refused(run, interrupted, orders_csv, model, writ
     assert changed.code == 2
     assert "the input files are not those of, or changed since, the interrupted run" in changed.err
     assert ".o.csv.scores" in files_in(tmp_path)
+
+
+def change_in_place(path, content):
+    """Change a file as an editor does: other bytes, as many as before, and a later time."""
+    before = path.stat()
+    assert path.read_bytes() != content
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 2_000_000_000))
+    assert path.stat().st_size == before.st_size
+
+
+def test_table_that_changed_without_changing_its_size_is_refused(run, interrupted, orders_csv, model, write, tmp_path):
+    data = write("t.csv", orders_csv.read_bytes())
+    interrupted(data=data)
+    change_in_place(data, data.read_bytes().replace(b"north", b"south"))
+    line = run("score", data, "-m", model, "--drop", "order", "-o", tmp_path / "o.csv", "--resume").error()
+    assert "the input files are not those of, or changed since, the interrupted run" in line
 
 
 def test_new_run_begins_anew(run, interrupted, orders_csv, model, tmp_path, counter):
@@ -257,6 +280,37 @@ def test_journal_holds_the_scores_as_they_are(run, interrupted, orders_csv, mode
     assert scores.tolist() == whole[: len(scores)].tolist()
 
 
+def test_every_batch_is_on_the_disk_before_the_next_is_scored(run, orders_csv, model, tmp_path, counter):
+    sizes, score = [], counter.score
+
+    def measured(detector, frame):
+        sizes.append((tmp_path / ".o.csv.scores").stat().st_size)
+        return score(detector, frame)
+
+    counter.score = measured
+    assert run("score", orders_csv, "-m", model, "--drop", "order", "-o", tmp_path / "o.csv").code == 0
+    assert len(sizes) == 9
+    # Rows that are scored while the batch before is written are not lost, but not yet there.
+    assert all(later > earlier for earlier, later in zip(sizes[:-2], sizes[2:], strict=True))
+
+
+def test_request_to_terminate_is_heard(run, orders_csv, model, tmp_path, counter):
+    def terminated(detector, frame):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.5)
+        return np.zeros(len(frame))
+
+    counter.score = terminated
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        outcome = run("score", orders_csv, "-m", model, "--drop", "order", "-o", tmp_path / "o.csv")
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (outcome.code, outcome.err) == (130, "error: interrupted.\n")
+    assert not (tmp_path / "o.csv").exists()
+
+
 def records(journal):
     """How many bytes of scores a journal holds behind its header."""
     content = journal.read_bytes() if journal.exists() else b""
@@ -281,7 +335,7 @@ def long_run(request, orders, model, image_model, draw, tmp_path):
     [
         pytest.param(signal.SIGINT, marks=pytest.mark.slow),
         pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
-        signal.SIGKILL,
+        pytest.param(signal.SIGKILL, marks=pytest.mark.slow),
     ],
 )
 def test_killed_process_leaves_no_result_and_can_be_resumed(run, long_run, tmp_path, number):
@@ -372,13 +426,17 @@ def test_resumed_run_draws_the_pages_that_are_not_there(run, image_model, many, 
     assert tree(tmp_path / "maps") == tree(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("change", ["another file", "another image"])
+@pytest.mark.parametrize("change", ["another file", "other bytes, as many as before"])
 def test_images_that_changed_since_are_refused(run, image_model, many, tmp_path, image_counter, draw, change):
     arguments = ("score", many, "-m", image_model, "-o", tmp_path / "o.csv")
     image_counter.fail_after = 16
     assert run(*arguments).code == 130
     image_counter.fail_after = None
-    draw(many / "0" / ("new.png" if change == "another file" else "1.png"), 99)
+    image = many / "0" / "1.png"
+    if change == "another file":
+        draw(image.with_name("new.png"), 99)
+    else:
+        change_in_place(image, image.read_bytes()[::-1])
     line = run(*arguments, "--resume").error()
     assert "the input files are not those of, or changed since, the interrupted run" in line
 
@@ -424,6 +482,7 @@ def test_what_a_killed_run_left_is_not_in_the_way_of_the_same_process_number(run
     assert len((tmp_path / "o.csv").read_text().splitlines()) == 61
 
 
+@pytest.mark.slow
 def test_stop_is_heard_while_nobody_reads_the_pipe(orders, model, tmp_path):
     data = tmp_path / "long.csv"
     orders.loc[orders.index.repeat(500)].to_csv(data, index=False)
