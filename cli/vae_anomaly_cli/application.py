@@ -22,12 +22,12 @@ HELP = """Find the anomalous rows of a table, or the anomalous images of a folde
   vae-anomaly score data.csv -o scored.csv    every row with its score
   vae-anomaly fit orders.csv -o orders.vae    fit once ...
   vae-anomaly score new.csv -m orders.vae     ... and score what comes later
-  vae-anomaly score parts/ -m orders.vae -o scored/   files larger than memory, file by file
+  vae-anomaly score parts/ -m orders.vae -o scored/   file by file
   vae-anomaly explain new.csv -m orders.vae   why rows are anomalous
   vae-anomaly info orders.vae                 what the model was fitted on
-  vae-anomaly fit good/ -o parts.vae          images of parts that are as they should be ...
-  vae-anomaly score new/ -m parts.vae --heatmaps maps/   ... and where others are not
-  vae-anomaly compare data.csv --label fraud  compared with simpler detectors, on known anomalies
+  vae-anomaly fit good/ -o parts.vae          images of normal parts ...
+  vae-anomaly score new/ -m parts.vae --heatmaps maps/   heat maps of others
+  vae-anomaly compare data.csv --label fraud  beside simpler detectors
 
 The score of a row is its negative ELBO under variational autoencoders, in nats; that of a small image how rare its \
 ELBO and two companions are among training images, in nats; that of a large one its most anomalous patch, in nats per \
@@ -38,8 +38,9 @@ pixel. Higher is more anomalous.
   0    done
   1    the work failed: training diverged, output could not be written
   2    options or input that cannot be used
-  130  interrupted with Ctrl-C; score --resume goes on. During training, score and explain go on with the best
-       model so far and end as if whole, and fit saves it, but not over a file that is there
+  130  interrupted with Ctrl-C: score --resume goes on from there, and fit has
+       saved the best model so far, but never over a file that was there.
+       In their own training, score and explain go on with that model instead
 """
 
 application = typer.Typer(

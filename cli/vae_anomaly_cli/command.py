@@ -9,7 +9,7 @@ An option is written once, as a field::
 A command takes such dataclasses as arguments, and gets them filled::
 
     @command(HELP, (Kind.TABLES, Kind.IMAGES))
-    def fit(given: InputOptions, fitting: FitOptions, kind: Kind) -> None: ...
+    def fit(given: InputOptions, fitting: FitOptions, messages: Messages, kind: Kind) -> None: ...
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ import typer
 
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.kinds import Kind, check_found, kind_of
+from vae_anomaly_cli.sources import Kind, check_found, kind_of
 
 INPUT, FITTING, OUTPUT = "Input", "Fitting", "Output"
 DATA, MODEL, QUIET = "data", "model", "quiet"
@@ -223,7 +223,7 @@ class Command:
     Attributes
     ----------
     body : callable
-        Does the work; its arguments are dataclasses of options, and the kind of the data.
+        Does the work; its arguments are dataclasses of options, and may be `Messages` and the `Kind` of the data.
     help : str
         What `--help` shows.
     takes : tuple of Kind
@@ -248,8 +248,8 @@ class Command:
     @cached_property
     def groups(self) -> dict[str, type[Any]]:
         """The dataclasses of options, by the argument that takes them."""
-        hints = get_type_hints(self.body)
-        return {name: kind for name, kind in hints.items() if dataclasses.is_dataclass(kind) and isinstance(kind, type)}
+        found = {name: hint for name, hint in get_type_hints(self.body).items() if hint is not Messages}
+        return {name: hint for name, hint in found.items() if isinstance(hint, type) and dataclasses.is_dataclass(hint)}
 
     @cached_property
     def parameters(self) -> dict[str, Parameter]:
@@ -297,14 +297,12 @@ class Command:
         for name, group in self.groups.items():
             fields = {field.name for field in dataclasses.fields(group)}
             arguments[name] = group(**{name: value for name, value in values.items() if name in fields})
-        self._refuse_beside_model(values)
-        if self.takes:
-            kind = self._check_kind(values)
-            arguments |= {name: kind for name, hint in get_type_hints(self.body).items() if hint is Kind}
+        given = [parameter for name, parameter in self.parameters.items() if values[name] != parameter.default]
+        if values.get(MODEL) is not None:
+            _refuse_beside_model(given)
+        found = {Messages: messages, Kind: self._check_kind(values[DATA], given) if self.takes else None}
+        arguments |= {name: found[hint] for name, hint in get_type_hints(self.body).items() if hint in found}
         self.body(**arguments)
-
-    def _given(self, values: Mapping[str, Any]) -> list[Parameter]:
-        return [parameter for name, parameter in self.parameters.items() if values[name] != parameter.default]
 
     def _refuse_empty_names(self, values: Mapping[str, Any]) -> None:
         """Refuse names of files without a letter, which would stand for the current directory."""
@@ -315,24 +313,15 @@ class Command:
                 f"{', '.join(empty)}: the name is empty, as that of an unset variable is; expected a path."
             )
 
-    def _refuse_beside_model(self, values: Mapping[str, Any]) -> None:
-        given = [parameter.flag for parameter in self._given(values) if not parameter.option.with_model]
-        if values.get(MODEL) is not None and given:
-            raise InputError(
-                f"{', '.join(given)} cannot go with --model: a saved model keeps what it was fitted with. Fit "
-                "again (vae-anomaly fit), or leave --model out."
-            )
-
-    def _check_kind(self, values: Mapping[str, Any]) -> Kind:
+    def _check_kind(self, data: Sequence[str], given: Sequence[Parameter]) -> Kind:
         """Refuse data, and options, of a kind that the command or the data is not of."""
-        data = values[DATA]
         kind = kind_of(data)
         if kind not in self.takes:
             raise InputError(
-                f"vae-anomaly {self.name} takes tables, and {data[0]} holds images; for images, vae-anomaly score "
-                "--heatmaps DIR shows where each of them is anomalous."
+                f"vae-anomaly {self.name} takes tables, and {data[0]} holds images; for images there is vae-anomaly "
+                "score: --heatmaps DIR shows where each is anomalous, and --label folder --normal NAME measures AUROC."
             )
-        others = [parameter for parameter in self._given(values) if parameter.option.only not in (None, kind)]
+        others = [parameter for parameter in given if parameter.option.only not in (None, kind)]
         if others:
             check_found(data)
             flags = ", ".join(parameter.flag for parameter in others)
@@ -345,6 +334,15 @@ def command(
 ) -> Callable[[Callable[..., None]], Command]:
     """Make a command of a function whose arguments are dataclasses of options; see `Command`."""
     return lambda body: Command(body, text, takes, without, required)
+
+
+def _refuse_beside_model(given: Sequence[Parameter]) -> None:
+    flags = [parameter.flag for parameter in given if not parameter.option.with_model]
+    if flags:
+        raise InputError(
+            f"{', '.join(flags)} cannot go with --model: a saved model keeps what it was fitted with. Fit again "
+            "(vae-anomaly fit), or leave --model out."
+        )
 
 
 def _choices(names: tuple[str, ...]) -> Any:

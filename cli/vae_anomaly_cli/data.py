@@ -7,7 +7,6 @@ import pyarrow as pa
 
 from vae_anomaly_cli.columns import InputColumns
 from vae_anomaly_cli.console import Messages
-from vae_anomaly_cli.kinds import Kind
 from vae_anomaly_cli.labels import Measures
 from vae_anomaly_cli.models import Model
 from vae_anomaly_cli.options import Device, FitOptions, InputOptions
@@ -15,6 +14,7 @@ from vae_anomaly_cli.output.targets import PartFile, TabularSource
 from vae_anomaly_cli.pipeline import Explainer
 from vae_anomaly_cli.render.ranking import Ranking
 from vae_anomaly_cli.render.reasons import Reasons
+from vae_anomaly_cli.sources import Kind
 from vae_anomaly_cli.top_k import Ranked
 from vae_anomaly_cli.types import InferredType
 
@@ -56,9 +56,6 @@ class Data(Protocol):
     @property
     def figures(self) -> Mapping[str, str | None]: ...
 
-    def with_figures(self, heatmaps: str | None, sheet: str | None, top: int | None) -> "Data":
-        """Settle where figures go."""
-
     def draw(self, ranked: Ranked, model: Any, messages: Messages) -> None:
         """Draw the most anomalous rows."""
 
@@ -93,8 +90,16 @@ class Data(Protocol):
         """Return the most anomalous rows as people and programs see them."""
 
 
-def open_data(kind: Kind, given: InputOptions, messages: Messages) -> Data:
-    """Find the input of a command, and what options say of its columns.
+def open_data(
+    kind: Kind,
+    given: InputOptions,
+    messages: Messages,
+    *,
+    heatmaps: str | None = None,
+    sheet: str | None = None,
+    top: int | None = None,
+) -> Data:
+    """Find the input of a command, what options say of its columns, and of images where figures go.
 
     Raises
     ------
@@ -104,7 +109,7 @@ def open_data(kind: Kind, given: InputOptions, messages: Messages) -> Data:
     if kind is Kind.IMAGES:
         from vae_anomaly_cli.image_data import ImageData
 
-        return ImageData.open(given)
+        return ImageData.open(given, heatmaps, sheet, top)
     from vae_anomaly_cli.table_data import TableData
 
     return TableData.open(given, messages)

@@ -33,19 +33,19 @@ class ImageData:
 
     source: ImageSource
     columns: InputColumns
-    drawing: Figures = dataclasses.field(default_factory=Figures)
+    drawing: Figures
     parts: "Sequence[PartFile]" = ()
     noun: str = "image"
 
     @classmethod
-    def open(cls, given: InputOptions) -> "ImageData":
+    def open(cls, given: InputOptions, heatmaps: str | None, sheet: str | None, top: int | None) -> "ImageData":
         """Find image files, and the columns that options name; labels that cannot be used are known before the work."""
         source = open_images(given.data)
         columns = find_columns(source.name, source.schema.names, given, FOLDER)
         if columns.label is not None:
             cells = pa.chunked_array([batch.cells[columns.label.name] for batch in source.batches()])
             columns.label.read(cells)
-        return cls(source, columns)
+        return cls(source, columns, plan_figures(heatmaps, sheet, top, source))
 
     def fit(self, fitting: FitOptions, device: Device, messages: Messages, *, n_passes: int = 1) -> ImageModel:
         """Fit a model on the images."""
@@ -91,10 +91,6 @@ class ImageData:
     def draw(self, ranked: Ranked, model: ImageModel, messages: Messages) -> None:
         """Read the most anomalous images again, and draw what is wanted of them."""
         self.drawing.draw(ranked, model, messages)
-
-    def with_figures(self, heatmaps: str | None, sheet: str | None, top: int | None) -> "ImageData":
-        """Settle where pages and the contact sheet go."""
-        return dataclasses.replace(self, drawing=plan_figures(heatmaps, sheet, top, self.source))
 
     def explainer(
         self, model: ImageModel, messages: Messages, *, explain: bool, streamed: bool

@@ -63,6 +63,11 @@ class LabelColumn:
         return self._by_convention(values, known)
 
     def _by_convention(self, values: pa.ChunkedArray, known: Flags) -> "Labels":
+        if self.is_folder:
+            raise InputError(
+                f"--label {self.name}: the images lie in {self._shown(_levels(values))}; name the folders of normal "
+                "ones with --normal."
+            )
         kind = values.type
         if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
             raise InputError(f"--label {self.name}: the column holds {_listed(_levels(values), 3)}; {CONVENTIONS}.")
@@ -96,12 +101,17 @@ class LabelColumn:
         for text in self.normal:
             named = [level for level in levels if self._means(level, text)]
             if not named:
-                shown = _listed([level or ROOT for level in levels] if self.is_folder else levels, SHOWN_VALUES)
-                raise InputError(f"--normal {text}: column '{self.name}' has no such value; expected one of {shown}.")
+                raise InputError(
+                    f"--normal {text}: column '{self.name}' has no such value; expected one of {self._shown(levels)}."
+                )
             normal += named
         is_anomaly = known & ~_are(values, normal)
         mixed = is_anomaly.any() and not is_anomaly[known].all()
         return Labels(self, f"not {' or '.join(self.normal)}" if mixed else None, known, is_anomaly)
+
+    def _shown(self, levels: Sequence[Any]) -> str:
+        """Name the first values; the folder of no name is DATA itself."""
+        return _listed([level or ROOT for level in levels] if self.is_folder else levels, SHOWN_VALUES)
 
     def _means(self, level: object, text: str) -> bool:
         """Whether a text names a value: 2 is 2.0, True is true; a folder includes those below it."""

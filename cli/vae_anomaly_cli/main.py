@@ -41,7 +41,8 @@ def _run(given: list[str]) -> int:
         # The class of usage errors is typer's own or click's, as the version has it; both format themselves.
         format_message = getattr(error, "format_message", None)
         if format_message is not None:
-            return _stop(error, f"{format_message().rstrip('.')}. See vae-anomaly --help.", MISUSED)
+            message = format_message().replace("Value error, ", "").rstrip(".")
+            return _stop(error, f"{message}. See vae-anomaly --help.", MISUSED)
         hint = f"{DEBUG_VARIABLE}=1 shows where."
         return _stop(error, f"{type(error).__name__}: {one_line(error)} ({hint})", FAILED)
     if code == INTERRUPTED:

@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 from vae_anomaly_cli.command import FITTING, INPUT, OUTPUT, Deprecated, Option
-from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.kinds import Kind
-from vae_anomaly_cli.sources import EXTENSIONS, FORMATS
+from vae_anomaly_cli.sources import EXTENSIONS, FORMATS, Kind
 
 
 class Device(StrEnum):
@@ -66,8 +64,8 @@ class InputOptions:
     id: Annotated[
         tuple[str, ...],
         Option(
-            "Column that names the row: no feature, and the only ones of the input in the output. Repeat, or separate "
-            "by commas.",
+            "Columns that name the row: not features, and the only input columns in the output. Repeat, or separate by "
+            "commas.",
             metavar="COLUMN",
             images="Images have the columns path and folder.",
             panel=INPUT,
@@ -76,7 +74,7 @@ class InputOptions:
     drop: Annotated[
         tuple[str, ...],
         Option(
-            "Columns that are no features. Repeat, or separate by commas.",
+            "Columns that are not features. Repeat, or separate by commas.",
             metavar="COLUMN",
             panel=INPUT,
             only=Kind.TABLES,
@@ -85,7 +83,7 @@ class InputOptions:
     label: Annotated[
         str | None,
         Option(
-            "Column of known anomalies: no feature, only for AUROC and average precision. 0/1 and false/true (1 = "
+            "Column of known anomalies: not a feature, only for AUROC and average precision. 0/1 and false/true (1 = "
             "anomaly), 1/-1 (-1 = anomaly), or values of which --anomalous or --normal names one.",
             metavar="COLUMN",
             images="Of images: folder.",
@@ -203,7 +201,7 @@ class FitOptions:
     ] = ()
     model_missing: Annotated[
         bool,
-        Option("Missing values are evidence, too.", panel=FITTING, only=Kind.TABLES, with_model=False),
+        Option("Model which values are missing, too.", panel=FITTING, only=Kind.TABLES, with_model=False),
     ] = False
     sample_rows: Annotated[
         int | None,
@@ -229,8 +227,8 @@ class FitOptions:
     method: Annotated[
         Method | None,
         Option(
-            "Fit a model of whole images, to find anomalous ones, or of overlapping patches, to find anomalous spots. "
-            "Default auto: of images up to 4096 pixels, and where a side has fewer than 16.",
+            "Fit a model of whole images (image), to find anomalous ones, or of overlapping patches (patch), to find "
+            "anomalous spots. Default auto: image up to 4096 pixels, or where a side has fewer than 16; else patch.",
             panel=FITTING,
             only=Kind.IMAGES,
             with_model=False,
@@ -297,11 +295,6 @@ class RunOptions:
         bool,
         Option("No messages, warnings or progress; errors and AUROC stay.", flags=("--quiet", "-q")),
     ] = False
-
-    @property
-    def messages(self) -> Messages:
-        """Who tells people what is done."""
-        return Messages(self.quiet)
 
 
 def check_model_path(model: str) -> None:

@@ -87,10 +87,6 @@ class TableData:
     def draw(self, ranked: Ranked, model: TableModel, messages: Messages) -> None:
         """Draw nothing: figures are of images."""
 
-    def with_figures(self, heatmaps: str | None, sheet: str | None, top: int | None) -> "TableData":
-        """Return the same: figures are of images."""
-        return self
-
     def explainer(self, model: TableModel, messages: Messages, *, explain: bool, streamed: bool) -> RowExplainer | None:
         """Return what explains rows by their cells."""
         return RowExplainer(model, messages, streamed=streamed) if explain else None

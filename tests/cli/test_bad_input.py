@@ -176,6 +176,12 @@ def test_file_that_is_not_a_model(run, write, orders_csv, model, command, kind):
     assert "model" in line
 
 
+def test_header_with_another_delimiter_is_warned_of(run, write, model):
+    outcome = run("score", write("t.csv", "a;b\n1;2\n3;4\n"), "-m", model, "--delimiter", ",")
+    assert outcome.err.startswith("warning: ")
+    assert "has one column, 'a;b'; where ';' separates cells, say so with --delimiter." in outcome.err
+
+
 def test_all_missing_column_is_set_aside_with_a_warning(run, write, fast):
     path = write("t.csv", "a,b,c\n" + "".join(f"{i},{i % 7}.5,\n" for i in range(30)))
     outcome = run("score", path, *fast)

@@ -6,11 +6,13 @@ import re
 import warnings
 from types import SimpleNamespace
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
 
+import vae_anomaly
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.labels import LabelColumn
 from vae_anomaly_cli.render.comparison import show_comparison
@@ -130,6 +132,22 @@ def test_seed_reaches_all_detectors(run, visits_csv, compared):
     assert seeded["all", "kNN"] == before["all", "kNN"]
 
 
+def test_fits_at_a_time_reach_the_library_and_give_the_same_measures(run, visits_csv, compared, tmp_path, monkeypatch):
+    compare, given, path = vae_anomaly.compare, [], tmp_path / "measured.csv"
+
+    def noted(*arguments, n_jobs, **options):
+        given.append(n_jobs)
+        return compare(*arguments, n_jobs=n_jobs, **options)
+
+    monkeypatch.setattr(vae_anomaly, "compare", noted)
+    command = ("compare", visits_csv, "--label", "fraud", "--drop", "outcome,visit", *QUICK, "--n-jobs", "2")
+    with joblib.parallel_config(backend="threading"):
+        assert run(*command, "-o", path).code == 0
+    assert given == [2]
+    seconds = ["fit_seconds", "score_seconds"]
+    pd.testing.assert_frame_equal(pd.read_csv(path).drop(columns=seconds), compared[2].drop(columns=seconds))
+
+
 def test_declared_columns_reach_all_detectors(run, visits_csv, compared):
     arguments = ("compare", visits_csv, "--label", "fraud", *QUICK, "--json", "--train", "all", "--splits", "1")
     declared = areas(json.loads(run(*arguments, "--drop", "outcome,visit", "--column", "zip=identifier").text))
@@ -222,6 +240,7 @@ def test_labels_that_cannot_be_used_are_refused(run, write, first, others, said)
         (("--label", "day", "--anomalous", "2026-01-02"), "expected two values, one of them '2026-01-02'"),
         (("--label", "fraud", "--train", "some"), "'--train'"),
         (("--label", "fraud", "--splits", "0"), "'--splits'"),
+        (("--label", "fraud", "--n-jobs", "0"), "--n-jobs 0: expected a number of fits, like 4, or -1"),
         (("--label", "fraud", "--id", "fraud"), "is also named by --id"),
         (("--label", "fraud", "--column", "fraud=count"), "--label says that 'fraud' is no feature"),
         (("--label", "fraud", "--json", "-o", "-"), "choose one"),

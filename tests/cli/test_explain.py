@@ -198,6 +198,16 @@ def test_repaired_column_keeps_its_type_where_it_has_room(kind, others, value, k
     assert after.to_pylist() == [float(others[0]) if kept == pa.float64() else others[0], None, cell]
 
 
+@pytest.mark.parametrize("second", ["out.csv", "../{0}/out.csv", "link.csv"])
+def test_two_outputs_are_never_one_file(run, orders_csv, model, tmp_path, monkeypatch, second):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link.csv").symlink_to("out.csv")
+    second = second.format(tmp_path.name)
+    line = run("explain", orders_csv, "-m", model, "-o", "out.csv", "--repair", second).error()
+    assert line == f"error: --repair {second}: expected the name of a file of its own."
+    assert [path.name for path in tmp_path.iterdir()] == ["link.csv"]
+
+
 def test_failing_repair_leaves_no_file(run, orders_csv, model, tmp_path, monkeypatch):
     def fail(self, frame):
         raise DataError("no repair")

@@ -58,7 +58,7 @@ EVERY = pytest.mark.parametrize("entry", FORMATS.values(), ids=list(FORMATS))
 
 def bytes_of(entry: Format, table: pa.Table) -> bytes:
     stream = io.BytesIO()
-    writer = entry.writer(stream, table.schema, entry.delimiter)
+    writer = entry.codec().open_writer(stream, table.schema, entry.delimiter)
     for batch in table.to_batches():
         writer.write(batch)
     writer.close()

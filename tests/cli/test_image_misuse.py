@@ -105,10 +105,10 @@ def test_explain_and_compare_name_what_to_use_for_images(run, good):
     for command in (("explain", good), ("compare", good, "--label", "x")):
         line = run(*command).error()
         assert f"vae-anomaly {command[0]} takes tables" in line
-        assert "vae-anomaly score --heatmaps DIR" in line
+        assert "for images there is vae-anomaly score: --heatmaps DIR" in line
 
 
-def test_model_is_not_written_over_a_image(run, good):
+def test_model_is_not_written_over_an_image(run, good):
     assert "is named like an image" in run("fit", good, "-o", good / "1.png").error()
 
 

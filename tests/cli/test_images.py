@@ -131,7 +131,10 @@ def test_files_without_a_score_are_not_measured(run, image_model, inspected):
             ("--good", "fine"),
             "--normal fine: column 'folder' has no such value; expected one of 'good', 'scratch/deep'",
         ),
-        (("--label", "folder"), "--label folder: the column holds 'good', 'scratch/deep'; expected 0 and 1"),
+        (
+            ("--label", "folder"),
+            "--label folder: the images lie in 'good', 'scratch/deep'; name the folders of normal ones with --normal.",
+        ),
         (
             ("--label", "shape", "--normal", "x"),
             "--label shape: {} has no such column. It has columns 'path', 'folder'",

@@ -1,4 +1,5 @@
 import json
+import os
 
 from vae_anomaly import read_manifest
 
@@ -11,6 +12,13 @@ def test_fit_tells_what_it_did_and_leaves_standard_output_empty(run, orders_csv,
     assert outcome.err.splitlines()[-1].startswith(f"fitted on {orders_csv}: 60 rows, 4 columns (")
     assert outcome.err.endswith(f"written to {path}\n")
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_model_never_takes_the_place_of_a_device(run, orders_csv, tmp_path, fast):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert "is not a file" in run("fit", orders_csv, "-o", pipe, *fast).error()
+    assert pipe.is_fifo()
 
 
 def test_fit_options_reach_the_model(run, orders_csv, tmp_path, fast):

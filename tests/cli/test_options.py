@@ -10,8 +10,8 @@ from vae_anomaly_cli import options
 from vae_anomaly_cli.application import COMMANDS
 from vae_anomaly_cli.command import Command, Deprecated, Option, command
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.kinds import Kind
 from vae_anomaly_cli.options import Method
+from vae_anomaly_cli.sources import Kind
 
 EACH = [
     pytest.param(each, parameter, id=f"{each.name} {parameter.flag}")

@@ -5,13 +5,13 @@ import sys
 import time
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from vae_anomaly_cli.command import Option, command
 from vae_anomaly_cli.console import Messages, counted, data_stream
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.kinds import Kind
 from vae_anomaly_cli.options import STANDARD_OUTPUT, FitOptions, InputOptions, OutputOptions, RunOptions
+from vae_anomaly_cli.sources import Kind
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -73,11 +73,29 @@ class CompareOptions:
 
     train: Annotated[Training, Option("Fit on half of the normal rows, on all rows, or each in turn.")] = Training.BOTH
     splits: Annotated[int, Option("Random splits, and seeds.", min=1)] = 3
+    n_jobs: Annotated[
+        int,
+        Option(
+            "Fits at a time; -1 is one for each processor. Measures stay the same; fits that share processors take "
+            "more seconds.",
+            metavar="N",
+        ),
+    ] = 1
+
+    def __post_init__(self) -> None:
+        """Refuse fewer than one fit at a time."""
+        if self.n_jobs < 1 and self.n_jobs != -1:
+            raise InputError(f"--n-jobs {self.n_jobs}: expected a number of fits, like 4, or -1 for all processors.")
 
 
 @command(HELP, (Kind.TABLES,), without=("contamination", "sample_rows"), required=("label",))
 def compare(
-    given: InputOptions, comparing: CompareOptions, fitting: FitOptions, output: OutputOptions, run: RunOptions
+    given: InputOptions,
+    comparing: CompareOptions,
+    fitting: FitOptions,
+    output: OutputOptions,
+    run: RunOptions,
+    messages: Messages,
 ) -> None:
     """Compare VAEDetector with simpler detectors on rows of DATA whose anomalies are known."""
     import numpy as np
@@ -86,14 +104,12 @@ def compare(
     from vae_anomaly_cli.features import training_frame
     from vae_anomaly_cli.models import library_errors
     from vae_anomaly_cli.output.partial_file import save_table
-    from vae_anomaly_cli.output.summary import write_summary
     from vae_anomaly_cli.output.targets import choose_target
-    from vae_anomaly_cli.render.comparison import OURS, comparison_objects
+    from vae_anomaly_cli.render.comparison import OURS
     from vae_anomaly_cli.table_data import TableData
     from vae_anomaly_cli.table_model import new_detector
     from vae_anomaly_cli.tables import read_table
 
-    messages = run.messages
     data = TableData.open(given, messages)
     target = choose_target(output.output, data.source)
     table = read_table(data.source)
@@ -115,6 +131,7 @@ def compare(
             settings=SETTINGS[comparing.train],
             n_splits=comparing.splits,
             random_state=fitting.seed or 0,
+            n_jobs=comparing.n_jobs,
             verbose=messages.progress,
         )
     n_skipped = table.n_rows - len(rows)
@@ -128,23 +145,32 @@ def compare(
         save_table(measured, target, target.path)
         done += f"; written to {target.path}"
     messages.note(done)
+    about = {"input": table.name, "rows": table.n_rows, "label": labels.describe(), "seed": fitting.seed or 0}
+    _write(comparison, measured, target, output, about | {"splits": comparing.splits}, messages)
+
+
+def _write(
+    comparison: "Comparison",
+    measured: "pa.Table",
+    target: "Target",
+    output: OutputOptions,
+    about: dict[str, Any],
+    messages: Messages,
+) -> None:
+    """Write to standard output: an object, measures with verdicts beside them, or tables for people."""
+    from vae_anomaly_cli.output.partial_file import write_to_standard_output
+    from vae_anomaly_cli.output.summary import write_summary
+    from vae_anomaly_cli.render.comparison import comparison_objects
+
     if output.as_json:
-        summary = {"input": table.name, "rows": table.n_rows, "label": labels.describe(), "seed": fitting.seed or 0}
-        summary |= {"splits": comparing.splits, "output": None if target.path is None else str(target.path)}
-        write_summary(summary | {"settings": comparison_objects(comparison)})
+        path = None if target.path is None else str(target.path)
+        write_summary(about | {"output": path, "settings": comparison_objects(comparison)})
     elif output.output == STANDARD_OUTPUT:
-        _write(comparison, measured, target, messages)
+        for setting in comparison.settings:
+            messages.answer(f"{setting}: {comparison.verdict(setting)}")
+        write_to_standard_output(measured, target)
     else:
         _show(comparison)
-
-
-def _write(comparison: "Comparison", measured: "pa.Table", target: "Target", messages: Messages) -> None:
-    """Write measures to standard output, and verdicts beside them."""
-    from vae_anomaly_cli.output.partial_file import write_to_standard_output
-
-    for setting in comparison.settings:
-        messages.answer(f"{setting}: {comparison.verdict(setting)}")
-    write_to_standard_output(measured, target)
 
 
 def _show(comparison: "Comparison") -> None:

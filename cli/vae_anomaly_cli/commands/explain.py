@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from vae_anomaly_cli.command import OUTPUT, Option, command
-from vae_anomaly_cli.console import counted
+from vae_anomaly_cli.console import Messages, counted
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.kinds import Kind
 from vae_anomaly_cli.options import (
     STANDARD_OUTPUT,
     FitOptions,
@@ -15,6 +14,7 @@ from vae_anomaly_cli.options import (
     OutputOptions,
     RunOptions,
 )
+from vae_anomaly_cli.sources import Kind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,17 +31,17 @@ HELP = """Say why rows of DATA are anomalous.
 
 \b
 [bold]Examples[/bold]
-  vae-anomaly explain data.csv                         five rows, the most anomalous
+  vae-anomaly explain data.csv                         the top five rows
   vae-anomaly explain new.csv -m orders.vae --row 41   one row, by its number
   vae-anomaly explain data.csv --top 100 -o cells.csv  a line for each cell
   vae-anomaly explain data.csv --top 100 --repair repaired.csv
 
 For each row: its score, what the combination of its cells costs as a whole (KL), and its most anomalous cells, with \
 what is predicted from the row's other cells instead, the range that holds 95 % of that, what the cell adds \
-to the score above that of a typical row, and the share of the training cells that lie as far out. The numbers of \
-rows are those of vae-anomaly score, and go through all files if there are several. DATA is read into memory.
+to the score above that of a typical row, and the share of the training cells that lie as far out. Rows are \
+numbered from 1, through all files if there are several. DATA is read into memory.
 
-DATA is a table: of images, vae-anomaly score --heatmaps shows where they are anomalous.
+DATA is a table; for images, vae-anomaly score --heatmaps shows where they are anomalous.
 
 With --output the table has a line for each cell. With --repair, cells of the explained rows that are rarer, given the \
 other cells, than one in a thousand are replaced by what is expected there: proposals, to be checked. The other cells \
@@ -96,10 +96,9 @@ def explain(
     explaining: ExplainOptions,
     output: OutputOptions,
     run: RunOptions,
+    messages: Messages,
 ) -> None:
     """Say why rows of DATA are anomalous."""
-    if explaining.repair is not None and explaining.repair == output.output:
-        raise InputError(f"--repair {explaining.repair}: expected the name of a file of its own.")
     from vae_anomaly_cli.output.partial_file import write_to_standard_output
     from vae_anomaly_cli.output.summary import write_summary
     from vae_anomaly_cli.output.targets import choose_target
@@ -109,10 +108,11 @@ def explain(
     from vae_anomaly_cli.table_data import TableData
     from vae_anomaly_cli.tables import read_table
 
-    messages = run.messages
     data = TableData.open(given, messages)
     target = choose_target(output.output, data.source)
     repair_target = None if explaining.repair is None else choose_target(explaining.repair, data.source, "--repair")
+    if repair_target is not None and target.is_same_file(repair_target):
+        raise InputError(f"--repair {explaining.repair}: expected the name of a file of its own.")
     table = read_table(data.source)
     _check_rows(table, explaining.row)
     if output.output is not None:
@@ -132,7 +132,7 @@ def explain(
     lines = None if output.output is None else explained.cells_table()
     repaired = None
     if repair_target is not None:
-        repaired = repaired_table(table, model, frame, rows, messages, typed=repair_target.typed)
+        repaired = repaired_table(table, model, frame, rows, messages, typed=repair_target.format.typed)
     n_flagged = int((scores > model.threshold).sum())
     done = model.report if saved.model is None else f"{model.report}: {counted(table.n_rows, 'row')}"
     flagged = f"threshold {model.threshold:,.2f} nats, {counted(n_flagged, 'row')} flagged"

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Annotated
 
 from vae_anomaly_cli.command import FITTING, Option, command
+from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.kinds import Kind
 from vae_anomaly_cli.options import FitOptions, InputOptions, Json, RunOptions
-from vae_anomaly_cli.sources import format_of_name, is_image
+from vae_anomaly_cli.sources import Kind, format_of_name, is_image
 
 HELP = """Fit on the rows, or the images, of DATA and save the model.
 
@@ -16,11 +16,11 @@ HELP = """Fit on the rows, or the images, of DATA and save the model.
 [bold]Examples[/bold]
   vae-anomaly fit orders.parquet -o orders.vae --id order_id
   vae-anomaly fit data.csv -o data.vae --contamination 0.02 --seed 1
-  vae-anomaly fit data.csv -o data.vae --column zip=categorical --column visits=count
+  vae-anomaly fit data.csv -o data.vae --column zip=categorical
   vae-anomaly fit parts/ -o orders.vae --passes 3
   vae-anomaly fit good/ -o parts.vae                  images of one size
-  vae-anomaly fit good/ -o parts.vae --size 128x128   images of any size, all resized
-  vae-anomaly fit logos/ -o logos.vae --method image  to find anomalous images, rather than anomalous spots
+  vae-anomaly fit good/ -o parts.vae --size 128x128   images of any size
+  vae-anomaly fit logos/ -o logos.vae --method image  anomalous as a whole
 
 Where DATA has more than --sample-rows rows, one pass draws a uniform sample of them, the same for the same --seed, \
 and each further pass another one.
@@ -29,7 +29,7 @@ Images should be normal ones; a few anomalous ones do little harm. They are colo
 all have more or are black and white. Files that cannot be used are warned of and left out.
 
 The model file holds numbers and a description, no code. After Ctrl-C it holds the best model so far, and the exit \
-code is 130; a file that is there stays as it is then. Exit codes: see vae-anomaly --help.
+code is 130; a file that was there before is not replaced then. Exit codes: see vae-anomaly --help.
 """
 
 
@@ -71,7 +71,9 @@ class SaveOptions:
 
 
 @command(HELP, (Kind.TABLES, Kind.IMAGES))
-def fit(given: InputOptions, fitting: FitOptions, saving: SaveOptions, run: RunOptions, kind: Kind) -> None:
+def fit(
+    given: InputOptions, fitting: FitOptions, saving: SaveOptions, run: RunOptions, messages: Messages, kind: Kind
+) -> None:
     """Fit on the rows or images of DATA and save the model."""
     path = saving.path
     from vae_anomaly_cli.data import open_data
@@ -79,9 +81,10 @@ def fit(given: InputOptions, fitting: FitOptions, saving: SaveOptions, run: RunO
     from vae_anomaly_cli.output.summary import write_summary
     from vae_anomaly_cli.output.targets import check_writable
 
-    messages = run.messages
     data = open_data(kind, given, messages)
-    if path.exists():
+    if path.exists() and not path.is_dir():
+        if not path.is_file():
+            raise InputError(f"--output {path} is not a file, and a model would take its place; name a file.")
         data.source.check_output("--output", path)
     check_writable(path)
     model = data.fit(fitting, run.device, messages, n_passes=saving.passes)

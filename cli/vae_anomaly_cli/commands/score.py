@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 from vae_anomaly_cli.command import OUTPUT, Option, command
 from vae_anomaly_cli.console import Messages, counted, data_stream
 from vae_anomaly_cli.errors import CommandError, InputError
-from vae_anomaly_cli.kinds import Kind
 from vae_anomaly_cli.options import FitOptions, InputOptions, ModelOptions, OutputOptions, RunOptions
+from vae_anomaly_cli.sources import Kind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,7 +42,8 @@ HELP = """Score every row, or every image, of DATA.
   zcat big.csv.gz | vae-anomaly score - --seed 1 > scored.csv
   vae-anomaly score photos/                   the most anomalous images
   vae-anomaly score new/ -m parts.vae -o scores.csv --heatmaps maps/
-  vae-anomaly score test/ -m parts.vae --label folder --normal good --top 50 --sheet s.png
+  vae-anomaly score test/ -m parts.vae --label folder --normal good
+  vae-anomaly score new/ -m parts.vae --top 50 --sheet sheet.png
   vae-anomaly score 'line1/**/*.png' line2/ -m parts.vae
 
 Appends anomaly_score (the negative ELBO in nats, higher is more anomalous) and is_anomaly to the columns of the \
@@ -93,8 +94,8 @@ class ScoreOptions:
     top: Annotated[
         int | None,
         Option(
-            "Only the most anomalous rows, the most anomalous first, wherever they go. Default: all rows in their "
-            "order, and 10 on a terminal and with --json.",
+            "Only so many of the most anomalous rows, ranked. Default: all rows in their order; 10 on a terminal and "
+            "with --json.",
             images="Of images, also the heat maps, and the sheet (default 24).",
             min=1,
             panel=OUTPUT,
@@ -120,7 +121,7 @@ class ScoreOptions:
     heatmaps: Annotated[
         str | None,
         Option(
-            "Where a page for each image goes that shows where it is anomalous.",
+            "Directory for a page per image that shows where it is anomalous.",
             metavar="DIR",
             panel=OUTPUT,
             only=Kind.IMAGES,
@@ -130,7 +131,7 @@ class ScoreOptions:
     sheet: Annotated[
         str | None,
         Option(
-            "Where the most anomalous images go together, on one contact sheet.",
+            "Contact sheet of the most anomalous images.",
             metavar="FILE.png",
             panel=OUTPUT,
             only=Kind.IMAGES,
@@ -207,6 +208,7 @@ def score(
     output: OutputOptions,
     scoring: ScoreOptions,
     run: RunOptions,
+    messages: Messages,
     kind: Kind,
 ) -> None:
     """Score every row, or every image, of DATA."""
@@ -216,8 +218,7 @@ def score(
     from vae_anomaly_cli.pipeline import Layout
     from vae_anomaly_cli.stages import stopped_by_signals
 
-    messages = run.messages
-    data = open_data(kind, given, messages).with_figures(scoring.heatmaps, scoring.sheet, scoring.top)
+    data = open_data(kind, given, messages, heatmaps=scoring.heatmaps, sheet=scoring.sheet, top=scoring.top)
     target = choose_target(output.output, data.source, parts=data.parts)
     on_terminal = output.output is None and not output.as_json and sys.stdout.isatty()
     plan = Plan(target, scoring.top, output.as_json, on_terminal)
@@ -229,9 +230,9 @@ def score(
         model = data.load(saved.model, run.device, messages)
 
     kept = data.columns.kept
-    needs_types = output.as_json or (plan.is_written and target.typed)
+    needs_types = output.as_json or (plan.is_written and target.format.typed)
     types = data.infer_types(kept, messages) if needs_types else {}
-    layout = Layout(data.source.schema, kept, types if target.typed else {}, text_column)
+    layout = Layout(data.source.schema, kept, types if target.format.typed else {}, text_column)
     explainer = data.explainer(model, messages, explain=scoring.explain, streamed=plan.is_streamed)
     with contextlib.ExitStack() as closing:
         closing.enter_context(stopped_by_signals())

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from vae_anomaly_cli.errors import CommandError, InputError
 from vae_anomaly_cli.options import STANDARD_OUTPUT
-from vae_anomaly_cli.sources import EXTENSIONS, Format, Source, TableWriter, format_of_name
+from vae_anomaly_cli.sources import EXTENSIONS, Format, Source, TableWriter, format_of_name, without_links
 
 
 class TabularSource(Source, Protocol):
@@ -84,11 +84,6 @@ class Target:
     is_directory: bool = False
 
     @property
-    def typed(self) -> bool:
-        """Whether cells are written with their types and not as text."""
-        return self.format.typed
-
-    @property
     def is_file(self) -> bool:
         """Whether the table is written under another name, and takes its own when it is whole."""
         return self.path is not None and not self.is_directory and (self.path.is_file() or not self.path.exists())
@@ -98,9 +93,15 @@ class Target:
         """Whether an interrupted run can leave something beside it."""
         return self.is_file or self.is_directory
 
+    def is_same_file(self, other: "Target") -> bool:
+        """Whether two files are one, links followed."""
+        if self.path is None or other.path is None or not (self.is_file and other.is_file):
+            return False
+        return without_links(self.path) == without_links(other.path)
+
     def writer(self, stream: BinaryIO, schema: pa.Schema) -> TableWriter:
         """Begin a table on an open stream."""
-        return self.format.writer(stream, schema, self.delimiter)
+        return self.format.codec().open_writer(stream, schema, self.delimiter)
 
 
 def choose_target(

@@ -1,5 +1,5 @@
 from .base import Batch, Location, Source
-from .find import PIPE, before_magic, find_files, holds_images, is_image, without_links
+from .find import Kind, check_found, is_image, kind_of, without_links
 from .formats import EXTENSIONS, FORMATS, Format, TableWriter, format_of_name
 from .image_source import FOLDER, PATH, ImageBatch, ImageSource, as_text, open_images
 from .jsonl import dumps
@@ -10,23 +10,22 @@ __all__ = [
     "FOLDER",
     "FORMATS",
     "PATH",
-    "PIPE",
     "Batch",
     "Format",
     "ImageBatch",
     "ImageSource",
+    "Kind",
     "Location",
     "RowBatch",
     "Source",
     "TableSource",
     "TableWriter",
     "as_text",
-    "before_magic",
+    "check_found",
     "dumps",
-    "find_files",
     "format_of_name",
-    "holds_images",
     "is_image",
+    "kind_of",
     "listed",
     "open_images",
     "open_table",

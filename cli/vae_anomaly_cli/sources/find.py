@@ -2,8 +2,9 @@
 
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path, PurePath
 
 from vae_anomaly_cli.errors import InputError
@@ -11,6 +12,13 @@ from vae_anomaly_cli.sources.byte_source import ByteSource, open_bytes
 from vae_anomaly_cli.sources.formats import EXTENSIONS, format_of_name
 
 PIPE = "-"
+
+
+class Kind(StrEnum):
+    """What the data of a command are: decided by names, before anything heavy is loaded."""
+
+    TABLES = "tables"
+    IMAGES = "images"
 
 
 @dataclass(frozen=True)
@@ -29,7 +37,7 @@ class FoundFile:
     relative: PurePath
 
 
-def find_files(data: list[str]) -> list[FoundFile]:
+def find_files(data: Sequence[str]) -> list[FoundFile]:
     """Find the files that arguments name, each once, in the order of the arguments and then of the names.
 
     Raises
@@ -48,13 +56,13 @@ def find_files(data: list[str]) -> list[FoundFile]:
     return [FoundFile(open_bytes(str(path)), relative) for path, relative in found.items()]
 
 
-def holds_images(data: list[str]) -> bool:
-    """Whether arguments name image files, or folders and patterns with images.
+def kind_of(data: Sequence[str]) -> Kind:
+    """Tell whether arguments name tables, or image files, folders and patterns with images.
 
     Raises
     ------
     InputError
-        If there are tables among them, too.
+        If they name both.
     """
     n_images = n_tables = 0
     for text in data:
@@ -71,7 +79,19 @@ def holds_images(data: list[str]) -> bool:
         n_tables += len(tables)
     if n_images and n_tables:
         raise InputError(f"the arguments hold {_both(n_images, n_tables)}, like 'folder/*.png', in one run.")
-    return n_images > 0
+    return Kind.IMAGES if n_images else Kind.TABLES
+
+
+def check_found(data: Sequence[str]) -> None:
+    """Refuse arguments that name nothing.
+
+    Raises
+    ------
+    InputError
+        If there is no such file.
+    """
+    if PIPE not in data and kind_of(data) is Kind.TABLES:
+        find_files(data)
 
 
 def is_image(path: Path) -> bool:

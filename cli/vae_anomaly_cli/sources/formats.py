@@ -146,10 +146,6 @@ class Format:
             check_text(source.name, head, self.name)
         return self.codec().open_file(source, delimiter or self.delimiters)
 
-    def writer(self, stream: BinaryIO, schema: "pa.Schema", delimiter: str) -> TableWriter:
-        """Begin a table on an open stream."""
-        return self.codec().open_writer(stream, schema, delimiter)
-
 
 def _delimited() -> Codec:
     from vae_anomaly_cli.sources import delimited

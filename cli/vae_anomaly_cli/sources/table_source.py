@@ -260,6 +260,7 @@ def open_table(
     if len(data) == 1 and len(files) > 1:
         name = data[0]
     _check_alike(files, formats[0])
+    _warn_of_delimiter(files[0], warn)
     found_delimiter = files[0].content.delimiter or formats[0].delimiter
     return TableSource(name, formats[0], files, _common_schema(files), found_delimiter, tuple(input_directories(data)))
 
@@ -290,6 +291,14 @@ def _check_names(file: InputFile) -> None:
             f"{file.name}: the column name '{repeated[0]}' occurs {names.count(repeated[0])} "
             "times. Rename columns so that each name is unique."
         )
+
+
+def _warn_of_delimiter(file: InputFile, warn: Callable[[str], None]) -> None:
+    """Warn of a header that is one column, and would be several with another delimiter."""
+    (name, *others) = file.names
+    found = next((each for each in FORMATS["csv"].delimiters if each in name), None)
+    if file.content.delimiter is not None and found is not None and not others:
+        warn(f"{file.name} has one column, '{name}'; where {found!r} separates cells, say so with --delimiter.")
 
 
 def _check_alike(files: tuple[InputFile, ...], table_format: Format) -> None:
