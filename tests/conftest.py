@@ -48,7 +48,7 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def large_data(root: Path) -> Path:
-    """The folder of large tables and images that lies beside the repository on some machines."""
+    """The folder of large tables and images beside the repository on some machines."""
     folder = root.parent / "shared" / "data"
     if not folder.is_dir():
         pytest.skip("the large data sets (../shared/data) are not on this machine")

@@ -61,12 +61,12 @@ def test_mirrored_images_are_normal_to_a_model_that_was_shown_some() -> None:
 def test_the_function_sees_images_in_the_units_of_the_data(images: npt.NDArray[Any], dtype: torch.dtype) -> None:
     seen = []
 
-    def look(some: Tensor) -> Tensor:
+    def record(some: Tensor) -> Tensor:
         seen.append(some.clone())
         return some
 
     few = FAST | {"max_iter": 4, "batch_size": 12}
-    VAEDetector(augment=look, early_stopping=False, **few).fit(images)
+    VAEDetector(augment=record, early_stopping=False, **few).fit(images)
     assert len(seen) >= 40
     assert {one.dtype for one in seen} == {dtype}
     assert {tuple(one.shape) for one in seen} == {(1, 12, 12)}
@@ -91,27 +91,27 @@ def test_the_function_sees_images_in_the_units_of_the_data(images: npt.NDArray[A
 def test_integers_stay_what_they_are(kind: type[Any], images: npt.NDArray[Any]) -> None:
     dtypes = set()
 
-    def look(one: Tensor) -> Tensor:
+    def record(one: Tensor) -> Tensor:
         dtypes.add(one.dtype)
         return one
 
-    detector = small(kind, augment=look).fit(images)
+    detector = small(kind, augment=record).fit(images)
     assert dtypes == {torch.int32}
     if kind is VAEDetector:
         plain = small(kind).fit(images).score_samples(images)
         np.testing.assert_array_equal(detector.score_samples(images), plain)
 
 
-def test_a_image_with_holes_is_given_as_floats_and_the_others_are_not() -> None:
+def test_an_image_with_missing_pixels_is_given_as_floats_and_the_others_are_not() -> None:
     images = left_sided().astype(np.float32)
     images[3, 0, 0] = np.nan
     dtypes = set()
 
-    def look(one: Tensor) -> Tensor:
+    def record(one: Tensor) -> Tensor:
         dtypes.add((one.dtype, bool(one.isnan().any()) if one.dtype.is_floating_point else False))
         return one
 
-    small(PatchDetector, augment=look).fit(images)
+    small(PatchDetector, augment=record).fit(images)
     assert dtypes <= {(torch.uint8, False), (torch.float64, True)}
 
 
@@ -160,11 +160,11 @@ def test_two_fits_agree_and_the_random_numbers_of_others_stay(kind: Any) -> None
 def test_windows_of_changed_images_are_learned() -> None:
     images = left_sided(12)
     few = {"n_windows": 1024, "max_iter": 100, "window": 8, "hidden_layer_sizes": (64,), "position": "ignore"}
-    lying = np.swapaxes(images, 1, 2)
+    turned = np.swapaxes(images, 1, 2)
     gaps = []
     for augment in (lambda some: some.mT, None):
         detector = PatchDetector(augment=augment, **few).fit(images)
-        gaps.append(float(np.mean(detector.anomaly_score(lying) - detector.anomaly_score(images))))
+        gaps.append(float(np.mean(detector.anomaly_score(turned) - detector.anomaly_score(images))))
     assert gaps[0] < 0 < gaps[1]
 
 

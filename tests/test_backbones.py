@@ -198,7 +198,7 @@ def test_initial_weights_are_uniform_within_one_over_the_root_of_the_inputs():
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 @pytest.mark.parametrize("n_numbers", [1, 5, 31, 33, 100])
-def test_activation_of_a_number_does_not_depend_on_its_place(name, n_numbers):
+def test_activation_of_a_number_does_not_depend_on_its_position(name, n_numbers):
     numbers = 3 * torch.randn(n_numbers, generator=torch.Generator().manual_seed(0))
     order = torch.randperm(n_numbers, generator=torch.Generator().manual_seed(1))
     activation = Activation(name)

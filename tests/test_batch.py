@@ -1,4 +1,4 @@
-"""Batches: masks travel with values, padding is empty, fingerprints tell rows apart."""
+"""Batches: masks travel with values, padding is empty, fingerprints distinguish rows."""
 
 import pytest
 import torch
@@ -35,10 +35,10 @@ def test_fingerprints_are_equal_exactly_when_values_and_masks_are(first, second)
 
 
 @given(ROWS, st.integers(0, 2))
-def test_one_cell_more_or_less_changes_the_fingerprint(row, place):
+def test_one_cell_more_or_less_changes_the_fingerprint(row, index):
     other = list(row)
-    value, seen = row[place]
-    other[place] = (value, not seen)
+    value, seen = row[index]
+    other[index] = (value, not seen)
     one, changed = batch_of([row, other]).fingerprints()
     assert one != changed
 

@@ -11,7 +11,7 @@ SCORES = st.lists(st.floats(-1e300, 1e300), min_size=2, max_size=60, unique=True
 
 
 @given(SCORES, st.data())
-def test_share_of_whole_rows_lies_below_exactly(scores, data):
+def test_share_of_whole_rows_is_below_exactly(scores, data):
     n_flagged = data.draw(st.integers(1, max(1, len(scores) // 2)))
     offset = contamination_offset(scores, n_flagged / len(scores))
     assert (scores < offset).sum() == n_flagged
@@ -32,7 +32,7 @@ def test_half_a_row_is_rounded_up_and_at_least_one_is_flagged(contamination, n_f
     assert (scores < contamination_offset(scores, contamination)).sum() == n_flagged
 
 
-def test_offset_lies_halfway_between_the_last_inside_and_the_first_outside():
+def test_offset_is_halfway_between_the_last_inside_and_the_first_outside():
     assert contamination_offset(np.array([10.0, -4.0, 3.0, 0.0, -1.0]), 0.4) == -0.5
 
 
@@ -50,7 +50,7 @@ def test_scores_are_not_reordered_in_place():
     assert scores.tolist() == [3, 1, 2]
 
 
-def test_neighbouring_floats_are_told_apart():
+def test_neighbouring_floats_are_distinguished():
     low = 1.0
     high = np.nextafter(low, 2)
     scores = np.array([low, high])

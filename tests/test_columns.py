@@ -139,10 +139,10 @@ def test_unseen_text_has_the_first_code_behind_the_levels():
 
 @pytest.mark.parametrize(("n_levels", "n_pooled"), [(64, 0), (65, 2), (90, 27)])
 def test_levels_beyond_64_are_pooled_rarest_first(n_levels, n_pooled):
-    counts = {f"l{place:02}": 100 - place for place in range(n_levels)}
+    counts = {f"l{index:02}": 100 - index for index in range(n_levels)}
     column = infer(texts(**counts))
     assert len(column.levels) == min(n_levels, 64)
-    assert column.rare == tuple(f"l{place:02}" for place in range(n_levels - n_pooled, n_levels))
+    assert column.rare == tuple(f"l{index:02}" for index in range(n_levels - n_pooled, n_levels))
     assert sum(column.frequencies) == pytest.approx(1)
     if n_pooled:
         assert column.levels[-1] == "(rare)"
@@ -219,7 +219,7 @@ def test_cells_inside_the_training_range_are_not_cut_off(likelihood):
         (ContinuousBernoulli(), -0.1, r"numbers in \[0, 1\]"),
     ],
 )
-def test_cell_outside_the_support_is_refused_with_its_place(likelihood, cell, takes):
+def test_cell_outside_the_support_is_refused_with_its_position(likelihood, cell, takes):
     column = infer(np.array([0.0, 1.0, 1.0]), likelihood)
     with pytest.raises(DataError, match=f"column 'c' holds {cell:g} .row 2.*{takes}") as caught:
         column.encode(table_of(np.array([1.0, NAN, cell])), 0)
@@ -228,7 +228,7 @@ def test_cell_outside_the_support_is_refused_with_its_place(likelihood, cell, ta
 
 
 @pytest.mark.parametrize("training", [SPREAD, np.repeat([0.0, 1.0], 20)])
-def test_text_where_numbers_were_learned_is_refused_with_its_place(training):
+def test_text_where_numbers_were_learned_is_refused_with_its_position(training):
     with pytest.raises(DataError, match=r"column 'c' holds 'high' \(row 1\)") as caught:
         infer(training).encode(table_of(pd.Series([0.0, "high"], dtype=object)), 0)
     assert (caught.value.column, caught.value.row) == ("c", 1)
@@ -259,7 +259,7 @@ def test_numbers_survive_encoding_and_decoding(cells):
 
 
 @given(st.lists(NUMBERS, min_size=2, max_size=30))
-def test_training_cells_lie_within_root_n_standard_deviations(cells):
+def test_training_cells_are_within_root_n_standard_deviations(cells):
     column = infer(np.array(cells), Gaussian())
     assert np.isfinite([column.location, column.scale, column.floor, column.log_jacobian]).all()
     assert np.abs(column.encode(table_of(np.array(cells)), 0)).max() <= math.sqrt(len(cells)) + 1e-6
@@ -285,7 +285,7 @@ def test_unseen_codes_decode_to_a_level():
 
 
 def test_level_that_is_called_like_the_pool_keeps_its_own_code():
-    counts = {"(rare)": 200} | {f"l{place:02}": 100 - place for place in range(70)}
+    counts = {"(rare)": 200} | {f"l{index:02}": 100 - index for index in range(70)}
     column = infer(texts(**counts))
     assert len(set(column.levels)) == len(column.levels)
     assert column.encode(table_of(texts(**{"(rare)": 1})), 0).tolist() == [0]

@@ -175,7 +175,7 @@ def test_ordered_categories_may_be_declared_anything_that_levels_can_be():
     assert declare(sizes, "ordinal").reason == "declared so"
 
 
-def test_ordinal_numbers_are_coded_by_rank_and_between_them_lies_the_unseen():
+def test_ordinal_numbers_are_coded_by_rank_and_between_them_is_the_unseen():
     column = declare(np.repeat([1.0, 2.0, 5.0], 10), "ordinal")
     values = column.encode(table_of(np.array([5.0, 1.0, 3.5, NAN])), 0)
     np.testing.assert_array_equal(values, [2, 0, 4, NAN])
@@ -196,6 +196,6 @@ def test_bounds_of_a_declared_bounded_column_are_natural_ones_or_those_of_the_da
     assert (column.low, column.high) == (pytest.approx(low), pytest.approx(high))
 
 
-def test_declared_positive_numbers_are_bent_at_their_median_where_that_does_not_fit_by_itself():
+def test_declared_positive_numbers_get_their_median_as_asinh_scale_where_that_does_not_fit_by_itself():
     column = declare(np.append(NORMAL + 9, 0.0), "positive")
     assert column.asinh_scale == pytest.approx(np.median(NORMAL + 9))

@@ -26,8 +26,8 @@ SCALES = {
     "straight": NORMAL * 3 + 7,
     "lattice": np.round(NORMAL * 2) / 4 + 0.1,
     "whole": np.round(NORMAL * 10),
-    "bent": SKEWED,
-    "bent lattice": np.round(SKEWED * 20) / 20,
+    "asinh": SKEWED,
+    "asinh lattice": np.round(SKEWED * 20) / 20,
     "count": np.round(SKEWED * 3),
     "large count": np.round(SKEWED * 1e6),
     "bounded": np.minimum(1, stats.beta.ppf((np.arange(300) + 0.5) / 300, 3, 1) * 1.02),
@@ -102,7 +102,7 @@ def test_codes_of_ordered_levels_dates_and_parts_survive():
     when, size = encoder.decode(values)
     assert size.tolist() == list(sizes)
     assert np.abs(pd.Series(when) - dates).max() < pd.Timedelta("10min")
-    parts = {encoder.modelled[place].kind: values[:, place] for place in encoder.model_indices_of(0)}
+    parts = {encoder.modelled[index].kind: values[:, index] for index in encoder.model_indices_of(0)}
     assert set(parts) == {"datetime", "hour", "weekday"}
     np.testing.assert_array_equal(parts["hour"], dates.dt.hour)
     np.testing.assert_array_equal(parts["weekday"], dates.dt.day_of_week)
@@ -117,7 +117,7 @@ def test_months_of_dates_before_and_after_1970_are_those_of_the_calendar():
     assert month.levels[0] == "January"
 
 
-def test_hours_are_told_to_the_last_microsecond():
+def test_hours_are_right_to_the_last_microsecond():
     dates = pd.Series(
         pd.to_datetime(["2020-05-05T00:00:00", "2020-05-05T13:00:00", "2020-05-05T12:59:59.9999"], format="ISO8601")
     )
@@ -131,7 +131,7 @@ def test_part_of_a_date_is_a_density_over_its_period():
     assert part.log_jacobian == pytest.approx(math.log(24))
 
 
-@pytest.mark.parametrize("scale", ["straight", "bent", "bounded"])
+@pytest.mark.parametrize("scale", ["straight", "asinh", "bounded"])
 def test_density_in_data_units_integrates_to_1(scale):
     columns = column_of(SCALES[scale])
     vae = vae_of(columns)
@@ -141,7 +141,7 @@ def test_density_in_data_units_integrates_to_1(scale):
 
     ends = {
         "straight": (-300.0, 7.0, 300.0),
-        "bent": (-1e5, -200.0, -1.0, 0.0, 0.01, 0.1, 1.0, 5.0, 2000.0, 1e6),
+        "asinh": (-1e5, -200.0, -1.0, 0.0, 0.01, 0.1, 1.0, 5.0, 2000.0, 1e6),
         "bounded": (0.0, 0.5, 1.0),
     }[scale]
     total = sum(integrate.quad(density, low, high, limit=60, epsabs=1e-4)[0] for low, high in itertools.pairwise(ends))
@@ -149,7 +149,7 @@ def test_density_in_data_units_integrates_to_1(scale):
     assert total == pytest.approx(1 - columns[0].unseen if scale == "bounded" else 1, abs=2e-3)
 
 
-@pytest.mark.parametrize("scale", ["whole", "lattice", "count", "bent lattice", "spike in a lattice"])
+@pytest.mark.parametrize("scale", ["whole", "lattice", "count", "asinh lattice", "spike in a lattice"])
 def test_probabilities_of_steps_sum_to_1_and_are_densities_over_a_step(scale):
     columns = column_of(SCALES[scale])
     column = columns[0]
@@ -159,7 +159,7 @@ def test_probabilities_of_steps_sum_to_1_and_are_densities_over_a_step(scale):
     assert total == pytest.approx(1, abs=0.02)
 
 
-@pytest.mark.parametrize("scale", ["straight", "bent", "lattice", "bent lattice", "spike"])
+@pytest.mark.parametrize("scale", ["straight", "asinh", "lattice", "asinh lattice", "spike"])
 @pytest.mark.parametrize("factor", [1e3, 1e-3, 1e60])
 def test_another_unit_shifts_the_log_likelihood_by_the_log_of_the_factor(scale, factor):
     cells = SCALES[scale]
@@ -178,7 +178,7 @@ def test_log_density_of_a_straight_column_is_that_of_scipy(likelihood):
     np.testing.assert_allclose(log_densities(columns, cells)[:, 0], expected, atol=1e-5)
 
 
-def test_log_density_of_a_bent_column_is_that_of_scipy_with_the_jacobian():
+def test_log_density_of_a_column_on_an_asinh_scale_is_that_of_scipy_with_the_jacobian():
     (column,) = columns = column_of(SKEWED)
     cells = np.array([0.0, 0.01, 1.0, 30.0, 1e4])
     units = (np.arcsinh(cells / column.asinh_scale) - column.location) / column.scale
@@ -219,8 +219,8 @@ def mixed_table():
     frame["size"] = pd.Categorical(["s", "l", "m"] * 100, ["s", "m", "l"], ordered=True)
     frame["flag"] = [True, False] * 150
     frame["text"] = ["u", "v", "w"] * 100
-    for place in range(frame.shape[1]):
-        frame.isetitem(place, frame.iloc[:, place].mask(rng.random(300) < 0.1))
+    for index in range(frame.shape[1]):
+        frame.isetitem(index, frame.iloc[:, index].mask(rng.random(300) < 0.1))
     return Table(tuple(frame.columns), frame)
 
 
@@ -234,26 +234,26 @@ VAES = {missing: vae_of(encoder.columns) for missing, encoder in ENCODERS.items(
 def test_value_under_a_missing_cell_has_no_influence(model_missing, column, row, value):
     encoder, vae = ENCODERS[model_missing], VAES[model_missing]
     batch = encoder.encode(TABLE.take(slice(0, 21)))
-    places = [place for place in encoder.model_indices_of(column) if encoder.modelled[place].kind != "missing"]
+    indices = [index for index in encoder.model_indices_of(column) if encoder.modelled[index].kind != "missing"]
     observed, values = batch.observed.clone(), batch.values.clone()
-    observed[row, places] = False
-    values[row, places] = value
+    observed[row, indices] = False
+    values[row, indices] = value
     noise = torch.full((1, 1, 1, 1), 0.3)
     found = elbo_terms(vae, Batch(values, observed), noise)
     expected = elbo_terms(vae, Batch(batch.values * observed, observed), noise)
     assert torch.equal(found.log_likelihood, expected.log_likelihood)
     assert torch.equal(found.kl, expected.kl)
-    assert (found.log_likelihood[..., row, places] == 0).all()
+    assert (found.log_likelihood[..., row, indices] == 0).all()
 
 
 def test_whether_a_cell_is_missing_has_an_influence_only_where_that_is_modelled():
     for model_missing, encoder in ENCODERS.items():
         batch = encoder.encode(TABLE.take(slice(0, 50)))
-        parts = [place for place, column in enumerate(encoder.modelled) if column.kind == "missing"]
+        parts = [index for index, column in enumerate(encoder.modelled) if column.kind == "missing"]
         assert len(parts) == (len(TABLE.names) if model_missing else 0)
         assert batch.observed[:, parts].all()
         if model_missing:
-            codes = {encoder.order[place]: batch.values[:, place].numpy() for place in parts}
+            codes = {encoder.order[index]: batch.values[:, index].numpy() for index in parts}
             for position, code in codes.items():
                 np.testing.assert_array_equal(code, TABLE.missing(position)[:50])
             terms = elbo_terms(VAES[True], batch, torch.zeros(1, 1, 1, 1))

@@ -342,7 +342,7 @@ def test_whole_numbers_beyond_the_precision_of_floats_are_numbers_and_keep_their
     table = Table(("c", "t"), pd.DataFrame({"c": large, "t": ["u", "v", "w"] * 20}))
     column = infer_columns(table, declared={"c": "categorical"})[0]
     assert set(column.levels) == {str(2**53 + 1), str(2**53 + 2), str(2**60 + 1)}
-    spread = pd.Series([2**53 + 3 * place**2 for place in range(100)])
+    spread = pd.Series([2**53 + 3 * position**2 for position in range(100)])
     numbers = infer(spread)
     assert numbers.kind == "continuous"
     np.testing.assert_allclose(numbers.decode(numbers.encode(table_of(spread), 0)), spread.astype(float), rtol=1e-15)
@@ -374,7 +374,7 @@ def test_date_beside_the_range_of_iso_text_is_refused_and_not_missing():
         column.encode(table_of(pd.Series(["2020-01-01", "20000-01-01"], dtype=object)), 0)
 
 
-def test_time_zones_are_told_apart():
+def test_time_zones_are_distinguished():
     utc = pd.Series(pd.date_range("2020", periods=30, tz="UTC"))
     column = infer(utc)
     berlin = column.encode(table_of(utc.dt.tz_convert("Europe/Berlin")), 0)

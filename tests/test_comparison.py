@@ -33,8 +33,8 @@ class ColumnScore(OutlierMixin, BaseEstimator):
 
     shown: ClassVar[list] = []
 
-    def __init__(self, place=0, random_state=None):
-        self.place = place
+    def __init__(self, index=0, random_state=None):
+        self.index = index
         self.random_state = random_state
 
     def fit(self, X, y=None):
@@ -43,7 +43,7 @@ class ColumnScore(OutlierMixin, BaseEstimator):
         return self
 
     def score_samples(self, X):
-        return -np.asarray(X, dtype=float)[:, self.place]
+        return -np.asarray(X, dtype=float)[:, self.index]
 
 
 class Failing(ColumnScore):
@@ -64,8 +64,8 @@ def labelled(n_normal=40, n_anomalies=10):
     """Column 0 separates the classes, column 1 does not at all, column 2 the wrong way round."""
     y = np.repeat([0, 1], [n_normal, n_anomalies])
     coin = np.r_[np.arange(n_normal) % 10, np.arange(n_anomalies) % 10]
-    place = np.arange(len(y)) / 1000
-    return np.column_stack([y + place, coin, -y + place]), y
+    index = np.arange(len(y)) / 1000
+    return np.column_stack([y + index, coin, -y + index]), y
 
 
 @pytest.fixture(autouse=True)
@@ -265,7 +265,7 @@ def test_labels_of_either_convention_give_the_same():
     assert one.equals(other)
 
 
-def test_mixed_table_with_holes_is_compared_as_it_is():
+def test_mixed_table_with_missing_cells_is_compared_as_it_is():
     n = 70
     frame = pd.DataFrame(
         {

@@ -12,7 +12,7 @@ from vae_anomaly.comparison.simple import GaussianMixtureByBIC, ProbabilisticPCA
 rng = np.random.default_rng(0)
 
 
-def test_holes_get_the_median_and_numbers_the_standard_scale():
+def test_missing_cells_get_the_median_and_numbers_the_standard_scale():
     encoder = NumericEncoder().fit(pd.DataFrame({"x": [0.0, 4.0, np.nan, 2.0, 2.0]}))
     deviation = np.sqrt(8 / 5)
     found = encoder.transform(pd.DataFrame({"x": [4.0, np.nan]}))

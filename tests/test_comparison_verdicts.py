@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from vae_anomaly.comparison import Comparison
 from vae_anomaly.comparison.intervals import Difference, ScoredRows, auroc, auroc_difference, placements
-from vae_anomaly.comparison.verdicts import Rival, confidence_of_each, judge
+from vae_anomaly.comparison.verdicts import Rival, confidence_of_each, verdict_of
 
 
 def noisy(n_anomalies=30, n_normal=60, seed=0):
@@ -90,7 +90,7 @@ def test_interval_over_splits_is_that_of_a_paired_bootstrap_of_the_rows():
 
 
 def compared(columns, n_normal=40, n_anomalies=10, n_splits=3):
-    """A comparison of known scores: functions of the label and the place of a row."""
+    """A comparison of known scores: functions of the label and the index of a row."""
     y = np.repeat([False, True], [n_normal, n_anomalies])
     scores, measures = [], []
     for split in range(n_splits):
@@ -106,15 +106,15 @@ def compared(columns, n_normal=40, n_anomalies=10, n_splits=3):
     return Comparison(tuple(columns), pd.DataFrame(measures), pd.concat(scores, ignore_index=True))
 
 
-def perfect(y, place):
+def perfect(y, index):
     return y
 
 
-def coin(y, place):
-    return place % 10
+def coin(y, index):
+    return index % 10
 
 
-def inverted(y, place):
+def inverted(y, index):
     return -y
 
 
@@ -151,8 +151,8 @@ def test_equal_detectors_have_no_clear_difference():
 
 
 def test_lead_by_one_anomaly_of_ten_is_within_the_noise():
-    def almost(y, place):
-        return np.where(place == 45, -1.0, y)
+    def almost(y, index):
+        return np.where(index == 45, -1.0, y)
 
     verdict = compared({"VAEDetector": perfect, "kNN": almost}).verdict("all")
     assert verdict.outcome == "level"
@@ -167,12 +167,12 @@ def test_few_anomalies_give_no_verdict_however_clear():
     assert "No verdict: 5 rows of the smaller class are too few. Of fewer than 6," in five.text
 
 
-def test_detectors_that_find_nothing_are_told_so():
+def test_detectors_that_find_nothing_are_reported_so():
     nothing = compared({"a": coin, "b": inverted}).verdict("all")
-    assert nothing.text.endswith("these columns may not tell these anomalies.")
+    assert nothing.text.endswith("may not separate these anomalies from normal rows.")
     assert "chance" not in compared({"a": coin, "b": perfect}).verdict("all").text
     assert "Nothing here speaks" not in compared({"VAEDetector": coin, "b": coin}).verdict("all").text
-    assert "Take b" not in judge(FIRST, [rival("b", 0.9, (0.1,), 0.05, 0.15)], 50, above_chance=False).text
+    assert "Take b" not in verdict_of(FIRST, [rival("b", 0.9, (0.1,), 0.05, 0.15)], 50, above_chance=False).text
 
 
 def test_limits_are_differences_of_areas():
@@ -204,13 +204,13 @@ def test_better_needs_the_interval_and_every_split(by_split, lower, upper, stand
     assert rival("b", 0.9, by_split, lower, upper).standing == standing
 
 
-def test_other_order_by_average_precision_is_told():
+def test_other_order_by_average_precision_is_reported():
     better = rival("b", 0.9, (0.1, 0.1), 0.05, 0.15, precision=0.3)
-    assert "By average precision it is the other way round: a 0.500, b 0.300." in judge(FIRST, [better], 50).text
+    assert "By average precision it is the other way round: a 0.500, b 0.300." in verdict_of(FIRST, [better], 50).text
     worse = rival("b", 0.7, (-0.1, -0.1), -0.15, -0.05, precision=0.6)
-    assert "By average precision it is the other way round: b 0.600, a 0.500." in judge(FIRST, [worse], 50).text
+    assert "By average precision it is the other way round: b 0.600, a 0.500." in verdict_of(FIRST, [worse], 50).text
     agreeing = rival("b", 0.9, (0.1, 0.1), 0.05, 0.15, precision=0.6)
-    assert "precision" not in judge(FIRST, [agreeing], 50).text
+    assert "precision" not in verdict_of(FIRST, [agreeing], 50).text
 
 
 def test_intervals_hold_together_over_all_rivals():

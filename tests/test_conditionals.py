@@ -36,36 +36,36 @@ def rows(detector):
 EACH = [(0,), (1,), (2,), (3,)]
 
 
-def changed(rows, place, value=3.0):
+def changed(rows, cell, value=3.0):
     values = rows.values.clone()
-    values[:, place] = value
+    values[:, cell] = value
     return Batch(values.where(rows.observed, 0.0), rows.observed)
 
 
 def test_log_likelihood_is_that_of_the_mixture_over_members_and_draws(detector, rows):
     found = conditionals(detector.vae_, rows, detector.noise_, EACH)
-    vae, place = detector.vae_, 0
+    vae, cell = detector.vae_, 0
     visible = rows.observed.clone()
-    visible[:, place] = False
+    visible[:, cell] = False
     with torch.inference_mode():
         z = vae.posterior(rows, visible).draw(detector.noise_)
-        group = vae.group_of(place)
+        group = vae.group_of(cell)
         components = vae.decode(z)[vae.groups.index(group)].log_prob(rows.values[:, group.columns])
-    by_hand = components[..., place - group.columns.start].double().exp().mean((0, 1)).log() + vae.log_jacobian[place]
-    torch.testing.assert_close(found.log_likelihood[:, place], by_hand, atol=1e-5, rtol=1e-5, check_dtype=False)
+    by_hand = components[..., cell - group.columns.start].double().exp().mean((0, 1)).log() + vae.log_jacobian[cell]
+    torch.testing.assert_close(found.log_likelihood[:, cell], by_hand, atol=1e-5, rtol=1e-5, check_dtype=False)
 
 
-@pytest.mark.parametrize("place", range(4))
-def test_cell_has_no_influence_on_what_is_expected_of_it(detector, rows, place):
+@pytest.mark.parametrize("cell", range(4))
+def test_cell_has_no_influence_on_what_is_expected_of_it(detector, rows, cell):
     before, after = (
         conditionals(detector.vae_, part, detector.noise_, EACH, ranges=0.9)
-        for part in (rows, changed(rows, place, 1.0))
+        for part in (rows, changed(rows, cell, 1.0))
     )
     for field in ("expected", "lower", "upper"):
         torch.testing.assert_close(
-            getattr(before, field)[:, place], getattr(after, field)[:, place], atol=0, rtol=0, equal_nan=True
+            getattr(before, field)[:, cell], getattr(after, field)[:, cell], atol=0, rtol=0, equal_nan=True
         )
-    others = [other for other in range(3) if other != place]
+    others = [other for other in range(3) if other != cell]
     assert not torch.equal(before.expected[:, others], after.expected[:, others])
 
 

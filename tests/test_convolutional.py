@@ -1,4 +1,4 @@
-"""The convolutional bodies: grouped convolutions that are separate networks, any size, and steady scores."""
+"""The convolutional bodies: grouped convolutions that are separate networks, any size, and batch-invariant scores."""
 
 import math
 
@@ -153,18 +153,18 @@ def test_even_maps_become_an_even_image_without_a_checkerboard(size, channels, m
 @pytest.mark.parametrize(("grid", "n_maps"), [((28, 28), 1), ((31, 17), 3), ((7, 9), 1)])
 @pytest.mark.parametrize("n_rows", [4, 16])
 @torch.inference_mode()
-def test_row_has_the_same_outputs_at_every_place_and_beside_any_neighbours(channels, grid, n_maps, n_rows):
+def test_row_has_the_same_outputs_at_every_position_and_beside_any_neighbours(channels, grid, n_maps, n_rows):
     for body, n_inputs in zip(
         bodies_of(grid, n_maps=n_maps, channels=channels), (n_maps * math.prod(grid), 4), strict=True
     ):
-        rows, strangers = numbers(3, n_rows, n_inputs), 30 * numbers(3, n_rows, n_inputs, seed=2)
+        rows, others = numbers(3, n_rows, n_inputs), 30 * numbers(3, n_rows, n_inputs, seed=2)
         expected = body(rows)
         order = torch.randperm(n_rows, generator=torch.Generator().manual_seed(0))
         assert torch.equal(body(rows[:, order]), expected[:, order])
-        for place in range(0, n_rows, 3):
-            beside = strangers.clone()
-            beside[:, place] = rows[:, 0]
-            assert torch.equal(body(beside)[:, place], expected[:, 0])
+        for index in range(0, n_rows, 3):
+            beside = others.clone()
+            beside[:, index] = rows[:, 0]
+            assert torch.equal(body(beside)[:, index], expected[:, 0])
         padded = torch.zeros_like(rows)
         padded[:, :1] = rows[:, :1]
         assert torch.equal(body(padded)[:, 0], expected[:, 0])

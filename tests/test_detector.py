@@ -84,7 +84,7 @@ def test_signs_are_scikit_learns(fitted: VAEDetector, mixed: pd.DataFrame) -> No
     assert fitted.score(mixed) == pytest.approx(elbo.mean())
 
 
-def test_scrambled_rows_are_stranger_than_rows_as_they_are(fitted: VAEDetector, mixed: pd.DataFrame) -> None:
+def test_scrambled_rows_are_more_anomalous_than_rows_as_they_are(fitted: VAEDetector, mixed: pd.DataFrame) -> None:
     rng = np.random.default_rng(0)
     scrambled = mixed.apply(lambda column: column.to_numpy()[rng.permutation(len(column))])
     assert fitted.score(scrambled) < fitted.score(mixed) - 0.5
@@ -121,7 +121,7 @@ def test_reconstruction_and_kl_scores_add_up_to_the_elbo(mixed: pd.DataFrame) ->
     np.testing.assert_allclose(score(Reconstruction()) + score(KL(n_draws=4)), score(ELBO()), rtol=1e-6)
 
 
-def test_reconstruct_keeps_container_fills_holes_and_stays_near(fitted: VAEDetector, mixed: pd.DataFrame) -> None:
+def test_reconstruct_keeps_container_fills_cells_and_stays_near(fitted: VAEDetector, mixed: pd.DataFrame) -> None:
     expected = fitted.reconstruct(mixed)
     assert isinstance(expected, pd.DataFrame)
     assert list(expected.columns) == list(mixed.columns)
@@ -210,7 +210,7 @@ def test_cuda_scores_agree_with_the_cpus(mixed: pd.DataFrame) -> None:
         (lambda X: pd.concat([X, X["age"]], axis=1), "occurs more than once"),
     ],
 )
-def test_unusable_rows_are_refused_with_the_place(
+def test_unusable_rows_are_refused_with_the_position(
     spoil: object, message: str, fitted: VAEDetector, mixed: pd.DataFrame
 ) -> None:
     with pytest.raises(ValueError, match=message):
@@ -230,7 +230,7 @@ def test_column_set_aside_is_announced_and_ignored(mixed: pd.DataFrame, fitted: 
 
 
 @pytest.mark.parametrize("value", [1e6, 1e30, 1e300, -1e300])
-def test_huge_numbers_are_strange_and_finite(value: float) -> None:
+def test_huge_numbers_are_anomalous_and_finite(value: float) -> None:
     X = np.random.default_rng(0).normal(size=(200, 3))
     detector = small().fit(X)
     anomalous = detector.anomaly_score([[value, 0.0, 0.0]])
@@ -243,7 +243,7 @@ def test_automatic_offset_does_not_flag_a_common_minority_level() -> None:
     assert (small().fit_predict(X) == 1).all()
 
 
-def test_rows_as_lists_keep_numbers_numbers_and_holes_holes() -> None:
+def test_rows_as_lists_keep_numbers_and_missing_cells() -> None:
     rows = [[float(value), "a" if value % 3 else "b"] for value in range(60)]
     rows[5][0] = np.nan
     detector = small().fit(rows)

@@ -70,8 +70,8 @@ def test_files_are_brought_to_the_size_of_the_model(tmp_path):
 
 def test_a_sample_is_read_where_memory_is_short(tmp_path):
     files, _ = open_images(write(tmp_path / "good", 30))
-    images, problems = files.load(most_bytes=10 * 120, seed=1)
-    again, _ = files.load(most_bytes=10 * 120, seed=1)
+    images, problems = files.load(max_bytes=10 * 120, seed=1)
+    again, _ = files.load(max_bytes=10 * 120, seed=1)
     assert images.n_rows == 10
     assert not problems
     assert np.array_equal(images.pixels, again.pixels)

@@ -57,7 +57,7 @@ def mixed() -> pd.DataFrame:
             "when": pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 700 * 24, N), unit="h"),
             "unit": np.full(N, 7.0),
             "none": np.full(N, np.nan),
-            "key": [f"k{place}" for place in range(N)],
+            "key": [f"k{position}" for position in range(N)],
         }
     )
     for name in ("height", "visits", "city", "grade", "size", "when"):
@@ -124,7 +124,7 @@ def test_reconstruction_and_samples_have_the_kinds_of_the_columns(fitted: VAEDet
         assert frame[["none", "key"]].isna().all(axis=None)
 
 
-def test_terms_of_a_columns_parts_add_up_in_its_place(fitted: VAEDetector, mixed: pd.DataFrame) -> None:
+def test_terms_of_a_columns_parts_add_up_to_its_term(fitted: VAEDetector, mixed: pd.DataFrame) -> None:
     terms = fitted.elbo_terms(mixed)
     assert terms.log_likelihood.shape == (2, N, len(mixed.columns))
     alone = (
@@ -133,8 +133,8 @@ def test_terms_of_a_columns_parts_add_up_in_its_place(fitted: VAEDetector, mixed
     weight = PooledELBO().independence
     pooled = (1 - weight) * terms.elbo.mean(0) + weight * alone.numpy()
     np.testing.assert_allclose(fitted.score_samples(mixed), pooled, rtol=1e-6)
-    of_holes = terms.log_likelihood[:, mixed["height"].isna(), 0]
-    assert (of_holes != 0).all() if fitted.model_missing else (of_holes == 0).all()
+    of_missing = terms.log_likelihood[:, mixed["height"].isna(), 0]
+    assert (of_missing != 0).all() if fitted.model_missing else (of_missing == 0).all()
 
 
 def test_loaded_detector_is_the_saved_one(fitted: VAEDetector, mixed: pd.DataFrame, tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_frame_in_another_unit_has_scores_that_are_shifted(mixed: pd.DataFrame) 
     np.testing.assert_allclose(after, before - shift, atol=0.1)
 
 
-def test_holes_that_depend_on_another_cell_are_strange_where_they_are_modelled() -> None:
+def test_missing_cells_that_depend_on_another_cell_are_anomalous_where_they_are_modelled() -> None:
     rng = np.random.default_rng(0)
     married = rng.random(600) < 0.5
     frame = pd.DataFrame({"married": married, "spouse": rng.normal(size=600)})
@@ -208,7 +208,7 @@ def test_wrong_declarations_are_refused_before_the_fit(mixed: pd.DataFrame) -> N
         detector_of(columns={"income": "count"}).fit(mixed)
 
 
-def test_columns_of_a_matrix_are_declared_by_their_places() -> None:
+def test_columns_of_a_matrix_are_declared_by_their_positions() -> None:
     cells = np.random.default_rng(0).normal(size=(60, 2)).round(1)
     detector = VAEDetector(n_estimators=1, max_iter=5, columns={"x1": "categorical"}).fit(cells)
     assert detector.columns_[1].kind == "categorical"

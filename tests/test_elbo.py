@@ -79,8 +79,8 @@ def elbo_by_hand(vae, member, row, observed, noise):
     for standard in noise[member, :, 0].double().numpy():
         outputs = layer(vae.decoder, member, (mean + np.exp(log_variance / 2) * standard)[None])[0]
         cells = [
-            stats.norm.logpdf(row[place], outputs[place], math.hypot(math.exp(log_noise[place]), floors[place]))
-            for place in (0, 1)
+            stats.norm.logpdf(row[index], outputs[index], math.hypot(math.exp(log_noise[index]), floors[index]))
+            for index in (0, 1)
         ]
         cells[0] -= math.log(2)
         cells[1] -= math.log(0.25)
@@ -98,13 +98,13 @@ def test_elbo_equals_the_one_written_out_by_hand():
     noise = noise_of(vae)
     terms = elbo_terms(vae, batch, noise)
     for member in range(2):
-        for place, row in enumerate(batch.values.double().tolist()):
-            cells, kl = elbo_by_hand(vae, member, row, OBSERVED[place], noise)
-            found = terms.log_likelihood[member, :, place].double().numpy()
+        for index, row in enumerate(batch.values.double().tolist()):
+            cells, kl = elbo_by_hand(vae, member, row, OBSERVED[index], noise)
+            found = terms.log_likelihood[member, :, index].double().numpy()
             np.testing.assert_allclose(found, cells, rtol=1e-5, atol=1e-5)
-            assert terms.kl[member, place].item() == pytest.approx(kl, rel=1e-5)
+            assert terms.kl[member, index].item() == pytest.approx(kl, rel=1e-5)
             expected = cells.sum(1).mean() - kl
-            assert terms.elbo[member, place].item() == pytest.approx(expected, rel=1e-5)
+            assert terms.elbo[member, index].item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_terms_add_up():
@@ -185,10 +185,10 @@ def test_any_other_posterior_gives_a_lower_bound_of_the_same_density():
 
 
 @given(st.floats(1e-6, 1e6), st.integers(0, 1))
-def test_rescaled_column_shifts_the_log_likelihood_by_the_log_of_the_factor(factor, place):
+def test_rescaled_column_shifts_the_log_likelihood_by_the_log_of_the_factor(factor, index):
     known = [FIRST, column(Gaussian(floor=0.1), scale=0.25)]
     rescaled = list(known)
-    rescaled[place] = column(Gaussian(floor=0.1), scale=known[place].scale * factor)
+    rescaled[index] = column(Gaussian(floor=0.1), scale=known[index].scale * factor)
     batch = batch_of([[0.5, -1.0]], None)
     first, second = (
         elbo_terms(vae, batch, noise_of(vae)).log_likelihood
@@ -196,9 +196,9 @@ def test_rescaled_column_shifts_the_log_likelihood_by_the_log_of_the_factor(fact
     )
     shift = (second - first).double()
     torch.testing.assert_close(
-        shift[..., place], torch.full((2, 5, 1), -math.log(factor), dtype=torch.float64), rtol=0, atol=1e-4
+        shift[..., index], torch.full((2, 5, 1), -math.log(factor), dtype=torch.float64), rtol=0, atol=1e-4
     )
-    assert not shift[..., 1 - place].any()
+    assert not shift[..., 1 - index].any()
 
 
 KINDS = (Gaussian(), StudentT(), Bernoulli(), Poisson(), Categorical())
@@ -208,26 +208,26 @@ def one_of_each():
     return [column(kind, (0.5, 0.5) if isinstance(kind, Categorical) else (), unseen=0.1) for kind in KINDS]
 
 
-@given(place=st.integers(0, 4), value=st.floats(0, 1e6, width=32), fitted=st.booleans())
-def test_missing_cell_has_no_influence(place, value, fitted):
-    check_value_under_the_mask(place, value, fitted)
+@given(index=st.integers(0, 4), value=st.floats(0, 1e6, width=32), fitted=st.booleans())
+def test_missing_cell_has_no_influence(index, value, fitted):
+    check_value_under_the_mask(index, value, fitted)
 
 
-@pytest.mark.parametrize("place", range(5))
-def test_missing_cell_has_no_influence_even_with_a_value_outside_the_support(place):
-    check_value_under_the_mask(place, -1.0, fitted=True)
+@pytest.mark.parametrize("index", range(5))
+def test_missing_cell_has_no_influence_even_with_a_value_outside_the_support(index):
+    check_value_under_the_mask(index, -1.0, fitted=True)
 
 
-def check_value_under_the_mask(place, value, fitted):
+def check_value_under_the_mask(index, value, fitted):
     vae, row = vae_of(one_of_each()), torch.tensor([[0.3, -2.0, 1.0, 4.0, 0.0]])
-    observed = torch.arange(5).unsqueeze(0) != place
+    observed = torch.arange(5).unsqueeze(0) != index
     if fitted:
         training = Batch(torch.rand(2, 6, 5, generator=torch.Generator().manual_seed(0)), observed.expand(2, 6, 5))
         vae.prior = Exemplar().fit(vae.posterior(training), training)
     other = row.clone()
-    other[0, place] = value
+    other[0, index] = value
     found, expected = (elbo_terms(vae, Batch(cells, observed), noise_of(vae)) for cells in (other, row))
-    assert (expected.log_likelihood[..., place] == 0).all()
+    assert (expected.log_likelihood[..., index] == 0).all()
     assert torch.equal(found.log_likelihood, expected.log_likelihood)
     assert torch.equal(found.elbo, expected.elbo)
 
@@ -285,7 +285,7 @@ def test_more_draws_give_the_mean_over_draws():
     torch.testing.assert_close(elbo_terms(vae, batch, noise).elbo, torch.stack(single).mean(0))
 
 
-def test_fitted_prior_takes_the_place_of_the_standard_normal():
+def test_fitted_prior_replaces_the_standard_normal():
     vae, batch = vae_of(), batch_of()
     training = batch.take(torch.tensor([[0, 1, 2], [0, 1, 2]]))
     before = elbo_terms(vae, batch, noise_of(vae))

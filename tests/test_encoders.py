@@ -28,7 +28,7 @@ def mixed_table():
         size=np.linspace(10.0, 20.0, n),
         legs=[2, 4] * 30,
         day=pd.date_range("2020-01-01", periods=n),
-        id=[f"row {place}" for place in range(n)],
+        id=[f"row {number}" for number in range(n)],
         weight=np.linspace(-3.0, 3.0, n) ** 3,
         tame=[True, False] * 30,
     )
@@ -57,7 +57,7 @@ def test_columns_of_one_likelihood_and_room_stand_together():
     )
     encoder = TableEncoder(columns)
     assert encoder.order == (0, 5, 1, 6, 2, 4, 7)
-    assert encoder.modelled == tuple(columns[place] for place in encoder.order)
+    assert encoder.modelled == tuple(columns[number] for number in encoder.order)
 
 
 def test_column_set_aside_is_not_in_the_batch_and_decodes_to_missing():
@@ -72,10 +72,10 @@ def test_decoding_restores_the_users_order_and_units():
     encoder, table = mixed_encoder(), mixed_table()
     decoded = encoder.decode(encoder.encode(table).values.double().numpy())
     assert len(decoded) == 7
-    for place in (0, 2, 6):
-        assert decoded[place].tolist() == list(table.cells.iloc[:, place])
-    for place in (1, 5):
-        np.testing.assert_allclose(decoded[place], table.numbers(place), atol=1e-4)
+    for number in (0, 2, 6):
+        assert decoded[number].tolist() == list(table.cells.iloc[:, number])
+    for number in (1, 5):
+        np.testing.assert_allclose(decoded[number], table.numbers(number), atol=1e-4)
     days = decoded[3].astype("int64") / 86_400e6
     np.testing.assert_allclose(days, 18262 + np.arange(60), atol=1e-4)
 
@@ -149,14 +149,14 @@ def test_any_finite_number_becomes_a_finite_float32(number):
     assert batch.observed.all()
 
 
-@pytest.mark.parametrize("place", [0, 1])
-def test_infinity_is_refused_with_its_place_in_a_matrix_of_any_kinds(place):
+@pytest.mark.parametrize("number", [0, 1])
+def test_infinity_is_refused_with_its_position_in_a_matrix_of_any_kinds(number):
     encoder = TableEncoder((column(Gaussian(), scale=2.0), column(Categorical(), 3)))
     cells = np.zeros((4, 2))
-    cells[3, place] = -math.inf
+    cells[3, number] = -math.inf
     with pytest.raises(DataError, match=r"holds -inf \(row 3\)") as caught:
         encoder.encode(Table(("a", "b"), cells))
-    assert (caught.value.column, caught.value.row) == (("a", "b")[place], 3)
+    assert (caught.value.column, caught.value.row) == (("a", "b")[number], 3)
 
 
 def test_infinity_in_a_column_set_aside_is_of_no_concern():
@@ -178,14 +178,14 @@ def test_no_rows_give_an_empty_batch():
     assert batch.values.shape == batch.observed.shape == (0, 6)
 
 
-def test_column_with_parts_owns_several_places_and_decodes_once():
+def test_column_with_parts_owns_several_indices_and_decodes_once():
     dates = pd.Series(pd.date_range("2020-01-01", periods=3000, freq="7h"))
     table = frame_table(x=np.linspace(0, 1, 3000) ** 0.5, when=dates)
     encoder = TableEncoder(infer_columns(table, model_missing=True))
     assert sorted(encoder.order) == [0, 0, 1, 1, 1, 1]
-    kinds = [{encoder.modelled[place].kind for place in encoder.model_indices_of(position)} for position in (0, 1)]
+    kinds = [{encoder.modelled[number].kind for number in encoder.model_indices_of(position)} for position in (0, 1)]
     assert kinds == [{"continuous", "missing"}, {"datetime", "hour", "weekday", "missing"}]
-    assert [encoder.places[place][0] for place in range(6)] == list(encoder.order)
+    assert [encoder.model_columns[index][0] for index in range(6)] == list(encoder.order)
     decoded = encoder.decode(encoder.encode(table).values.double().numpy())
     assert len(decoded) == 2
     assert np.abs(pd.Series(decoded[1]) - dates).max() < pd.Timedelta("10min")
@@ -196,12 +196,12 @@ def test_missing_date_is_missing_in_all_its_parts_but_the_one_that_says_so():
     table = frame_table(when=dates)
     encoder = TableEncoder(infer_columns(table, model_missing=True))
     batch = encoder.encode(table)
-    for place, part in enumerate(encoder.modelled):
+    for number, part in enumerate(encoder.modelled):
         if part.kind == "missing":
-            assert batch.observed[:, place].all()
-            assert batch.values[:, place].tolist() == dates.isna().tolist()
+            assert batch.observed[:, number].all()
+            assert batch.values[:, number].tolist() == dates.isna().tolist()
         else:
-            assert batch.observed[:, place].tolist() == dates.notna().tolist()
+            assert batch.observed[:, number].tolist() == dates.notna().tolist()
 
 
 def test_matrix_of_numbers_is_refused_where_dates_were_learned():
@@ -211,7 +211,7 @@ def test_matrix_of_numbers_is_refused_where_dates_were_learned():
         encoder.encode(Table(("when", "x"), np.zeros((3, 2))))
 
 
-def test_bent_columns_come_through_a_matrix_as_through_a_frame():
+def test_columns_on_an_asinh_scale_come_through_a_matrix_as_through_a_frame():
     cells = np.random.default_rng(0).lognormal(0, 3, (300, 2))
     matrix, frame = Table(("a", "b"), cells), Table(("a", "b"), pd.DataFrame(cells, columns=["a", "b"]))
     encoder = TableEncoder(infer_columns(matrix))

@@ -10,7 +10,7 @@ import pytest
 from vae_anomaly import ModelFileError, PooledELBO, VAEDetector, load, save
 from vae_anomaly.detectors import read_table
 from vae_anomaly.explain.evidence import evidence_of
-from vae_anomaly.explain.explanation import Reason, odds, shown
+from vae_anomaly.explain.explanation import Reason, cell_text, odds
 
 N = 300
 
@@ -32,7 +32,7 @@ def table(seed=0, n=N):
             "nothing": np.nan,
             "when": pd.Timestamp("2020-01-01") + pd.to_timedelta(np.rint(near() * 60), unit="D"),
         },
-        index=[f"row {place}" for place in range(n)],
+        index=[f"row {position}" for position in range(n)],
     )
     frame.loc[frame.index[::9], "items"] = np.nan
     return frame
@@ -157,7 +157,7 @@ def test_long_table_has_a_line_for_each_reason(explanation):
     assert frame[(frame["row"] == 5) & (frame["rank"] == 1)]["column"].tolist() == [first.column]
 
 
-def test_reasons_are_ranked_by_strangeness(explanation):
+def test_reasons_are_ranked_by_cell_scores(explanation):
     ranked = explanation.cell_scores.iloc[0].sort_values(ascending=False).dropna().index[:4].tolist()
     assert [reason.column for reason in explanation.reasons(4)[0]] == ranked
 
@@ -191,7 +191,7 @@ def test_reason_reads_as_a_phrase():
     ],
 )
 def test_cells_are_shown_shortly(cell, text):
-    assert shown(cell) == text
+    assert cell_text(cell) == text
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_missing_cell_is_a_reason_where_missing_cells_are_modelled():
     assert detector.anomaly_score(anomalous)[0] > detector.anomaly_score(frame.iloc[:2])[0]
 
 
-def test_strange_hour_of_a_date_is_named_as_such():
+def test_anomalous_hour_of_a_date_is_named_as_such():
     rng = np.random.default_rng(3)
     days = pd.to_timedelta(rng.integers(0, 200, 600), unit="D") + pd.to_timedelta(rng.integers(9, 17, 600), unit="h")
     frame = pd.DataFrame({"at": pd.Timestamp("2024-01-01") + days, "amount": rng.normal(size=600)})
@@ -248,7 +248,7 @@ def test_dates_are_reasons_with_a_range(fitted):
     assert pd.Timestamp(reason.lower) < pd.Timestamp(reason.upper) < pd.Timestamp(dt.date(2025, 1, 1))
 
 
-def test_rows_that_are_judged_by_another_score_get_no_verdict():
+def test_rows_that_are_scored_by_another_score_get_no_verdict():
     X = np.random.default_rng(0).normal(size=(60, 3))
     detector = VAEDetector(n_estimators=2, max_iter=20, early_stopping=False, row_score="kl").fit(X)
     explanation = detector.explain(X[:2])

@@ -84,7 +84,7 @@ def test_vectors_of_a_network_make_a_pipeline_with_the_detector():
     assert scores[20:].max() < scores[:20].min()
 
 
-def test_odd_place_is_found_on_maps_and_where_it_is():
+def test_odd_position_is_found_on_maps_and_where_it_is():
     detector = FeatureMapDetector(nn.AvgPool2d(4), FAST).fit(images())
     odd = images(4, seed=3)
     odd[2, 8:12, 16:20] = 240
@@ -110,7 +110,7 @@ def test_several_maps_are_stacked_at_the_size_of_the_largest():
     assert maps.shape == (3, 2, 4, 6)
 
 
-def test_places_are_a_uniform_sample_and_repeat_with_the_seed():
+def test_positions_are_a_uniform_sample_and_repeat_with_the_seed():
     first, again = (FeatureMapDetector(nn.AvgPool2d(4), FAST, n_rows=50, batch_size=7).fit(images()) for _ in range(2))
     assert first.detector_.fit_report_.n_rows == 50
     assert first.anomaly_score(images(2)).tolist() == again.anomaly_score(images(2)).tolist()

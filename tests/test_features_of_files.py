@@ -101,7 +101,7 @@ def test_files_of_several_sizes_are_resized_and_maps_have_their_sizes(tmp_path):
     assert ImageFeatures(flat, image_size=(8, 8)).transform(files).shape == (20, 64)
 
 
-def test_unreadable_file_has_no_score_and_no_place_in_the_fit(tmp_path, recwarn):
+def test_unreadable_file_has_no_score_and_no_part_in_the_fit(tmp_path, recwarn):
     files = folder_of(tmp_path)
     empty = tmp_path / "empty.png"
     empty.touch()

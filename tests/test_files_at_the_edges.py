@@ -100,8 +100,8 @@ def test_weights_of_files_that_cannot_be_read_are_asked_to_go(tmp_path):
 
 def test_images_of_floats_without_numbers_say_so(tmp_path):
     files = write(tmp_path / "good", 12)
-    holed = np.full((12, 10), 0.5, dtype=np.float32)
-    holed[0, 0] = np.nan
-    Image.fromarray(holed).save(tmp_path / "holed.tif")
+    incomplete = np.full((12, 10), 0.5, dtype=np.float32)
+    incomplete[0, 0] = np.nan
+    Image.fromarray(incomplete).save(tmp_path / "incomplete.tif")
     with pytest.warns(DataWarning, match="holds levels that are not numbers; expected 0 to 1"):
-        VAEDetector(**SMALL).fit(files).score_samples([tmp_path / "holed.tif"])
+        VAEDetector(**SMALL).fit(files).score_samples([tmp_path / "incomplete.tif"])

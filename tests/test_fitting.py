@@ -117,7 +117,7 @@ def test_concurrent_fits_and_scores_agree_and_give_the_threads_back() -> None:
         torch.set_num_threads(before)
 
 
-def test_second_divergence_is_raised_with_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_second_divergence_is_raised_with_its_position(monkeypatch: pytest.MonkeyPatch) -> None:
     X = np.random.default_rng(0).normal(size=(200, 3))
     step, calls = Stepper.step, []
 
@@ -301,6 +301,6 @@ def test_plan_that_is_changed_after_the_fit_does_not_change_what_was_fitted() ->
 
 @pytest.mark.parametrize(("n_columns", "n_steps"), [(1, 700), (32, 700), (33, 711), (64, 990), (5000, 1000)])
 def test_wide_tables_get_more_steps_unless_they_are_given(n_columns: int, n_steps: int) -> None:
-    encoder = TableEncoder(tuple(Column(f"x{place}", "continuous", Gaussian(), "given") for place in range(n_columns)))
+    encoder = TableEncoder(tuple(Column(f"x{index}", "continuous", Gaussian(), "given") for index in range(n_columns)))
     assert fit_config(VAEDetector(), encoder).training.max_iter == n_steps
     assert fit_config(VAEDetector(max_iter=30), encoder).training.max_iter == 30

@@ -29,10 +29,10 @@ PIXEL_LIKELIHOODS = pytest.mark.parametrize(
 
 
 def bars(n_images, seed=0):
-    """Blurred bars, upright or lying, on a dim noisy ground."""
+    """Blurred bars, upright or level, on a dim noisy ground."""
     rng = np.random.default_rng(seed)
-    place, width = rng.uniform(2, 9, (n_images, 1, 1)), rng.uniform(0.8, 1.6, (n_images, 1, 1))
-    line = np.exp(-(((np.arange(SIZE) - place) / width) ** 2)).repeat(SIZE, 1)
+    index, width = rng.uniform(2, 9, (n_images, 1, 1)), rng.uniform(0.8, 1.6, (n_images, 1, 1))
+    line = np.exp(-(((np.arange(SIZE) - index) / width) ** 2)).repeat(SIZE, 1)
     upright = rng.random((n_images, 1, 1)) < 0.5
     shades = 20 + 180 * np.where(upright, line, line.transpose(0, 2, 1)) + 5 * rng.normal(size=line.shape)
     return shades.round().clip(0, 255).astype(np.uint8)
@@ -42,8 +42,8 @@ TRAIN, NEW = bars(300), bars(40, seed=1)
 SPOTTED = NEW.copy()
 SPOTTED[:, SPOT, SPOT] = 255
 CHECKERBOARD = (np.indices((SIZE, SIZE)).sum(0) % 2 * 255).astype(np.uint8)
-HOLED = NEW.astype(np.float32)
-HOLED[:, 8:, :3] = np.nan
+PARTIAL = NEW.astype(np.float32)
+PARTIAL[:, 8:, :3] = np.nan
 
 
 def small(**parameters):
@@ -90,14 +90,14 @@ def test_every_score_ranks_images_and_repeats(row_score):
     np.testing.assert_array_equal(detector.explain(NEW[:3]).score, -scores[:3])
 
 
-def test_strange_images_score_lower(fitted):
+def test_anomalous_images_score_lower(fitted):
     normal = fitted.score_samples(NEW)
     assert np.median(fitted.score_samples(SPOTTED)) < np.median(normal) - 10
     assert fitted.score_samples(CHECKERBOARD[None])[0] < normal.min() - 100
     assert fitted.predict(CHECKERBOARD[None]) == -1
 
 
-def test_score_of_a_image_does_not_depend_on_its_company(fitted):
+def test_score_of_an_image_does_not_depend_on_its_company(fitted):
     expected = fitted.score_samples(NEW)
     order = np.random.default_rng(0).permutation(40)
     np.testing.assert_array_equal(fitted.score_samples(NEW[order]), expected[order])
@@ -108,7 +108,7 @@ def test_score_of_a_image_does_not_depend_on_its_company(fitted):
 
 @PIXEL_LIKELIHOODS
 @pytest.mark.parametrize("make", [dense, small])
-def test_place_in_a_small_chunk_does_not_change_scores(likelihood, make, monkeypatch):
+def test_position_in_a_small_chunk_does_not_change_scores(likelihood, make, monkeypatch):
     monkeypatch.setattr("vae_anomaly.fitting.predict.MAX_CHUNK_ROWS", 4)
     train, odd = TRAIN[:30, 1:, 3:], NEW[:18, 1:, 3:]
     detector = make(likelihood=likelihood, hidden_layer_sizes=(5,), max_iter=2, row_score=ELBO(n_draws=1)).fit(train)
@@ -196,7 +196,7 @@ def test_contributions_and_kl_add_up_to_the_score(fitted):
     assert len(explanation) == 40
 
 
-def test_excess_is_never_negative_and_lies_where_the_spot_is(fitted):
+def test_excess_is_never_negative_and_is_where_the_spot_is(fitted):
     excess = fitted.explain(SPOTTED).excess
     assert (excess >= 0).all()
     inside = np.zeros((SIZE, SIZE), dtype=bool)
@@ -207,18 +207,18 @@ def test_excess_is_never_negative_and_lies_where_the_spot_is(fitted):
 
 
 def test_missing_pixels_have_no_influence_no_excess_and_no_contribution(fitted):
-    other = HOLED.copy()
-    explanation, missing = fitted.explain(HOLED), np.isnan(HOLED)
+    other = PARTIAL.copy()
+    explanation, missing = fitted.explain(PARTIAL), np.isnan(PARTIAL)
     assert (np.isnan(explanation.excess) == missing).all()
     assert (explanation.contributions[:, 0][missing] == 0).all()
-    assert np.isfinite(fitted.score_samples(HOLED)).all()
+    assert np.isfinite(fitted.score_samples(PARTIAL)).all()
     mask = missing.copy()
     other[missing] = 255
-    np.testing.assert_array_equal(fitted.score_samples(np.ma.masked_array(other, mask)), fitted.score_samples(HOLED))
+    np.testing.assert_array_equal(fitted.score_samples(np.ma.masked_array(other, mask)), fitted.score_samples(PARTIAL))
 
 
 def test_impute_fills_missing_pixels_only_and_keeps_the_layout(fitted):
-    for given in (HOLED, HOLED[:, None], HOLED[..., None], HOLED.astype(np.float64)):
+    for given in (PARTIAL, PARTIAL[:, None], PARTIAL[..., None], PARTIAL.astype(np.float64)):
         filled = fitted.impute(given)
         assert filled.dtype == given.dtype
         assert filled.shape == given.shape
@@ -228,14 +228,14 @@ def test_impute_fills_missing_pixels_only_and_keeps_the_layout(fitted):
     assert fitted.impute(NEW).dtype == np.uint8
 
 
-def test_imputed_pixels_are_nearer_than_the_mean_where_training_had_holes():
+def test_imputed_pixels_are_nearer_than_the_mean_where_training_had_missing_ones():
     rng = np.random.default_rng(0)
     train = TRAIN.astype(np.float32)
     train[rng.random(train.shape) < 0.1] = np.nan
     detector = dense(training=TrainingPlan(hidden_fraction=0.5), n_estimators=2).fit(train)
     assert detector.vae_.mask_input
-    missing = np.isnan(HOLED)
-    error = (detector.impute(HOLED) - NEW)[missing]
+    missing = np.isnan(PARTIAL)
+    error = (detector.impute(PARTIAL) - NEW)[missing]
     assert np.square(error).mean() < np.square(np.nanmean(train) - NEW[missing]).mean()
 
 

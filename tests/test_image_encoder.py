@@ -31,7 +31,7 @@ def encoded(encoder, arrays, image_shape=None):
     return encoder.encode(read_arrays(arrays, image_shape))
 
 
-def with_hole(arrays):
+def with_missing_pixel(arrays):
     images = arrays.astype(np.float32)
     images[3, 2, 1] = np.nan
     return images
@@ -51,8 +51,8 @@ IMAGES = {
     "channels first": np.stack([LEVELS, 255 - LEVELS, LEVELS // 2], 1),
     "channels last": np.stack([LEVELS, 255 - LEVELS, LEVELS // 2], 3),
     "a constant channel": np.stack([LEVELS, np.full_like(LEVELS, 255)], 3),
-    "missing pixels": with_hole(LEVELS),
-    "missing pixels of floats": with_hole(SHARES),
+    "missing pixels": with_missing_pixel(LEVELS),
+    "missing pixels of floats": with_missing_pixel(SHARES),
 }
 
 
@@ -165,7 +165,7 @@ def test_lowest_and_highest_levels_meet_the_bounds_of_their_column(likelihood, s
     assert (values[levels == 255] == high).all()
 
 
-@pytest.mark.parametrize("arrays", [LEVELS, with_hole(LEVELS), LEVELS.astype(np.int64) - 1000])
+@pytest.mark.parametrize("arrays", [LEVELS, with_missing_pixel(LEVELS), LEVELS.astype(np.int64) - 1000])
 def test_rounded_levels_decode_to_whole_numbers(arrays):
     encoder = encoder_of(arrays, DiscretizedLogistic())
     decoded = encoder.decode(encoded(encoder, arrays).values.numpy() + 0.003)
@@ -222,7 +222,7 @@ def test_value_outside_the_support_is_named_with_its_image():
 
 def test_missing_pixels_are_inside_every_support():
     for likelihood in (Bernoulli(), ContinuousBernoulli()):
-        batch = encoded(encoder_of(SHARES, likelihood), with_hole(SHARES))
+        batch = encoded(encoder_of(SHARES, likelihood), with_missing_pixel(SHARES))
         assert (~batch.observed).sum() == 1
         assert batch.values[~batch.observed] == 0
 

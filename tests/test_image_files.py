@@ -83,7 +83,7 @@ def test_name_with_brackets_is_no_pattern_if_it_exists(tmp_path):
     assert find_images(path.parent) == [path]
 
 
-def test_link_without_a_target_is_found_so_that_it_is_told_of(tmp_path):
+def test_link_without_a_target_is_found_so_that_it_is_reported(tmp_path):
     path = tmp_path / "gone.png"
     path.symlink_to(tmp_path / "nowhere.png")
     assert find_images(tmp_path) == [path]
@@ -184,7 +184,7 @@ def test_file_that_is_no_image_says_so(tmp_path):
 
 @pytest.mark.parametrize("compression", ["png", "jpg", "bmp", "gif", "webp", "pgm", "raw", "tiff_lzw", "tiff_deflate"])
 @pytest.mark.parametrize("damage", ["cut", "scrambled"])
-def test_damaged_file_is_told_without_noise(tmp_path, capfd, compression, damage):
+def test_damaged_file_is_reported_without_noise(tmp_path, capfd, compression, damage):
     noise = np.random.default_rng(0).integers(0, 256, (90, 80), dtype=np.uint8)
     tiff = compression in ("raw", "tiff_lzw", "tiff_deflate")
     path = tmp_path / f"a.{'tif' if tiff else compression}"
@@ -313,7 +313,7 @@ def test_array_that_is_no_png_image_is_refused(tmp_path, image):
 def test_image_that_cannot_be_written_says_so(tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(OSError, match=r"file/a\.png cannot be written: .*\. Name another place\."):
+    with pytest.raises(OSError, match=r"file/a\.png cannot be written: .*\. Name another file\."):
         write_png(LEVELS, tmp_path / "file" / "a.png")
     with pytest.raises(OSError, match=r"folder\.png cannot be written: Is a directory"):
         write_png(LEVELS, tmp_path / "folder.png")

@@ -1,4 +1,4 @@
-"""Arrays of images: every layout becomes one, and what cannot be told apart is refused."""
+"""Arrays of images: every layout becomes one, and what is ambiguous is refused."""
 
 import numpy as np
 import pytest
@@ -77,7 +77,7 @@ def test_masked_pixels_are_missing(dtype):
         (np.zeros((5, 6, 7), dtype="datetime64[s]"), None, "images hold datetime64"),
     ],
 )
-def test_what_cannot_be_told_apart_is_refused_with_what_to_give(given, image_shape, message):
+def test_what_is_ambiguous_is_refused_with_what_to_give(given, image_shape, message):
     with pytest.raises(DataError, match=message) as caught:
         read_arrays(given, image_shape)
     assert "\n" not in str(caught.value)

@@ -196,7 +196,7 @@ def test_lists_of_images_and_of_names_are_images(tmp_path: Path) -> None:
     images = waves()
     detector = fitted(VAEDetector)
     expected = detector.score_samples(images)
-    names = [str(tmp_path / f"{place:02}.png") for place in range(len(images))]
+    names = [str(tmp_path / f"{index:02}.png") for index in range(len(images))]
     for name, one in zip(names, images, strict=True):
         write_png(one, Path(name))
     given: list[Any] = [
@@ -223,7 +223,7 @@ def test_images_of_pillow_are_what_their_files_are(mode: str, tmp_path: Path) ->
         images = [Image.fromarray(one).convert(mode) for one in waves()]
     assert images[0].mode == mode
     suffix = "tif" if mode in ("CMYK", "I;16B") else "png"
-    names = [tmp_path / f"{place:02}.{suffix}" for place in range(len(images))]
+    names = [tmp_path / f"{index:02}.{suffix}" for index in range(len(images))]
     for image, name in zip(images, names, strict=True):
         image.save(name)
     scores = [small(VAEDetector).fit(some).score_samples(some) for some in (images, names)]
@@ -322,7 +322,7 @@ def test_networks_of_the_user_are_in_no_model_file(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_place_that_is_always_missing_has_no_weight_of_its_own(recwarn: pytest.WarningsRecorder) -> None:
+def test_a_pixel_that_is_always_missing_has_no_weight_of_its_own(recwarn: pytest.WarningsRecorder) -> None:
     maps = np.random.default_rng(0).gamma(2, 1, (6, 20, 20))
     maps[:, :5, :5] = np.nan
     factor = PositionLevels.of(maps).factor

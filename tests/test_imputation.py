@@ -29,7 +29,7 @@ def complete(seed=0):
     )
 
 
-def with_holes(frame, seed=1):
+def with_missing_cells(frame, seed=1):
     missing = np.random.default_rng(seed).random(frame.shape) < 0.1
     return frame.mask(missing), missing
 
@@ -39,22 +39,22 @@ def fitted():
     return VAEDetector(n_estimators=2, max_iter=200, early_stopping=False).fit(complete())
 
 
-def test_holes_are_filled_and_observed_cells_and_types_stay(fitted):
+def test_missing_cells_are_filled_and_observed_cells_and_types_stay(fitted):
     frame = complete()
-    holed, missing = with_holes(frame)
-    filled = fitted.impute(holed)
+    incomplete, missing = with_missing_cells(frame)
+    filled = fitted.impute(incomplete)
     assert not filled.isna().to_numpy().any()
-    assert (filled.dtypes == holed.dtypes).all()
-    for place, name in enumerate(frame.columns):
+    assert (filled.dtypes == incomplete.dtypes).all()
+    for position, name in enumerate(frame.columns):
         pd.testing.assert_series_equal(
-            filled[name][~missing[:, place]], frame[name][~missing[:, place]], check_dtype=False
+            filled[name][~missing[:, position]], frame[name][~missing[:, position]], check_dtype=False
         )
 
 
 def test_filled_cells_are_near_the_hidden_ones(fitted):
     frame = complete(seed=5)
-    holed, missing = with_holes(frame)
-    filled = fitted.impute(holed)
+    incomplete, missing = with_missing_cells(frame)
+    filled = fitted.impute(incomplete)
     hidden = missing[:, 0]
     error = (filled["float"] - frame["float"])[hidden]
     assert np.sqrt((error**2).mean()) < 0.6 * frame["float"].std()
@@ -113,7 +113,7 @@ def test_columns_set_aside_stay_empty():
     assert detector.repair(frame)["nothing"].isna().all()
 
 
-def test_repair_leaves_holes_and_ordinary_cells_alone(fitted):
+def test_repair_leaves_missing_and_ordinary_cells_alone(fitted):
     frame = complete().iloc[:20].copy()
     frame.loc[4, "float"] = np.nan
     frame.loc[5, "float"] = 40.0
@@ -137,7 +137,7 @@ def test_error_does_not_make_its_neighbours_look_wrong(fitted):
 
 @pytest.mark.parametrize("share", [0, 1, -0.1, "all", None])
 def test_share_that_is_no_probability_is_refused(fitted, share):
-    with pytest.raises(ValueError, match="max_tail_probability lies in"):
+    with pytest.raises(ValueError, match="max_tail_probability is between"):
         fitted.repair(complete(), max_tail_probability=share)
 
 

@@ -216,6 +216,6 @@ SUPPORTED = [
 
 
 @pytest.mark.parametrize(("likelihood", "inside", "outside"), SUPPORTED)
-def test_support_is_told_cell_by_cell(likelihood, inside, outside):
+def test_support_is_known_cell_by_cell(likelihood, inside, outside):
     assert likelihood.supports(torch.tensor(inside)).all()
     assert not likelihood.supports(torch.tensor(outside)).any()

@@ -85,7 +85,7 @@ def log_step(data, center=40.0, deviation=8.0 * WIDER, step=2.0):
 def test_rounded_cells_have_the_probability_of_their_step():
     data = np.array([40.0, 42.0, 38.0, 20.0, 90.0, 280.0, -200.0])
     found = alone(column(RoundedStudentT(), **ROUNDED), (data - 40) / 8)
-    # The last two lie 30 deviations out.
+    # The last two are 30 deviations out.
     np.testing.assert_allclose(found, log_step(data) - math.log(2), rtol=1e-5)
     assert np.isfinite(found).all()
 
@@ -128,7 +128,7 @@ def test_rounded_normal_sums_to_1_over_the_lattice(low, asinh_scale, constants_o
     if asinh_scale:
         data = np.arange(data[0], 4000.0)
     total = float(marginal.log_prob(torch.from_numpy(in_model_units(data)).unsqueeze(-1)).exp().sum())
-    # Below the lowest possible number lies the probability of the unseen.
+    # Below the lowest possible number is the probability of the unseen.
     assert total == pytest.approx(1.0 if low == -INF else 0.99, abs=1e-6)
 
 

@@ -38,14 +38,14 @@ def whole():
     return PatchDetector(model="whole", window=8, **FAST, random_state=1).fit(stripes(24))
 
 
-def test_ring_and_cells_lie_around_the_target():
+def test_ring_and_cells_are_around_the_target():
     windows = Windows(2, 4, 8, 2)
     assert windows.inside.tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
     assert sorted(map(tuple, windows.ring)) == [
         (line, column) for line in range(-1, 3) for column in range(-1, 3) if not (0 <= line < 2 and 0 <= column < 2)
     ]
     assert (windows.cells.min(), windows.cells.max(), windows.margin) == (-3, 3, 3)
-    # 16 cells of 2 x 2, without those whose corners lie in the ring's square from -1 to 2.
+    # 16 cells of 2 x 2, without those whose corners are in the ring's square from -1 to 2.
     assert len(windows.cells) == 16 - 4
     assert windows.n_given == 12 + 12
 
@@ -147,7 +147,7 @@ def test_top_mean_is_over_the_largest_pixels_that_there_are():
     assert np.isnan(top_mean(np.full((2, 2), np.nan), 5))
 
 
-def test_maps_that_are_weighed_by_place_vary_alike_everywhere():
+def test_maps_that_are_weighted_by_position_vary_alike_everywhere():
     rng = np.random.default_rng(0)
     where = 1 + np.linspace(0, 2, 64)
     maps = where * rng.exponential(size=(400, 64, 64))
@@ -157,14 +157,14 @@ def test_maps_that_are_weighed_by_place_vary_alike_everywhere():
     assert levels.factor.mean() == pytest.approx(1)
 
 
-def test_position_helps_where_places_differ_and_not_where_images_do():
+def test_position_helps_where_positions_differ_and_not_where_images_do():
     rng = np.random.default_rng(1)
     noise = rng.normal(size=(40, 32, 32)) ** 2
-    places = np.where(np.arange(32) < 3, 30.0, 1.0)
-    assert position_helps(noise * places)
-    anywhere = np.stack([np.roll(places, rng.integers(32)) for _ in range(40)])
+    indices = np.where(np.arange(32) < 3, 30.0, 1.0)
+    assert position_helps(noise * indices)
+    anywhere = np.stack([np.roll(indices, rng.integers(32)) for _ in range(40)])
     assert not position_helps(noise * anywhere[:, None, :])
-    assert not position_helps(noise[:5] * places)
+    assert not position_helps(noise[:5] * indices)
 
 
 @pytest.mark.parametrize("name", ["masked", "whole"])
@@ -175,7 +175,7 @@ def test_scratch_is_found_and_where_it_is(name, request):
     assert scores[10:].min() > np.quantile(scores[:10], 0.9)
     explanation = detector.explain(scratched(normal[:2]))
     assert explanation.excess.shape == (2, 40, 56)
-    for line, column in (places[0] for places in explanation.top_pixels(1)):
+    for line, column in (indices[0] for indices in explanation.top_pixels(1)):
         assert 16 <= line <= 27
         assert 21 <= column <= 40
     np.testing.assert_allclose(explanation.score, scores[10:12])

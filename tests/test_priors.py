@@ -152,9 +152,9 @@ def test_row_leaves_one_of_its_copies_out_of_the_mixture(n_copies):
 def test_bound_leaves_the_row_itself_out_as_well():
     prior, _ = kernels_at([0.0, 1.0, 5.0], rows_of(0.0, 1.0, 5.0).fingerprints(), z=0.0)
     own = Posterior(torch.tensor([[[1.0]]]), torch.zeros(1, 1, 1))
-    of_copy, of_stranger = prior.kl(own, rows_of(1.0)).item(), prior.kl(own, rows_of(2.0)).item()
+    of_copy, of_other = prior.kl(own, rows_of(1.0)).item(), prior.kl(own, rows_of(2.0)).item()
     assert of_copy == pytest.approx(-math.log((math.exp(-0.5) + math.exp(-8)) / 3), abs=1e-6)
-    assert of_stranger == pytest.approx(-math.log((math.exp(-0.5) + 1 + math.exp(-8)) / 3), abs=1e-6)
+    assert of_other == pytest.approx(-math.log((math.exp(-0.5) + 1 + math.exp(-8)) / 3), abs=1e-6)
 
 
 def test_copies_are_sought_among_each_members_own_exemplars():
@@ -321,9 +321,9 @@ def test_width_is_chosen_on_the_first_rows_against_all_exemplars() -> None:
     own = Posterior(mean, torch.full_like(mean, -3.0))
     training = Batch(mean, torch.ones_like(mean, dtype=torch.bool))
     first = slice(0, LEAVE_ONE_OUT_ROWS)
-    judged = Posterior(mean[:, first], own.log_variance[:, first]), Batch(mean[:, first], training.observed[:, first])
+    scored = Posterior(mean[:, first], own.log_variance[:, first]), Batch(mean[:, first], training.observed[:, first])
     bounds = {
-        width: Exemplar(width, max_exemplars=n_rows).fit(own, training).kl(*judged).mean().item()
+        width: Exemplar(width, max_exemplars=n_rows).fit(own, training).kl(*scored).mean().item()
         for width in KERNEL_WIDTHS
     }
     fitted = Exemplar(max_exemplars=n_rows).fit(own, training)

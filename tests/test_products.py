@@ -1,4 +1,4 @@
-"""Matrix products: the plain ones, whatever the place of a row and the number of columns."""
+"""Matrix products: the plain ones, whatever the position of a row and the number of columns."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def test_product_equals_the_plain_one(n_outputs, dtype, with_offset):
 @OUTPUTS
 @DTYPES
 @OFFSET
-def test_row_has_the_same_product_in_every_place(n_outputs, dtype, with_offset):
+def test_row_has_the_same_product_at_every_position(n_outputs, dtype, with_offset):
     order = torch.randperm(128, generator=torch.Generator().manual_seed(0))
     for n_inputs in (1, 5, 21, 64):
         rows, matrix, offset = factors(n_outputs, dtype, n_inputs=n_inputs, with_offset=with_offset)

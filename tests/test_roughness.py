@@ -12,8 +12,8 @@ IMAGE = [[1.0, 2.0, 4.0], [3.0, 8.0, 5.0]]
 def rows(*images, missing=()):
     values = torch.tensor(images)
     observed = torch.ones_like(values, dtype=torch.bool)
-    for place in missing:
-        observed[place] = False
+    for index in missing:
+        observed[index] = False
     return Batch((values * observed).flatten(1), observed.flatten(1))
 
 

@@ -55,7 +55,7 @@ KINDS = (
 
 def columns_of(n_columns):
     """As many columns of all kinds in the model's order."""
-    return sorted((KINDS[place % 5] for place in range(n_columns)), key=KINDS.index)
+    return sorted((KINDS[position % 5] for position in range(n_columns)), key=KINDS.index)
 
 
 def vae_of(n_columns=6, n_members=2, latent_dim=3, sizes=(16, 8), seed=0, columns=None):
@@ -76,10 +76,10 @@ def batch_of(n_rows, columns, seed=0):
     real = 2 * torch.randn(n_rows, len(columns), generator=generator)
     codes = torch.randint(0, 4, (n_rows, len(columns)), generator=generator).float()
     values = torch.empty_like(real)
-    for place, known in enumerate(columns):
-        values[:, place] = real[:, place] if known.likelihood.standardize else codes[:, place]
+    for position, known in enumerate(columns):
+        values[:, position] = real[:, position] if known.likelihood.standardize else codes[:, position]
         if isinstance(known.likelihood, Bernoulli):
-            values[:, place] %= 2
+            values[:, position] %= 2
     observed = torch.rand(values.shape, generator=generator) < 0.9
     return Batch(values * observed, observed)
 

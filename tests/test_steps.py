@@ -11,7 +11,7 @@ from vae_anomaly.columns.batch import Batch
 from vae_anomaly.likelihoods import StudentT
 from vae_anomaly.model.backbones import MLP
 from vae_anomaly.model.elbo import elbo_terms
-from vae_anomaly.model.steps import CLEAR_VIEW_SHARE, FlatWeights, MiniBatches, Stepper, TrainingConfig, step_terms
+from vae_anomaly.model.steps import FULL_VIEW_SHARE, FlatWeights, MiniBatches, Stepper, TrainingConfig, step_terms
 from vae_anomaly.model.training import train
 from vae_anomaly.model.vae import VAE
 
@@ -32,7 +32,7 @@ N_ROWS, N_COLUMNS, N_MEMBERS = 40, 6, 3
 
 
 def vae_of() -> VAE:
-    columns = [Column(f"x{place}", "continuous", StudentT(), "a test") for place in range(N_COLUMNS)]
+    columns = [Column(f"x{index}", "continuous", StudentT(), "a test") for index in range(N_COLUMNS)]
     return VAE(
         columns,
         latent_dim=2,
@@ -69,8 +69,8 @@ def test_prepared_steps_hold_the_rows_they_drew_with_their_weights() -> None:
     data, weights = data_of(), torch.arange(float(N_ROWS))
     batches = minibatches_of(vae_of(), weights=weights, hidden_fraction=0.0)
     prepared = batches.prepare(4)
-    for place in range(4):
-        minibatch = prepared.step(place)
+    for index in range(4):
+        minibatch = prepared.step(index)
         assert minibatch.importance is not None
         rows = minibatch.importance.long()
         assert torch.equal(minibatch.rows.values, data.values[rows])
@@ -83,10 +83,10 @@ def test_cells_are_hidden_as_often_as_the_plan_says() -> None:
     everything = Batch(torch.zeros(400, 3, 8, N_COLUMNS), torch.ones(400, 3, 8, N_COLUMNS, dtype=torch.bool))
     visible = batches._visible(everything)
     hidden = (~visible).double().mean(-1)
-    assert float(hidden.mean()) == pytest.approx((1 - CLEAR_VIEW_SHARE) * 0.3, abs=0.01)
-    assert float((hidden == 0).double().mean()) > CLEAR_VIEW_SHARE
+    assert float(hidden.mean()) == pytest.approx((1 - FULL_VIEW_SHARE) * 0.3, abs=0.01)
+    assert float((hidden == 0).double().mean()) > FULL_VIEW_SHARE
     columns = (~visible).double().mean((0, 1, 2))
-    assert columns.tolist() == pytest.approx([(1 - CLEAR_VIEW_SHARE) * 0.3] * N_COLUMNS, abs=0.02)
+    assert columns.tolist() == pytest.approx([(1 - FULL_VIEW_SHARE) * 0.3] * N_COLUMNS, abs=0.02)
 
 
 def test_hidden_cells_reach_no_feature_and_no_mask() -> None:
@@ -146,8 +146,8 @@ def test_recorded_steps_change_the_weights_as_eager_ones_do(weights: Tensor | No
         flat = FlatWeights(vae)
         stepper = Stepper(vae, flat, PLAN, recorder)
         batches = iter(minibatches_of(vae, weights=weights))
-        for place in range(10):
-            stepper.step(next(batches), 0.02 / (place + 1), min(1.0, place / 5))
+        for index in range(10):
+            stepper.step(next(batches), 0.02 / (index + 1), min(1.0, index / 5))
         assert stepper.sums is not None
         found.append((flat.flat.detach().clone(), stepper.sums.clone()))
     assert len(n_recorded) == 1

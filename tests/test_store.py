@@ -1,5 +1,6 @@
 """The model file: complete, safe, and never half-written."""
 
+import copy
 import json
 import os
 from pathlib import Path
@@ -210,6 +211,23 @@ def test_parameters_changed_since_the_fit_do_not_reach_the_file_or_the_score(
     np.testing.assert_array_equal(detector.score_samples(mixed), expected)
     save(detector, tmp_path / "m.vae")
     np.testing.assert_array_equal(load(tmp_path / "m.vae").score_samples(mixed), expected)
+
+
+def test_plan_changed_after_loading_does_not_reach_the_file(tmp_path: Path) -> None:
+    plan = TrainingPlan(kl_warmup=0.1)
+    save(VAEDetector(max_iter=2, training=plan).fit(np.eye(4)), tmp_path / "first.vae")
+    detector = load(tmp_path / "first.vae").set_params(training__kl_warmup=0.9)
+    save(detector, tmp_path / "second.vae")
+    assert load(tmp_path / "second.vae").get_params()["training"] == plan
+
+
+@pytest.mark.parametrize("offset", [float("inf"), float("-inf"), float("nan")])
+def test_offset_that_is_not_finite_cannot_be_saved(offset: float, detector: VAEDetector, tmp_path: Path) -> None:
+    changed = copy.copy(detector)
+    changed.offset_ = offset
+    with pytest.raises(SpecificationError, match=f"offset_ is {offset}"):
+        save(changed, tmp_path / "model.vae")
+    assert not list(tmp_path.iterdir())
 
 
 def test_permissions_and_links_of_the_target_are_kept(detector: VAEDetector, tmp_path: Path) -> None:

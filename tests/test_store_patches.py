@@ -1,4 +1,4 @@
-"""Model files of detectors of small odd spots."""
+"""Model files of PatchDetector."""
 
 import json
 
@@ -35,6 +35,16 @@ def test_loaded_detector_has_the_same_scores_and_maps(tmp_path, parameters, chan
     assert (loaded.offset_, loaded.map_scale_) == (detector.offset_, detector.map_scale_)
     assert loaded.image_format_ == detector.image_format_
     assert loaded.fit_report_.n_iter == detector.fit_report_.n_iter
+
+
+def test_model_changed_since_the_fit_does_not_reach_the_file(tmp_path):
+    images = np.random.default_rng(0).normal(size=(12, 8, 8))
+    detector = PatchDetector(window=4, n_windows=256, max_iter=5, hidden_layer_sizes=(8,)).fit(images)
+    scores = detector.score_samples(images)
+    save(detector.set_params(model="whole"), tmp_path / "model.vae")
+    loaded = load(tmp_path / "model.vae")
+    assert loaded.model == "masked"
+    np.testing.assert_array_equal(loaded.score_samples(images), scores)
 
 
 def test_manifest_says_what_the_model_is(tmp_path):

@@ -51,10 +51,10 @@ def test_rows_that_stand_for_more_leave_newcomers_their_share() -> None:
 def test_kept_rows_keep_what_belongs_to_them() -> None:
     sample = sample_of(30)
     reduced = sample.reduced(7)
-    places = reduced.batch.values.flatten().long().numpy()
-    assert places.tolist() == sorted(places)
-    np.testing.assert_array_equal(reduced.keys, sample.keys[places])
-    np.testing.assert_array_equal(reduced.held_out, sample.held_out[places])
+    indices = reduced.batch.values.flatten().long().numpy()
+    assert indices.tolist() == sorted(indices)
+    np.testing.assert_array_equal(reduced.keys, sample.keys[indices])
+    np.testing.assert_array_equal(reduced.held_out, sample.held_out[indices])
     assert reduced.keys.max() <= np.sort(sample.keys)[6]
 
 
@@ -81,7 +81,7 @@ def test_stream_is_learned_as_well_as_the_whole_table() -> None:
     assert 0 < (detector.predict(X) < 0).mean() < 0.02
 
 
-def test_rows_that_come_later_are_no_longer_strange() -> None:
+def test_rows_that_come_later_are_no_longer_anomalous() -> None:
     detector = small(max_iter=200).partial_fit(rows_of(600))
     moved = rows_of(600, seed=1, center=6.0)
     before = detector.predict(moved).mean()

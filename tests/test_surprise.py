@@ -152,7 +152,7 @@ def test_noise_shows_in_the_detail_of_what_is_left(detector):
     assert rough[1].min() > rough[0].max()
 
 
-def test_simple_strangers_and_noise_are_both_surprising(detector):
+def test_simple_anomalies_and_noise_are_both_surprising(detector):
     normal = detector.anomaly_score(bars(50, seed=5))
     flat = np.full((1, 8, 10), 90, dtype=np.uint8)
     uniform = np.random.default_rng(0).integers(0, 256, (1, 8, 10)).astype(np.uint8)
@@ -177,7 +177,7 @@ def test_reference_statistics_images_are_seen_by_no_member(monkeypatch):
     assert not (held_out | compared) & members
 
 
-def test_line_between_normal_and_strange_is_that_of_the_surprise(detector):
+def test_threshold_between_normal_and_anomalous_is_that_of_the_surprise(detector):
     assert detector.offset_ == Surprise.fixed_offset == -7.0
     flagged = VAEDetector(max_iter=5, contamination=0.1).fit(bars(60))
     assert (flagged.predict(bars(60)) == -1).sum() == 6

@@ -1,4 +1,4 @@
-"""Tables: what a column holds, its cells as numbers or text, and errors that name the place."""
+"""Tables: what a column holds, its cells as numbers or text, and errors that name the position."""
 
 import datetime as dt
 from decimal import Decimal
@@ -140,7 +140,7 @@ def test_columns_with_equal_labels_are_read_by_position():
 
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("frame", [False, True])
-def test_infinity_is_refused_with_its_place(sign, frame):
+def test_infinity_is_refused_with_its_position(sign, frame):
     cells = np.array([[0.0, 1.0], [0.0, sign * np.inf], [0.0, 2.0]])
     table = Table(("a", "speed"), pd.DataFrame(cells) if frame else cells)
     with pytest.raises(DataError, match=r"column 'speed' holds -?inf .row 1.*NaN") as caught:
@@ -149,7 +149,7 @@ def test_infinity_is_refused_with_its_place(sign, frame):
     assert table.numbers(0).tolist() == [0, 0, 0]
 
 
-def test_text_in_a_numeric_column_is_refused_with_its_place():
+def test_text_in_a_numeric_column_is_refused_with_its_position():
     with pytest.raises(DataError, match=r"column 'c' holds 'n/a' \(row 2\).*numbers or NaN") as caught:
         objects("1.5", None, "n/a", "also not").numbers(0)
     assert (caught.value.column, caught.value.row) == ("c", 2)
@@ -162,7 +162,7 @@ def test_numbers_written_as_text_are_read():
 
 @pytest.mark.parametrize("cell", [{"a": 1}, [1, 2], (1,), b"bytes", 1 + 2j, dt.time(12)])
 @pytest.mark.parametrize("read", [Table.texts, Table.numbers, Table.content])
-def test_cell_of_an_impossible_type_is_refused_with_its_place(cell, read):
+def test_cell_of_an_impossible_type_is_refused_with_its_position(cell, read):
     with pytest.raises(CellTypeError) as caught:
         read(objects("a", None, cell), 0)
     assert (caught.value.column, caught.value.row) == ("c", 2)

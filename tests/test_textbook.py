@@ -45,7 +45,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning")
 
 @pytest.fixture(scope="module")
 def images(root: Path) -> Array:
-    """1,000 flattened 28x28 images in [0, 1]: MNIST where it lies beside the repository, else enlarged digits."""
+    """1,000 flattened 28x28 images in [0, 1]: MNIST where it is beside the repository, else enlarged digits."""
     mnist = root.parent / "shared" / "data" / "mnist" / "mnist.npz"
     if mnist.is_file():
         with np.load(mnist) as arrays:

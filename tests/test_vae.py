@@ -93,7 +93,7 @@ def test_two_levels_take_one_output_and_one_feature():
 
 
 def test_columns_that_were_constant_stand_last():
-    with pytest.raises(ValueError, match="stand behind all others"):
+    with pytest.raises(ValueError, match="come after all others"):
         vae_of((GAUSSIAN, column(Constant(), (1.0,)), FLAG))
 
 
@@ -169,31 +169,31 @@ def test_batch_without_member_axis_is_shared_by_all_members():
 
 
 @pytest.mark.parametrize("mask_input", [False, True])
-@pytest.mark.parametrize("place", range(8))
+@pytest.mark.parametrize("index", range(8))
 @given(value=st.floats(0, 1e6, width=32))
-def test_value_under_the_mask_does_not_reach_the_posterior(mask_input, place, value):
-    check_value_under_the_mask(vae_of(mask_input=mask_input), place, value)
+def test_value_under_the_mask_does_not_reach_the_posterior(mask_input, index, value):
+    check_value_under_the_mask(vae_of(mask_input=mask_input), index, value)
 
 
-@pytest.mark.parametrize("place", range(8))
+@pytest.mark.parametrize("index", range(8))
 @pytest.mark.parametrize("value", [-1.0, -1e6, 0.5])
-def test_not_even_a_value_outside_the_support_reaches_the_posterior_from_under_the_mask(place, value):
-    check_value_under_the_mask(vae_of(), place, value)
+def test_not_even_a_value_outside_the_support_reaches_the_posterior_from_under_the_mask(index, value):
+    check_value_under_the_mask(vae_of(), index, value)
 
 
-def check_value_under_the_mask(vae, place, value):
-    observed = [[other != place for other in range(8)]]
+def check_value_under_the_mask(vae, index, value):
+    observed = [[other != index for other in range(8)]]
     row = list(ROW)
-    row[place] = value
+    row[index] = value
     expected = vae.posterior(batch_of([ROW], observed))
     found = vae.posterior(batch_of([row], observed))
     assert torch.equal(found.mean, expected.mean)
     assert torch.equal(found.log_variance, expected.log_variance)
 
 
-@pytest.mark.parametrize("place", range(8))
-def test_cell_hidden_from_the_encoder_is_like_a_missing_one(place):
-    vae, visible = vae_of(), [[other != place for other in range(8)]]
+@pytest.mark.parametrize("index", range(8))
+def test_cell_hidden_from_the_encoder_is_like_a_missing_one(index):
+    vae, visible = vae_of(), [[other != index for other in range(8)]]
     hidden = vae.posterior(batch_of([ROW]), torch.tensor(visible))
     missing = vae.posterior(batch_of([ROW], visible))
     assert torch.equal(hidden.mean, missing.mean)
@@ -201,7 +201,7 @@ def test_cell_hidden_from_the_encoder_is_like_a_missing_one(place):
 
 
 def test_cell_that_is_missing_cannot_be_made_visible():
-    vae, observed = vae_of(), [[place != 0 for place in range(8)]]
+    vae, observed = vae_of(), [[index != 0 for index in range(8)]]
     everything = torch.ones(1, 8, dtype=torch.bool)
     missing = batch_of([ROW], observed)
     assert torch.equal(vae.posterior(missing, everything).mean, vae.posterior(missing).mean)
@@ -210,9 +210,9 @@ def test_cell_that_is_missing_cannot_be_made_visible():
 def test_mask_input_tells_a_missing_cell_from_an_average_one():
     # In model units the mean is 0, which is also what stands in a missing cell.
     average, missing = batch_of([[0.0, 0.0]]), batch_of([[0.0, 0.0]], [[False, True]])
-    told, untold = (vae_of((GAUSSIAN, GAUSSIAN), mask_input=mask) for mask in (True, False))
-    assert not torch.allclose(told.posterior(average).mean, told.posterior(missing).mean)
-    assert torch.equal(untold.posterior(average).mean, untold.posterior(missing).mean)
+    with_mask, without = (vae_of((GAUSSIAN, GAUSSIAN), mask_input=mask) for mask in (True, False))
+    assert not torch.allclose(with_mask.posterior(average).mean, with_mask.posterior(missing).mean)
+    assert torch.equal(without.posterior(average).mean, without.posterior(missing).mean)
 
 
 def test_posterior_variance_stays_within_bounds_for_any_weights():

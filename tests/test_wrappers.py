@@ -190,7 +190,7 @@ def test_point_of_a_spiked_column_is_the_spike_that_holds_half_or_else_the_mean(
 
 
 @OVER_EACH_BASE
-def test_point_and_draws_of_bounded_cells_lie_between_the_bounds(base, distribution_of):
+def test_point_and_draws_of_bounded_cells_are_between_the_bounds(base, distribution_of):
     known = {"low": -1.0, "high": 2.0, "unseen": 0.01}
     for center in (-30.0, 0.0, 30.0):
         distribution = distribution_of(Bounded(BASES[base]), [center], 0.0, torch.float32, 1000, **known)

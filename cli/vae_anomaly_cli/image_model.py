@@ -150,7 +150,7 @@ class ImageModel:
 
         with library_errors(self.source.name):
             files = ImageFiles(batch.paths, self.image_format)
-            images, problems = files.load(most_bytes=2 * len(files) * prod(files.shape))
+            images, problems = files.load(max_bytes=2 * len(files) * prod(files.shape))
         reasons = {problem.path: problem.reason for problem in problems}
         by_row = {row: reasons[path] for row, path in enumerate(batch.paths) if path in reasons}
         rows = tuple(row for row in range(batch.n_rows) if row not in by_row)

@@ -203,7 +203,7 @@ def load_detector(model: str, device: Device, *, of_images: bool) -> "VAEDetecto
         raise InputError(error) from error
     except OSError as error:
         raise InputError(f"{model} cannot be read: {error.strerror or error}.") from error
-    fitted_on_images = not _takes_tables(detector)
+    fitted_on_images = detector.encoder_.takes_images
     if fitted_on_images is not of_images:
         fitted, given = ("images", "tables") if fitted_on_images else ("tables", "images")
         raise InputError(
@@ -211,7 +211,3 @@ def load_detector(model: str, device: Device, *, of_images: bool) -> "VAEDetecto
             "vae-anomaly fit."
         )
     return detector
-
-
-def _takes_tables(detector: "VAEDetector | PatchDetector") -> bool:
-    return detector.encoder_.grid is None

@@ -36,8 +36,8 @@ RANKINGS = ("contribution", "contribution above typical", "log p(cell given othe
 
 def _levels(numbers: FloatArray, names: list[str]) -> npt.NDArray[np.object_]:
     """Equally frequent levels, in the order of the numbers."""
-    places = np.floor(stats.norm.cdf(numbers) * len(names)).clip(max=len(names) - 1).astype(int)
-    levels: npt.NDArray[np.object_] = np.array(names, dtype=object)[places]
+    indices = np.floor(stats.norm.cdf(numbers) * len(names)).clip(max=len(names) - 1).astype(int)
+    levels: npt.NDArray[np.object_] = np.array(names, dtype=object)[indices]
     return levels
 
 
@@ -69,7 +69,7 @@ def plant(seed: int) -> tuple[pd.DataFrame, npt.NDArray[np.bool_]]:
     wrong = np.zeros(numbers.shape, dtype=bool)
     wrong[rows, columns] = True
     numbers[wrong] = -numbers[wrong]
-    return pd.DataFrame({kind: make(numbers[:, place]) for place, (kind, make) in enumerate(KINDS.items())}), wrong
+    return pd.DataFrame({kind: make(numbers[:, index]) for index, (kind, make) in enumerate(KINDS.items())}), wrong
 
 
 def measure(seed: int) -> pd.DataFrame:
@@ -94,16 +94,16 @@ def measure(seed: int) -> pd.DataFrame:
     lines = []
     for ranking, anomalous in scores.items():
         first = anomalous.argmax(1)
-        for place, kind in enumerate(KINDS):
-            counted = ~wrong | (np.arange(len(KINDS)) == place)
-            rows = wrong[:, place]
+        for index, kind in enumerate(KINDS):
+            counted = ~wrong | (np.arange(len(KINDS)) == index)
+            rows = wrong[:, index]
             lines.append(
                 {
                     "seed": seed,
                     "ranking": ranking,
                     "kind": kind,
                     "cell AP": average_precision_score(wrong[counted], anomalous[counted]),
-                    "first in its row": float((first[rows] == place).mean()),
+                    "first in its row": float((first[rows] == index).mean()),
                 }
             )
     return pd.DataFrame(lines)

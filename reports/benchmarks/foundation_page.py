@@ -85,13 +85,13 @@ def cases(found: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
 
 
 def by_method(part: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """One row a seed, one column a method."""
+    """One row per seed, one column per method."""
     order = part["method"].drop_duplicates().tolist()
     return part.pivot_table(index="seed", columns="method", values=metric)[order]
 
 
 def lead(part: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """VAEDetector minus each other method: one row a seed, one column a method."""
+    """VAEDetector minus each other method: one row per seed, one column per method."""
     wide = by_method(part, metric)
     return wide.drop(columns=OURS).rsub(wide[OURS], axis=0)
 
@@ -149,7 +149,7 @@ def what_it_says(found: pd.DataFrame, density: pd.DataFrame) -> str:
     lines.append(f"* Fits in which it gave a `FitWarning` about itself: {noted or 'none'}.")
     below = density.rsub(density["true density"], axis=0).mean()
     lines += [
-        f"* {name}: {float(below[name]):.3f} nats a row below the true density."
+        f"* {name}: {float(below[name]):.3f} nats per row below the true density."
         for name in map(str, density)
         if OURS in name
     ]
@@ -196,8 +196,8 @@ def page(
         says=what_it_says(found, density),
         detection=detection_table(found),
         paired=paired_table(found),
-        gaps=figures_table(gaps, ("rows and model", "nats a row"), digits=4),
-        density=figures_table(density, ("density of 3,000 held-out rows", "nats a row")),
+        gaps=figures_table(gaps, ("rows and model", "nats per row"), digits=4),
+        density=figures_table(density, ("density of 3,000 held-out rows", "nats per row")),
         mass=figures_table(mass, ("score", "integral of its exp")),
         contract="\n".join([summary, "", *not_passed]),
     )

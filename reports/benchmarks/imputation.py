@@ -40,7 +40,7 @@ PACKAGES = ("vae-anomaly", "torch", "scikit-learn", "numpy", "pandas")
 PAGE = """# Imputation: values for hidden cells
 
 Made by `{command}` in {minutes:.1f} minutes;
-edit the scripts, not this page. `imputation.csv` has a row a table, mechanism, share, seed and method.
+edit the scripts, not this page. `imputation.csv` has a row per table, mechanism, share, seed and method.
 
 {surroundings}
 

@@ -51,7 +51,7 @@ PACKAGES = ("vae-anomaly", "torch", "scikit-learn", "pyod", "numpy", "pandas")
 PAGE = """# Mixed tables: detection with text, flags and missing values
 
 Made by `{command}` in {minutes:.1f} minutes;
-edit the scripts, not this page. `mixed_tables.csv` has a row a table, setting, seed and method.
+edit the scripts, not this page. `mixed_tables.csv` has a row per table, setting, seed and method.
 
 {surroundings}
 

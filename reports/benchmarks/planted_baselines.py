@@ -21,7 +21,7 @@ def is_numeric(column: pd.Series) -> bool:
 def marginal_tail(frame: pd.DataFrame) -> FloatArray:
     """Minus the logarithm of each cell's tail probability in its column: two-sided ranks, or rarer-or-equal levels."""
     anomalous = np.zeros(frame.shape)
-    for place, name in enumerate(frame.columns):
+    for index, name in enumerate(frame.columns):
         column, n = frame[name], frame[name].notna().sum()
         if is_numeric(column) and column.nunique() > FEW_VALUES:
             low, high = column.rank(method="max"), (-column).rank(method="max")
@@ -30,14 +30,14 @@ def marginal_tail(frame: pd.DataFrame) -> FloatArray:
             counts = column.value_counts()
             rarer = {level: float(counts[counts <= count].sum()) / n for level, count in counts.items()}
             tail = column.map(rarer).astype(float)
-        anomalous[:, place] = -np.log(tail.fillna(1.0).to_numpy(dtype=float))
+        anomalous[:, index] = -np.log(tail.fillna(1.0).to_numpy(dtype=float))
     return anomalous
 
 
 def one_hot(frame: pd.DataFrame) -> tuple[FloatArray, npt.NDArray[np.intp]]:
     """Scaled numbers and indicators, with NaN for missing values, and the column that each of them belongs to."""
     parts, owners = [], []
-    for place, name in enumerate(frame.columns):
+    for index, name in enumerate(frame.columns):
         column = frame[name]
         if is_numeric(column):
             block = ((column - column.mean()) / (column.std() or 1.0)).to_numpy(dtype=float)[:, None]
@@ -45,7 +45,7 @@ def one_hot(frame: pd.DataFrame) -> tuple[FloatArray, npt.NDArray[np.intp]]:
             block = pd.get_dummies(column).to_numpy(dtype=float).copy()
             block[column.isna().to_numpy()] = np.nan
         parts.append(block)
-        owners += [place] * block.shape[1]
+        owners += [index] * block.shape[1]
     return np.hstack(parts), np.array(owners)
 
 
@@ -75,12 +75,12 @@ def isolation_forest(frame: pd.DataFrame, seed: int) -> FloatArray:
     before = -forest.score_samples(filled)
     rng = np.random.default_rng(seed)
     anomalous = np.zeros(frame.shape)
-    for place in range(frame.shape[1]):
-        own = owners == place
+    for index in range(frame.shape[1]):
+        own = owners == index
         for _ in range(N_BACKGROUNDS):
             changed = filled.copy()
             changed[:, own] = filled[rng.permutation(len(filled))][:, own]
-            anomalous[:, place] += (before + forest.score_samples(changed)) / N_BACKGROUNDS
+            anomalous[:, index] += (before + forest.score_samples(changed)) / N_BACKGROUNDS
     return np.where(frame.notna(), anomalous, -np.inf).clip(min=-1e9)
 
 
@@ -95,8 +95,8 @@ def nearest_neighbours(frame: pd.DataFrame) -> pd.DataFrame:
     matrix, owners = one_hot(frame)
     filled = KNNImputer(n_neighbors=5).fit_transform(matrix)
     result = frame.copy()
-    for place, name in enumerate(frame.columns):
-        column, missing, own = frame[name], frame[name].isna().to_numpy(), filled[:, owners == place]
+    for index, name in enumerate(frame.columns):
+        column, missing, own = frame[name], frame[name].isna().to_numpy(), filled[:, owners == index]
         if not missing.any():
             continue
         if is_numeric(column):

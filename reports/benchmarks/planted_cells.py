@@ -72,8 +72,8 @@ def measure_detection(planted: Planted, scores: dict[str, FloatArray]) -> list[d
 def repair_errors(planted: Planted, repaired: pd.DataFrame, cells: npt.NDArray[np.bool_]) -> tuple[float, float]:
     """RMSE of numbers, in standard deviations of the clean column, and the share of wrong levels."""
     squares, wrong = [], []
-    for place, name in enumerate(planted.clean.columns):
-        rows = cells[:, place]
+    for index, name in enumerate(planted.clean.columns):
+        rows = cells[:, index]
         truth, proposed = planted.clean[name][rows], repaired[name][rows]
         if is_numeric(planted.clean[name]):
             squares += (((proposed.astype(float) - truth) / planted.clean[name].std()) ** 2).tolist()

@@ -129,6 +129,6 @@ def _errors(column: pd.Series, cell: object, rng: np.random.Generator) -> Iterat
 
 def _typo(text: str, rng: np.random.Generator) -> str:
     """One letter replaced, doubled or dropped."""
-    place = int(rng.integers(len(text)))
+    index = int(rng.integers(len(text)))
     letter = string.ascii_lowercase[rng.integers(26)]
-    return text[:place] + str(rng.choice([letter, text[place] * 2, ""])) + text[place + 1 :]
+    return text[:index] + str(rng.choice([letter, text[index] * 2, ""])) + text[index + 1 :]

@@ -280,10 +280,10 @@ def test_gzip_is_read_whatever_the_name_says(entry, file_of, tmp_path):
 def test_delimiter_is_for_formats_that_have_some(entry, run, file_of):
     path = file_of(entry)
     if entry.delimiters:
-        warned: list[str] = []
-        name = entry.delimiter.join(MIXED.column_names)
-        assert open_table([str(path)], None, "\x1f", warned.append).names == [name]
-        assert [f"where {entry.delimiter!r} separates cells" in text for text in warned] == [True]
+        warnings = []
+        names = open_table([str(path)], None, "\x1f", warnings.append).names
+        assert names == [entry.delimiter.join(MIXED.column_names)]
+        assert [f"where {entry.delimiter!r} separates cells" in line for line in warnings] == [True]
     else:
         line = run("score", path, "--delimiter", ";").error()
         assert line.startswith("error: --delimiter is for CSV")

@@ -2,17 +2,16 @@
 
 from vae_anomaly.columns.augmentation import MAX_SEEDS, Augment
 from vae_anomaly.columns.batch import Batch, taken
-from vae_anomaly.columns.column import RAW_LIMIT, VALUE_LIMIT, Column, Kind
+from vae_anomaly.columns.column import VALUE_LIMIT, Column
 from vae_anomaly.columns.encoder import Encoder
 from vae_anomaly.columns.image_encoder import LEVELS_OF_DEPTH, ImageEncoder, learn_channels
-from vae_anomaly.columns.inference import DECLARABLE, Declarations, check_declarations, infer_columns
+from vae_anomaly.columns.inference import DECLARABLE, Declarations, infer_columns
 from vae_anomaly.columns.table_encoder import TableEncoder
 
 __all__ = [
     "DECLARABLE",
     "LEVELS_OF_DEPTH",
     "MAX_SEEDS",
-    "RAW_LIMIT",
     "VALUE_LIMIT",
     "Augment",
     "Batch",
@@ -20,9 +19,7 @@ __all__ = [
     "Declarations",
     "Encoder",
     "ImageEncoder",
-    "Kind",
     "TableEncoder",
-    "check_declarations",
     "infer_columns",
     "learn_channels",
     "taken",

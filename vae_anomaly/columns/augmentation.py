@@ -51,10 +51,12 @@ def augmented(images: Images, augment: Augment, seed: int, dtype: npt.DTypeLike 
             kept = dtype is None or np.isnan(pixels).any()
             found = augment(torch.from_numpy(pixels.astype(pixels.dtype if kept else dtype)))
             if not isinstance(found, Tensor) or found.shape != pixels.shape:
-                said = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+                returned = type(found).__name__
+                if isinstance(found, Tensor):
+                    returned = f"a tensor of shape {tuple(found.shape)}"
                 raise SpecificationError(
-                    f"augment made {said} of an image of shape {pixels.shape}; expected a tensor of the same shape, "
-                    "(channels, height, width)."
+                    f"augment made {returned} of an image of shape {pixels.shape}; expected a tensor of the "
+                    "same shape, (channels, height, width)."
                 )
             changed.append(as_array(found))
     return dataclasses.replace(images, pixels=np.stack(changed))

@@ -71,7 +71,7 @@ class Batch:
         )
 
     def fingerprints(self) -> Tensor:
-        """One 64-bit integer a row, equal for rows with equal values and masks.
+        """One 64-bit integer per row, equal for rows with equal values and masks.
 
         Integer arithmetic that wraps around, so the result is the same on every machine and device.
         A collision of two different rows has probability about 2 ** -64.

@@ -37,7 +37,7 @@ Kind = Literal[
 ]
 
 VALUE_LIMIT = 1e6
-# What tells one number from another: whole ones exactly but for sums, others as single precision has them.
+# Numbers that differ by less are equal: whole ones exactly but for sums, others as in single precision.
 WHOLE_MARGIN, MARGIN = 1e-9, 1e-7
 RAW_LIMIT = 1e15
 SPIKE_MARGIN = 2e-6
@@ -128,6 +128,11 @@ class Column:
         return bool(self.levels) and isinstance(self.levels[0], str)
 
     @property
+    def is_constant(self) -> bool:
+        """Whether it held one value in training, so that it takes nothing from the network."""
+        return self.likelihood is not None and self.likelihood.is_constant
+
+    @property
     def start(self) -> tuple[float, ...]:
         """Outputs of the decoder before training, with which it states the column's marginal distribution."""
         assert self.likelihood is not None
@@ -169,7 +174,7 @@ class Column:
             mean=self.mean,
             resolution=0.0 if self.asinh_scale else self.resolution / self.scale,
             coarseness=self.coarseness / self.scale,
-            # In units of the asinh scale or of the scale, which alone may lie beyond single precision.
+            # In units of the asinh scale or of the scale, which alone may be beyond single precision.
             location=self.location if self.asinh_scale else 0.0,
             scale=self.scale if self.asinh_scale else 1.0,
             asinh_scale=1.0 if self.asinh_scale else 0.0,
@@ -182,8 +187,8 @@ class Column:
     def model_units(self, numbers: FloatArray) -> FloatArray:
         """Numbers in data units to model units."""
         with np.errstate(over="ignore"):
-            straight = np.arcsinh(numbers / self.asinh_scale) if self.asinh_scale else numbers
-            units: FloatArray = (straight - self.location) / self.scale
+            scaled = np.arcsinh(numbers / self.asinh_scale) if self.asinh_scale else numbers
+            units: FloatArray = (scaled - self.location) / self.scale
         return units
 
     def encode(self, table: Table, position: int) -> FloatArray:
@@ -241,8 +246,8 @@ class Column:
             if self.step:
                 numbers = np.rint((numbers - self.origin) / self.step) * self.step + self.origin
             return np.clip(numbers, self.low, self.high) if (self.low, self.high) != (None, None) else numbers
-        shown = (*self.levels[:-1], self.rare[0]) if self.rare else self.levels
-        levels = np.array(shown, dtype=object if self.textual else np.float64)
+        names = (*self.levels[:-1], self.rare[0]) if self.rare else self.levels
+        levels = np.array(names, dtype=object if self.textual else np.float64)
         decoded: npt.NDArray[Any] = levels[np.clip(values, 0, len(levels) - 1).astype(np.intp)]
         if self.numeric:
             return decoded.astype(np.float64)

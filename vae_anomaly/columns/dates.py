@@ -1,4 +1,4 @@
-"""What a date tells beside its place in time: the hour, the weekday, the month."""
+"""The parts of a date that recur: the hour, the weekday, the month."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PERIODS: dict[str, tuple[str, ...]] = {
 }
 PERIOD_DAYS = {"hour": 1.0, "weekday": 7.0, "month": 365.25}
 MIN_PERIODS = 5
-ROWS_A_LEVEL = 10
+ROWS_PER_LEVEL = 10
 
 
 def moments(days: FloatArray) -> npt.NDArray[np.datetime64]:
@@ -55,13 +55,13 @@ def date_part(days: FloatArray, period: str) -> FloatArray:
 def periods_of(days: FloatArray) -> tuple[str, ...]:
     """The periods that these dates are many and long enough for, and that say anything.
 
-    A period needs five of its lengths, ten rows a level, and two different levels.
+    A period needs five of its lengths, ten rows per level, and two different levels.
     """
     span = float(np.ptp(days))
     return tuple(
         period
         for period, levels in PERIODS.items()
         if span >= MIN_PERIODS * PERIOD_DAYS[period]
-        and len(days) >= ROWS_A_LEVEL * len(levels)
+        and len(days) >= ROWS_PER_LEVEL * len(levels)
         and len(np.unique(date_part(days, period))) > 1
     )

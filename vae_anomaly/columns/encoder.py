@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import Any
+from typing import Any, final
 
 import numpy.typing as npt
 
@@ -41,6 +41,12 @@ class Encoder(abc.ABC):
     @abc.abstractmethod
     def image_format(self) -> ImageFormat | None:
         """The format in which image files are read; None where rows are no images."""
+
+    @final
+    @property
+    def takes_images(self) -> bool:
+        """Whether rows are images."""
+        return self.grid is not None
 
     @abc.abstractmethod
     def encode(self, data: Any) -> Batch:

@@ -190,7 +190,7 @@ def _levels_of(declared: str | Likelihood | None) -> str | None:
 
 
 def _warn_of_odd_text(table: Table, position: int) -> None:
-    """Text that holds numbers is taken as text, and its owner is told, unless the dtype is a category."""
+    """Warn of numbers that are written as text and taken as text, unless the dtype is a category."""
     if table.has_categories(position):
         return
     name, texts = table.names[position], present_texts(table.texts(position))

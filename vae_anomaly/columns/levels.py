@@ -14,7 +14,7 @@ from vae_anomaly.errors import DataError
 from vae_anomaly.likelihoods import Binary, Categorical, Constant, Likelihood, Ordinal
 
 FEW_VALUES = 10
-ROWS_A_VALUE = 10
+ROWS_PER_VALUE = 10
 MAX_LEVELS = 64
 MIN_IDENTIFIERS = 20
 MIN_STEP, MAX_STEP = 1e-300, 1e300
@@ -29,7 +29,7 @@ def level_column(name: str, present: FloatArray, boolean: bool, likelihood: Like
         return None
     values, counts = np.unique(present, return_counts=True)
     n_levels, n = len(values), len(present)
-    if not asked and n_levels > 1 and (n_levels > FEW_VALUES or n < ROWS_A_VALUE * n_levels):
+    if not asked and n_levels > 1 and (n_levels > FEW_VALUES or n < ROWS_PER_VALUE * n_levels):
         return None
     with np.errstate(over="ignore"):
         step = float(np.diff(values).clip(MIN_STEP, MAX_STEP).min()) if n_levels > 1 else 0.0
@@ -135,11 +135,11 @@ def present_texts(texts: ObjectArray) -> ObjectArray:
 
 
 def _likelihood_of_levels(name: str, n_levels: int, asked: Likelihood | None) -> Likelihood:
-    """What was asked for, unless one level leaves nothing to learn; else the cheapest that has room for the levels."""
-    most = None if asked is None else asked.traits.max_levels
-    if asked is not None and most is not None and n_levels > most:
+    """What was asked for, unless one level leaves nothing to learn; else the cheapest for so many levels."""
+    max_levels = None if asked is None else asked.traits.max_levels
+    if asked is not None and max_levels is not None and n_levels > max_levels:
         raise DataError(
-            f"column {name!r} is to be {asked.title} and holds {n_levels} different values; expected {most}. "
+            f"column {name!r} is to be {asked.title} and holds {n_levels} different values; expected {max_levels}. "
             "Choose Categorical.",
             column=name,
         )

@@ -78,8 +78,8 @@ def number_column(name: str, present: FloatArray, weights: FloatArray | None, de
     if rounded:
         reason += f", in steps of {granularity.step:g}"
     if len(spikes):
-        shown = ", ".join(f"{spike:g}" for spike in spikes[:3]) + (", ..." if len(spikes) > 3 else "")
-        reason += f", {at_spike.mean():.0%} of them {shown}"
+        first = ", ".join(f"{spike:g}" for spike in spikes[:3]) + (", ..." if len(spikes) > 3 else "")
+        reason += f", {at_spike.mean():.0%} of them {first}"
     noise = StudentT()
     beside: WrappableLikelihood = Bounded(noise) if kind == "bounded" else Rounded(noise) if rounded else noise
     return Column(
@@ -158,14 +158,14 @@ def date_column(name: str, days: FloatArray, likelihood: Likelihood | None, weig
         )
         for period in periods
     )
-    said = f", with {', '.join(periods)}" if periods else ""
+    with_periods = f", with {', '.join(periods)}" if periods else ""
     if np.ptp(present) == 0:
         # The distance to 1970 says nothing of how much dates differ.
         column = replace(column, location=float(present[0]), scale=1.0)
     return replace(
         column,
         kind="datetime",
-        reason=f"dates with {len(np.unique(sample_of(present)))} distinct values{said}",
+        reason=f"dates with {len(np.unique(sample_of(present)))} distinct values{with_periods}",
         step=column.step or _date_step(present),
         coarseness=max((PERIOD_DAYS[period] / 2 for period in periods), default=0.0),
         parts=parts,

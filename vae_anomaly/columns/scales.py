@@ -14,13 +14,13 @@ SAMPLE_ROWS = 10_000
 ASINH_QUANTILES = (0.5, 0.1, 0.01)
 ASINH_GAIN = 0.1
 SQUEEZED = 0.2
-MIN_ROWS_TO_JUDGE = 50
+MIN_ROWS = 50
 N_EM_STEPS = 10
 COARSE = 0.05
 MAX_STEPS = 1e6
 MIN_LATTICE_VALUES = 8
 MAX_WHOLE = 2.0**53
-PILE = 0.01
+MIN_SHARE_AT_TOP = 0.01
 COLLAPSE_SHARE = 0.8
 SPIKE_SHARE, SPIKE_HEIGHT, MAX_SPIKES, MIN_SPIKE_CELLS = 0.05, 5.0, 8, 20
 MIN_OTHER_VALUES, MIN_OTHER_CELLS = 5, 20
@@ -74,26 +74,26 @@ def granularity_of(numbers: FloatArray) -> Granularity:
 
 
 def choose_asinh_scale(numbers: FloatArray) -> float:
-    """The asinh_scale under which non-negative numbers look most like a Student-t variable, or 0 for none.
+    """The asinh scale on which non-negative numbers are most like a Student-t variable, or 0 for none.
 
-    Only where the straight scale is of no use: where its standard deviation is that of a few huge numbers, and half of
-    all cells lie within a fifth of it, four times the smallest noise.  Milder skews stay straight: on an asinh scale
-    they had a better likelihood and hid anomalies that are large numbers.
+    Only where a linear scale is of no use: where its standard deviation is that of a few huge numbers, and half of
+    all cells are within a fifth of it, four times the smallest noise.  Milder skews stay on the linear scale: on an
+    asinh scale they had a better likelihood and hid anomalies that are large numbers.
 
     Compared by the log-likelihood of a Student-t distribution fitted to ``asinh(x / asinh_scale)``, with the Jacobian;
-    an asinh scale has to gain a tenth of a nat a row over the straight scale.
+    an asinh scale has to gain a tenth of a nat per row over the linear scale.
 
     References
     ----------
     Box and Cox, "An analysis of transformations", JRSS B 26, 1964, section 3 (the profile likelihood).
     """
-    if len(numbers) < MIN_ROWS_TO_JUDGE or numbers.min() < 0:
+    if len(numbers) < MIN_ROWS or numbers.min() < 0:
         return 0.0
     # In units of the largest, so that squares neither overflow nor vanish.
     unit = float(numbers.max()) or 1.0
     sample = sample_of(numbers) / unit
     positive = sample[sample > 0]
-    if len(positive) < MIN_ROWS_TO_JUDGE:
+    if len(positive) < MIN_ROWS:
         return 0.0
     lower, upper = np.quantile(sample, (0.25, 0.75))
     if upper - lower > SQUEEZED * sample.std():
@@ -152,7 +152,7 @@ def is_coarse(numbers: FloatArray, step: float, scale: float, asinh_scale: float
 
 def natural_top(numbers: FloatArray) -> float | None:
     """1 or 100 where numbers between 0 and that pile up there as only shares and percentages do."""
-    if len(numbers) < MIN_ROWS_TO_JUDGE or numbers.min() < 0:
+    if len(numbers) < MIN_ROWS or numbers.min() < 0:
         return None
     top = float(numbers.max())
-    return top if top in TOPS and (numbers == top).mean() >= PILE else None
+    return top if top in TOPS and (numbers == top).mean() >= MIN_SHARE_AT_TOP else None

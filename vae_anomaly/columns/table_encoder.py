@@ -14,15 +14,14 @@ from vae_anomaly.columns.batch import Batch
 from vae_anomaly.columns.column import VALUE_LIMIT, Column
 from vae_anomaly.columns.encoder import Encoder
 from vae_anomaly.data import FloatArray, Table
-from vae_anomaly.likelihoods import Likelihood
 
 
 @dataclass(frozen=True)
 class TableEncoder(Encoder):
     """Tables in the user's column order to batches in the model's, and back.
 
-    In the model's order columns of the same likelihood and room for levels stand together, so that each
-    group is one rectangular tensor; columns that were constant in training stand last, those that were set aside are
+    In the model's order columns of the same likelihood and width are neighbours, so that each
+    group is one rectangular tensor; columns that were constant in training come last, those that were set aside are
     left out, and parts of columns are columns there.
 
     Parameters
@@ -34,8 +33,8 @@ class TableEncoder(Encoder):
     columns: tuple[Column, ...]
 
     @cached_property
-    def places(self) -> tuple[tuple[int, Column], ...]:
-        """What the model sees, in its order: the column or part of one, and the user's position of that column."""
+    def model_columns(self) -> tuple[tuple[int, Column], ...]:
+        """What the model sees, in its order: the user's position of a column, and that column or a part of it."""
         used = [
             (position, modelled)
             for position, column in enumerate(self.columns)
@@ -43,26 +42,26 @@ class TableEncoder(Encoder):
             for modelled in (column, *column.parts)
         ]
         groups: dict[tuple[object, int], list[tuple[int, Column]]] = {}
-        for position, column in sorted(used, key=lambda entry: _is_constant(entry[1].likelihood)):
+        for position, column in sorted(used, key=lambda entry: entry[1].is_constant):
             groups.setdefault((column.likelihood, column.width), []).append((position, column))
-        return tuple(place for members in groups.values() for place in members)
+        return tuple(entry for group in groups.values() for entry in group)
 
     @cached_property
     def n_varying(self) -> int:
-        return sum(not _is_constant(column.likelihood) for column in self.modelled)
+        return sum(not column.is_constant for column in self.modelled)
 
     @cached_property
     def order(self) -> tuple[int, ...]:
         """The user's position of what the model sees, in its order; a column with parts occurs more than once."""
-        return tuple(position for position, _ in self.places)
+        return tuple(position for position, _ in self.model_columns)
 
     @cached_property
     def modelled(self) -> tuple[Column, ...]:
-        return tuple(column for _, column in self.places)
+        return tuple(column for _, column in self.model_columns)
 
     @property
     def n_model_columns(self) -> int:
-        return len(self.places)
+        return len(self.model_columns)
 
     @property
     def grid(self) -> None:
@@ -73,8 +72,8 @@ class TableEncoder(Encoder):
         return None
 
     def model_indices_of(self, position: int) -> tuple[int, ...]:
-        """Places in the model's order of a column and its parts."""
-        return tuple(place for place, owner in enumerate(self.order) if owner == position)
+        """Indices in the model's order of a column and its parts."""
+        return tuple(index for index, owner in enumerate(self.order) if owner == position)
 
     def encode(self, data: Table) -> Batch:
         values = np.empty((data.n_rows, self.n_model_columns), dtype=np.float64)
@@ -88,16 +87,16 @@ class TableEncoder(Encoder):
                 scaled = (data.cells[:, positions] - locations) / scales
             values[:, plain] = np.clip(scaled, -VALUE_LIMIT, VALUE_LIMIT)
             rest = sorted(set(rest) - set(plain.tolist()))
-        for place in rest:
-            values[:, place] = self.modelled[place].encode(data, self.order[place])
+        for index in rest:
+            values[:, index] = self.modelled[index].encode(data, self.order[index])
         observed = ~np.isnan(values)
         values[~observed] = 0
         return Batch(torch.from_numpy(values.astype(np.float32)), torch.from_numpy(observed))
 
     def by_column(self, terms: FloatArray) -> FloatArray:
         sums = np.zeros((*terms.shape[:-1], len(self.columns)))
-        for place, position in enumerate(self.order):
-            sums[..., position] += terms[..., place]
+        for index, position in enumerate(self.order):
+            sums[..., position] += terms[..., index]
         return sums
 
     def decode(self, values: FloatArray) -> list[npt.NDArray[Any]]:
@@ -109,18 +108,18 @@ class TableEncoder(Encoder):
             Model units, in the model's order.
         """
         decoded: list[npt.NDArray[Any]] = [np.full(len(values), np.nan) for _ in self.columns]
-        for place, (position, column) in enumerate(self.places):
+        for index, (position, column) in enumerate(self.model_columns):
             if column is self.columns[position]:
-                decoded[position] = column.decode(values[:, place])
+                decoded[position] = column.decode(values[:, index])
         return decoded
 
     @cached_property
     def _plain(self) -> npt.NDArray[np.intp]:
-        """Places of the columns that are only shifted and scaled."""
+        """Indices of the columns that are only shifted and scaled."""
         return np.array(
             [
-                place
-                for place, column in enumerate(self.modelled)
+                index
+                for index, column in enumerate(self.modelled)
                 if column.likelihood is not None
                 and column.likelihood.standardize
                 and not column.asinh_scale
@@ -128,7 +127,3 @@ class TableEncoder(Encoder):
             ],
             dtype=np.intp,
         )
-
-
-def _is_constant(likelihood: Likelihood | None) -> bool:
-    return likelihood is not None and likelihood.is_constant

@@ -153,7 +153,7 @@ def auroc_difference(splits: Sequence[ScoredRows], confidence: float = 0.95) -> 
 
 
 def _share_below(scores: FloatArray, others: FloatArray) -> FloatArray:
-    """Share of the sorted others that lie below each score; ties count half."""
+    """Share of the sorted others that are below each score; ties count half."""
     below, up_to = np.searchsorted(others, scores, "left"), np.searchsorted(others, scores, "right")
     shares: FloatArray = (below + up_to) / (2 * len(others))
     return shares

@@ -59,7 +59,7 @@ class _Outcome:
     result : tuple of ndarray and dict, or Exception
         Scores and seconds, or why there are none.
     warnings : tuple of Warning
-        What was said in another process, and not heard here.
+        Warnings that were issued in another process.
     """
 
     split: int
@@ -238,8 +238,8 @@ def _outcome(number: int, name: str, detector: Any, X: Any, split: _Split, calle
             if not may_fail:
                 raise
             result = error
-    said = [warning.message for warning in caught or ()]
-    return _Outcome(number, name, result, tuple(message for message in said if isinstance(message, Warning)))
+    messages = [warning.message for warning in caught or ()]
+    return _Outcome(number, name, result, tuple(message for message in messages if isinstance(message, Warning)))
 
 
 def _scores(detector: Any, X: Any, split: _Split) -> tuple[FloatArray, dict[str, float]]:

@@ -33,7 +33,7 @@ def anomaly_labels(y: Any) -> npt.NDArray[np.bool_]:
     Raises
     ------
     DataError
-        If the labels are of neither convention, or of one class only (then the convention cannot be told).
+        If the labels are of neither convention, or of one class only (then the convention is unknown).
 
     Examples
     --------
@@ -48,9 +48,9 @@ def anomaly_labels(y: Any) -> npt.NDArray[np.bool_]:
         return np.asarray(labels == 1)
     if levels == {-1, 1}:
         return np.asarray(labels == -1)
-    shown = ", ".join(str(level) for level in np.unique(labels.astype(str))[:4])
+    listed = ", ".join(str(level) for level in np.unique(labels.astype(str))[:4])
     raise DataError(
-        f"y holds {shown}; expected both of {{0, 1}} (1 is an anomaly) or both of {{-1, 1}} (-1 is an anomaly). "
+        f"y holds {listed}; expected both of {{0, 1}} (1 is an anomaly) or both of {{-1, 1}} (-1 is an anomaly). "
         "Recode the labels."
     )
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from vae_anomaly.comparison.intervals import Difference, ScoredRows, auroc_difference
-from vae_anomaly.comparison.verdicts import Rival, Verdict, confidence_of_each, judge
+from vae_anomaly.comparison.verdicts import Rival, Verdict, confidence_of_each, verdict_of
 
 MEASURES = ("auroc", "average_precision", "precision_at_n", "fit_seconds", "score_seconds")
 
@@ -27,7 +27,7 @@ class Comparison:
         A row for each method, setting and split: numbers of rows, AUROC, average precision, precision among as many
         rows as there are anomalies, and seconds.
     scores : DataFrame
-        Anomaly scores, higher is more anomalous: a row for each setting, split and scored row, a column a method.
+        Anomaly scores, higher is more anomalous: a row for each setting, split and scored row, a column per method.
     """
 
     methods: tuple[str, ...]
@@ -119,7 +119,7 @@ class Comparison:
         n_anomalies = int(counts["n_anomalies"])
         others = [rival for rival in rivals if rival is not first]
         n_smaller = min(n_anomalies, int(counts["n_scored"]) - n_anomalies)
-        return judge(first, others, n_smaller, above_chance=self._above_chance(setting, rivals))
+        return verdict_of(first, others, n_smaller, above_chance=self._above_chance(setting, rivals))
 
     def _above_chance(self, setting: str, rivals: tuple[Rival, ...]) -> bool:
         return any(self.difference(setting, rival.method, None).lower > 0 for rival in rivals)

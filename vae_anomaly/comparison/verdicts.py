@@ -15,7 +15,10 @@ Standing = Literal["better", "worse", "unclear"]
 CONFIDENCE = 0.95
 NOTABLE_RATIO = 1.5
 OURS = "VAEDetector"
-NOTHING = "None of them is clearly better than chance (AUROC 0.5): these columns may not tell these anomalies."
+NOTHING = (
+    "None of them is clearly better than chance (AUROC 0.5): these columns may not separate these anomalies from "
+    "normal rows."
+)
 NEEDS = "reasons for cells, scores without filled missing values, or a likelihood"
 
 
@@ -27,7 +30,7 @@ class Verdict:
     ----------
     outcome : {"ahead", "level", "behind", "undecided"}
         Of the first detector: clearly better than every other; neither that nor clearly worse than one; clearly worse
-        than one at least; or too few labelled rows to tell.
+        than one at least; or too few labelled rows for a verdict.
     method : str
         The one with the highest mean AUROC among those that the outcome leaves: the first itself ("ahead"), all that
         are not clearly behind it ("level"), those clearly better than it ("behind"), or all.
@@ -98,7 +101,7 @@ def confidence_of_each(n_rivals: int) -> float:
     return 1 - (1 - CONFIDENCE) / max(n_rivals, 1)
 
 
-def fewest_rows(n_rivals: int) -> int:
+def min_rows_for_verdict(n_rivals: int) -> int:
     """Rows of the smaller class that a verdict needs.
 
     With fewer, two detectors that are equally good agree on the order for every one of them too often by chance: a
@@ -115,13 +118,13 @@ def fewest_rows(n_rivals: int) -> int:
 
     Examples
     --------
-    >>> fewest_rows(1), fewest_rows(5)
+    >>> min_rows_for_verdict(1), min_rows_for_verdict(5)
     (6, 8)
     """
     return math.ceil(math.log2(2 / (1 - confidence_of_each(n_rivals))))
 
 
-def judge(first: Rival, rivals: Sequence[Rival], n_smaller: int, *, above_chance: bool = True) -> Verdict:
+def verdict_of(first: Rival, rivals: Sequence[Rival], n_smaller: int, *, above_chance: bool = True) -> Verdict:
     """Apply the rule.
 
     Parameters
@@ -139,11 +142,11 @@ def judge(first: Rival, rivals: Sequence[Rival], n_smaller: int, *, above_chance
     -------
     Verdict
     """
-    fewest = fewest_rows(len(rivals))
-    if n_smaller < fewest:
+    min_rows = min_rows_for_verdict(len(rivals))
+    if n_smaller < min_rows:
         best = max((first, *rivals), key=lambda rival: rival.auroc)
         text = (
-            f"No verdict: {n_smaller} rows of the smaller class are too few. Of fewer than {fewest}, all may be "
+            f"No verdict: {n_smaller} rows of the smaller class are too few. Of fewer than {min_rows}, all may be "
             "in favour of one detector by chance."
         )
         return Verdict("undecided", best.method, text)

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
-from vae_anomaly.data.image_formats import N_SHOWN, ImageArray, ImageFormat, Problem, Size, Survey
+from vae_anomaly.data.image_formats import MAX_LISTED, ImageArray, ImageFormat, Problem, Size, Survey
 from vae_anomaly.data.pixels import UnfitError, image_of, levels_of, mode_of, orientation, upright
 from vae_anomaly.errors import DataError
 
@@ -95,7 +95,7 @@ def find_images(source: str | os.PathLike[str]) -> list[Path]:
     """
     text = os.fspath(source)
     top = Path(text)
-    # A link without a target is there, so that it is told of as a file that cannot be read.
+    # A link without a target is there, so that it is reported as a file that cannot be read.
     if not (top.exists() or top.is_symlink()):
         if not glob.has_magic(text):
             raise FileNotFoundError(f"{text} does not exist; expected an image, a folder of images or a pattern.")
@@ -112,8 +112,8 @@ def find_images(source: str | os.PathLike[str]) -> list[Path]:
     images = {file for file in files if file.suffix.lower() in SUFFIXES}
     if not images:
         others = Counter(file.suffix or "no suffix" for file in files)
-        shown = ", ".join(f"{suffix} ({count})" for suffix, count in others.most_common(N_SHOWN))
-        raise DataError(f"{text} has no image among {len(files)} files: {shown}; expected {_names(SUFFIXES)}.")
+        listed = ", ".join(f"{suffix} ({count})" for suffix, count in others.most_common(MAX_LISTED))
+        raise DataError(f"{text} has no image among {len(files)} files: {listed}; expected {_names(SUFFIXES)}.")
     return sorted(images, key=_natural)
 
 
@@ -143,8 +143,8 @@ def survey(paths: Iterable[str | os.PathLike[str]], *, n_workers: int | None = N
 def read_image(path: str | os.PathLike[str], image_format: ImageFormat) -> ImageArray:
     """Read the pixels of an image, in the format of a model.
 
-    Of several frames or pages the first counts.  EXIF orientation is applied, if it stands before the pixels.
-    Transparent pixels show white.  Colour profiles are ignored, and colour has 8 bits, also where the file has 16.
+    Of several frames or pages the first counts.  EXIF orientation is applied, if it is stored before the pixels.
+    Transparent pixels become white.  Colour profiles are ignored, and colour has 8 bits, also where the file has 16.
     Grey with 16 bits becomes 8 bits as ``round(level / 257)``; floats are taken as levels from 0 (black) to 1 (white).
     An image of another size is resized whole, so that it is distorted if its proportions differ: with a Lanczos
     window if either side shrinks, bicubic if none does, from the nearest pixel if the format is bilevel.
@@ -210,17 +210,17 @@ def write_png(
 
     Parameters
     ----------
-    image : ndarray of shape (channels, height, width) or (height, width), or PIL opened
+    image : ndarray of shape (channels, height, width) or (height, width), or PIL image
         Bools for black and white, uint8, or for one channel uint16.
     path : path-like
         The file; an existing one is replaced.
     texts : mapping of str to str, optional
-        What stands in the file beside the pixels, as the format has keywords for it.
+        What the file holds beside the pixels, as the format has keywords for it.
 
     Raises
     ------
     DataError
-        If PNG has no place for such an array.
+        If PNG cannot hold such an array.
     OSError
         If the file cannot be written.
     """
@@ -240,7 +240,7 @@ def write_png(
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
     except OSError as error:
-        raise OSError(f"{path} cannot be written: {error.strerror or error}. Name another place.") from error
+        raise OSError(f"{path} cannot be written: {error.strerror or error}. Name another file.") from error
 
 
 class _Silence:
@@ -277,7 +277,7 @@ _SILENCE = _Silence()
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    """An opened whose header is read, turning whatever fails inside into a ImageFileError."""
+    """An opened image whose header is read, turning whatever fails inside into an ImageFileError."""
     try:
         stream = path.open("rb")
     except OSError as error:
@@ -300,8 +300,8 @@ def _reason(error: Exception, *, empty: bool) -> str:
         return f"has more than {limit} pixels, where Pillow suspects a decompression bomb. Shrink or crop it."
     if isinstance(error, MemoryError):
         return "does not fit into memory; shrink or crop it."
-    said = " ".join(str(error).split()) or type(error).__name__
-    return f"truncated or damaged ({said}); copy it again or leave it out."
+    message = " ".join(str(error).split()) or type(error).__name__
+    return f"truncated or damaged ({message}); copy it again or leave it out."
 
 
 def _header(path: Path) -> tuple[Size, str]:
@@ -336,7 +336,7 @@ def _in_threads(
 
 
 def _files_below(folder: Path) -> list[Path]:
-    """Files that are not hidden, links without a target among them, so that they are told of."""
+    """Files that are not hidden, links without a target among them, so that they are reported."""
 
     def refuse(error: OSError) -> None:
         raise DataError(f"folder {error.filename} cannot be read: {error.strerror}. Allow it, or name others.")

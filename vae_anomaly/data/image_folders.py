@@ -54,9 +54,9 @@ class ImageFiles:
                 f"the model was fitted on images of {channels} channels, and files are read as grey or as red, green "
                 "and blue. Give it arrays, or fit it on files."
             )
-        if 2 * self._bytes_a_image > MAX_BYTES:
+        if 2 * self._bytes_per_image > MAX_BYTES:
             raise DataError(
-                f"an image of {height}x{width} pixels takes {self._bytes_a_image >> 20:,} MiB; expected at most "
+                f"an image of {height}x{width} pixels takes {self._bytes_per_image >> 20:,} MiB; expected at most "
                 f"{MAX_BYTES >> 21:,}. Have all resized to fewer pixels, {HOW_TO_RESIZE}."
             )
 
@@ -74,16 +74,16 @@ class ImageFiles:
 
         Memory does not grow with the number of files.
         """
-        each = self._bytes_a_image
-        for part in _batched(read_images(self.paths, self.image_format), max(1, CHUNK_BYTES // each)):
+        image_bytes = self._bytes_per_image
+        for part in _batched(read_images(self.paths, self.image_format), max(1, CHUNK_BYTES // image_bytes)):
             yield self._sorted_out(part)
 
-    def load(self, most_bytes: int = MAX_BYTES, seed: int = 0) -> tuple[Images, list[ImageFileError]]:
+    def load(self, max_bytes: int = MAX_BYTES, seed: int = 0) -> tuple[Images, list[ImageFileError]]:
         """Read all images, or a random sample of them that fits in memory.
 
         Parameters
         ----------
-        most_bytes : int
+        max_bytes : int
             How much memory their pixels may take.
         seed : int
             Of the sample.
@@ -96,15 +96,15 @@ class ImageFiles:
             One for each file that cannot be read; it is left out.
         """
         paths = self.paths
-        most = max(1, most_bytes // self._bytes_a_image)
-        if len(paths) > most:
-            chosen = np.sort(np.random.default_rng(seed).choice(len(paths), most, replace=False))
+        max_images = max(1, max_bytes // self._bytes_per_image)
+        if len(paths) > max_images:
+            chosen = np.sort(np.random.default_rng(seed).choice(len(paths), max_images, replace=False))
             paths = tuple(paths[number] for number in chosen)
         _, images, problems = self._sorted_out(read_images(paths, self.image_format))
         return images, problems
 
     @property
-    def _bytes_a_image(self) -> int:
+    def _bytes_per_image(self) -> int:
         return math.prod(self.shape) * (2 if self.image_format.depth == 16 else 1)
 
     def _sorted_out(self, read: Iterable[tuple[Path, Any]]) -> tuple[list[Path], Images, list[ImageFileError]]:
@@ -187,18 +187,18 @@ def read_pillow_images(images: Sequence[Image.Image], size: Size | None, image_f
     modes = [mode_of(image) for image in turned]
     wanted = image_format or Survey(Counter(one.size[::-1] for one in turned), Counter(modes)).format(size)
     pixels = []
-    for place, (image, mode) in enumerate(zip(turned, modes, strict=True)):
+    for row, (image, mode) in enumerate(zip(turned, modes, strict=True)):
         try:
             pixels.append(levels_of(image, mode, wanted))
         except UnfitError as error:
-            raise DataError("an image cannot be used", str(error), row=place, item="image") from error
+            raise DataError("an image cannot be used", str(error), row=row, item="image") from error
     return Images(np.stack(pixels), depth=wanted.depth)
 
 
 def list_images(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path]:
     """Image files in the order of the sources: one that is named twice comes twice.
 
-    An image among several that is not there is listed, so that it is told of like others that cannot be read; a name
+    An image among several that is not there is listed, so that it is reported like others that cannot be read; a name
     with the brackets or stars of a pattern counts as one.
 
     Parameters

@@ -17,10 +17,10 @@ Size: TypeAlias = tuple[int, int]
 
 COLOUR = (3, 8)
 HOW_TO_RESIZE = (
-    "with --size HEIGHTxWIDTH on the command line, in Python with image_shape=(height, width), or image_size=(height, "
-    "width) where a network looks at them"
+    "with --size HEIGHTxWIDTH on the command line, in Python with image_shape=(height, width), or "
+    "image_size=(height, width) where a network of yours takes them"
 )
-N_SHOWN = 5
+MAX_LISTED = 5
 KINDS = {
     "1": (1, 1),
     **dict.fromkeys(("L", "LA", "La"), (1, 8)),
@@ -80,7 +80,7 @@ class Survey:
         return sum(self.sizes.values())
 
     def format(self, size: Size | None = None) -> ImageFormat:
-        """The format that keeps what the images show.
+        """The format that loses nothing of the images.
 
         They are colour if any is, by mode: RGB is colour, whatever its pixels.  They have 16 bits if all are
         grey with 16 bits or with floats, one bit if all are bilevel, and else 8.
@@ -116,9 +116,9 @@ class Survey:
         if len(self.sizes) == 1:
             return next(iter(self.sizes))
         common = sorted(self.sizes.items(), key=lambda item: (-item[1], item[0]))
-        shown = ", ".join(f"{height}x{width} ({count})" for (height, width), count in common[:N_SHOWN])
-        more = f" and {len(common) - N_SHOWN} more" if len(common) > N_SHOWN else ""
+        listed = ", ".join(f"{height}x{width} ({count})" for (height, width), count in common[:MAX_LISTED])
+        more = f" and {len(common) - MAX_LISTED} more" if len(common) > MAX_LISTED else ""
         raise DataError(
-            f"{self.n_images} images have {len(self.sizes)} sizes, height x width: {shown}{more}; a model takes "
+            f"{self.n_images} images have {len(self.sizes)} sizes, height x width: {listed}{more}; a model takes "
             f"one. Have all resized, {HOW_TO_RESIZE}."
         )

@@ -103,7 +103,7 @@ def read_arrays(X: Any, image_shape: Sequence[int] | None) -> Images:
     Raises
     ------
     DataError
-        If the axes cannot be told apart, do not fit `image_shape`, or there is no pixel.
+        If the axes are ambiguous, do not fit `image_shape`, or there is no pixel.
 
     Examples
     --------
@@ -177,7 +177,7 @@ def _channels_first(cells: npt.NDArray[Any]) -> Images:
     if first and last:
         raise DataError(
             f"cannot tell which axis of the shape {cells.shape} is that of the channels: both the second and the last "
-            "have 1 to 4. Give images of more than 4 pixels a side, or grey ones as (n, height, width)."
+            "have 1 to 4. Give images of more than 4 pixels per side, or grey ones as (n, height, width)."
         )
     if not (first or last):
         raise DataError(

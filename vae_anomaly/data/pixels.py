@@ -38,7 +38,7 @@ def orientation(image: Image.Image) -> int:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """The image as EXIF says that it is looked at."""
+    """The image as EXIF says that it is upright."""
     turn = _TURNS.get(orientation(image))
     return image if turn is None else image.transpose(turn)
 
@@ -84,8 +84,8 @@ def _deep_levels(image: Image.Image) -> npt.NDArray[np.uint16]:
     stored = np.asarray(image)
     top = 1 if image.mode == "F" else 65535
     if not ((stored >= 0) & (stored <= top)).all():  # also NaN
-        holed = bool(np.isnan(stored).any())
-        found = "that are not numbers" if holed else f"from {stored.min():g} to {stored.max():g}"
+        has_nan = bool(np.isnan(stored).any())
+        found = "that are not numbers" if has_nan else f"from {stored.min():g} to {stored.max():g}"
         raise UnfitError(f"holds levels {found}; expected 0 to {top}. Convert it to 16 bits, or leave it out.")
     if image.mode == "F":
         stored = np.rint(stored.astype(np.float64) * 65535)
@@ -121,7 +121,7 @@ def image_of(image: ImageArray | npt.NDArray[np.bool_]) -> Image.Image:
     Raises
     ------
     DataError
-        If PNG has no place for them.
+        If PNG cannot hold them.
     """
     pixels = image[0] if image.ndim == 3 and len(image) == 1 else image
     if pixels.ndim == 2 and pixels.size and pixels.dtype in (np.bool_, np.uint8, np.uint16):

@@ -18,7 +18,7 @@ ObjectArray = npt.NDArray[np.object_]
 Content = Literal["number", "boolean", "datetime", "text"]
 
 DAY = np.timedelta64(1, "D")
-SHOWN_CHARACTERS = 60
+MAX_CHARACTERS = 60
 _OBJECT_CONTENTS: dict[str, Content] = {
     "integer": "number",
     "floating": "number",
@@ -179,7 +179,7 @@ class Table:
                 return Table((name,), pd.DataFrame({name: dates})).numbers(0)
             row = int(lost.argmax())
             raise DataError(
-                f"column {name!r} holds {_shown(texts[row])}",
+                f"column {name!r} holds {_short(texts[row])}",
                 "expected dates. Give a date dtype or ISO dates such as 2026-01-31.",
                 column=name,
                 row=row,
@@ -205,7 +205,7 @@ class Table:
             if lost.any():
                 row = int(lost.argmax())
                 raise DataError(
-                    f"column {self.names[position]!r} holds {_shown(column.iloc[row])}",
+                    f"column {self.names[position]!r} holds {_short(column.iloc[row])}",
                     "expected a date that pandas can read. Clean the cell, or replace it with NaT.",
                     column=self.names[position],
                     row=row,
@@ -229,7 +229,7 @@ class Table:
         if lost.any():
             row = int(lost.argmax())
             raise DataError(
-                f"column {self.names[position]!r} holds {_shown(cells[row])}",
+                f"column {self.names[position]!r} holds {_short(cells[row])}",
                 "numeric columns take numbers or NaN. Clean the cell, or fit with the whole column as text.",
                 column=self.names[position],
                 row=row,
@@ -240,14 +240,14 @@ class Table:
         for row, cell in enumerate(cells):
             if isinstance(cell, bytes):
                 raise CellTypeError(
-                    f"column {self.names[position]!r} holds bytes {_shown(cell)}",
+                    f"column {self.names[position]!r} holds bytes {_short(cell)}",
                     f"expected text or numbers. Decode it, with frame[{self.names[position]!r}].str.decode('utf-8').",
                     column=self.names[position],
                     row=row,
                 )
             if not (cell is None or isinstance(cell, str | Real | Decimal | np.generic) or cell is pd.NaT):
                 raise CellTypeError(
-                    f"column {self.names[position]!r} holds {_shown(cell)}",
+                    f"column {self.names[position]!r} holds {_short(cell)}",
                     f"a cell as argument must be a string or a real number, not {type(cell).__name__}. Convert or drop "
                     "the column.",
                     column=self.names[position],
@@ -255,10 +255,10 @@ class Table:
                 )
 
 
-def _shown(cell: object) -> str:
+def _short(cell: object) -> str:
     """A cell in one short line."""
     line = " ".join(repr(cell).split())
-    return line if len(line) <= SHOWN_CHARACTERS else f"{line[:SHOWN_CHARACTERS]}..."
+    return line if len(line) <= MAX_CHARACTERS else f"{line[:MAX_CHARACTERS]}..."
 
 
 def _objects(column: Any) -> ObjectArray:

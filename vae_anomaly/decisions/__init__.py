@@ -1,4 +1,4 @@
-"""From scores to decisions: where the threshold between normal and anomalous lies."""
+"""From scores to decisions: the threshold between normal and anomalous."""
 
 from __future__ import annotations
 

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from vae_anomaly.data import FloatArray
+
 N_DEVIATIONS = 3.0
 MIN_DEVIATION = 0.5
 QUARTILE_OF_NORMAL = 0.6744897501960817
 MAX_ROBUST_ROWS = 2048
 
-FloatArray = npt.NDArray[np.float64]
 ScoreRows = Callable[[npt.NDArray[np.intp]], FloatArray]
 
 
@@ -25,7 +26,7 @@ def robust_offset(scores: FloatArray, min_deviation: float = MIN_DEVIATION) -> f
     The deviation is taken from the lower half alone, as the distance from the median to the lower quartile over that
     of a normal distribution (0.6745), so that the long side of the scores sets the threshold.  Where a quarter of the
     rows share the median score, as in tables of flags, the quartile says nothing and the root mean square of the lower
-    half takes its place.  A deviation below half a nat counts as half a nat: no row is flagged that is less than
+    half is taken instead.  A deviation below half a nat counts as half a nat: no row is flagged that is less than
     4.5 times rarer than the median one.  Scores that are not numbers take no part.  How many rows are flagged depends
     on the data: none where all rows are alike.
 
@@ -56,9 +57,9 @@ def robust_offset(scores: FloatArray, min_deviation: float = MIN_DEVIATION) -> f
 
 
 def contamination_offset(scores: FloatArray, contamination: float) -> float:
-    """The score that exactly a share `contamination` of the training rows lies below.
+    """The score that exactly a share `contamination` of the training rows is below.
 
-    Halfway between the last row inside the share and the first outside it; with tied scores there, fewer rows lie
+    Halfway between the last row inside the share and the first outside it; with tied scores there, fewer rows are
     below.
 
     Parameters

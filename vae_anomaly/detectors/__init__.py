@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vae_anomaly.detectors.base import copied_parameters
 from vae_anomaly.detectors.containers import as_pandas
 from vae_anomaly.detectors.feature_map import FeatureMapDetector
 from vae_anomaly.detectors.image_features import ImageFeatures
@@ -36,6 +37,7 @@ __all__ = [
     "WindowModel",
     "Windows",
     "as_pandas",
+    "copied_parameters",
     "fit_config",
     "new_seed",
     "read_table",

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 
-FloatArray = npt.NDArray[np.float64]
+from vae_anomaly.data import FloatArray
 
 
 @contextmanager
@@ -23,6 +24,17 @@ def unchanged_on_failure(estimator: BaseEstimator) -> Iterator[None]:
     except BaseException:
         estimator.__dict__ = before
         raise
+
+
+def copied_parameters(estimator: BaseEstimator) -> dict[str, Any]:
+    """The parameters of an estimator as they are now: what is changed in them later does not change these."""
+    parameters: dict[str, Any] = estimator.get_params(deep=False)
+    for name, value in parameters.items():
+        if isinstance(value, BaseEstimator):
+            parameters[name] = clone(value)
+        elif isinstance(value, list | Mapping):
+            parameters[name] = copy.copy(value)
+    return parameters
 
 
 class AnomalyDetectorMixin(abc.ABC):

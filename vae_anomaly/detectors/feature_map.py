@@ -9,7 +9,6 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from sklearn.base import BaseEstimator, OutlierMixin, _fit_context, clone
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -17,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 from torch.nn import functional
 
-from vae_anomaly.data import ImageFormat, Images
+from vae_anomaly.data import FloatArray, ImageFormat, Images
 from vae_anomaly.decisions import contamination_offset, robust_offset
 from vae_anomaly.deprecation import RenamedAttribute
 from vae_anomaly.detectors.base import AnomalyDetectorMixin, unchanged_on_failure
@@ -27,8 +26,7 @@ from vae_anomaly.detectors.network_inputs import open_given, refuse
 from vae_anomaly.detectors.patch import smoothed, top_mean
 from vae_anomaly.detectors.vae_detector import VAEDetector
 from vae_anomaly.errors import DataError
-
-FloatArray = npt.NDArray[np.float64]
+from vae_anomaly.model import resolve_device
 
 
 class FeatureMapDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
@@ -60,7 +58,8 @@ class FeatureMapDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
     batch_size : int, default=32
         Images that the network sees at once.
     contamination : "auto" or float, default="auto"
-        Where the threshold of `predict` lies, by the scores of the training images.
+        Threshold of `predict`, by the scores of the training images: see `robust_offset` for "auto", else their share
+        that is flagged.
     device : {"auto", "cpu", "cuda", "mps"}, default="auto"
         Where the network runs.
     random_state : int, RandomState, Generator or None, default=0
@@ -150,6 +149,7 @@ class FeatureMapDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
         DataError
             If the images cannot be used, or the network gives no maps.
         """
+        resolve_device(self.device)
         with unchanged_on_failure(self):
             images = open_given(self, X, None)
             rows = self._sampled_positions(chain.from_iterable(map(self._maps, images.portions(warn_of_files))))

@@ -67,7 +67,7 @@ def read_rows(estimator: BaseEstimator, X: Any, known: Encoder | None) -> Table 
     if known is None:
         images = estimator.get_params(deep=False)["image_shape"] is not None or _are_images(X)
     else:
-        images = known.grid is not None
+        images = known.takes_images
     return read_images(estimator, X, known) if images else read_table(estimator, X, fitting=known is None)
 
 
@@ -222,7 +222,7 @@ def warn_of_files(problems: Sequence[Problem | ImageFileError]) -> None:
 def _read_files(estimator: BaseEstimator, X: Any, image_shape: Sequence[int] | None, known: Encoder | None) -> Images:
     files = open_files(X, image_shape, known)
     if known is not None:
-        images, problems = files.load(most_bytes=sys.maxsize)
+        images, problems = files.load(max_bytes=sys.maxsize)
         if problems:
             raise problems[0]
         return images

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 
-from vae_anomaly.columns import Encoder
+from vae_anomaly.columns import Augment, Encoder
 from vae_anomaly.decisions import ContaminationThreshold, FixedThreshold, RobustThreshold, Threshold
 from vae_anomaly.detectors.training_plan import TrainingPlan
 from vae_anomaly.errors import SpecificationError
 from vae_anomaly.fitting import MAX_LATENTS
 from vae_anomaly.likelihoods import Likelihood, resolve_likelihood
-from vae_anomaly.model import ACTIVATIONS, MLP, Backbone, Convolutional, Prior, resolve_backbone
+from vae_anomaly.model import ACTIVATIONS, MLP, Backbone, Convolutional, Prior, resolve_backbone, resolve_prior
 from vae_anomaly.scores import PooledELBO, Score, Surprise, resolve_score
 
 AUTO = "auto"
@@ -85,7 +85,7 @@ FOR_IMAGES = Defaults(1, 16_384, 16, 1200, 1200, 0.003, 0.0, Surprise())
 
 def defaults_for(encoder: Encoder) -> Defaults:
     """What automatic parameters stand for, by what the rows are."""
-    return FOR_TABLES if encoder.grid is None else FOR_IMAGES
+    return FOR_IMAGES if encoder.takes_images else FOR_TABLES
 
 
 def resolved_likelihood(likelihood: str | Likelihood) -> Likelihood | None:
@@ -100,7 +100,7 @@ def resolved_backbone(backbone: str | Backbone, encoder: Encoder) -> Backbone:
     """
     if not _is_auto(backbone):
         return resolve_backbone(backbone)
-    large = encoder.grid is not None and encoder.n_model_columns > MAX_FLAT_PIXELS
+    large = encoder.takes_images and encoder.n_model_columns > MAX_FLAT_PIXELS
     return Convolutional() if large else MLP()
 
 
@@ -112,12 +112,20 @@ def resolved_layer_sizes(sizes: Sequence[int] | None, backbone: Backbone, encode
     SpecificationError
         If a layer has no units.
     """
-    if sizes is None:
-        return backbone.layer_sizes(encoder.grid)
-    given = tuple(int(size) for size in sizes)
-    if any(size < 1 for size in given):
+    return backbone.layer_sizes(encoder.grid) if sizes is None else checked_layer_sizes(sizes)
+
+
+def checked_layer_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
+    """Hidden layers as they were given.
+
+    Raises
+    ------
+    SpecificationError
+        If a layer does not have a positive whole number of units.
+    """
+    if any(not isinstance(size, Real) or not size >= 1 or size % 1 for size in sizes):
         raise SpecificationError(f"hidden_layer_sizes are positive integers, not {sizes!r}")
-    return given
+    return tuple(int(size) for size in sizes)
 
 
 def resolved_latent_dim(latent_dim: int | None, encoder: Encoder) -> int:
@@ -140,7 +148,7 @@ def resolved_batch_size(batch_size: int | None, encoder: Encoder) -> int:
     """Rows of a mini-batch; by default fewer large images."""
     if batch_size is not None:
         return batch_size
-    if encoder.grid is None:
+    if not encoder.takes_images:
         return BATCH_ROWS
     return max(MIN_BATCH_IMAGES, min(BATCH_PIXELS // encoder.n_varying, BATCH_ROWS))
 
@@ -150,7 +158,7 @@ def resolved_max_samples(max_samples: int | float | None, encoder: Encoder) -> i
     if max_samples is not None:
         return max_samples
     default = defaults_for(encoder).max_samples
-    return default if encoder.grid is None else min(default, max(MIN_SAMPLES, MAX_CELLS // encoder.n_varying))
+    return min(default, max(MIN_SAMPLES, MAX_CELLS // encoder.n_varying)) if encoder.takes_images else default
 
 
 def resolved_score(row_score: str | Score, encoder: Encoder) -> Score:
@@ -159,15 +167,46 @@ def resolved_score(row_score: str | Score, encoder: Encoder) -> Score:
     Raises
     ------
     SpecificationError
-        If there is no such score, or it is one for images and the rows are of a table.
+        If there is no such score.
     """
-    score = defaults_for(encoder).score if _is_auto(row_score) else resolve_score(row_score)
-    if score.for_images and encoder.grid is None:
+    return defaults_for(encoder).score if _is_auto(row_score) else resolve_score(row_score)
+
+
+def check_names(
+    row_score: str | Score, backbone: str | Backbone, likelihood: str | Likelihood, prior: str | Prior
+) -> None:
+    """Refuse names that are in no table.
+
+    Raises
+    ------
+    SpecificationError
+        If one is not.
+    """
+    if not _is_auto(row_score):
+        resolve_score(row_score)
+    if not _is_auto(backbone):
+        resolve_backbone(backbone)
+    resolved_likelihood(likelihood)
+    resolve_prior(prior)
+
+
+def check_suits_tables(row_score: str | Score, backbone: str | Backbone, augment: Augment | None) -> None:
+    """Refuse what is for images alone.
+
+    Raises
+    ------
+    SpecificationError
+        If the score, the backbone or `augment` is.
+    """
+    if augment is not None:
+        raise SpecificationError("augment changes images, and the rows are of a table. Leave it out.")
+    if not _is_auto(backbone):
+        resolve_backbone(backbone).layer_sizes(None)
+    if not _is_auto(row_score) and resolve_score(row_score).for_images:
         raise SpecificationError(
-            f"row_score={type(score).__name__} compares pixels with their neighbours, and the rows are of a "
-            "table. Take 'elbo', 'debiased_elbo', 'likelihood_regret' or 'likelihood_path'."
+            f"row_score={type(resolve_score(row_score)).__name__} compares pixels with their neighbours, and the rows "
+            "are of a table. Take 'elbo', 'debiased_elbo', 'likelihood_regret' or 'likelihood_path'."
         )
-    return score
 
 
 def resolved_threshold(contamination: str | float, score: Score) -> Threshold:

@@ -23,7 +23,7 @@ class TrainingPlan(BaseEstimator):
     kl_warmup : float, default=0.2
         Share of the steps over which the weight of the KL in the loss rises to 1.
     hidden_fraction : float, default=None
-        In training, about a third of the rows are shown to the encoder with some cells hidden, each with a probability
+        In training, about a third of the rows have some cells hidden from the encoder, each with a probability
         drawn for the row between 0 and this; scores use the full view.  0 turns it off; None takes 0.6 for tables and
         0 for images.
     trim_fraction : float, default=0.0

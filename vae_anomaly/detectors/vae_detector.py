@@ -12,15 +12,15 @@ from typing import Any, ClassVar, overload
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.base import BaseEstimator, OutlierMixin, TransformerMixin, _fit_context, clone
+from sklearn.base import BaseEstimator, OutlierMixin, TransformerMixin, _fit_context
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from vae_anomaly.columns import Augment, Batch, Column, Encoder, ImageEncoder
-from vae_anomaly.data import ImageFormat, Images, Table
+from vae_anomaly.data import FloatArray, ImageFormat, Images, Table
 from vae_anomaly.deprecation import RenamedAttribute
-from vae_anomaly.detectors.base import AnomalyDetectorMixin, unchanged_on_failure
+from vae_anomaly.detectors.base import AnomalyDetectorMixin, copied_parameters, unchanged_on_failure
 from vae_anomaly.detectors.containers import fill_cells, pack_like, row_labels
 from vae_anomaly.detectors.inputs import (
     is_files,
@@ -33,6 +33,9 @@ from vae_anomaly.detectors.inputs import (
 )
 from vae_anomaly.detectors.parameters import (
     PARAMETER_CONSTRAINTS,
+    check_names,
+    check_suits_tables,
+    checked_layer_sizes,
     defaults_for,
     resolved_backbone,
     resolved_batch_size,
@@ -78,8 +81,6 @@ from vae_anomaly.fitting import (
 from vae_anomaly.likelihoods import Likelihood
 from vae_anomaly.model import UNCHANGED, VAE, Backbone, History, Prior, TrainingConfig, resolve_device, resolve_prior
 from vae_anomaly.scores import Score
-
-FloatArray = npt.NDArray[np.float64]
 
 SHAPE_PARAMETERS = (
     "n_estimators",
@@ -170,10 +171,10 @@ class VAEDetector(AnomalyDetectorMixin, TransformerMixin, OutlierMixin, BaseEsti
     validation_fraction : float, default=0.1
         Share of the rows to hold out, at most half of them and 512 rows.
     training : TrainingPlan, default=None
-        Training parameters that hardly anybody changes; searched as ``training__weight_decay`` and so on where one is
-        given.  None takes the defaults of `TrainingPlan`.
+        Training parameters that hardly anybody changes; searched as ``training__weight_decay`` and so on.  None takes
+        the defaults of `TrainingPlan`.
     contamination : "auto" or float, default="auto"
-        Where the threshold of `predict` lies.  A float in (0, 0.5] flags exactly that share of the training rows;
+        Threshold of `predict`.  A float in (0, 0.5] flags exactly that share of the training rows;
         "auto" flags rows three robust standard deviations below the median of the training scores, and images whose
         surprise is above 7 nats, as that of about three in a thousand training images is.
     device : {"auto", "cpu", "cuda", "mps"}, default="auto"
@@ -330,6 +331,7 @@ class VAEDetector(AnomalyDetectorMixin, TransformerMixin, OutlierMixin, BaseEsti
             If the loss was not finite even after a rollback with a smaller step.
         """
         with unchanged_on_failure(self):
+            check_parameters(self)
             initial = self.model_ if self.warm_start and hasattr(self, "model_") else None
             data, weights, encoder = self._read_training(X, sample_weight, initial, min_rows=2)
             rows = TrainingRows(
@@ -391,6 +393,7 @@ class VAEDetector(AnomalyDetectorMixin, TransformerMixin, OutlierMixin, BaseEsti
         17
         """
         with unchanged_on_failure(self):
+            check_parameters(self)
             initial = getattr(self, "model_", None)
             min_rows = 2 if initial is None else 1
             data, weights, encoder = self._read_training(X, sample_weight, initial, min_rows=min_rows)
@@ -413,6 +416,24 @@ class VAEDetector(AnomalyDetectorMixin, TransformerMixin, OutlierMixin, BaseEsti
                 self._learn(encoder, rows, config, initial)
                 sample = dataclasses.replace(sample, trained=np.ones_like(sample.trained))
             self._sample = sample
+        return self
+
+    def set_params(self, **params: Any) -> VAEDetector:
+        """Set parameters by name; those of the `TrainingPlan` as ``training__weight_decay`` and so on.
+
+        Parameters
+        ----------
+        **params : dict
+            Values by name. Where no plan is given, those of a plan change a new one.
+
+        Returns
+        -------
+        VAEDetector
+            The estimator.
+        """
+        if self.training is None and any(name.startswith("training__") for name in params):
+            params = {"training": TrainingPlan()} | params
+        super().set_params(**params)
         return self
 
     def score_samples(self, X: Any) -> FloatArray:
@@ -444,9 +465,9 @@ class VAEDetector(AnomalyDetectorMixin, TransformerMixin, OutlierMixin, BaseEsti
     def explain(self, X: Any) -> Explanation | ImageExplanation: ...
 
     def explain(self, X: Any) -> Explanation | ImageExplanation:
-        """Why rows are anomalous: every cell's share of the score, and what was expected in its place.
+        """Why rows are anomalous: every cell's share of the score, and what was expected instead.
 
-        For images the shares are maps of nats per pixel, and all pixels are shown to the encoder.
+        For images the shares are maps of nats per pixel, and the encoder sees all pixels.
 
         The contributions of the cells and the KL add up to `anomaly_score` for the scores "pooled_elbo" and "elbo".
         What is expected and how rare a cell is come from the other cells of its row: the cell itself is hidden from
@@ -523,11 +544,11 @@ class VAEDetector(AnomalyDetectorMixin, TransformerMixin, OutlierMixin, BaseEsti
         Raises
         ------
         ValueError
-            If `max_tail_probability` does not lie in (0, 1).
+            If `max_tail_probability` is not between 0 and 1.
         """
         check_is_fitted(self)
         if not (isinstance(max_tail_probability, Real) and 0 < max_tail_probability < 1):
-            raise ValueError(f"max_tail_probability lies in (0, 1), not {max_tail_probability!r}")
+            raise ValueError(f"max_tail_probability is between 0 and 1, not {max_tail_probability!r}")
         if self.model_.takes_images:
             raise NotAvailable("the model takes images, whose pixels are not repaired one by one; see explain.")
         table = read_table(self, X, fitting=False)
@@ -537,7 +558,7 @@ class VAEDetector(AnomalyDetectorMixin, TransformerMixin, OutlierMixin, BaseEsti
     def transform(self, X: Any) -> FloatArray:
         """Posterior means of the latent variables.
 
-        Every member has a latent space of its own, with axes that mean nothing to the others; they stand side by
+        Every member has a latent space of its own, with axes that mean nothing to the others; they come side by
         side, member after member.
 
         Parameters
@@ -712,9 +733,13 @@ class VAEDetector(AnomalyDetectorMixin, TransformerMixin, OutlierMixin, BaseEsti
         """Training rows, their weights, and what the columns are: as they were learned before, or from these rows."""
         if initial is not None:
             data, weights = read_training_rows(self, X, sample_weight, initial.encoder, min_rows)
+            if isinstance(data, Table):
+                check_suits_tables(self.row_score, self.backbone, self.augment)
             self._check_same_shape()
             return data, weights, initial.encoder
         data, weights = read_training_rows(self, X, sample_weight, None, min_rows)
+        if isinstance(data, Table):
+            check_suits_tables(self.row_score, self.backbone, self.augment)
         encoder = learn_encoder(
             data,
             weights,
@@ -726,11 +751,9 @@ class VAEDetector(AnomalyDetectorMixin, TransformerMixin, OutlierMixin, BaseEsti
 
     def _augmentation(self, encoder: Encoder) -> Callable[[Batch, int], Batch] | None:
         """What changes the rows of mini-batches."""
-        if self.augment is None:
-            return None
-        if not isinstance(encoder, ImageEncoder):
-            raise SpecificationError("augment changes images, and the rows are of a table. Leave it out.")
         augment = self.augment
+        if augment is None or not isinstance(encoder, ImageEncoder):
+            return None
         return lambda batch, seed: encoder.augmented(batch, augment, seed)
 
     def _learn(
@@ -741,16 +764,16 @@ class VAEDetector(AnomalyDetectorMixin, TransformerMixin, OutlierMixin, BaseEsti
             model = fit_model(encoder, rows, config, seed, on_check, None if initial is None else initial.vae)
         for warning in model.report.warnings():
             warnings.warn(warning, stacklevel=3)
-        self.fitted_parameters_ = self.get_params(deep=False)
-        if self.training is not None:
-            self.fitted_parameters_["training"] = clone(self.training)
+        self.fitted_parameters_ = copied_parameters(self)
         self.model_ = model
 
     def _check_same_shape(self) -> None:
         """Refuse to go on from weights of another shape."""
         present, before = self.get_params(deep=False), self.fitted_parameters_
         for name in SHAPE_PARAMETERS:
-            now, then = (tuple(p[name]) if isinstance(p[name], list) else p[name] for p in (present, before))
+            now, then = (
+                tuple(p[name]) if isinstance(p[name], list | np.ndarray) else p[name] for p in (present, before)
+            )
             if now != then:
                 raise SpecificationError(
                     f"{name} is {now!r} and was {then!r} in the fit before, whose weights this one starts from. Set it "
@@ -758,7 +781,7 @@ class VAEDetector(AnomalyDetectorMixin, TransformerMixin, OutlierMixin, BaseEsti
                 )
 
     def _earlier_sample(self, config: FitConfig) -> RowSample | None:
-        """The sample of the stream so far; after `fit`, rows of that fit in place of all."""
+        """The sample of the stream so far; after `fit`, rows of that fit instead."""
         sample: RowSample | None = getattr(self, "_sample", None)
         model: FittedModel[Encoder] | None = getattr(self, "model_", None)
         if sample is not None or model is None or model.reference_rows is None:
@@ -770,6 +793,24 @@ class VAEDetector(AnomalyDetectorMixin, TransformerMixin, OutlierMixin, BaseEsti
     def _scores(self, data: Table | Images) -> FloatArray:
         model = self.model_
         return score_rows(model.vae, model.encoder.encode(data), model.score, model.noise).numpy()
+
+
+def check_parameters(detector: VAEDetector) -> None:
+    """Refuse parameters that no data could make right, before any data are read.
+
+    Raises
+    ------
+    SpecificationError
+        If a name is in no table, a layer has no units, or the device is not here.
+    ValueError
+        If a parameter of the training plan has a value that it cannot have.
+    """
+    if detector.training is not None:
+        detector.training.validate()
+    check_names(detector.row_score, detector.backbone, detector.likelihood, detector.prior)
+    if detector.hidden_layer_sizes is not None:
+        checked_layer_sizes(detector.hidden_layer_sizes)
+    resolve_device(detector.device)
 
 
 def fit_config(detector: VAEDetector, encoder: Encoder) -> FitConfig:
@@ -784,13 +825,10 @@ def fit_config(detector: VAEDetector, encoder: Encoder) -> FitConfig:
     Raises
     ------
     SpecificationError
-        If a name is in no table, a layer has no units, or the device is not here.
-    ValueError
-        If a parameter of the training plan has a value that it cannot have.
+        If a name is in no table, a layer has no units, or the device is not here; see `check_parameters`.
     """
     defaults = defaults_for(encoder)
     plan = detector.training or TrainingPlan()
-    plan.validate()
     score = resolved_score(detector.row_score, encoder)
     backbone = resolved_backbone(detector.backbone, encoder)
     rate, hidden_fraction = detector.learning_rate_init, plan.hidden_fraction

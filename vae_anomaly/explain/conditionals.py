@@ -176,7 +176,7 @@ def _weights(
 def tail_probability(position: Tensor, reference: Tensor, ordered: Sequence[bool]) -> Tensor:
     """How rare a position is among training cells of the same column, in (0, 1].
 
-    Two-sided for ordered columns: twice the smaller share of training cells that lie at least as far out on a side.
+    Two-sided for ordered columns: twice the smaller share of training cells that are at least as far out on a side.
     Beyond the outermost training cell the share falls on exponentially, with the mean excess of the outer
     twentieth, and at least 1, as its scale: the theory's for a calibrated model, whose log-odds are logistic.
 

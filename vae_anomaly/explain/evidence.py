@@ -78,7 +78,7 @@ def with_reference(model: FittedModel[Encoder]) -> FittedModel[Encoder]:
         )
     cells, kl = cell_terms(model.vae, rows, model.noise, independence_of(model.score))
     if rows.n_columns <= MAX_COMPARED_COLUMNS:
-        given_others = conditionals(model.vae, rows, model.noise, model_columns(model.table_encoder)).position
+        given_others = conditionals(model.vae, rows, model.noise, model_indices(model.table_encoder)).position
         alone = _alone(model, rows).position
     else:
         given_others = alone = torch.empty(0, rows.n_columns)
@@ -109,7 +109,7 @@ def evidence_of(
     """
     encoder, reference = model.table_encoder, model.reference
     assert reference is not None
-    given = conditionals(model.vae, batch, model.noise, model_columns(encoder), hidden=hidden, ranges=ranges)
+    given = conditionals(model.vae, batch, model.noise, model_indices(encoder), hidden=hidden, ranges=ranges)
     ordered = [column.likelihood is not None and column.likelihood.ordered for column in encoder.modelled]
     given_others = tail_probability(given.position, reference.given_others, ordered).numpy()
     unconditional = _alone(model, batch)
@@ -131,7 +131,7 @@ def evidence_of(
     return Evidence(given, by_column[0], by_column[1], against, rarest)
 
 
-def model_columns(encoder: TableEncoder) -> list[tuple[int, ...]]:
+def model_indices(encoder: TableEncoder) -> list[tuple[int, ...]]:
     """Indices in the model's order of each modelled column and its parts, in the user's order."""
     return [indices for position in range(len(encoder.columns)) if (indices := encoder.model_indices_of(position))]
 

@@ -1,6 +1,6 @@
 """Reasons: which cells make a row anomalous, by how much, and what was expected instead.
 
-Reasons are values.  Their text is made here and nowhere else: `shown` writes a cell, `rarity` a probability.
+Reasons are values.  Their text is made here and nowhere else: `cell_text` writes a cell, `rarity` a probability.
 """
 
 from __future__ import annotations
@@ -10,15 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from vae_anomaly.data import FloatArray
 from vae_anomaly.deprecation import RenamedAttribute
 
-FloatArray = npt.NDArray[np.float64]
-ObjectArray = npt.NDArray[np.object_]
-
-SHOWN_CHARACTERS = 40
+MAX_CHARACTERS = 40
 MAX_PLAIN = 1e12
 NOTABLE_KL = 5.0
 RARE_CELL = 0.05
@@ -40,7 +37,7 @@ class Reason:
     nats : float
         The cell's contribution to the anomaly score, above that of a typical training row.
     tail_probability : float
-        Share of training cells that lie at least as far out, given the other cells of their rows.
+        Share of training cells that are at least as far out, given the other cells of their rows.
     constant : bool
         Whether the column held `expected` in every training row.
 
@@ -88,17 +85,17 @@ class Reason:
 
     @property
     def rarity(self) -> str:
-        """Of how many cells one lies as far out, in short."""
+        """Of how many cells one is as far out, in short."""
         return rarity(self.tail_probability)
 
     @property
     def is_rare(self) -> bool:
-        """Whether fewer than one in twenty training cells lie as far out."""
+        """Whether fewer than one in twenty training cells are as far out."""
         return self.tail_probability < RARE_CELL
 
     def _text(self, cell: Any) -> str:
         # Parts are words and numbers already.
-        return str(cell) if self.part else shown(cell)
+        return str(cell) if self.part else cell_text(cell)
 
     def _expectation(self) -> str:
         if self.constant and not self.part:
@@ -122,7 +119,7 @@ class Explanation:
     score : Series
         Negative ELBO of each row, nats: the sum of its `contributions` and its `kl`.
     threshold : float
-        Scores above it are flagged; NaN where rows are judged by another score than the ELBO.
+        Scores above it are flagged; NaN where rows are scored by another score than the ELBO.
     contributions : DataFrame
         -E_q[log p(x_j | z)] of each cell, nats, in the units of the data; 0 where the cell is missing or its column was
         set aside.
@@ -303,7 +300,7 @@ class ImageExplanation:
         ]
 
 
-def shown(cell: Any) -> str:
+def cell_text(cell: Any) -> str:
     """A cell for people: few digits, dates without idle zeros, short text."""
     if cell is None or cell is pd.NaT or (isinstance(cell, float) and np.isnan(cell)):
         return "missing"
@@ -317,7 +314,7 @@ def shown(cell: Any) -> str:
         whole = 100 <= abs(number) < MAX_PLAIN or (number.is_integer() and abs(number) < MAX_PLAIN)
         return f"{number:,.0f}" if whole else f"{number:.3g}"
     text = repr(str(cell))
-    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}...'"
+    return text if len(text) <= MAX_CHARACTERS else f"{text[:MAX_CHARACTERS]}...'"
 
 
 def rarity(probability: float) -> str:

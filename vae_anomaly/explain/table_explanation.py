@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from vae_anomaly.columns import Batch, Column, Encoder
+from vae_anomaly.columns import Batch, Encoder
 from vae_anomaly.data import Table
 from vae_anomaly.explain.conditionals import expected_cells
 from vae_anomaly.explain.evidence import Evidence, evidence_of, in_model_order, independence_of
@@ -69,7 +69,7 @@ def explain_table(model: FittedModel[Encoder], table: Table, index: pd.Index[Any
         tail_probability=frame(evidence.given_others),
         cell_scores=frame(evidence.cell_scores),
         parts=frame(parts),
-        constant=pd.Series([_is_constant(column) for column in encoder.columns], names),
+        constant=pd.Series([column.is_constant for column in encoder.columns], names),
     )
 
 
@@ -78,7 +78,7 @@ def impute_table(model: FittedModel[Encoder], table: Table) -> tuple[BoolArray, 
     encoder = model.table_encoder
     batch = encoder.encode(table)
     missing = np.zeros((len(batch), len(encoder.columns)), dtype=bool)
-    for index, (position, column) in enumerate(encoder.places):
+    for index, (position, column) in enumerate(encoder.model_columns):
         if column is encoder.columns[position]:
             missing[:, position] = ~batch.observed[:, index].numpy()
     return missing, _predicted(model, batch, batch.observed)
@@ -128,7 +128,7 @@ def _described(
     for position in range(shape[1]):
         observed[:, position] = table.objects(position)
     known = evidence.conditionals
-    for index, (position, column) in enumerate(encoder.places):
+    for index, (position, column) in enumerate(encoder.model_columns):
         rows = np.flatnonzero(evidence.rarest[:, position] == index)
         expected[rows, position] = column.decode(known.expected[rows, index].numpy()).astype(object)
         if not column.levels or column.kind == "ordinal":
@@ -138,7 +138,3 @@ def _described(
             parts[rows, position] = column.kind
             observed[rows, position] = column.decode(batch.values[rows, index].double().numpy()).astype(object)
     return observed, expected, lower, upper, parts
-
-
-def _is_constant(column: Column) -> bool:
-    return column.likelihood is not None and column.likelihood.is_constant

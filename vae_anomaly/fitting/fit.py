@@ -49,7 +49,7 @@ class TrainingRows:
     held_out : bool ndarray of shape (n_rows,), optional
         Rows that no training has seen; by default a share of the rows is drawn.
     augment : callable, optional
-        From rows of a mini-batch and a seed to changed ones that take their place.
+        From rows of a mini-batch and a seed to the changed rows to train on.
     """
 
     n_rows: int
@@ -100,7 +100,7 @@ def fit_model(
     on_check: OnCheck | None = None,
     initial: VAE | None = None,
 ) -> FittedModel[EncoderT]:
-    """Set rows aside, train, fit the prior, find the threshold.
+    """Hold rows out, train, fit the prior, find the threshold.
 
     Parameters
     ----------
@@ -195,7 +195,7 @@ def _untrained(encoder: Encoder, network: NetworkConfig, generator: torch.Genera
 
 
 def _redraw(rows: TrainingRows, seed: int) -> Redraw | None:
-    """What puts changed rows in the place of those of a mini-batch."""
+    """What replaces the rows of a mini-batch by changed ones."""
     augment = rows.augment
     if augment is None:
         return None

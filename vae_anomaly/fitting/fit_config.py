@@ -28,7 +28,7 @@ class NetworkConfig:
     activation : str
         Between layers.
     mask_input : bool
-        Whether the encoder is told which cells are missing or hidden, where any are.
+        Whether the encoder also reads which cells are missing or hidden, where any are.
     """
 
     n_members: int

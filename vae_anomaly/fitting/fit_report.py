@@ -191,7 +191,7 @@ def baseline_log_density(vae: VAE, train: Batch, validation: Batch) -> float | N
 
 
 def _gaussian_log_density(train: Tensor, rows: Tensor, observed: Tensor, floor: Tensor) -> Tensor | None:
-    """log N(row; mean, covariance) over each row's observed cells, one factorisation a pattern of missing cells."""
+    """log N(row; mean, covariance) over each row's observed cells, one factorisation per pattern of missing cells."""
     mean = train.mean(0)
     covariance = train.T.cov(correction=0).reshape(len(floor), len(floor)) + torch.diag(floor**2)
     result = torch.zeros(len(rows), dtype=torch.float64)

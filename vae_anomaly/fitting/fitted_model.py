@@ -76,7 +76,7 @@ class FittedModel(Generic[EncoderT_co]):
     @property
     def takes_images(self) -> bool:
         """Whether rows are images."""
-        return isinstance(self.encoder, ImageEncoder)
+        return self.encoder.takes_images
 
     @property
     def image_encoder(self) -> ImageEncoder:

@@ -74,7 +74,7 @@ class ColumnFacts:
 
 
 def in_unit_interval(values: Tensor) -> Tensor:
-    """Which values lie between 0 and 1."""
+    """Which values are between 0 and 1."""
     return (values >= 0) & (values <= 1)
 
 
@@ -101,7 +101,7 @@ class Traits:
     levels : {"none", "unordered", "ordered"}
         Whether cells are codes of levels.
     max_levels : int, optional
-        Most levels that it can tell apart.
+        Largest number of levels that it takes.
     for_pixels : bool
         Whether it suits the channels of images.
     """

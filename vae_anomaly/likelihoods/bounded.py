@@ -49,7 +49,7 @@ class BoundedDistribution(WrappableDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density in model units.
 
-        Inside, that of the noise given that it lies between the bounds.  Beyond them its own density, scaled down to
+        Inside, that of the noise given that it is between the bounds.  Beyond them its own density, scaled down to
         the probability of the unseen where it would hold more.
         """
         density = self.noise.log_prob(value)

@@ -193,7 +193,7 @@ def one_hot(values: Tensor, width: int) -> Tensor:
 def check_smoothing(smoothing: float) -> None:
     """Refuse a smoothing that is no share."""
     if not 0 <= smoothing < 1:
-        raise ValueError(f"smoothing lies in [0, 1), not {smoothing!r}")
+        raise ValueError(f"smoothing is a share in [0, 1), not {smoothing!r}")
 
 
 @final

@@ -27,7 +27,7 @@ class LogisticMixture(OrderedDistribution):
     log_weights, loc, scale : Tensor of shape (..., columns, components)
         Normalised weights, and locations and scales in model units.
     constants : Constants
-        ``step``, ``low`` and ``high``; what lies beyond an end belongs to the end.
+        ``step``, ``low`` and ``high``; what is beyond an end belongs to the end.
     """
 
     def __init__(self, log_weights: Tensor, loc: Tensor, scale: Tensor, constants: Constants) -> None:
@@ -102,7 +102,7 @@ class DiscretizedLogistic(Likelihood):
     """Whole grey levels with a location and scale from the decoder for each pixel, or several of them.
 
     The probability of a level is that of the interval of one step around it, and the lowest and highest level take what
-    lies beyond them.
+    is beyond them.
 
     Parameters
     ----------

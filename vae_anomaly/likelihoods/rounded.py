@@ -62,7 +62,7 @@ class RoundedDistribution(WrappableDistribution):
                 upper,
                 torch.where(lowest, upper + OUTERMOST, 2 * half),
             )
-        # A straight column goes the same way with sizes that cannot overflow, and drops the result.
+        # A column without an asinh scale goes the same way with sizes that cannot overflow, and drops the result.
         angle = self._angle(cells)
         half = (0.5 * self.step / self.asinh_scale.where(on_asinh_scale, 1.0)).where(on_asinh_scale, 1.0)
         size = torch.sinh(angle.abs())
@@ -91,7 +91,7 @@ class RoundedDistribution(WrappableDistribution):
         return below, torch.where(value <= self.low, 1.0, self.noise.above(lower))
 
     def _angle(self, cells: Tensor) -> Tensor:
-        """asinh of the cells, in units of the asinh_scale; 0 where a column is straight."""
+        """asinh of the cells, in units of the asinh scale; 0 where a column has none."""
         angle = (cells * self.scale + self.location).clamp(-MAX_ANGLE, MAX_ANGLE)
         return angle.where(self.asinh_scale > 0, 0.0)
 

@@ -45,7 +45,7 @@ class Terms:
 
 
 def marginal_terms(vae: VAE, batch: Batch) -> Tensor:
-    """log p(x_j) by cell under the independence model, in which every column stands for itself.
+    """log p(x_j) by cell under the independence model, in which columns are independent.
 
     Numbers are normal with the mean and the standard deviation of the training cells, levels as frequent as there.
 
@@ -108,7 +108,7 @@ def elbo_terms(
     vae : VAE
         The members.
     batch : Batch
-        Rows, shared by all members or one set for each; training leaves constant columns out, which stand last and
+        Rows, shared by all members or one set for each; training leaves constant columns out, which come last and
         whose terms no weight can change.
     noise : Tensor of shape (members, draws, rows or 1, latents)
         Standard normal noise for the latent draws.

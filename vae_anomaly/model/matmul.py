@@ -1,4 +1,4 @@
-"""Matrix products whose rows do not depend on where they stand."""
+"""Matrix products whose rows do not depend on their position in the batch."""
 
 from __future__ import annotations
 
@@ -41,22 +41,22 @@ _SCORING = threading.local()
 
 @contextmanager
 def batch_invariant_gradients() -> Iterator[None]:
-    """Gradients with regard to latents, inside, have the same bits for a row wherever it stands; in this thread."""
-    before = getattr(_SCORING, "steady", False)
-    _SCORING.steady = True
+    """Gradients with regard to latents, inside, have the same bits for a row at every position; in this thread."""
+    before = getattr(_SCORING, "invariant", False)
+    _SCORING.invariant = True
     try:
         yield
     finally:
-        _SCORING.steady = before
+        _SCORING.invariant = before
 
 
 def is_batch_invariant() -> bool:
-    """Whether results may not depend on where a row stands: always but in training, where that would cost time."""
-    return not torch.is_grad_enabled() or getattr(_SCORING, "steady", False)
+    """Whether results may not depend on the position of a row: always but in training, where that would cost time."""
+    return not torch.is_grad_enabled() or getattr(_SCORING, "invariant", False)
 
 
 class _BatchInvariantMatmul(torch.autograd.Function):
-    """A product whose gradient with regard to the rows is steady, too."""
+    """A product whose gradient with regard to the rows is batch-invariant, too."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, matrix: Tensor, offset: Tensor | None) -> Tensor:
@@ -73,10 +73,10 @@ class _BatchInvariantMatmul(torch.autograd.Function):
 
 
 def batch_invariant_matmul(rows: Tensor, matrix: Tensor, offset: Tensor | None = None) -> Tensor:
-    """``rows @ matrix + offset`` for each member; outside of training, a row has the same result in every place.
+    """``rows @ matrix + offset`` for each member; outside of training, a row has the same result at every position.
 
     Products with few or an odd number of columns are handed to kernels that add up a row's terms in an order that
-    depends on where the row stands in the block (seen with MKL on AVX-512, for 5 to 7 and 9 to 11 columns in single
+    depends on the position of the row in the block (seen with MKL on AVX-512, for 5 to 7 and 9 to 11 columns in single
     precision and most odd numbers in double precision).  With empty columns up to a multiple of 16 they are not.
 
     Parameters

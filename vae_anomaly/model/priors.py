@@ -1,4 +1,4 @@
-"""p(z): what the model believes of the latent variables before it sees a row."""
+"""p(z): the distribution of the latent variables before a row is seen."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Prior(abc.ABC):
     @property
     @abc.abstractmethod
     def max_rows(self) -> int:
-        """Training rows a member that `fit` makes use of."""
+        """Training rows per member that `fit` makes use of."""
 
     @abc.abstractmethod
     def fit(self, posterior: Posterior, batch: Batch) -> FittedPrior:
@@ -207,7 +207,7 @@ class _Kernels:
 
 
 class FittedExemplar(FittedPrior):
-    """A mixture of the training rows' posteriors, one mixture a member."""
+    """A mixture of the training rows' posteriors, one mixture per member."""
 
     mean: Tensor
     log_variance: Tensor
@@ -308,11 +308,11 @@ class Exemplar(Prior):
     kernel_width : float, optional
         :math:`c`.  By default the width with the best leave-one-out bound on up to 512 exemplars, for each member.
     max_exemplars : int, default=512
-        At most this many training rows a member.
+        At most this many training rows per member.
 
     Notes
     -----
-    A training row must not vouch for itself: for a row that equals an exemplar in every cell, one such exemplar is
+    A training row must not raise its own density: for a row that equals an exemplar in every cell, one such exemplar is
     left out of the sum while the divisor stays M.  That is leave-one-out for training rows, and still a lower bound
     of the log-likelihood for every row.  Further copies stay, because a value that recurs among the training rows
     is evidence that it recurs: a row seen in half of the table is normal, and an anomaly that was recorded

@@ -1,4 +1,4 @@
-"""One optimisation step of all members: its mini-batch, its gradient and where the weights lie."""
+"""One optimisation step of all members: its mini-batch, its gradient and where the weights are stored."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from vae_anomaly.model.vae import VAE
 
 Redraw: TypeAlias = Callable[[Batch], Batch]
 
-CLEAR_VIEW_SHARE = 0.65
+FULL_VIEW_SHARE = 0.65
 PREPARED_CELLS = 1 << 20
-SHADES = 256
+BYTE_LEVELS = 256
 EAGER_STEPS = 3
 BETAS, EPSILON = (0.9, 0.99), 1e-8
 
@@ -69,7 +69,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class MiniBatch:
-    """What a step of all members is fed with.
+    """The input of a step of all members.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ class MiniBatches:
     generator : torch.Generator
         Source of everything random, on the model's device.
     redraw : callable, optional
-        Puts other rows in the place of those of a mini-batch.
+        Replaces the rows of a mini-batch by others.
     """
 
     def __init__(
@@ -194,11 +194,11 @@ class MiniBatches:
         *shape, n_columns = batch.values.shape
         device = batch.values.device
         shares = torch.rand(2, *shape, 1, generator=self.generator, device=device, dtype=torch.float32)
-        rates = torch.where(shares[1] < CLEAR_VIEW_SHARE, 0.0, shares[0] * self.hidden_fraction)
+        rates = torch.where(shares[1] < FULL_VIEW_SHARE, 0.0, shares[0] * self.hidden_fraction)
         numbers = torch.empty(-(-batch.values.numel() // 8), dtype=torch.int64, device=device)
         numbers.random_(-(2**63), None, generator=self.generator)
         cells = numbers.view(torch.uint8)[: batch.values.numel()].view(*shape, n_columns)
-        return cells >= (rates * SHADES).to(torch.uint8)
+        return cells >= (rates * BYTE_LEVELS).to(torch.uint8)
 
 
 class FlatWeights:
@@ -266,7 +266,7 @@ def step_terms(
 
 
 class CudaGraph:
-    """Work on tensors that stay where they are, recorded once and replayed without the host."""
+    """Work on tensors that keep their memory, recorded once and replayed without the host."""
 
     def __init__(self, work: Callable[[], None]) -> None:
         self.graph = torch.cuda.CUDAGraph()
@@ -290,7 +290,7 @@ class Stepper:
     config : TrainingConfig
         How to train.
     record : callable, optional
-        Turns work on tensors that stay in place into something that repeats it; by default `CudaGraph` on CUDA.
+        Turns work on tensors that keep their memory into something that repeats it; by default `CudaGraph` on CUDA.
 
     Attributes
     ----------
@@ -310,14 +310,14 @@ class Stepper:
         self.on_cuda = device.type == "cuda"
         self.record = CudaGraph if record is None and self.on_cuda else record
         self.moments = torch.zeros_like(weights.flat), torch.zeros_like(weights.flat)
-        # What a recorded step reads has to lie on the device.
+        # What a recorded step reads has to be on the device.
         self.n_taken, self.rate, self.kl_weight = (
             torch.full((), start, device=device, dtype=torch.float32) for start in (0.0, config.learning_rate_init, 1.0)
         )
         self.sums: Tensor | None = None
         self.n_eager = 0
         self.replay: Callable[[], None] | None = None
-        self.fed: MiniBatch | None = None
+        self.buffers: MiniBatch | None = None
 
     def step(self, minibatch: MiniBatch, rate: float, kl_weight: float) -> None:
         """Change the weights once.
@@ -336,18 +336,18 @@ class Stepper:
             return
         self.rate.fill_(rate)
         self.kl_weight.fill_(kl_weight)
-        if self.fed is None:
-            self.fed = minibatch.copy()
+        if self.buffers is None:
+            self.buffers = minibatch.copy()
         else:
-            self.fed.fill(minibatch)
+            self.buffers.fill(minibatch)
         if self.replay is None and self.n_eager == EAGER_STEPS:
-            fed = self.fed
+            buffers = self.buffers
             # A likelihood or backbone of the user's may do what no device can record: then every step is eager.
             with contextlib.suppress(RuntimeError):
-                self.replay = self.record(lambda: self._change(fed, self.rate, self.kl_weight))
+                self.replay = self.record(lambda: self._change(buffers, self.rate, self.kl_weight))
         if self.replay is None:
             self.n_eager += 1
-            self._change(self.fed, self.rate, self.kl_weight)
+            self._change(self.buffers, self.rate, self.kl_weight)
         else:
             self.replay()
 

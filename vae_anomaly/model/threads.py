@@ -20,8 +20,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class _Restraint:
-    """Counts who holds PyTorch at one thread, and remembers the number from before the first of them."""
+class _ThreadLimit:
+    """Counts the callers that limit PyTorch to one thread, and remembers the number from before the first of them."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -29,7 +29,7 @@ class _Restraint:
         self.before = 1
 
     def available(self) -> int:
-        """Threads that the caller has when nobody holds them back."""
+        """Threads that the caller has without the limit."""
         with self.lock:
             return self.before if self.n_holders else torch.get_num_threads()
 
@@ -49,12 +49,12 @@ class _Restraint:
                 torch.set_num_threads(self.before)
 
 
-_RESTRAINT = _Restraint()
+_THREAD_LIMIT = _ThreadLimit()
 
 
 def one_thread() -> AbstractContextManager[None]:
     """One PyTorch thread inside, whatever the operations are."""
-    return _RESTRAINT.hold()
+    return _THREAD_LIMIT.hold()
 
 
 @contextmanager
@@ -62,7 +62,7 @@ def threads_for(largest_product: int) -> Iterator[None]:
     """One PyTorch thread while products are small, the caller's number where they are large.
 
     Small operations gain little from a second thread, and wait for the slowest thread after each of hundreds of
-    operations a step: beside another busy process that costs many times what it gains.  One thread also makes
+    operations per step: beside another busy process that costs many times what it gains.  One thread also makes
     weights independent of the number of cores.
 
     Parameters
@@ -73,7 +73,7 @@ def threads_for(largest_product: int) -> Iterator[None]:
     if largest_product >= LARGE_PRODUCT:
         yield
         return
-    with _RESTRAINT.hold():
+    with _THREAD_LIMIT.hold():
         yield
 
 
@@ -94,11 +94,11 @@ def parallel_map(function: Callable[[Item], Result], items: Iterable[Item], *, o
     """
     if not on_cpu:
         return [function(item) for item in items]
-    n_threads = _RESTRAINT.available()
+    n_threads = _THREAD_LIMIT.available()
     rest = iter(items)
     begin = list(itertools.islice(rest, 2))
     work = itertools.chain(begin, rest)
-    with _RESTRAINT.hold():
+    with _THREAD_LIMIT.hold():
         if n_threads == 1 or len(begin) < 2:
             return [function(item) for item in work]
         backend, _ = get_active_backend(prefer="threads")
@@ -112,8 +112,8 @@ def parallel_map(function: Callable[[Item], Result], items: Iterable[Item], *, o
 
 def _in_worker(function: Callable[[Item], Result], item: Item) -> Result:
     """One item in a thread or a process that has a number of threads of its own."""
-    if _RESTRAINT.n_holders:
+    if _THREAD_LIMIT.n_holders:
         torch.set_num_threads(1)
         return function(item)
-    with _RESTRAINT.hold():
+    with _THREAD_LIMIT.hold():
         return function(item)

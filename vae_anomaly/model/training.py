@@ -23,7 +23,7 @@ ROLLBACK_FACTOR = 0.1
 
 @dataclass
 class History:
-    """What happened, one entry a check; nats per row, means over members, without the terms of constant columns.
+    """What happened, one entry per check; nats per row, means over members, without the terms of constant columns.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def train(
     continued : bool
         Whether the weights are those of an earlier training: they are then among those that the best are chosen from.
     redraw : callable, optional
-        Puts other rows in the place of those of a mini-batch; held-out rows stay as they are.
+        Replaces the rows of a mini-batch by others; held-out rows stay as they are.
 
     Returns
     -------
@@ -101,7 +101,7 @@ def train(
     """
     history = History()
     flat = FlatWeights(vae)
-    keeper = _Keeper(flat)
+    best = _BestWeights(flat)
     stepper = Stepper(vae, flat, config)
     minibatches = iter(MiniBatches(vae, batch, subsamples, weights, config, generator, redraw))
     interval = -(-config.max_iter // N_CHECKS)
@@ -109,7 +109,7 @@ def train(
     probe = batch.take(slice(0, PROBE_ROWS)) if validation is None else validation
     factor, n_steps, checked, kl_weight, rate = 1.0, 0, 0, 0.0, 0.0
     if continued and validation is not None:
-        keeper.record(_held_out_elbo(vae, validation, validation_noise, config))
+        best.record(_held_out_elbo(vae, validation, validation_noise, config))
 
     def check() -> bool:
         """Record the present weights, or go back to the last finite ones and return False."""
@@ -120,10 +120,10 @@ def train(
         if not (math.isfinite(reconstruction - kl) and bool(bound.isfinite().all())):
             if history.rolled_back or (not history.iteration and n_steps >= config.max_iter):
                 last = -history.elbo[-1] if history.elbo else math.nan
-                steps_an_epoch = max(1, subsamples.shape[1] // config.batch_size)
-                raise TrainingDiverged(n_steps, (n_steps - 1) // steps_an_epoch + 1, last)
+                steps_per_epoch = max(1, subsamples.shape[1] // config.batch_size)
+                raise TrainingDiverged(n_steps, (n_steps - 1) // steps_per_epoch + 1, last)
             history.rolled_back = True
-            flat.restore(keeper.last)
+            flat.restore(best.last)
             return False
         history.iteration.append(n_steps)
         history.elbo.append(reconstruction - kl)
@@ -132,7 +132,7 @@ def train(
         if validation is not None:
             history.validation_elbo.append(float(bound.mean()))
         # While the KL is warming up the members are not yet trained on the bound that they are compared by.
-        keeper.record(bound if validation is not None and kl_weight == config.kl_weight else None)
+        best.record(bound if validation is not None and kl_weight == config.kl_weight else None)
         if on_check is not None:
             on_check(history)
         return True
@@ -149,7 +149,7 @@ def train(
                 stepper = Stepper(vae, flat, config)
                 factor = ROLLBACK_FACTOR
             checked = n_steps
-            if config.early_stopping and keeper.n_stale >= config.n_iter_no_change:
+            if config.early_stopping and best.n_stale >= config.n_iter_no_change:
                 history.stopped_early = True
                 break
     except KeyboardInterrupt:
@@ -158,7 +158,7 @@ def train(
         history.interrupted = True
         if n_steps > checked:
             check()
-    flat.restore(keeper.kept)
+    flat.restore(best.kept)
     flat.release()
     return history
 
@@ -180,7 +180,7 @@ def _held_out_elbo(vae: VAE, rows: Batch, noise: Tensor, config: TrainingConfig)
     return elbo.topk(n_kept, dim=1, sorted=False).values.mean(1)
 
 
-class _Keeper:
+class _BestWeights:
     """Each member's best weights so far, and the last ones that were finite."""
 
     def __init__(self, weights: FlatWeights) -> None:

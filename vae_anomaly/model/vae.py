@@ -28,9 +28,9 @@ class VAE(nn.Module):
     Parameters
     ----------
     columns : sequence of Column
-        Modelled columns, in the model's order: those that were constant in training stand last.
+        Modelled columns, in the model's order: those that were constant in training come last.
     latent_dim : int
-        Latent variables a member.
+        Latent variables per member.
     n_members : int
         Members of the ensemble.
     backbone : Backbone
@@ -49,7 +49,7 @@ class VAE(nn.Module):
     Attributes
     ----------
     prior : FittedPrior
-        N(0, I) until a prior fitted to the training rows takes its place.
+        N(0, I) until a prior fitted to the training rows replaces it.
     min_log_variance : float
         Where the posteriors' log-variances stop, so that the KL to the exemplars of a wide table stays in proportion.
     reference_statistics : Tensor of shape (training rows, statistics)
@@ -86,7 +86,7 @@ class VAE(nn.Module):
         super().__init__()
         self.groups = group_columns(columns)
         if any(group.columns.start > self.n_varying and not group.is_constant for group in self.groups):
-            raise ValueError("columns that were constant in training stand behind all others")
+            raise ValueError("columns that were constant in training come after all others")
         self.latent_dim = latent_dim
         self.n_members = n_members
         self.mask_input = mask_input
@@ -141,7 +141,7 @@ class VAE(nn.Module):
 
     @property
     def n_parameters(self) -> int:
-        """Decoder outputs a row."""
+        """Decoder outputs per row."""
         return int(self.groups[-1].parameters.stop)
 
     @property
@@ -187,8 +187,8 @@ class VAE(nn.Module):
         visible = visible[..., : self.n_varying]
         features = self.features(batch) if features is None else features
         # A cell that the encoder may not see becomes 0 in every feature, whatever its value.
-        shown = visible if features.shape == visible.shape else visible[..., self.feature_columns]
-        inputs = features * shown
+        seen = visible if features.shape == visible.shape else visible[..., self.feature_columns]
+        inputs = features * seen
         return torch.cat([inputs, visible.to(inputs.dtype)], -1) if self.mask_input else inputs
 
     def encode(self, inputs: Tensor) -> Posterior:

@@ -41,7 +41,7 @@ class Score(abc.ABC):
 class RelativeScore(Score):
     """A score that compares a row's statistics with those of training rows that no weight has seen.
 
-    The detector sets such rows aside and keeps their statistics as ``vae.reference_statistics``.
+    The detector holds such rows out and keeps their statistics as ``vae.reference_statistics``.
 
     Parameters
     ----------

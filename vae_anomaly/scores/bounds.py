@@ -38,12 +38,12 @@ class ELBO(Score):
 
 @dataclass(frozen=True)
 class PooledELBO(Score):
-    r"""The evidence lower bound of the members pooled with an independence model, in which columns know no others.
+    r"""The evidence lower bound of the members pooled with an independence model, in which columns are independent.
 
     :math:`(1 - w) \frac1M \sum_m \mathrm{ELBO}_m(x) + w \sum_j \log p(x_j)`.  Both parts are lower bounds of
     log-likelihoods, so by Jensen the pool is one of the mixture of the members and the independence model with weights
-    `1 - w` and `w`: what the mean over members is in `ELBO`, with one more member that cannot learn how columns go
-    together.  Where the training rows hold anomalies, flexible members learn them as well; the rigid one does not,
+    `1 - w` and `w`: what the mean over members is in `ELBO`, with one more member that cannot learn how columns depend
+    on each other.  Where the training rows hold anomalies, flexible members learn them as well; the rigid one does not,
     and for it what is extreme in its own column stays extreme.
 
     Parameters
@@ -136,7 +136,7 @@ class Reconstruction(Score):
 
 @dataclass(frozen=True)
 class KL(Score):
-    """The KL alone, with a minus sign: how far the row's latents lie from what the prior expects."""
+    """The KL alone, with a minus sign: how far the row's latents are from what the prior expects."""
 
     n_draws: int = 1
 

@@ -37,7 +37,7 @@ class Surprise(RelativeScore):
     The ELBO finds images with too much in them: other shapes, other contrasts.  It overlooks what is simpler than the
     training images, because little can be wrong with little.  The `LikelihoodRatio` asks how much of what an image
     does hold the model explains beyond smoothness: it finds the simple anomalies, and overlooks noise, which nothing
-    can explain.  Noise in turn shows in the difference between image and reconstruction: the median size, over the
+    can explain.  Noise in turn is seen in the difference between image and reconstruction: the median size, over the
     pixels, of what the mean of four neighbours leaves of it, which strokes and edges hardly move.
 
     References

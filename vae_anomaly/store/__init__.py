@@ -49,8 +49,8 @@ def save(detector: VAEDetector | PatchDetector, path: str | os.PathLike[str]) ->
     NotFittedError
         If the detector is not fitted.
     SpecificationError
-        If it is another detector, or uses a likelihood, prior, backbone or score that the library does not know by
-        name.
+        If it is another detector, uses a likelihood, prior, backbone or score that the library does not know by
+        name, or its ``offset_`` is not finite.
     OSError
         If the file cannot be written.
     """

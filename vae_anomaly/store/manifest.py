@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vae_anomaly.columns import Column, ImageEncoder
+from vae_anomaly.errors import SpecificationError
 from vae_anomaly.store.values import encode
 from vae_anomaly.version import __version__
 
@@ -32,7 +33,14 @@ def manifest_head(
         Rows or images with lower scores are anomalous.
     images : dict or None
         See `images_entry`.
+
+    Raises
+    ------
+    SpecificationError
+        If the offset is not finite.
     """
+    if not math.isfinite(offset):
+        raise SpecificationError(f"offset_ is {offset}; a model file holds a finite one. Set it before saving.")
     encoded = {name: encode(value) for name, value in parameters.items()}
     return {
         "format_version": FORMAT_VERSION,
@@ -73,6 +81,11 @@ def checked_map_scale(images: Mapping[str, Any]) -> tuple[float, float]:
     return low, high
 
 
+def modelled_parts(columns: Sequence[Column]) -> list[Column]:
+    """The columns that are modelled, each followed by its parts."""
+    return [part for column in columns if column.likelihood is not None for part in (column, *column.parts)]
+
+
 def check_pixels(manifest: Mapping[str, Any], columns: tuple[Column, ...]) -> None:
     """Refuse sizes of images, or of rows of a table, that the columns do not have."""
     images = manifest["images"]
@@ -80,6 +93,6 @@ def check_pixels(manifest: Mapping[str, Any], columns: tuple[Column, ...]) -> No
     if not all(isinstance(side, int) and side >= 1 for side in size):
         raise ValueError(f"images of {size[0]!r} x {size[1]!r} pixels")
     n_cells = math.prod(size)
-    parts = [part for column in columns if column.likelihood is not None for part in (column, *column.parts)]
-    if len(columns) * n_cells != manifest["n_features"] or any(part.n_cells != n_cells for part in parts):
+    wrong = any(part.n_cells != n_cells for part in modelled_parts(columns))
+    if len(columns) * n_cells != manifest["n_features"] or wrong:
         raise ValueError("the number of columns or pixels is wrong")

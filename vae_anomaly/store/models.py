@@ -16,6 +16,7 @@ from vae_anomaly.fitting import CellReference, FitReport, FittedModel
 from vae_anomaly.likelihoods import Likelihood
 from vae_anomaly.model import VAE, Backbone, Convolutional, History, Prior, resolve_backbone, resolve_prior
 from vae_anomaly.scores import RelativeScore, Score, resolve_score
+from vae_anomaly.store.manifest import modelled_parts
 from vae_anomaly.store.values import decode, encode, encode_column, finite
 
 NOISE = "noise"
@@ -150,11 +151,6 @@ def check_sizes(entry: Mapping[str, Any], tensors: Mapping[str, Tensor], columns
     if n_wanted > n_held:
         raise ValueError(f"the manifest asks for {n_wanted} numbers, the file holds {n_held}")
     _check_statistics(tensors.get(REFERENCE_STATISTICS), shape.score)
-
-
-def modelled_parts(columns: Sequence[Column]) -> list[Column]:
-    """The columns that are modelled, each followed by its parts."""
-    return [part for column in columns if column.likelihood is not None for part in (column, *column.parts)]
 
 
 def prefixed(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

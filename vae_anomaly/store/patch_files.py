@@ -19,6 +19,7 @@ from vae_anomaly.detectors import (
     WindowEncoder,
     WindowModel,
     Windows,
+    copied_parameters,
 )
 from vae_anomaly.model import StandardNormal
 from vae_anomaly.store.manifest import (
@@ -57,7 +58,7 @@ def patch_manifest(detector: PatchDetector) -> dict[str, Any]:
     ]
     images = images_entry(encoder, detector.map_scale_)
     return {
-        **manifest_head(KIND, detector.get_params(deep=False), detector.n_features_in_, detector.offset_, images),
+        **manifest_head(KIND, detector.fitted_parameters_, detector.n_features_in_, detector.offset_, images),
         "n_training_images": detector.n_images_,
         "columns": [encode_column(column) for column in encoder.columns],
         "windows": windows,
@@ -107,6 +108,7 @@ def rebuilt_patches(manifest: dict[str, Any], tensors: dict[str, Tensor], device
             raise ValueError(f"the weights of positions have shape {tuple(factor.shape)}")
         detector.levels_ = PositionLevels(factor.double().numpy().copy())
     detector.reduction_ = MapReduction(**manifest["map_reduction"])
+    detector.fitted_parameters_ = copied_parameters(detector)
     detector.n_features_in_ = int(manifest["n_features"])
     detector.n_images_ = int(manifest["n_training_images"])
     return detector

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vae_anomaly.columns import Encoder, TableEncoder
-from vae_anomaly.detectors import VAEDetector
+from vae_anomaly.detectors import VAEDetector, copied_parameters
 from vae_anomaly.explain import with_reference
 from vae_anomaly.model import resolve_prior
 from vae_anomaly.store.manifest import (
@@ -64,7 +64,7 @@ def rebuilt_rows(manifest: dict[str, Any], tensors: dict[str, Tensor], device: t
     encoder: Encoder = TableEncoder(columns) if images is None else image_encoder_of(images, columns)
     map_scale = None if images is None else checked_map_scale(images)
     detector.model_ = rebuilt_model(manifest, tensors, encoder, device, offset=offset, map_scale=map_scale)
-    detector.fitted_parameters_ = detector.get_params(deep=False)
+    detector.fitted_parameters_ = copied_parameters(detector)
     detector.n_features_in_ = int(manifest["n_features"])
     if manifest["feature_names"] is not None:
         detector.feature_names_in_ = np.array(manifest["feature_names"], dtype=object)

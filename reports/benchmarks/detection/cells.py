@@ -74,7 +74,7 @@ class Ledger:
         return before - len(self.rows)
 
     def write(self) -> None:
-        """Beside the file first, then in its place: whoever stops this keeps every row."""
+        """Beside the file first, then renamed: whoever stops this keeps every row."""
         beside = self.path.with_name(f".{self.path.name}.part")
         with beside.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, self.names, lineterminator="\n", extrasaction="ignore")
@@ -160,7 +160,9 @@ def _given_up(ledger: Ledger, cell: Cell) -> Row | None:
     """The row of the same cell with another seed, if that took too long."""
     seed = ledger.names.index("seed")
     for other, row in ledger.rows.items():
-        same = all(there == here for place, (there, here) in enumerate(zip(other, cell, strict=True)) if place != seed)
+        same = all(
+            there == here for number, (there, here) in enumerate(zip(other, cell, strict=True)) if number != seed
+        )
         if same and row["status"].startswith(OVER):
             said = row["status"] if "seed" in row["status"] else f"{row['status']} (seed {other[seed]})"
             return {**row, "status": said}

@@ -83,7 +83,7 @@ def principal_components(X: Array, seed: int) -> Any:
 
 def detector(score: str, *, declared: bool) -> Callable[[Array, int], Any]:
     def make(X: Array, seed: int) -> VAEDetector:
-        columns = {f"x{place}": "continuous" for place in range(X.shape[1])} if declared else None
+        columns = {f"x{index}": "continuous" for index in range(X.shape[1])} if declared else None
         return VAEDetector(columns=columns, row_score=score, random_state=seed)
 
     return make

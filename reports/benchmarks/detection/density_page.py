@@ -19,19 +19,19 @@ PACKAGES = ("vae-anomaly", "torch", "scikit-learn", "numpy")
 
 # The author's words, in Markdown; the figures around them follow from density.csv.
 SAYS = """One seed. On the six tables where densities compare without reserve, the importance-weighted bound beats the
-best of the others on three (Ionosphere, Stamps, glass: by 2.1 to 8.2 nats), lies behind the mixture by BIC
+best of the others on three (Ionosphere, Stamps, glass: by 2.1 to 8.2 nats), is behind the mixture by BIC
 on pendigits by 1.2, and far behind a single Gaussian on WDBC (4.0) and wine (18.7): with 178 and 59
 training rows the default overfits, and its detection there owes nothing to its density. On the tables of
 repeated values the ELBO is above one Gaussian on most, and the mixture by BIC above the ELBO on most: the
 better likelihood is not the better detector (the same mixture's AUROC was not measured; PyOD's GMM, one
-Gaussian, is .04 behind on the detection page). The ELBO lies 1 to 11 nats below the importance-weighted
+Gaussian, is .04 behind on the detection page). The ELBO is 1 to 11 nats below the importance-weighted
 bound where rows are few or shapes are not Gaussian. Importance weights cost 16 s of scoring a table, with
 64 draws against a thousand exemplars and more, and were left out on the widest."""
 
 PAGE = """# Density: held-out log-likelihood of ADBench's tables
 
 Made by `python reports/benchmarks/detection/density.py --seeds {seeds}`; edit the scripts, not this page.
-`density.csv` has a row a table, seed and model. A run that is stopped goes on from there.
+`density.csv` has a row per table, seed and model. A run that is stopped goes on from there.
 
 {surroundings}
 
@@ -41,14 +41,14 @@ Made by `python reports/benchmarks/detection/density.py --seeds {seeds}`; edit t
 
 ## What was measured
 
-Fitted on a random half of the normal rows; the mean log-density, in nats a row, of the other half of the normal rows.
+Fitted on a random half of the normal rows; the mean log-density, in nats per row, of the other half of the normal rows.
 Columns are standardised with the training rows; a column that is constant there is left out, for all models. Higher is
 better.
 
 * VAEDetector with all columns declared `continuous`, so that every likelihood is a density of the value as it stands;
   everything else at its defaults. ELBO: the members' bound, `row_score="elbo"`;
-  the default score pools it with an independence model and lies lower. Importance-weighted: a tighter lower bound.
-  Both may lie below the model's log-density, never above but for the error of the draws.
+  the default score pools it with an independence model and is lower. Importance-weighted: a tighter lower bound.
+  Both may be below the model's log-density, never above but for the error of the draws.
 * One Gaussian, mixture by BIC: scikit-learn's `GaussianMixture` with full covariances and `reg_covar=1e-3`; of one
   component, and of 1 to 10 as BIC says on the training rows.
 * Kernels: `KernelDensity` with a Gaussian kernel; of 13 bandwidths from .02 to 2 the best by 3-fold cross-validation.
@@ -64,7 +64,7 @@ column's neighbouring values; the mixtures and PCA stop at a variance of 1e-3, t
 {lattice:.0%} of them come first. On the others the numbers are shown, and rank nothing.
 
 At its defaults VAEDetector gives columns of few values, whole numbers and steps a probability, not a density. A row's
-number then mixes both, and compares with no density of the same row. It is shown apart.
+number then mixes both, and compares with no density of the same row. It is listed separately.
 
 ## Tables of continuous numbers
 
@@ -132,7 +132,7 @@ def summary(found: pd.DataFrame) -> str:
         each = (gap / columns[gap.index]).median()
         lines.append(
             f"* {TIGHT} against {name}: higher on {(gap > 0).sum()} of {len(gap)} tables; "
-            f"the median difference is {gap.median():+.2f} nats a row, {each:+.3f} nats a cell."
+            f"the median difference is {gap.median():+.2f} nats per row, {each:+.3f} nats per cell."
         )
     return "\n".join(lines) + "\n"
 

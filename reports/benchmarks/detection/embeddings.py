@@ -43,7 +43,7 @@ reasons and likelihoods are wanted."""
 PAGE = """# Image embeddings: MVTec AD by ResNet-18
 
 Made by `python reports/benchmarks/detection/embeddings.py --seeds {seeds}`; edit the script, not this page.
-`embeddings.csv` has a row a category, seed and method. A run that is stopped goes on from there.
+`embeddings.csv` has a row per category, seed and method. A run that is stopped goes on from there.
 
 {surroundings}
 

@@ -72,7 +72,7 @@ def ranks(found: pd.DataFrame, setting: str, metric: str) -> pd.DataFrame:
 
 
 def critical_difference(n_methods: int, n_tables: int) -> float:
-    """Nemenyi's, at 5 %: mean ranks nearer than this are not told apart."""
+    """Nemenyi's, at 5 %: mean ranks nearer than this are not distinguished."""
     quantile = float(studentized_range.ppf(0.95, n_methods, np.inf)) / np.sqrt(2)
     return float(quantile * np.sqrt(n_methods * (n_methods + 1) / (6 * n_tables)))
 

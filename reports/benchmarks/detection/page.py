@@ -39,7 +39,7 @@ WORDS = Path(__file__).parent
 PAGE = """# Detection: ADBench's tables
 
 Made by `{command}`; edit the scripts, not this page.
-`detection/results.csv` has a row a table, setting, seed and method. A run that is stopped goes on from there.
+`detection/results.csv` has a row per table, setting, seed and method. A run that is stopped goes on from there.
 
 {surroundings} {commits}
 
@@ -73,7 +73,7 @@ other tables would. *Tables* says so where a method failed on some: its mean is 
 ## Mean ranks
 
 1 is best; a table's figure is its mean over the method's seeds. Who failed on a table is last there. Mean ranks nearer
-than the critical difference (Nemenyi, 5 %) are not told apart by these tables.
+than the critical difference (Nemenyi, 5 %) are not distinguished by these tables.
 
 {ranks}
 ![Mean ranks](detection/ranks.png)

@@ -47,16 +47,16 @@ def mean_ranks(found: pd.DataFrame, path: Path) -> None:
         wide = ranks(found, setting, "auroc")
         mean = wide.mean().sort_values(ascending=False)
         ap = ranks(found, setting, "ap").mean()[mean.index]
-        places = np.arange(len(mean))
+        positions = np.arange(len(mean))
         colors = [BLUE if name in OURS_METHODS else GREY for name in mean.index]
         width = critical_difference(wide.shape[1], len(wide))
         axis.axvspan(
             mean[OURS] - width, mean[OURS] + width, color=PALE, zorder=0, label="within the critical difference"
         )
-        axis.hlines(places, np.minimum(mean, ap), np.maximum(mean, ap), color="#cccccc", lw=1, zorder=1)
-        axis.scatter(mean, places, c=colors, s=26, zorder=3, label="AUROC")
-        axis.scatter(ap, places, facecolors="white", edgecolors=colors, s=20, zorder=2, label="AP")
-        axis.set_yticks(places, [str(name) for name in mean.index])
+        axis.hlines(positions, np.minimum(mean, ap), np.maximum(mean, ap), color="#cccccc", lw=1, zorder=1)
+        axis.scatter(mean, positions, c=colors, s=26, zorder=3, label="AUROC")
+        axis.scatter(ap, positions, facecolors="white", edgecolors=colors, s=20, zorder=2, label="AP")
+        axis.set_yticks(positions, [str(name) for name in mean.index])
         for label, color in zip(axis.get_yticklabels(), colors, strict=True):
             label.set_color(color)
         axis.set_xlim(0.5, wide.shape[1] + 0.5)
@@ -90,7 +90,7 @@ def clean_and_contaminated(found: pd.DataFrame, path: Path) -> None:
 
 
 def _label(axis: Axes, points: list[tuple[float, float, str, str]]) -> None:
-    """Write each name at the nearest free place around its dot, with a line where that is far."""
+    """Write each name at the nearest free position around its dot, with a line where that is far."""
     figure = axis.figure
     figure.canvas.draw()
     dots = axis.transData.transform([(x, y) for x, y, _, _ in points])
@@ -105,14 +105,14 @@ def _label(axis: Axes, points: list[tuple[float, float, str, str]]) -> None:
         for dx, dy in around:
             left = dots[i][0] + dx - (0 if dx > 4 else box.width if dx < -4 else box.width / 2)
             low = dots[i][1] + dy - box.height / 2
-            place = Bbox.from_bounds(left, low, box.width, box.height)
-            corners = (place.x0 >= inside.x0, place.x1 <= inside.x1, place.y0 >= inside.y0, place.y1 <= inside.y1)
-            if all(corners) and not any(place.padded(1).overlaps(other) for other in taken):
+            spot = Bbox.from_bounds(left, low, box.width, box.height)
+            corners = (spot.x0 >= inside.x0, spot.x1 <= inside.x1, spot.y0 >= inside.y0, spot.y1 <= inside.y1)
+            if all(corners) and not any(spot.padded(1).overlaps(other) for other in taken):
                 break
         # (left, low) is the bottom of the box; text is placed by its centre, which has no descender to correct for.
         center = axis.transData.inverted().transform((left + box.width / 2, low + box.height / 2))
         text.set(position=tuple(center), ha="center", va="center")
-        taken.append(place)
+        taken.append(spot)
         if np.hypot(dx, dy) > 20:
             axis.plot([x, center[0]], [y, center[1]], color="#bbbbbb", lw=0.6, zorder=1)
 
@@ -129,14 +129,14 @@ def table_by_table(found: pd.DataFrame, path: Path) -> None:
         order = order or [str(table) for table in wide[OURS].sort_values().index]
         wide = wide.reindex(order)
         peers = wide.drop(columns=list(OURS_METHODS), errors="ignore")
-        places = np.arange(len(wide))
+        positions = np.arange(len(wide))
         best, middle = peers.max(axis=1), peers.median(axis=1)
-        axis.hlines(places, middle, best, color="#cccccc", lw=1, zorder=1)
-        axis.scatter(middle, places, marker="|", c=GREY, s=40, zorder=2, label="median of the peers")
-        axis.scatter(best, places, c=ORANGE, s=18, zorder=2, label="best peer of the table")
-        axis.scatter(wide[OURS], places, c=BLUE, s=26, zorder=3, label=OURS)
+        axis.hlines(positions, middle, best, color="#cccccc", lw=1, zorder=1)
+        axis.scatter(middle, positions, marker="|", c=GREY, s=40, zorder=2, label="median of the peers")
+        axis.scatter(best, positions, c=ORANGE, s=18, zorder=2, label="best peer of the table")
+        axis.scatter(wide[OURS], positions, c=BLUE, s=26, zorder=3, label=OURS)
         axis.axvline(0.5, color="#999999", lw=0.6, ls=":")
-        axis.set_yticks(places, order)
+        axis.set_yticks(positions, order)
         axis.set_xlabel("AUROC")
         axis.set_title(SETTING_NAMES[setting], loc="left")
     _legend(figure, axes[0][0])

@@ -29,15 +29,15 @@ def measure(cell: cells.Cell) -> cells.Row:
 
 def agenda(chosen: argparse.Namespace) -> list[cells.Cell]:
     """Cells in the order of their cost: by kind of method, by seed, small tables first."""
-    places = [
-        (method.cost, seed, place, chosen.settings.index(setting), name, table)
+    indices = [
+        (method.cost, seed, number, chosen.settings.index(setting), name, table)
         for name, method in METHODS.items()
         for setting in chosen.settings
         for seed in method.seeds(chosen.seeds)
-        for place, table in enumerate(tables())
+        for number, table in enumerate(tables())
         if name in chosen.methods and setting in method.settings and table in chosen.tables
     ]
-    return [(table, chosen.settings[setting], str(seed), name) for _, seed, _, setting, name, table in sorted(places)]
+    return [(table, chosen.settings[setting], str(seed), name) for _, seed, _, setting, name, table in sorted(indices)]
 
 
 def options() -> argparse.Namespace:

@@ -30,7 +30,7 @@ from vae_anomaly.scores import ImportanceWeighted
 HERE = Path(__file__).resolve().parent
 WEIGHTS = Path(tempfile.gettempdir()) / "vae_anomaly_likelihood"
 COLUMNS = ("recipe", "seed", "draws", "epochs", "train_s", "elbo", "nll", "error", "judged_s", "commit")
-SIDE, BATCH_ROWS, JUDGED_DRAWS, NEAREST = 28, 100, 2_000, 256
+SIDE, BATCH_ROWS, MAX_DRAWS, NEAREST = 28, 100, 2_000, 256
 WARMUP_EPOCHS, REPORTED = 20, 20
 
 
@@ -164,7 +164,7 @@ def latents(vae: VAE, shades: Tensor, generator: torch.Generator) -> Posterior:
 
 
 def bound(vae: VAE, terms: Terms, rows: Batch, draws: int, kl_weight: float) -> Tensor:
-    """What training maximises, nats an image."""
+    """What training maximises, nats per image."""
     if draws > 1:
         return ImportanceWeighted(draws).reduce(terms, vae, rows).mean()
     return (terms.reconstruction - kl_weight * terms.kl).mean()
@@ -199,13 +199,13 @@ def train(vae: VAE, recipe: Recipe, shades: Tensor, generator: torch.Generator) 
 
 
 @torch.inference_mode()
-def judged(vae: VAE, shades: Tensor, draws: int, seed: int) -> tuple[Tensor, Tensor]:
+def measured(vae: VAE, shades: Tensor, draws: int, seed: int) -> tuple[Tensor, Tensor]:
     """The ELBO and the importance-weighted estimate of log p(x) of test images, binarised once, by image."""
     generator = torch.Generator().manual_seed(seed)
     vae.eval()
     binary = torch.bernoulli(shades, generator=generator)
     elbo, density = torch.empty(len(binary)), torch.empty(len(binary), dtype=torch.float64)
-    for some in torch.arange(len(binary)).split(max(1, JUDGED_DRAWS // draws)):
+    for some in torch.arange(len(binary)).split(max(1, MAX_DRAWS // draws)):
         rows = observed(binary[some])
         terms = elbo_terms(vae, rows, torch.randn(1, draws, len(rows), vae.latent_dim, generator=generator))
         elbo[some], density[some] = terms.elbo[0], ImportanceWeighted(draws).reduce(terms, vae, rows)
@@ -219,7 +219,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="instead of those of the recipe")
     parser.add_argument("--draws", type=int, default=500, help="importance samples a test image")
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder for the weights of each recipe")
-    parser.add_argument("--trained", action="store_true", help="judge the weights of an earlier run in that folder")
+    parser.add_argument("--trained", action="store_true", help="measure the weights of an earlier run in that folder")
     parser.add_argument("--again", action="store_true", help="measure again what is there")
     parser.add_argument("--out", type=Path, default=HERE / "likelihood.csv")
     chosen = parser.parse_args()
@@ -250,7 +250,7 @@ def main() -> None:
                     train(vae, recipe, shades, generator)
                     torch.save(vae.state_dict(), chosen.weights / f"{name} {seed}.pt")
                 train_s, begin = time.perf_counter() - begin, time.perf_counter()
-                elbo, density = judged(vae, unseen, chosen.draws, seed)
+                elbo, density = measured(vae, unseen, chosen.draws, seed)
                 row = {
                     "recipe": name,
                     "seed": seed,

@@ -91,7 +91,7 @@ def inspection(found: pd.DataFrame) -> str:
         figures = [shown(own[key]) for key in ("image_auroc", "pixel_auroc", "pixel_ap")]
         times = [f"{own[key].median():.2f}" if own[key].notna().any() else "" for key in ("fit_s", "image_s")]
         rows.append([str(name), str(method), *figures, str(own["seed"].nunique()), *times])
-    headings = ("images", "method", "image AUROC", "pixel AUROC", "pixel AP", "seeds", "fit, s", "s an image")
+    headings = ("images", "method", "image AUROC", "pixel AUROC", "pixel AP", "seeds", "fit, s", "s per image")
     return table(headings, rows)
 
 

@@ -65,7 +65,7 @@ def auroc(normal: Array, anomalies: Array) -> float:
     return float(roc_auc_score(np.repeat([0, 1], [len(normal), len(anomalies)]), np.concatenate([normal, anomalies])))
 
 
-def judged(scorer: Scorer, given: Task) -> dict[str, float]:
+def scored(scorer: Scorer, given: Task) -> dict[str, float]:
     begin = time.perf_counter()
     normal = scorer(given.normal)
     rate = len(normal) / (time.perf_counter() - begin)
@@ -79,24 +79,24 @@ def measured(name: str, seed: int, method: str) -> Iterator[dict[str, Any]]:
     if method not in (OURS, "convolutional"):
         scorer = peer(method, given.training, seed)
         fit_s = time.perf_counter() - begin
-        yield {"method": method, "fit_s": fit_s, **judged(scorer, given)}
+        yield {"method": method, "fit_s": fit_s, **scored(scorer, given)}
         return
     detector = VAEDetector(random_state=seed, backbone="auto" if method == OURS else method)
     with fit_warnings():
         detector.fit(given.training)
     fit_s = time.perf_counter() - begin
-    yield {"method": method, "fit_s": fit_s, **judged(detector.anomaly_score, given)}
+    yield {"method": method, "fit_s": fit_s, **scored(detector.anomaly_score, given)}
     for score in OTHERS_OF_A_FIT:
         detector.model_ = dataclasses.replace(detector.model_, score=score)
         named = next(name for name, kind in SCORES.items() if type(score) is kind)
-        yield {"method": f"{method}, {named}", "fit_s": fit_s, **judged(detector.anomaly_score, given)}
+        yield {"method": f"{method}, {named}", "fit_s": fit_s, **scored(detector.anomaly_score, given)}
     if method != OURS or name not in SETS:
         return
     for named in OTHER_FITS:
         other = VAEDetector(random_state=seed, row_score=named)
         with fit_warnings():
             other.fit(given.training)
-        yield {"method": f"{method}, {named}", "fit_s": fit_s, **judged(other.anomaly_score, given)}
+        yield {"method": f"{method}, {named}", "fit_s": fit_s, **scored(other.anomaly_score, given)}
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ LARGE_SECONDS = 5.0
 PYOD_RATE, FILE_SHARE, FILE_MIB, SEARCH_LOSS = 5.0, 0.6, 1024.0, 0.2
 
 
-def judged(aim: str, asked: str, said: str, value: float, met: bool) -> Aim:
+def measured(aim: str, asked: str, said: str, value: float, met: bool) -> Aim:
     if not np.isfinite(value):
         return aim, asked, MISSING, "not measured"
     return aim, asked, said, "yes" if met else "**no**"
@@ -33,12 +33,12 @@ def aims(parts: Parts) -> list[Aim]:
 def of_fit(found: pd.DataFrame) -> Iterator[Aim]:
     for size, factor in FASTER.items():
         value = ratio(found[found["rows"] == size], PYOD, OURS, "method", "fit_s")
-        yield judged(
+        yield measured(
             f"fit of {size:,} rows, PyOD VAE / ours", f"{factor:.0f} times", times(value), value, value >= factor
         )
     large = found[(found["rows"] == LARGE_SIZE) & (found["method"] == OURS)]["fit_s"].median()
     asked = f"under {LARGE_SECONDS:.0f} s"
-    yield judged(f"fit of {LARGE_SIZE:,} rows", asked, f"{shown(large)} s", large, large < LARGE_SECONDS)
+    yield measured(f"fit of {LARGE_SIZE:,} rows", asked, f"{shown(large)} s", large, large < LARGE_SECONDS)
     value = ratio(found[found["rows"] == FIT_SIZE], BEFORE, OURS, "method", "fit_s")
     if np.isfinite(value):
         yield f"fit of {FIT_SIZE:,} rows, before / now", MISSING, times(value), MISSING
@@ -48,18 +48,18 @@ def of_score(found: pd.DataFrame) -> Iterator[Aim]:
     one = found[found["threads"] == 1]
     two = found[found["threads"] == 2]
     value = ratio(one, OURS, FOREST, "method", "rows_s")
-    yield judged("scoring, ours / IsolationForest, one thread each", "once", times(value), value, value >= 1)
+    yield measured("scoring, ours / IsolationForest, one thread each", "once", times(value), value, value >= 1)
     both = pd.concat([one[one["method"] == FOREST], two[two["method"] == OURS]])
     value = ratio(both, OURS, FOREST, "method", "rows_s")
-    yield judged(
+    yield measured(
         "scoring, ours with 2 threads / IsolationForest at its default", "once", times(value), value, value >= 1
     )
     value = ratio(one, OURS, PYOD, "method", "rows_s")
     asked = f"{PYOD_RATE:.0f} times"
-    yield judged("scoring, ours / PyOD VAE, one thread each", asked, times(value), value, value >= PYOD_RATE)
+    yield measured("scoring, ours / PyOD VAE, one thread each", asked, times(value), value, value >= PYOD_RATE)
     value = ratio(pd.concat([fastest(found, OURS), fastest(found, PYOD)]), OURS, PYOD, "method", "rows_s")
     label = "scoring, ours / PyOD VAE, each with the number of threads that suits it"
-    yield judged(label, asked, times(value), value, value >= PYOD_RATE)
+    yield measured(label, asked, times(value), value, value >= PYOD_RATE)
     value = ratio(one, OURS, BEFORE, "method", "rows_s")
     if np.isfinite(value):
         yield "scoring, now / before, one thread each", MISSING, times(value), MISSING
@@ -73,23 +73,23 @@ def fastest(found: pd.DataFrame, method: str) -> pd.DataFrame:
 
 def of_terms(found: pd.DataFrame) -> Iterator[Aim]:
     value = ratio(found, "exemplars", "encoder, decoder, likelihood", "term", "us_row")
-    yield judged("time of the exemplars / of the network", "at most once", times(value), value, value <= 1)
+    yield measured("time of the exemplars / of the network", "at most once", times(value), value, value <= 1)
 
 
 def of_files(found: pd.DataFrame) -> Iterator[Aim]:
     for kind, part in found.groupby("format"):
         value = ratio(part, REWRITE, SCORE, "method", "seconds")
         asked = f"{FILE_SHARE:.0%}".replace("%", " %")
-        yield judged(f"{kind} file, throughput / pyarrow's", asked, percent(value), value, value >= FILE_SHARE)
+        yield measured(f"{kind} file, throughput / pyarrow's", asked, percent(value), value, value >= FILE_SHARE)
         peak = part[part["method"] == SCORE]["peak_mib"].max()
-        yield judged(f"{kind} file, peak memory", "under 1 GiB", f"{peak:,.0f} MiB", peak, peak < FILE_MIB)
+        yield measured(f"{kind} file, peak memory", "under 1 GiB", f"{peak:,.0f} MiB", peak, peak < FILE_MIB)
 
 
 def of_search(found: pd.DataFrame) -> Iterator[Aim]:
     wide = found.pivot_table(index="run", columns="jobs", values="seconds")
     loss = 1 - float((wide[1] / wide[2]).median()) / 2 if {1, 2} <= set(wide) else float("nan")
     asked = f"under {100 * SEARCH_LOSS:.0f} %"
-    yield judged("search with 2 processes, loss of efficiency", asked, percent(loss), loss, loss < SEARCH_LOSS)
+    yield measured("search with 2 processes, loss of efficiency", asked, percent(loss), loss, loss < SEARCH_LOSS)
 
 
 def of_limits(found: pd.DataFrame) -> list[Aim]:

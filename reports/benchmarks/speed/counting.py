@@ -111,8 +111,8 @@ class Subject:
         made, stepper = self.minibatches(size)
         prepared = made.prepare(made.n_prepared)
         while True:
-            for place in range(made.n_prepared):
-                yield lambda place=place: stepper.step(prepared.step(place), STEP_RATE, 1.0)  # type: ignore[misc]
+            for index in range(made.n_prepared):
+                yield lambda index=index: stepper.step(prepared.step(index), STEP_RATE, 1.0)  # type: ignore[misc]
 
     def minibatch(self) -> MiniBatch:
         return self.minibatches()[0].prepare(1).step(0)

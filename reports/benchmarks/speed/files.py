@@ -39,7 +39,7 @@ def block(begin: int, n: int, decimals: int | None) -> pa.RecordBatch:
     rng = np.random.default_rng(begin)
     moved = rows[rng.permutation(BLOCK)[:n]] + 0.01 * rng.normal(size=(n, N_COLUMNS))
     moved = moved if decimals is None else moved.round(decimals)
-    return pa.RecordBatch.from_arrays(list(map(pa.array, moved.T)), [f"x{place}" for place in range(N_COLUMNS)])
+    return pa.RecordBatch.from_arrays(list(map(pa.array, moved.T)), [f"x{index}" for index in range(N_COLUMNS)])
 
 
 def write(path: Path, n_rows: int) -> None:
@@ -77,18 +77,18 @@ def main() -> None:
         ledger(chosen.out, "files", COLUMNS, 3, lambda row: row["format"] in chosen.formats) as add,
         tempfile.TemporaryDirectory() as folder,
     ):
-        place = Path(folder)
-        model = place / "m.vae"
+        index = Path(folder)
+        model = index / "m.vae"
         with working(OURS) as worker:
             worker.ask("fit", rows=FITTED_ROWS, columns=N_COLUMNS, settings={}, named=True)
             worker.ask("save", path=str(model))
         for kind in chosen.formats:
-            room, wanted = shutil.disk_usage(place).free, FILES * BYTES_A_ROW[kind] * sizes[kind]
+            room, wanted = shutil.disk_usage(index).free, FILES * BYTES_A_ROW[kind] * sizes[kind]
             if room < wanted:
                 raise SystemExit(
-                    f"{place} has {room / 2**30:.0f} GiB left, {wanted / 2**30:.0f} are needed: fewer rows"
+                    f"{index} has {room / 2**30:.0f} GiB left, {wanted / 2**30:.0f} are needed: fewer rows"
                 )
-            source, target = place / f"in.{kind}", place / f"out.{kind}"
+            source, target = index / f"in.{kind}", index / f"out.{kind}"
             write(source, sizes[kind])
             programs = {
                 REWRITE: [sys.executable, str(FOLDER / "rewrite.py"), str(source), str(target)],

@@ -52,14 +52,14 @@ def rates(found: pd.DataFrame, path: Path) -> None:
     by = found.groupby(["method", "threads"])["rows_s"]
     middle = by.median().sort_values()
     figure, axis = plt.subplots(figsize=(6.4, 0.42 * len(middle) + 0.9), layout="constrained")
-    places = np.arange(len(middle))
+    positions = np.arange(len(middle))
     least, most = by.min()[middle.index], by.max()[middle.index]
     colors = [COLORS[method] for method, _ in middle.index]
-    axis.barh(places, middle, color=colors, height=0.65)
-    axis.hlines(places, least, most, color="black", lw=1)
-    for place, (value, end) in enumerate(zip(middle, most, strict=True)):
-        axis.text(end + 0.01 * most.max(), place, f"{value:,.0f}", va="center", fontsize=7)
-    axis.set_yticks(places, [f"{method}, {n} thread{'s' if n > 1 else ''}" for method, n in middle.index])
+    axis.barh(positions, middle, color=colors, height=0.65)
+    axis.hlines(positions, least, most, color="black", lw=1)
+    for spot, (value, end) in enumerate(zip(middle, most, strict=True)):
+        axis.text(end + 0.01 * most.max(), spot, f"{value:,.0f}", va="center", fontsize=7)
+    axis.set_yticks(positions, [f"{method}, {n} thread{'s' if n > 1 else ''}" for method, n in middle.index])
     axis.set_xlim(0, 1.13 * most.max())
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axis.set_xlabel("rows of 30 columns a second, median; line: all runs")
@@ -74,8 +74,8 @@ def scaling(found: pd.DataFrame, path: Path) -> None:
         len(names), len(axes_there), figsize=(2.2 * len(axes_there), 5.4), squeeze=False, sharey="row", sharex="col"
     )
     for row, (value, name) in enumerate(names.items()):
-        for place, axis_name in enumerate(axes_there):
-            panel: Axes = panels[row][place]
+        for spot, axis_name in enumerate(axes_there):
+            panel: Axes = panels[row][spot]
             median = found[found["axis"] == axis_name].groupby("value")[value].median()
             panel.plot(median.index, median, marker="o", ms=3, color=BLUE)
             if value == "peak_mib":
@@ -88,7 +88,7 @@ def scaling(found: pd.DataFrame, path: Path) -> None:
             if value == "peak_mib":
                 panel.set_ylim(100, 2 * found[value].max())
             panel.grid(which="major", color="#eeeeee")
-            if place == 0:
+            if spot == 0:
                 panel.set_ylabel(name)
             if row == len(names) - 1:
                 panel.set_xlabel(axis_name)
@@ -110,11 +110,11 @@ def shares(found: pd.DataFrame, titles: dict[str, str], path: Path) -> None:
     )
     for axis, (work, title) in zip(axes, titles.items(), strict=True):
         share = 100 * medians[work] / medians[work].sum()
-        places = np.arange(len(share))
-        axis.barh(places, share, color=BLUE, height=0.65)
-        for place, value in enumerate(share):
-            axis.text(value + 0.6, place, f"{value:.0f} %", va="center", fontsize=7)
-        axis.set_yticks(places, [str(kind) for kind in share.index])
+        positions = np.arange(len(share))
+        axis.barh(positions, share, color=BLUE, height=0.65)
+        for spot, value in enumerate(share):
+            axis.text(value + 0.6, spot, f"{value:.0f} %", va="center", fontsize=7)
+        axis.set_yticks(positions, [str(kind) for kind in share.index])
         axis.set_title(title, loc="left")
     axes[-1].set_xlabel("per cent of the time")
     save(figure, path)

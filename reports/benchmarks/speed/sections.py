@@ -70,8 +70,8 @@ def limits(parts: Parts) -> str:
     return prose.LIMITS.format(
         counted=markdown(
             (
-                *("work", "FLOPs needed, a row", "FLOPs done", "done / by layers"),
-                *("bytes needed, a row", "bytes moved", "operations a step or chunk"),
+                *("work", "FLOPs needed, per row", "FLOPs done", "done / by layers"),
+                *("bytes needed, per row", "bytes moved", "operations per step or chunk"),
             ),
             counted,
         ),

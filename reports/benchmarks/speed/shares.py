@@ -52,11 +52,11 @@ def regions() -> Iterator[None]:
         return called
 
     with ExitStack() as stack:
-        for name, places in REGIONS.items():
-            for place, attribute in places:
-                original = getattr(place, attribute)
+        for name, indices in REGIONS.items():
+            for index, attribute in indices:
+                original = getattr(index, attribute)
                 for user in (
-                    place,
+                    index,
                     *(module for module in (steps, bounds, predict, training) if hasattr(module, attribute)),
                 ):
                     if getattr(user, attribute) is original:
@@ -153,8 +153,8 @@ def fit_parts(subject: Subject) -> Seconds:
         "offset": (RobustThreshold, "offset"),
     }
     with ExitStack() as stack:
-        for name, (place, attribute) in parts.items():
-            stack.enter_context(patch.object(place, attribute, timed(name, getattr(place, attribute))))
+        for name, (index, attribute) in parts.items():
+            stack.enter_context(patch.object(index, attribute, timed(name, getattr(index, attribute))))
         begin = time.perf_counter()
         VAEDetector().fit(subject.rows)
         whole = time.perf_counter() - begin

@@ -99,7 +99,7 @@ class Bench:
         if named:
             import pandas as pd
 
-            X = pd.DataFrame(X, columns=[f"x{place}" for place in range(columns)])
+            X = pd.DataFrame(X, columns=[f"x{index}" for index in range(columns)])
         model = made(self.method, settings)
         begin = time.perf_counter()
         self.model = model.fit(X)
@@ -120,8 +120,8 @@ class Bench:
     def one_row(self, columns: int, calls: int = ONE_ROW_CALLS) -> Answer:
         X, _ = table(TEST_ROWS, columns, TEST_SEED)
         taken = []
-        for place in range(calls):
-            row = X[place : place + 1]
+        for index in range(calls):
+            row = X[index : index + 1]
             begin = time.perf_counter()
             normality(self.method, self.model, row)
             taken.append(time.perf_counter() - begin)

@@ -101,9 +101,9 @@ def _mean(maps: FloatArray) -> FloatArray:
 def position_helps(maps: FloatArray) -> bool:
     """Whether maps of normal images become more even when they are weighted by position.
 
-    Each half of the images has its weights from the other; what counts is how far the highest thousandth lies
-    above the median, in units of what the highest tenth does.  Where parts lie in the same way in every image, much
-    of that comes from their edges and textures; where they lie anyhow, it does not, and positions say little.
+    Each half of the images has its weights from the other; what counts is how far the highest thousandth is
+    above the median, in units of what the highest tenth is.  Where parts are in the same position in every image,
+    much of that comes from their edges and textures; where they are anywhere, it does not, and positions say little.
 
     Parameters
     ----------
@@ -113,12 +113,12 @@ def position_helps(maps: FloatArray) -> bool:
     halves = maps[::2], maps[1::2]
     if min(map(len, halves)) < MIN_PER_HALF:
         return False
-    plain, per_cell = 0.0, 0.0
+    plain, weighted = 0.0, 0.0
     for half, other in (halves, halves[::-1]):
         levels = PositionLevels.of(other)
         plain += _tail_ratio(half)
-        per_cell += _tail_ratio(np.stack([levels.applied(one) for one in half]))
-    return per_cell < CLEARLY * plain
+        weighted += _tail_ratio(np.stack([levels.applied(one) for one in half]))
+    return weighted < CLEARLY * plain
 
 
 def _tail_ratio(maps: FloatArray) -> float:

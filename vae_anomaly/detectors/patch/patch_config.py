@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from vae_anomaly.decisions import FixedThreshold
+from vae_anomaly.detectors.parameters import checked_layer_sizes
 from vae_anomaly.detectors.patch.windows import Windows
 from vae_anomaly.errors import SpecificationError
 from vae_anomaly.fitting import MAX_LATENTS, FitConfig, NetworkConfig, SplitConfig
@@ -129,7 +130,7 @@ def windows_config(
             n_members=n_members,
             latent_dim=latent_dim or (MASKED_LATENTS if masked else WHOLE_LATENTS),
             backbone=MLP(skip_connection=False),
-            hidden_layer_sizes=tuple(int(size) for size in hidden_layer_sizes),
+            hidden_layer_sizes=checked_layer_sizes(hidden_layer_sizes),
             activation=WINDOW_ACTIVATION,
             mask_input=False,
         ),

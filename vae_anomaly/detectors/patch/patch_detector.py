@@ -8,17 +8,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from sklearn.base import BaseEstimator, OutlierMixin, _fit_context
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from vae_anomaly.columns import MAX_SEEDS, Augment, Batch, ImageEncoder, learn_channels
-from vae_anomaly.data import ImageFormat, Images
+from vae_anomaly.data import FloatArray, ImageFormat, Images
 from vae_anomaly.decisions import MIN_DEVIATION, contamination_offset, robust_offset
 from vae_anomaly.deprecation import RenamedAttribute
-from vae_anomaly.detectors.base import AnomalyDetectorMixin, unchanged_on_failure
+from vae_anomaly.detectors.base import AnomalyDetectorMixin, copied_parameters, unchanged_on_failure
 from vae_anomaly.detectors.inputs import is_files, new_seed, read_images, score_files
 from vae_anomaly.detectors.patch.maps import MapReduction, PositionLevels, position_helps, smoothed
 from vae_anomaly.detectors.patch.patch_config import (
@@ -37,11 +36,9 @@ from vae_anomaly.detectors.patch.windows import IntArray, PaddedImage
 from vae_anomaly.detectors.training_progress import training_progress
 from vae_anomaly.errors import FitWarning
 from vae_anomaly.explain import ImageExplanation
-from vae_anomaly.fitting import FitReport, TrainingRows, fit_model
+from vae_anomaly.fitting import FitConfig, FitReport, TrainingRows, fit_model
 from vae_anomaly.likelihoods import Gaussian
 from vae_anomaly.model import History
-
-FloatArray = npt.NDArray[np.float64]
 
 SAMPLE_WINDOWS, N_SAMPLED_IMAGES, MAX_STOPPING_WINDOWS = 4096, 64, 2048
 MAX_POSITION_IMAGES, AUGMENTED_IMAGES = 128, 512
@@ -71,7 +68,7 @@ class PatchDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
         Windows to train on, at random positions in the training images.
     position : {"auto", "ignore", "use"}, default="auto"
         Whether maps are weighted by position, so that those of training images vary alike everywhere: for parts that
-        always lie in the same way.  "auto" asks whether that makes the maps of held-out images more even.
+        are always in the same position.  "auto" does so where it makes the maps of held-out images more even.
     smoothing : float, default=2.0
         Standard deviation, in pixels, of the Gaussian filter over the maps.
     top_pixels : int, default=None
@@ -94,7 +91,7 @@ class PatchDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
     augment : callable, default=None
         Changes training images at random before windows are cut from them: see `VAEDetector`.
     contamination : "auto" or float, default="auto"
-        Where the threshold of `predict` lies: three robust standard deviations from the median score of held-out
+        Threshold of `predict`: three robust standard deviations from the median score of held-out
         training images (a deviation below half a nat over the largest pixels together counts as that), or so that it
         flags this share of the training images.
     device : {"auto", "cpu", "cuda", "mps"}, default="auto"
@@ -126,6 +123,10 @@ class PatchDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
         Pixels of an image, over all channels.
     n_images_ : int
         Training images.
+    image_format_ : ImageFormat
+        The format in which the model reads image files.
+    fitted_parameters_ : dict
+        The parameters of the fit, which a model file keeps.
 
     Examples
     --------
@@ -147,6 +148,7 @@ class PatchDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
     map_scale_: tuple[float, float]
     n_features_in_: int
     n_images_: int
+    fitted_parameters_: dict[str, Any]
 
     _parameter_constraints: ClassVar[dict[str, Any]] = PARAMETER_CONSTRAINTS
 
@@ -223,10 +225,11 @@ class PatchDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
             If the training on windows was interrupted, which leaves later ones out, or its latents collapsed.
         """
         with unchanged_on_failure(self):
-            self._fit(with_pixels(read_images(self, X, None)))
+            config = self._config()
+            self._fit(with_pixels(read_images(self, X, None)), config)
         return self
 
-    def _fit(self, images: Images) -> None:
+    def _fit(self, images: Images, config: FitConfig) -> None:
         _, height, width = images.shape
         geometries = geometries_of(self.window, self.stride, height, width, masked=self.model == MASKED)
         seed = new_seed(self.random_state)
@@ -238,7 +241,7 @@ class PatchDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
         held_out, kept = split(images.n_rows, rng)
         models = []
         for geometry in geometries:
-            fitted = self._fit_windows(images, held_out, kept, geometry, seed, rng)
+            fitted = self._fit_windows(images, held_out, kept, geometry, config, seed, rng)
             models.append(fitted)
             for warning in fitted.model.report.warnings():
                 side = geometry.windows.target
@@ -246,6 +249,7 @@ class PatchDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
             if fitted.model.history.interrupted:
                 break
         self.models_ = tuple(models)
+        self.fitted_parameters_ = copied_parameters(self)
         self._calibrate(images, held_out, kept)
 
     def score_samples(self, X: Any) -> FloatArray:
@@ -314,12 +318,25 @@ class PatchDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
         check_is_fitted(self)
         return self.encoder_.image_format
 
+    def _config(self) -> FitConfig:
+        return windows_config(
+            masked=self.model == MASKED,
+            n_members=self.n_estimators,
+            latent_dim=self.latent_dim,
+            hidden_layer_sizes=self.hidden_layer_sizes,
+            max_iter=self.max_iter,
+            batch_size=self.batch_size,
+            learning_rate_init=self.learning_rate_init,
+            device=self.device,
+        )
+
     def _fit_windows(
         self,
         images: Images,
         held_out: IntArray,
         kept: IntArray,
         geometry: Geometry,
+        config: FitConfig,
         seed: int,
         rng: np.random.Generator,
     ) -> WindowModel:
@@ -330,21 +347,11 @@ class PatchDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
         n_stopping = max(1, min(self.n_windows // 8, MAX_STOPPING_WINDOWS))
         n_rounds = 1 if self.augment is None else -(-AUGMENTED_IMAGES // len(kept))
         stopping = joined(encoder, self._windows(images, held_out, n_stopping, geometry, rng))
-        shown = np.tile(kept, n_rounds)
-        training = joined(encoder, self._windows(images, shown, self.n_windows, geometry, rng, augment=self.augment))
+        repeated = np.tile(kept, n_rounds)
+        training = joined(encoder, self._windows(images, repeated, self.n_windows, geometry, rng, augment=self.augment))
         batch = Batch(torch.cat([stopping.values, training.values]), torch.cat([stopping.observed, training.observed]))
-        aside = np.arange(len(batch)) < len(stopping)
-        rows = TrainingRows(len(batch), lambda indices: batch.take(torch.from_numpy(indices)), None, aside)
-        config = windows_config(
-            masked=self.model == MASKED,
-            n_members=self.n_estimators,
-            latent_dim=self.latent_dim,
-            hidden_layer_sizes=self.hidden_layer_sizes,
-            max_iter=self.max_iter,
-            batch_size=self.batch_size,
-            learning_rate_init=self.learning_rate_init,
-            device=self.device,
-        )
+        held_out_rows = np.arange(len(batch)) < len(stopping)
+        rows = TrainingRows(len(batch), lambda indices: batch.take(torch.from_numpy(indices)), None, held_out_rows)
         with training_progress(self.max_iter, enabled=bool(self.verbose)) as on_check:
             model = fit_model(encoder, rows, config, seed, on_check)
         if self.model == MASKED:

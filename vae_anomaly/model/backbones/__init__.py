@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vae_anomaly.model.backbones.base import ACTIVATIONS, Backbone, Body, MemberLinear
+from vae_anomaly.model.backbones.base import ACTIVATIONS, Backbone, MemberLinear
 from vae_anomaly.model.backbones.convolutional import Convolutional
 from vae_anomaly.model.backbones.mlp import MLP, MLPBody
 from vae_anomaly.registry import resolve
@@ -31,7 +31,6 @@ __all__ = [
     "BACKBONES",
     "MLP",
     "Backbone",
-    "Body",
     "Convolutional",
     "MLPBody",
     "MemberLinear",

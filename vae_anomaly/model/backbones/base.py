@@ -30,7 +30,7 @@ def starting_weights(shape: Sequence[int], n_inputs: int, generator: torch.Gener
 
 
 class Activation(nn.Module):
-    """An activation that, outside of training, has the same result for a number wherever it stands.
+    """An activation that, outside of training, has the same result for a number at every position.
 
     PyTorch computes the last numbers of a tensor, those behind the last full pair of vector registers, with other
     instructions, whose results can differ in the last bit (seen for SiLU and softplus).  With empty numbers up to a
@@ -88,7 +88,7 @@ class Body(nn.Module, abc.ABC):
     @property
     @abc.abstractmethod
     def offset(self) -> nn.Parameter:
-        """What is added to the outputs last, (members, 1, outputs): where they start."""
+        """What is added to the outputs last, (members, 1, outputs): where they begin."""
 
 
 class Backbone(abc.ABC):
