@@ -98,9 +98,9 @@ def test_model_missing_counts_holes(run, orders, orders_csv, write, tmp_path, fa
     assert [part["kind"] for part in column_of(path, "items")["parts"]] == ["missing"]
     row = orders[:1].copy()
     row.loc[0, "paid"] = None
-    hole = run("score", write("missing value.csv", row.to_csv(index=False)), "-m", path)
+    outcome = run("score", write("missing value.csv", row.to_csv(index=False)), "-m", path)
     frame = row.drop(columns="order").assign(paid=[np.nan])
-    assert float(hole.frame["anomaly_score"][0]) == pytest.approx(load(path).anomaly_score(frame)[0])
+    assert float(outcome.frame["anomaly_score"][0]) == pytest.approx(load(path).anomaly_score(frame)[0])
     shown = run("info", path).text
     assert "+ missing" in shown
     assert run("score", orders_csv, "--drop", "order", "--model-missing", *fast).out == (

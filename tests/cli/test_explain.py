@@ -307,14 +307,14 @@ def test_dates_and_missing_parts_are_explained(run, write, fast):
     options = ("--model-missing", "--column", "moment=datetime", *fast, "--row", "301", "--row", "6")
     outcome = run("explain", path, *options, "--json")
     assert outcome.code == 0, outcome.err
-    night, hole = json.loads(outcome.text)["explained"]
+    night, incomplete = json.loads(outcome.text)["explained"]
     (moment,) = [reason for reason in night["reasons"] if reason["column"] == "moment"]
     assert moment["part"] == "hour"
     assert moment["observed"] == "03h"
     assert moment["lower"] is None
-    (missing,) = [reason for reason in hole["reasons"] if reason["part"] == "missing"]
+    (missing,) = [reason for reason in incomplete["reasons"] if reason["part"] == "missing"]
     assert (missing["column"], missing["observed"], missing["expected"]) == ("y", "missing", "present")
-    (date,) = [reason for reason in hole["reasons"] if reason["column"] == "moment"]
+    (date,) = [reason for reason in incomplete["reasons"] if reason["column"] == "moment"]
     assert date["observed"].startswith("2026-06-06T13:30") or date["part"]
     shown = run("explain", path, *options).text
     assert "moment (hour)  03h" in shown
