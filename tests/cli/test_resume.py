@@ -290,8 +290,8 @@ def test_every_batch_is_on_the_disk_before_the_next_is_scored(run, orders_csv, m
     counter.score = measured
     assert run("score", orders_csv, "-m", model, "--drop", "order", "-o", tmp_path / "o.csv").code == 0
     assert len(sizes) == 9
-    # Rows that are scored while the batch before is written are not lost, but not yet there.
-    assert all(later > earlier for earlier, later in zip(sizes[:-2], sizes[2:], strict=True))
+    # Up to two scored batches wait to be written while the next one is scored.
+    assert all(later > earlier for earlier, later in zip(sizes[:-3], sizes[3:], strict=True))
 
 
 def test_request_to_terminate_is_heard(run, orders_csv, model, tmp_path, counter):
