@@ -291,10 +291,10 @@ def _n_fitted(detector: "VAEDetector | PatchDetector") -> int:
 
 
 def _method_of(detector: "VAEDetector | PatchDetector") -> str:
-    """Say what the model is of."""
+    """Say which method of --method it is, and of patches their sizes."""
     from vae_anomaly import PatchDetector
 
     if not isinstance(detector, PatchDetector):
-        return "whole"
+        return "method image"
     sides = " and ".join(f"{model.windows.target}" for model in detector.models_)
-    return f"in patches of {sides} pixels"
+    return f"method patch of {sides} pixels"

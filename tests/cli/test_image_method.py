@@ -50,7 +50,7 @@ def fit_in_patches(run, large):
 
 def test_large_images_get_a_model_of_patches(run, fit_in_patches, odd, tmp_path):
     outcome, model = fit_in_patches
-    assert "12 images as 66x70 pixels, grey with 8 bits, in patches of 8 and 16 pixels, " in outcome.err
+    assert "12 images as 66x70 pixels, grey with 8 bits, method patch of 8 and 16 pixels, " in outcome.err
     detector = load(model)
     assert isinstance(detector, PatchDetector)
     assert detector.random_state == 2
@@ -67,13 +67,13 @@ def test_large_images_get_a_model_of_patches(run, fit_in_patches, odd, tmp_path)
 
 def test_small_images_get_a_model_of_whole_images(run, good, tmp_path, fast_images):
     outcome = run("fit", good, "-o", tmp_path / "m.vae", *fast_images)
-    assert ", whole, " in outcome.err
+    assert ", method image, " in outcome.err
     assert isinstance(load(tmp_path / "m.vae"), VAEDetector)
 
 
 def test_size_decides_after_resizing(run, large, tmp_path, fast_images):
     outcome = run("fit", large, "-o", tmp_path / "m.vae", "--size", "16x16", *fast_images)
-    assert ", whole, " in outcome.err
+    assert ", method image, " in outcome.err
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_size_decides_after_resizing(run, large, tmp_path, fast_images):
 )
 def test_method_says_otherwise(run, large, good, tmp_path, whole, patches):
     outcome = run("fit", large, "-o", tmp_path / "w.vae", *whole, "--size", "24x24", *FAST)
-    assert ", whole, " in outcome.err
+    assert ", method image, " in outcome.err
     assert ("warning: --look whole is now --method image" in outcome.err) is (whole[0] == "--look")
     outcome = run("fit", good, "-o", tmp_path / "p.vae", *patches, "--json", *FAST)
     assert json.loads(outcome.text)["fitted_images"] == 40
@@ -130,7 +130,7 @@ def thin(folder, size):
 def test_long_thin_images_get_a_model_of_whole_images(run, tmp_path):
     outcome = run("fit", thin(tmp_path / "thin", (15, 100)), "-o", tmp_path / "m.vae", *FAST)
     assert outcome.code == 0, outcome.err
-    assert ", whole, " in outcome.err
+    assert ", method image, " in outcome.err
 
 
 def test_patches_that_do_not_fit_name_the_way_out(run, tmp_path):
