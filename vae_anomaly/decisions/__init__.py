@@ -1,23 +1,61 @@
-"""From scores to decisions: the threshold between normal and anomalous."""
+"""From scores to decisions: p-values, thresholds and selections with a guarantee, and drift."""
 
 from __future__ import annotations
 
+from vae_anomaly.decisions.calibration import Calibration, Kind, Suspects
+from vae_anomaly.decisions.false_alarms import (
+    CalibrationTooSmall,
+    band,
+    largest_rank,
+    rate_bound,
+    rows_needed,
+    smallest_rate,
+)
+from vae_anomaly.decisions.decisions import NO_THRESHOLD, Decisions, rule_of
+from vae_anomaly.decisions.selection import FamilyCounts, Selection, benjamini_hochberg, select, storey
+from vae_anomaly.decisions.sorted_scores import SortedScores
 from vae_anomaly.decisions.thresholds import (
     MIN_DEVIATION,
-    ContaminationThreshold,
-    FixedThreshold,
-    RobustThreshold,
+    RULES,
+    AlertBudget,
+    Contamination,
+    FalseAlarmRate,
+    FixedScore,
+    LabelledCost,
+    RobustFence,
     Threshold,
-    contamination_offset,
-    robust_offset,
+    ThresholdRule,
+    threshold_table,
 )
 
 __all__ = [
     "MIN_DEVIATION",
-    "ContaminationThreshold",
-    "FixedThreshold",
-    "RobustThreshold",
+    "NO_THRESHOLD",
+    "RULES",
+    "AlertBudget",
+    "Calibration",
+    "CalibrationTooSmall",
+    "Contamination",
+    "Decisions",
+    "FalseAlarmRate",
+    "FamilyCounts",
+    "FixedScore",
+    "Kind",
+    "LabelledCost",
+    "RobustFence",
+    "Selection",
+    "SortedScores",
+    "Suspects",
     "Threshold",
-    "contamination_offset",
-    "robust_offset",
+    "ThresholdRule",
+    "band",
+    "benjamini_hochberg",
+    "largest_rank",
+    "rate_bound",
+    "rows_needed",
+    "rule_of",
+    "select",
+    "smallest_rate",
+    "storey",
+    "threshold_table",
 ]

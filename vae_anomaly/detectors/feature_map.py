@@ -9,6 +9,7 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from sklearn.base import BaseEstimator, OutlierMixin, _fit_context, clone
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -17,19 +18,28 @@ from torch import Tensor
 from torch.nn import functional
 
 from vae_anomaly.data import FloatArray, ImageFormat, Images
-from vae_anomaly.decisions import contamination_offset, robust_offset
+from vae_anomaly.decisions import Decisions
 from vae_anomaly.deprecation import RenamedAttribute
-from vae_anomaly.detectors.base import AnomalyDetectorMixin, unchanged_on_failure
+from vae_anomaly.detectors.base import unchanged_on_failure
+from vae_anomaly.detectors.calibrated import (
+    CalibratedDetectorMixin,
+    Compared,
+    decisions_of,
+    image_fingerprints,
+    warn_if_uncalibrated,
+)
 from vae_anomaly.detectors.image_features import NETWORK_CONSTRAINTS, Network, network_outputs
 from vae_anomaly.detectors.inputs import new_seed, warn_of_files
-from vae_anomaly.detectors.network_inputs import open_given, refuse
+from vae_anomaly.detectors.network_inputs import GivenImages, open_given, refuse
+from vae_anomaly.detectors.parameters import resolved_rule
 from vae_anomaly.detectors.patch import smoothed, top_mean
 from vae_anomaly.detectors.vae_detector import VAEDetector
 from vae_anomaly.errors import DataError
+from vae_anomaly.fitting import rows_set_aside
 from vae_anomaly.model import resolve_device
 
 
-class FeatureMapDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
+class FeatureMapDetector(CalibratedDetectorMixin, OutlierMixin, BaseEstimator):
     """Anomaly detector for images by the feature maps of a network of the user's.
 
     Every position of the maps is a row whose columns are its features; a `VAEDetector` learns rows of normal images,
@@ -42,7 +52,7 @@ class FeatureMapDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
         From a float32 tensor of images, (n, channels, height, width), to maps, (n, features, height, width), or to
         several of them, which are enlarged to the largest and stacked.
     detector : VAEDetector, default=None
-        Learns the rows; a clone of it is fitted.  None takes the defaults.
+        Learns the rows; a clone of it is fitted.  None takes the defaults without a calibration, which images have.
     n_rows : int, default=20000
         Positions to learn from, at most.
     smoothing : float, default=0.5
@@ -58,8 +68,10 @@ class FeatureMapDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
     batch_size : int, default=32
         Images that the network sees at once.
     contamination : "auto" or float, default="auto"
-        Threshold of `predict`, by the scores of the training images: see `robust_offset` for "auto", else their share
-        that is flagged.
+        Threshold of `predict`, by the scores of the calibration images: see `VAEDetector`.
+    calibration : {"auto", "split"} or None, default="auto"
+        Whether a fifth of the images is set aside, so that thresholds and p-values come from images that influenced
+        nothing; None learns from all images and takes the threshold from these.
     device : {"auto", "cpu", "cuda", "mps"}, default="auto"
         Where the network runs.
     random_state : int, RandomState, Generator or None, default=0
@@ -73,6 +85,10 @@ class FeatureMapDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
         In whose channels and depth files are read: that of the training images.
     offset_ : float
         `decision_function` is ``score_samples - offset_``.
+    threshold_ : Threshold
+        The same as an anomaly score, with its rule and the false alarms to expect.
+    decisions_ : Decisions
+        The threshold, and the calibration that it follows from.
 
     Examples
     --------
@@ -90,7 +106,7 @@ class FeatureMapDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
     detector_: VAEDetector
     image_format_: ImageFormat
     picture_format_ = RenamedAttribute("image_format_")
-    offset_: float
+    decisions_: Decisions
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **NETWORK_CONSTRAINTS,
@@ -99,6 +115,7 @@ class FeatureMapDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
         "smoothing": [Interval(Real, 0, None, closed="left")],
         "top_fraction": [Interval(Real, 0, 1, closed="right")],
         "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
+        "calibration": [StrOptions({"auto", "split"}), None],
         "random_state": ["random_state", np.random.Generator],
     }
 
@@ -116,6 +133,7 @@ class FeatureMapDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
         std: Sequence[float] | None = None,
         batch_size: int = 32,
         contamination: str | float = "auto",
+        calibration: str | None = "auto",
         device: str = "auto",
         random_state: Any = 0,
     ) -> None:
@@ -130,6 +148,7 @@ class FeatureMapDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
         self.std = std
         self.batch_size = batch_size
         self.contamination = contamination
+        self.calibration = calibration
         self.device = device
         self.random_state = random_state
 
@@ -152,15 +171,18 @@ class FeatureMapDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
         resolve_device(self.device)
         with unchanged_on_failure(self):
             images = open_given(self, X, None)
-            rows = self._sampled_positions(chain.from_iterable(map(self._maps, images.portions(warn_of_files))))
-            detector = VAEDetector() if self.detector is None else clone(self.detector)
+            seed = new_seed(self.random_state)
+            aside = np.zeros(images.n_images, dtype=bool)
+            if self.calibration is not None:
+                aside = rows_set_aside(images.n_images, np.random.default_rng(seed))
+            learned = (some.take(np.flatnonzero(~own)) for some, own in _marked(images.portions(warn_of_files), aside))
+            rows = self._sampled_positions(chain.from_iterable(map(self._maps, learned)), seed)
+            detector = VAEDetector(calibration=None) if self.detector is None else clone(self.detector)
             self.detector_ = detector.fit(rows)
             self.image_format_ = images.image_format
-            scores = -np.concatenate([self._scores(some) for some in images.portions(_warned_before)])
-            automatic = isinstance(self.contamination, str)
-            self.offset_ = (
-                robust_offset(scores) if automatic else contamination_offset(scores, float(self.contamination))
-            )
+            self.decisions_ = self._decisions(images, aside)
+            if self.calibration is not None:
+                warn_if_uncalibrated(self.decisions_, images.n_images)
         return self
 
     def anomaly_maps(self, X: Any) -> Iterator[FloatArray]:
@@ -197,11 +219,18 @@ class FeatureMapDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
             NaN, with a warning, for files that cannot be read.
         """
         check_is_fitted(self)
-        return -open_given(self, X, self.image_format_).scores(self._scores)
+        return -self._compared(X).scores
 
-    def _sampled_positions(self, batches: Iterator[Tensor]) -> FloatArray:
+    def _compared(self, X: Any) -> Compared:
+        def compared(images: Images) -> Compared:
+            scores = self._scores(images)
+            return Compared(scores, scores[:, None], image_fingerprints(images))
+
+        return Compared.over(open_given(self, X, self.image_format_).read(), compared)
+
+    def _sampled_positions(self, batches: Iterator[Tensor], seed: int) -> FloatArray:
         """A uniform sample of all positions of maps in one pass, as rows of features: the smallest keys stay."""
-        rng = np.random.default_rng(new_seed(self.random_state))
+        rng = np.random.default_rng(seed)
         keys = np.empty(0)
         rows: FloatArray | None = None
         for maps in batches:
@@ -213,6 +242,23 @@ class FeatureMapDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
         if rows is None or len(rows) < 2:
             raise DataError("there are no images to learn from; expected at least two positions of maps.")
         return rows
+
+    def _decisions(self, images: GivenImages, aside: npt.NDArray[np.bool_]) -> Decisions:
+        """The threshold, from images that were set aside, or else from those that were learned from."""
+        scores, fingerprints, learned = [], [], []
+        for some, own in _marked(images.portions(_warned_before), aside):
+            learned.append(image_fingerprints(some.take(np.flatnonzero(~own))))
+            judged = some.take(np.flatnonzero(own if aside.any() else ~own))
+            if judged.n_rows:
+                scores.append(self._scores(judged))
+                fingerprints.append(image_fingerprints(judged))
+        return decisions_of(
+            resolved_rule(self.contamination),
+            np.concatenate(scores),
+            np.flatnonzero(aside) if aside.any() else None,
+            np.concatenate(fingerprints),
+            np.concatenate(learned),
+        )
 
     def _scores(self, images: Images) -> FloatArray:
         return np.array(
@@ -243,6 +289,16 @@ class FeatureMapDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
                 for part in outputs
             ]
             yield torch.cat(parts, 1)
+
+
+def _marked(
+    portions: Iterator[Images], aside: npt.NDArray[np.bool_]
+) -> Iterator[tuple[Images, npt.NDArray[np.bool_]]]:
+    """Some images at a time, and which of them are set aside."""
+    first = 0
+    for some in portions:
+        yield some, aside[first : first + some.n_rows]
+        first += some.n_rows
 
 
 def _warned_before(_problems: Sequence[object]) -> None:

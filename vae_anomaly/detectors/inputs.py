@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -73,8 +73,8 @@ def read_rows(estimator: BaseEstimator, X: Any, known: Encoder | None) -> Table 
 
 def read_training_rows(
     estimator: BaseEstimator, X: Any, sample_weight: Any, known: Encoder | None, min_rows: int
-) -> tuple[Table | Images, FloatArray | None]:
-    """The rows of positive weight and these weights; None where no weights are given.
+) -> tuple[Table | Images, FloatArray | None, npt.NDArray[np.intp]]:
+    """The rows of positive weight, these weights (None where none are given), and the positions of the rows.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def read_training_rows(
     """
     data = read_rows(estimator, X, known)
     if sample_weight is None:
-        return data, None
+        return data, None, np.arange(data.n_rows)
     if isinstance(data, Images) and np.shape(sample_weight) not in ((), (data.n_rows,)):
         raise DataError(
             f"there are {np.size(sample_weight)} weights for {data.n_rows} images. Images that cannot be read are "
@@ -98,7 +98,7 @@ def read_training_rows(
         raise DataError(
             f"{len(present)} row(s) have a weight above 0; training needs at least {words.get(min_rows, min_rows)}."
         )
-    return data.take(present), weights[present]
+    return data.take(present), weights[present], present
 
 
 def read_images(estimator: BaseEstimator, X: Any, known: Encoder | None) -> Images:
@@ -177,29 +177,23 @@ def open_files(X: Any, image_shape: Sequence[int] | None, known: Encoder | None)
     return files
 
 
-def score_files(X: Any, known: Encoder, score: Callable[[Images], FloatArray]) -> FloatArray:
-    """Scores of image files in their order; NaN, with a warning, where a file cannot be read.
-
-    Parameters
-    ----------
-    X : path-like, or a list of them
-    known : Encoder
-        Of the model.
-    score : callable
-        Scores of some images.
-    """
-    return score_opened_files(open_files(X, None, known), score)
-
-
-def score_opened_files(files: ImageFiles, score: Callable[[Images], FloatArray]) -> FloatArray:
-    """Scores of image files in their order, some read at a time; NaN, with a warning, where a file cannot be read."""
-    scores: list[float] = []
+def read_portions(files: ImageFiles) -> Iterator[tuple[Images, npt.NDArray[np.bool_]]]:
+    """Images of some files at a time, and which of these files have one; a warning for each that has none."""
+    n_read = 0
     for paths, images, problems in files.chunks():
         warn_of_files(problems)
-        found = deque(zip(paths, score(images).tolist() if paths else [], strict=True))
-        part = files.paths[len(scores) : len(scores) + len(paths) + len(problems)]
-        scores += [found.popleft()[1] if found and found[0][0] == path else math.nan for path in part]
-    return np.array(scores)
+        part = files.paths[n_read : n_read + len(paths) + len(problems)]
+        n_read += len(part)
+        found = deque(paths)
+        yield images, np.array([bool(found and found[0] == path and found.popleft()) for path in part], dtype=bool)
+
+
+def spread(values: npt.NDArray[Any], usable: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+    """Values of the usable among several, in the places of these; NaN or 0 in the others."""
+    fill = math.nan if values.dtype.kind == "f" else 0
+    every = np.full((len(usable), *values.shape[1:]), fill, dtype=values.dtype)
+    every[usable] = values
+    return every
 
 
 def _file_size(image_shape: tuple[int, ...] | None) -> tuple[int, int] | None:
@@ -314,3 +308,18 @@ def new_seed(random_state: Any) -> int:
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(2**31))
     return int(random_state)
+
+
+def group_labels(table: Table, name: str) -> npt.NDArray[np.object_]:
+    """Cells of a column as text, one group for each.
+
+    Raises
+    ------
+    SpecificationError
+        If there is no such column.
+    """
+    if name not in table.names:
+        raise SpecificationError(f"calibration_groups names column {name!r}, and there is none. Give one of the table.")
+    cells = pd.Series(table.cells.iloc[:, table.names.index(name)] if isinstance(table.cells, pd.DataFrame) else table.cells[:, table.names.index(name)])
+    labels: npt.NDArray[np.object_] = cells.map(str).where(cells.notna(), "missing").to_numpy(dtype=object)
+    return labels

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from vae_anomaly.data import (
-    FloatArray,
     ImageFileError,
     ImageFiles,
     ImageFormat,
@@ -23,7 +23,7 @@ from vae_anomaly.data import (
     read_arrays,
     survey,
 )
-from vae_anomaly.detectors.inputs import is_files, score_opened_files
+from vae_anomaly.detectors.inputs import is_files, read_portions
 from vae_anomaly.errors import DataError, SpecificationError
 
 OnProblems = Callable[[Sequence[ImageFileError]], None]
@@ -37,6 +37,11 @@ class GivenImages(abc.ABC):
     def image_format(self) -> ImageFormat:
         """Size, channels and depth."""
 
+    @property
+    @abc.abstractmethod
+    def n_images(self) -> int:
+        """How many there are, readable or not."""
+
     @abc.abstractmethod
     def portions(self, on_problems: OnProblems) -> Iterator[Images]:
         """Some images at a time; `on_problems` is called with the files that cannot be read."""
@@ -46,8 +51,8 @@ class GivenImages(abc.ABC):
         """Height and width of each image, before it was resized."""
 
     @abc.abstractmethod
-    def scores(self, score: Callable[[Images], FloatArray]) -> FloatArray:
-        """One score per image; NaN, with a warning, where a file cannot be read."""
+    def read(self) -> Iterator[tuple[Images, npt.NDArray[np.bool_]]]:
+        """Some images at a time, and which of those asked for they are; a warning for each that cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,11 @@ class ImagesInMemory(GivenImages):
         depth = max(self.images.depth or 0, 16 if _is_deep(self.images) else 8)
         return ImageFormat(height, width, channels, depth)
 
+    @property
+    def n_images(self) -> int:
+        """How many there are."""
+        return self.images.n_rows
+
     def portions(self, on_problems: OnProblems) -> Iterator[Images]:
         """All of them."""
         yield self.images
@@ -72,9 +82,9 @@ class ImagesInMemory(GivenImages):
         _, height, width = self.images.shape
         yield from [(height, width)] * self.images.n_rows
 
-    def scores(self, score: Callable[[Images], FloatArray]) -> FloatArray:
-        """One score per image."""
-        return score(self.images)
+    def read(self) -> Iterator[tuple[Images, npt.NDArray[np.bool_]]]:
+        """All of them."""
+        yield self.images, np.ones(self.images.n_rows, dtype=bool)
 
 
 @dataclass(frozen=True)
@@ -87,6 +97,11 @@ class ImagesInFiles(GivenImages):
     def image_format(self) -> ImageFormat:
         """Size, channels and depth."""
         return self.files.image_format
+
+    @property
+    def n_images(self) -> int:
+        """How many files there are."""
+        return len(self.files)
 
     def portions(self, on_problems: OnProblems) -> Iterator[Images]:
         """As many as fit into memory at a time."""
@@ -101,9 +116,9 @@ class ImagesInFiles(GivenImages):
         for path in self.files.paths:
             yield next(iter(survey([path]).sizes), (wanted.height, wanted.width))
 
-    def scores(self, score: Callable[[Images], FloatArray]) -> FloatArray:
-        """One score per file."""
-        return score_opened_files(self.files, score)
+    def read(self) -> Iterator[tuple[Images, npt.NDArray[np.bool_]]]:
+        """As many as fit into memory at a time."""
+        return read_portions(self.files)
 
 
 def open_given(features: Any, X: Any, known: ImageFormat | None) -> GivenImages:

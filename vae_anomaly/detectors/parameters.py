@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 
 from vae_anomaly.columns import Augment, Encoder
-from vae_anomaly.decisions import ContaminationThreshold, FixedThreshold, RobustThreshold, Threshold
+from vae_anomaly.decisions import MIN_DEVIATION, Contamination, FixedScore, RobustFence, ThresholdRule
 from vae_anomaly.detectors.training_plan import TrainingPlan
 from vae_anomaly.errors import SpecificationError
 from vae_anomaly.fitting import MAX_LATENTS
@@ -47,6 +47,8 @@ PARAMETER_CONSTRAINTS: dict[str, Any] = {
     "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
     "training": [TrainingPlan, None],
     "contamination": [StrOptions({AUTO}), Interval(Real, 0, 0.5, closed="right")],
+    "calibration": [StrOptions({AUTO, "split", "cross"}), None],
+    "calibration_groups": [str, None],
     "device": [StrOptions({"auto", "cpu", "cuda", "mps"})],
     "warm_start": ["boolean"],
     "random_state": ["random_state", np.random.Generator],
@@ -209,11 +211,16 @@ def check_suits_tables(row_score: str | Score, backbone: str | Backbone, augment
         )
 
 
-def resolved_threshold(contamination: str | float, score: Score) -> Threshold:
-    """How the offset is found: "auto" goes by the meaning of the score, or by the spread of the training scores."""
-    if not isinstance(contamination, str):
-        return ContaminationThreshold(contamination)
-    return RobustThreshold() if score.fixed_offset is None else FixedThreshold(score.fixed_offset)
+def resolved_threshold(contamination: str | float, score: Score) -> ThresholdRule:
+    """How the threshold is found: "auto" goes by the meaning of the score, or by the spread of the scores."""
+    if score.fixed_offset is not None and isinstance(contamination, str):
+        return FixedScore(-score.fixed_offset, "fixed")
+    return resolved_rule(contamination)
+
+
+def resolved_rule(contamination: str | float, min_deviation: float = MIN_DEVIATION) -> ThresholdRule:
+    """How the threshold of a score without one of its own is found."""
+    return RobustFence(min_deviation) if isinstance(contamination, str) else Contamination(contamination)
 
 
 def _is_auto(given: object) -> bool:

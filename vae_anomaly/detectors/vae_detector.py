@@ -6,6 +6,7 @@ import dataclasses
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar, overload
 
@@ -20,18 +21,26 @@ from torch import Tensor
 from vae_anomaly.columns import Augment, Batch, Column, Encoder, ImageEncoder
 from vae_anomaly.data import FloatArray, ImageFormat, Images, Table
 from vae_anomaly.deprecation import RenamedAttribute
-from vae_anomaly.detectors.base import AnomalyDetectorMixin, copied_parameters, unchanged_on_failure
+from vae_anomaly.decisions import Decisions
+from vae_anomaly.detectors.base import copied_parameters, unchanged_on_failure
+from vae_anomaly.detectors.calibrated import CalibratedDetectorMixin, Compared, row_ids, warn_if_uncalibrated
 from vae_anomaly.detectors.containers import fill_cells, pack_like, row_labels
 from vae_anomaly.detectors.inputs import (
+    group_labels,
     is_files,
     new_seed,
+    open_files,
     read_images,
+    read_portions,
     read_rows,
     read_table,
     read_training_rows,
-    score_files,
+    spread,
 )
 from vae_anomaly.detectors.parameters import (
+    AUTO,
+    FOR_IMAGES,
+    FOR_TABLES,
     PARAMETER_CONSTRAINTS,
     check_names,
     check_suits_tables,
@@ -49,7 +58,7 @@ from vae_anomaly.detectors.parameters import (
 )
 from vae_anomaly.detectors.training_plan import TrainingPlan
 from vae_anomaly.detectors.training_progress import training_progress
-from vae_anomaly.errors import NotAvailable, SpecificationError
+from vae_anomaly.errors import DataError, NotAvailable, SpecificationError
 from vae_anomaly.explain import (
     SUSPICIOUS,
     Explanation,
@@ -63,6 +72,7 @@ from vae_anomaly.explain import (
     with_reference,
 )
 from vae_anomaly.fitting import (
+    CalibrationKind,
     ELBOTerms,
     FitConfig,
     FitReport,
@@ -71,16 +81,19 @@ from vae_anomaly.fitting import (
     RowSample,
     SplitConfig,
     TrainingRows,
+    calibration_kind,
     fit_model,
     latent_means,
     learn_encoder,
+    rows_set_aside,
     sample_rows,
     score_rows,
+    scores_and_comparisons,
     terms_by_member,
 )
 from vae_anomaly.likelihoods import Likelihood
 from vae_anomaly.model import UNCHANGED, VAE, Backbone, History, Prior, TrainingConfig, resolve_device, resolve_prior
-from vae_anomaly.scores import Score
+from vae_anomaly.scores import MemberScore, Score, resolve_score
 
 SHAPE_PARAMETERS = (
     "n_estimators",
@@ -94,9 +107,10 @@ SHAPE_PARAMETERS = (
     "image_shape",
 )
 SAMPLE_ROWS_PER_MEMBER = 4096
+SEED_OF_CALIBRATION = 15
 
 
-class VAEDetector(AnomalyDetectorMixin, TransformerMixin, OutlierMixin, BaseEstimator):
+class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseEstimator):
     r"""Anomaly detector whose score is the evidence lower bound of a variational autoencoder, in nats.
 
     An ensemble of small autoencoders, each on a subsample of the rows, learns p(x).  The score of a row is
@@ -174,9 +188,19 @@ class VAEDetector(AnomalyDetectorMixin, TransformerMixin, OutlierMixin, BaseEsti
         Training parameters that hardly anybody changes; searched as ``training__weight_decay`` and so on.  None takes
         the defaults of `TrainingPlan`.
     contamination : "auto" or float, default="auto"
-        Threshold of `predict`.  A float in (0, 0.5] flags exactly that share of the training rows;
-        "auto" flags rows three robust standard deviations below the median of the training scores, and images whose
-        surprise is above 7 nats, as that of about three in a thousand training images is.
+        Threshold of `predict`, by the scores of the calibration rows: a float in (0, 0.5] is the share of rows like
+        them that is flagged; "auto" flags rows three robust standard deviations above their median, and images whose
+        surprise is above 7 nats, as that of about three in a thousand images is.  `set_threshold` moves it later.
+    calibration : {"auto", "split", "cross"} or None, default="auto"
+        Where the scores come from that thresholds and p-values are found by: rows that influenced nothing.  "split"
+        sets a fifth of the rows aside, at most 4,096; "cross" lets each member leave out a fold of the rows and
+        calibrates with the scores of the member that has not seen them, so that all rows train; "auto" splits where
+        there are at least twice as many rows as a member trains on, for images and for a single member, and crosses
+        else.  None trains on all rows and takes the threshold from these, which flags more of the rows to come than
+        it says, and has no p-values until `calibrate`.
+    calibration_groups : str, default=None
+        Name of a column, of a table, for whose values p-values are computed one by one; a group has none below
+        1 / (n + 1) for its n calibration rows.  The threshold is that of all rows.
     device : {"auto", "cpu", "cuda", "mps"}, default="auto"
         "auto" is CUDA where there is one, else the CPU.
     warm_start : bool, default=False
@@ -195,6 +219,12 @@ class VAEDetector(AnomalyDetectorMixin, TransformerMixin, OutlierMixin, BaseEsti
         What each column was taken for, why, and what was learned of it.
     offset_ : float
         `decision_function` is ``score_samples - offset_``.
+    threshold_ : Threshold
+        The same as an anomaly score, with its rule and the false alarms to expect.
+    calibration_ : Calibration
+        Scores of rows that influenced nothing.
+    decisions_ : Decisions
+        Both of them.
     history_ : History
         The training, check by check.
     n_iter_ : int
@@ -275,6 +305,8 @@ class VAEDetector(AnomalyDetectorMixin, TransformerMixin, OutlierMixin, BaseEsti
         validation_fraction: float = 0.1,
         training: TrainingPlan | None = None,
         contamination: str | float = "auto",
+        calibration: str | None = "auto",
+        calibration_groups: str | None = None,
         device: str = "auto",
         warm_start: bool = False,
         random_state: Any = 0,
@@ -300,6 +332,8 @@ class VAEDetector(AnomalyDetectorMixin, TransformerMixin, OutlierMixin, BaseEsti
         self.validation_fraction = validation_fraction
         self.training = training
         self.contamination = contamination
+        self.calibration = calibration
+        self.calibration_groups = calibration_groups
         self.device = device
         self.warm_start = warm_start
         self.random_state = random_state
@@ -333,14 +367,18 @@ class VAEDetector(AnomalyDetectorMixin, TransformerMixin, OutlierMixin, BaseEsti
         with unchanged_on_failure(self):
             check_parameters(self)
             initial = self.model_ if self.warm_start and hasattr(self, "model_") else None
-            data, weights, encoder = self._read_training(X, sample_weight, initial, min_rows=2)
+            training = self._read_training(X, sample_weight, initial, min_rows=2)
+            encoder = training.encoder
             rows = TrainingRows(
-                data.n_rows,
-                lambda indices: encoder.encode(data.take(indices)),
-                weights,
+                training.data.n_rows,
+                lambda indices: encoder.encode(training.data.take(indices)),
+                training.weights,
+                calibrating=training.aside,
                 augment=self._augmentation(encoder),
+                ids=training.ids,
+                groups=training.groups,
             )
-            self._learn(encoder, rows, fit_config(self, encoder), initial)
+            self._learn(encoder, rows, fit_config(self, encoder, training.kind), initial)
             self._sample = None
         return self
 
@@ -396,11 +434,14 @@ class VAEDetector(AnomalyDetectorMixin, TransformerMixin, OutlierMixin, BaseEsti
             check_parameters(self)
             initial = getattr(self, "model_", None)
             min_rows = 2 if initial is None else 1
-            data, weights, encoder = self._read_training(X, sample_weight, initial, min_rows=min_rows)
-            config = fit_config(self, encoder)
+            training = self._read_training(X, sample_weight, initial, min_rows=min_rows, streaming=True)
+            config = fit_config(self, training.encoder, training.kind)
             earlier = self._earlier_sample(config)
             rng = np.random.default_rng([new_seed(self.random_state), 0 if earlier is None else earlier.n_seen])
-            sample = RowSample.drawn(encoder.encode(data), weights, config.split.validation_fraction, rng)
+            batch = training.encoder.encode(training.data)
+            sample = RowSample.drawn(
+                batch, training.weights, config.split.validation_fraction, rng, training.aside
+            )
             if earlier is not None:
                 sample = earlier.joined(sample)
             wanted = config.split.max_samples
@@ -412,8 +453,8 @@ class VAEDetector(AnomalyDetectorMixin, TransformerMixin, OutlierMixin, BaseEsti
                 training = dataclasses.replace(config.training, max_iter=steps, kl_warmup=0.0)
                 config = dataclasses.replace(config, training=training)
             if config.training.max_iter:
-                rows = dataclasses.replace(sample.rows(), augment=self._augmentation(encoder))
-                self._learn(encoder, rows, config, initial)
+                rows = dataclasses.replace(sample.rows(), augment=self._augmentation(training.encoder))
+                self._learn(training.encoder, rows, config, initial)
                 sample = dataclasses.replace(sample, trained=np.ones_like(sample.trained))
             self._sample = sample
         return self
@@ -455,7 +496,10 @@ class VAEDetector(AnomalyDetectorMixin, TransformerMixin, OutlierMixin, BaseEsti
         check_is_fitted(self)
         encoder = self.model_.encoder
         if self.model_.takes_images and is_files(X):
-            return score_files(X, encoder, self._scores)
+            portions = read_portions(open_files(X, None, encoder))
+            return np.concatenate(
+                [spread(self._scores(images) if usable.any() else np.empty(0), usable) for images, usable in portions]
+            )
         return self._scores(read_rows(self, X, encoder))
 
     @overload
@@ -656,13 +700,13 @@ class VAEDetector(AnomalyDetectorMixin, TransformerMixin, OutlierMixin, BaseEsti
         return self.model_.encoder.columns
 
     @property
-    def offset_(self) -> float:
-        """Rows with lower scores are anomalous, nats."""
-        return self.model_.offset
+    def decisions_(self) -> Decisions:
+        """The threshold, and the calibration that it follows from."""
+        return self.model_.decisions
 
-    @offset_.setter
-    def offset_(self, offset: float) -> None:
-        self.model_ = dataclasses.replace(self.model_, offset=float(offset))
+    @decisions_.setter
+    def decisions_(self, decisions: Decisions) -> None:
+        self.model_ = dataclasses.replace(self.model_, decisions=decisions)
 
     @property
     def history_(self) -> History:
@@ -728,26 +772,89 @@ class VAEDetector(AnomalyDetectorMixin, TransformerMixin, OutlierMixin, BaseEsti
         return hasattr(self, "model_")
 
     def _read_training(
-        self, X: Any, sample_weight: Any, initial: FittedModel[Encoder] | None, *, min_rows: int
-    ) -> tuple[Table | Images, FloatArray | None, Encoder]:
-        """Training rows, their weights, and what the columns are: as they were learned before, or from these rows."""
-        if initial is not None:
-            data, weights = read_training_rows(self, X, sample_weight, initial.encoder, min_rows)
-            if isinstance(data, Table):
-                check_suits_tables(self.row_score, self.backbone, self.augment)
-            self._check_same_shape()
-            return data, weights, initial.encoder
-        data, weights = read_training_rows(self, X, sample_weight, None, min_rows)
+        self,
+        X: Any,
+        sample_weight: Any,
+        initial: FittedModel[Encoder] | None,
+        *,
+        min_rows: int,
+        streaming: bool = False,
+    ) -> _Training:
+        """Training rows, those set aside, and what the columns are: as learned before, or from the other rows."""
+        known = None if initial is None else initial.encoder
+        data, weights, present = read_training_rows(self, X, sample_weight, known, min_rows)
         if isinstance(data, Table):
             check_suits_tables(self.row_score, self.backbone, self.augment)
-        encoder = learn_encoder(
-            data,
-            weights,
-            resolved_likelihood(self.likelihood),
-            {str(name): kind for name, kind in (self.columns or {}).items()},
-            model_missing=bool(self.model_missing),
+        kind, aside = self._rows_aside(data, initial, streaming=streaming)
+        if known is None:
+            encoder = self._learned_encoder(data, weights, aside)
+        else:
+            self._check_same_shape()
+            encoder = known
+        ids = row_ids(X, len(present))[present] if isinstance(data, Table) else None
+        return _Training(data, weights, encoder, kind, aside, ids, self._groups_of(data))
+
+    def _rows_aside(
+        self, data: Table | Images, initial: FittedModel[Encoder] | None, *, streaming: bool
+    ) -> tuple[CalibrationKind, npt.NDArray[np.bool_] | None]:
+        """How to calibrate, and the rows that do nothing else."""
+        is_images = isinstance(data, Images)
+        defaults = FOR_IMAGES if is_images else FOR_TABLES
+        score = defaults.score if self.row_score == AUTO else resolve_score(self.row_score)
+        kind = calibration_kind(
+            self.calibration,
+            data.n_rows,
+            self.n_estimators or defaults.n_estimators,
+            self.max_samples or defaults.max_samples,
+            by_member=isinstance(score, MemberScore) and not is_images and not streaming and initial is None,
         )
-        return data, weights, encoder
+        if kind != "split":
+            return kind, None
+        rng = np.random.default_rng([new_seed(self.random_state), SEED_OF_CALIBRATION])
+        aside = rows_set_aside(data.n_rows, rng)
+        if initial is not None:
+            learned = initial.encoder.encode(data).fingerprints().numpy()
+            aside &= ~np.isin(learned, initial.decisions.trained)
+        return kind, aside
+
+    def _learned_encoder(
+        self, data: Table | Images, weights: FloatArray | None, aside: npt.NDArray[np.bool_] | None
+    ) -> Encoder:
+        """What the columns are, learned from the rows that are not set aside."""
+
+        def learned(chosen: npt.NDArray[np.intp] | None) -> Encoder:
+            return learn_encoder(
+                data if chosen is None else data.take(chosen),
+                weights if chosen is None or weights is None else weights[chosen],
+                resolved_likelihood(self.likelihood),
+                {str(name): kind for name, kind in (self.columns or {}).items()},
+                model_missing=bool(self.model_missing),
+            )
+
+        if aside is None or not aside.any():
+            return learned(None)
+        try:
+            encoder = learned(np.flatnonzero(~aside))
+            encoder.encode(data.take(np.flatnonzero(aside)))
+        except DataError:
+            # The message names rows of a part of the data; all rows name them as they were given.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                learned(None)
+            raise
+        return encoder
+
+    def _groups_of(self, data: Table | Images) -> npt.NDArray[np.object_] | None:
+        """The calibration group of each row."""
+        name = self._calibration_groups()
+        if name is None:
+            return None
+        if isinstance(data, Images):
+            raise SpecificationError("calibration_groups names a column, and the rows are images. Leave it out.")
+        return group_labels(data, name)
+
+    def _calibration_groups(self) -> str | None:
+        return self.calibration_groups
 
     def _augmentation(self, encoder: Encoder) -> Callable[[Batch, int], Batch] | None:
         """What changes the rows of mini-batches."""
@@ -764,6 +871,8 @@ class VAEDetector(AnomalyDetectorMixin, TransformerMixin, OutlierMixin, BaseEsti
             model = fit_model(encoder, rows, config, seed, on_check, None if initial is None else initial.vae)
         for warning in model.report.warnings():
             warnings.warn(warning, stacklevel=3)
+        if self.calibration is not None:
+            warn_if_uncalibrated(model.decisions, rows.n_rows)
         self.fitted_parameters_ = copied_parameters(self)
         self.model_ = model
 
@@ -794,6 +903,35 @@ class VAEDetector(AnomalyDetectorMixin, TransformerMixin, OutlierMixin, BaseEsti
         model = self.model_
         return score_rows(model.vae, model.encoder.encode(data), model.score, model.noise).numpy()
 
+    def _compared(self, X: Any) -> Compared:
+        model = self.model_
+        calibration = model.decisions.calibration
+        crossed = calibration is not None and calibration.kind == "cross"
+
+        def compared(data: Table | Images) -> Compared:
+            batch = model.encoder.encode(data)
+            scores, comparisons = scores_and_comparisons(
+                model.vae, batch, model.score, model.noise, by_member=crossed
+            )
+            return Compared(-scores, -comparisons, batch.fingerprints().numpy(), self._groups_of(data))
+
+        if model.takes_images and is_files(X):
+            return Compared.over(read_portions(open_files(X, None, model.encoder)), compared)
+        return compared(read_rows(self, X, model.encoder))
+
+
+@dataclass(frozen=True)
+class _Training:
+    """What a fit learns from: the parameters are those of `TrainingRows`."""
+
+    data: Table | Images
+    weights: FloatArray | None
+    encoder: Encoder
+    kind: CalibrationKind
+    aside: npt.NDArray[np.bool_] | None
+    ids: npt.NDArray[np.int64] | None
+    groups: npt.NDArray[np.object_] | None
+
 
 def check_parameters(detector: VAEDetector) -> None:
     """Refuse parameters that no data could make right, before any data are read.
@@ -813,7 +951,7 @@ def check_parameters(detector: VAEDetector) -> None:
     resolve_device(detector.device)
 
 
-def fit_config(detector: VAEDetector, encoder: Encoder) -> FitConfig:
+def fit_config(detector: VAEDetector, encoder: Encoder, calibration: CalibrationKind) -> FitConfig:
     """The parameters of a detector, with every automatic value replaced by what it stands for.
 
     Parameters
@@ -821,6 +959,8 @@ def fit_config(detector: VAEDetector, encoder: Encoder) -> FitConfig:
     detector : VAEDetector
     encoder : Encoder
         What the columns or channels are.
+    calibration : {"split", "cross", "none"}
+        How to calibrate.
 
     Raises
     ------
@@ -854,7 +994,9 @@ def fit_config(detector: VAEDetector, encoder: Encoder) -> FitConfig:
             n_iter_no_change=plan.n_iter_no_change,
             kl_weight=1.0,
         ),
-        split=SplitConfig(resolved_max_samples(detector.max_samples, encoder), detector.validation_fraction),
+        split=SplitConfig(
+            resolved_max_samples(detector.max_samples, encoder), detector.validation_fraction, calibration
+        ),
         prior=resolve_prior(detector.prior),
         score=score,
         threshold=resolved_threshold(detector.contamination, score),

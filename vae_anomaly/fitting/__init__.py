@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from vae_anomaly.fitting.fit import TrainingRows, fit_model, learn_encoder
-from vae_anomaly.fitting.fit_config import FitConfig, NetworkConfig, SplitConfig
+from vae_anomaly.fitting.fit import fit_model, learn_encoder
+from vae_anomaly.fitting.fit_config import FitConfig, NetworkConfig
 from vae_anomaly.fitting.fit_report import FitReport
 from vae_anomaly.fitting.fitted_model import CellReference, FittedModel
 from vae_anomaly.fitting.latents import ELBOTerms, latent_means, sample_rows, terms_by_member
+from vae_anomaly.fitting.partition import (
+    CalibrationKind,
+    SplitConfig,
+    TrainingRows,
+    calibration_kind,
+    rows_set_aside,
+)
 from vae_anomaly.fitting.pixel_maps import pixel_excess
 from vae_anomaly.fitting.predict import (
     MAX_LATENTS,
@@ -14,11 +21,13 @@ from vae_anomaly.fitting.predict import (
     chunk_rows,
     map_chunks,
     score_rows,
+    scores_and_comparisons,
 )
 from vae_anomaly.fitting.row_sample import RowSample
 
 __all__ = [
     "MAX_LATENTS",
+    "CalibrationKind",
     "CellReference",
     "ELBOTerms",
     "FitConfig",
@@ -28,6 +37,7 @@ __all__ = [
     "RowSample",
     "SplitConfig",
     "TrainingRows",
+    "calibration_kind",
     "cell_terms",
     "chunk_rows",
     "fit_model",
@@ -35,7 +45,9 @@ __all__ = [
     "learn_encoder",
     "map_chunks",
     "pixel_excess",
+    "rows_set_aside",
     "sample_rows",
     "score_rows",
+    "scores_and_comparisons",
     "terms_by_member",
 ]

@@ -3,60 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from numbers import Integral
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from vae_anomaly.columns import MAX_SEEDS, Batch, Declarations, Encoder, TableEncoder, infer_columns, learn_channels
 from vae_anomaly.data import FloatArray, Images, Table
+from vae_anomaly.decisions import NO_THRESHOLD, Calibration, Contamination, Decisions, FixedScore
 from vae_anomaly.errors import SpecificationError
 from vae_anomaly.fitting.fit_config import FitConfig, NetworkConfig
 from vae_anomaly.fitting.fit_report import fit_report
 from vae_anomaly.fitting.fitted_model import FittedModel
+from vae_anomaly.fitting.partition import MAX_VALIDATION_ROWS, IntArray, Partition, TrainingRows, partition
 from vae_anomaly.fitting.pixel_maps import map_scale
-from vae_anomaly.fitting.predict import row_statistics, score_rows, scoring_noise
+from vae_anomaly.fitting.predict import row_statistics, score_rows, scores_and_comparisons, scoring_noise
 from vae_anomaly.likelihoods import Likelihood
 from vae_anomaly.model import VAE, History, Redraw, elbo_terms, matmul_precision_of, threads_for, train
 from vae_anomaly.scores import RelativeScore
 
-MAX_VALIDATION_ROWS = 512
-MIN_VALIDATION_ROWS = 10
 VALIDATION_DRAWS = 2
 MAX_REPORT_DRAWS, REPORT_CELLS = 64, 1 << 22
 MIN_REFERENCE_ROWS, MAX_REFERENCE_ROWS, MAX_REFERENCE_CELLS = 32, 4096, 1 << 16
+MAX_ROWS_FOR_FENCE = 2048
 
-IntArray = npt.NDArray[np.intp]
 EncoderT = TypeVar("EncoderT", bound=Encoder)
 OnCheck = Callable[[History], None]
-
-
-@dataclass(frozen=True)
-class TrainingRows:
-    """Training rows that are encoded only where they are needed.
-
-    Parameters
-    ----------
-    n_rows : int
-        How many there are.
-    encode : callable
-        Some of them, by their indices, as a batch.
-    weights : ndarray of shape (n_rows,), optional
-        Positive weights.
-    held_out : bool ndarray of shape (n_rows,), optional
-        Rows that no training has seen; by default a share of the rows is drawn.
-    augment : callable, optional
-        From rows of a mini-batch and a seed to the changed rows to train on.
-    """
-
-    n_rows: int
-    encode: Callable[[IntArray], Batch]
-    weights: FloatArray | None = None
-    held_out: npt.NDArray[np.bool_] | None = None
-    augment: Callable[[Batch, int], Batch] | None = None
 
 
 def learn_encoder(
@@ -100,7 +74,7 @@ def fit_model(
     on_check: OnCheck | None = None,
     initial: VAE | None = None,
 ) -> FittedModel[EncoderT]:
-    """Hold rows out, train, fit the prior, find the threshold.
+    """Hold rows out, train, fit the prior, calibrate, find the threshold.
 
     Parameters
     ----------
@@ -118,12 +92,20 @@ def fit_model(
     """
     rng = np.random.default_rng(seed)
     generator = torch.Generator().manual_seed(seed)
-    held_out, compared, members = _split(rows, config, rng)
+    parts = partition(
+        rows,
+        config.split,
+        config.network.n_members,
+        rng,
+        stops=config.training.early_stopping,
+        compares=isinstance(config.score, RelativeScore),
+    )
+    members = parts.members
     used, positions = np.unique(members, return_inverse=True)
     device = config.device
     batch = rows.encode(used).to(device)
     subsamples = torch.from_numpy(positions.reshape(members.shape)).to(device)
-    validation = rows.encode(held_out).to(device) if len(held_out) else None
+    validation = rows.encode(parts.held_out).to(device) if len(parts.held_out) else None
     row_weights = None
     if rows.weights is not None:
         row_weights = torch.from_numpy((rows.weights[used] / rows.weights[used].mean()).astype(np.float32)).to(device)
@@ -160,18 +142,15 @@ def fit_model(
         vae.prior = config.prior.fit(vae.posterior(exemplars), exemplars)
         noise = scoring_noise(vae.n_members, config.score.n_draws, vae.latent_dim, seed).to(device)
         if isinstance(config.score, RelativeScore):
-            vae.reference_statistics = row_statistics(vae, rows.encode(compared), config.score, noise).to(device)
+            vae.reference_statistics = row_statistics(vae, rows.encode(parts.compared), config.score, noise).to(device)
     reference_rows = rows.encode(_reference_rows(rows.n_rows, encoder.n_model_columns, rng))
-    offset = config.threshold.offset(
-        rows.n_rows, lambda indices: score_rows(vae, rows.encode(indices), config.score, noise).numpy()
-    )
     grid = encoder.grid
     return FittedModel(
         encoder=encoder,
         vae=vae,
         noise=noise,
         score=config.score,
-        offset=offset,
+        decisions=_decisions(vae, rows, parts, config, noise),
         history=history,
         report=report,
         reference_rows=reference_rows,
@@ -194,6 +173,41 @@ def _untrained(encoder: Encoder, network: NetworkConfig, generator: torch.Genera
     )
 
 
+def _decisions(vae: VAE, rows: TrainingRows, parts: Partition, config: FitConfig, noise: Tensor) -> Decisions:
+    """The calibration, and the threshold that follows from it; from the training rows where nothing calibrates."""
+    if not parts.folds and isinstance(config.threshold, FixedScore):
+        return NO_THRESHOLD.with_rule(config.threshold)
+    influential = np.unique(np.concatenate([parts.held_out, parts.compared, parts.members.ravel()]))
+    trained = _fingerprints(rows, influential)
+    if not parts.folds:
+        step = 1 if isinstance(config.threshold, Contamination) else max(1, rows.n_rows // MAX_ROWS_FOR_FENCE)
+        scores = -score_rows(vae, rows.encode(np.arange(0, rows.n_rows, step)), config.score, noise).numpy()
+        return Decisions(config.threshold.find(Calibration.of("training", [scores])), None, np.unique(trained), 0.0)
+    crossed = config.split.calibration == "cross"
+    calibrating = np.concatenate(parts.folds)
+    batch = rows.encode(calibrating)
+    found = -scores_and_comparisons(vae, batch, config.score, noise, by_member=crossed)[1]
+    cuts = np.cumsum([len(fold) for fold in parts.folds])[:-1]
+    calibration = Calibration.of(
+        "cross" if crossed else "split",
+        [part[:, number] for number, part in enumerate(np.split(found, cuts))],
+        ids=[fold if rows.ids is None else rows.ids[fold] for fold in parts.folds],
+        groups=None if rows.groups is None else [rows.groups[fold] for fold in parts.folds],
+    )
+    learned = [np.searchsorted(influential, own) for own in parts.members] if crossed else [slice(None)]
+    repeated = [
+        np.isin(own, trained[chosen])
+        for own, chosen in zip(np.split(batch.fingerprints().numpy(), cuts), learned, strict=True)
+    ]
+    share = float(np.concatenate(repeated).mean())
+    return Decisions(config.threshold.find(calibration), calibration, np.unique(trained), share)
+
+
+def _fingerprints(rows: TrainingRows, chosen: IntArray) -> npt.NDArray[np.int64]:
+    fingerprints: npt.NDArray[np.int64] = rows.encode(chosen).fingerprints().numpy()
+    return fingerprints
+
+
 def _redraw(rows: TrainingRows, seed: int) -> Redraw | None:
     """What replaces the rows of a mini-batch by changed ones."""
     augment = rows.augment
@@ -213,34 +227,3 @@ def _reference_rows(n_rows: int, n_columns: int, rng: np.random.Generator) -> In
     """Rows that the model keeps to compare with."""
     n_reference = min(n_rows, max(MIN_REFERENCE_ROWS, MAX_REFERENCE_CELLS // n_columns), MAX_REFERENCE_ROWS)
     return np.sort(rng.choice(n_rows, n_reference, replace=False))
-
-
-def _split(rows: TrainingRows, config: FitConfig, rng: np.random.Generator) -> tuple[IntArray, IntArray, IntArray]:
-    """Rows to stop by, rows to compare with, and the rows of each member: (members, rows per member).
-
-    Where the score compares rows with training rows, these are as many as those to stop by and others than they, and
-    no member sees them; where there are too few rows for that, they are training rows like all.
-    """
-    order = rng.permutation(rows.n_rows)
-    compares, compared = isinstance(config.score, RelativeScore), order
-    fraction = config.split.validation_fraction
-    if rows.held_out is None:
-        n_held_out = min(round(fraction * rows.n_rows), MAX_VALIDATION_ROWS, rows.n_rows // 2)
-        held_out, rest = order[:n_held_out], order[n_held_out:]
-    else:
-        marked = rows.held_out[order]
-        held_out, rest = order[marked], order[~marked]
-        if compares and len(held_out) >= 2 * MIN_VALIDATION_ROWS:
-            compared, held_out = held_out[::2], held_out[1::2]
-        held_out = held_out[:MAX_VALIDATION_ROWS]
-    if not config.training.early_stopping or len(held_out) < MIN_VALIDATION_ROWS:
-        held_out, rest = held_out[:0], np.concatenate([held_out, rest])
-    if compares and compared is order:
-        n_compared = min(round(fraction * rows.n_rows), MAX_VALIDATION_ROWS, len(rest) // 2)
-        if n_compared >= MIN_VALIDATION_ROWS:
-            compared, rest = rest[:n_compared], rest[n_compared:]
-    wanted = config.split.max_samples
-    n_own = int(wanted) if isinstance(wanted, Integral) else round(wanted * len(rest))
-    n_own = min(max(n_own, 2), len(rest))
-    own = [rng.choice(rest, n_own, replace=False) for _ in range(config.network.n_members)]
-    return np.sort(held_out), np.sort(compared[:MAX_VALIDATION_ROWS]), np.stack(own)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from vae_anomaly.decisions import Threshold
+from vae_anomaly.decisions import ThresholdRule
+from vae_anomaly.fitting.partition import SplitConfig
 from vae_anomaly.model import Backbone, Prior, TrainingConfig
 from vae_anomaly.scores import Score
 
@@ -40,22 +41,6 @@ class NetworkConfig:
 
 
 @dataclass(frozen=True)
-class SplitConfig:
-    """Which rows are held out, and how many each member trains on.
-
-    Parameters
-    ----------
-    max_samples : int or float
-        Rows per member, without replacement; a float is a share of the rows that are not held out.
-    validation_fraction : float
-        Share of the rows to hold out for early stopping.
-    """
-
-    max_samples: int | float
-    validation_fraction: float
-
-
-@dataclass(frozen=True)
 class FitConfig:
     """Everything that `fit_model` needs to know beside the rows, the encoder and the seed.
 
@@ -68,8 +53,8 @@ class FitConfig:
         Fitted to the training rows after the training.
     score : Score
         What rows are scored by.
-    threshold : Threshold
-        How the offset is found.
+    threshold : ThresholdRule
+        How the threshold is found.
     device : torch.device
         Where the arithmetic runs.
     matmul_precision : str
@@ -81,6 +66,6 @@ class FitConfig:
     split: SplitConfig
     prior: Prior
     score: Score
-    threshold: Threshold
+    threshold: ThresholdRule
     device: torch.device
     matmul_precision: str

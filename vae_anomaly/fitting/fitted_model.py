@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 from torch import Tensor
 
 from vae_anomaly.columns import Batch, Encoder, ImageEncoder, TableEncoder
+from vae_anomaly.decisions import Decisions
 from vae_anomaly.errors import NotAvailable
 from vae_anomaly.fitting.fit_report import FitReport
 from vae_anomaly.model import VAE, History
@@ -48,8 +49,8 @@ class FittedModel(Generic[EncoderT_co]):
         The noise that all rows are scored with.
     score : Score
         What rows are scored by.
-    offset : float
-        Rows with a lower score are anomalous; nats.
+    decisions : Decisions
+        The calibration, and which scores are anomalous.
     history : History
         The training, check by check.
     report : FitReport
@@ -66,12 +67,17 @@ class FittedModel(Generic[EncoderT_co]):
     vae: VAE
     noise: Tensor
     score: Score
-    offset: float
+    decisions: Decisions
     history: History
     report: FitReport
     reference_rows: Batch | None
     reference: CellReference | None
     map_scale: tuple[float, float] | None
+
+    @property
+    def offset(self) -> float:
+        """Rows with a lower score are anomalous; nats."""
+        return -self.decisions.threshold.score
 
     @property
     def takes_images(self) -> bool:

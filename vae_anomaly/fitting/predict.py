@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.quasirandom import SobolEngine
 
 from vae_anomaly.columns import Batch
+from vae_anomaly.data import FloatArray
 from vae_anomaly.model import VAE, elbo_terms, marginal_terms, parallel_map, precise, saturated_terms
-from vae_anomaly.scores import RelativeScore, Score
+from vae_anomaly.scores import MemberScore, RelativeScore, Score
 
 MAX_LATENTS = SobolEngine.MAXDIM
 CHUNK_CELLS, CHUNK_CELLS_ON_CUDA = 1 << 22, 1 << 28
@@ -126,6 +127,42 @@ def score_rows(vae: VAE, batch: Batch, score: Score, noise: Tensor) -> Tensor:
 
 def _scores(score: Score, vae: VAE, noise: Tensor, part: Batch) -> tuple[Tensor, ...]:
     return (score.reduce(elbo_terms(vae, part, noise), vae, part),)
+
+
+def scores_and_comparisons(
+    vae: VAE, batch: Batch, score: Score, noise: Tensor, *, by_member: bool
+) -> tuple[FloatArray, FloatArray]:
+    """The score of every row, and what it is compared with a calibration by, in one pass.
+
+    Parameters
+    ----------
+    vae : VAE
+        With its fitted prior.
+    batch : Batch
+        Rows of shape (rows, columns).
+    score : Score
+        A `MemberScore` where members are compared.
+    noise : Tensor of shape (members, draws, 1, latents)
+        Stored noise.
+    by_member : bool
+        Whether the scores of each member are compared, or the score of all of them.
+
+    Returns
+    -------
+    scores : ndarray of shape (rows,), float64
+        Nats, higher for more normal rows.
+    comparisons : ndarray of shape (rows, members or 1), float64
+    """
+    if not (by_member and isinstance(score, MemberScore)):
+        scores = score_rows(vae, batch, score, noise).numpy()
+        return scores, scores[:, None]
+    pooled, compared = map_chunks(partial(_scores_by_member, score), vae, noise, batch)
+    return pooled.numpy(), compared.numpy()
+
+
+def _scores_by_member(score: MemberScore, vae: VAE, noise: Tensor, part: Batch) -> tuple[Tensor, ...]:
+    terms = elbo_terms(vae, part, noise)
+    return score.reduce(terms, vae, part), score.by_member(terms, vae, part).T
 
 
 def row_statistics(vae: VAE, batch: Batch, score: RelativeScore, noise: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 
 from vae_anomaly.columns import Batch
 from vae_anomaly.data import FloatArray
-from vae_anomaly.fitting.fit import TrainingRows
+from vae_anomaly.fitting.partition import TrainingRows
 
 MIN_ROWS = 512
 
@@ -32,6 +32,8 @@ class RowSample:
         Their keys, in [0, 1).
     held_out : bool ndarray of shape (rows,)
         Which of them no training may see.
+    calibrating : bool ndarray of shape (rows,)
+        Which of them calibrate and do nothing else.
     trained : bool ndarray of shape (rows,)
         Which of them were there when the weights were last trained.
     n_seen : int
@@ -48,13 +50,19 @@ class RowSample:
     weights: FloatArray
     keys: FloatArray
     held_out: npt.NDArray[np.bool_]
+    calibrating: npt.NDArray[np.bool_]
     trained: npt.NDArray[np.bool_]
     n_seen: int
     largest_key: float = 1.0
 
     @classmethod
     def drawn(
-        cls, batch: Batch, weights: FloatArray | None, held_out_share: float, rng: np.random.Generator
+        cls,
+        batch: Batch,
+        weights: FloatArray | None,
+        held_out_share: float,
+        rng: np.random.Generator,
+        calibrating: npt.NDArray[np.bool_] | None = None,
     ) -> RowSample:
         """All rows of a batch, with keys."""
         n_rows = len(batch)
@@ -63,6 +71,7 @@ class RowSample:
             np.ones(n_rows) if weights is None else weights,
             rng.random(n_rows),
             rng.random(n_rows) < held_out_share,
+            np.zeros(n_rows, dtype=bool) if calibrating is None else calibrating,
             np.zeros(n_rows, dtype=bool),
             n_rows,
         )
@@ -88,6 +97,7 @@ class RowSample:
             np.concatenate([self.weights, other.weights]),
             np.concatenate([self.keys, other.keys]),
             np.concatenate([self.held_out, other.held_out]),
+            np.concatenate([self.calibrating, other.calibrating]),
             np.concatenate([self.trained, other.trained]),
             self.n_seen + other.n_seen,
             min(self.largest_key, other.largest_key),
@@ -103,6 +113,7 @@ class RowSample:
             weights=self.weights[kept],
             keys=self.keys[kept],
             held_out=self.held_out[kept],
+            calibrating=self.calibrating[kept],
             trained=self.trained[kept],
         )
 
@@ -113,4 +124,5 @@ class RowSample:
             lambda indices: self.batch.take(torch.from_numpy(indices)),
             None if (self.weights == 1).all() else self.weights,
             self.held_out,
+            self.calibrating,
         )

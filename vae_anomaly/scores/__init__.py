@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vae_anomaly.registry import resolve
-from vae_anomaly.scores.base import RelativeScore, Score
+from vae_anomaly.scores.base import MemberScore, RelativeScore, Score
 from vae_anomaly.scores.bounds import ELBO, KL, ELBOPerCell, ImportanceWeighted, PooledELBO, Reconstruction
 from vae_anomaly.scores.ood import (
     DebiasedELBO,
@@ -57,6 +57,7 @@ __all__ = [
     "LikelihoodPath",
     "LikelihoodRatio",
     "LikelihoodRegret",
+    "MemberScore",
     "PooledELBO",
     "Reconstruction",
     "RelativeScore",

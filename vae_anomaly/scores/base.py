@@ -38,6 +38,21 @@ class Score(abc.ABC):
 
 
 @dataclass(frozen=True)
+class MemberScore(Score):
+    """A score that a member has alone, too: so a member can judge rows that the others trained on and it did not.
+
+    Parameters
+    ----------
+    n_draws : int
+        Latent draws that it needs, taken from the noise that is stored with the model.
+    """
+
+    @abc.abstractmethod
+    def by_member(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
+        """What the score of every row were if there was one member: (members, rows), nats."""
+
+
+@dataclass(frozen=True)
 class RelativeScore(Score):
     """A score that compares a row's statistics with those of training rows that no weight has seen.
 

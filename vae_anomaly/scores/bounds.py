@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from vae_anomaly.columns import Batch
 from vae_anomaly.model import VAE, Terms, marginal_terms, precise
-from vae_anomaly.scores.base import Score
+from vae_anomaly.scores.base import MemberScore
 
 
 @dataclass(frozen=True)
-class ELBO(Score):
+class ELBO(MemberScore):
     """The evidence lower bound, averaged over draws and members.
 
     The mean of the members' bounds is itself a lower bound of the log-density of their mixture (Jensen).
@@ -35,9 +36,12 @@ class ELBO(Score):
     def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
         return precise(terms.log_likelihood).sum(-1).mean((0, 1)) - precise(terms.kl).mean(0)
 
+    def by_member(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
+        return precise(terms.log_likelihood).sum(-1).mean(1) - precise(terms.kl)
+
 
 @dataclass(frozen=True)
-class PooledELBO(Score):
+class PooledELBO(MemberScore):
     r"""The evidence lower bound of the members pooled with an independence model, in which columns are independent.
 
     :math:`(1 - w) \frac1M \sum_m \mathrm{ELBO}_m(x) + w \sum_j \log p(x_j)`.  Both parts are lower bounds of
@@ -76,9 +80,13 @@ class PooledELBO(Score):
         independent = precise(marginal_terms(vae, batch)).sum(-1)
         return (1 - self.independence) * ELBO(self.n_draws).reduce(terms, vae, batch) + self.independence * independent
 
+    def by_member(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
+        independent = precise(marginal_terms(vae, batch)).sum(-1)
+        return torch.lerp(ELBO(self.n_draws).by_member(terms, vae, batch), independent, self.independence)
+
 
 @dataclass(frozen=True)
-class ELBOPerCell(Score):
+class ELBOPerCell(MemberScore):
     """The ELBO divided by the number of observed cells: for comparing rows with different numbers of missing values.
 
     Parameters
@@ -92,9 +100,12 @@ class ELBOPerCell(Score):
     def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
         return ELBO(self.n_draws).reduce(terms, vae, batch) / batch.observed.sum(-1).clamp(min=1)
 
+    def by_member(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
+        return ELBO(self.n_draws).by_member(terms, vae, batch) / batch.observed.sum(-1).clamp(min=1)
+
 
 @dataclass(frozen=True)
-class ImportanceWeighted(Score):
+class ImportanceWeighted(MemberScore):
     r"""The importance-weighted bound, tighter than the ELBO and rising with the number of draws.
 
     :math:`\log \frac{1}{K M} \sum_{k,m} p_m(x \mid z_{km})\, p_m(z_{km}) / q_m(z_{km} \mid x)` over draws and members:
@@ -113,13 +124,21 @@ class ImportanceWeighted(Score):
     n_draws: int = 64
 
     def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
-        log_prior, log_posterior = vae.prior.log_prob(terms.z, batch), terms.posterior.log_prob(terms.z)
-        log_weights = precise(terms.log_likelihood).sum(-1) + precise(log_prior) - precise(log_posterior)
+        log_weights = self._log_weights(terms, vae, batch)
         return log_weights.flatten(0, 1).logsumexp(0) - math.log(log_weights.shape[0] * log_weights.shape[1])
+
+    def by_member(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
+        log_weights = self._log_weights(terms, vae, batch)
+        return log_weights.logsumexp(1) - math.log(log_weights.shape[1])
+
+    def _log_weights(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
+        """log p(x, z) - log q(z | x) of every draw: (members, draws, rows)."""
+        log_prior, log_posterior = vae.prior.log_prob(terms.z, batch), terms.posterior.log_prob(terms.z)
+        return precise(terms.log_likelihood).sum(-1) + precise(log_prior) - precise(log_posterior)
 
 
 @dataclass(frozen=True)
-class Reconstruction(Score):
+class Reconstruction(MemberScore):
     """The expected log-likelihood alone, E_q[log p(x | z)]: the ELBO without its KL.
 
     Parameters
@@ -133,12 +152,18 @@ class Reconstruction(Score):
     def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
         return precise(terms.log_likelihood).sum(-1).mean((0, 1))
 
+    def by_member(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
+        return precise(terms.log_likelihood).sum(-1).mean(1)
+
 
 @dataclass(frozen=True)
-class KL(Score):
+class KL(MemberScore):
     """The KL alone, with a minus sign: how far the row's latents are from what the prior expects."""
 
     n_draws: int = 1
 
     def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
         return -precise(terms.kl).mean(0)
+
+    def by_member(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
+        return -precise(terms.kl)

@@ -26,7 +26,7 @@ from vae_anomaly.model import (
     precise,
     saturated_terms,
 )
-from vae_anomaly.scores.base import RelativeScore, Score
+from vae_anomaly.scores.base import MemberScore, RelativeScore, Score
 from vae_anomaly.scores.bounds import ELBO
 from vae_anomaly.scores.roughness import neighbor_residuals, predictive_residuals
 
@@ -35,7 +35,7 @@ MIN_RIDGE = 1e-3
 
 
 @dataclass(frozen=True)
-class DebiasedELBO(Score):
+class DebiasedELBO(MemberScore):
     r"""The ELBO less the highest log-likelihood that any decoder could give the row's cells.
 
     :math:`\mathrm{ELBO}(x) - \max_\theta \sum_j \log p(x_j \mid \theta_j)`: half a deviance, as in generalised linear
@@ -57,6 +57,10 @@ class DebiasedELBO(Score):
     def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
         saturated = precise(saturated_terms(vae, batch)).sum(-1).mean(0)
         return ELBO(self.n_draws).reduce(terms, vae, batch) - saturated
+
+    def by_member(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
+        saturated = precise(saturated_terms(vae, batch)).sum(-1)
+        return ELBO(self.n_draws).by_member(terms, vae, batch) - saturated
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,7 @@ class LikelihoodRatio(Score):
 
 
 @dataclass(frozen=True)
-class LikelihoodRegret(Score):
+class LikelihoodRegret(MemberScore):
     """How much the ELBO of a row gains when its posterior is fitted to this row alone, with a minus sign.
 
     A row like those of training has nearly its best posterior from the encoder already.  Against N(0, I), the prior of
@@ -154,12 +158,15 @@ class LikelihoodRegret(Score):
             raise ValueError(f"learning_rate is a number above 0, not {self.learning_rate!r}")
 
     def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
+        return self.by_member(terms, vae, batch).mean(0)
+
+    def by_member(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
         scale = torch.exp(0.5 * terms.posterior.log_variance)
         noise = (terms.z - terms.posterior.mean.unsqueeze(1)) / scale.unsqueeze(1)
         with torch.inference_mode(mode=False), torch.enable_grad(), batch_invariant_gradients():
             rows = Batch(batch.values.clone(), batch.observed.clone())
             first, best = self._refine(vae, rows, terms.posterior, noise.clone())
-        return precise(first - best).mean(0)
+        return precise(first - best)
 
     def _refine(self, vae: VAE, rows: Batch, posterior: Posterior, noise: Tensor) -> tuple[Tensor, Tensor]:
         """ELBO before and at its best: (members, rows)."""

@@ -8,16 +8,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vae_anomaly.columns import Column, ImageEncoder
-from vae_anomaly.errors import SpecificationError
+from vae_anomaly.decisions import Decisions
+from vae_anomaly.store.decision_files import decisions_entry
 from vae_anomaly.store.values import encode
 from vae_anomaly.version import __version__
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 IMAGE_FIELDS = ("height", "width", "channels_last", "channel_axis", "depth")
 
 
 def manifest_head(
-    kind: str, parameters: Mapping[str, Any], n_features: int, offset: float, images: dict[str, Any] | None
+    kind: str, parameters: Mapping[str, Any], n_features: int, decisions: Decisions, images: dict[str, Any] | None
 ) -> dict[str, Any]:
     """What a manifest says first.
 
@@ -29,18 +30,16 @@ def manifest_head(
         Of the fit.
     n_features : int
         Columns or pixels per row.
-    offset : float
-        Rows or images with lower scores are anomalous.
+    decisions : Decisions
+        Of the detector.
     images : dict or None
         See `images_entry`.
 
     Raises
     ------
     SpecificationError
-        If the offset is not finite.
+        If the threshold is not finite.
     """
-    if not math.isfinite(offset):
-        raise SpecificationError(f"offset_ is {offset}; a model file holds a finite one. Set it before saving.")
     encoded = {name: encode(value) for name, value in parameters.items()}
     return {
         "format_version": FORMAT_VERSION,
@@ -50,7 +49,8 @@ def manifest_head(
         "parameters": encoded,
         "n_features": n_features,
         "contamination": encoded["contamination"],
-        "offset": offset,
+        "offset": -decisions.threshold.score,
+        "decisions": decisions_entry(decisions),
         "images": images,
     }
 
@@ -63,14 +63,6 @@ def images_entry(encoder: ImageEncoder, map_scale: tuple[float, float]) -> dict[
 def image_encoder_of(images: Mapping[str, Any], columns: tuple[Column, ...]) -> ImageEncoder:
     """The encoder that `images_entry` was made from."""
     return ImageEncoder(columns, **{name: images[name] for name in IMAGE_FIELDS})
-
-
-def checked_offset(manifest: Mapping[str, Any]) -> float:
-    """The offset, if it is finite."""
-    offset = float(manifest["offset"])
-    if not math.isfinite(offset):
-        raise ValueError("the offset is not finite")
-    return offset
 
 
 def checked_map_scale(images: Mapping[str, Any]) -> tuple[float, float]:

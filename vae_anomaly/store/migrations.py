@@ -8,11 +8,13 @@ from typing import Any
 
 from torch import Tensor
 
+from vae_anomaly.decisions import MIN_DEVIATION
 from vae_anomaly.detectors import WINDOW_ACTIVATION, TrainingPlan
+from vae_anomaly.scores import resolve_score
 from vae_anomaly.store import patch_files, row_files
 from vae_anomaly.store.models import NOISE, WEIGHTS
 from vae_anomaly.store.patch_files import LEVELS
-from vae_anomaly.store.values import TRAINING
+from vae_anomaly.store.values import TRAINING, decode
 
 # Of the manifest and of its columns, up to format version 4.
 RENAMED_KEYS = {
@@ -49,8 +51,13 @@ def upgraded_manifest(manifest: dict[str, Any], shapes: Mapping[str, Sequence[in
     shapes : dict
         Of the tensors in the file, by their names there.
     """
-    if manifest["format_version"] > 4:
+    if manifest["format_version"] > 5:
         return manifest
+    upgraded = manifest if manifest["format_version"] > 4 else _before_version_5(manifest, shapes)
+    return upgraded | {"decisions": _decisions_before_version_6(upgraded)}
+
+
+def _before_version_5(manifest: dict[str, Any], shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
     renamed = {name: _upgraded_likelihoods(value) for name, value in _renamed(manifest, RENAMED_KEYS).items()}
     renamed["columns"] = [_upgraded_column(column) for column in renamed["columns"]]
     renamed["fit_report"] = _renamed(renamed["fit_report"], RENAMED_REPORT_FIELDS)
@@ -76,6 +83,21 @@ def upgraded_tensors(tensors: dict[str, Tensor], manifest: Mapping[str, Any]) ->
     if manifest["kind"] == patch_files.KIND:
         return {_upgraded_window_tensor(name): tensor for name, tensor in tensors.items()}
     return _renamed(tensors, RENAMED_TENSORS)
+
+
+def _decisions_before_version_6(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """A threshold by training rows, and no calibration."""
+    contamination, parameters = manifest["parameters"]["contamination"], {}
+    if not isinstance(contamination, str):
+        rule, parameters = "contamination", {"contamination": float(contamination)}
+    elif manifest["kind"] == patch_files.KIND:
+        rule, parameters = "auto", {"min_deviation": MIN_DEVIATION / manifest["map_reduction"]["top_pixels"]}
+    elif resolve_score(decode(manifest["score"])).fixed_offset is not None:
+        rule = "fixed"
+    else:
+        rule, parameters = "auto", {"min_deviation": MIN_DEVIATION}
+    threshold = {"score": -float(manifest["offset"]), "rule": rule, "parameters": parameters}
+    return {"threshold": threshold, "calibration": None, "repeated_share": 0.0}
 
 
 def _with_training_plan(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from vae_anomaly.columns import Column, Encoder
+from vae_anomaly.decisions import Decisions
 from vae_anomaly.fitting import CellReference, FitReport, FittedModel
 from vae_anomaly.likelihoods import Likelihood
 from vae_anomaly.model import VAE, Backbone, Convolutional, History, Prior, resolve_backbone, resolve_prior
@@ -74,7 +75,7 @@ def rebuilt_model(
     encoder: EncoderT,
     device: torch.device,
     *,
-    offset: float,
+    decisions: Decisions,
     map_scale: tuple[float, float] | None,
 ) -> FittedModel[EncoderT]:
     """The fitted model that an entry and tensors describe, whose sizes `check_sizes` found to agree.
@@ -107,7 +108,7 @@ def rebuilt_model(
         # A tensor of the file is a view of it; the model must not depend on the file any more.
         noise=tensors[NOISE].clone().to(device),
         score=shape.score,
-        offset=offset,
+        decisions=decisions,
         history=History(**entry["history"]),
         report=FitReport(**entry["fit_report"]),
         reference_rows=None,

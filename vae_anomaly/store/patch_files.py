@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from vae_anomaly.columns import Column
+from vae_anomaly.decisions import NO_THRESHOLD
 from vae_anomaly.detectors import (
     WHOLE,
     WINDOW_ACTIVATION,
@@ -22,10 +22,10 @@ from vae_anomaly.detectors import (
     copied_parameters,
 )
 from vae_anomaly.model import StandardNormal
+from vae_anomaly.store.decision_files import decisions_tensors, rebuilt_decisions
 from vae_anomaly.store.manifest import (
     check_pixels,
     checked_map_scale,
-    checked_offset,
     image_encoder_of,
     images_entry,
     manifest_head,
@@ -58,7 +58,7 @@ def patch_manifest(detector: PatchDetector) -> dict[str, Any]:
     ]
     images = images_entry(encoder, detector.map_scale_)
     return {
-        **manifest_head(KIND, detector.fitted_parameters_, detector.n_features_in_, detector.offset_, images),
+        **manifest_head(KIND, detector.fitted_parameters_, detector.n_features_in_, detector.decisions_, images),
         "n_training_images": detector.n_images_,
         "columns": [encode_column(column) for column in encoder.columns],
         "windows": windows,
@@ -76,7 +76,7 @@ def patch_tensors(detector: PatchDetector) -> dict[str, Tensor]:
         tensors |= prefixed(model_tensors(window.model), f"{number}.")
     if detector.levels_ is not None:
         tensors[LEVELS] = torch.from_numpy(detector.levels_.factor.copy())
-    return tensors
+    return tensors | decisions_tensors(detector.decisions_)
 
 
 def rebuilt_patches(manifest: dict[str, Any], tensors: dict[str, Tensor], device: torch.device) -> PatchDetector:
@@ -92,7 +92,8 @@ def rebuilt_patches(manifest: dict[str, Any], tensors: dict[str, Tensor], device
     columns = tuple(decode_column(entry) for entry in manifest["columns"])
     check_pixels(manifest, columns)
     detector.encoder_ = image_encoder_of(manifest["images"], columns)
-    detector.offset_, detector.map_scale_ = checked_offset(manifest), checked_map_scale(manifest["images"])
+    detector.decisions_ = rebuilt_decisions(manifest["decisions"], tensors)
+    detector.map_scale_ = checked_map_scale(manifest["images"])
     if not manifest["windows"]:
         raise ValueError("there are no windows")
     detector.models_ = tuple(
@@ -124,7 +125,7 @@ def _rebuilt_window(
         raise ValueError("windows are not apart")
     check_sizes(entry, tensors, columns)
     encoder = WindowEncoder(columns, windows)
-    model = rebuilt_model(entry, tensors, encoder, device, offset=-math.inf, map_scale=None)
+    model = rebuilt_model(entry, tensors, encoder, device, decisions=NO_THRESHOLD, map_scale=None)
     return WindowModel(model, int(entry["stride"]), with_kl)
 
 

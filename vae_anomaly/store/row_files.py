@@ -12,10 +12,10 @@ from vae_anomaly.columns import Encoder, TableEncoder
 from vae_anomaly.detectors import VAEDetector, copied_parameters
 from vae_anomaly.explain import with_reference
 from vae_anomaly.model import resolve_prior
+from vae_anomaly.store.decision_files import decisions_tensors, rebuilt_decisions
 from vae_anomaly.store.manifest import (
     check_pixels,
     checked_map_scale,
-    checked_offset,
     image_encoder_of,
     images_entry,
     manifest_head,
@@ -32,7 +32,7 @@ def row_manifest(detector: VAEDetector) -> dict[str, Any]:
     names = getattr(detector, "feature_names_in_", None)
     images = images_entry(model.image_encoder, detector.map_scale_) if model.takes_images else None
     return {
-        **manifest_head(KIND, parameters, detector.n_features_in_, model.offset, images),
+        **manifest_head(KIND, parameters, detector.n_features_in_, model.decisions, images),
         "feature_names": None if names is None else [str(name) for name in names],
         "n_training_rows": model.report.n_rows,
         **model_entry(model, parameters["activation"], resolve_prior(parameters["prior"])),
@@ -44,7 +44,7 @@ def row_tensors(detector: VAEDetector) -> dict[str, Tensor]:
     model = detector.model_
     if not model.takes_images and model.reference_rows is not None:
         model = with_reference(model)
-    return model_tensors(model)
+    return model_tensors(model) | decisions_tensors(model.decisions)
 
 
 def rebuilt_rows(manifest: dict[str, Any], tensors: dict[str, Tensor], device: torch.device) -> VAEDetector:
@@ -58,12 +58,12 @@ def rebuilt_rows(manifest: dict[str, Any], tensors: dict[str, Tensor], device: t
     detector = VAEDetector(**{name: decode(value) for name, value in manifest["parameters"].items()})
     detector._validate_params()
     columns = tuple(decode_column(entry) for entry in manifest["columns"])
-    offset, images = checked_offset(manifest), manifest["images"]
+    decisions, images = rebuilt_decisions(manifest["decisions"], tensors), manifest["images"]
     check_pixels(manifest, columns)
     check_sizes(manifest, tensors, columns)
     encoder: Encoder = TableEncoder(columns) if images is None else image_encoder_of(images, columns)
     map_scale = None if images is None else checked_map_scale(images)
-    detector.model_ = rebuilt_model(manifest, tensors, encoder, device, offset=offset, map_scale=map_scale)
+    detector.model_ = rebuilt_model(manifest, tensors, encoder, device, decisions=decisions, map_scale=map_scale)
     detector.fitted_parameters_ = copied_parameters(detector)
     detector.n_features_in_ = int(manifest["n_features"])
     if manifest["feature_names"] is not None:

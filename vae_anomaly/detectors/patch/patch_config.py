@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from vae_anomaly.decisions import FixedThreshold
+from vae_anomaly.decisions import FixedScore
 from vae_anomaly.detectors.parameters import checked_layer_sizes
 from vae_anomaly.detectors.patch.windows import Windows
 from vae_anomaly.errors import SpecificationError
@@ -42,6 +42,7 @@ PARAMETER_CONSTRAINTS: dict[str, Any] = {
     "image_shape": ["array-like", None],
     "augment": [callable, None],
     "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
+    "calibration": [StrOptions({"auto", "split"}), None],
     "device": [StrOptions({"auto", "cpu", "cuda", "mps"})],
     "random_state": ["random_state", np.random.Generator],
     "verbose": ["verbose"],
@@ -147,10 +148,10 @@ def windows_config(
             n_iter_no_change=5,
             kl_weight=0.0 if masked else 1.0,
         ),
-        split=SplitConfig(max_samples=1.0, validation_fraction=0.1),
+        split=SplitConfig(max_samples=1.0, validation_fraction=0.1, calibration="none"),
         prior=StandardNormal(),
         score=Reconstruction(1) if masked else ELBO(N_DRAWS),
-        threshold=FixedThreshold(-math.inf),
+        threshold=FixedScore(math.inf),
         device=resolve_device(device),
         matmul_precision=UNCHANGED,
     )

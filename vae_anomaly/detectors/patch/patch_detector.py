@@ -15,10 +15,18 @@ from torch import Tensor
 
 from vae_anomaly.columns import MAX_SEEDS, Augment, Batch, ImageEncoder, learn_channels
 from vae_anomaly.data import FloatArray, ImageFormat, Images
-from vae_anomaly.decisions import MIN_DEVIATION, contamination_offset, robust_offset
+from vae_anomaly.decisions import MIN_DEVIATION, Decisions
 from vae_anomaly.deprecation import RenamedAttribute
-from vae_anomaly.detectors.base import AnomalyDetectorMixin, copied_parameters, unchanged_on_failure
-from vae_anomaly.detectors.inputs import is_files, new_seed, read_images, score_files
+from vae_anomaly.detectors.base import copied_parameters, unchanged_on_failure
+from vae_anomaly.detectors.calibrated import (
+    CalibratedDetectorMixin,
+    Compared,
+    decisions_of,
+    image_fingerprints,
+    warn_if_uncalibrated,
+)
+from vae_anomaly.detectors.inputs import is_files, new_seed, open_files, read_images, read_portions
+from vae_anomaly.detectors.parameters import resolved_rule
 from vae_anomaly.detectors.patch.maps import MapReduction, PositionLevels, position_helps, smoothed
 from vae_anomaly.detectors.patch.patch_config import (
     MASKED,
@@ -36,7 +44,7 @@ from vae_anomaly.detectors.patch.windows import IntArray, PaddedImage
 from vae_anomaly.detectors.training_progress import training_progress
 from vae_anomaly.errors import FitWarning
 from vae_anomaly.explain import ImageExplanation
-from vae_anomaly.fitting import FitConfig, FitReport, TrainingRows, fit_model
+from vae_anomaly.fitting import FitConfig, FitReport, TrainingRows, fit_model, rows_set_aside
 from vae_anomaly.likelihoods import Gaussian
 from vae_anomaly.model import History
 
@@ -44,7 +52,7 @@ SAMPLE_WINDOWS, N_SAMPLED_IMAGES, MAX_STOPPING_WINDOWS = 4096, 64, 2048
 MAX_POSITION_IMAGES, AUGMENTED_IMAGES = 128, 512
 
 
-class PatchDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
+class PatchDetector(CalibratedDetectorMixin, OutlierMixin, BaseEstimator):
     r"""Anomaly detector for images whose anomalous spot is small beside the image: scratches, cracks, missing parts.
 
     One small variational autoencoder scores every window of an image, and its nats are put together to a map.
@@ -91,9 +99,12 @@ class PatchDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
     augment : callable, default=None
         Changes training images at random before windows are cut from them: see `VAEDetector`.
     contamination : "auto" or float, default="auto"
-        Threshold of `predict`: three robust standard deviations from the median score of held-out
-        training images (a deviation below half a nat over the largest pixels together counts as that), or so that it
-        flags this share of the training images.
+        Threshold of `predict`, by the scores of the calibration images: three robust standard deviations above their
+        median (a deviation below half a nat over the largest pixels together counts as that), or so that this share
+        of images like them is flagged.
+    calibration : {"auto", "split"} or None, default="auto"
+        Whether a fifth of the images is set aside, so that thresholds and p-values come from images that influenced
+        nothing; None takes the threshold from images that stopped the training, or for a share from all images.
     device : {"auto", "cpu", "cuda", "mps"}, default="auto"
         Where the arithmetic runs.
     random_state : int, RandomState, Generator or None, default=0
@@ -111,6 +122,10 @@ class PatchDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
         The weights of positions, where they are used.
     offset_ : float
         `decision_function` is ``score_samples - offset_``.
+    threshold_ : Threshold
+        The same as an anomaly score, with its rule and the false alarms to expect.
+    decisions_ : Decisions
+        The threshold, and the calibration that it follows from.
     reduction_ : MapReduction
         The smoothing and the number of largest pixels of the fit.
     map_scale_ : (float, float)
@@ -144,7 +159,7 @@ class PatchDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
     models_: tuple[WindowModel, ...]
     levels_: PositionLevels | None
     reduction_: MapReduction
-    offset_: float
+    decisions_: Decisions
     map_scale_: tuple[float, float]
     n_features_in_: int
     n_images_: int
@@ -171,6 +186,7 @@ class PatchDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
         image_shape: Sequence[int] | None = None,
         augment: Augment | None = None,
         contamination: str | float = "auto",
+        calibration: str | None = "auto",
         device: str = "auto",
         random_state: Any = 0,
         verbose: bool = False,
@@ -191,6 +207,7 @@ class PatchDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
         self.image_shape = image_shape
         self.augment = augment
         self.contamination = contamination
+        self.calibration = calibration
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
@@ -238,6 +255,10 @@ class PatchDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
         smoothing = float(self.smoothing)
         self.n_images_ = images.n_rows
         self.reduction_ = MapReduction(smoothing, self.top_pixels or default_top_pixels(smoothing))
+        aside = np.zeros(images.n_rows, dtype=bool)
+        if self.calibration is not None:
+            aside = rows_set_aside(images.n_rows, rng)
+        judged, images = images.take(np.flatnonzero(aside)), images.take(np.flatnonzero(~aside))
         held_out, kept = split(images.n_rows, rng)
         models = []
         for geometry in geometries:
@@ -250,7 +271,8 @@ class PatchDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
                 break
         self.models_ = tuple(models)
         self.fitted_parameters_ = copied_parameters(self)
-        self._calibrate(images, held_out, kept)
+        maps = self._learn_positions(images, held_out, kept)
+        self._decide(images, judged, np.flatnonzero(aside), maps)
 
     def score_samples(self, X: Any) -> FloatArray:
         """Minus the mean of the largest values of each image's map, nats per pixel; higher for more normal images.
@@ -266,9 +288,16 @@ class PatchDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
             NaN, with a warning, for files that cannot be read.
         """
         check_is_fitted(self)
+        return -self._compared(X).scores
+
+    def _compared(self, X: Any) -> Compared:
+        def compared(images: Images) -> Compared:
+            scores = -self._scores(images)
+            return Compared(scores, scores[:, None], image_fingerprints(images))
+
         if is_files(X):
-            return score_files(X, self.encoder_, self._scores)
-        return self._scores(read_images(self, X, self.encoder_))
+            return Compared.over(read_portions(open_files(X, None, self.encoder_)), compared)
+        return compared(read_images(self, X, self.encoder_))
 
     def explain(self, X: Any) -> ImageExplanation:
         """Maps of nats per pixel, and what was expected of every pixel.
@@ -404,8 +433,8 @@ class PatchDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
                 batch = self.encoder_.augmented(batch, augment, int(rng.integers(MAX_SEEDS)))
             yield PaddedImage.of(self._tensor(batch), geometry.windows), rng.integers(0, n_corners, (each, 2))
 
-    def _calibrate(self, images: Images, held_out: IntArray, kept: IntArray) -> None:
-        """What maps of images that no weight has seen look like; how they vary by position is learned from more."""
+    def _learn_positions(self, images: Images, held_out: IntArray, kept: IntArray) -> FloatArray:
+        """How maps vary by position, and how they are coloured; returns those of images that stopped the training."""
         self.levels_ = None
         maps = self._maps(images, held_out)
         if self.position == "use" or (self.position == "auto" and position_helps(maps)):
@@ -415,8 +444,19 @@ class PatchDetector(AnomalyDetectorMixin, OutlierMixin, BaseEstimator):
             maps = np.stack([self.levels_.applied(one) for one in maps])
         low, high = np.nanquantile(maps, [0.99, 0.9999])
         self.map_scale_ = float(low), float(low + 2 * (high - low) + 1e-9)
+        return maps
+
+    def _decide(self, images: Images, judged: Images, ids: IntArray, maps: FloatArray) -> None:
+        """Find the threshold: by images that were set aside, or else by some that were learned from."""
+        rule = resolved_rule(self.contamination, MIN_DEVIATION / self.reduction_.top_pixels)
+        trained = image_fingerprints(images)
+        if judged.n_rows:
+            self.decisions_ = decisions_of(rule, -self._scores(judged), ids, image_fingerprints(judged), trained)
+            return
         if isinstance(self.contamination, str):
-            scores = -np.array([self.reduction_.score(one) for one in maps])
-            self.offset_ = robust_offset(scores, MIN_DEVIATION / self.reduction_.top_pixels)
+            scores = np.array([self.reduction_.score(one) for one in maps])
         else:
-            self.offset_ = contamination_offset(self._scores(images), self.contamination)
+            scores = -self._scores(images)
+        self.decisions_ = decisions_of(rule, scores, None, trained, trained)
+        if self.calibration is not None:
+            warn_if_uncalibrated(self.decisions_, images.n_rows)

@@ -1,0 +1,106 @@
+"""What a fitted detector decides by, as one value."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from vae_anomaly.decisions.calibration import Calibration
+from vae_anomaly.decisions.thresholds import (
+    AlertBudget,
+    Contamination,
+    FalseAlarmRate,
+    FixedScore,
+    RobustFence,
+    Threshold,
+    ThresholdRule,
+)
+from vae_anomaly.errors import DataError, SpecificationError
+
+N_DEVIATIONS_OF_REPEATS = 3.0
+MAX_NAMED_ROWS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Decisions:
+    """The threshold of a detector, and the calibration that it follows from.
+
+    Parameters
+    ----------
+    threshold : Threshold
+        Rows with a higher anomaly score are flagged.
+    calibration : Calibration or None
+        Scores of rows that influenced nothing; None where there are none.
+    trained : int64 ndarray
+        Sorted fingerprints of the rows that were trained on.
+    repeated_share : float
+        Share of the calibration rows that are equal to a row that was trained on, as by chance.
+    """
+
+    threshold: Threshold
+    calibration: Calibration | None
+    trained: npt.NDArray[np.int64]
+    repeated_share: float
+
+    def recalibrated(self, calibration: Calibration) -> Decisions:
+        """The same rule on another calibration."""
+        return dataclasses.replace(self, calibration=calibration).with_rule(rule_of(self.threshold))
+
+    def with_rule(self, rule: ThresholdRule) -> Decisions:
+        """The same calibration, with the threshold of another rule; where there is none, only of a `FixedScore`."""
+        if self.calibration is not None:
+            return dataclasses.replace(self, threshold=rule.find(self.calibration))
+        if not isinstance(rule, FixedScore):
+            raise SpecificationError("there are no calibration rows to find a threshold by. Calibrate first.")
+        return dataclasses.replace(self, threshold=Threshold(float(rule.score), rule.rule))
+
+    def check_unseen(self, fingerprints: npt.NDArray[np.int64]) -> None:
+        """Refuse rows that were trained on, unless there are as many as chance would have it.
+
+        Parameters
+        ----------
+        fingerprints : int64 ndarray of shape (rows,)
+            Of the rows that are to calibrate.
+
+        Raises
+        ------
+        DataError
+            If there are more.
+        """
+        seen = np.isin(fingerprints, self.trained)
+        expected = self.repeated_share * len(seen)
+        allowed = expected + N_DEVIATIONS_OF_REPEATS * math.sqrt(expected * (1 - self.repeated_share))
+        if np.count_nonzero(seen) <= allowed:
+            return
+        named = ", ".join(str(row) for row in np.flatnonzero(seen)[:MAX_NAMED_ROWS])
+        raise DataError(
+            f"{np.count_nonzero(seen)} of {len(seen)} rows were trained on (rows {named}"
+            f"{', ...' if np.count_nonzero(seen) > MAX_NAMED_ROWS else ''}), and scores of such rows are too low. Give "
+            "normal rows that the model has not seen, or fit again with calibration='auto'."
+        )
+
+
+NO_THRESHOLD = Decisions(Threshold(math.inf, "fixed"), None, np.empty(0, dtype=np.int64), 0.0)
+"""Of a part of a detector, whose rows are not judged."""
+
+
+def rule_of(threshold: Threshold) -> ThresholdRule:
+    """The rule that a threshold was found by; that of labels is not kept, and its score stays as it is."""
+    given = threshold.parameters
+    match threshold.rule:
+        case "auto":
+            return RobustFence(given["min_deviation"])
+        case "contamination":
+            return Contamination(given["contamination"])
+        case "false_alarm_rate":
+            return FalseAlarmRate(given["false_alarm_rate"], given.get("confidence"))
+        case "alerts":
+            return AlertBudget(given["n_alerts"], given["per"])
+        case "fixed":
+            return FixedScore(threshold.score, "fixed")
+        case _:
+            return FixedScore(threshold.score)

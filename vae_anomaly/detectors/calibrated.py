@@ -1,0 +1,520 @@
+"""Decisions with a guarantee, the same for every detector: p-values, thresholds, selections, audits."""
+
+from __future__ import annotations
+
+import abc
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from sklearn.utils.validation import check_is_fitted
+
+from vae_anomaly.columns import Batch
+from vae_anomaly.data import FloatArray, Images
+from vae_anomaly.decisions import (
+    AlertBudget,
+    Calibration,
+    Contamination,
+    Decisions,
+    FalseAlarmRate,
+    FixedScore,
+    LabelledCost,
+    Selection,
+    Threshold,
+    ThresholdRule,
+    select,
+    threshold_table,
+)
+from vae_anomaly.detectors.base import AnomalyDetectorMixin
+from vae_anomaly.detectors.containers import row_labels
+from vae_anomaly.detectors.inputs import spread
+from vae_anomaly.errors import DataError, FitWarning, NotAvailable, SpecificationError
+
+Self = TypeVar("Self", bound="CalibratedDetectorMixin")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Rows beside a calibration.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (rows,)
+        Anomaly scores, nats; NaN where there is none.
+    comparisons : ndarray of shape (rows, folds)
+        What they are compared with the folds of the calibration by.
+    fingerprints : int64 ndarray of shape (rows,)
+        Equal for equal rows.
+    groups : sequence of str or None
+        The calibration group of each row.
+    """
+
+    scores: FloatArray
+    comparisons: FloatArray
+    fingerprints: npt.NDArray[np.int64]
+    groups: Sequence[str] | None = None
+
+    @classmethod
+    def over(
+        cls, portions: Iterable[tuple[Images, npt.NDArray[np.bool_]]], compare: Callable[[Images], Compared]
+    ) -> Compared:
+        """Some images at a time, and which of those asked for they are; NaN for the others."""
+        parts = []
+        for images, usable in portions:
+            if usable.any():
+                found = compare(images)
+                parts.append(
+                    cls(*(spread(each, usable) for each in (found.scores, found.comparisons, found.fingerprints)))
+                )
+            else:
+                missing = np.full(len(usable), np.nan)
+                parts.append(cls(missing, missing[:, None], np.zeros(len(usable), dtype=np.int64)))
+        return cls(
+            np.concatenate([part.scores for part in parts]),
+            np.concatenate([part.comparisons for part in parts]),
+            np.concatenate([part.fingerprints for part in parts]),
+        )
+
+
+class CalibratedDetectorMixin(AnomalyDetectorMixin):
+    """A detector that decides by scores of rows that influenced nothing."""
+
+    decisions_: Decisions
+    """The threshold and the calibration that it follows from."""
+
+    @abc.abstractmethod
+    def _compared(self, X: Any) -> Compared:
+        """Score rows for a comparison with the calibration."""
+
+    @property
+    def calibration_(self) -> Calibration:
+        """Scores of rows that influenced nothing.
+
+        Raises
+        ------
+        NotAvailable
+            If there are none: the fit had ``calibration=None`` or too few rows, or the model is of an earlier version.
+        """
+        calibration = self.decisions_.calibration
+        if calibration is None:
+            raise NotAvailable(
+                "the model has no calibration: it was fitted without one, with too few rows, or by an earlier version. "
+                "Give normal rows that it has not seen to calibrate(X), or fit again with calibration='auto'."
+            )
+        return calibration
+
+    @property
+    def threshold_(self) -> Threshold:
+        """Where rows become anomalous, by which rule, and how many false alarms to expect."""
+        return self.decisions_.threshold
+
+    @property
+    def offset_(self) -> float:
+        """Rows with lower scores are anomalous, nats."""
+        return -self.decisions_.threshold.score
+
+    @offset_.setter
+    def offset_(self, offset: float) -> None:
+        self._set_rule(FixedScore(-float(offset)))
+
+    def p_values(self, X: Any) -> FloatArray:
+        r"""Chance that a row like those of the calibration has at least so anomalous a score.
+
+        With n calibration scores, :math:`p(x) = (1 + \#\{i : s_i \ge s(x)\}) / (n + 1)`; ties count against the row.
+        For a normal row, P(p <= a) is at most a, over calibration and row together. In a cross-fitted model each fold
+        is compared by the scores of the member that has not seen it; the proved bound is then about 2a.
+
+        The p-values of several rows depend on the same calibration. To choose rows from a table, take `select`.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, or images
+            What `score_samples` takes, that the model has not seen.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+            From 1 / (n + 1) to 1; NaN where there is no score.
+
+        Raises
+        ------
+        NotAvailable
+            If the model has no calibration.
+
+        References
+        ----------
+        Bates, Candes, Lei, Romano and Sesia, "Testing for outliers with conformal p-values", Annals of Statistics
+        51(1), 2023, eq. 3; Vovk, "Cross-conformal predictors", Annals of Mathematics and Artificial Intelligence
+        74, 2015.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from vae_anomaly import VAEDetector
+        >>> rng = np.random.default_rng(0)
+        >>> detector = VAEDetector(max_iter=50).fit(rng.normal(size=(400, 2)))
+        >>> p = detector.p_values([[0.0, 0.0], [9.0, 9.0]])
+        >>> bool(p[0] > 0.1), float(p[1]) == detector.calibration_.smallest_p
+        (True, True)
+        """
+        check_is_fitted(self)
+        calibration = self.calibration_
+        compared = self._compared(X)
+        return calibration.p_values(compared.comparisons, compared.groups)
+
+    def decide(self, X: Any) -> pd.DataFrame:
+        """Scores, p-values and flags in one pass.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, or images
+            What `score_samples` takes.
+
+        Returns
+        -------
+        DataFrame
+            Columns anomaly_score (nats), p_value (NaN without a calibration) and is_anomaly.
+        """
+        check_is_fitted(self)
+        compared = self._compared(X)
+        calibration = self.decisions_.calibration
+        p_values = np.full(len(compared.scores), np.nan)
+        if calibration is not None:
+            p_values = calibration.p_values(compared.comparisons, compared.groups)
+        return pd.DataFrame(
+            {
+                "anomaly_score": compared.scores,
+                "p_value": p_values,
+                "is_anomaly": compared.scores > self.threshold_.score,
+            },
+            index=row_labels(X, len(compared.scores)),
+        )
+
+    def calibrate(self: Self, X: Any, y: Any = None) -> Self:
+        """Replace the calibration by the scores of other normal rows; nothing is trained, the threshold keeps its rule.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, or images
+            Normal rows that the model has not seen, like those that it will judge.
+        y : ignored
+            For scikit-learn's interface.
+
+        Returns
+        -------
+        estimator
+            The detector.
+
+        Raises
+        ------
+        DataError
+            If rows were trained on, or none has a score.
+        SpecificationError
+            If they are too few for the rule of the threshold.
+        """
+        check_is_fitted(self)
+        compared = self._compared(X)
+        usable = np.flatnonzero(~np.isnan(compared.scores))
+        if not len(usable):
+            raise DataError("none of the rows has a score. Give rows that can be read.")
+        self.decisions_.check_unseen(compared.fingerprints[usable])
+        groups = None if compared.groups is None else [np.asarray(compared.groups, dtype=object)[usable]]
+        calibration = Calibration.of(
+            "split",
+            [compared.scores[usable]],
+            ids=[row_ids(X, len(compared.scores))[usable]],
+            groups=groups,
+            group_column=self._calibration_groups(),
+        )
+        self.decisions_ = self.decisions_.recalibrated(calibration)
+        return self
+
+    def set_threshold(
+        self: Self,
+        *,
+        false_alarm_rate: float | None = None,
+        confidence: float | None = None,
+        n_alerts: float | None = None,
+        per: int | None = None,
+        contamination: float | None = None,
+        labels: tuple[Any, Any] | None = None,
+        cost: float | None = None,
+        score: float | None = None,
+    ) -> Self:
+        """Move the threshold by what can be afforded; nothing is trained. Give one of the rules.
+
+        Parameters
+        ----------
+        false_alarm_rate : float, optional
+            Largest share of normal rows to flag, in (0, 1): on average over calibrations, or with `confidence` for
+            this very model.
+        confidence : float, optional
+            In (0, 1), as 0.95: how sure it is that this model does not flag a larger share.
+        n_alerts : float, optional
+            So many alerts among `per` normal rows.
+        per : int, optional
+            Rows that `n_alerts` is for, those of a day for instance.
+        contamination : float, optional
+            Share of rows like those of the calibration to flag, in (0, 0.5].
+        labels : (X, y), optional
+            Rows and what they are, 1 or True for anomalous: the threshold of lowest cost on them.
+        cost : float, optional
+            With `labels`: what a missed anomaly costs, in false alarms; 1 by default.
+        score : float, optional
+            The threshold itself: an anomaly score, nats.
+
+        Returns
+        -------
+        estimator
+            The detector, whose `threshold_` says what to expect.
+
+        Raises
+        ------
+        SpecificationError
+            If none of the rules or several are given, a number is out of its range, or there are too few calibration
+            rows for it.
+        NotAvailable
+            If the model has no calibration.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from vae_anomaly import VAEDetector
+        >>> X = np.random.default_rng(0).normal(size=(1000, 2))
+        >>> detector = VAEDetector(max_iter=50).fit(X).set_threshold(n_alerts=20, per=1000)
+        >>> round(detector.threshold_.expected_rate, 3)
+        0.02
+        """
+        check_is_fitted(self)
+        given = {
+            "false_alarm_rate": false_alarm_rate,
+            "n_alerts": n_alerts,
+            "contamination": contamination,
+            "labels": labels,
+            "score": score,
+        }
+        chosen = [name for name, value in given.items() if value is not None]
+        if len(chosen) != 1:
+            raise SpecificationError(
+                f"set_threshold takes one of {', '.join(given)}; {' and '.join(chosen) or 'none'} was given."
+            )
+        for name, value, owner in (
+            ("confidence", confidence, "false_alarm_rate"),
+            ("per", per, "n_alerts"),
+            ("cost", cost, "labels"),
+        ):
+            if value is not None and chosen != [owner]:
+                raise SpecificationError(f"{name} belongs to {owner}, which is not given. Leave it out.")
+        rule: ThresholdRule
+        if false_alarm_rate is not None:
+            rule = FalseAlarmRate(false_alarm_rate, confidence)
+        elif n_alerts is not None:
+            if per is None:
+                raise SpecificationError("n_alerts needs per: the number of rows that so many alerts are for.")
+            rule = AlertBudget(n_alerts, per)
+        elif contamination is not None:
+            rule = Contamination(contamination)
+        elif labels is not None:
+            rule = self._labelled(labels, 1.0 if cost is None else cost)
+        else:
+            assert score is not None
+            rule = FixedScore(score)
+        self._set_rule(rule)
+        return self
+
+    def threshold_table(self, confidence: float = 0.95) -> pd.DataFrame:
+        """Thresholds for false-alarm rates from .01 to 10 %, and what to expect of each.
+
+        Parameters
+        ----------
+        confidence : float, default=0.95
+            Of the bounds.
+
+        Returns
+        -------
+        DataFrame
+            See `vae_anomaly.decisions.threshold_table`.
+
+        Raises
+        ------
+        NotAvailable
+            If the model has no calibration.
+        """
+        check_is_fitted(self)
+        return threshold_table(self.calibration_, confidence)
+
+    def select(self, X: Any, fdr: float = 0.1, method: str = "benjamini_hochberg") -> npt.NDArray[np.bool_]:
+        """Choose rows so that the expected share of normal ones among the chosen is at most `fdr`.
+
+        All rows that are judged together are one family: give the whole table at once, because selections from parts
+        of it add up to a larger share of false alarms.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, or images
+            The whole family.
+        fdr : float, default=0.1
+            False-discovery rate, in (0, 1): the expected share; in a single table it can be larger.
+        method : {"benjamini_hochberg", "storey"}, default="benjamini_hochberg"
+            Benjamini and Hochberg's procedure, or Storey's, which estimates the share of normal rows.
+
+        Returns
+        -------
+        bool ndarray of shape (n,)
+
+        Raises
+        ------
+        SpecificationError
+            If no row could be chosen whatever its score, because the calibration has too few rows.
+        NotAvailable
+            If the model has no calibration.
+
+        References
+        ----------
+        Benjamini and Hochberg, "Controlling the false discovery rate", JRSS B 57(1), 1995; Bates et al., "Testing for
+        outliers with conformal p-values", Annals of Statistics 51(1), 2023, theorem 2.
+        """
+        return self.selection(X, fdr, method).selected
+
+    def selection(self, X: Any, fdr: float = 0.1, method: str = "benjamini_hochberg") -> Selection:
+        """`select`, with what is known of the share of false alarms among the chosen rows.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, or images
+            The whole family.
+        fdr, method
+            See `select`.
+        """
+        check_is_fitted(self)
+        return select(self.calibration_, self.p_values(X), fdr, method)
+
+    def confirm(self: Self, ids: Sequence[Any], is_anomaly: Sequence[bool]) -> Self:
+        """Take the calibration rows that a person found anomalous out of the calibration; see `audit`.
+
+        Only rows that were looked at may be taken out, and only those confirmed: leaving out the most anomalous rows by
+        guess makes p-values too small.
+
+        Parameters
+        ----------
+        ids : sequence
+            Of rows that were looked at.
+        is_anomaly : sequence of bool
+            What was found.
+
+        Returns
+        -------
+        estimator
+            The detector, recalibrated without a fit.
+
+        Raises
+        ------
+        SpecificationError
+            If an id is not one of the audit, or there are not as many answers as ids.
+
+        References
+        ----------
+        Bashari, Sesia and Romano, "Robust conformal outlier detection under contaminated reference data", ICML 2025.
+        """
+        check_is_fitted(self)
+        self.decisions_ = self.decisions_.recalibrated(self.calibration_.answered(ids, is_anomaly))
+        return self
+
+    def _set_rule(self, rule: ThresholdRule) -> None:
+        calibration = self.decisions_.calibration
+        if calibration is None and not isinstance(rule, FixedScore):
+            calibration = self.calibration_
+        self.decisions_ = self.decisions_.with_rule(rule)
+
+    def _labelled(self, labels: tuple[Any, Any], cost: float) -> LabelledCost:
+        try:
+            X, y = labels
+        except (TypeError, ValueError):
+            raise SpecificationError("labels is a pair: rows, and what they are (1 for anomalous).") from None
+        scores = self.anomaly_score(X)
+        return LabelledCost(scores, anomalous(y, len(scores)), cost)
+
+    def _calibration_groups(self) -> str | None:
+        """The column whose values are calibrated one by one."""
+        return None
+
+
+def decisions_of(
+    rule: ThresholdRule,
+    scores: FloatArray,
+    ids: npt.NDArray[np.int64] | None,
+    fingerprints: npt.NDArray[np.int64],
+    trained: npt.NDArray[np.int64],
+) -> Decisions:
+    """What to decide by.
+
+    Parameters
+    ----------
+    rule : ThresholdRule
+    scores : ndarray of shape (rows,)
+        Anomaly scores of rows that were set aside, or else of rows that were trained on.
+    ids : int64 ndarray of shape (rows,) or None
+        Names of the rows that were set aside; None where they were trained on.
+    fingerprints : int64 ndarray of shape (rows,)
+        Of the same rows.
+    trained : int64 ndarray
+        Of the rows that were trained on.
+    """
+    learned = np.unique(trained)
+    if ids is None:
+        return Decisions(rule.find(Calibration.of("training", [scores])), None, learned, 0.0)
+    calibration = Calibration.of("split", [scores], ids=[ids])
+    return Decisions(rule.find(calibration), calibration, learned, float(np.isin(fingerprints, learned).mean()))
+
+
+def warn_if_uncalibrated(decisions: Decisions, n_rows: int) -> None:
+    """Say that the threshold is that of training rows, where it should be another's."""
+    if decisions.calibration is None:
+        warnings.warn(
+            FitWarning(
+                f"{n_rows} rows are too few to set any aside: the threshold comes from the training rows themselves and "
+                "flags more of the rows to come than it says, and there are no p-values. Give more rows, or calibrate "
+                "with others",
+                "uncalibrated",
+            ),
+            stacklevel=4,
+        )
+
+
+def image_fingerprints(images: Images) -> npt.NDArray[np.int64]:
+    """One number for each image, equal for equal images."""
+    pixels = torch.from_numpy(images.pixels.reshape(images.n_rows, -1).astype(np.float32))
+    missing = pixels.isnan()
+    fingerprints: npt.NDArray[np.int64] = Batch(pixels.masked_fill(missing, 0), ~missing).fingerprints().numpy()
+    return fingerprints
+
+
+def anomalous(y: Any, n_rows: int) -> npt.NDArray[np.bool_]:
+    """Labels as booleans: 1 or True is anomalous, or -1 where there are 1 and -1, as `predict` has it.
+
+    Raises
+    ------
+    SpecificationError
+        If they are something else, or not as many as rows.
+    """
+    labels = np.asarray(y).ravel()
+    if len(labels) != n_rows:
+        raise SpecificationError(f"there are {len(labels)} labels for {n_rows} rows. Give one for each.")
+    found = set(np.unique(labels).tolist())
+    if found <= {0, 1}:
+        return labels.astype(bool)
+    if found <= {-1, 1}:
+        return labels == -1
+    raise SpecificationError("labels are 0 and 1 (1 for anomalous), booleans, or 1 and -1 (-1 for anomalous).")
+
+
+def row_ids(X: Any, n_rows: int) -> npt.NDArray[np.int64]:
+    """What rows are called in an audit: the index of a DataFrame if it is of integers, else their positions."""
+    index = row_labels(X, n_rows)
+    integers = index.dtype.kind in "iu" and index.is_unique and len(index) == n_rows
+    return index.to_numpy(dtype=np.int64) if integers else np.arange(n_rows)

@@ -1,0 +1,204 @@
+"""Which rows train, which stop the training, and which calibrate: no row does two of these for the same member."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from vae_anomaly.columns import Batch
+from vae_anomaly.data import FloatArray
+
+CalibrationKind = Literal["split", "cross", "none"]
+IntArray = npt.NDArray[np.intp]
+BoolArray = npt.NDArray[np.bool_]
+
+MAX_VALIDATION_ROWS = 512
+MIN_VALIDATION_ROWS = 10
+SPLIT_SHARE = 0.2
+MIN_CALIBRATION_ROWS, MAX_CALIBRATION_ROWS = 4, 4096
+MAX_TRAINING_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """Training rows that are encoded only where they are needed.
+
+    Parameters
+    ----------
+    n_rows : int
+        How many there are.
+    encode : callable
+        Some of them, by their indices, as a batch.
+    weights : ndarray of shape (n_rows,), optional
+        Positive weights.
+    held_out : bool ndarray of shape (n_rows,), optional
+        Rows that no training has seen; by default a share of the rows is drawn.
+    calibrating : bool ndarray of shape (n_rows,), optional
+        Rows that calibrate and do nothing else; nothing was learned from them.
+    augment : callable, optional
+        From rows of a mini-batch and a seed to the changed rows to train on.
+    ids : int64 ndarray of shape (n_rows,), optional
+        What the rows are called in an audit; their indices by default.
+    groups : str ndarray of shape (n_rows,), optional
+        The calibration group of each row.
+    """
+
+    n_rows: int
+    encode: Callable[[IntArray], Batch]
+    weights: FloatArray | None = None
+    held_out: BoolArray | None = None
+    calibrating: BoolArray | None = None
+    augment: Callable[[Batch, int], Batch] | None = None
+    ids: npt.NDArray[np.int64] | None = None
+    groups: npt.NDArray[np.object_] | None = None
+
+
+@dataclass(frozen=True)
+class SplitConfig:
+    """Which rows are held out, and how many each member trains on.
+
+    Parameters
+    ----------
+    max_samples : int or float
+        Rows per member, without replacement; a float is a share of the rows that are not held out.
+    validation_fraction : float
+        Share of the rows to hold out for early stopping.
+    calibration : {"split", "cross", "none"}
+        Whether rows that no member trains on calibrate, or for each member those that it alone leaves out.
+    """
+
+    max_samples: int | float
+    validation_fraction: float
+    calibration: CalibrationKind
+
+    def n_validation(self, n_rows: int) -> int:
+        """Rows to stop the training by."""
+        return min(round(self.validation_fraction * n_rows), MAX_VALIDATION_ROWS, n_rows // 2)
+
+    def n_own(self, n_rows: int) -> int:
+        """Rows of a member, out of so many that it may train on."""
+        wanted = self.max_samples
+        n_own = int(wanted) if isinstance(wanted, Integral) else round(wanted * n_rows)
+        return min(max(n_own, 2), n_rows)
+
+
+@dataclass(frozen=True)
+class Partition:
+    """The part that every row plays.
+
+    Parameters
+    ----------
+    held_out : int ndarray
+        Rows to stop the training by.
+    compared : int ndarray
+        Rows whose statistics a relative score compares others with.
+    members : int ndarray of shape (members, rows per member)
+        Rows that each member trains on.
+    folds : tuple of int ndarray
+        Rows that calibrate: one fold that no member trains on, or the fold that each member leaves out.
+    """
+
+    held_out: IntArray
+    compared: IntArray
+    members: IntArray
+    folds: tuple[IntArray, ...]
+
+
+def calibration_kind(
+    wanted: str | None, n_rows: int, n_members: int, max_samples: int | float, *, by_member: bool
+) -> CalibrationKind:
+    """How a fit calibrates.
+
+    Where there are at least twice as many rows as a member trains on, setting rows aside costs nothing; where there
+    are fewer, each member leaves a fold out, so that all rows train and calibrate.
+
+    Parameters
+    ----------
+    wanted : {"auto", "split", "cross"} or None
+        What was asked for.
+    n_rows, n_members : int
+    max_samples : int or float
+        Rows per member; a float is a share.
+    by_member : bool
+        Whether a member has a score alone, and there are members that can leave out what others train on.
+    """
+    if wanted is None:
+        return "none"
+    if wanted == "split" or not by_member or n_members < 2:
+        return "split"
+    if wanted == "cross":
+        return "cross"
+    per_member = max_samples if isinstance(max_samples, Integral) else max_samples * n_rows
+    return "split" if per_member <= MAX_TRAINING_SHARE * n_rows else "cross"
+
+
+def rows_set_aside(n_rows: int, rng: np.random.Generator) -> BoolArray:
+    """A random share of the rows, to calibrate by and nothing else; none where there are too few."""
+    n_aside = min(round(SPLIT_SHARE * n_rows), MAX_CALIBRATION_ROWS)
+    aside = np.zeros(n_rows, dtype=bool)
+    if n_aside >= MIN_CALIBRATION_ROWS:
+        aside[rng.choice(n_rows, n_aside, replace=False)] = True
+    return aside
+
+
+def partition(
+    rows: TrainingRows, split: SplitConfig, n_members: int, rng: np.random.Generator, *, stops: bool, compares: bool
+) -> Partition:
+    """Draw the part of every row.
+
+    Parameters
+    ----------
+    rows : TrainingRows
+    split : SplitConfig
+    n_members : int
+    rng : numpy.random.Generator
+    stops : bool
+        Whether held-out rows stop the training.
+    compares : bool
+        Whether the score compares rows with training rows; these are then as many as those to stop by and others than
+        they, and no member sees them, unless there are too few rows for that.
+    """
+    order = rng.permutation(rows.n_rows)
+    folds: tuple[IntArray, ...] = ()
+    if rows.calibrating is not None:
+        aside = rows.calibrating[order]
+        if split.calibration == "split" and aside.any():
+            folds = (np.sort(order[aside]),)
+        order = order[~aside]
+    compared = order
+    if rows.held_out is None:
+        n_held_out = split.n_validation(len(order))
+        held_out, rest = order[:n_held_out], order[n_held_out:]
+    else:
+        marked = rows.held_out[order]
+        held_out, rest = order[marked], order[~marked]
+        if compares and len(held_out) >= 2 * MIN_VALIDATION_ROWS:
+            compared, held_out = held_out[::2], held_out[1::2]
+        held_out = held_out[:MAX_VALIDATION_ROWS]
+    if not stops or len(held_out) < MIN_VALIDATION_ROWS:
+        held_out, rest = held_out[:0], np.concatenate([held_out, rest])
+    if compares and compared is order:
+        n_compared = min(split.n_validation(len(order)), len(rest) // 2)
+        if n_compared >= MIN_VALIDATION_ROWS:
+            compared, rest = rest[:n_compared], rest[n_compared:]
+    pools = [rest] * n_members
+    if split.calibration == "cross":
+        folds, pools = _cross_fitted(rest, n_members)
+    n_own = split.n_own(min(map(len, pools)))
+    own = [rng.choice(pool, n_own, replace=False) for pool in pools]
+    return Partition(np.sort(held_out), np.sort(compared[:MAX_VALIDATION_ROWS]), np.stack(own), folds)
+
+
+def _cross_fitted(rest: IntArray, n_members: int) -> tuple[tuple[IntArray, ...], list[IntArray]]:
+    """The fold that each member leaves out, and the rows that remain for it; no folds where there are too few rows."""
+    n_left_out = min(len(rest), MAX_CALIBRATION_ROWS) // n_members
+    if n_left_out * n_members < MIN_CALIBRATION_ROWS or len(rest) - n_left_out < 2:
+        return (), [rest] * n_members
+    cuts = [slice(member * n_left_out, (member + 1) * n_left_out) for member in range(n_members)]
+    pools = [np.concatenate([rest[: cut.start], rest[cut.stop :]]) for cut in cuts]
+    return tuple(np.sort(rest[cut]) for cut in cuts), pools

@@ -1,0 +1,145 @@
+"""Threshold and calibration as an entry of a manifest and tensors, and back, distrusting them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from vae_anomaly.decisions import Calibration, Decisions, SortedScores, Suspects, Threshold, rule_of
+from vae_anomaly.errors import SpecificationError
+
+CALIBRATION = "calibration."
+TRAINED = f"{CALIBRATION}trained"
+SUSPECTS = f"{CALIBRATION}suspects."
+KINDS = ("split", "cross")
+
+
+def decisions_entry(decisions: Decisions) -> dict[str, Any]:
+    """What a manifest says of threshold and calibration, ready for JSON.
+
+    Raises
+    ------
+    SpecificationError
+        If the threshold is not finite.
+    """
+    threshold, calibration = decisions.threshold, decisions.calibration
+    if not math.isfinite(threshold.score):
+        raise SpecificationError(
+            f"offset_ is {-threshold.score}; a model file holds a finite one. Set it before saving."
+        )
+    return {
+        "threshold": {**dataclasses.asdict(threshold), "parameters": dict(threshold.parameters)},
+        "repeated_share": decisions.repeated_share,
+        "calibration": None
+        if calibration is None
+        else {
+            "kind": calibration.kind,
+            "n_folds": len(calibration.folds),
+            "group_column": calibration.group_column,
+            "groups": list(calibration.groups),
+            "n_confirmed": calibration.suspects.n_confirmed,
+            "declared_normal": calibration.declared_normal,
+        },
+    }
+
+
+def decisions_tensors(decisions: Decisions) -> dict[str, Tensor]:
+    """Sorted calibration scores, the rows for an audit, and fingerprints of rows that were trained on."""
+    tensors = {TRAINED: _tensor(decisions.trained)}
+    calibration = decisions.calibration
+    if calibration is None:
+        return tensors
+    sets = {"": calibration.folds} | {
+        f"group_{number}.": folds for number, folds in enumerate(calibration.groups.values())
+    }
+    for prefix, folds in sets.items():
+        for number, fold in enumerate(folds):
+            tensors[f"{CALIBRATION}{prefix}{number}.values"] = _tensor(fold.values)
+            tensors[f"{CALIBRATION}{prefix}{number}.counts"] = _tensor(fold.counts)
+    for name in ("ids", "scores", "folds", "groups", "is_normal"):
+        tensors[SUSPECTS + name] = _tensor(getattr(calibration.suspects, name))
+    return tensors
+
+
+def rebuilt_decisions(entry: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Decisions:
+    """The value that an entry and tensors describe.
+
+    Raises
+    ------
+    LookupError, TypeError or ValueError
+        If they do not agree.
+    """
+    threshold = Threshold(**entry["threshold"])
+    if not math.isfinite(threshold.score):
+        raise ValueError("the threshold is not finite")
+    rule_of(threshold)
+    trained = _array(tensors, TRAINED, np.int64) if TRAINED in tensors else np.empty(0, dtype=np.int64)
+    share = float(entry["repeated_share"])
+    if not 0 <= share <= 1:
+        raise ValueError(f"a share of {share}")
+    held = entry["calibration"]
+    return Decisions(threshold, None if held is None else _calibration(held, tensors), trained, share)
+
+
+def _calibration(entry: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Calibration:
+    n_folds, names = int(entry["n_folds"]), [str(name) for name in entry["groups"]]
+    if entry["kind"] not in KINDS or n_folds < 1 or (entry["kind"] == "split" and n_folds > 1):
+        raise ValueError(f"a calibration of kind {entry['kind']!r} with {n_folds} folds")
+    folds = _folds(tensors, "", n_folds)
+    if not sum(fold.n for fold in folds):
+        raise ValueError("a calibration without rows")
+    suspects = Suspects(
+        _array(tensors, f"{SUSPECTS}ids", np.int64),
+        _array(tensors, f"{SUSPECTS}scores", np.float64),
+        _array(tensors, f"{SUSPECTS}folds", np.int64),
+        _array(tensors, f"{SUSPECTS}groups", np.int64),
+        _array(tensors, f"{SUSPECTS}is_normal", np.bool_),
+        int(entry["n_confirmed"]),
+    )
+    lengths = {
+        len(part) for part in (suspects.ids, suspects.scores, suspects.folds, suspects.groups, suspects.is_normal)
+    }
+    if len(lengths) != 1 or not ((suspects.folds >= 0) & (suspects.folds < n_folds)).all():
+        raise ValueError("the rows for an audit do not agree")
+    return Calibration(
+        entry["kind"],
+        folds,
+        suspects,
+        entry["group_column"],
+        {name: _folds(tensors, f"group_{number}.", n_folds) for number, name in enumerate(names)},
+        bool(entry["declared_normal"]),
+    )
+
+
+def _folds(tensors: Mapping[str, Tensor], prefix: str, n_folds: int) -> tuple[SortedScores, ...]:
+    return tuple(
+        _sorted_scores(
+            _array(tensors, f"{CALIBRATION}{prefix}{number}.values", np.float64),
+            _array(tensors, f"{CALIBRATION}{prefix}{number}.counts", np.int64),
+        )
+        for number in range(n_folds)
+    )
+
+
+def _sorted_scores(values: npt.NDArray[np.float64], counts: npt.NDArray[np.int64]) -> SortedScores:
+    if values.shape != counts.shape or not (np.diff(values) > 0).all() or not (counts > 0).all():
+        raise ValueError("calibration scores are not in order")
+    return SortedScores(values, counts)
+
+
+def _array(tensors: Mapping[str, Tensor], name: str, dtype: Any) -> Any:
+    array = tensors[name].numpy().copy()
+    if array.dtype != dtype or array.ndim != 1 or (array.dtype.kind == "f" and np.isnan(array).any()):
+        raise ValueError(f"{name} has type {array.dtype} and shape {array.shape}")
+    return array
+
+
+def _tensor(array: npt.NDArray[Any]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array).copy())
