@@ -1,8 +1,17 @@
-"""From scores to decisions: the threshold between normal and anomalous."""
+"""From scores to decisions: p-values, thresholds and selections with a guarantee, and drift."""
 
 from __future__ import annotations
 
-from vae_anomaly.decisions.thresholds import (
+from vae_anomaly.decisions.calibration import Calibration, Kind, Suspects
+from vae_anomaly.decisions.false_alarms import (
+    CalibrationTooSmall,
+    band,
+    largest_rank,
+    rate_bound,
+    rows_needed,
+    smallest_rate,
+)
+from vae_anomaly.decisions.former import (
     MIN_DEVIATION,
     ContaminationThreshold,
     FixedThreshold,
@@ -10,6 +19,19 @@ from vae_anomaly.decisions.thresholds import (
     Threshold,
     contamination_offset,
     robust_offset,
+)
+from vae_anomaly.decisions.selection import FamilyCounts, Selection, benjamini_hochberg, select, storey
+from vae_anomaly.decisions.sorted_scores import SortedScores
+from vae_anomaly.decisions.thresholds import (
+    RULES,
+    AlertBudget,
+    Contamination,
+    FalseAlarmRate,
+    FixedScore,
+    LabelledCost,
+    RobustFence,
+    ThresholdRule,
+    threshold_table,
 )
 
 __all__ = [
@@ -20,4 +42,31 @@ __all__ = [
     "Threshold",
     "contamination_offset",
     "robust_offset",
+]
+# For the detectors and the command line, which do not import them yet.
+__all__ += [
+    "RULES",
+    "AlertBudget",
+    "Calibration",
+    "CalibrationTooSmall",
+    "Contamination",
+    "FalseAlarmRate",
+    "FamilyCounts",
+    "FixedScore",
+    "Kind",
+    "LabelledCost",
+    "RobustFence",
+    "Selection",
+    "SortedScores",
+    "Suspects",
+    "ThresholdRule",
+    "band",
+    "benjamini_hochberg",
+    "largest_rank",
+    "rate_bound",
+    "rows_needed",
+    "select",
+    "smallest_rate",
+    "storey",
+    "threshold_table",
 ]
