@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vae_anomaly.decisions.calibration import Calibration, Kind, Suspects
+from vae_anomaly.decisions.decisions import NO_THRESHOLD, Decisions, rule_of
 from vae_anomaly.decisions.false_alarms import (
     CalibrationTooSmall,
     band,
@@ -11,7 +12,6 @@ from vae_anomaly.decisions.false_alarms import (
     rows_needed,
     smallest_rate,
 )
-from vae_anomaly.decisions.decisions import NO_THRESHOLD, Decisions, rule_of
 from vae_anomaly.decisions.selection import FamilyCounts, Selection, benjamini_hochberg, select, storey
 from vae_anomaly.decisions.sorted_scores import SortedScores
 from vae_anomaly.decisions.thresholds import (

@@ -170,8 +170,8 @@ def band(n_calibration: int, confidence: float = CONFIDENCE) -> FloatArray:
 
     Examples
     --------
-    >>> [round(bound, 3) for bound in band(1000)[[0, 9, 99]]]
-    [0.006, 0.021, 0.128]
+    >>> band(1000)[[0, 9, 99]].round(3).tolist()
+    [0.006, 0.021, 0.132]
     """
     ranks = rank_grid(n_calibration, RANK_RATIO)
     random = np.random.default_rng(n_calibration)
@@ -182,7 +182,7 @@ def band(n_calibration: int, confidence: float = CONFIDENCE) -> FloatArray:
     beyond = betainc(n_calibration + 1 - ranks, ranks, 1 - rates).min(axis=1)
     level = np.sort(beyond)[max(math.floor((1 - confidence) * (N_SIMULATIONS + 1)), 1) - 1]
     bounds = 1 - betaincinv(n_calibration + 1 - ranks, ranks, level)
-    every: FloatArray = bounds[np.searchsorted(ranks, np.arange(1, n_calibration + 1))]
+    every = np.asarray(bounds, dtype=np.float64)[np.searchsorted(ranks, np.arange(1, n_calibration + 1))]
     every.flags.writeable = False
     return every
 

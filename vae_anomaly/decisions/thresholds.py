@@ -26,7 +26,6 @@ from vae_anomaly.decisions.false_alarms import (
     rows_needed,
     smallest_rate,
 )
-from vae_anomaly.decisions.former import robust_offset as robust_offset
 from vae_anomaly.decisions.sorted_scores import SortedScores, checked_scores
 from vae_anomaly.decisions.tail import ParetoTail
 from vae_anomaly.errors import DataError, DataWarning, SpecificationError
@@ -101,7 +100,7 @@ class Threshold:
         >>> calibration = Calibration.of("split", [np.arange(1.0, 1000.0)])
         >>> print(FalseAlarmRate(0.01).find(calibration).sentence())
         Rows above 990 nats are flagged: 1 % of new normal rows on average over such fits, and with 95 % confidence at
-        most 1.69 % with this model, if they are like the 999 calibration rows, which the model has not seen.
+        most 1.57 % with this model, if they are like the 999 calibration rows, which the model has not seen.
         """
         flagged = f"Rows above {self.score:.6g} nats are flagged"
         if self.expected_rate is None:
@@ -112,7 +111,7 @@ class Threshold:
                 "fitted on. Nothing is promised about new rows, of which more will be flagged: calibrate for that."
             )
         bound = "" if self.rate_bound is None else f" with {percent(self.confidence)} confidence at most "
-        bound += "" if self.rate_bound is None else f"{percent(self.rate_bound)} with this model, "
+        bound += "" if self.rate_bound is None else f"{percent(self.rate_bound, upwards=True)} with this model, "
         if self.kind == "split":
             return (
                 f"{flagged}: {percent(self.expected_rate)} of new normal rows on average over such fits, "
@@ -122,7 +121,7 @@ class Threshold:
         assert self.proved_rate is not None
         return (
             f"{flagged}: about {percent(self.expected_rate)} of new normal rows by measurement, proved is at most "
-            f"{percent(self.proved_rate)} on average,{bound or ' '}if they are like the {self.n_calibration:,} "
+            f"{percent(self.proved_rate, upwards=True)} on average,{bound or ' '}if they are like the {self.n_calibration:,} "
             f"calibration rows, each scored by members that have not seen it"
             f"{'; the bound for this model is measured, not proved' if bound else ''}."
         )
@@ -280,7 +279,7 @@ class AlertBudget(ThresholdRule):
     Examples
     --------
     >>> AlertBudget(20, per=5_000).find(Calibration.of("split", [np.arange(1.0, 1000.0)])).score
-    997.0
+    996.0
     """
 
     n_alerts: float

@@ -6,7 +6,7 @@ import abc
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -34,8 +34,6 @@ from vae_anomaly.detectors.base import AnomalyDetectorMixin
 from vae_anomaly.detectors.containers import row_labels
 from vae_anomaly.detectors.inputs import spread
 from vae_anomaly.errors import DataError, FitWarning, NotAvailable, SpecificationError
-
-Self = TypeVar("Self", bound="CalibratedDetectorMixin")
 
 
 @dataclass(frozen=True)
@@ -195,7 +193,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
             index=row_labels(X, len(compared.scores)),
         )
 
-    def calibrate(self: Self, X: Any, y: Any = None) -> Self:
+    def calibrate(self, X: Any, y: Any = None) -> Self:
         """Replace the calibration by the scores of other normal rows; nothing is trained, the threshold keeps its rule.
 
         Parameters
@@ -235,7 +233,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         return self
 
     def set_threshold(
-        self: Self,
+        self,
         *,
         false_alarm_rate: float | None = None,
         confidence: float | None = None,
@@ -394,7 +392,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         check_is_fitted(self)
         return select(self.calibration_, self.p_values(X), fdr, method)
 
-    def confirm(self: Self, ids: Sequence[Any], is_anomaly: Sequence[bool]) -> Self:
+    def confirm(self, ids: Sequence[Any], is_anomaly: Sequence[bool]) -> Self:
         """Take the calibration rows that a person found anomalous out of the calibration; see `audit`.
 
         Only rows that were looked at may be taken out, and only those confirmed: leaving out the most anomalous rows by

@@ -291,9 +291,7 @@ class FeatureMapDetector(CalibratedDetectorMixin, OutlierMixin, BaseEstimator):
             yield torch.cat(parts, 1)
 
 
-def _marked(
-    portions: Iterator[Images], aside: npt.NDArray[np.bool_]
-) -> Iterator[tuple[Images, npt.NDArray[np.bool_]]]:
+def _marked(portions: Iterator[Images], aside: npt.NDArray[np.bool_]) -> Iterator[tuple[Images, npt.NDArray[np.bool_]]]:
     """Some images at a time, and which of them are set aside."""
     first = 0
     for some in portions:

@@ -7,12 +7,13 @@ import os
 import sys
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import torch
 from sklearn.base import BaseEstimator
@@ -320,6 +321,10 @@ def group_labels(table: Table, name: str) -> npt.NDArray[np.object_]:
     """
     if name not in table.names:
         raise SpecificationError(f"calibration_groups names column {name!r}, and there is none. Give one of the table.")
-    cells = pd.Series(table.cells.iloc[:, table.names.index(name)] if isinstance(table.cells, pd.DataFrame) else table.cells[:, table.names.index(name)])
+    cells = pd.Series(
+        table.cells.iloc[:, table.names.index(name)]
+        if isinstance(table.cells, pd.DataFrame)
+        else table.cells[:, table.names.index(name)]
+    )
     labels: npt.NDArray[np.object_] = cells.map(str).where(cells.notna(), "missing").to_numpy(dtype=object)
     return labels

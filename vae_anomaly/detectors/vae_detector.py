@@ -20,8 +20,8 @@ from torch import Tensor
 
 from vae_anomaly.columns import Augment, Batch, Column, Encoder, ImageEncoder
 from vae_anomaly.data import FloatArray, ImageFormat, Images, Table
-from vae_anomaly.deprecation import RenamedAttribute
 from vae_anomaly.decisions import Decisions
+from vae_anomaly.deprecation import RenamedAttribute
 from vae_anomaly.detectors.base import copied_parameters, unchanged_on_failure
 from vae_anomaly.detectors.calibrated import CalibratedDetectorMixin, Compared, row_ids, warn_if_uncalibrated
 from vae_anomaly.detectors.containers import fill_cells, pack_like, row_labels
@@ -439,9 +439,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             earlier = self._earlier_sample(config)
             rng = np.random.default_rng([new_seed(self.random_state), 0 if earlier is None else earlier.n_seen])
             batch = training.encoder.encode(training.data)
-            sample = RowSample.drawn(
-                batch, training.weights, config.split.validation_fraction, rng, training.aside
-            )
+            sample = RowSample.drawn(batch, training.weights, config.split.validation_fraction, rng, training.aside)
             if earlier is not None:
                 sample = earlier.joined(sample)
             wanted = config.split.max_samples
@@ -910,9 +908,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
 
         def compared(data: Table | Images) -> Compared:
             batch = model.encoder.encode(data)
-            scores, comparisons = scores_and_comparisons(
-                model.vae, batch, model.score, model.noise, by_member=crossed
-            )
+            scores, comparisons = scores_and_comparisons(model.vae, batch, model.score, model.noise, by_member=crossed)
             return Compared(-scores, -comparisons, batch.fingerprints().numpy(), self._groups_of(data))
 
         if model.takes_images and is_files(X):

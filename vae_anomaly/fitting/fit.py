@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vae_anomaly.columns import MAX_SEEDS, Batch, Declarations, Encoder, TableEncoder, infer_columns, learn_channels
+from vae_anomaly.columns import MAX_SEEDS, Declarations, Encoder, TableEncoder, infer_columns, learn_channels
 from vae_anomaly.data import FloatArray, Images, Table
 from vae_anomaly.decisions import NO_THRESHOLD, Calibration, Contamination, Decisions, FixedScore
 from vae_anomaly.errors import SpecificationError

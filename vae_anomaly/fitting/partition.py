@@ -20,6 +20,7 @@ BoolArray = npt.NDArray[np.bool_]
 MAX_VALIDATION_ROWS = 512
 MIN_VALIDATION_ROWS = 10
 SPLIT_SHARE = 0.2
+FOLD_SHARE, MIN_ROWS_OF_FOLDS = 0.1, 400
 MIN_CALIBRATION_ROWS, MAX_CALIBRATION_ROWS = 4, 4096
 MAX_TRAINING_SHARE = 0.5
 
@@ -188,17 +189,21 @@ def partition(
             compared, rest = rest[:n_compared], rest[n_compared:]
     pools = [rest] * n_members
     if split.calibration == "cross":
-        folds, pools = _cross_fitted(rest, n_members)
+        folds = _folds(rest, n_members, split.n_own(len(rest)))
+        pools = [np.setdiff1d(rest, fold) for fold in folds] or pools
     n_own = split.n_own(min(map(len, pools)))
     own = [rng.choice(pool, n_own, replace=False) for pool in pools]
     return Partition(np.sort(held_out), np.sort(compared[:MAX_VALIDATION_ROWS]), np.stack(own), folds)
 
 
-def _cross_fitted(rest: IntArray, n_members: int) -> tuple[tuple[IntArray, ...], list[IntArray]]:
-    """The fold that each member leaves out, and the rows that remain for it; no folds where there are too few rows."""
-    n_left_out = min(len(rest), MAX_CALIBRATION_ROWS) // n_members
+def _folds(rest: IntArray, n_members: int, n_own: int) -> tuple[IntArray, ...]:
+    """The fold that each member leaves out; none where there are too few rows.
+
+    A quarter of the rows while they are few, so that p-values have a resolution; a tenth of more of them, because rows
+    that a member does not see are missed; and what the member would not have used anyway.
+    """
+    n_largest = min(len(rest), MAX_CALIBRATION_ROWS) // n_members
+    n_left_out = min(max(MIN_ROWS_OF_FOLDS // n_members, round(FOLD_SHARE * len(rest)), len(rest) - n_own), n_largest)
     if n_left_out * n_members < MIN_CALIBRATION_ROWS or len(rest) - n_left_out < 2:
-        return (), [rest] * n_members
-    cuts = [slice(member * n_left_out, (member + 1) * n_left_out) for member in range(n_members)]
-    pools = [np.concatenate([rest[: cut.start], rest[cut.stop :]]) for cut in cuts]
-    return tuple(np.sort(rest[cut]) for cut in cuts), pools
+        return ()
+    return tuple(np.sort(rest[member * n_left_out : (member + 1) * n_left_out]) for member in range(n_members))
