@@ -12,7 +12,7 @@ from vae_anomaly.decisions.false_alarms import (
     rows_needed,
     smallest_rate,
 )
-from vae_anomaly.decisions.selection import FamilyCounts, Selection, benjamini_hochberg, select, storey
+from vae_anomaly.decisions.selection import FamilyCounts, Method, Selection, benjamini_hochberg, select, storey
 from vae_anomaly.decisions.sorted_scores import SortedScores
 from vae_anomaly.decisions.thresholds import (
     MIN_DEVIATION,
@@ -42,6 +42,7 @@ __all__ = [
     "FixedScore",
     "Kind",
     "LabelledCost",
+    "Method",
     "RobustFence",
     "Selection",
     "SortedScores",

@@ -271,7 +271,8 @@ class Selection:
         bound = (
             "in one file it can be more."
             if self.false_share_bound is None
-            else f"in this file, with {percent(self.confidence)} confidence, at most {percent(self.false_share_bound, upwards=True)}."
+            else f"in this file, with {percent(self.confidence)} confidence, at most "
+            f"{percent(self.false_share_bound, upwards=True)}."
         )
         return f"{selected}; {average}, if normal rows are like the {self.n_calibration:,} calibration rows; {bound}"
 

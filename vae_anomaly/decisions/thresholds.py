@@ -121,8 +121,8 @@ class Threshold:
         assert self.proved_rate is not None
         return (
             f"{flagged}: about {percent(self.expected_rate)} of new normal rows by measurement, proved is at most "
-            f"{percent(self.proved_rate, upwards=True)} on average,{bound or ' '}if they are like the {self.n_calibration:,} "
-            f"calibration rows, each scored by members that have not seen it"
+            f"{percent(self.proved_rate, upwards=True)} on average,{bound or ' '}if they are like the "
+            f"{self.n_calibration:,} calibration rows, each scored by members that have not seen it"
             f"{'; the bound for this model is measured, not proved' if bound else ''}."
         )
 

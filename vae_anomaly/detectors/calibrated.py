@@ -24,6 +24,7 @@ from vae_anomaly.decisions import (
     FalseAlarmRate,
     FixedScore,
     LabelledCost,
+    Method,
     Selection,
     Threshold,
     ThresholdRule,
@@ -48,14 +49,14 @@ class Compared:
         What they are compared with the folds of the calibration by.
     fingerprints : int64 ndarray of shape (rows,)
         Equal for equal rows.
-    groups : sequence of str or None
+    groups : str ndarray of shape (rows,) or None
         The calibration group of each row.
     """
 
     scores: FloatArray
     comparisons: FloatArray
     fingerprints: npt.NDArray[np.int64]
-    groups: Sequence[str] | None = None
+    groups: npt.NDArray[np.object_] | None = None
 
     @classmethod
     def over(
@@ -67,7 +68,11 @@ class Compared:
             if usable.any():
                 found = compare(images)
                 parts.append(
-                    cls(*(spread(each, usable) for each in (found.scores, found.comparisons, found.fingerprints)))
+                    cls(
+                        spread(found.scores, usable),
+                        spread(found.comparisons, usable),
+                        spread(found.fingerprints, usable),
+                    )
                 )
             else:
                 missing = np.full(len(usable), np.nan)
@@ -163,7 +168,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         check_is_fitted(self)
         calibration = self.calibration_
         compared = self._compared(X)
-        return calibration.p_values(compared.comparisons, compared.groups)
+        return _p_values(calibration, compared)
 
     def decide(self, X: Any) -> pd.DataFrame:
         """Scores, p-values and flags in one pass.
@@ -183,7 +188,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         calibration = self.decisions_.calibration
         p_values = np.full(len(compared.scores), np.nan)
         if calibration is not None:
-            p_values = calibration.p_values(compared.comparisons, compared.groups)
+            p_values = _p_values(calibration, compared)
         return pd.DataFrame(
             {
                 "anomaly_score": compared.scores,
@@ -221,7 +226,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         if not len(usable):
             raise DataError("none of the rows has a score. Give rows that can be read.")
         self.decisions_.check_unseen(compared.fingerprints[usable])
-        groups = None if compared.groups is None else [np.asarray(compared.groups, dtype=object)[usable]]
+        groups = None if compared.groups is None else [compared.groups[usable].tolist()]
         calibration = Calibration.of(
             "split",
             [compared.scores[usable]],
@@ -346,7 +351,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         check_is_fitted(self)
         return threshold_table(self.calibration_, confidence)
 
-    def select(self, X: Any, fdr: float = 0.1, method: str = "benjamini_hochberg") -> npt.NDArray[np.bool_]:
+    def select(self, X: Any, fdr: float = 0.1, method: Method = "benjamini_hochberg") -> npt.NDArray[np.bool_]:
         """Choose rows so that the expected share of normal ones among the chosen is at most `fdr`.
 
         All rows that are judged together are one family: give the whole table at once, because selections from parts
@@ -377,9 +382,11 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         Benjamini and Hochberg, "Controlling the false discovery rate", JRSS B 57(1), 1995; Bates et al., "Testing for
         outliers with conformal p-values", Annals of Statistics 51(1), 2023, theorem 2.
         """
-        return self.selection(X, fdr, method).selected
+        return self.selection(X, fdr, method)[1]
 
-    def selection(self, X: Any, fdr: float = 0.1, method: str = "benjamini_hochberg") -> Selection:
+    def selection(
+        self, X: Any, fdr: float = 0.1, method: Method = "benjamini_hochberg"
+    ) -> tuple[Selection, npt.NDArray[np.bool_]]:
         """`select`, with what is known of the share of false alarms among the chosen rows.
 
         Parameters
@@ -388,9 +395,19 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
             The whole family.
         fdr, method
             See `select`.
+
+        Returns
+        -------
+        Selection
+            How many are chosen and what may be expected of them; its ``sentence()`` says so.
+        bool ndarray of shape (n,)
+            Which; what has no score is not chosen.
         """
         check_is_fitted(self)
-        return select(self.calibration_, self.p_values(X), fdr, method)
+        p_values = self.p_values(X)
+        judged = ~np.isnan(p_values)
+        selection = select(self.calibration_, p_values[judged], fdr, method)
+        return selection, spread(selection.selects(p_values[judged]), judged)
 
     def confirm(self, ids: Sequence[Any], is_anomaly: Sequence[bool]) -> Self:
         """Take the calibration rows that a person found anomalous out of the calibration; see `audit`.
@@ -442,6 +459,13 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         return None
 
 
+def _p_values(calibration: Calibration, compared: Compared) -> FloatArray:
+    """p-values; NaN where there is no score."""
+    judged = ~np.isnan(compared.scores)
+    groups = None if compared.groups is None else compared.groups[judged].tolist()
+    return spread(calibration.p_values(compared.comparisons[judged], groups), judged)
+
+
 def decisions_of(
     rule: ThresholdRule,
     scores: FloatArray,
@@ -475,9 +499,9 @@ def warn_if_uncalibrated(decisions: Decisions, n_rows: int) -> None:
     if decisions.calibration is None:
         warnings.warn(
             FitWarning(
-                f"{n_rows} rows are too few to set any aside: the threshold comes from the training rows themselves and "
-                "flags more of the rows to come than it says, and there are no p-values. Give more rows, or calibrate "
-                "with others",
+                f"{n_rows} rows are too few to set any aside: the threshold comes from the training rows themselves "
+                "and flags more of the rows to come than it says, and there are no p-values. Give more rows, or "
+                "calibrate with others",
                 "uncalibrated",
             ),
             stacklevel=4,
@@ -507,7 +531,7 @@ def anomalous(y: Any, n_rows: int) -> npt.NDArray[np.bool_]:
     if found <= {0, 1}:
         return labels.astype(bool)
     if found <= {-1, 1}:
-        return labels == -1
+        return np.isin(labels, [-1])
     raise SpecificationError("labels are 0 and 1 (1 for anomalous), booleans, or 1 and -1 (-1 for anomalous).")
 
 

@@ -376,6 +376,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
                 calibrating=training.aside,
                 augment=self._augmentation(encoder),
                 ids=training.ids,
+                group_column=self._calibration_groups(),
                 groups=training.groups,
             )
             self._learn(encoder, rows, fit_config(self, encoder, training.kind), initial)
@@ -448,8 +449,8 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             if initial is not None:
                 new_share = 0.0 if sample.is_too_small else float(1 - sample.trained.mean())
                 steps = math.ceil(new_share * config.training.max_iter)
-                training = dataclasses.replace(config.training, max_iter=steps, kl_warmup=0.0)
-                config = dataclasses.replace(config, training=training)
+                fewer_steps = dataclasses.replace(config.training, max_iter=steps, kl_warmup=0.0)
+                config = dataclasses.replace(config, training=fewer_steps)
             if config.training.max_iter:
                 rows = dataclasses.replace(sample.rows(), augment=self._augmentation(training.encoder))
                 self._learn(training.encoder, rows, config, initial)

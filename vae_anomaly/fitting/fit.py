@@ -192,7 +192,8 @@ def _decisions(vae: VAE, rows: TrainingRows, parts: Partition, config: FitConfig
         "cross" if crossed else "split",
         [part[:, number] for number, part in enumerate(np.split(found, cuts))],
         ids=[fold if rows.ids is None else rows.ids[fold] for fold in parts.folds],
-        groups=None if rows.groups is None else [rows.groups[fold] for fold in parts.folds],
+        group_column=rows.group_column,
+        groups=None if rows.groups is None else [rows.groups[fold].tolist() for fold in parts.folds],
     )
     learned = [np.searchsorted(influential, own) for own in parts.members] if crossed else [slice(None)]
     repeated = [

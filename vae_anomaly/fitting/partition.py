@@ -45,8 +45,10 @@ class TrainingRows:
         From rows of a mini-batch and a seed to the changed rows to train on.
     ids : int64 ndarray of shape (n_rows,), optional
         What the rows are called in an audit; their indices by default.
+    group_column : str, optional
+        What the rows are grouped by for the calibration.
     groups : str ndarray of shape (n_rows,), optional
-        The calibration group of each row.
+        The group of each row.
     """
 
     n_rows: int
@@ -56,6 +58,7 @@ class TrainingRows:
     calibrating: BoolArray | None = None
     augment: Callable[[Batch, int], Batch] | None = None
     ids: npt.NDArray[np.int64] | None = None
+    group_column: str | None = None
     groups: npt.NDArray[np.object_] | None = None
 
 
