@@ -15,6 +15,8 @@ from vae_anomaly.columns import learn_channels
 from vae_anomaly.columns.augmentation import augmented
 from vae_anomaly.data.images import Images, read_arrays
 
+pytestmark = pytest.mark.filterwarnings(r"ignore:\d+ rows are too few to set any aside:vae_anomaly.FitWarning")
+
 FAST: dict[str, Any] = {"max_iter": 10, "hidden_layer_sizes": (32,), "latent_dim": 4}
 BOTH = pytest.mark.parametrize("kind", [VAEDetector, PatchDetector])
 

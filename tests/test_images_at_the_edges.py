@@ -31,6 +31,8 @@ from vae_anomaly.decisions.thresholds import robust_offset
 from vae_anomaly.detectors.patch.maps import PositionLevels
 from vae_anomaly.model.steps import Stepper
 
+pytestmark = pytest.mark.filterwarnings(r"ignore:\d+ rows are too few to set any aside:vae_anomaly.FitWarning")
+
 Grey = npt.NDArray[np.uint8]
 WHOLE: dict[str, Any] = {"max_iter": 10, "hidden_layer_sizes": (16,), "latent_dim": 2}
 PATCHES: dict[str, Any] = {"max_iter": 10, "hidden_layer_sizes": (16,), "n_windows": 256, "window": 4, "latent_dim": 4}

@@ -64,7 +64,7 @@ def test_columns_of_a_conditional_model_are_found_under_their_new_names():
 
 
 def test_manifest_of_this_version_is_left_alone():
-    manifest = {"format_version": 5, "columns": [{"likelihood": entry_of("gaussian")}]}
+    manifest = {"format_version": 6, "columns": [{"likelihood": entry_of("gaussian")}]}
     assert upgraded_manifest(manifest, {}) is manifest
 
 

@@ -9,6 +9,8 @@ from safetensors.torch import save_file
 
 from vae_anomaly import ModelFileError, PatchDetector, load, read_manifest, save
 
+pytestmark = pytest.mark.filterwarnings(r"ignore:\d+ rows are too few to set any aside:vae_anomaly.FitWarning")
+
 FAST = {"n_windows": 256, "max_iter": 3, "hidden_layer_sizes": (16,), "batch_size": 64}
 
 

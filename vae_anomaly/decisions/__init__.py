@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from vae_anomaly.decisions.calibration import Calibration, Kind, Suspects
-from vae_anomaly.decisions.decisions import NO_THRESHOLD, Decisions, rule_of
 from vae_anomaly.decisions.false_alarms import (
     CalibrationTooSmall,
     band,
@@ -12,6 +11,7 @@ from vae_anomaly.decisions.false_alarms import (
     rows_needed,
     smallest_rate,
 )
+from vae_anomaly.decisions.record import NO_THRESHOLD, Decisions, rule_of
 from vae_anomaly.decisions.selection import FamilyCounts, Method, Selection, benjamini_hochberg, select, storey
 from vae_anomaly.decisions.sorted_scores import SortedScores
 from vae_anomaly.decisions.thresholds import (

@@ -374,6 +374,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
                 lambda indices: encoder.encode(training.data.take(indices)),
                 training.weights,
                 calibrating=training.aside,
+                trained_before=() if initial is None else initial.decisions.trained,
                 augment=self._augmentation(encoder),
                 ids=training.ids,
                 group_column=self._calibration_groups(),
@@ -805,7 +806,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             data.n_rows,
             self.n_estimators or defaults.n_estimators,
             self.max_samples or defaults.max_samples,
-            by_member=isinstance(score, MemberScore) and not is_images and not streaming and initial is None,
+            by_member=isinstance(score, MemberScore) and not is_images and not streaming,
         )
         if kind != "split":
             return kind, None
@@ -813,7 +814,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         aside = rows_set_aside(data.n_rows, rng)
         if initial is not None:
             learned = initial.encoder.encode(data).fingerprints().numpy()
-            aside &= ~np.isin(learned, initial.decisions.trained)
+            aside &= ~np.isin(learned, np.concatenate([learned[:0], *initial.decisions.trained]))
         return kind, aside
 
     def _learned_encoder(

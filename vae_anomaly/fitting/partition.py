@@ -41,6 +41,8 @@ class TrainingRows:
         Rows that no training has seen; by default a share of the rows is drawn.
     calibrating : bool ndarray of shape (n_rows,), optional
         Rows that calibrate and do nothing else; nothing was learned from them.
+    trained_before : tuple of int64 ndarray
+        Fingerprints of rows that the weights were trained on before: by all members, or by each.
     augment : callable, optional
         From rows of a mini-batch and a seed to the changed rows to train on.
     ids : int64 ndarray of shape (n_rows,), optional
@@ -56,6 +58,7 @@ class TrainingRows:
     weights: FloatArray | None = None
     held_out: BoolArray | None = None
     calibrating: BoolArray | None = None
+    trained_before: tuple[npt.NDArray[np.int64], ...] = ()
     augment: Callable[[Batch, int], Batch] | None = None
     ids: npt.NDArray[np.int64] | None = None
     group_column: str | None = None
@@ -196,7 +199,7 @@ def partition(
         pools = [np.setdiff1d(rest, fold) for fold in folds] or pools
     n_own = split.n_own(min(map(len, pools)))
     own = [rng.choice(pool, n_own, replace=False) for pool in pools]
-    return Partition(np.sort(held_out), np.sort(compared[:MAX_VALIDATION_ROWS]), np.stack(own), folds)
+    return Partition(np.sort(held_out), np.sort(compared[:MAX_VALIDATION_ROWS]), np.stack(own), _unseen(rows, folds))
 
 
 def _folds(rest: IntArray, n_members: int, n_own: int) -> tuple[IntArray, ...]:
@@ -210,3 +213,15 @@ def _folds(rest: IntArray, n_members: int, n_own: int) -> tuple[IntArray, ...]:
     if n_left_out * n_members < MIN_CALIBRATION_ROWS or len(rest) - n_left_out < 2:
         return ()
     return tuple(np.sort(rest[member * n_left_out : (member + 1) * n_left_out]) for member in range(n_members))
+
+
+def _unseen(rows: TrainingRows, folds: tuple[IntArray, ...]) -> tuple[IntArray, ...]:
+    """The folds without rows that the weights were trained on before; none where too few are left."""
+    before = rows.trained_before
+    if not before or not folds:
+        return folds
+    seen = before if len(before) == len(folds) else (np.concatenate(before),) * len(folds)
+    left = tuple(
+        fold[~np.isin(rows.encode(fold).fingerprints().numpy(), own)] for fold, own in zip(folds, seen, strict=True)
+    )
+    return left if sum(map(len, left)) >= MIN_CALIBRATION_ROWS else ()

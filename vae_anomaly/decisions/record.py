@@ -35,15 +35,15 @@ class Decisions:
         Rows with a higher anomaly score are flagged.
     calibration : Calibration or None
         Scores of rows that influenced nothing; None where there are none.
-    trained : int64 ndarray
-        Sorted fingerprints of the rows that were trained on.
+    trained : tuple of int64 ndarray
+        Sorted fingerprints of the rows that were trained on: by all, or by each member where it left a fold out.
     repeated_share : float
         Share of the calibration rows that are equal to a row that was trained on, as by chance.
     """
 
     threshold: Threshold
     calibration: Calibration | None
-    trained: npt.NDArray[np.int64]
+    trained: tuple[npt.NDArray[np.int64], ...]
     repeated_share: float
 
     def recalibrated(self, calibration: Calibration) -> Decisions:
@@ -71,7 +71,7 @@ class Decisions:
         DataError
             If there are more.
         """
-        seen = np.isin(fingerprints, self.trained)
+        seen = np.isin(fingerprints, np.concatenate([np.empty(0, dtype=np.int64), *self.trained]))
         expected = self.repeated_share * len(seen)
         allowed = expected + N_DEVIATIONS_OF_REPEATS * math.sqrt(expected * (1 - self.repeated_share))
         if np.count_nonzero(seen) <= allowed:
@@ -84,7 +84,7 @@ class Decisions:
         )
 
 
-NO_THRESHOLD = Decisions(Threshold(math.inf, "fixed"), None, np.empty(0, dtype=np.int64), 0.0)
+NO_THRESHOLD = Decisions(Threshold(math.inf, "fixed"), None, (), 0.0)
 """Of a part of a detector, whose rows are not judged."""
 
 
