@@ -114,20 +114,21 @@ class Threshold:
                 f"{flagged}: {percent(self.expected_rate)} of the {self.n_calibration:,} rows that the model was "
                 "fitted on. Nothing is promised about new rows, of which more will be flagged: calibrate for that."
             )
-        bound = "" if self.rate_bound is None else f" with {percent(self.confidence)} confidence at most "
-        bound += "" if self.rate_bound is None else f"{percent(self.rate_bound, upwards=True)} with this model, "
+        rows = f"{self.n_calibration:,} calibration rows"
+        mean, surely = percent(self.expected_rate), percent(self.confidence)
+        most = "" if self.rate_bound is None else f"at most {percent(self.rate_bound, upwards=True)} with this model"
         if self.kind == "split":
+            bound = f" and with {surely} confidence {most}," if most else ""
             return (
-                f"{flagged}: {percent(self.expected_rate)} of new normal rows on average over such fits, "
-                f"{'and' if bound else ''}{bound}if they are like the {self.n_calibration:,} calibration rows, which "
-                "the model has not seen."
+                f"{flagged}: {mean} of new normal rows on average over such fits,{bound} if they are like the {rows}, "
+                "which the model has not seen."
             )
         assert self.proved_rate is not None
+        bound = f" With {surely} confidence it is {most}, if the scores of all folds have one law." if most else ""
         return (
-            f"{flagged}: about {percent(self.expected_rate)} of new normal rows by measurement, proved is at most "
-            f"{percent(self.proved_rate, upwards=True)} on average,{bound or ' '}if they are like the {self.n_calibration:,} "
-            f"calibration rows, each scored by members that have not seen it"
-            f"{'; the bound for this model is measured, not proved' if bound else ''}."
+            f"{flagged}: about {mean} of new normal rows by measurement, proved is at most "
+            f"{percent(self.proved_rate, upwards=True)} on average, if they are like the {rows}, each scored by members "
+            f"that have not seen it.{bound}"
         )
 
 
