@@ -85,10 +85,14 @@ def test_sentence_says_the_rate_and_its_limits(name, calibration):
     assert sentence.startswith("Rows above ")
     assert {
         "split": "which the model has not seen",
-        "cross": "proved is at most",
+        "cross": "each scored by members that have not seen it",
         "training": "Nothing is promised about new rows",
     }[calibration.kind] in sentence
     assert "  " not in sentence
+    # Only for a rank that was chosen before is the average proved.
+    proved = name in {"contamination", "false_alarm_rate", "alerts"} and calibration is not TRAINING
+    assert (rule.find(calibration).proved_rate is not None) == proved
+    assert ("on average" in sentence) == proved
 
 
 @pytest.mark.parametrize("name", RULES)

@@ -3,6 +3,18 @@
 from __future__ import annotations
 
 from vae_anomaly.decisions.calibration import Calibration, Kind, Suspects
+from vae_anomaly.decisions.drift import (
+    AlertShift,
+    ColumnShift,
+    ScoreShift,
+    SimpleJumper,
+    alerts_moved,
+    holm,
+    levels_moved,
+    missing_moved,
+    scores_moved,
+    values_moved,
+)
 from vae_anomaly.decisions.false_alarms import (
     CalibrationTooSmall,
     band,
@@ -47,8 +59,10 @@ __all__ = [
 __all__ += [
     "RULES",
     "AlertBudget",
+    "AlertShift",
     "Calibration",
     "CalibrationTooSmall",
+    "ColumnShift",
     "Contamination",
     "FalseAlarmRate",
     "FamilyCounts",
@@ -56,17 +70,25 @@ __all__ += [
     "Kind",
     "LabelledCost",
     "RobustFence",
+    "ScoreShift",
     "Selection",
+    "SimpleJumper",
     "SortedScores",
     "Suspects",
     "ThresholdRule",
+    "alerts_moved",
     "band",
     "benjamini_hochberg",
+    "holm",
     "largest_rank",
+    "levels_moved",
+    "missing_moved",
     "rate_bound",
     "rows_needed",
+    "scores_moved",
     "select",
     "smallest_rate",
     "storey",
     "threshold_table",
+    "values_moved",
 ]

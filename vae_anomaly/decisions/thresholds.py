@@ -35,6 +35,8 @@ N_DEVIATIONS = 3.0
 MIN_DEVIATION = 0.5
 QUARTILE_OF_NORMAL = 0.6744897501960817
 MAX_CONTAMINATION = 0.5
+# Rules whose threshold is a calibration score of a rank that does not depend on the scores.
+RANKED = frozenset({"contamination", "false_alarm_rate", "alerts"})
 TABLE_RATES = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 
 # Until the tests of images take RobustFence.
@@ -88,8 +90,11 @@ class Threshold:
 
     @property
     def proved_rate(self) -> float | None:
-        """What is proved of the average share of new normal rows that is flagged; None for training calibrations."""
-        if self.expected_rate is None or self.kind in {None, "training"}:
+        """What is proved of the average share of new normal rows that is flagged.
+
+        None for training calibrations, and for rules that choose by something else than a rank.
+        """
+        if self.expected_rate is None or self.kind in {None, "training"} or self.rule not in RANKED:
             return None
         if self.kind == "split":
             return self.expected_rate
@@ -118,16 +123,17 @@ class Threshold:
         mean, surely = percent(self.expected_rate), percent(self.confidence)
         most = "" if self.rate_bound is None else f"at most {percent(self.rate_bound, upwards=True)} with this model"
         if self.kind == "split":
+            average = f"{mean} of new normal rows on average over such fits"
+            if self.proved_rate is None:
+                average = f"about {mean} of new normal rows"
             bound = f" and with {surely} confidence {most}," if most else ""
-            return (
-                f"{flagged}: {mean} of new normal rows on average over such fits,{bound} if they are like the {rows}, "
-                "which the model has not seen."
-            )
-        assert self.proved_rate is not None
+            return f"{flagged}: {average},{bound} if they are like the {rows}, which the model has not seen."
+        proved = ""
+        if self.proved_rate is not None:
+            proved = f" by measurement, proved is at most {percent(self.proved_rate, upwards=True)} on average"
         bound = f" With {surely} confidence it is {most}, if the scores of all folds have one law." if most else ""
         return (
-            f"{flagged}: about {mean} of new normal rows by measurement, proved is at most "
-            f"{percent(self.proved_rate, upwards=True)} on average, if they are like the {rows}, each scored by members "
+            f"{flagged}: about {mean} of new normal rows{proved}, if they are like the {rows}, each scored by members "
             f"that have not seen it.{bound}"
         )
 
