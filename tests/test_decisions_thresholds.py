@@ -252,6 +252,13 @@ def test_extrapolated_rates_are_labelled_and_close_for_exponential_scores():
     assert "no guarantee" in table.note[0.0001]
 
 
+def test_extrapolated_thresholds_are_not_below_the_calibration_scores():
+    scores = np.append(np.linspace(0, 1, 300), 50.0)
+    table = threshold_table(Calibration.of("split", [scores]), extrapolate=True)
+    assert (np.diff(table.threshold) <= 0).all()
+    assert (table.threshold[table.model_based] >= 50).all()
+
+
 @pytest.mark.parametrize("shape", [-0.3, 0.0, 0.3])
 def test_tail_finds_the_distribution_that_the_scores_came_from(shape):
     scores = stats.genpareto.rvs(shape, scale=2, size=50_000, random_state=0)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from vae_anomaly.decisions.calibration import Calibration
 from vae_anomaly.decisions.drift.two_sample import (
     alerts_moved,
     holm,
@@ -17,7 +18,7 @@ from vae_anomaly.decisions.drift.two_sample import (
     values_moved,
 )
 from vae_anomaly.decisions.sorted_scores import SortedScores
-from vae_anomaly.errors import DataError
+from vae_anomaly.errors import DataError, SpecificationError
 
 TIED = st.lists(st.integers(-4, 4).map(float), min_size=1, max_size=30).map(np.array)
 
@@ -27,37 +28,57 @@ def keeps_its_level(p, levels=(0.01, 0.05, 0.2)):
     return all((p <= a).mean() <= a + 3 * math.sqrt(a * (1 - a) / len(p)) for a in levels)
 
 
+def moved(reference, new):
+    return scores_moved(Calibration.of("split", [reference]), np.asarray(new)[:, None])
+
+
 @given(TIED, TIED)
 def test_scores_are_compared_as_scipy_does(reference, new):
-    shift = scores_moved(SortedScores.of(reference), new)
+    shift = moved(reference, new)
     expected = stats.ks_2samp(reference, new, method="exact")
     assert shift.distance == pytest.approx(expected.statistic)
     assert shift.p_value == pytest.approx(expected.pvalue)
     assert (shift.n_rows, shift.n_reference) == (len(new), len(reference))
     assert shift.median == pytest.approx(np.median(new))
+    assert shift.reference_median == pytest.approx(np.median(reference))
 
 
 def test_many_scores_are_compared_by_the_limiting_law():
     random = np.random.default_rng(0)
     reference, new = random.normal(size=5_000), random.normal(0.05, 1, size=4_000)
     expected = stats.ks_2samp(reference, new, method="asymp")
-    assert scores_moved(SortedScores.of(reference), new).p_value == pytest.approx(expected.pvalue, rel=0.1)
+    assert moved(reference, new).p_value == pytest.approx(expected.pvalue, rel=0.1)
 
 
 @pytest.mark.parametrize(("n", "m"), [(200, 200), (300, 20), (500, 5)])
 def test_scores_of_one_law_rarely_seem_to_move(n, m):
     random = np.random.default_rng(n + m)
-    assert keeps_its_level(
-        [scores_moved(SortedScores.of(random.normal(size=n)), random.normal(size=m)).p_value for _ in range(300)]
-    )
+    assert keeps_its_level([moved(random.normal(size=n), random.normal(size=m)).p_value for _ in range(300)])
 
 
 def test_scores_that_move_by_half_a_deviation_are_found():
     random = np.random.default_rng(0)
-    reference = SortedScores.of(random.normal(size=1_000))
-    p = [scores_moved(reference, random.normal(0.5, 1, 200)).p_value for _ in range(50)]
+    reference = random.normal(size=1_000)
+    p = [moved(reference, random.normal(0.5, 1, 200)).p_value for _ in range(50)]
     assert np.mean(np.array(p) <= 0.01) > 0.95
-    assert "The median score is 0.4" in scores_moved(reference, random.normal(0.5, 0.01, 200) - 0.1).sentence()
+    assert "The median score is 0.4" in moved(reference, random.normal(0.5, 0.01, 200) - 0.1).sentence()
+
+
+def test_folds_are_compared_with_the_scores_by_their_own_members():
+    random = np.random.default_rng(0)
+    folds = [random.normal(0, 1, 300), random.normal(5, 1, 300)]
+    calibration = Calibration.of("cross", folds)
+    new = random.normal(0, 1, (200, 2)) + np.array([0, 5])
+    assert scores_moved(calibration, new).p_value > 0.05
+    shift = scores_moved(calibration, new + np.array([0, 1]))
+    assert shift.p_value == pytest.approx(2 * stats.ks_2samp(folds[1], new[:, 1] + 1, method="asymp").pvalue, rel=0.1)
+    assert shift.reference_median == pytest.approx(5, abs=0.2)
+    assert shift.n_reference == 600
+
+
+def test_rows_that_were_fitted_are_nothing_to_compare_with():
+    with pytest.raises(SpecificationError, match="this model has none: fit it with calibration='auto'"):
+        scores_moved(Calibration.of("training", [np.arange(9.0)]), np.zeros((3, 1)))
 
 
 def test_alerts_by_hand():
@@ -149,8 +170,8 @@ def test_holms_values_by_hand():
 def test_nothing_cannot_be_compared():
     empty, some = SortedScores.of([]), SortedScores.of([1.0])
     for compare in (
-        lambda: scores_moved(some, []),
-        lambda: scores_moved(empty, [1.0]),
+        lambda: moved([1.0], []),
+        lambda: values_moved("age", empty, [1.0]),
         lambda: values_moved("age", some, [np.nan]),
         lambda: levels_moved("site", {"a": 1}, {}),
         lambda: missing_moved("age", 0, 0, 1, 2),

@@ -149,7 +149,8 @@ def band(n_calibration: int, confidence: float = CONFIDENCE) -> FloatArray:
     """Upper bounds on the false-alarm rates above all calibration scores at once, for a k chosen after looking.
 
     Each bound is the same quantile of its Beta distribution, so that the band is as tight for the most anomalous
-    scores as for the others.  Which quantile it is, is simulated with a fixed seed, and rounded to the safe side.
+    scores as for the others.  Which quantile it is, is simulated with a fixed seed, less two
+    standard errors for the chance in that.
 
     Parameters
     ----------
@@ -180,7 +181,9 @@ def band(n_calibration: int, confidence: float = CONFIDENCE) -> FloatArray:
     rest = random.standard_gamma(n_calibration + 1 - ranks[-1], (N_SIMULATIONS, 1))
     rates = sums / (sums[:, -1:] + rest)
     beyond = betainc(n_calibration + 1 - ranks, ranks, 1 - rates).min(axis=1)
-    level = np.sort(beyond)[max(math.floor((1 - confidence) * (N_SIMULATIONS + 1)), 1) - 1]
+    risk = 1 - confidence
+    n_missed = N_SIMULATIONS * risk - 2 * math.sqrt(N_SIMULATIONS * risk * confidence)
+    level = np.sort(beyond)[max(math.floor(n_missed), 1) - 1]
     bounds = 1 - betaincinv(n_calibration + 1 - ranks, ranks, level)
     every = np.asarray(bounds, dtype=np.float64)[np.searchsorted(ranks, np.arange(1, n_calibration + 1))]
     every.flags.writeable = False

@@ -117,7 +117,7 @@ class Threshold:
         if self.kind == "training":
             return (
                 f"{flagged}: {percent(self.expected_rate)} of the {self.n_calibration:,} rows that the model was "
-                "fitted on. Nothing is promised about new rows, of which more will be flagged: calibrate for that."
+                "fitted on. Nothing is promised about new rows, of which more are flagged as a rule: calibrate for that."
             )
         rows = f"{self.n_calibration:,} calibration rows"
         mean, surely = percent(self.expected_rate), percent(self.confidence)
@@ -201,7 +201,8 @@ class Contamination(ThresholdRule):
 
     Of the calibration rows, which the model has not seen, where there are any: the k-th largest score, with k the whole
     number below ``contamination * (n + 1)`` and at least 1.  Of rows that were fitted it is exactly that share, rounded
-    to whole rows, and halfway between the last row inside and the first outside.
+    to whole rows, and halfway between the last row inside and the first outside; if the scores are compressed, to
+    within the few rows of a group.
 
     Parameters
     ----------
@@ -434,7 +435,7 @@ def threshold_table(
         Probability that all bounds hold at once.
     extrapolate : bool, default=False
         Whether rates below ``1 / (n + 1)`` are read off a generalised Pareto distribution fitted to the tail, which is
-        a model and no guarantee.
+        a model and no guarantee; they are never below the largest calibration score.
 
     Returns
     -------
@@ -463,9 +464,8 @@ def threshold_table(
             bound = math.nan if bounds is None else float(bounds[rank - 1])
             rows.append((rate, calibration.pooled.kth_largest(rank), rank / (n + 1) * 1e6, bound, False, ""))
         elif tail is not None:
-            rows.append(
-                (rate, tail.threshold(rate), rate * 1e6, math.nan, True, "generalised Pareto tail, no guarantee")
-            )
+            score = max(tail.threshold(rate), calibration.pooled.kth_largest(1))
+            rows.append((rate, score, rate * 1e6, math.nan, True, "generalised Pareto tail, no guarantee"))
         else:
             note = f"needs {rows_needed(rate):,} calibration rows, there are {n:,}"
             rows.append((rate, math.nan, math.nan, math.nan, False, note))

@@ -81,7 +81,8 @@ class SimpleJumper:
         Parameters
         ----------
         reference : SortedScores
-            Scores of the calibration rows, nats; the rounding of compressed ones is left out of account.
+            Scores of the calibration rows, nats; the rounding of compressed ones is left out of account.  Of a cross
+            calibration, those of one fold, and then the scores of the stream are by the members that did not see it.
         seed : int
             From 0 to 2**63 - 1.
         """

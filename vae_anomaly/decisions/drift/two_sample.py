@@ -12,9 +12,10 @@ import numpy.typing as npt
 from scipy.special import gammaincc, kolmogorov
 
 from vae_anomaly.data import FloatArray
+from vae_anomaly.decisions.calibration import Calibration
 from vae_anomaly.decisions.false_alarms import probability_at_least
 from vae_anomaly.decisions.sorted_scores import SortedScores
-from vae_anomaly.errors import DataError
+from vae_anomaly.errors import DataError, SpecificationError
 
 MIN_EXPECTED = 5.0
 MAX_EXACT_ROWS, MAX_EXACT_PAIRS = 100, 10_000_000
@@ -118,37 +119,58 @@ class ColumnShift:
         return f"{self.column!r}: {change} (p = {self.p_value:.2g})"
 
 
-def scores_moved(reference: SortedScores, scores: npt.ArrayLike) -> ScoreShift:
+def scores_moved(calibration: Calibration, comparisons: FloatArray) -> ScoreShift:
     """Compares the scores of a batch with those of the calibration rows.
+
+    Of a cross calibration each fold is compared with the scores by the members that did not see it; the fold that
+    differs most counts, with its p-value times the number of folds.
 
     Parameters
     ----------
-    reference : SortedScores
-        Calibration scores, nats: of a cross calibration those of all folds, and then those of the batch by all members
-        are a little different by construction.
-    scores : array-like of shape (rows,)
-        Of the batch, nats.
+    calibration : Calibration
+        Split or cross.
+    comparisons : ndarray of shape (rows, folds)
+        Scores of the batch, nats: by the members of each fold.
 
     Raises
     ------
+    SpecificationError
+        If the calibration rows were fitted: new rows have other scores than those, drift or not.
     DataError
-        If either has no row.
+        If the batch has no row.
 
     Examples
     --------
-    >>> reference = SortedScores.of(np.arange(100.0))
-    >>> scores_moved(reference, np.arange(0.0, 100.0, 5)).p_value > 0.9
+    >>> calibration = Calibration.of("split", [np.arange(100.0)])
+    >>> scores_moved(calibration, np.arange(0.0, 100.0, 5)[:, None]).p_value > 0.9
     True
-    >>> scores_moved(reference, np.arange(60.0, 80.0)).p_value < 1e-5
+    >>> scores_moved(calibration, np.arange(60.0, 80.0)[:, None]).p_value < 1e-5
     True
     """
-    new = SortedScores.of(scores)
-    distance, p_value = _compared(reference, new)
-    return ScoreShift(p_value, distance, new.n, reference.n, new.quantile(0.5), reference.quantile(0.5))
+    if calibration.kind == "training":
+        raise SpecificationError(
+            "drift is measured against calibration rows that the model has not seen, and this model has none: fit it "
+            "with calibration='auto', or give normal rows with calibrate(X)."
+        )
+    compared = calibration.checked_comparisons(comparisons)
+    batches = [SortedScores.of(compared[:, fold]) for fold in range(len(calibration.folds))]
+    pairs = [(one, new) for one, new in zip(calibration.folds, batches, strict=True) if one.n]
+    results = [_compared(one, new) for one, new in pairs]
+    least = int(np.argmin([p_value for _, p_value in results]))
+    reference, new = pairs[least]
+    distance, p_value = results[least]
+    return ScoreShift(
+        min(1.0, len(pairs) * p_value),
+        distance,
+        new.n,
+        calibration.n_rows,
+        new.quantile(0.5),
+        reference.quantile(0.5),
+    )
 
 
 def alerts_moved(n_alerts: int, n_rows: int, rank: int, n_calibration: int) -> AlertShift:
-    """Compares the alerts above the k-th largest calibration score with what normal rows would have.
+    """Compares the alerts above the k-th largest score of a split calibration with what normal rows would have.
 
     Parameters
     ----------
