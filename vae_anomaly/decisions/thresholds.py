@@ -117,7 +117,7 @@ class Threshold:
         if self.kind == "training":
             return (
                 f"{flagged}: {percent(self.expected_rate)} of the {self.n_calibration:,} rows that the model was "
-                "fitted on. Nothing is promised about new rows, of which more are flagged as a rule: calibrate for that."
+                "fitted on. Nothing is promised about new rows, more of which are flagged as a rule: calibrate first."
             )
         rows = f"{self.n_calibration:,} calibration rows"
         mean, surely = percent(self.expected_rate), percent(self.confidence)
