@@ -68,7 +68,7 @@ def test_the_function_sees_images_in_the_units_of_the_data(images: npt.NDArray[A
         return some
 
     few = FAST | {"max_iter": 4, "batch_size": 12}
-    VAEDetector(augment=record, early_stopping=False, **few).fit(images)
+    VAEDetector(augment=record, early_stopping=False, calibration=None, **few).fit(images)
     assert len(seen) >= 40
     assert {one.dtype for one in seen} == {dtype}
     assert {tuple(one.shape) for one in seen} == {(1, 12, 12)}

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from vae_anomaly.columns import Batch
 from vae_anomaly.data import FloatArray
+from vae_anomaly.decisions import Decisions
 
 CalibrationKind = Literal["split", "cross", "none"]
 IntArray = npt.NDArray[np.intp]
@@ -41,8 +42,8 @@ class TrainingRows:
         Rows that no training has seen; by default a share of the rows is drawn.
     calibrating : bool ndarray of shape (n_rows,), optional
         Rows that calibrate and do nothing else; nothing was learned from them.
-    trained_before : tuple of int64 ndarray
-        Fingerprints of rows that the weights were trained on before: by all members, or by each.
+    before : Decisions, optional
+        Of the fit whose weights this one starts from.
     augment : callable, optional
         From rows of a mini-batch and a seed to the changed rows to train on.
     ids : int64 ndarray of shape (n_rows,), optional
@@ -58,7 +59,7 @@ class TrainingRows:
     weights: FloatArray | None = None
     held_out: BoolArray | None = None
     calibrating: BoolArray | None = None
-    trained_before: tuple[npt.NDArray[np.int64], ...] = ()
+    before: Decisions | None = None
     augment: Callable[[Batch, int], Batch] | None = None
     ids: npt.NDArray[np.int64] | None = None
     group_column: str | None = None
@@ -217,11 +218,10 @@ def _folds(rest: IntArray, n_members: int, n_own: int) -> tuple[IntArray, ...]:
 
 def _unseen(rows: TrainingRows, folds: tuple[IntArray, ...]) -> tuple[IntArray, ...]:
     """The folds without rows that the weights were trained on before; none where too few are left."""
-    before = rows.trained_before
-    if not before or not folds:
+    before = rows.before
+    if before is None or not folds:
         return folds
-    seen = before if len(before) == len(folds) else (np.concatenate(before),) * len(folds)
     left = tuple(
-        fold[~np.isin(rows.encode(fold).fingerprints().numpy(), own)] for fold, own in zip(folds, seen, strict=True)
+        fold[before.unseen(rows.encode(fold).fingerprints().numpy(), number)] for number, fold in enumerate(folds)
     )
     return left if sum(map(len, left)) >= MIN_CALIBRATION_ROWS else ()

@@ -87,7 +87,7 @@ def upgraded_tensors(tensors: dict[str, Tensor], manifest: Mapping[str, Any]) ->
 
 def _decisions_before_version_6(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """A threshold by training rows, and no calibration."""
-    contamination: Any = manifest["parameters"].get("contamination", "auto")
+    contamination: Any = manifest["parameters"]["contamination"]
     parameters: dict[str, float] = {}
     if not isinstance(contamination, str):
         rule, parameters = "contamination", {"contamination": float(contamination)}
