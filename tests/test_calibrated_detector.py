@@ -406,6 +406,18 @@ def test_row_that_is_wrong_has_the_number_that_it_was_given_with() -> None:
         VAEDetector(calibration="split", **FAST).fit(frame)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["cross", "split"])
+def test_p_values_of_new_rows_are_not_too_small_in_small_wide_tables(kind: str) -> None:
+    shares = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        detector = VAEDetector(calibration=kind, random_state=seed).fit(rng.normal(size=(60, 20)))
+        shares.append([(detector.p_values(rng.normal(size=(300, 20))) <= level).mean() for level in (0.02, 0.05, 0.1)])
+    mean, error = np.mean(shares, axis=0), np.std(shares, axis=0) / np.sqrt(len(shares))
+    assert (mean <= np.array([0.02, 0.05, 0.1]) + 3 * error).all()
+
+
 @pytest.fixture(scope="module")
 def images() -> np.ndarray[Any, np.dtype[np.uint8]]:
     return np.random.default_rng(0).integers(90, 160, (60, 16, 16)).astype(np.uint8)
