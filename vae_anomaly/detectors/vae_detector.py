@@ -199,8 +199,8 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         sets a fifth of the rows aside, at most 4,096; "cross" lets each member leave out a fold of the rows and
         calibrates with the scores of the member that has not seen them, so that all rows train; "auto" splits where
         there are at least four times as many rows as a member trains on, for images and for a single member, and
-        crosses else.  None trains on all rows and takes the threshold from these, which flags more of the rows to come than
-        it says, and has no p-values until `calibrate`.
+        crosses else.  None trains on all rows and takes the threshold from these, which flags more of the rows to come
+        than it says, and has no p-values until `calibrate`.
     calibration_groups : str, default=None
         Name of a column, of a table, for whose values p-values are computed one by one; a group has none below
         1 / (n + 1) for its n calibration rows.  The threshold is that of all rows.
