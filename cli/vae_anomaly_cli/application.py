@@ -6,13 +6,15 @@ from typing import Annotated
 import typer
 
 from vae_anomaly_cli.command import Command
+from vae_anomaly_cli.commands.calibrate import calibrate
 from vae_anomaly_cli.commands.compare import compare
 from vae_anomaly_cli.commands.explain import explain
 from vae_anomaly_cli.commands.fit import fit
 from vae_anomaly_cli.commands.info import info
 from vae_anomaly_cli.commands.score import score
+from vae_anomaly_cli.commands.threshold import threshold
 
-COMMANDS: tuple[Command, ...] = (score, explain, fit, info, compare)
+COMMANDS: tuple[Command, ...] = (score, explain, fit, info, compare, threshold, calibrate)
 
 HELP = """Find the anomalous rows of a table, or the anomalous images of a folder.
 

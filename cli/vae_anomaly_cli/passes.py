@@ -1,0 +1,163 @@
+"""One pass over an input of any size: what a model finds of all its rows, for decisions about the model itself."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from vae_anomaly_cli.console import Messages, counted
+from vae_anomaly_cli.data import Data
+from vae_anomaly_cli.errors import CommandError
+from vae_anomaly_cli.image_model import ImageFeatures
+from vae_anomaly_cli.labels import Labels
+from vae_anomaly_cli.models import CellBatch, Features, Model, UnusableFiles, library_errors
+from vae_anomaly_cli.progress import progress_bar
+from vae_anomaly_cli.stages import run_stages
+
+if TYPE_CHECKING:
+    from vae_anomaly import PatchDetector, VAEDetector
+
+Scores = npt.NDArray[np.float64]
+Fingerprints = npt.NDArray[np.int64]
+Rows = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a model finds of rows.
+
+    Attributes
+    ----------
+    scores : ndarray of shape (rows,)
+        Nats, higher is more anomalous; NaN where a file cannot be used.
+    comparisons : ndarray of shape (rows, folds)
+        What they are compared with the folds of the model's calibration by.
+    fingerprints : ndarray of int, shape (rows,)
+        Equal for equal rows.
+    groups : ndarray of str, shape (rows,), or None
+        The calibration group of each row.
+    """
+
+    scores: Scores
+    comparisons: Scores
+    fingerprints: Fingerprints
+    groups: npt.NDArray[np.object_] | None = None
+
+    @classmethod
+    def of(cls, model: Model, batch: CellBatch, features: Any) -> "Judged":
+        """Judge the rows of a batch."""
+        source, detector = model.source, model.detector
+        with library_errors(source.name, lambda row: source.locate(*batch.position(row))):
+            if not isinstance(features, ImageFeatures):
+                found = detector._compared(features.frame)
+                return cls(found.scores, found.comparisons, found.fingerprints, found.groups)
+            if not features.rows:
+                missing = np.full(batch.n_rows, np.nan)
+                return cls(missing, np.repeat(missing[:, None], n_folds(detector), axis=1), np.zeros_like(missing, int))
+            found = detector._compared(features.images)
+        rows = list(features.rows)
+        scores = np.full(batch.n_rows, np.nan)
+        comparisons = np.full((batch.n_rows, found.comparisons.shape[1]), np.nan)
+        fingerprints = np.zeros(batch.n_rows, dtype=np.int64)
+        scores[rows], comparisons[rows], fingerprints[rows] = found.scores, found.comparisons, found.fingerprints
+        return cls(scores, comparisons, fingerprints)
+
+    @classmethod
+    def joined(cls, parts: "list[Judged]") -> "Judged":
+        """All rows of several batches."""
+        groups = [part.groups for part in parts if part.groups is not None]
+        return cls(
+            np.concatenate([part.scores for part in parts]),
+            np.concatenate([part.comparisons for part in parts]),
+            np.concatenate([part.fingerprints for part in parts]),
+            np.concatenate(groups) if groups else None,
+        )
+
+    def n_trained_on(self, detector: "VAEDetector | PatchDetector") -> int:
+        """How many of the rows are equal to some that the model was trained on."""
+        return int(np.isin(self.fingerprints[~np.isnan(self.scores)], detector.decisions_.trained).sum())
+
+
+@dataclass(frozen=True)
+class Pass:
+    """All rows of an input, judged.
+
+    Attributes
+    ----------
+    judged : Judged
+        What the model finds of them.
+    labels : Labels or None
+        What they are.
+    n_unusable : int
+        Files of the input without a score.
+    """
+
+    judged: Judged
+    labels: Labels | None
+    n_unusable: int
+
+    @property
+    def labelled(self) -> Rows:
+        """Rows with a score and, where there are labels, with one."""
+        known = ~np.isnan(self.judged.scores)
+        return np.flatnonzero(known if self.labels is None else known & self.labels.known)
+
+    @property
+    def is_anomaly(self) -> npt.NDArray[np.bool_]:
+        """What the labelled rows are."""
+        assert self.labels is not None
+        return self.labels.is_anomaly[self.labelled]
+
+
+def judge(data: Data, model: Model, messages: Messages) -> Pass:
+    """Judge all rows of an input, batch by batch.
+
+    Raises
+    ------
+    CommandError
+        If none can be.
+    InputError
+        If the input or its labels cannot be used.
+    """
+    names = data.read_columns(model)
+    label = data.columns.label
+    unusable = UnusableFiles()
+    parts: list[Judged] = []
+    labels: list[pa.Array] = []
+
+    def read() -> Generator[tuple[CellBatch, Features], None, None]:
+        for batch in model.batches(names):
+            yield batch, model.features(batch)
+
+    def work(read: tuple[CellBatch, Features]) -> CellBatch:
+        batch, features = read
+        parts.append(Judged.of(model, batch, features))
+        for row, problem in features.problems.items():
+            unusable.add(model.source.locate(*batch.position(row)).file, problem)
+        if label is not None:
+            labels.append(batch.cells[label.name])
+        return batch
+
+    with (
+        messages.library_warnings(),
+        progress_bar(model.source.size, "scoring", model.noun, messages) as advance,
+    ):
+        run_stages(read(), work, advance, separate_writer=False)
+    unusable.warn(messages)
+    judged = Judged.joined(parts)
+    if np.isnan(judged.scores).all():
+        raise CommandError(
+            f"none of {counted(model.source.n_files, 'file')} of {model.source.name} could be scored; "
+            f"{unusable.first[0]}"
+        )
+    read_labels = None if label is None else label.read(model.values(pa.chunked_array(labels)))
+    return Pass(judged, read_labels, unusable.count)
+
+
+def n_folds(detector: "VAEDetector | PatchDetector") -> int:
+    """How many folds the calibration of a model has; 1 without one."""
+    calibration = detector.decisions_.calibration
+    return 1 if calibration is None else len(calibration.folds)
