@@ -8,13 +8,14 @@ import typer
 from vae_anomaly_cli.command import Command
 from vae_anomaly_cli.commands.calibrate import calibrate
 from vae_anomaly_cli.commands.compare import compare
+from vae_anomaly_cli.commands.evaluate import evaluate
 from vae_anomaly_cli.commands.explain import explain
 from vae_anomaly_cli.commands.fit import fit
 from vae_anomaly_cli.commands.info import info
 from vae_anomaly_cli.commands.score import score
 from vae_anomaly_cli.commands.threshold import threshold
 
-COMMANDS: tuple[Command, ...] = (score, explain, fit, info, compare, threshold, calibrate)
+COMMANDS: tuple[Command, ...] = (score, explain, fit, info, compare, evaluate, threshold, calibrate)
 
 HELP = """Find the anomalous rows of a table, or the anomalous images of a folder.
 

@@ -251,8 +251,8 @@ def calibration_of(detector: "VAEDetector | PatchDetector", model: str) -> "Cali
     calibration = detector.decisions_.calibration
     if calibration is None:
         raise InputError(
-            f"{model} has no calibration: it was fitted without one, on too few rows, or by an earlier version. Give it "
-            f"normal rows that it has not seen: vae-anomaly calibrate normal.csv -m {model} -o {model}."
+            f"{model} has no calibration: it was fitted without one, on too few rows, or by an earlier version. Give "
+            f"it normal rows that it has not seen: vae-anomaly calibrate normal.csv -m {model} -o {model}."
         )
     return calibration
 

@@ -331,6 +331,13 @@ class NewModelOptions:
 
 
 @dataclass(frozen=True)
+class ReportOptions:
+    """How a command says what it found."""
+
+    as_json: Json = False
+
+
+@dataclass(frozen=True)
 class ReadOptions:
     """How a table is read that is not the main input of a command."""
 
