@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from vae_anomaly_cli.command import Command
+from vae_anomaly_cli.commands.audit import audit
 from vae_anomaly_cli.commands.calibrate import calibrate
 from vae_anomaly_cli.commands.compare import compare
 from vae_anomaly_cli.commands.evaluate import evaluate
@@ -15,7 +16,7 @@ from vae_anomaly_cli.commands.info import info
 from vae_anomaly_cli.commands.score import score
 from vae_anomaly_cli.commands.threshold import threshold
 
-COMMANDS: tuple[Command, ...] = (score, explain, fit, info, compare, evaluate, threshold, calibrate)
+COMMANDS: tuple[Command, ...] = (score, explain, fit, info, compare, evaluate, threshold, calibrate, audit)
 
 HELP = """Find the anomalous rows of a table, or the anomalous images of a folder.
 
