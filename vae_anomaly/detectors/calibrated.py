@@ -160,7 +160,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         >>> import numpy as np
         >>> from vae_anomaly import VAEDetector
         >>> rng = np.random.default_rng(0)
-        >>> detector = VAEDetector(max_iter=50).fit(rng.normal(size=(400, 2)))
+        >>> detector = VAEDetector(max_iter=100, early_stopping=False).fit(rng.normal(size=(400, 2)))
         >>> p = detector.p_values([[0.0, 0.0], [9.0, 9.0]])
         >>> bool(p[0] > 0.1), float(p[1]) == detector.calibration_.smallest_p
         (True, True)
@@ -289,7 +289,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         >>> import numpy as np
         >>> from vae_anomaly import VAEDetector
         >>> X = np.random.default_rng(0).normal(size=(1000, 2))
-        >>> detector = VAEDetector(max_iter=50).fit(X).set_threshold(n_alerts=20, per=1000)
+        >>> detector = VAEDetector(max_iter=100, early_stopping=False).fit(X).set_threshold(n_alerts=20, per=1000)
         >>> round(detector.threshold_.expected_rate, 3)
         0.02
         """
@@ -489,9 +489,9 @@ def decisions_of(
     """
     learned = np.unique(trained)
     if ids is None:
-        return Decisions(rule.find(Calibration.of("training", [scores])), None, learned, 0.0)
+        return Decisions(rule.find(Calibration.of("training", [scores])), None, (learned,), 0.0)
     calibration = Calibration.of("split", [scores], ids=[ids])
-    return Decisions(rule.find(calibration), calibration, learned, float(np.isin(fingerprints, learned).mean()))
+    return Decisions(rule.find(calibration), calibration, (learned,), float(np.isin(fingerprints, learned).mean()))
 
 
 def warn_if_uncalibrated(decisions: Decisions, n_rows: int) -> None:

@@ -374,6 +374,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
                 lambda indices: encoder.encode(training.data.take(indices)),
                 training.weights,
                 calibrating=training.aside,
+                before=None if initial is None else initial.decisions,
                 augment=self._augmentation(encoder),
                 ids=training.ids,
                 group_column=self._calibration_groups(),
@@ -784,7 +785,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         data, weights, present = read_training_rows(self, X, sample_weight, known, min_rows)
         if isinstance(data, Table):
             check_suits_tables(self.row_score, self.backbone, self.augment)
-        kind, aside = self._rows_aside(data, initial, streaming=streaming)
+        kind, aside = self._rows_aside(data, streaming=streaming)
         if known is None:
             encoder = self._learned_encoder(data, weights, aside)
         else:
@@ -794,7 +795,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         return _Training(data, weights, encoder, kind, aside, ids, self._groups_of(data))
 
     def _rows_aside(
-        self, data: Table | Images, initial: FittedModel[Encoder] | None, *, streaming: bool
+        self, data: Table | Images, *, streaming: bool
     ) -> tuple[CalibrationKind, npt.NDArray[np.bool_] | None]:
         """How to calibrate, and the rows that do nothing else."""
         is_images = isinstance(data, Images)
@@ -805,16 +806,12 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             data.n_rows,
             self.n_estimators or defaults.n_estimators,
             self.max_samples or defaults.max_samples,
-            by_member=isinstance(score, MemberScore) and not is_images and not streaming and initial is None,
+            by_member=isinstance(score, MemberScore) and not is_images and not streaming,
         )
         if kind != "split":
             return kind, None
         rng = np.random.default_rng([new_seed(self.random_state), SEED_OF_CALIBRATION])
-        aside = rows_set_aside(data.n_rows, rng)
-        if initial is not None:
-            learned = initial.encoder.encode(data).fingerprints().numpy()
-            aside &= ~np.isin(learned, initial.decisions.trained)
-        return kind, aside
+        return kind, rows_set_aside(data.n_rows, rng)
 
     def _learned_encoder(
         self, data: Table | Images, weights: FloatArray | None, aside: npt.NDArray[np.bool_] | None

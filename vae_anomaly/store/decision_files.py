@@ -36,6 +36,7 @@ def decisions_entry(decisions: Decisions) -> dict[str, Any]:
         )
     return {
         "threshold": {**dataclasses.asdict(threshold), "parameters": dict(threshold.parameters)},
+        "n_trained": len(decisions.trained),
         "repeated_share": decisions.repeated_share,
         "calibration": None
         if calibration is None
@@ -52,7 +53,7 @@ def decisions_entry(decisions: Decisions) -> dict[str, Any]:
 
 def decisions_tensors(decisions: Decisions) -> dict[str, Tensor]:
     """Sorted calibration scores, the rows for an audit, and fingerprints of rows that were trained on."""
-    tensors = {TRAINED: _tensor(decisions.trained)}
+    tensors = {f"{TRAINED}.{number}": _tensor(own) for number, own in enumerate(decisions.trained)}
     calibration = decisions.calibration
     if calibration is None:
         return tensors
@@ -63,8 +64,9 @@ def decisions_tensors(decisions: Decisions) -> dict[str, Tensor]:
         for number, fold in enumerate(folds):
             tensors[f"{CALIBRATION}{prefix}{number}.values"] = _tensor(fold.values)
             tensors[f"{CALIBRATION}{prefix}{number}.counts"] = _tensor(fold.counts)
-    for name in ("ids", "scores", "folds", "groups", "is_normal"):
+    for name in ("ids", "scores", "folds", "groups"):
         tensors[SUSPECTS + name] = _tensor(getattr(calibration.suspects, name))
+    tensors[f"{SUSPECTS}is_normal"] = _tensor(calibration.suspects.is_normal.astype(np.int64))
     return tensors
 
 
@@ -80,7 +82,7 @@ def rebuilt_decisions(entry: Mapping[str, Any], tensors: Mapping[str, Tensor]) -
     if not math.isfinite(threshold.score):
         raise ValueError("the threshold is not finite")
     rule_of(threshold)
-    trained = _array(tensors, TRAINED, np.int64) if TRAINED in tensors else np.empty(0, dtype=np.int64)
+    trained = tuple(_array(tensors, f"{TRAINED}.{number}", np.int64) for number in range(int(entry["n_trained"])))
     share = float(entry["repeated_share"])
     if not 0 <= share <= 1:
         raise ValueError(f"a share of {share}")
@@ -100,7 +102,7 @@ def _calibration(entry: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Cal
         _array(tensors, f"{SUSPECTS}scores", np.float64),
         _array(tensors, f"{SUSPECTS}folds", np.int64),
         _array(tensors, f"{SUSPECTS}groups", np.int64),
-        _array(tensors, f"{SUSPECTS}is_normal", np.bool_),
+        _array(tensors, f"{SUSPECTS}is_normal", np.int64).astype(bool),
         int(entry["n_confirmed"]),
     )
     lengths = {
