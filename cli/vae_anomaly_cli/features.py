@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def training_frame(table: Table, names: list[str], declared: Mapping[str, str]) -> "pd.DataFrame":
-    """Return the features to fit on, by row of the input: what columns hold as a whole decides what their cells are.
+    """Return the features to fit on: what their columns hold as a whole decides what their cells are.
 
     Parameters
     ----------
@@ -40,11 +40,7 @@ def training_frame(table: Table, names: list[str], declared: Mapping[str, str]) 
     import pandas as pd
 
     read = table.source.cell_reader.training_values
-    frame = pd.DataFrame({name: as_series(read(name, table.cells[name], declared.get(name))) for name in names})
-    if table.drawn is not None:
-        # The model names its calibration rows by the index, and people look for them in the file.
-        frame.index = pd.Index(table.drawn)
-    return frame
+    return pd.DataFrame({name: as_series(read(name, table.cells[name], declared.get(name))) for name in names})
 
 
 def scoring_frame(
