@@ -78,14 +78,8 @@ class Judged:
 
     def n_trained_on(self, detector: "VAEDetector | PatchDetector") -> int:
         """How many of the rows are equal to some that the model was trained on; 0 where that may be chance."""
-        from vae_anomaly import DataError
-
-        fingerprints = self.fingerprints[~np.isnan(self.scores)]
-        try:
-            detector.decisions_.check_unseen(fingerprints)
-        except DataError:
-            return int(np.isin(fingerprints, detector.decisions_.trained).sum())
-        return 0
+        unseen = detector.decisions_.unseen(self.fingerprints[~np.isnan(self.scores)])
+        return int((~unseen).sum())
 
 
 @dataclass(frozen=True)

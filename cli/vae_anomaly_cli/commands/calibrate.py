@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from vae_anomaly_cli.command import command
 from vae_anomaly_cli.console import Messages, counted
 from vae_anomaly_cli.errors import InputError
@@ -114,17 +112,12 @@ def _refuse_trained(data: "Data", model: "Model", found: "Pass", rows: "Rows") -
     InputError
         If there are more.
     """
-    from vae_anomaly import DataError
-
-    decisions, fingerprints = model.detector.decisions_, found.judged.fingerprints[rows]
-    try:
-        decisions.check_unseen(fingerprints)
-    except DataError as error:
-        trained = rows[np.isin(fingerprints, decisions.trained)]
-        named = ", ".join(f"{row + 1:,}" for row in trained[:MAX_NAMED_ROWS])
-        named += ", ..." if len(trained) > MAX_NAMED_ROWS else ""
-        raise InputError(
-            f"{data.source.name}: the model was trained on {len(trained):,} of {counted(len(rows), data.noun)} "
-            f"({data.noun}s {named}, counted from 1), and their scores are too low. Give normal ones that it has not "
-            "seen."
-        ) from error
+    trained = rows[~model.detector.decisions_.unseen(found.judged.fingerprints[rows])]
+    if not len(trained):
+        return
+    named = ", ".join(f"{row + 1:,}" for row in trained[:MAX_NAMED_ROWS])
+    named += ", ..." if len(trained) > MAX_NAMED_ROWS else ""
+    raise InputError(
+        f"{data.source.name}: the model was trained on {len(trained):,} of {counted(len(rows), data.noun)} "
+        f"({data.noun}s {named}, counted from 1), and their scores are too low. Give normal ones that it has not seen."
+    )

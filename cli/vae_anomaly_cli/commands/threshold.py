@@ -246,6 +246,11 @@ def _show(setting: ThresholdOptions, changed: NewModelOptions, run: RunOptions, 
     if calibration is not None:
         frame = threshold_table(calibration, confidence, setting.extrapolate)
         table = ThresholdTable(frame, calibration.n_rows, confidence)
+        if setting.extrapolate and not frame["model_based"].any():
+            messages.warning(
+                f"--extrapolate: {calibration.n_rows:,} calibration rows are too few for a tail model, or "
+                "leave nothing to fill"
+            )
     if changed.as_json:
         described = {"model": setting.model, "threshold": describe_threshold(detector.threshold_)}
         write_summary(described | {"table": None if table is None else table.objects()})
