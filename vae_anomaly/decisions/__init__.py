@@ -5,10 +5,12 @@ from __future__ import annotations
 from vae_anomaly.decisions.calibration import Calibration, Kind, Suspects
 from vae_anomaly.decisions.drift import (
     AlertShift,
+    ColumnSample,
     ColumnShift,
     ScoreShift,
     SimpleJumper,
     alerts_moved,
+    columns_moved,
     holm,
     levels_moved,
     missing_moved,
@@ -48,6 +50,7 @@ __all__ = [
     "AlertShift",
     "Calibration",
     "CalibrationTooSmall",
+    "ColumnSample",
     "ColumnShift",
     "Contamination",
     "Decisions",
@@ -68,6 +71,7 @@ __all__ = [
     "alerts_moved",
     "band",
     "benjamini_hochberg",
+    "columns_moved",
     "holm",
     "largest_rank",
     "levels_moved",

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vae_anomaly.decisions.calibration import Calibration
+from vae_anomaly.decisions.drift import ColumnSample, SimpleJumper
 from vae_anomaly.decisions.thresholds import (
     AlertBudget,
     Contamination,
@@ -39,16 +40,22 @@ class Decisions:
         Sorted fingerprints of the rows that were trained on: by all, or by each member where it left a fold out.
     repeated_share : float
         Share of the calibration rows that are equal to a row that was trained on, as by chance.
+    columns : tuple of ColumnSample
+        What the columns of such rows hold; empty for images.
+    stream : SimpleJumper or None
+        Of rows that were checked for drift since the calibration.
     """
 
     threshold: Threshold
     calibration: Calibration | None
     trained: tuple[npt.NDArray[np.int64], ...]
     repeated_share: float
+    columns: tuple[ColumnSample, ...] = ()
+    stream: SimpleJumper | None = None
 
     def recalibrated(self, calibration: Calibration) -> Decisions:
         """The same rule on another calibration."""
-        return dataclasses.replace(self, calibration=calibration).with_rule(rule_of(self.threshold))
+        return dataclasses.replace(self, calibration=calibration, stream=None).with_rule(rule_of(self.threshold))
 
     def with_rule(self, rule: ThresholdRule) -> Decisions:
         """The same calibration, with the threshold of another rule; where there is none, only of a `FixedScore`."""

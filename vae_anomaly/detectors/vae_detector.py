@@ -20,11 +20,12 @@ from torch import Tensor
 
 from vae_anomaly.columns import Augment, Batch, Column, Encoder, ImageEncoder
 from vae_anomaly.data import FloatArray, ImageFormat, Images, Table
-from vae_anomaly.decisions import Decisions
+from vae_anomaly.decisions import ColumnSample, Decisions
 from vae_anomaly.deprecation import RenamedAttribute
 from vae_anomaly.detectors.base import copied_parameters, unchanged_on_failure
 from vae_anomaly.detectors.calibrated import CalibratedDetectorMixin, Compared, row_ids, warn_if_uncalibrated
 from vae_anomaly.detectors.containers import fill_cells, pack_like, row_labels
+from vae_anomaly.detectors.drift_report import column_samples
 from vae_anomaly.detectors.inputs import (
     group_labels,
     is_files,
@@ -82,6 +83,7 @@ from vae_anomaly.fitting import (
     SplitConfig,
     TrainingRows,
     calibration_kind,
+    cell_terms,
     fit_model,
     latent_means,
     learn_encoder,
@@ -93,7 +95,7 @@ from vae_anomaly.fitting import (
 )
 from vae_anomaly.likelihoods import Likelihood
 from vae_anomaly.model import UNCHANGED, VAE, Backbone, History, Prior, TrainingConfig, resolve_device, resolve_prior
-from vae_anomaly.scores import MemberScore, Score, resolve_score
+from vae_anomaly.scores import ELBO, MemberScore, PooledELBO, Score, resolve_score
 
 SHAPE_PARAMETERS = (
     "n_estimators",
@@ -108,6 +110,7 @@ SHAPE_PARAMETERS = (
 )
 SAMPLE_ROWS_PER_MEMBER = 4096
 SEED_OF_CALIBRATION = 15
+N_REASONS = 3
 
 
 class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseEstimator):
@@ -381,6 +384,9 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
                 groups=training.groups,
             )
             self._learn(encoder, rows, fit_config(self, encoder, training.kind), initial)
+            if isinstance(training.data, Table):
+                columns = column_samples(self.columns_, training.data)
+                self.decisions_ = dataclasses.replace(self.decisions_, columns=columns)
             self._sample = None
         return self
 
@@ -898,6 +904,40 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
     def _scores(self, data: Table | Images) -> FloatArray:
         model = self.model_
         return score_rows(model.vae, model.encoder.encode(data), model.score, model.noise).numpy()
+
+    def _column_samples(self, X: Any) -> tuple[ColumnSample, ...]:
+        if self.model_.takes_images:
+            return ()
+        return column_samples(self.columns_, read_table(self, X, fitting=False))
+
+    def _nats_by_column(self, X: Any) -> pd.DataFrame | None:
+        model = self.model_
+        if model.takes_images or not isinstance(model.score, ELBO | PooledELBO):
+            return None
+        self.model_ = model = with_reference(model)
+        if model.reference is None:
+            return None
+        weight = model.score.independence if isinstance(model.score, PooledELBO) else 0.0
+        batch = model.encoder.encode(read_table(self, X, fitting=False))
+        cells, _ = cell_terms(model.vae, batch, model.noise, weight)
+        nats = {
+            "nats_before": model.encoder.by_column(model.reference.typical[:-1].numpy()),
+            "nats_now": model.encoder.by_column(-cells.mean(0).numpy()),
+        }
+        return pd.DataFrame(nats, index=[column.name for column in self.columns_])
+
+    def _with_reasons(self, listed: pd.DataFrame, X: Any) -> pd.DataFrame:
+        if self.model_.takes_images:
+            return listed
+        ids = row_ids(X, len(row_labels(X, len(X))))
+        order = np.argsort(ids)
+        places = order[np.searchsorted(ids, listed["id"], sorter=order) % len(ids)]
+        if (ids[places] != listed["id"]).any():
+            raise SpecificationError("X has not the rows of the audit. Give what was given to fit or calibrate.")
+        rows = X.iloc[places] if isinstance(X, pd.DataFrame) else np.asarray(X)[places]
+        explanation = explain_table(self.model_, read_table(self, rows, fitting=False), row_labels(rows, len(places)))
+        reasons = ["; ".join(map(str, of_row)) for of_row in explanation.reasons(N_REASONS)]
+        return listed.assign(reason=reasons)
 
     def _compared(self, X: Any) -> Compared:
         model = self.model_

@@ -98,7 +98,14 @@ def _decisions_before_version_6(manifest: Mapping[str, Any]) -> dict[str, Any]:
     else:
         rule, parameters = "auto", {"min_deviation": MIN_DEVIATION}
     threshold = {"score": -float(manifest["offset"]), "rule": rule, "parameters": parameters}
-    return {"threshold": threshold, "calibration": None, "n_trained": 0, "repeated_share": 0.0}
+    return {
+        "threshold": threshold,
+        "calibration": None,
+        "n_trained": 0,
+        "repeated_share": 0.0,
+        "columns": [],
+        "stream": None,
+    }
 
 
 def _with_training_plan(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vae_anomaly.decisions.drift.columns import ColumnSample, columns_moved
 from vae_anomaly.decisions.drift.martingale import SimpleJumper
 from vae_anomaly.decisions.drift.two_sample import (
     AlertShift,
@@ -17,10 +18,12 @@ from vae_anomaly.decisions.drift.two_sample import (
 
 __all__ = [
     "AlertShift",
+    "ColumnSample",
     "ColumnShift",
     "ScoreShift",
     "SimpleJumper",
     "alerts_moved",
+    "columns_moved",
     "holm",
     "levels_moved",
     "missing_moved",
