@@ -1,8 +1,8 @@
 """One pass over an input of any size: what a model finds of all its rows, for decisions about the model itself."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +16,20 @@ from vae_anomaly_cli.labels import Labels
 from vae_anomaly_cli.models import CellBatch, Features, Model, UnusableFiles, library_errors
 from vae_anomaly_cli.progress import progress_bar
 from vae_anomaly_cli.stages import run_stages
+from vae_anomaly_cli.table_model import RowFeatures, TableModel
+from vae_anomaly_cli.tables import SmallestKeys
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from vae_anomaly import PatchDetector, VAEDetector
 
 Scores = npt.NDArray[np.float64]
 Fingerprints = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.intp]
+
+# Of which the library takes what it needs.
+SAMPLED_ROWS = 2048
 
 
 @dataclass(frozen=True)
@@ -52,12 +59,12 @@ class Judged:
         source, detector = model.source, model.detector
         with library_errors(source.name, lambda row: source.locate(*batch.position(row))):
             if not isinstance(features, ImageFeatures):
-                found = detector._compared(features.frame)
+                found = detector._compared(seen_by_detector(features))
                 return cls(found.scores, found.comparisons, found.fingerprints, found.groups)
             if not features.rows:
                 missing = np.full(batch.n_rows, np.nan)
                 return cls(missing, np.repeat(missing[:, None], n_folds(detector), axis=1), np.zeros_like(missing, int))
-            found = detector._compared(features.images)
+            found = detector._compared(seen_by_detector(features))
         rows = list(features.rows)
         scores = np.full(batch.n_rows, np.nan)
         comparisons = np.full((batch.n_rows, found.comparisons.shape[1]), np.nan)
@@ -83,6 +90,28 @@ class Judged:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """Rows of an input.
+
+    Attributes
+    ----------
+    rows : ndarray of int, shape (rows,)
+        Which they are, from 0.
+    cells : pyarrow.Table
+        What was read of them.
+    """
+
+    rows: npt.NDArray[np.int64]
+    cells: pa.Table
+
+    def frame(self, model: Model, rows: Rows | None = None) -> "pd.DataFrame":
+        """Return what the detector sees of them, or of those that are among others."""
+        assert isinstance(model, TableModel)
+        cells = self.cells if rows is None else self.cells.filter(pa.array(np.isin(self.rows, rows)))
+        return model.frame(cells)
+
+
+@dataclass(frozen=True)
 class Pass:
     """All rows of an input, judged.
 
@@ -94,11 +123,14 @@ class Pass:
         What they are.
     n_unusable : int
         Files of the input without a score.
+    sample : Sample or None
+        Some rows of a table, drawn at random, where they were asked for.
     """
 
     judged: Judged
     labels: Labels | None
     n_unusable: int
+    sample: Sample | None = None
 
     @property
     def labelled(self) -> Rows:
@@ -113,8 +145,28 @@ class Pass:
         return self.labels.is_anomaly[self.labelled]
 
 
-def judge(data: Data, model: Model, messages: Messages) -> Pass:
+def judge(
+    data: Data,
+    model: Model,
+    messages: Messages,
+    *,
+    sampled: bool = False,
+    on_batch: Callable[[Features, Judged], None] = lambda _features, _judged: None,
+) -> Pass:
     """Judge all rows of an input, batch by batch.
+
+    Parameters
+    ----------
+    data : Data
+        The input.
+    model : Model
+        Judges it.
+    messages : Messages
+        Shows progress and warnings.
+    sampled : bool
+        Whether to keep some rows of a table, for what their columns hold.
+    on_batch : callable
+        Gets the features of each batch, and what was found of them.
 
     Raises
     ------
@@ -128,6 +180,7 @@ def judge(data: Data, model: Model, messages: Messages) -> Pass:
     unusable = UnusableFiles()
     parts: list[Judged] = []
     labels: list[pa.Array] = []
+    sample = SmallestKeys(SAMPLED_ROWS, np.random.default_rng(0)) if sampled and isinstance(model, TableModel) else None
 
     def read() -> Generator[tuple[CellBatch, Features], None, None]:
         for batch in model.batches(names):
@@ -136,6 +189,9 @@ def judge(data: Data, model: Model, messages: Messages) -> Pass:
     def work(read: tuple[CellBatch, Features]) -> CellBatch:
         batch, features = read
         parts.append(Judged.of(model, batch, features))
+        on_batch(features, parts[-1])
+        if sample is not None:
+            sample.append(batch.cells)
         for row, problem in features.problems.items():
             unusable.add(model.source.locate(*batch.position(row)).file, problem)
         if label is not None:
@@ -155,7 +211,12 @@ def judge(data: Data, model: Model, messages: Messages) -> Pass:
             f"{unusable.first[0]}"
         )
     read_labels = None if label is None else label.read(model.values(pa.chunked_array(labels)))
-    return Pass(judged, read_labels, unusable.count)
+    return Pass(judged, read_labels, unusable.count, None if sample is None else Sample(*sample.rows_and_cells()))
+
+
+def seen_by_detector(features: Features) -> Any:
+    """Return what a detector takes: of images those that can be used."""
+    return features.images if isinstance(features, ImageFeatures) else cast(RowFeatures, features).frame
 
 
 def n_folds(detector: "VAEDetector | PatchDetector") -> int:

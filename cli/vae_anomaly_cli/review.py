@@ -59,7 +59,7 @@ class Suspects:
         suspects = calibration.suspects
         chosen = np.flatnonzero(~suspects.is_normal)[:n]
         scores = suspects.scores[chosen]
-        shares = calibration.pooled.n_at_least(scores) / calibration.n_rows
+        shares = (1 + calibration.pooled.n_above(scores)) / calibration.n_rows
         return cls(suspects.ids[chosen], scores, suspects.folds[chosen], shares)
 
     def __len__(self) -> int:

@@ -1,5 +1,6 @@
 """`vae-anomaly calibrate`: the scores of other normal rows, to decide by."""
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from vae_anomaly_cli.command import command
@@ -62,7 +63,7 @@ def calibrate(
     path = choose_model_path(changed.output, data.source)
     model = data.load(saved.model, run.device, messages)
     detector = model.detector
-    found = judge(data, model, messages)
+    found = judge(data, model, messages, sampled=True)
     rows = found.labelled
     if found.labels is not None:
         rows = rows[~found.is_anomaly]
@@ -101,7 +102,10 @@ def _replace_calibration(model: "Model", found: "Pass", rows: "Rows") -> None:
         groups=None if judged.groups is None else [judged.groups[rows].tolist()],
         declared_normal=True,
     )
-    detector.decisions_ = detector.decisions_.recalibrated(calibration)
+    columns = detector.decisions_.columns
+    if found.sample is not None:
+        columns = detector._column_samples(found.sample.frame(model, rows))
+    detector.decisions_ = dataclasses.replace(detector.decisions_.recalibrated(calibration), columns=columns)
 
 
 def _refuse_trained(data: "Data", model: "Model", found: "Pass", rows: "Rows") -> None:
