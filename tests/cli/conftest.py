@@ -157,6 +157,18 @@ def calibrated(model: Path, normal_csv: Path, folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def many(folder: Path) -> tuple[Path, Path]:
+    """A table of 1,500 rows with a label, and a model of it."""
+    path, model = folder / "many.csv", folder / "many.vae"
+    rng = np.random.default_rng(2)
+    rows = {"speed": rng.normal(size=1500), "load": rng.normal(size=1500), "fraud": np.arange(1500) % 100 == 0}
+    pd.DataFrame(rows).to_csv(path, index=False)
+    outcome = _run("fit", path, "-o", model, "--label", "fraud", *FAST)
+    assert outcome.code == 0, outcome.err
+    return path, model
+
+
+@pytest.fixture(scope="session")
 def uncalibrated(folder: Path) -> Path:
     """A model of an earlier version, which has no calibration."""
     return Path(__file__).parents[1] / "data" / "version_5" / "mixed.vae"
