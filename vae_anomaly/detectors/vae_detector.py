@@ -839,11 +839,8 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             encoder = learned(np.flatnonzero(~aside))
             encoder.encode(data.take(np.flatnonzero(aside)))
         except DataError:
-            # The message names rows of a part of the data; all rows name them as they were given.
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                learned(None)
-            raise
+            # Only all rows together say what such a column is, and name the row that is wrong as it was given.
+            return learned(None)
         return encoder
 
     def _groups_of(self, data: Table | Images) -> npt.NDArray[np.object_] | None:
@@ -935,6 +932,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         if (ids[places] != listed["id"]).any():
             raise SpecificationError("X has not the rows of the audit. Give what was given to fit or calibrate.")
         rows = X.iloc[places] if isinstance(X, pd.DataFrame) else np.asarray(X)[places]
+        self.model_ = with_reference(self.model_)
         explanation = explain_table(self.model_, read_table(self, rows, fitting=False), row_labels(rows, len(places)))
         reasons = ["; ".join(map(str, of_row)) for of_row in explanation.reasons(N_REASONS)]
         return listed.assign(reason=reasons)
