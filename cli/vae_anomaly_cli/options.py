@@ -83,8 +83,8 @@ class InputOptions:
     label: Annotated[
         str | None,
         Option(
-            "Column of known anomalies: not a feature, only for AUROC and average precision. 0/1 and false/true (1 = "
-            "anomaly), 1/-1 (-1 = anomaly), or values of which --anomalous or --normal names one.",
+            "Column of known anomalies, to measure by and never a feature. 0/1 and false/true (1 = anomaly), 1/-1 (-1 "
+            "= anomaly), or values of which --anomalous or --normal names one.",
             metavar="COLUMN",
             images="Of images: folder.",
             panel=INPUT,

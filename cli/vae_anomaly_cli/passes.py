@@ -1,5 +1,6 @@
 """One pass over an input of any size: what a model finds of all its rows, for decisions about the model itself."""
 
+import dataclasses
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -41,7 +42,7 @@ class Judged:
     scores : ndarray of shape (rows,)
         Nats, higher is more anomalous; NaN where a file cannot be used.
     comparisons : ndarray of shape (rows, folds)
-        What they are compared with the folds of the model's calibration by.
+        What they are compared with the folds of the model's calibration by; no column where that is not kept.
     fingerprints : ndarray of int, shape (rows,)
         Equal for equal rows.
     groups : ndarray of str, shape (rows,), or None
@@ -151,6 +152,7 @@ def judge(
     messages: Messages,
     *,
     sampled: bool = False,
+    compared: bool = False,
     on_batch: Callable[[Features, Judged], None] = lambda _features, _judged: None,
 ) -> Pass:
     """Judge all rows of an input, batch by batch.
@@ -165,6 +167,8 @@ def judge(
         Shows progress and warnings.
     sampled : bool
         Whether to keep some rows of a table, for what their columns hold.
+    compared : bool
+        Whether to keep what all rows are compared by; it takes several times the memory of their scores.
     on_batch : callable
         Gets the features of each batch, and what was found of them.
 
@@ -188,8 +192,9 @@ def judge(
 
     def work(read: tuple[CellBatch, Features]) -> CellBatch:
         batch, features = read
-        parts.append(Judged.of(model, batch, features))
-        on_batch(features, parts[-1])
+        found = Judged.of(model, batch, features)
+        on_batch(features, found)
+        parts.append(found if compared else dataclasses.replace(found, comparisons=np.empty((batch.n_rows, 0))))
         if sample is not None:
             sample.append(batch.cells)
         for row, problem in features.problems.items():

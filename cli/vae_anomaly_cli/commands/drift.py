@@ -37,7 +37,8 @@ columns, all rows for the scores.
 
 Of the stream: all rows that were checked since the calibration, in their order. With --output the model keeps the \
 state of the stream, and the next input goes on with it, so that slow changes add up; the chance of an alarm stays \
-at most --alpha however often one looks. Check each row once.
+at most --alpha however often one looks. Check each row once, in the order of time: a file that is sorted by what it \
+holds looks like a change.
 
 Give rows that the model has not seen: it gives those of its fit lower scores. After a drift that is here to stay, \
 vae-anomaly calibrate takes new normal rows; a fit learns them.
@@ -150,7 +151,7 @@ def drift(
     detector = model.detector
     calibration_of(detector, saved.model)
     check = StreamedCheck(model, checking.alpha)
-    found = judge(data, model, messages, sampled=True, on_batch=check.add)
+    found = judge(data, model, messages, sampled=True, compared=True, on_batch=check.add)
     report = check.report(found)
     n_trained = found.judged.n_trained_on(detector)
     if n_trained:

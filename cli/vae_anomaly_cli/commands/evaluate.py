@@ -92,6 +92,15 @@ def _described(evaluation: "Evaluation", threshold: "Threshold", verdict: str) -
     }
 
 
+def _least(threshold: "Threshold", expected: float) -> float:
+    """Return the rate that the model may well have where it has fewer false alarms than expected."""
+    from vae_anomaly.decisions import rate_bound
+
+    n = threshold.n_calibration
+    rank = min(max(round(expected * (n + 1)), 1), n)
+    return min(expected, rate_bound(n, rank, 1 - threshold.confidence))
+
+
 def _verdict(evaluation: "Evaluation", threshold: "Threshold") -> str:
     """Say whether false alarms are as many as expected."""
     from vae_anomaly_cli.render.drawings import percent
@@ -112,7 +121,7 @@ def _verdict(evaluation: "Evaluation", threshold: "Threshold") -> str:
             f"{percent(most)}. The normal rows differ from those that calibrated the model, or some are unlabelled "
             "anomalies; vae-anomaly drift says what moved."
         )
-    if measured.upper < expected:
+    if measured.upper < _least(threshold, expected):
         return (
             f"Fewer false alarms than the model expects: {shown}, expected {percent(expected)}. Anomalies among the "
             "calibration rows do that: vae-anomaly audit lists the rows to look at."
