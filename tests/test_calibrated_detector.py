@@ -248,8 +248,8 @@ def test_model_without_a_calibration_says_what_to_do(uncalibrated: VAEDetector) 
     for ask in (
         lambda: detector.p_values(normal(3)),
         lambda: detector.select(normal(3)),
-        lambda: detector.threshold_table(),
-        lambda: detector.audit(),
+        detector.threshold_table,
+        detector.audit,
         lambda: detector.check_drift(normal(3)),
         lambda: detector.set_threshold(contamination=0.1),
     ):
@@ -315,6 +315,17 @@ def test_audit_lists_the_most_anomalous_calibration_rows_with_reasons() -> None:
     for n_rows in (0, -1, True, 2.5):
         with pytest.raises(SpecificationError, match="n_rows is a positive integer"):
             detector.audit(n_rows)  # type: ignore[arg-type]
+
+
+def test_rows_of_weight_0_do_not_calibrate_and_the_others_keep_their_names() -> None:
+    X, weights = normal(300), np.ones(300)
+    weights[::3] = 0
+    detector = VAEDetector(**FAST).fit(X, sample_weight=weights)
+    ids = detector.calibration_.suspects.ids
+    assert (ids % 3 > 0).all()
+    assert ids.max() > 200
+    named = VAEDetector(**FAST).fit(pd.DataFrame(X, index=range(900, 1200)), sample_weight=weights)
+    assert named.calibration_.suspects.ids.tolist() == (ids + 900).tolist()
 
 
 def test_drift_names_the_column_that_moved_in_its_unit(of_table: VAEDetector) -> None:
@@ -401,7 +412,7 @@ def test_column_that_rows_set_aside_make_text_is_text() -> None:
 
 def test_row_that_is_wrong_has_the_number_that_it_was_given_with() -> None:
     frame = mixed(300).astype({"age": object})
-    frame.at[250, "age"] = [1, 2]
+    frame["age"] = [[1, 2] if row == 250 else age for row, age in enumerate(frame["age"])]
     with pytest.raises(DataError, match="row 250"):
         VAEDetector(calibration="split", **FAST).fit(frame)
 
