@@ -33,7 +33,7 @@ def test_shows_each_measure_with_its_interval(run, calibrated, later_csv, later_
     assert [line for line, name in zip(lines, names, strict=False) if not line.startswith(name)] == []
     assert lines[1].split()[1:] == ["1.000", "0.758", "to", "1.000"]
     assert lines[len(names) - 3].endswith("12 of 12")
-    assert lines[-1].startswith("False alarms are as many as the model expects: ")
+    assert lines[-1].startswith("The false-alarm rate agrees with what the model expects: ")
 
 
 def test_json_has_numbers(run, calibrated, later_csv, later_orders, scores):

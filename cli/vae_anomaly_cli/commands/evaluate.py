@@ -118,12 +118,12 @@ def _verdict(evaluation: "Evaluation", threshold: "Threshold") -> str:
     if measured.lower > most:
         return (
             f"More false alarms than the model expects: {shown}, expected {percent(expected)} and at most "
-            f"{percent(most)}. The normal rows differ from those that calibrated the model, or some are unlabelled "
-            "anomalies; vae-anomaly drift says what moved."
+            f"{percent(most, upwards=True)}. The normal rows differ from those that calibrated the model, or some are "
+            "unlabelled anomalies; vae-anomaly drift says what moved."
         )
     if measured.upper < _least(threshold, expected):
         return (
             f"Fewer false alarms than the model expects: {shown}, expected {percent(expected)}. Anomalies among the "
             "calibration rows do that: vae-anomaly audit lists the rows to look at."
         )
-    return f"False alarms are as many as the model expects: {shown}, expected {percent(expected)}."
+    return f"The false-alarm rate agrees with what the model expects: {shown}, expected {percent(expected)}."

@@ -1,6 +1,7 @@
 """Lines and tables on standard output: as wide as a terminal, or as plain text for a pipe."""
 
 import io
+import math
 import sys
 from collections.abc import Sequence
 
@@ -38,12 +39,19 @@ def table_of(headings: Sequence[str], rows: Sequence[Sequence[str]], n_names: in
     return drawn
 
 
-def percent(share: float | None) -> str:
-    """Write a share in per cent with three digits; nothing where there is none.
+def percent(share: float | None, *, upwards: bool = False) -> str:
+    """Write a share in per cent with three digits, a bound rounded upwards; nothing where there is none.
 
     Examples
     --------
     >>> percent(0.0271858), percent(0.0001), percent(None)
     ('2.72 %', '0.01 %', '')
+    >>> percent(0.02761, upwards=True), percent(0.05, upwards=True)
+    ('2.77 %', '5 %')
     """
-    return "" if share is None or share != share else f"{100 * share:.3g} %"
+    if share is None or math.isnan(share):
+        return ""
+    if upwards and share > 0:
+        digit = 10.0 ** (math.floor(math.log10(share)) - 2)
+        share = math.ceil(share / digit * (1 - 1e-12)) * digit
+    return f"{100 * share:.3g} %"

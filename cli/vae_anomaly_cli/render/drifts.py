@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 # What `check_drift` returns.
 Report = Any
 
+# Smaller ones are 0 in floating point.
+SMALLEST = 1e-300
 TITLES = {"values": "median", "levels": "level", "missing": "missing"}
 
 
@@ -65,7 +67,7 @@ def _columns(report: Report) -> RichTable:
             shift.column,
             *_change(shift),
             *(f"{value:,.2f}" for value in nats.get(shift.column, ())),
-            f"{adjusted[shift]:.2g}",
+            f"{adjusted[shift]:.2g}" if adjusted[shift] > 0 else f"below {SMALLEST:g}",
         ]
         for shift in report.moved
     ]

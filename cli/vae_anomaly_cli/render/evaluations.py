@@ -15,7 +15,7 @@ def drawn_evaluation(evaluation: Evaluation, threshold: "Threshold") -> RichTabl
     """Lay out measures with their intervals, and the false-alarm rate beside what is expected."""
     rows = [_row(measure) for measure in evaluation.all]
     if evaluation.false_alarm_rate is not None and threshold.expected_rate is not None:
-        bound = "" if threshold.rate_bound is None else f"up to {percent(threshold.rate_bound)}"
+        bound = "" if threshold.rate_bound is None else f"up to {percent(threshold.rate_bound, upwards=True)}"
         rows.append(("expected false-alarm rate", percent(threshold.expected_rate), bound, ""))
     return table_of(("measure", "value", "95 % interval", "rows"), rows)
 

@@ -61,7 +61,8 @@ def _decision_facts(decisions: dict[str, Any], row: str) -> dict[str, str]:
         if threshold.kind != "training":
             share = f"{percent(threshold.expected_rate)} of new normal {row}s expected"
         if threshold.rate_bound is not None:
-            share += f", at most {percent(threshold.rate_bound)} with {percent(threshold.confidence)} confidence"
+            bound = percent(threshold.rate_bound, upwards=True)
+            share += f", at most {bound} with {percent(threshold.confidence)} confidence"
         facts["flagged"] = share
     if calibration is None:
         return facts | {"calibration": "none: nothing is known of new rows; see vae-anomaly calibrate"}

@@ -72,7 +72,7 @@ class ThresholdTable:
                     percent(row["rate"]),
                     "" if score is None else f"{score:,.2f}",
                     "" if alerts is None else f"{alerts:,.0f}",
-                    percent(row["rate_bound"]),
+                    percent(row["rate_bound"], upwards=True),
                     note,
                 )
             )
