@@ -397,6 +397,7 @@ def test_stream_of_batches_sets_rows_aside() -> None:
         detector.partial_fit(part)
     assert detector.calibration_.kind == "split"
     assert detector.calibration_.n_rows == 80
+    assert detector.check_drift(normal(200, 1) + [0.0, 3.0, 0.0]).moved[0].column == "x1"
 
 
 def test_column_that_rows_set_aside_make_text_is_text() -> None:
