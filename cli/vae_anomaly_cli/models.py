@@ -202,44 +202,6 @@ def end_if_interrupted(detector: "VAEDetector | PatchDetector", path: Path) -> N
         raise Interrupted(f"interrupted: {path} holds the best model so far.")
 
 
-def load_detector(model: str, device: Device, *, of_images: bool) -> "VAEDetector | PatchDetector":
-    """Load a saved model of tables, or of images.
-
-    Raises
-    ------
-    InputError
-        If it is no model, or one of the other kind.
-    """
-    detector = open_model(model, device)
-    fitted_on_images = detector.encoder_.takes_images
-    if fitted_on_images is not of_images:
-        fitted, given = ("images", "tables") if fitted_on_images else ("tables", "images")
-        raise InputError(
-            f"{model} was fitted on {fitted}, and the input is {given}. Name a model of {given}, or fit one: "
-            "vae-anomaly fit."
-        )
-    return detector
-
-
-def open_model(model: str, device: Device) -> "VAEDetector | PatchDetector":
-    """Load a saved model, be it of tables or of images.
-
-    Raises
-    ------
-    InputError
-        If it is no model.
-    """
-    check_model_path(model)
-    from vae_anomaly import ModelFileError, SpecificationError, load
-
-    try:
-        return load(model, device=str(device))
-    except (ModelFileError, SpecificationError) as error:
-        raise InputError(error) from error
-    except OSError as error:
-        raise InputError(f"{model} cannot be read: {error.strerror or error}.") from error
-
-
 def calibration_of(detector: "VAEDetector | PatchDetector", model: str) -> "Calibration":
     """Return the calibration of a saved model.
 
@@ -280,3 +242,41 @@ def decision_errors(holder: str, remedy: str) -> Iterator[None]:
         ) from error
     except (DataError, SpecificationError) as error:
         raise InputError(f"{holder}: {error}") from error
+
+
+def load_detector(model: str, device: Device, *, of_images: bool) -> "VAEDetector | PatchDetector":
+    """Load a saved model of tables, or of images.
+
+    Raises
+    ------
+    InputError
+        If it is no model, or one of the other kind.
+    """
+    detector = open_model(model, device)
+    fitted_on_images = detector.encoder_.takes_images
+    if fitted_on_images is not of_images:
+        fitted, given = ("images", "tables") if fitted_on_images else ("tables", "images")
+        raise InputError(
+            f"{model} was fitted on {fitted}, and the input is {given}. Name a model of {given}, or fit one: "
+            "vae-anomaly fit."
+        )
+    return detector
+
+
+def open_model(model: str, device: Device) -> "VAEDetector | PatchDetector":
+    """Load a saved model, be it of tables or of images.
+
+    Raises
+    ------
+    InputError
+        If it is no model.
+    """
+    check_model_path(model)
+    from vae_anomaly import ModelFileError, SpecificationError, load
+
+    try:
+        return load(model, device=str(device))
+    except (ModelFileError, SpecificationError) as error:
+        raise InputError(error) from error
+    except OSError as error:
+        raise InputError(f"{model} cannot be read: {error.strerror or error}.") from error
