@@ -17,6 +17,7 @@ from vae_anomaly_cli.sources import Batch, Location, Source
 
 if TYPE_CHECKING:
     from vae_anomaly import PatchDetector, VAEDetector
+    from vae_anomaly.decisions import Calibration
 
 MAX_SHOWN_FILES = 20
 
@@ -166,10 +167,25 @@ def save_model(detector: "VAEDetector | PatchDetector", path: Path) -> None:
             f"interrupted: {path}, where the best model so far would have gone, stays as it was. Name a new file to "
             "keep what an interrupted fit has learned."
         )
-    from vae_anomaly import save
+    write_model(detector, path)
+
+
+def write_model(detector: "VAEDetector | PatchDetector", path: Path) -> None:
+    """Write a model, in the place of what is there.
+
+    Raises
+    ------
+    InputError
+        If its threshold is none that a file can hold.
+    CommandError
+        If it cannot be written.
+    """
+    from vae_anomaly import SpecificationError, save
 
     try:
         save(detector, path)
+    except SpecificationError as error:
+        raise InputError(error) from error
     except OSError as error:
         raise CommandError(f"{path} cannot be written: {error.strerror or error}.") from error
 
@@ -186,6 +202,48 @@ def end_if_interrupted(detector: "VAEDetector | PatchDetector", path: Path) -> N
         raise Interrupted(f"interrupted: {path} holds the best model so far.")
 
 
+def calibration_of(detector: "VAEDetector | PatchDetector", model: str) -> "Calibration":
+    """Return the calibration of a saved model.
+
+    Raises
+    ------
+    InputError
+        If it has none.
+    """
+    calibration = detector.decisions_.calibration
+    if calibration is None:
+        raise InputError(
+            f"{model} has no calibration: it was fitted without one, on too few rows, or by an earlier version. Give "
+            f"it normal rows that it has not seen: vae-anomaly calibrate normal.csv -m {model} -o {model}."
+        )
+    return calibration
+
+
+@contextmanager
+def decision_errors(holder: str, remedy: str) -> Iterator[None]:
+    """Turn the library's refusals of a threshold into one line for people.
+
+    Parameters
+    ----------
+    holder : str
+        Whose calibration rows may be too few.
+    remedy : str
+        How to get more.
+    """
+    from vae_anomaly import DataError, SpecificationError
+    from vae_anomaly.decisions import CalibrationTooSmall
+
+    try:
+        yield
+    except CalibrationTooSmall as error:
+        raise InputError(
+            f"{error.wish} needs at least {error.n_needed:,} calibration rows, and {holder} has "
+            f"{error.n_calibration:,}; {error.possible}, or {remedy}."
+        ) from error
+    except (DataError, SpecificationError) as error:
+        raise InputError(f"{holder}: {error}") from error
+
+
 def load_detector(model: str, device: Device, *, of_images: bool) -> "VAEDetector | PatchDetector":
     """Load a saved model of tables, or of images.
 
@@ -194,15 +252,7 @@ def load_detector(model: str, device: Device, *, of_images: bool) -> "VAEDetecto
     InputError
         If it is no model, or one of the other kind.
     """
-    check_model_path(model)
-    from vae_anomaly import ModelFileError, SpecificationError, load
-
-    try:
-        detector = load(model, device=str(device))
-    except (ModelFileError, SpecificationError) as error:
-        raise InputError(error) from error
-    except OSError as error:
-        raise InputError(f"{model} cannot be read: {error.strerror or error}.") from error
+    detector = open_model(model, device)
     fitted_on_images = detector.encoder_.takes_images
     if fitted_on_images is not of_images:
         fitted, given = ("images", "tables") if fitted_on_images else ("tables", "images")
@@ -211,3 +261,22 @@ def load_detector(model: str, device: Device, *, of_images: bool) -> "VAEDetecto
             "vae-anomaly fit."
         )
     return detector
+
+
+def open_model(model: str, device: Device) -> "VAEDetector | PatchDetector":
+    """Load a saved model, be it of tables or of images.
+
+    Raises
+    ------
+    InputError
+        If it is no model.
+    """
+    check_model_path(model)
+    from vae_anomaly import ModelFileError, SpecificationError, load
+
+    try:
+        return load(model, device=str(device))
+    except (ModelFileError, SpecificationError) as error:
+        raise InputError(error) from error
+    except OSError as error:
+        raise InputError(f"{model} cannot be read: {error.strerror or error}.") from error
