@@ -8,7 +8,8 @@ from .comparison import (
     compare,
     simple_detectors,
 )
-from .detectors import FeatureMapDetector, ImageFeatures, PatchDetector, TrainingPlan, VAEDetector
+from .decisions import Calibration, Selection, Threshold
+from .detectors import DriftReport, FeatureMapDetector, ImageFeatures, PatchDetector, TrainingPlan, VAEDetector
 from .errors import (
     CellTypeError,
     ColumnSetAsideWarning,
@@ -72,6 +73,7 @@ __all__ = [
     "Binary",
     "Bounded",
     "BoundedStudentT",
+    "Calibration",
     "Categorical",
     "CellTypeError",
     "ColumnSetAsideWarning",
@@ -84,6 +86,7 @@ __all__ = [
     "DebiasedELBO",
     "DetectorLeftOutWarning",
     "DiscretizedLogistic",
+    "DriftReport",
     "ELBOPerCell",
     "Exemplar",
     "Explanation",
@@ -109,6 +112,7 @@ __all__ = [
     "Reconstruction",
     "Rounded",
     "RoundedStudentT",
+    "Selection",
     "SpecificationError",
     "Spiked",
     "SpikedBoundedStudentT",
@@ -117,6 +121,7 @@ __all__ = [
     "StandardNormal",
     "StudentT",
     "Surprise",
+    "Threshold",
     "TrainingDiverged",
     "TrainingPlan",
     "UnitGaussian",

@@ -60,12 +60,12 @@ class Judged:
         source, detector = model.source, model.detector
         with library_errors(source.name, lambda row: source.locate(*batch.position(row))):
             if not isinstance(features, ImageFeatures):
-                found = detector._compared(seen_by_detector(features))
+                found = detector.compared(seen_by_detector(features))
                 return cls(found.scores, found.comparisons, found.fingerprints, found.groups)
             if not features.rows:
                 missing = np.full(batch.n_rows, np.nan)
                 return cls(missing, np.repeat(missing[:, None], n_folds(detector), axis=1), np.zeros_like(missing, int))
-            found = detector._compared(seen_by_detector(features))
+            found = detector.compared(seen_by_detector(features))
         rows = list(features.rows)
         scores = np.full(batch.n_rows, np.nan)
         comparisons = np.full((batch.n_rows, found.comparisons.shape[1]), np.nan)

@@ -127,7 +127,7 @@ def review_with_cells(data: Data, model: Model, suspects: Suspects) -> Review:
         assert isinstance(model, TableModel)
         cells = _rows(model, data.read_columns(model), wanted)
         frame = model.frame(cells)
-        comparisons = model.detector._compared(frame).comparisons
+        comparisons = model.detector.compared(frame).comparisons
         reasons = Reasons.of(model, np.arange(len(suspects)), frame.iloc[back])
     _check_scores(data, suspects, comparisons[back])
     return Review(suspects, cells.select(kept).take(back), reasons)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from vae_anomaly.detectors.base import copied_parameters
+from vae_anomaly.detectors.calibrated import Compared
 from vae_anomaly.detectors.containers import as_pandas
+from vae_anomaly.detectors.drift_report import DriftReport
 from vae_anomaly.detectors.feature_map import FeatureMapDetector
 from vae_anomaly.detectors.image_features import ImageFeatures
 from vae_anomaly.detectors.inputs import new_seed, read_table
@@ -26,6 +28,8 @@ __all__ = [
     "MAX_FLAT_PIXELS",
     "WHOLE",
     "WINDOW_ACTIVATION",
+    "Compared",
+    "DriftReport",
     "FeatureMapDetector",
     "ImageFeatures",
     "MapReduction",

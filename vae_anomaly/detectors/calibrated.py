@@ -70,6 +70,11 @@ class Compared:
     fingerprints: npt.NDArray[np.int64]
     groups: npt.NDArray[np.object_] | None = None
 
+    def take(self, rows: npt.NDArray[np.intp]) -> Compared:
+        """Some of the rows."""
+        groups = None if self.groups is None else self.groups[rows]
+        return Compared(self.scores[rows], self.comparisons[rows], self.fingerprints[rows], groups)
+
     @classmethod
     def over(
         cls, portions: Iterable[tuple[Images, npt.NDArray[np.bool_]]], compare: Callable[[Images], Compared]
@@ -102,9 +107,20 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
     decisions_: Decisions
     """The threshold and the calibration that it follows from."""
 
-    @abc.abstractmethod
-    def _compared(self, X: Any) -> Compared:
-        """Score rows for a comparison with the calibration."""
+    def compared(self, X: Any) -> Compared:
+        """Score rows for a comparison with the calibration, in one pass.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, or images
+            What `score_samples` takes.
+
+        Returns
+        -------
+        Compared
+        """
+        check_is_fitted(self)
+        return self._compared(X)
 
     @property
     def calibration_(self) -> Calibration:
@@ -235,21 +251,42 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         check_is_fitted(self)
         compared = self._compared(X)
         usable = np.flatnonzero(~np.isnan(compared.scores))
-        if not len(usable):
-            raise DataError("none of the rows has a score. Give rows that can be read.")
         self.decisions_.check_unseen(compared.fingerprints[usable])
-        groups = None if compared.groups is None else [compared.groups[usable].tolist()]
+        return self.calibrate_with(compared.take(usable), row_ids(X, usable), self._column_samples(X))
+
+    def calibrate_with(self, compared: Compared, ids: npt.NDArray[np.int64], columns: tuple[ColumnSample, ...]) -> Self:
+        """`calibrate` with rows that were scored before, batch by batch where they are many.
+
+        Parameters
+        ----------
+        compared : Compared
+            Of normal rows that all have a score, and that the model has not seen: see `compared`.
+        ids : int64 ndarray of shape (rows,)
+            What the rows are called in an audit.
+        columns : tuple of ColumnSample
+            What their columns hold: see `column_samples`.
+
+        Returns
+        -------
+        estimator
+            The detector.
+
+        Raises
+        ------
+        DataError
+            If there are no rows.
+        """
+        if not len(compared.scores):
+            raise DataError("none of the rows has a score. Give rows that can be read.")
         calibration = Calibration.of(
             "split",
-            [compared.scores[usable]],
-            ids=[row_ids(X, usable)],
-            groups=groups,
+            [compared.scores],
+            ids=[ids],
+            groups=None if compared.groups is None else [compared.groups.tolist()],
             group_column=self._calibration_groups(),
             declared_normal=True,
         )
-        self.decisions_ = dataclasses.replace(
-            self.decisions_.recalibrated(calibration), columns=self._column_samples(X)
-        )
+        self.decisions_ = dataclasses.replace(self.decisions_.recalibrated(calibration), columns=columns)
         return self
 
     def set_threshold(
@@ -547,7 +584,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         report = DriftReport(
             float(alpha),
             scores,
-            self._alerts_moved(compared.scores[judged]),
+            self.alerts_moved(compared.scores[judged]),
             tuple(columns),
             adjusted_p_values(scores, columns),
             stream,
@@ -556,16 +593,35 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         self.decisions_ = dataclasses.replace(self.decisions_, stream=stream)
         return report
 
-    def _alerts_moved(self, scores: FloatArray) -> AlertShift | None:
-        """Flags beside those that were to be expected."""
+    def alerts_moved(self, scores: FloatArray) -> AlertShift | None:
+        """Flags beside those that were to be expected; None where these are not known.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (rows,)
+            Anomaly scores, nats.
+        """
         threshold, n_rows = self.threshold_, self.calibration_.n_rows
         if threshold.expected_rate is None or threshold.n_calibration != n_rows:
             return None
         rank = round(threshold.expected_rate * (n_rows + 1))
         return alerts_moved(int((scores > threshold.score).sum()), len(scores), rank, n_rows)
 
+    def column_samples(self, X: Any) -> tuple[ColumnSample, ...]:
+        """What the columns of rows hold, in no order, to compare those of other rows with; images have none.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, or images
+            What `score_samples` takes.
+        """
+        check_is_fitted(self)
+        return self._column_samples(X)
+
+    @abc.abstractmethod
+    def _compared(self, X: Any) -> Compared: ...
+
     def _column_samples(self, X: Any) -> tuple[ColumnSample, ...]:
-        """What the columns of rows hold; images have none."""
         return ()
 
     def _nats_by_column(self, X: Any) -> pd.DataFrame | None:

@@ -1,6 +1,5 @@
 """`vae-anomaly calibrate`: the scores of other normal rows, to decide by."""
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 from vae_anomaly_cli.command import command
@@ -91,21 +90,14 @@ def calibrate(
 
 def _replace_calibration(model: "Model", found: "Pass", rows: "Rows") -> None:
     """Put the scores of rows in the place of a model's calibration, and keep the rule of its threshold."""
-    from vae_anomaly.decisions import Calibration
+    from vae_anomaly.detectors import Compared
 
     detector, judged = model.detector, found.judged
-    calibration = Calibration.of(
-        "split",
-        [judged.scores[rows]],
-        ids=[rows],
-        group_column=detector._calibration_groups(),
-        groups=None if judged.groups is None else [judged.groups[rows].tolist()],
-        declared_normal=True,
-    )
     columns = detector.decisions_.columns
     if found.sample is not None:
-        columns = detector._column_samples(found.sample.frame(model, rows))
-    detector.decisions_ = dataclasses.replace(detector.decisions_.recalibrated(calibration), columns=columns)
+        columns = detector.column_samples(found.sample.frame(model, rows))
+    every = Compared(judged.scores, judged.comparisons, judged.fingerprints, judged.groups)
+    detector.calibrate_with(every.take(rows), rows, columns)
 
 
 def _refuse_trained(data: "Data", model: "Model", found: "Pass", rows: "Rows") -> None:

@@ -120,7 +120,7 @@ class StreamedCheck:
         return dataclasses.replace(
             report,
             scores=scores,
-            alerts=detector._alerts_moved(found.judged.scores[usable]),
+            alerts=detector.alerts_moved(found.judged.scores[usable]),
             adjusted=tuple(holm([scores.p_value, *(shift.p_value for shift in report.columns)]).tolist()),
             stream=decisions.stream,
         )
