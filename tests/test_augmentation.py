@@ -15,6 +15,8 @@ from vae_anomaly.columns import learn_channels
 from vae_anomaly.columns.augmentation import augmented
 from vae_anomaly.data.images import Images, read_arrays
 
+pytestmark = pytest.mark.filterwarnings(r"ignore:\d+ rows are too few to set any aside:vae_anomaly.FitWarning")
+
 FAST: dict[str, Any] = {"max_iter": 10, "hidden_layer_sizes": (32,), "latent_dim": 4}
 BOTH = pytest.mark.parametrize("kind", [VAEDetector, PatchDetector])
 
@@ -66,7 +68,7 @@ def test_the_function_sees_images_in_the_units_of_the_data(images: npt.NDArray[A
         return some
 
     few = FAST | {"max_iter": 4, "batch_size": 12}
-    VAEDetector(augment=record, early_stopping=False, **few).fit(images)
+    VAEDetector(augment=record, early_stopping=False, calibration=None, **few).fit(images)
     assert len(seen) >= 40
     assert {one.dtype for one in seen} == {dtype}
     assert {tuple(one.shape) for one in seen} == {(1, 12, 12)}

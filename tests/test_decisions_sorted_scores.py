@@ -66,6 +66,7 @@ def test_compressed_scores_count_never_too_few_and_exactly_in_the_tail():
     assert 0 < more.max() <= 10
     assert more[exact.n_at_least(new) <= 10_000].max() == 0
     assert [compressed.kth_largest(k) for k in (1, 10_000)] == [exact.kth_largest(k) for k in (1, 10_000)]
+    assert all(compressed.kth_largest(k) >= exact.kth_largest(k) for k in (10_001, 15_000, 30_000))
 
 
 def test_many_rows_with_few_values_are_not_compressed():

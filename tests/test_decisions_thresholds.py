@@ -85,10 +85,14 @@ def test_sentence_says_the_rate_and_its_limits(name, calibration):
     assert sentence.startswith("Rows above ")
     assert {
         "split": "which the model has not seen",
-        "cross": "proved is at most",
+        "cross": "each scored by members that have not seen it",
         "training": "Nothing is promised about new rows",
     }[calibration.kind] in sentence
     assert "  " not in sentence
+    # Only for a rank that was chosen before is the average proved.
+    proved = name in {"contamination", "false_alarm_rate", "alerts"} and calibration is not TRAINING
+    assert (rule.find(calibration).proved_rate is not None) == proved
+    assert ("on average" in sentence) == proved
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -246,6 +250,13 @@ def test_extrapolated_rates_are_labelled_and_close_for_exponential_scores():
     assert table.threshold[0.0001] == pytest.approx(2 * math.log(1e4), rel=0.2)
     assert (np.diff(table.threshold) < 0).all()
     assert "no guarantee" in table.note[0.0001]
+
+
+def test_extrapolated_thresholds_are_not_below_the_calibration_scores():
+    scores = np.append(np.linspace(0, 1, 300), 50.0)
+    table = threshold_table(Calibration.of("split", [scores]), extrapolate=True)
+    assert (np.diff(table.threshold) <= 0).all()
+    assert (table.threshold[table.model_based] >= 50).all()
 
 
 @pytest.mark.parametrize("shape", [-0.3, 0.0, 0.3])

@@ -64,6 +64,7 @@ def test_linear_vae_with_shared_noise_reaches_probabilistic_pca() -> None:
         early_stopping=False,
         learning_rate_init=1e-2,
         max_iter=1_500,
+        calibration=None,
     ).fit(X)
     assert detector.score(X) == pytest.approx(closed_form, abs=0.01)
 

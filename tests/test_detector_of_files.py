@@ -7,6 +7,8 @@ from PIL import Image
 from vae_anomaly import DataError, DataWarning, PatchDetector, VAEDetector, load, save
 from vae_anomaly.data.image_folders import open_images
 
+pytestmark = pytest.mark.filterwarnings(r"ignore:\d+ rows are too few to set any aside:vae_anomaly.FitWarning")
+
 SMALL = {"max_iter": 5, "n_estimators": 1}
 PATCHES = {"window": 4, "n_windows": 256, "max_iter": 5, "hidden_layer_sizes": (8,)}
 

@@ -8,6 +8,8 @@ from vae_anomaly import DataError, DataWarning, PatchDetector, SpecificationErro
 from vae_anomaly.data.image_folders import ImageFiles, list_images, open_images
 from vae_anomaly.data.image_formats import ImageFormat
 
+pytestmark = pytest.mark.filterwarnings(r"ignore:\d+ rows are too few to set any aside:vae_anomaly.FitWarning")
+
 SMALL = {"max_iter": 5, "n_estimators": 1}
 PATCHES = {"window": 4, "n_windows": 256, "max_iter": 5, "hidden_layer_sizes": (8,)}
 DETECTORS = [VAEDetector(**SMALL), PatchDetector(**PATCHES)]

@@ -72,7 +72,7 @@ def test_weights_are_those_that_were_best_for_held_out_rows(monkeypatch: pytest.
                 weights.data.fill_(1.0)
 
     monkeypatch.setattr(Stepper, "step", spoiled)
-    detector = small().fit(X)
+    detector = small(calibration=None).fit(X)
     held_out = detector.history_.validation_elbo
     assert held_out[-1] < max(held_out) - 1
     assert detector.elbo_terms(X).elbo.mean() > max(held_out) - 1
@@ -302,5 +302,5 @@ def test_plan_that_is_changed_after_the_fit_does_not_change_what_was_fitted() ->
 @pytest.mark.parametrize(("n_columns", "n_steps"), [(1, 700), (32, 700), (33, 711), (64, 990), (5000, 1000)])
 def test_wide_tables_get_more_steps_unless_they_are_given(n_columns: int, n_steps: int) -> None:
     encoder = TableEncoder(tuple(Column(f"x{index}", "continuous", Gaussian(), "given") for index in range(n_columns)))
-    assert fit_config(VAEDetector(), encoder).training.max_iter == n_steps
-    assert fit_config(VAEDetector(max_iter=30), encoder).training.max_iter == 30
+    assert fit_config(VAEDetector(), encoder, "none").training.max_iter == n_steps
+    assert fit_config(VAEDetector(max_iter=30), encoder, "none").training.max_iter == 30

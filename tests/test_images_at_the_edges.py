@@ -27,9 +27,11 @@ from vae_anomaly import (
     save,
 )
 from vae_anomaly.data.image_files import write_png
-from vae_anomaly.decisions.thresholds import robust_offset
+from vae_anomaly.decisions import Calibration, RobustFence
 from vae_anomaly.detectors.patch.maps import PositionLevels
 from vae_anomaly.model.steps import Stepper
+
+pytestmark = pytest.mark.filterwarnings(r"ignore:\d+ rows are too few to set any aside:vae_anomaly.FitWarning")
 
 Grey = npt.NDArray[np.uint8]
 WHOLE: dict[str, Any] = {"max_iter": 10, "hidden_layer_sizes": (16,), "latent_dim": 2}
@@ -75,9 +77,9 @@ def test_the_robust_offset_of_patches_is_in_nats_of_all_of_their_largest_pixels(
 
 
 def test_the_smallest_deviation_is_in_the_unit_of_the_scores() -> None:
-    alike = np.array([1.0, 1.0, 1.0, 1.0, np.nan])
-    assert robust_offset(alike) == pytest.approx(1 - 1.5)
-    assert robust_offset(alike, 0.01) == pytest.approx(1 - 0.03)
+    alike = Calibration.of("training", [np.full(4, 1.0)])
+    assert RobustFence().find(alike).score == pytest.approx(1 + 1.5)
+    assert RobustFence(0.01).find(alike).score == pytest.approx(1 + 0.03)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -12,6 +12,8 @@ from vae_anomaly.detectors.patch.window_encoder import learn_windows, level_free
 from vae_anomaly.detectors.patch.windows import PaddedImage, Windows
 from vae_anomaly.likelihoods import Gaussian
 
+pytestmark = pytest.mark.filterwarnings(r"ignore:\d+ rows are too few to set any aside:vae_anomaly.FitWarning")
+
 FAST = {"n_windows": 1024, "max_iter": 60, "hidden_layer_sizes": (64,), "batch_size": 128}
 
 

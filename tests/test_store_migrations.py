@@ -26,6 +26,7 @@ def manifest_of(entry, **others):
     """What the fourth version wrote of a detector, as far as it is asked for."""
     column = {"likelihood": entry, "parts": [{"likelihood": entry}]}
     parameters = {"likelihood": entry, "columns": {"mapping": {"a": entry}}, "activation": "silu", "prior": "exemplar"}
+    parameters["contamination"] = "auto"
     return {
         "format_version": 4,
         "columns": [column],
@@ -33,6 +34,9 @@ def manifest_of(entry, **others):
         "fit_report": {"n_rows_a_member": 7},
         "history": {},
         "n_members": 1,
+        "kind": "rows",
+        "score": {"concept": "score", "name": "elbo", "fields": {"n_draws": 4}},
+        "offset": -3.0,
     } | others
 
 
@@ -42,7 +46,7 @@ def upgraded(entry):
     of_windows = manifest_of(
         entry,
         kind="patches",
-        parameters={"model": "whole"},
+        parameters={"model": "whole", "contamination": 0.1},
         windows=[{"n_draws": 2, "columns": [{"likelihood": entry, "parts": []}]}],
     )
     (window,) = upgraded_manifest(of_windows, {})["windows"]
@@ -63,8 +67,19 @@ def test_columns_of_a_conditional_model_are_found_under_their_new_names():
     assert upgraded(entry_of("given")) == {InputOnly()}
 
 
+@pytest.mark.parametrize(
+    ("contamination", "score", "rule"),
+    [("auto", "elbo", "auto"), (0.05, "elbo", "contamination"), ("auto", "surprise", "fixed")],
+)
+def test_threshold_of_an_earlier_version_keeps_its_score_and_has_no_calibration(contamination, score, rule):
+    given = manifest_of(entry_of("gaussian"), score={"concept": "score", "name": score, "fields": {"n_draws": 2}})
+    given["parameters"] |= {"contamination": contamination}
+    found = upgraded_manifest(given, {})["decisions"]
+    assert (found["threshold"]["score"], found["threshold"]["rule"], found["calibration"]) == (3.0, rule, None)
+
+
 def test_manifest_of_this_version_is_left_alone():
-    manifest = {"format_version": 5, "columns": [{"likelihood": entry_of("gaussian")}]}
+    manifest = {"format_version": 6, "columns": [{"likelihood": entry_of("gaussian")}]}
     assert upgraded_manifest(manifest, {}) is manifest
 
 

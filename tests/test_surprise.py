@@ -159,27 +159,35 @@ def test_simple_anomalies_and_noise_are_both_surprising(detector):
     assert detector.anomaly_score(np.concatenate([flat, uniform])).min() > np.quantile(normal, 0.95)
 
 
+def parts_of(parts):
+    """Rows by their part, as sets."""
+    named = (parts.held_out, parts.compared, parts.members)
+    return *(set(np.ravel(rows).tolist()) for rows in named), [set(fold.tolist()) for fold in parts.folds]
+
+
 def test_reference_statistics_images_are_seen_by_no_member(monkeypatch):
     seen = {}
     import vae_anomaly.fitting.fit as fitting
 
-    split = fitting._split
+    partition = fitting.partition
 
-    def spy(*arguments):
-        seen["split"] = split(*arguments)
-        return seen["split"]
+    def spy(*arguments, **options):
+        seen["parts"] = partition(*arguments, **options)
+        return seen["parts"]
 
-    monkeypatch.setattr(fitting, "_split", spy)
+    monkeypatch.setattr(fitting, "partition", spy)
     VAEDetector(max_iter=5, n_estimators=2, max_samples=50).fit(bars(150))
-    held_out, compared, members = (set(np.ravel(numbers).tolist()) for numbers in seen["split"])
-    assert len(held_out) == len(compared) == 15
+    held_out, compared, members, (fold,) = parts_of(seen["parts"])
+    assert len(held_out) == len(compared) == 12
+    assert len(fold) == 30
     assert not held_out & compared
-    assert not (held_out | compared) & members
+    assert not (held_out | compared | fold) & members
+    assert not fold & (held_out | compared)
 
 
 def test_threshold_between_normal_and_anomalous_is_that_of_the_surprise(detector):
     assert detector.offset_ == Surprise.fixed_offset == -7.0
-    flagged = VAEDetector(max_iter=5, contamination=0.1).fit(bars(60))
+    flagged = VAEDetector(max_iter=5, contamination=0.1, calibration=None).fit(bars(60))
     assert (flagged.predict(bars(60)) == -1).sum() == 6
 
 
@@ -229,10 +237,12 @@ def test_surprise_of_a_tail_is_the_share_of_known_values_and_exponential_beyond(
 def test_reference_statistics_of_a_stream_is_seen_by_no_member_either(monkeypatch):
     import vae_anomaly.fitting.fit as fitting
 
-    split, seen = fitting._split, []
-    monkeypatch.setattr(fitting, "_split", lambda *arguments: seen.append(split(*arguments)) or seen[-1])
+    partition, seen = fitting.partition, []
+    monkeypatch.setattr(
+        fitting, "partition", lambda *given, **options: seen.append(partition(*given, **options)) or seen[-1]
+    )
     VAEDetector(max_iter=5, n_estimators=1, validation_fraction=0.3).partial_fit(bars(150))
-    held_out, compared, members = (set(np.ravel(numbers).tolist()) for numbers in seen[0])
+    held_out, compared, members, _ = parts_of(seen[0])
     assert min(len(held_out), len(compared)) >= 10
     assert not held_out & compared
     assert not (held_out | compared) & members

@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from vae_anomaly.decisions.calibration import Calibration, Kind, Suspects
-from vae_anomaly.decisions.decisions import NO_THRESHOLD, Decisions, rule_of
+from vae_anomaly.decisions.drift import (
+    AlertShift,
+    ColumnSample,
+    ColumnShift,
+    ScoreShift,
+    SimpleJumper,
+    alerts_moved,
+    columns_moved,
+    holm,
+    levels_moved,
+    missing_moved,
+    scores_moved,
+    values_moved,
+)
 from vae_anomaly.decisions.false_alarms import (
     CalibrationTooSmall,
     band,
@@ -12,6 +25,7 @@ from vae_anomaly.decisions.false_alarms import (
     rows_needed,
     smallest_rate,
 )
+from vae_anomaly.decisions.record import NO_THRESHOLD, Decisions, rule_of
 from vae_anomaly.decisions.selection import FamilyCounts, Method, Selection, benjamini_hochberg, select, storey
 from vae_anomaly.decisions.sorted_scores import SortedScores
 from vae_anomaly.decisions.thresholds import (
@@ -33,8 +47,11 @@ __all__ = [
     "NO_THRESHOLD",
     "RULES",
     "AlertBudget",
+    "AlertShift",
     "Calibration",
     "CalibrationTooSmall",
+    "ColumnSample",
+    "ColumnShift",
     "Contamination",
     "Decisions",
     "FalseAlarmRate",
@@ -44,19 +61,28 @@ __all__ = [
     "LabelledCost",
     "Method",
     "RobustFence",
+    "ScoreShift",
     "Selection",
+    "SimpleJumper",
     "SortedScores",
     "Suspects",
     "Threshold",
     "ThresholdRule",
+    "alerts_moved",
     "band",
     "benjamini_hochberg",
+    "columns_moved",
+    "holm",
     "largest_rank",
+    "levels_moved",
+    "missing_moved",
     "rate_bound",
     "rows_needed",
     "rule_of",
+    "scores_moved",
     "select",
     "smallest_rate",
     "storey",
     "threshold_table",
+    "values_moved",
 ]

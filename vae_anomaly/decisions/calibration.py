@@ -230,12 +230,7 @@ class Calibration:
         Vovk, Gammerman and Shafer, "Algorithmic learning in a random world", 2005, section 2.2 and, for groups, 4.5;
         Vovk, "Cross-conformal predictors", 2015; Barber et al., "Predictive inference with the jackknife+", 2021.
         """
-        compared = np.asarray(comparisons, dtype=np.float64)
-        if compared.ndim != 2 or compared.shape[1] != len(self.folds):
-            raise DataError(
-                f"comparisons have the shape {compared.shape}",
-                f"(rows, {len(self.folds)}) was expected: rows by folds.",
-            )
+        compared = self.checked_comparisons(comparisons)
         if not self.groups:
             return _p_values(self.folds, compared)
         if groups is None or len(groups) != len(compared):
@@ -249,6 +244,20 @@ class Calibration:
             rows = np.flatnonzero(level == name)
             p[rows] = _p_values(self.groups[name], compared[rows])
         return p
+
+    def checked_comparisons(self, comparisons: FloatArray) -> FloatArray:
+        """Scores of new rows by the members of each fold, as float64.
+
+        Raises
+        ------
+        DataError
+            If they are not rows by folds.
+        """
+        compared: FloatArray = np.asarray(comparisons, dtype=np.float64)
+        if compared.ndim != 2 or compared.shape[1] != len(self.folds):
+            expected = f"(rows, {len(self.folds)}) was expected: rows by folds."
+            raise DataError(f"comparisons have the shape {compared.shape}", expected)
+        return compared
 
     def answered(self, ids: npt.ArrayLike, is_anomaly: npt.ArrayLike) -> Calibration:
         """The calibration after an audit: confirmed anomalies are dropped, nothing else changes.

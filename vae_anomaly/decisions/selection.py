@@ -268,13 +268,11 @@ class Selection:
             return (
                 f"{selected}; {average} by measurement (not proved for cross calibration); in one file it can be more."
             )
-        bound = (
-            "in one file it can be more."
-            if self.false_share_bound is None
-            else f"in this file, with {percent(self.confidence)} confidence, at most "
-            f"{percent(self.false_share_bound, upwards=True)}."
-        )
-        return f"{selected}; {average}, if normal rows are like the {self.n_calibration:,} calibration rows; {bound}"
+        bound = "in one file it can be more"
+        if self.false_share_bound is not None:
+            most = percent(self.false_share_bound, upwards=True)
+            bound = f"in this file, with {percent(self.confidence)} confidence, at most {most}"
+        return f"{selected}; {average}, if normal rows are like the {self.n_calibration:,} calibration rows; {bound}."
 
 
 def select(

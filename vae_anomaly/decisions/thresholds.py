@@ -34,6 +34,8 @@ N_DEVIATIONS = 3.0
 MIN_DEVIATION = 0.5
 QUARTILE_OF_NORMAL = 0.6744897501960817
 MAX_CONTAMINATION = 0.5
+# Rules whose threshold is a calibration score of a rank that does not depend on the scores.
+RANKED = frozenset({"contamination", "false_alarm_rate", "alerts"})
 TABLE_RATES = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 
 
@@ -84,8 +86,11 @@ class Threshold:
 
     @property
     def proved_rate(self) -> float | None:
-        """What is proved of the average share of new normal rows that is flagged; None for training calibrations."""
-        if self.expected_rate is None or self.kind in {None, "training"}:
+        """What is proved of the average share of new normal rows that is flagged.
+
+        None for training calibrations, and for rules that choose by something else than a rank.
+        """
+        if self.expected_rate is None or self.kind in {None, "training"} or self.rule not in RANKED:
             return None
         if self.kind == "split":
             return self.expected_rate
@@ -108,22 +113,24 @@ class Threshold:
         if self.kind == "training":
             return (
                 f"{flagged}: {percent(self.expected_rate)} of the {self.n_calibration:,} rows that the model was "
-                "fitted on. Nothing is promised about new rows, of which more will be flagged: calibrate for that."
+                "fitted on. Nothing is promised about new rows, more of which are flagged as a rule: calibrate first."
             )
-        bound = "" if self.rate_bound is None else f" with {percent(self.confidence)} confidence at most "
-        bound += "" if self.rate_bound is None else f"{percent(self.rate_bound, upwards=True)} with this model, "
+        rows = f"{self.n_calibration:,} calibration rows"
+        mean, surely = percent(self.expected_rate), percent(self.confidence)
+        most = "" if self.rate_bound is None else f"at most {percent(self.rate_bound, upwards=True)} with this model"
         if self.kind == "split":
-            return (
-                f"{flagged}: {percent(self.expected_rate)} of new normal rows on average over such fits, "
-                f"{'and' if bound else ''}{bound}if they are like the {self.n_calibration:,} calibration rows, which "
-                "the model has not seen."
-            )
-        assert self.proved_rate is not None
+            average = f"{mean} of new normal rows on average over such fits"
+            if self.proved_rate is None:
+                average = f"about {mean} of new normal rows"
+            bound = f" and with {surely} confidence {most}," if most else ""
+            return f"{flagged}: {average},{bound} if they are like the {rows}, which the model has not seen."
+        proved = ""
+        if self.proved_rate is not None:
+            proved = f" by measurement, proved is at most {percent(self.proved_rate, upwards=True)} on average"
+        bound = f" With {surely} confidence it is {most}, if the scores of all folds have one law." if most else ""
         return (
-            f"{flagged}: about {percent(self.expected_rate)} of new normal rows by measurement, proved is at most "
-            f"{percent(self.proved_rate, upwards=True)} on average,{bound or ' '}if they are like the "
-            f"{self.n_calibration:,} calibration rows, each scored by members that have not seen it"
-            f"{'; the bound for this model is measured, not proved' if bound else ''}."
+            f"{flagged}: about {mean} of new normal rows{proved}, if they are like the {rows}, each scored by members "
+            f"that have not seen it.{bound}"
         )
 
 
@@ -190,7 +197,8 @@ class Contamination(ThresholdRule):
 
     Of the calibration rows, which the model has not seen, where there are any: the k-th largest score, with k the whole
     number below ``contamination * (n + 1)`` and at least 1.  Of rows that were fitted it is exactly that share, rounded
-    to whole rows, and halfway between the last row inside and the first outside.
+    to whole rows, and halfway between the last row inside and the first outside; if the scores are compressed, to
+    within the few rows of a group.
 
     Parameters
     ----------
@@ -423,7 +431,7 @@ def threshold_table(
         Probability that all bounds hold at once.
     extrapolate : bool, default=False
         Whether rates below ``1 / (n + 1)`` are read off a generalised Pareto distribution fitted to the tail, which is
-        a model and no guarantee.
+        a model and no guarantee; they are never below the largest calibration score.
 
     Returns
     -------
@@ -452,9 +460,8 @@ def threshold_table(
             bound = math.nan if bounds is None else float(bounds[rank - 1])
             rows.append((rate, calibration.pooled.kth_largest(rank), rank / (n + 1) * 1e6, bound, False, ""))
         elif tail is not None:
-            rows.append(
-                (rate, tail.threshold(rate), rate * 1e6, math.nan, True, "generalised Pareto tail, no guarantee")
-            )
+            score = max(tail.threshold(rate), calibration.pooled.kth_largest(1))
+            rows.append((rate, score, rate * 1e6, math.nan, True, "generalised Pareto tail, no guarantee"))
         else:
             note = f"needs {rows_needed(rate):,} calibration rows, there are {n:,}"
             rows.append((rate, math.nan, math.nan, math.nan, False, note))

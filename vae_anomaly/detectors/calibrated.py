@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
@@ -18,7 +20,9 @@ from vae_anomaly.columns import Batch
 from vae_anomaly.data import FloatArray, Images
 from vae_anomaly.decisions import (
     AlertBudget,
+    AlertShift,
     Calibration,
+    ColumnSample,
     Contamination,
     Decisions,
     FalseAlarmRate,
@@ -26,15 +30,22 @@ from vae_anomaly.decisions import (
     LabelledCost,
     Method,
     Selection,
+    SimpleJumper,
     Threshold,
     ThresholdRule,
+    alerts_moved,
+    columns_moved,
+    scores_moved,
     select,
     threshold_table,
 )
 from vae_anomaly.detectors.base import AnomalyDetectorMixin
 from vae_anomaly.detectors.containers import row_labels
+from vae_anomaly.detectors.drift_report import DriftReport, adjusted_p_values
 from vae_anomaly.detectors.inputs import spread
 from vae_anomaly.errors import DataError, FitWarning, NotAvailable, SpecificationError
+
+SEED_OF_STREAM = 0
 
 
 @dataclass(frozen=True)
@@ -160,7 +171,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         >>> import numpy as np
         >>> from vae_anomaly import VAEDetector
         >>> rng = np.random.default_rng(0)
-        >>> detector = VAEDetector(max_iter=50).fit(rng.normal(size=(400, 2)))
+        >>> detector = VAEDetector(max_iter=100, early_stopping=False).fit(rng.normal(size=(400, 2)))
         >>> p = detector.p_values([[0.0, 0.0], [9.0, 9.0]])
         >>> bool(p[0] > 0.1), float(p[1]) == detector.calibration_.smallest_p
         (True, True)
@@ -233,8 +244,11 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
             ids=[row_ids(X, len(compared.scores))[usable]],
             groups=groups,
             group_column=self._calibration_groups(),
+            declared_normal=True,
         )
-        self.decisions_ = self.decisions_.recalibrated(calibration)
+        self.decisions_ = dataclasses.replace(
+            self.decisions_.recalibrated(calibration), columns=self._column_samples(X)
+        )
         return self
 
     def set_threshold(
@@ -289,7 +303,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         >>> import numpy as np
         >>> from vae_anomaly import VAEDetector
         >>> X = np.random.default_rng(0).normal(size=(1000, 2))
-        >>> detector = VAEDetector(max_iter=50).fit(X).set_threshold(n_alerts=20, per=1000)
+        >>> detector = VAEDetector(max_iter=100, early_stopping=False).fit(X).set_threshold(n_alerts=20, per=1000)
         >>> round(detector.threshold_.expected_rate, 3)
         0.02
         """
@@ -440,6 +454,127 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         self.decisions_ = self.decisions_.recalibrated(self.calibration_.answered(ids, is_anomaly))
         return self
 
+    def audit(self, n_rows: int = 50, X: Any = None) -> pd.DataFrame:
+        """The most anomalous calibration rows that nobody has looked at: anomalies among them hide others.
+
+        Anomalies among the reference rows make p-values too large, which costs nearly all the power of `select`. A
+        person looks at the rows listed here and gives the answers to `confirm`.
+
+        Parameters
+        ----------
+        n_rows : int, default=50
+            How many at most.
+        X : array-like, DataFrame, or images, optional
+            What was given to `fit` or `calibrate`: adds the reasons of each row.
+
+        Returns
+        -------
+        DataFrame
+            id (the index of a DataFrame if it is of integers, else the position of the row), anomaly_score (nats),
+            p_value (its rank among the calibration rows), and reason where `X` is given and is a table.
+
+        Raises
+        ------
+        SpecificationError
+            If `n_rows` is not a positive integer, or `X` has not the rows.
+        NotAvailable
+            If the model has no calibration.
+        """
+        check_is_fitted(self)
+        if not (isinstance(n_rows, Integral) and not isinstance(n_rows, bool) and n_rows >= 1):
+            raise SpecificationError(f"n_rows is a positive integer, not {n_rows!r}")
+        calibration = self.calibration_
+        suspects = calibration.suspects
+        chosen = np.flatnonzero(~suspects.is_normal)[:n_rows]
+        ranks = (1 + calibration.pooled.n_above(suspects.scores[chosen])) / calibration.n_rows
+        listed = pd.DataFrame(
+            {"id": suspects.ids[chosen], "anomaly_score": suspects.scores[chosen], "p_value": np.minimum(ranks, 1)}
+        )
+        return listed if X is None else self._with_reasons(listed, X)
+
+    def check_drift(self, X: Any, alpha: float = 0.01) -> DriftReport:
+        """Compare rows with those of the calibration: their scores, their columns, and the stream that they go on with.
+
+        Scores and columns of these rows are tested together; the stream is a test of all rows that were ever checked,
+        in their order, which stays valid however often one looks. The detector keeps the state of the stream, also in
+        a model file; a new calibration starts another one.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, or images
+            New rows, in their order.
+        alpha : float, default=0.01
+            Chance of a false alarm of either test, in (0, 1).
+
+        Returns
+        -------
+        DriftReport
+            Its ``sentence()`` says what was found, ``frame()`` has all tests, ``drifted`` is the alarm.
+
+        Raises
+        ------
+        SpecificationError
+            If `alpha` is out of its range.
+        NotAvailable
+            If the model has no calibration.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> from vae_anomaly import VAEDetector
+        >>> rows = pd.DataFrame(np.random.default_rng(0).normal(size=(900, 2)), columns=["speed", "load"])
+        >>> detector = VAEDetector(max_iter=100, early_stopping=False).fit(rows[:600])
+        >>> detector.check_drift(rows[600:750]).drifted
+        False
+        >>> detector.check_drift(rows[750:] + [2.0, 0.0]).moved[0].column
+        'speed'
+        """
+        check_is_fitted(self)
+        if not (isinstance(alpha, Real) and not isinstance(alpha, bool) and 0 < alpha < 1):
+            raise SpecificationError(f"alpha is a number between 0 and 1, not {alpha!r}")
+        calibration = self.calibration_
+        compared = self._compared(X)
+        judged = ~np.isnan(compared.scores)
+        if not judged.any():
+            raise DataError("none of the rows has a score. Give rows that can be read.")
+        comparisons = compared.comparisons[judged]
+        stream = self.decisions_.stream or SimpleJumper.of(calibration.folds[0], SEED_OF_STREAM)
+        stream = stream.updated(comparisons[:, 0])
+        columns = columns_moved(self.decisions_.columns, self._column_samples(X)) if self.decisions_.columns else []
+        scores = scores_moved(calibration, comparisons)
+        report = DriftReport(
+            float(alpha),
+            scores,
+            self._alerts_moved(compared.scores[judged]),
+            tuple(columns),
+            adjusted_p_values(scores, columns),
+            stream,
+            self._nats_by_column(X),
+        )
+        self.decisions_ = dataclasses.replace(self.decisions_, stream=stream)
+        return report
+
+    def _alerts_moved(self, scores: FloatArray) -> AlertShift | None:
+        """Flags beside those that were to be expected."""
+        threshold, n_rows = self.threshold_, self.calibration_.n_rows
+        if threshold.expected_rate is None or threshold.n_calibration != n_rows:
+            return None
+        rank = round(threshold.expected_rate * (n_rows + 1))
+        return alerts_moved(int((scores > threshold.score).sum()), len(scores), rank, n_rows)
+
+    def _column_samples(self, X: Any) -> tuple[ColumnSample, ...]:
+        """What the columns of rows hold; images have none."""
+        return ()
+
+    def _nats_by_column(self, X: Any) -> pd.DataFrame | None:
+        """The mean part of each column in the score, before and now."""
+        return None
+
+    def _with_reasons(self, listed: pd.DataFrame, X: Any) -> pd.DataFrame:
+        """Rows of an audit with what makes them anomalous."""
+        return listed
+
     def _set_rule(self, rule: ThresholdRule) -> None:
         calibration = self.decisions_.calibration
         if calibration is None and not isinstance(rule, FixedScore):
@@ -489,9 +624,9 @@ def decisions_of(
     """
     learned = np.unique(trained)
     if ids is None:
-        return Decisions(rule.find(Calibration.of("training", [scores])), None, learned, 0.0)
+        return Decisions(rule.find(Calibration.of("training", [scores])), None, (learned,), 0.0)
     calibration = Calibration.of("split", [scores], ids=[ids])
-    return Decisions(rule.find(calibration), calibration, learned, float(np.isin(fingerprints, learned).mean()))
+    return Decisions(rule.find(calibration), calibration, (learned,), float(np.isin(fingerprints, learned).mean()))
 
 
 def warn_if_uncalibrated(decisions: Decisions, n_rows: int) -> None:

@@ -20,11 +20,12 @@ from torch import Tensor
 
 from vae_anomaly.columns import Augment, Batch, Column, Encoder, ImageEncoder
 from vae_anomaly.data import FloatArray, ImageFormat, Images, Table
-from vae_anomaly.decisions import Decisions
+from vae_anomaly.decisions import ColumnSample, Decisions
 from vae_anomaly.deprecation import RenamedAttribute
 from vae_anomaly.detectors.base import copied_parameters, unchanged_on_failure
 from vae_anomaly.detectors.calibrated import CalibratedDetectorMixin, Compared, row_ids, warn_if_uncalibrated
 from vae_anomaly.detectors.containers import fill_cells, pack_like, row_labels
+from vae_anomaly.detectors.drift_report import column_samples
 from vae_anomaly.detectors.inputs import (
     group_labels,
     is_files,
@@ -82,6 +83,7 @@ from vae_anomaly.fitting import (
     SplitConfig,
     TrainingRows,
     calibration_kind,
+    cell_terms,
     fit_model,
     latent_means,
     learn_encoder,
@@ -93,7 +95,7 @@ from vae_anomaly.fitting import (
 )
 from vae_anomaly.likelihoods import Likelihood
 from vae_anomaly.model import UNCHANGED, VAE, Backbone, History, Prior, TrainingConfig, resolve_device, resolve_prior
-from vae_anomaly.scores import MemberScore, Score, resolve_score
+from vae_anomaly.scores import ELBO, MemberScore, PooledELBO, Score, resolve_score
 
 SHAPE_PARAMETERS = (
     "n_estimators",
@@ -108,6 +110,7 @@ SHAPE_PARAMETERS = (
 )
 SAMPLE_ROWS_PER_MEMBER = 4096
 SEED_OF_CALIBRATION = 15
+N_REASONS = 3
 
 
 class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseEstimator):
@@ -374,12 +377,16 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
                 lambda indices: encoder.encode(training.data.take(indices)),
                 training.weights,
                 calibrating=training.aside,
+                before=None if initial is None else initial.decisions,
                 augment=self._augmentation(encoder),
                 ids=training.ids,
                 group_column=self._calibration_groups(),
                 groups=training.groups,
             )
             self._learn(encoder, rows, fit_config(self, encoder, training.kind), initial)
+            if isinstance(training.data, Table):
+                columns = column_samples(self.columns_, training.data)
+                self.decisions_ = dataclasses.replace(self.decisions_, columns=columns)
             self._sample = None
         return self
 
@@ -784,7 +791,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         data, weights, present = read_training_rows(self, X, sample_weight, known, min_rows)
         if isinstance(data, Table):
             check_suits_tables(self.row_score, self.backbone, self.augment)
-        kind, aside = self._rows_aside(data, initial, streaming=streaming)
+        kind, aside = self._rows_aside(data, streaming=streaming)
         if known is None:
             encoder = self._learned_encoder(data, weights, aside)
         else:
@@ -794,7 +801,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         return _Training(data, weights, encoder, kind, aside, ids, self._groups_of(data))
 
     def _rows_aside(
-        self, data: Table | Images, initial: FittedModel[Encoder] | None, *, streaming: bool
+        self, data: Table | Images, *, streaming: bool
     ) -> tuple[CalibrationKind, npt.NDArray[np.bool_] | None]:
         """How to calibrate, and the rows that do nothing else."""
         is_images = isinstance(data, Images)
@@ -805,16 +812,12 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             data.n_rows,
             self.n_estimators or defaults.n_estimators,
             self.max_samples or defaults.max_samples,
-            by_member=isinstance(score, MemberScore) and not is_images and not streaming and initial is None,
+            by_member=isinstance(score, MemberScore) and not is_images and not streaming,
         )
         if kind != "split":
             return kind, None
         rng = np.random.default_rng([new_seed(self.random_state), SEED_OF_CALIBRATION])
-        aside = rows_set_aside(data.n_rows, rng)
-        if initial is not None:
-            learned = initial.encoder.encode(data).fingerprints().numpy()
-            aside &= ~np.isin(learned, initial.decisions.trained)
-        return kind, aside
+        return kind, rows_set_aside(data.n_rows, rng)
 
     def _learned_encoder(
         self, data: Table | Images, weights: FloatArray | None, aside: npt.NDArray[np.bool_] | None
@@ -836,11 +839,8 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             encoder = learned(np.flatnonzero(~aside))
             encoder.encode(data.take(np.flatnonzero(aside)))
         except DataError:
-            # The message names rows of a part of the data; all rows name them as they were given.
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                learned(None)
-            raise
+            # Only all rows together say what such a column is, and name the row that is wrong as it was given.
+            return learned(None)
         return encoder
 
     def _groups_of(self, data: Table | Images) -> npt.NDArray[np.object_] | None:
@@ -901,6 +901,41 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
     def _scores(self, data: Table | Images) -> FloatArray:
         model = self.model_
         return score_rows(model.vae, model.encoder.encode(data), model.score, model.noise).numpy()
+
+    def _column_samples(self, X: Any) -> tuple[ColumnSample, ...]:
+        if self.model_.takes_images:
+            return ()
+        return column_samples(self.columns_, read_table(self, X, fitting=False))
+
+    def _nats_by_column(self, X: Any) -> pd.DataFrame | None:
+        model = self.model_
+        if model.takes_images or not isinstance(model.score, ELBO | PooledELBO):
+            return None
+        self.model_ = model = with_reference(model)
+        if model.reference is None:
+            return None
+        weight = model.score.independence if isinstance(model.score, PooledELBO) else 0.0
+        batch = model.encoder.encode(read_table(self, X, fitting=False))
+        cells, _ = cell_terms(model.vae, batch, model.noise, weight)
+        nats = {
+            "nats_before": model.encoder.by_column(model.reference.typical[:-1].numpy()),
+            "nats_now": model.encoder.by_column(-cells.mean(0).numpy()),
+        }
+        return pd.DataFrame(nats, index=[column.name for column in self.columns_])
+
+    def _with_reasons(self, listed: pd.DataFrame, X: Any) -> pd.DataFrame:
+        if self.model_.takes_images:
+            return listed
+        ids = row_ids(X, len(row_labels(X, len(X))))
+        order = np.argsort(ids)
+        places = order[np.searchsorted(ids, listed["id"], sorter=order) % len(ids)]
+        if (ids[places] != listed["id"]).any():
+            raise SpecificationError("X has not the rows of the audit. Give what was given to fit or calibrate.")
+        rows = X.iloc[places] if isinstance(X, pd.DataFrame) else np.asarray(X)[places]
+        self.model_ = with_reference(self.model_)
+        explanation = explain_table(self.model_, read_table(self, rows, fitting=False), row_labels(rows, len(places)))
+        reasons = ["; ".join(map(str, of_row)) for of_row in explanation.reasons(N_REASONS)]
+        return listed.assign(reason=reasons)
 
     def _compared(self, X: Any) -> Compared:
         model = self.model_

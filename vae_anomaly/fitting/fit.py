@@ -177,15 +177,17 @@ def _decisions(vae: VAE, rows: TrainingRows, parts: Partition, config: FitConfig
     """The calibration, and the threshold that follows from it; from the training rows where nothing calibrates."""
     if not parts.folds and isinstance(config.threshold, FixedScore):
         return NO_THRESHOLD.with_rule(config.threshold)
-    influential = np.unique(np.concatenate([parts.held_out, parts.compared, parts.members.ravel()]))
-    trained = _fingerprints(rows, influential)
+    crossed = config.split.calibration == "cross" and len(parts.folds) > 0
+    shared = np.concatenate([parts.held_out, parts.compared])
+    learned = [np.concatenate([shared, own]) for own in (parts.members if crossed else [parts.members.ravel()])]
+    influential = np.unique(np.concatenate(learned))
+    fingerprints = _fingerprints(rows, influential)
+    trained = tuple(np.unique(fingerprints[np.searchsorted(influential, own)]) for own in learned)
     if not parts.folds:
         step = 1 if isinstance(config.threshold, Contamination) else max(1, rows.n_rows // MAX_ROWS_FOR_FENCE)
         scores = -score_rows(vae, rows.encode(np.arange(0, rows.n_rows, step)), config.score, noise).numpy()
-        return Decisions(config.threshold.find(Calibration.of("training", [scores])), None, np.unique(trained), 0.0)
-    crossed = config.split.calibration == "cross"
-    calibrating = np.concatenate(parts.folds)
-    batch = rows.encode(calibrating)
+        return Decisions(config.threshold.find(Calibration.of("training", [scores])), None, trained, 0.0)
+    batch = rows.encode(np.concatenate(parts.folds))
     found = -scores_and_comparisons(vae, batch, config.score, noise, by_member=crossed)[1]
     cuts = np.cumsum([len(fold) for fold in parts.folds])[:-1]
     calibration = Calibration.of(
@@ -195,13 +197,12 @@ def _decisions(vae: VAE, rows: TrainingRows, parts: Partition, config: FitConfig
         group_column=rows.group_column,
         groups=None if rows.groups is None else [rows.groups[fold].tolist() for fold in parts.folds],
     )
-    learned = [np.searchsorted(influential, own) for own in parts.members] if crossed else [slice(None)]
     repeated = [
-        np.isin(own, trained[chosen])
-        for own, chosen in zip(np.split(batch.fingerprints().numpy(), cuts), learned, strict=True)
+        np.isin(of_fold, own)
+        for of_fold, own in zip(np.split(batch.fingerprints().numpy(), cuts), trained, strict=True)
     ]
     share = float(np.concatenate(repeated).mean())
-    return Decisions(config.threshold.find(calibration), calibration, np.unique(trained), share)
+    return Decisions(config.threshold.find(calibration), calibration, trained, share)
 
 
 def _fingerprints(rows: TrainingRows, chosen: IntArray) -> npt.NDArray[np.int64]:

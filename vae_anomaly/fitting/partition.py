@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from vae_anomaly.columns import Batch
 from vae_anomaly.data import FloatArray
+from vae_anomaly.decisions import Decisions
 
 CalibrationKind = Literal["split", "cross", "none"]
 IntArray = npt.NDArray[np.intp]
@@ -41,6 +42,8 @@ class TrainingRows:
         Rows that no training has seen; by default a share of the rows is drawn.
     calibrating : bool ndarray of shape (n_rows,), optional
         Rows that calibrate and do nothing else; nothing was learned from them.
+    before : Decisions, optional
+        Of the fit whose weights this one starts from.
     augment : callable, optional
         From rows of a mini-batch and a seed to the changed rows to train on.
     ids : int64 ndarray of shape (n_rows,), optional
@@ -56,6 +59,7 @@ class TrainingRows:
     weights: FloatArray | None = None
     held_out: BoolArray | None = None
     calibrating: BoolArray | None = None
+    before: Decisions | None = None
     augment: Callable[[Batch, int], Batch] | None = None
     ids: npt.NDArray[np.int64] | None = None
     group_column: str | None = None
@@ -100,7 +104,7 @@ class Partition:
     held_out : int ndarray
         Rows to stop the training by.
     compared : int ndarray
-        Rows whose statistics a relative score compares others with.
+        Rows whose statistics a relative score compares others with; none for other scores.
     members : int ndarray of shape (members, rows per member)
         Rows that each member trains on.
     folds : tuple of int ndarray
@@ -196,7 +200,8 @@ def partition(
         pools = [np.setdiff1d(rest, fold) for fold in folds] or pools
     n_own = split.n_own(min(map(len, pools)))
     own = [rng.choice(pool, n_own, replace=False) for pool in pools]
-    return Partition(np.sort(held_out), np.sort(compared[:MAX_VALIDATION_ROWS]), np.stack(own), folds)
+    n_compared = MAX_VALIDATION_ROWS if compares else 0
+    return Partition(np.sort(held_out), np.sort(compared[:n_compared]), np.stack(own), _unseen(rows, folds))
 
 
 def _folds(rest: IntArray, n_members: int, n_own: int) -> tuple[IntArray, ...]:
@@ -210,3 +215,14 @@ def _folds(rest: IntArray, n_members: int, n_own: int) -> tuple[IntArray, ...]:
     if n_left_out * n_members < MIN_CALIBRATION_ROWS or len(rest) - n_left_out < 2:
         return ()
     return tuple(np.sort(rest[member * n_left_out : (member + 1) * n_left_out]) for member in range(n_members))
+
+
+def _unseen(rows: TrainingRows, folds: tuple[IntArray, ...]) -> tuple[IntArray, ...]:
+    """The folds without rows that the weights were trained on before; none where too few are left."""
+    before = rows.before
+    if before is None or not folds:
+        return folds
+    left = tuple(
+        fold[before.unseen(rows.encode(fold).fingerprints().numpy(), number)] for number, fold in enumerate(folds)
+    )
+    return left if sum(map(len, left)) >= MIN_CALIBRATION_ROWS else ()

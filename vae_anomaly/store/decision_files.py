@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,24 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vae_anomaly.decisions import Calibration, Decisions, SortedScores, Suspects, Threshold, rule_of
+from vae_anomaly.decisions import (
+    Calibration,
+    ColumnSample,
+    Decisions,
+    SimpleJumper,
+    SortedScores,
+    Suspects,
+    Threshold,
+    rule_of,
+)
 from vae_anomaly.errors import SpecificationError
 
 CALIBRATION = "calibration."
 TRAINED = f"{CALIBRATION}trained"
 SUSPECTS = f"{CALIBRATION}suspects."
-KINDS = ("split", "cross")
+COLUMNS, STREAM = f"{CALIBRATION}columns.", f"{CALIBRATION}stream."
+KINDS, COLUMN_KINDS = ("split", "cross"), ("values", "levels", "missing")
+STREAM_FIELDS = ("capital", "seed", "n_reference", "n_seen", "largest_wealth")
 
 
 def decisions_entry(decisions: Decisions) -> dict[str, Any]:
@@ -29,14 +40,27 @@ def decisions_entry(decisions: Decisions) -> dict[str, Any]:
     SpecificationError
         If the threshold is not finite.
     """
-    threshold, calibration = decisions.threshold, decisions.calibration
+    threshold, calibration, stream = decisions.threshold, decisions.calibration, decisions.stream
     if not math.isfinite(threshold.score):
         raise SpecificationError(
             f"offset_ is {-threshold.score}; a model file holds a finite one. Set it before saving."
         )
     return {
         "threshold": {**dataclasses.asdict(threshold), "parameters": dict(threshold.parameters)},
+        "n_trained": len(decisions.trained),
         "repeated_share": decisions.repeated_share,
+        "columns": [
+            {
+                "name": column.name,
+                "kind": column.kind,
+                "n_rows": column.n_rows,
+                "n_missing": column.n_missing,
+                "n_values": len(column.values.values),
+                "levels": dict(column.levels),
+            }
+            for column in decisions.columns
+        ],
+        "stream": None if stream is None else {name: getattr(stream, name) for name in STREAM_FIELDS},
         "calibration": None
         if calibration is None
         else {
@@ -52,8 +76,13 @@ def decisions_entry(decisions: Decisions) -> dict[str, Any]:
 
 def decisions_tensors(decisions: Decisions) -> dict[str, Tensor]:
     """Sorted calibration scores, the rows for an audit, and fingerprints of rows that were trained on."""
-    tensors = {TRAINED: _tensor(decisions.trained)}
-    calibration = decisions.calibration
+    tensors = {f"{TRAINED}.{number}": _tensor(own) for number, own in enumerate(decisions.trained)}
+    calibration, stream, columns = decisions.calibration, decisions.stream, decisions.columns
+    if stream is not None:
+        tensors |= {f"{STREAM}bins": _tensor(stream.bins), f"{STREAM}counts": _tensor(stream.counts)}
+    if columns:
+        tensors[f"{COLUMNS}values"] = _tensor(np.concatenate([column.values.values for column in columns]))
+        tensors[f"{COLUMNS}counts"] = _tensor(np.concatenate([column.values.counts for column in columns]))
     if calibration is None:
         return tensors
     sets = {"": calibration.folds} | {
@@ -63,8 +92,9 @@ def decisions_tensors(decisions: Decisions) -> dict[str, Tensor]:
         for number, fold in enumerate(folds):
             tensors[f"{CALIBRATION}{prefix}{number}.values"] = _tensor(fold.values)
             tensors[f"{CALIBRATION}{prefix}{number}.counts"] = _tensor(fold.counts)
-    for name in ("ids", "scores", "folds", "groups", "is_normal"):
+    for name in ("ids", "scores", "folds", "groups"):
         tensors[SUSPECTS + name] = _tensor(getattr(calibration.suspects, name))
+    tensors[f"{SUSPECTS}is_normal"] = _tensor(calibration.suspects.is_normal.astype(np.int64))
     return tensors
 
 
@@ -80,12 +110,60 @@ def rebuilt_decisions(entry: Mapping[str, Any], tensors: Mapping[str, Tensor]) -
     if not math.isfinite(threshold.score):
         raise ValueError("the threshold is not finite")
     rule_of(threshold)
-    trained = _array(tensors, TRAINED, np.int64) if TRAINED in tensors else np.empty(0, dtype=np.int64)
+    trained = tuple(_array(tensors, f"{TRAINED}.{number}", np.int64) for number in range(int(entry["n_trained"])))
     share = float(entry["repeated_share"])
     if not 0 <= share <= 1:
         raise ValueError(f"a share of {share}")
     held = entry["calibration"]
-    return Decisions(threshold, None if held is None else _calibration(held, tensors), trained, share)
+    return Decisions(
+        threshold,
+        None if held is None else _calibration(held, tensors),
+        trained,
+        share,
+        _columns(entry["columns"], tensors),
+        None if entry["stream"] is None else _stream(entry["stream"], tensors),
+    )
+
+
+def _columns(entries: Sequence[Mapping[str, Any]], tensors: Mapping[str, Tensor]) -> tuple[ColumnSample, ...]:
+    if not entries:
+        return ()
+    values, counts = _array(tensors, f"{COLUMNS}values", np.float64), _array(tensors, f"{COLUMNS}counts", np.int64)
+    stops = np.cumsum([int(entry["n_values"]) for entry in entries])
+    if stops[-1] != len(values) or len(values) != len(counts):
+        raise ValueError("the columns hold other values than the file")
+    columns = []
+    for entry, stop in zip(entries, stops, strict=True):
+        own = slice(stop - int(entry["n_values"]), stop)
+        if entry["kind"] not in COLUMN_KINDS:
+            raise ValueError(f"a column of kind {entry['kind']!r}")
+        levels = {str(level): int(count) for level, count in entry["levels"].items()}
+        held = _sorted_scores(values[own], counts[own])
+        columns.append(
+            ColumnSample(str(entry["name"]), entry["kind"], int(entry["n_rows"]), int(entry["n_missing"]), held, levels)
+        )
+    return tuple(columns)
+
+
+def _stream(entry: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> SimpleJumper:
+    small, none, large = (float(part) for part in entry["capital"])
+    held = _sorted_bins(_array(tensors, f"{STREAM}bins", np.int64), _array(tensors, f"{STREAM}counts", np.int64))
+    return SimpleJumper(
+        *held,
+        (small, none, large),
+        int(entry["seed"]),
+        int(entry["n_reference"]),
+        int(entry["n_seen"]),
+        float(entry["largest_wealth"]),
+    )
+
+
+def _sorted_bins(
+    bins: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    if bins.shape != counts.shape or not (np.diff(bins) > 0).all() or not (counts > 0).all():
+        raise ValueError("the scores of the stream are not in order")
+    return bins, counts
 
 
 def _calibration(entry: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Calibration:
@@ -100,7 +178,7 @@ def _calibration(entry: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Cal
         _array(tensors, f"{SUSPECTS}scores", np.float64),
         _array(tensors, f"{SUSPECTS}folds", np.int64),
         _array(tensors, f"{SUSPECTS}groups", np.int64),
-        _array(tensors, f"{SUSPECTS}is_normal", np.bool_),
+        _array(tensors, f"{SUSPECTS}is_normal", np.int64).astype(bool),
         int(entry["n_confirmed"]),
     )
     lengths = {

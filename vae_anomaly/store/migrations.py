@@ -87,7 +87,8 @@ def upgraded_tensors(tensors: dict[str, Tensor], manifest: Mapping[str, Any]) ->
 
 def _decisions_before_version_6(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """A threshold by training rows, and no calibration."""
-    contamination, parameters = manifest["parameters"]["contamination"], {}
+    contamination: Any = manifest["parameters"]["contamination"]
+    parameters: dict[str, float] = {}
     if not isinstance(contamination, str):
         rule, parameters = "contamination", {"contamination": float(contamination)}
     elif manifest["kind"] == patch_files.KIND:
@@ -97,7 +98,14 @@ def _decisions_before_version_6(manifest: Mapping[str, Any]) -> dict[str, Any]:
     else:
         rule, parameters = "auto", {"min_deviation": MIN_DEVIATION}
     threshold = {"score": -float(manifest["offset"]), "rule": rule, "parameters": parameters}
-    return {"threshold": threshold, "calibration": None, "repeated_share": 0.0}
+    return {
+        "threshold": threshold,
+        "calibration": None,
+        "n_trained": 0,
+        "repeated_share": 0.0,
+        "columns": [],
+        "stream": None,
+    }
 
 
 def _with_training_plan(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vae_anomaly.decisions.calibration import Calibration
+from vae_anomaly.decisions.drift import ColumnSample, SimpleJumper
 from vae_anomaly.decisions.thresholds import (
     AlertBudget,
     Contamination,
@@ -35,20 +36,26 @@ class Decisions:
         Rows with a higher anomaly score are flagged.
     calibration : Calibration or None
         Scores of rows that influenced nothing; None where there are none.
-    trained : int64 ndarray
-        Sorted fingerprints of the rows that were trained on.
+    trained : tuple of int64 ndarray
+        Sorted fingerprints of the rows that were trained on: by all, or by each member where it left a fold out.
     repeated_share : float
         Share of the calibration rows that are equal to a row that was trained on, as by chance.
+    columns : tuple of ColumnSample
+        What the columns of such rows hold; empty for images.
+    stream : SimpleJumper or None
+        Of rows that were checked for drift since the calibration.
     """
 
     threshold: Threshold
     calibration: Calibration | None
-    trained: npt.NDArray[np.int64]
+    trained: tuple[npt.NDArray[np.int64], ...]
     repeated_share: float
+    columns: tuple[ColumnSample, ...] = ()
+    stream: SimpleJumper | None = None
 
     def recalibrated(self, calibration: Calibration) -> Decisions:
         """The same rule on another calibration."""
-        return dataclasses.replace(self, calibration=calibration).with_rule(rule_of(self.threshold))
+        return dataclasses.replace(self, calibration=calibration, stream=None).with_rule(rule_of(self.threshold))
 
     def with_rule(self, rule: ThresholdRule) -> Decisions:
         """The same calibration, with the threshold of another rule; where there is none, only of a `FixedScore`."""
@@ -57,6 +64,21 @@ class Decisions:
         if not isinstance(rule, FixedScore):
             raise SpecificationError("there are no calibration rows to find a threshold by. Calibrate first.")
         return dataclasses.replace(self, threshold=Threshold(float(rule.score), rule.rule))
+
+    def unseen(self, fingerprints: npt.NDArray[np.int64], fold: int | None = None) -> npt.NDArray[np.bool_]:
+        """Which rows were not trained on; all of them where no more are equal to a trained row than by chance.
+
+        Parameters
+        ----------
+        fingerprints : int64 ndarray of shape (rows,)
+        fold : int, optional
+            For rows of a fold: by the member that leaves it out. By default, by any member.
+        """
+        known = self.trained if fold is None or len(self.trained) == 1 else self.trained[fold : fold + 1]
+        seen = np.isin(fingerprints, np.concatenate([np.empty(0, dtype=np.int64), *known]))
+        expected = self.repeated_share * len(seen)
+        allowed = expected + N_DEVIATIONS_OF_REPEATS * math.sqrt(expected * (1 - self.repeated_share))
+        return np.ones(len(seen), dtype=bool) if np.count_nonzero(seen) <= allowed else ~seen
 
     def check_unseen(self, fingerprints: npt.NDArray[np.int64]) -> None:
         """Refuse rows that were trained on, unless there are as many as chance would have it.
@@ -71,20 +93,17 @@ class Decisions:
         DataError
             If there are more.
         """
-        seen = np.isin(fingerprints, self.trained)
-        expected = self.repeated_share * len(seen)
-        allowed = expected + N_DEVIATIONS_OF_REPEATS * math.sqrt(expected * (1 - self.repeated_share))
-        if np.count_nonzero(seen) <= allowed:
+        seen = np.flatnonzero(~self.unseen(fingerprints))
+        if not len(seen):
             return
-        named = ", ".join(str(row) for row in np.flatnonzero(seen)[:MAX_NAMED_ROWS])
+        named = ", ".join(map(str, seen[:MAX_NAMED_ROWS])) + (", ..." if len(seen) > MAX_NAMED_ROWS else "")
         raise DataError(
-            f"{np.count_nonzero(seen)} of {len(seen)} rows were trained on (rows {named}"
-            f"{', ...' if np.count_nonzero(seen) > MAX_NAMED_ROWS else ''}), and scores of such rows are too low. Give "
-            "normal rows that the model has not seen, or fit again with calibration='auto'."
+            f"{len(seen)} of {len(fingerprints)} rows were trained on (rows {named}), and scores of such rows are too "
+            "low. Give normal rows that the model has not seen, or fit again with calibration='auto'."
         )
 
 
-NO_THRESHOLD = Decisions(Threshold(math.inf, "fixed"), None, np.empty(0, dtype=np.int64), 0.0)
+NO_THRESHOLD = Decisions(Threshold(math.inf, "fixed"), None, (), 0.0)
 """Of a part of a detector, whose rows are not judged."""
 
 
