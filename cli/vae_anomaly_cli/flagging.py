@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vae_anomaly_cli.console import counted
-from vae_anomaly_cli.models import RowScores
+from vae_anomaly_cli.models import Numbers, RowScores
 
 if TYPE_CHECKING:
     from vae_anomaly.decisions import Calibration, FamilyCounts, Selection, Threshold
@@ -32,15 +32,19 @@ class Decision:
         Rows above it are, unless there is a selection.
     selection : Selection or None
         Of all rows together.
+    selected_above : float or None
+        The score above which rows are selected, nats; None where their scores do not tell.
     """
 
     threshold: "Threshold"
     selection: "Selection | None" = None
+    selected_above: float | None = None
 
     @property
     def score(self) -> float | None:
-        """The score above which rows are flagged, nats; None where more than a score decides."""
-        return self.threshold.score if self.selection is None else None
+        """The score above which rows are flagged, nats, where that is one."""
+        score = self.threshold.score if self.selection is None else self.selected_above
+        return None if score is None or math.isinf(score) else score
 
     def flags(self, judged: RowScores) -> npt.NDArray[np.bool_]:
         """Which rows are flagged; none that has no score."""
@@ -62,7 +66,7 @@ class Decision:
         if threshold.expected_rate is None or threshold.kind in (None, "training"):
             return said
         bound = "" if threshold.rate_bound is None else f", with {_percent(threshold.confidence)} confidence at most "
-        bound += "" if threshold.rate_bound is None else _percent(threshold.rate_bound)
+        bound += "" if threshold.rate_bound is None else _percent(threshold.rate_bound, upwards=True)
         return (
             f"{said} ({_percent(threshold.expected_rate)} of normal {noun}s expected{bound}; "
             f"{counted(threshold.n_calibration, f'calibration {noun}')}, p-values from {threshold.smallest_p:.2g})"
@@ -147,7 +151,7 @@ def unlike_calibration(
         if distance > 0
         else "less anomalous, as rows are that the model was fitted on, or with more cells missing"
     )
-    expected_there = _percent(_expected(calibration, edge))
+    expected_there = _percent(float(_expected(calibration, np.array([edge]))[0]))
     return (
         f"{found} of {counted(n_rows, noun)} have p-values up to {edge:g}, and {expected_there} of those of the "
         f"calibration: they are {why}. {DRIFT}."
@@ -177,21 +181,26 @@ def _largest_distance(calibration: "Calibration", family: "FamilyCounts") -> tup
     """Of the distribution of p-values from that of the calibration rows themselves, with its sign, and where it is."""
     edges = np.arange(1, N_EDGES) / N_EDGES
     found = np.array([family.n_up_to(edge) for edge in edges]) / family.n_rows
-    distances = found - np.array([_expected(calibration, edge) for edge in edges])
+    distances = found - _expected(calibration, edges)
     largest = int(np.argmax(np.abs(distances)))
     return float(distances[largest]), float(edges[largest])
 
 
-def _expected(calibration: "Calibration", edge: float) -> float:
-    """The share of the calibration rows whose rank among the others is at most this; less than it where scores tie."""
-    n_within = 0
+def _expected(calibration: "Calibration", edges: Numbers) -> Numbers:
+    """The share of the calibration rows whose p-values are at most these; less than them where scores tie."""
+    n_within = np.zeros(len(edges))
     for folds in calibration.groups.values() or (calibration.folds,):
-        pooled = folds[0].merged(*folds[1:]) if len(folds) > 1 else folds[0]
-        n_within += int(pooled.counts[pooled.n_at_least(pooled.values) <= edge * pooled.n].sum())
+        pooled = folds[0].merged(*folds[1:])
+        # From the largest score down, p-values rise.
+        p_values = (1 + pooled.n_at_least(pooled.values[::-1])) / (1 + pooled.n)
+        n_within += np.append(0, np.cumsum(pooled.counts[::-1]))[np.searchsorted(p_values, edges, "right")]
     return n_within / calibration.n_rows
 
 
-def _percent(share: float) -> str:
+def _percent(share: float, *, upwards: bool = False) -> str:
+    if upwards and share > 0:
+        digit = 10.0 ** (math.floor(math.log10(share)) - 2)
+        share = math.ceil(share / digit - 1e-9) * digit
     return f"{100 * share:.3g} %"
 
 

@@ -348,7 +348,7 @@ def _decide_on_all(
         if score is not None:
             # Maps of images are drawn with the threshold of the detector.
             detector.set_threshold(score=score)
-    return Decision(detector.threshold_, selection), kept
+    return Decision(detector.threshold_, selection, score), kept
 
 
 def _check_scored(data: "Data", pipeline: "Pipeline", journal: "Journal | None") -> None:
