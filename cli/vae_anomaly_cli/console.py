@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 import warnings
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -70,9 +70,7 @@ class Messages:
             _say(Text("warning: ", style="yellow"), text)
 
     @contextmanager
-    def library_warnings(
-        self, on_left_out: Callable[[str, str], None] | None = None, *, but_for: Collection[str] = ()
-    ) -> Iterator[None]:
+    def library_warnings(self, on_left_out: Callable[[str, str], None] | None = None) -> Iterator[None]:
         """Show each warning of the library once, after the work that raised it.
 
         Shown afterwards, so that they do not cut through a progress bar. Of several fits' warnings about the same
@@ -82,8 +80,6 @@ class Messages:
         ----------
         on_left_out : callable, optional
             Gets, instead, the name of every file that a fit leaves out, and the reason.
-        but_for : collection of str
-            Subjects of warnings that are not shown.
         """
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -94,14 +90,9 @@ class Messages:
                 raise
             finally:
                 if caught:
-                    self._show([warning.message for warning in caught], on_left_out, but_for)
+                    self._show([warning.message for warning in caught], on_left_out)
 
-    def _show(
-        self,
-        caught: list[Warning | str],
-        on_left_out: Callable[[str, str], None] | None,
-        but_for: Collection[str],
-    ) -> None:
+    def _show(self, caught: list[Warning | str], on_left_out: Callable[[str, str], None] | None) -> None:
         # Whoever warns has loaded the library.
         from vae_anomaly.errors import FileLeftOutWarning, VAEAnomalyWarning
 
@@ -109,7 +100,7 @@ class Messages:
         for warning in caught:
             if on_left_out is not None and isinstance(warning, FileLeftOutWarning):
                 on_left_out(str(warning.path), warning.reason)
-            elif isinstance(warning, VAEAnomalyWarning) and warning.subject not in but_for:
+            elif isinstance(warning, VAEAnomalyWarning):
                 shown.setdefault((type(warning), warning.subject or str(warning)), warning)
         for first in shown.values():
             self.warning(first)

@@ -54,7 +54,7 @@ class ImageData:
 
     def fit_own_rows(self, fitting: FitOptions, device: Device, messages: Messages) -> ImageModel:
         """Fit a model whose own images are judged: they are ranked among themselves."""
-        model = self.fit(fitting.for_own_rows(of_images=True), device, messages)
+        model = self.fit(fitting.for_own_rows(), device, messages)
         model.rank_among_fitted(messages)
         return model
 

@@ -240,7 +240,8 @@ class FitOptions:
         str | None,
         Option(
             "Rows that the threshold and p-values come from: those that no VAE sees (split), those that each leaves "
-            "out (cross), or none. Default auto: cross where rows are few, else split.",
+            "out (cross), or none. Default auto: cross where rows are few, else split; none where score fits on the "
+            "rows that it scores.",
             images="Of images never cross.",
             choices=CALIBRATIONS,
             panel=FITTING,
@@ -295,8 +296,8 @@ class FitOptions:
             found["calibration"] = None if self.calibration == "none" else self.calibration
         return found
 
-    def for_own_rows(self, *, of_images: bool) -> "FitOptions":
-        """Options of a fit whose own rows are ranked among themselves; images are few, and none is set aside.
+    def for_own_rows(self) -> "FitOptions":
+        """Options of a fit whose own rows are ranked among themselves: all of them train, if nothing else is said.
 
         Raises
         ------
@@ -308,7 +309,7 @@ class FitOptions:
                 "--calibration-group belongs to models of other rows than those scored; without --model these are "
                 "ranked all together. Fit first (vae-anomaly fit), and score other rows with --model."
             )
-        return replace(self, calibration="none") if of_images and self.calibration is None else self
+        return replace(self, calibration=self.calibration or "none")
 
 
 @dataclass(frozen=True)

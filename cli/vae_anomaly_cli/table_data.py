@@ -48,8 +48,7 @@ class TableData:
 
     def fit_own_rows(self, fitting: FitOptions, device: Device, messages: Messages) -> TableModel:
         """Fit a model whose own rows are judged: they are ranked among themselves."""
-        own = fitting.for_own_rows(of_images=False)
-        model = fit_table(self.source, self.columns, own, device, messages, own_rows=True)
+        model = self.fit(fitting.for_own_rows(), device, messages)
         model.rank_among_fitted(messages)
         return model
 

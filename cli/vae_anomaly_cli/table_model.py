@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 SAMPLE_ROWS = 1_000_000
 MAX_SHOWN_KINDS = 5
 # Rows that others are ranked among: of more, every second or third will do.
-UNCALIBRATED = ("uncalibrated",)
 MAX_RANKED_AMONG = 100_000
 
 
@@ -157,7 +156,6 @@ def fit_table(
     messages: Messages,
     *,
     n_passes: int = 1,
-    own_rows: bool = False,
 ) -> TableModel:
     """Fit on all rows, or on a sample where they are too many; in further passes on other samples.
 
@@ -175,8 +173,6 @@ def fit_table(
         Shows progress and warnings.
     n_passes : int
         How often to go through the table.
-    own_rows : bool
-        Whether the rows of the fit are ranked among themselves: they may be too few to calibrate others by.
     """
     group = fitting.calibration_group
     declared = columns.declared_for_training(fitting.column, group)
@@ -188,7 +184,7 @@ def fit_table(
     frame = training_frame(table, names, declared, group)
     detector = new_detector(fitting, declared, device, verbose=messages.progress)
     start = time.perf_counter()
-    with library_errors(table.name, table.locate), messages.library_warnings(but_for=UNCALIBRATED if own_rows else ()):
+    with library_errors(table.name, table.locate), messages.library_warnings():
         (detector.partial_fit if n_passes > 1 else detector.fit)(frame)
     n_done = 1
     # Ctrl-C ends the fit with what was learned, and not the pass alone.

@@ -75,9 +75,11 @@ def test_blocks_show_score_combination_and_cells(run, orders_csv, model):
     assert cells[0].split()[:2] in (["items", "900"], ["amount", "400"])
 
 
-def test_without_a_model_it_fits_first(run, orders_csv, model, fast):
-    at_once = run("explain", orders_csv, "--id", "order", "-o", "-", *fast)
-    later = run("explain", orders_csv, "--id", "order", "-m", model, "-o", "-")
+def test_without_a_model_it_fits_first(run, orders_csv, tmp_path, fast):
+    path = tmp_path / "m.vae"
+    assert run("fit", orders_csv, "--id", "order", "-o", path, "--calibration", "none", *fast).code == 0
+    at_once = run("explain", orders_csv, "--id", "order", *fast)
+    later = run("explain", orders_csv, "--id", "order", "-m", path)
     assert at_once.out == later.out
     assert "warning" not in at_once.err
     assert at_once.err.startswith("fitted on ")

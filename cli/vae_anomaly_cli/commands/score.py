@@ -40,6 +40,9 @@ HELP = """Score every row, or every image, of DATA.
   vae-anomaly score data.csv --label outlier --drop comment --top 20
   vae-anomaly score data.csv --explain --column zip=categorical
   vae-anomaly score new.csv -m orders.vae --id order_id -o scored.parquet
+  vae-anomaly score new.csv -m orders.vae --alerts 20 -o scored.csv
+  vae-anomaly score new.csv -m orders.vae --false-alarm-rate 0.001
+  vae-anomaly score new.csv -m orders.vae --fdr 0.1 -o scored.csv
   vae-anomaly score big.parquet -m orders.vae -o scored.parquet --resume
   vae-anomaly score 'parts/day=*/*.csv.gz' -m orders.vae -o scored/
   zcat big.csv.gz | vae-anomaly score - --seed 1 > scored.csv
@@ -49,14 +52,35 @@ HELP = """Score every row, or every image, of DATA.
   vae-anomaly score new/ -m parts.vae --top 50 --sheet sheet.png
   vae-anomaly score 'line1/**/*.png' line2/ -m parts.vae
 
-Appends anomaly_score (the negative ELBO in nats, higher is more anomalous) and is_anomaly to the columns of the \
-input, or to the --id columns alone; rows stay in their order unless --top ranks them. Without -o the table goes \
+Appends anomaly_score (the negative ELBO in nats, higher is more anomalous), p_value and is_anomaly to the columns of \
+the input, or to the --id columns alone; rows stay in their order unless --top ranks them. Without -o the table goes \
 to standard output: as text in the input's format (CSV for binary formats), or as a short ranking on a terminal. With \
 -o a directory (or a name that ends in '/') gets a file for each table of DATA.
 
 In CSV and TSV the cells ? NA N/A NULL None NaN and empty ones count as missing, and columns of dates like \
-2026-02-28 are read as dates; --column says otherwise. Columns anomaly_score and is_anomaly of an earlier run \
-are replaced.
+2026-02-28 are read as dates; --column says otherwise. Columns anomaly_score, p_value and is_anomaly of \
+an earlier run are replaced.
+
+[bold]Which rows are flagged[/bold]
+
+p_value is the share of the calibration rows that are at least as anomalous, the row itself counted: of normal rows, \
+at most 1 in 100 has 0.01 or less. The model holds the scores of the calibration rows, by VAEs that have not seen \
+them. p_value is empty where a model has none: see vae-anomaly calibrate. Without --model the rows are ranked among \
+themselves, which promises nothing of others.
+
+Rows above the threshold of the model are flagged; the last line says how many normal rows that is. Other rules hold \
+for one run and leave the model as it is. --false-alarm-rate 0.01 flags at most 1 % of normal rows, on average over \
+fits; with --confidence 0.95 this very model keeps to it, with that probability. --alerts 20 flags 20 rows where all \
+rows of DATA are normal, and anomalies besides; --per 5000 says that the 20 are among 5,000 rows. vae-anomaly \
+threshold puts a rule into the model.
+
+--fdr 0.1 flags as many rows as can be with at most 10 % of them false alarms, on average over files: a single file \
+can have more, and the last line says what is known of it. All rows of DATA are judged together, and so they are read \
+twice and scored once. Many rows take many calibration rows: where too few are in the model, the command says how \
+many.
+
+All this holds for rows like the calibration rows. Where many more are flagged than expected, or p-values are spread \
+in another way, a warning says so, and vae-anomaly drift shows what has changed.
 
 DATA may be larger than memory: it is read, scored and written batch by batch. Without --model a first pass draws \
 the rows to fit on. Several files need the same columns. Text becomes typed Parquet, JSON Lines or --json in one more \
@@ -76,8 +100,8 @@ which finds anomalous spots: each patch's middle is predicted from what surround
 
 DATA holds images if its names say so; where folders hold tables, too, a pattern such as 'folder/*.png' chooses. \
 Without --model the images are their own training data. The output has the columns path (in the folder given, or in \
-the one that several arguments share), folder (the part before the name), anomaly_score, is_anomaly and problem: why a \
-file could not be used, where score and flag are empty. Such files are warned of, and the others scored.
+the one that several arguments share), folder (the part before the name), anomaly_score, p_value, is_anomaly and \
+problem: why a file could not be used, where the three are empty. Such files are warned of, and the others scored.
 
 Pages of --heatmaps show the image, what the model expects, and the nats by which each pixel is less likely than it \
 could be, all on the scale of the model, so that pages can be compared. They keep names and sub-folders. With --top N \
@@ -284,9 +308,10 @@ def _score_all(
     from vae_anomaly_cli.pipeline import Pipeline
 
     kept: KeptRows | None = journal
+    n_decided = None
     decision = Decision(model.detector.threshold_)
     if flagging.fdr is not None or (flagging.alerts is not None and flagging.rows_of(model.n_rows) is None):
-        decision, kept = _decide_on_all(data, model, layout, flagging, journal, messages, closing)
+        decision, kept, n_decided = _decide_on_all(data, model, layout, flagging, journal, messages, closing)
     sink = _open_sink(data, plan.target, layout, journal, closing) if plan.is_streamed else NoOutput()
     closing.callback(sink.discard)
     pipeline = Pipeline(
@@ -303,7 +328,7 @@ def _score_all(
     )
     pipeline.run(separate_writer=plan.target.is_resumable)
     pipeline.unusable.warn(messages)
-    _check_scored(data, pipeline, journal)
+    _check_scored(data, pipeline, journal, n_decided)
     measures = pipeline.measures()
     ranked = pipeline.top.ranked(plan.n_ranked)
     flags = decision.flags(ranked.judged)
@@ -324,8 +349,8 @@ def _decide_on_all(
     journal: "Journal | None",
     messages: Messages,
     closing: contextlib.ExitStack,
-) -> "tuple[Decision, KeptRows]":
-    """Score all rows in a pass of its own, and decide by all of them; their scores are kept for the next pass."""
+) -> "tuple[Decision, KeptRows, int]":
+    """Score all rows in a pass of its own, and decide by all of them; they are kept for the next pass, and counted."""
     from vae_anomaly_cli.flagging import Decision, select_from
     from vae_anomaly_cli.models import decision_errors
     from vae_anomaly_cli.output.journal import TemporaryRows
@@ -343,16 +368,21 @@ def _decide_on_all(
     with decision_errors("the model", MORE_ROWS), messages.library_warnings():
         if flagging.fdr is None:
             detector.set_threshold(n_alerts=flagging.alerts, per=first.n_rows)
-            return Decision(detector.threshold_), kept
+            return Decision(detector.threshold_), kept, first.n_rows
         selection, score = select_from(detector.calibration_, first.family, flagging.fdr)
         if score is not None:
             # Maps of images are drawn with the threshold of the detector.
             detector.set_threshold(score=score)
-    return Decision(detector.threshold_, selection, score), kept
+    return Decision(detector.threshold_, selection, score), kept, first.n_rows
 
 
-def _check_scored(data: "Data", pipeline: "Pipeline", journal: "Journal | None") -> None:
-    """Refuse to go on where no file could be scored."""
+def _check_scored(data: "Data", pipeline: "Pipeline", journal: "Journal | None", n_decided: int | None = None) -> None:
+    """Refuse to go on where no file could be scored, or other rows were decided by."""
+    if n_decided not in (None, pipeline.n_rows):
+        raise InputError(
+            f"{data.source.name} changed while it was read: it had {counted(n_decided or 0, data.noun)} and then "
+            f"{pipeline.n_rows:,}. Score a copy of it."
+        )
     if pipeline.n_scored:
         return
     if journal is not None:
