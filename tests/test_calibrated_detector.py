@@ -248,8 +248,8 @@ def test_model_without_a_calibration_says_what_to_do(uncalibrated: VAEDetector) 
     for ask in (
         lambda: detector.p_values(normal(3)),
         lambda: detector.select(normal(3)),
-        lambda: detector.threshold_table(),
-        lambda: detector.audit(),
+        detector.threshold_table,
+        detector.audit,
         lambda: detector.check_drift(normal(3)),
         lambda: detector.set_threshold(contamination=0.1),
     ):
@@ -315,6 +315,17 @@ def test_audit_lists_the_most_anomalous_calibration_rows_with_reasons() -> None:
     for n_rows in (0, -1, True, 2.5):
         with pytest.raises(SpecificationError, match="n_rows is a positive integer"):
             detector.audit(n_rows)  # type: ignore[arg-type]
+
+
+def test_rows_of_weight_0_do_not_calibrate_and_the_others_keep_their_names() -> None:
+    X, weights = normal(300), np.ones(300)
+    weights[::3] = 0
+    detector = VAEDetector(**FAST).fit(X, sample_weight=weights)
+    ids = detector.calibration_.suspects.ids
+    assert (ids % 3 > 0).all()
+    assert ids.max() > 200
+    named = VAEDetector(**FAST).fit(pd.DataFrame(X, index=range(900, 1200)), sample_weight=weights)
+    assert named.calibration_.suspects.ids.tolist() == (ids + 900).tolist()
 
 
 def test_drift_names_the_column_that_moved_in_its_unit(of_table: VAEDetector) -> None:
@@ -393,16 +404,29 @@ def test_column_that_rows_set_aside_make_text_is_text() -> None:
     aside = VAEDetector(calibration="split", **FAST).fit(frame).calibration_.suspects.ids
     frame = frame.astype({"amount": object})
     frame.loc[aside[0], "amount"] = "n/a"
-    with pytest.warns(DataWarning, match="'amount' is set aside: 300 distinct texts"):
+    with pytest.warns(DataWarning) as caught:
         detector = VAEDetector(calibration="split", **FAST).fit(frame)
+    assert any("'amount' is set aside: 300 distinct texts" in str(warning.message) for warning in caught)
     assert detector.columns_[0].kind == "identifier"
 
 
 def test_row_that_is_wrong_has_the_number_that_it_was_given_with() -> None:
     frame = mixed(300).astype({"age": object})
-    frame.at[250, "age"] = [1, 2]
+    frame["age"] = [[1, 2] if row == 250 else age for row, age in enumerate(frame["age"])]
     with pytest.raises(DataError, match="row 250"):
         VAEDetector(calibration="split", **FAST).fit(frame)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["cross", "split"])
+def test_p_values_of_new_rows_are_not_too_small_in_small_wide_tables(kind: str) -> None:
+    shares = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        detector = VAEDetector(calibration=kind, random_state=seed).fit(rng.normal(size=(60, 20)))
+        shares.append([(detector.p_values(rng.normal(size=(300, 20))) <= level).mean() for level in (0.02, 0.05, 0.1)])
+    mean, error = np.mean(shares, axis=0), np.std(shares, axis=0) / np.sqrt(len(shares))
+    assert (mean <= np.array([0.02, 0.05, 0.1]) + 3 * error).all()
 
 
 @pytest.fixture(scope="module")

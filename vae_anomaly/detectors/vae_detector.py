@@ -797,7 +797,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         else:
             self._check_same_shape()
             encoder = known
-        ids = row_ids(X, len(present))[present] if isinstance(data, Table) else None
+        ids = row_ids(X, present) if isinstance(data, Table) else None
         return _Training(data, weights, encoder, kind, aside, ids, self._groups_of(data))
 
     def _rows_aside(
@@ -926,7 +926,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
     def _with_reasons(self, listed: pd.DataFrame, X: Any) -> pd.DataFrame:
         if self.model_.takes_images:
             return listed
-        ids = row_ids(X, len(row_labels(X, len(X))))
+        ids = row_ids(X, np.arange(len(X)))
         order = np.argsort(ids)
         places = order[np.searchsorted(ids, listed["id"], sorter=order) % len(ids)]
         if (ids[places] != listed["id"]).any():
