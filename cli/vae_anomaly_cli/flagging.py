@@ -14,11 +14,12 @@ from vae_anomaly_cli.models import Numbers, RowScores
 if TYPE_CHECKING:
     from vae_anomaly.decisions import Calibration, FamilyCounts, Selection, Threshold
 
+# A share of anomalies that a file may well hold: it is no reason to warn.
+USUAL_SHARE = 0.05
 # More flags than so many times those expected, and than chance has them once in a million files.
 MANY_TIMES, MIN_CHANCE = 3.0, 1e-6
-# p-values whose distribution is further off than this, and than chance has it once in ten thousand files. A file may
-# well hold some anomalies.
-MAX_DISTANCE, KS_LEVEL, N_EDGES = 0.05, 1e-4, 1000
+# p-values whose distribution is further off than chance has it once in ten thousand files.
+KS_LEVEL, N_EDGES = 1e-4, 1000
 DRIFT = "See vae-anomaly drift"
 
 
@@ -138,12 +139,12 @@ def unlike_calibration(
     expected = decision.threshold.expected_rate
     if decision.selection is None and expected is not None and _too_many(n_flagged, n_rows, expected, calibration):
         return (
-            f"{n_flagged:,} of {counted(n_rows, noun)} flagged; {_percent(expected)} expected: the {noun}s are not "
-            f"like the {calibration.n_rows:,} of the calibration. {DRIFT}."
+            f"{n_flagged:,} of {counted(n_rows, noun)} flagged; {_percent(expected)} of normal ones expected: many "
+            f"anomalies, or {noun}s that are not like the {calibration.n_rows:,} of the calibration. {DRIFT}."
         )
     distance, edge = _largest_distance(calibration, family)
     chance = math.sqrt(math.log(2 / KS_LEVEL) / 2 * (1 / n_rows + 1 / calibration.n_rows))
-    if abs(distance) <= chance + MAX_DISTANCE:
+    if abs(distance) <= chance + USUAL_SHARE:
         return None
     found = _percent(family.n_up_to(edge) / n_rows)
     why = (
@@ -163,7 +164,7 @@ def _too_many(n_flagged: int, n_rows: int, expected: float, calibration: "Calibr
     from vae_anomaly.decisions import rate_bound
 
     share = n_flagged / n_rows
-    if share <= MANY_TIMES * expected:
+    if share <= max(MANY_TIMES * expected, expected + USUAL_SHARE):
         return False
     n = calibration.n_rows
     rank = min(max(round(expected * (n + 1)), 1), n)

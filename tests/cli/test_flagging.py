@@ -419,8 +419,8 @@ def test_many_more_flags_than_expected_are_told_of(run, orders, write, model):
     outcome = run("score", data, "-m", model, *DROP)
     expected = f"{100 * load(model).threshold_.expected_rate:.3g} %"
     assert (
-        f"warning: 60 of 60 rows flagged; {expected} expected: the rows are not like the 60 of the calibration. See "
-        "vae-anomaly drift."
+        f"warning: 60 of 60 rows flagged; {expected} of normal ones expected: many anomalies, or rows that are not "
+        "like the 60 of the calibration. See vae-anomaly drift."
     ) in outcome.err.splitlines()
 
 
@@ -443,6 +443,15 @@ def test_rows_like_the_calibration_are_not_warned_of(thousand):
         n_flagged = int((scores > decision.threshold.score).sum())
         warned += unlike_calibration(decision, thousand, rows_with(thousand, scores), n_flagged, "row") is not None
     assert warned == 0
+
+
+@pytest.mark.parametrize(("n_anomalies", "warns"), [(40, False), (120, True)])
+def test_some_anomalies_are_no_reason_to_warn(thousand, n_anomalies, warns):
+    decision = Decision(FalseAlarmRate(0.002).find(thousand))
+    normal = np.random.default_rng(0).uniform(0, 999, 1000 - n_anomalies)
+    family = rows_with(thousand, np.append(normal, np.full(n_anomalies, 5000.0)))
+    warning = unlike_calibration(decision, thousand, family, n_anomalies, "row")
+    assert (warning is not None) is warns
 
 
 def test_tied_scores_are_no_difference():
