@@ -104,8 +104,8 @@ def test_p_values_of_a_cross_calibration_compare_by_the_member_that_left_the_fol
     batch = model.encoder.encode(Table(("x0", "x1", "x2"), X))
     _, by_member = scores_and_comparisons(model.vae, batch, model.score, model.noise, by_member=True)
     n_at_least = sum(fold.n_at_least(-by_member[:, member]) for member, fold in enumerate(calibration.folds))
-    assert calibration.n_rows == 300
-    assert cross.p_values(X).tolist() == ((1 + n_at_least) / 301).tolist()
+    assert calibration.n_rows == 200
+    assert cross.p_values(X).tolist() == ((1 + n_at_least) / 201).tolist()
 
 
 def test_scores_of_the_members_average_to_the_score(cross: VAEDetector) -> None:
@@ -232,8 +232,8 @@ def test_rows_that_were_trained_on_do_not_calibrate(kind: str, request: pytest.F
     trained = normal(500 if kind == "split" else 300)
     with pytest.raises(DataError, match="rows were trained on"):
         detector.calibrate(trained)
-    with pytest.raises(DataError, match=r"\d of 520 rows"):
-        detector.calibrate(np.concatenate([normal(500, 9), trained[:20]]))
+    with pytest.raises(DataError, match=r"\d of 560 rows"):
+        detector.calibrate(np.concatenate([normal(500, 9), trained[:60]]))
 
 
 def test_copies_of_rows_calibrate_where_tables_have_copies() -> None:
@@ -397,6 +397,7 @@ def test_stream_of_batches_sets_rows_aside() -> None:
         detector.partial_fit(part)
     assert detector.calibration_.kind == "split"
     assert detector.calibration_.n_rows == 80
+    assert detector.check_drift(normal(200, 1) + np.array([0.0, 3.0, 0.0])).moved[0].column == "x1"
 
 
 def test_column_that_rows_set_aside_make_text_is_text() -> None:

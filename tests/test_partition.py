@@ -59,9 +59,10 @@ def test_all_rows_of_a_small_table_calibrate_and_train() -> None:
 @pytest.mark.parametrize(
     ("n_rows", "n_left_out", "n_own"),
     [
-        # Of 360 rows that stop nothing a quarter is 90; 100 of 900; a tenth of 3,600; what is free of 5,400; the limit.
-        (400, 90, 270),
-        (1000, 100, 800),
+        # Of 90 rows that stop nothing a quarter; 50 of 360; a tenth of 900 and of 3,600; what is free, up to the limit.
+        (100, 22, 68),
+        (400, 50, 310),
+        (1000, 90, 810),
         (4000, 360, 3240),
         (6000, 1024, 4096),
         (8000, 1024, 4096),
@@ -81,12 +82,12 @@ def test_members_see_as_much_as_without_a_calibration_where_rows_are_free() -> N
     ("wanted", "n_rows", "n_members", "max_samples", "by_member", "kind"),
     [
         ("auto", 100, 4, 4096, True, "cross"),
-        ("auto", 8191, 4, 4096, True, "cross"),
-        ("auto", 8192, 4, 4096, True, "split"),
+        ("auto", 16_383, 4, 4096, True, "cross"),
+        ("auto", 16_384, 4, 4096, True, "split"),
         ("auto", 100, 1, 4096, True, "split"),
         ("auto", 100, 4, 4096, False, "split"),
-        ("auto", 100, 4, 0.5, True, "split"),
-        ("auto", 100, 4, 0.6, True, "cross"),
+        ("auto", 100, 4, 0.25, True, "split"),
+        ("auto", 100, 4, 0.3, True, "cross"),
         ("cross", 10**6, 4, 4096, True, "cross"),
         ("cross", 100, 1, 4096, True, "split"),
         ("split", 100, 4, 4096, True, "split"),

@@ -6,13 +6,18 @@ from typing import Annotated
 import typer
 
 from vae_anomaly_cli.command import Command
+from vae_anomaly_cli.commands.audit import audit
+from vae_anomaly_cli.commands.calibrate import calibrate
 from vae_anomaly_cli.commands.compare import compare
+from vae_anomaly_cli.commands.drift import drift
+from vae_anomaly_cli.commands.evaluate import evaluate
 from vae_anomaly_cli.commands.explain import explain
 from vae_anomaly_cli.commands.fit import fit
 from vae_anomaly_cli.commands.info import info
 from vae_anomaly_cli.commands.score import score
+from vae_anomaly_cli.commands.threshold import threshold
 
-COMMANDS: tuple[Command, ...] = (score, explain, fit, info, compare)
+COMMANDS: tuple[Command, ...] = (score, explain, fit, info, compare, evaluate, threshold, calibrate, audit, drift)
 
 HELP = """Find the anomalous rows of a table, or the anomalous images of a folder.
 
@@ -28,6 +33,11 @@ HELP = """Find the anomalous rows of a table, or the anomalous images of a folde
   vae-anomaly fit good/ -o parts.vae          images of normal parts ...
   vae-anomaly score new/ -m parts.vae --heatmaps maps/   heat maps of others
   vae-anomaly compare data.csv --label fraud  beside simpler detectors
+  vae-anomaly evaluate known.csv -m orders.vae --label fraud   a model of yours
+  vae-anomaly threshold orders.vae            false alarms to expect, and others
+  vae-anomaly calibrate normal.csv -m orders.vae -o orders.vae
+  vae-anomaly audit orders.vae orders.csv -o review.csv        what to look at
+  vae-anomaly drift new.csv -m orders.vae     are new rows like those before
 
 The score of a row is its negative ELBO under variational autoencoders, in nats; that of a small image how rare its \
 ELBO and two companions are among training images, in nats; that of a large one its most anomalous patch, in nats per \
@@ -38,6 +48,7 @@ pixel. Higher is more anomalous.
   0    done
   1    the work failed: training diverged, output could not be written
   2    options or input that cannot be used
+  3    drift --fail-on-drift found some
   130  interrupted with Ctrl-C: score --resume goes on from there, and fit has
        saved the best model so far, but never over a file that was there.
        In their own training, score and explain go on with that model instead

@@ -222,10 +222,25 @@ def save_model(detector: "VAEDetector | PatchDetector", path: Path) -> None:
             f"interrupted: {path}, where the best model so far would have gone, stays as it was. Name a new file to "
             "keep what an interrupted fit has learned."
         )
-    from vae_anomaly import save
+    write_model(detector, path)
+
+
+def write_model(detector: "VAEDetector | PatchDetector", path: Path) -> None:
+    """Write a model, in the place of what is there.
+
+    Raises
+    ------
+    InputError
+        If its threshold is none that a file can hold.
+    CommandError
+        If it cannot be written.
+    """
+    from vae_anomaly import SpecificationError, save
 
     try:
         save(detector, path)
+    except SpecificationError as error:
+        raise InputError(error) from error
     except OSError as error:
         raise CommandError(f"{path} cannot be written: {error.strerror or error}.") from error
 
@@ -300,15 +315,7 @@ def load_detector(model: str, device: Device, *, of_images: bool) -> "VAEDetecto
     InputError
         If it is no model, or one of the other kind.
     """
-    check_model_path(model)
-    from vae_anomaly import ModelFileError, SpecificationError, load
-
-    try:
-        detector = load(model, device=str(device))
-    except (ModelFileError, SpecificationError) as error:
-        raise InputError(error) from error
-    except OSError as error:
-        raise InputError(f"{model} cannot be read: {error.strerror or error}.") from error
+    detector = open_model(model, device)
     fitted_on_images = detector.encoder_.takes_images
     if fitted_on_images is not of_images:
         fitted, given = ("images", "tables") if fitted_on_images else ("tables", "images")
@@ -317,3 +324,22 @@ def load_detector(model: str, device: Device, *, of_images: bool) -> "VAEDetecto
             "vae-anomaly fit."
         )
     return detector
+
+
+def open_model(model: str, device: Device) -> "VAEDetector | PatchDetector":
+    """Load a saved model, be it of tables or of images.
+
+    Raises
+    ------
+    InputError
+        If it is no model.
+    """
+    check_model_path(model)
+    from vae_anomaly import ModelFileError, SpecificationError, load
+
+    try:
+        return load(model, device=str(device))
+    except (ModelFileError, SpecificationError) as error:
+        raise InputError(error) from error
+    except OSError as error:
+        raise InputError(f"{model} cannot be read: {error.strerror or error}.") from error

@@ -84,8 +84,8 @@ class InputOptions:
     label: Annotated[
         str | None,
         Option(
-            "Column of known anomalies: not a feature, only for AUROC and average precision. 0/1 and false/true (1 = "
-            "anomaly), 1/-1 (-1 = anomaly), or values of which --anomalous or --normal names one.",
+            "Column of known anomalies, to measure by and never a feature. 0/1 and false/true (1 = anomaly), 1/-1 (-1 "
+            "= anomaly), or values of which --anomalous or --normal names one.",
             metavar="COLUMN",
             images="Of images: folder.",
             panel=INPUT,
@@ -421,6 +421,63 @@ class RunOptions:
         bool,
         Option("No messages, warnings or progress; errors and AUROC stay.", flags=("--quiet", "-q")),
     ] = False
+
+
+@dataclass(frozen=True)
+class SavedModelOptions:
+    """The model that a command cannot do without."""
+
+    model: Annotated[str, Option("Saved model.", flags=("--model", "-m"), metavar="FILE", is_path=True)]
+
+    def __post_init__(self) -> None:
+        """Refuse early what is no file."""
+        check_model_path(self.model)
+
+
+@dataclass(frozen=True)
+class NewModelOptions:
+    """Where a model goes that is another one's, with a change."""
+
+    output: Annotated[
+        str | None,
+        Option(
+            "Where the changed model goes. It may be the model itself, which stays as it is unless it is named.",
+            flags=("--output", "-o"),
+            metavar="FILE",
+            panel=OUTPUT,
+            is_path=True,
+        ),
+    ] = None
+    as_json: Json = False
+
+    def __post_init__(self) -> None:
+        """Refuse standard output, which is no place for a model."""
+        if self.output == STANDARD_OUTPUT:
+            raise InputError(f"--output {self.output}: a model goes to a file; expected a name like orders.vae.")
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """How a command says what it found."""
+
+    as_json: Json = False
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How a table is read that is not the main input of a command."""
+
+    format: Annotated[
+        str | None, Option("Format of the table, where its name does not tell.", choices=tuple(FORMATS), panel=INPUT)
+    ] = None
+    delimiter: Annotated[
+        str | None,
+        Option(
+            "What separates cells: one character, or 'tab'. Found in the header by default.",
+            metavar="CHAR",
+            panel=INPUT,
+        ),
+    ] = None
 
 
 def check_model_path(model: str) -> None:

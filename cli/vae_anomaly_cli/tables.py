@@ -98,7 +98,7 @@ def sample_table(
     progress : callable
         Is called with every batch that was read.
     """
-    sample = _SmallestKeys(n_rows, np.random.default_rng(seed))
+    sample = SmallestKeys(n_rows, np.random.default_rng(seed))
     n_rows_of = np.zeros(source.n_files, dtype=np.int64)
     for batch in source.batches(names):
         n_rows_of[batch.file] += batch.n_rows
@@ -110,7 +110,7 @@ def sample_table(
     return Table(source, cells, tuple(starts), n_input_rows, None if len(rows) == n_input_rows else rows)
 
 
-class _SmallestKeys:
+class SmallestKeys:
     """The rows with the smallest random keys, in their order: at most so many, and of at most `SAMPLED_BYTES`.
 
     More rows never bring back one that was dropped, and so it does not matter when the surplus is.

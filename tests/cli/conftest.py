@@ -113,6 +113,67 @@ def model(orders_csv: Path, folder: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def later_orders() -> pd.DataFrame:
+    """Orders that no model has seen; every twentieth is far from the rest, and labelled fraud."""
+    rng = np.random.default_rng(1)
+    n = 240
+    frame = pd.DataFrame(
+        {
+            "order": [f"n{number:04d}" for number in range(n)],
+            "amount": rng.normal(50, 5, n).round(2),
+            "items": rng.integers(1, 40, n),
+            "shop": rng.choice(["north", "south"], n),
+            "paid": rng.choice(["true", "false"], n),
+            "fraud": np.arange(n) % 20 == 19,
+        }
+    )
+    frame.loc[frame["fraud"], "amount"] = np.linspace(300, 400, 12).round(2)
+    return frame
+
+
+@pytest.fixture(scope="session")
+def later_csv(later_orders: pd.DataFrame, folder: Path) -> Path:
+    path = folder / "later.csv"
+    later_orders.to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="session")
+def normal_csv(later_orders: pd.DataFrame, folder: Path) -> Path:
+    """Those of them that are no fraud, without the label: 228 normal orders."""
+    path = folder / "normal.csv"
+    later_orders[~later_orders["fraud"]].drop(columns="fraud").to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="session")
+def calibrated(model: Path, normal_csv: Path, folder: Path) -> Path:
+    """The model of the orders, calibrated with the normal ones."""
+    path = folder / "calibrated.vae"
+    outcome = _run("calibrate", normal_csv, "-m", model, "-o", path)
+    assert outcome.code == 0, outcome.err
+    return path
+
+
+@pytest.fixture(scope="session")
+def many(folder: Path) -> tuple[Path, Path]:
+    """A table of 1,500 rows with a label, and a model of it."""
+    path, model = folder / "many.csv", folder / "many.vae"
+    rng = np.random.default_rng(2)
+    rows = {"speed": rng.normal(size=1500), "load": rng.normal(size=1500), "fraud": np.arange(1500) % 100 == 0}
+    pd.DataFrame(rows).to_csv(path, index=False)
+    outcome = _run("fit", path, "-o", model, "--label", "fraud", *FAST)
+    assert outcome.code == 0, outcome.err
+    return path, model
+
+
+@pytest.fixture(scope="session")
+def uncalibrated(folder: Path) -> Path:
+    """A model of an earlier version, which has no calibration."""
+    return Path(__file__).parents[1] / "data" / "version_5" / "mixed.vae"
+
+
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[[str, str | bytes], Path]:
     """Write a file for one test."""

@@ -25,7 +25,7 @@ from vae_anomaly.decisions.false_alarms import (
     rows_needed,
     smallest_rate,
 )
-from vae_anomaly.decisions.record import NO_THRESHOLD, Decisions, rule_of
+from vae_anomaly.decisions.record import NO_THRESHOLD, Decisions, chance_of_repeats, rule_of
 from vae_anomaly.decisions.selection import FamilyCounts, Method, Selection, benjamini_hochberg, select, storey
 from vae_anomaly.decisions.sorted_scores import SortedScores
 from vae_anomaly.decisions.thresholds import (
@@ -71,6 +71,7 @@ __all__ = [
     "alerts_moved",
     "band",
     "benjamini_hochberg",
+    "chance_of_repeats",
     "columns_moved",
     "holm",
     "largest_rank",

@@ -24,6 +24,8 @@ from vae_anomaly.errors import DataError, SpecificationError
 
 N_DEVIATIONS_OF_REPEATS = 3.0
 MAX_NAMED_ROWS = 5
+# None in n rows is consistent with a share of 3 / n.
+MAX_UNNOTICED = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +41,7 @@ class Decisions:
     trained : tuple of int64 ndarray
         Sorted fingerprints of the rows that were trained on: by all, or by each member where it left a fold out.
     repeated_share : float
-        Share of the calibration rows that are equal to a row that was trained on, as by chance.
+        Share of rows that are equal to a row that was trained on by chance, at most: see `chance_of_repeats`.
     columns : tuple of ColumnSample
         What the columns of such rows hold; empty for images.
     stream : SimpleJumper or None
@@ -101,6 +103,22 @@ class Decisions:
             f"{len(seen)} of {len(fingerprints)} rows were trained on (rows {named}), and scores of such rows are too "
             "low. Give normal rows that the model has not seen, or fit again with calibration='auto'."
         )
+
+
+def chance_of_repeats(repeated: npt.NDArray[np.bool_]) -> float:
+    """An upper estimate of the share of new rows that are equal to one that was trained on.
+
+    Parameters
+    ----------
+    repeated : bool ndarray of shape (rows,)
+        Which of the calibration rows are.
+
+    Examples
+    --------
+    >>> chance_of_repeats(np.zeros(297, dtype=bool))
+    0.01
+    """
+    return (int(repeated.sum()) + MAX_UNNOTICED) / (len(repeated) + MAX_UNNOTICED)
 
 
 NO_THRESHOLD = Decisions(Threshold(math.inf, "fixed"), None, (), 0.0)

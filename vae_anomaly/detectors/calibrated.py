@@ -34,6 +34,7 @@ from vae_anomaly.decisions import (
     Threshold,
     ThresholdRule,
     alerts_moved,
+    chance_of_repeats,
     columns_moved,
     scores_moved,
     select,
@@ -626,7 +627,7 @@ def decisions_of(
     if ids is None:
         return Decisions(rule.find(Calibration.of("training", [scores])), None, (learned,), 0.0)
     calibration = Calibration.of("split", [scores], ids=[ids])
-    return Decisions(rule.find(calibration), calibration, (learned,), float(np.isin(fingerprints, learned).mean()))
+    return Decisions(rule.find(calibration), calibration, (learned,), chance_of_repeats(np.isin(fingerprints, learned)))
 
 
 def warn_if_uncalibrated(decisions: Decisions, n_rows: int) -> None:

@@ -198,9 +198,9 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         Where the scores come from that thresholds and p-values are found by: rows that influenced nothing.  "split"
         sets a fifth of the rows aside, at most 4,096; "cross" lets each member leave out a fold of the rows and
         calibrates with the scores of the member that has not seen them, so that all rows train; "auto" splits where
-        there are at least twice as many rows as a member trains on, for images and for a single member, and crosses
-        else.  None trains on all rows and takes the threshold from these, which flags more of the rows to come than
-        it says, and has no p-values until `calibrate`.
+        there are at least four times as many rows as a member trains on, for images and for a single member, and
+        crosses else.  None trains on all rows and takes the threshold from these, which flags more of the rows to come
+        than it says, and has no p-values until `calibrate`.
     calibration_groups : str, default=None
         Name of a column, of a table, for whose values p-values are computed one by one; a group has none below
         1 / (n + 1) for its n calibration rows.  The threshold is that of all rows.
@@ -384,9 +384,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
                 groups=training.groups,
             )
             self._learn(encoder, rows, fit_config(self, encoder, training.kind), initial)
-            if isinstance(training.data, Table):
-                columns = column_samples(self.columns_, training.data)
-                self.decisions_ = dataclasses.replace(self.decisions_, columns=columns)
+            self._keep_columns(training.data, ())
             self._sample = None
         return self
 
@@ -461,6 +459,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             if config.training.max_iter:
                 rows = dataclasses.replace(sample.rows(), augment=self._augmentation(training.encoder))
                 self._learn(training.encoder, rows, config, initial)
+                self._keep_columns(training.data, () if initial is None else initial.decisions.columns)
                 sample = dataclasses.replace(sample, trained=np.ones_like(sample.trained))
             self._sample = sample
         return self
@@ -901,6 +900,12 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
     def _scores(self, data: Table | Images) -> FloatArray:
         model = self.model_
         return score_rows(model.vae, model.encoder.encode(data), model.score, model.noise).numpy()
+
+    def _keep_columns(self, data: Table | Images, known: tuple[ColumnSample, ...]) -> None:
+        """Keep what the columns of the training rows hold, or of the first batch of a stream."""
+        if isinstance(data, Table):
+            columns = known or column_samples(self.columns_, data)
+            self.decisions_ = dataclasses.replace(self.decisions_, columns=columns)
 
     def _column_samples(self, X: Any) -> tuple[ColumnSample, ...]:
         if self.model_.takes_images:

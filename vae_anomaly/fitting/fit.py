@@ -12,7 +12,14 @@ from torch import Tensor
 
 from vae_anomaly.columns import MAX_SEEDS, Declarations, Encoder, TableEncoder, infer_columns, learn_channels
 from vae_anomaly.data import FloatArray, Images, Table
-from vae_anomaly.decisions import NO_THRESHOLD, Calibration, Contamination, Decisions, FixedScore
+from vae_anomaly.decisions import (
+    NO_THRESHOLD,
+    Calibration,
+    Contamination,
+    Decisions,
+    FixedScore,
+    chance_of_repeats,
+)
 from vae_anomaly.errors import SpecificationError
 from vae_anomaly.fitting.fit_config import FitConfig, NetworkConfig
 from vae_anomaly.fitting.fit_report import fit_report
@@ -201,7 +208,7 @@ def _decisions(vae: VAE, rows: TrainingRows, parts: Partition, config: FitConfig
         np.isin(of_fold, own)
         for of_fold, own in zip(np.split(batch.fingerprints().numpy(), cuts), trained, strict=True)
     ]
-    share = float(np.concatenate(repeated).mean())
+    share = chance_of_repeats(np.concatenate(repeated))
     return Decisions(config.threshold.find(calibration), calibration, trained, share)
 
 

@@ -21,9 +21,9 @@ BoolArray = npt.NDArray[np.bool_]
 MAX_VALIDATION_ROWS = 512
 MIN_VALIDATION_ROWS = 10
 SPLIT_SHARE = 0.2
-FOLD_SHARE, MIN_ROWS_OF_FOLDS = 0.1, 400
+FOLD_SHARE, MIN_ROWS_OF_FOLDS = 0.1, 200
 MIN_CALIBRATION_ROWS, MAX_CALIBRATION_ROWS = 4, 4096
-MAX_TRAINING_SHARE = 0.5
+MAX_TRAINING_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -122,8 +122,8 @@ def calibration_kind(
 ) -> CalibrationKind:
     """How a fit calibrates.
 
-    Where there are at least twice as many rows as a member trains on, setting rows aside costs nothing; where there
-    are fewer, each member leaves a fold out, so that all rows train and calibrate.
+    Where there are at least four times as many rows as a member trains on, setting rows aside costs nothing; where
+    there are fewer, each member leaves a fold out, so that all rows train.
 
     Parameters
     ----------

@@ -10,7 +10,16 @@ import pyarrow as pa
 
 from vae_anomaly_cli.errors import CommandError, InputError
 from vae_anomaly_cli.options import STANDARD_OUTPUT
-from vae_anomaly_cli.sources import EXTENSIONS, Format, Source, TableWriter, format_of_name, without_links
+from vae_anomaly_cli.sources import (
+    EXTENSIONS,
+    FORMATS,
+    Format,
+    Source,
+    TableWriter,
+    format_of_name,
+    is_image,
+    without_links,
+)
 
 
 class TabularSource(Source, Protocol):
@@ -139,12 +148,71 @@ def choose_target(
     check_writable(path, option)
     if path.exists() and not path.is_file():
         return Target(path, source.format, source.delimiter)
-    chosen, gzipped = format_of_name(path)
-    if chosen is None:
-        raise InputError(f"{option} {output}: expected a name that ends in {EXTENSIONS}.")
+    chosen, gzipped = _named_format(path, option)
     # What separated the cells of the input separates them again, where the format leaves a choice.
     chooses = source.format is chosen and len(chosen.delimiters) > 1
     return Target(path, chosen, source.delimiter if chooses else chosen.delimiter, gzipped)
+
+
+def choose_target_alone(output: str | None, option: str = "--output") -> Target:
+    """Settle where a table goes that is of no input; standard output has CSV.
+
+    Raises
+    ------
+    InputError
+        If the extension is not one of ours.
+    CommandError
+        If nothing can be written there.
+    """
+    written = FORMATS["csv"]
+    if output is None or output == STANDARD_OUTPUT:
+        return Target(None, written, written.delimiter)
+    path = Path(output)
+    check_writable(path, option)
+    if path.exists() and not path.is_file():
+        return Target(path, written, written.delimiter)
+    written, gzipped = _named_format(path, option)
+    return Target(path, written, written.delimiter, gzipped)
+
+
+def choose_model_path(output: str, source: Source | None = None, option: str = "--output") -> Path:
+    """Settle where a model goes before any work is done.
+
+    Parameters
+    ----------
+    output : str
+        What the user names.
+    source : Source, optional
+        The input, which a model must not replace.
+    option : str
+        Which option it is.
+
+    Raises
+    ------
+    InputError
+        If it is named like data, or is the input, a directory or a device.
+    CommandError
+        If nothing can be written there.
+    """
+    path = Path(output)
+    if format_of_name(path)[0] is not None or is_image(path):
+        named = "an image" if is_image(path) else "a table"
+        raise InputError(f"{option} {output} is named like {named}; expected a name for a model, like orders.vae.")
+    check_writable(path, option)
+    if path.exists():
+        if not path.is_file():
+            raise InputError(f"{option} {path} is not a file, and a model would take its place; name a file.")
+        if source is not None:
+            source.check_output(option, path)
+    return path
+
+
+def _named_format(path: Path, option: str) -> tuple[Format, bool]:
+    """Tell the format of a file by its name, and whether it is compressed."""
+    chosen, gzipped = format_of_name(path)
+    if chosen is None:
+        raise InputError(f"{option} {path}: expected a name that ends in {EXTENSIONS}.")
+    return chosen, gzipped
 
 
 def _check_parts(path: Path, source: Source, parts: Sequence[PartFile], option: str) -> None:

@@ -7,6 +7,10 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from vae_anomaly_cli.console import counted, one_line
+from vae_anomaly_cli.render.drawings import percent
+
+# Parameters of rules for thresholds that people choose.
+ASKED = ("contamination", "false_alarm_rate", "confidence", "n_alerts", "per", "missed_cost")
 
 
 def show_manifest(model: str, manifest: dict[str, Any]) -> None:
@@ -19,7 +23,6 @@ def show_manifest(model: str, manifest: dict[str, Any]) -> None:
 def _facts(model: str, manifest: dict[str, Any]) -> RichTable:
     """Lay out what holds for the model as a whole."""
     report = manifest["fit_report"]
-    contamination = manifest["contamination"]
     images = manifest.get("images")
     row = "row" if images is None else "image"
     windows = manifest.get("windows", [])
@@ -31,7 +34,7 @@ def _facts(model: str, manifest: dict[str, Any]) -> RichTable:
         "created": f"{manifest['created']} by vae-anomaly {manifest['library_version']}",
         f"training {row}s": f"{n_training:,}",
         **({"features": f"{manifest['n_features']}"} if images is None else _image_facts(manifest)),
-        "threshold": f"{-manifest['offset']:,.2f} nats (contamination {contamination})",
+        **_decision_facts(manifest["decisions"], row),
         "held-out ELBO" if report["n_validation_rows"] else "training ELBO": f"{report['elbo']:,.2f} nats per "
         f"{'patch' if windows else row}",
         "ensemble": f"{counted(n_members, 'member')}, {model_of['latent_dim']} latent dimensions, "
@@ -43,6 +46,33 @@ def _facts(model: str, manifest: dict[str, Any]) -> RichTable:
     for name, fact in facts.items():
         drawn.add_row(name, Text(one_line(fact)))
     return drawn
+
+
+def _decision_facts(decisions: dict[str, Any], row: str) -> dict[str, str]:
+    """Lay out the threshold with what it promises, and the rows that it follows from."""
+    from vae_anomaly.decisions import Threshold
+
+    threshold, calibration = Threshold(**decisions["threshold"]), decisions["calibration"]
+    asked = [f"{name} {value:g}".replace("_", " ") for name, value in threshold.parameters.items() if name in ASKED]
+    rule = ", ".join(asked) or threshold.rule
+    facts = {"threshold": f"{threshold.score:,.2f} nats ({rule})"}
+    if threshold.expected_rate is not None:
+        share = f"{percent(threshold.expected_rate)} of the {row}s fitted"
+        if threshold.kind != "training":
+            share = f"{percent(threshold.expected_rate)} of new normal {row}s expected"
+        if threshold.rate_bound is not None:
+            bound = percent(threshold.rate_bound, upwards=True)
+            share += f", at most {bound} with {percent(threshold.confidence)} confidence"
+        facts["flagged"] = share
+    if calibration is None:
+        return facts | {"calibration": "none: nothing is known of new rows; see vae-anomaly calibrate"}
+    kept = f"{threshold.n_calibration:,} {row}s"
+    folds = f"{kept}, each scored by members that have not seen it ({calibration['n_folds']} folds)"
+    text = folds if calibration["kind"] == "cross" else f"{kept} that the model has not seen"
+    if calibration["group_column"] is not None:
+        text += f", by '{calibration['group_column']}'"
+    dropped = calibration["n_confirmed"]
+    return facts | {"calibration": f"{text}; {dropped:,} dropped after an audit" if dropped else text}
 
 
 def _image_facts(manifest: dict[str, Any]) -> dict[str, str]:

@@ -1,0 +1,230 @@
+"""One pass over an input of any size: what a model finds of all its rows, for decisions about the model itself."""
+
+import dataclasses
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from vae_anomaly_cli.console import Messages, counted
+from vae_anomaly_cli.data import Data
+from vae_anomaly_cli.errors import CommandError
+from vae_anomaly_cli.image_model import ImageFeatures
+from vae_anomaly_cli.labels import Labels
+from vae_anomaly_cli.models import CellBatch, Features, Model, UnusableFiles, library_errors
+from vae_anomaly_cli.progress import progress_bar
+from vae_anomaly_cli.stages import run_stages
+from vae_anomaly_cli.table_model import RowFeatures, TableModel
+from vae_anomaly_cli.tables import SmallestKeys
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from vae_anomaly import PatchDetector, VAEDetector
+
+Scores = npt.NDArray[np.float64]
+Fingerprints = npt.NDArray[np.int64]
+Rows = npt.NDArray[np.intp]
+
+# Of which the library takes what it needs.
+SAMPLED_ROWS = 2048
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a model finds of rows.
+
+    Attributes
+    ----------
+    scores : ndarray of shape (rows,)
+        Nats, higher is more anomalous; NaN where a file cannot be used.
+    comparisons : ndarray of shape (rows, folds)
+        What they are compared with the folds of the model's calibration by; no column where that is not kept.
+    fingerprints : ndarray of int, shape (rows,)
+        Equal for equal rows.
+    groups : ndarray of str, shape (rows,), or None
+        The calibration group of each row.
+    """
+
+    scores: Scores
+    comparisons: Scores
+    fingerprints: Fingerprints
+    groups: npt.NDArray[np.object_] | None = None
+
+    @classmethod
+    def of(cls, model: Model, batch: CellBatch, features: Any) -> "Judged":
+        """Judge the rows of a batch."""
+        source, detector = model.source, model.detector
+        with library_errors(source.name, lambda row: source.locate(*batch.position(row))):
+            if not isinstance(features, ImageFeatures):
+                found = detector._compared(seen_by_detector(features))
+                return cls(found.scores, found.comparisons, found.fingerprints, found.groups)
+            if not features.rows:
+                missing = np.full(batch.n_rows, np.nan)
+                return cls(missing, np.repeat(missing[:, None], n_folds(detector), axis=1), np.zeros_like(missing, int))
+            found = detector._compared(seen_by_detector(features))
+        rows = list(features.rows)
+        scores = np.full(batch.n_rows, np.nan)
+        comparisons = np.full((batch.n_rows, found.comparisons.shape[1]), np.nan)
+        fingerprints = np.zeros(batch.n_rows, dtype=np.int64)
+        scores[rows], comparisons[rows], fingerprints[rows] = found.scores, found.comparisons, found.fingerprints
+        return cls(scores, comparisons, fingerprints)
+
+    @classmethod
+    def joined(cls, parts: "list[Judged]") -> "Judged":
+        """All rows of several batches."""
+        groups = [part.groups for part in parts if part.groups is not None]
+        return cls(
+            np.concatenate([part.scores for part in parts]),
+            np.concatenate([part.comparisons for part in parts]),
+            np.concatenate([part.fingerprints for part in parts]),
+            np.concatenate(groups) if groups else None,
+        )
+
+    def n_trained_on(self, detector: "VAEDetector | PatchDetector") -> int:
+        """How many of the rows are equal to some that the model was trained on; 0 where that may be chance."""
+        unseen = detector.decisions_.unseen(self.fingerprints[~np.isnan(self.scores)])
+        return int((~unseen).sum())
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows of an input.
+
+    Attributes
+    ----------
+    rows : ndarray of int, shape (rows,)
+        Which they are, from 0.
+    cells : pyarrow.Table
+        What was read of them.
+    """
+
+    rows: npt.NDArray[np.int64]
+    cells: pa.Table
+
+    def frame(self, model: Model, rows: Rows | None = None) -> "pd.DataFrame":
+        """Return what the detector sees of them, or of those that are among others."""
+        assert isinstance(model, TableModel)
+        cells = self.cells if rows is None else self.cells.filter(pa.array(np.isin(self.rows, rows)))
+        return model.frame(cells)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """All rows of an input, judged.
+
+    Attributes
+    ----------
+    judged : Judged
+        What the model finds of them.
+    labels : Labels or None
+        What they are.
+    n_unusable : int
+        Files of the input without a score.
+    sample : Sample or None
+        Some rows of a table, drawn at random, where they were asked for.
+    """
+
+    judged: Judged
+    labels: Labels | None
+    n_unusable: int
+    sample: Sample | None = None
+
+    @property
+    def labelled(self) -> Rows:
+        """Rows with a score and, where there are labels, with one."""
+        known = ~np.isnan(self.judged.scores)
+        return np.flatnonzero(known if self.labels is None else known & self.labels.known)
+
+    @property
+    def is_anomaly(self) -> npt.NDArray[np.bool_]:
+        """What the labelled rows are."""
+        assert self.labels is not None
+        return self.labels.is_anomaly[self.labelled]
+
+
+def judge(
+    data: Data,
+    model: Model,
+    messages: Messages,
+    *,
+    sampled: bool = False,
+    compared: bool = False,
+    on_batch: Callable[[Features, Judged], None] = lambda _features, _judged: None,
+) -> Pass:
+    """Judge all rows of an input, batch by batch.
+
+    Parameters
+    ----------
+    data : Data
+        The input.
+    model : Model
+        Judges it.
+    messages : Messages
+        Shows progress and warnings.
+    sampled : bool
+        Whether to keep some rows of a table, for what their columns hold.
+    compared : bool
+        Whether to keep what all rows are compared by; it takes several times the memory of their scores.
+    on_batch : callable
+        Gets the features of each batch, and what was found of them.
+
+    Raises
+    ------
+    CommandError
+        If none can be.
+    InputError
+        If the input or its labels cannot be used.
+    """
+    names = data.read_columns(model)
+    label = data.columns.label
+    unusable = UnusableFiles()
+    parts: list[Judged] = []
+    labels: list[pa.Array] = []
+    sample = SmallestKeys(SAMPLED_ROWS, np.random.default_rng(0)) if sampled and isinstance(model, TableModel) else None
+
+    def read() -> Generator[tuple[CellBatch, Features], None, None]:
+        for batch in model.batches(names):
+            yield batch, model.features(batch)
+
+    def work(read: tuple[CellBatch, Features]) -> CellBatch:
+        batch, features = read
+        found = Judged.of(model, batch, features)
+        on_batch(features, found)
+        parts.append(found if compared else dataclasses.replace(found, comparisons=np.empty((batch.n_rows, 0))))
+        if sample is not None:
+            sample.append(batch.cells)
+        for row, problem in features.problems.items():
+            unusable.add(model.source.locate(*batch.position(row)).file, problem)
+        if label is not None:
+            labels.append(batch.cells[label.name])
+        return batch
+
+    with (
+        messages.library_warnings(),
+        progress_bar(model.source.size, "scoring", model.noun, messages) as advance,
+    ):
+        run_stages(read(), work, advance, separate_writer=False)
+    unusable.warn(messages)
+    judged = Judged.joined(parts)
+    if np.isnan(judged.scores).all():
+        raise CommandError(
+            f"none of {counted(model.source.n_files, 'file')} of {model.source.name} could be scored; "
+            f"{unusable.first[0]}"
+        )
+    read_labels = None if label is None else label.read(model.values(pa.chunked_array(labels)))
+    return Pass(judged, read_labels, unusable.count, None if sample is None else Sample(*sample.rows_and_cells()))
+
+
+def seen_by_detector(features: Features) -> Any:
+    """Return what a detector takes: of images those that can be used."""
+    return features.images if isinstance(features, ImageFeatures) else cast(RowFeatures, features).frame
+
+
+def n_folds(detector: "VAEDetector | PatchDetector") -> int:
+    """How many folds the calibration of a model has; 1 without one."""
+    calibration = detector.decisions_.calibration
+    return 1 if calibration is None else len(calibration.folds)
