@@ -49,7 +49,7 @@ CLI_FLOORS = (
     ("options",),
     ("evaluation", "labels"),
     ("columns", "models"),
-    ("output", "top_k"),
+    ("flagging", "output", "top_k"),
     ("table_model",),
     ("image_model",),
     ("render",),

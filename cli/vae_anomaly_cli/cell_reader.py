@@ -54,6 +54,9 @@ class CellReader(Protocol):
     def scoring_values(self, cells: pa.Array, column: "Column") -> Any:
         """Read cells as what a column of a model takes them for, each by itself."""
 
+    def group_values(self, cells: pa.Array) -> pa.Array:
+        """Read the cells of a column whose values are groups, each by itself, as text."""
+
 
 @dataclass(frozen=True)
 class TextCells:
@@ -93,6 +96,10 @@ class TextCells:
             return as_series(numbers)
         return _booleans(_numbers(numbers)) if column.boolean else _numbers(numbers)
 
+    def group_values(self, cells: pa.Array) -> pa.Array:
+        """Read the cells of a column whose values are groups: 1 and 1.0 are different ones."""
+        return without_missing(cells)
+
 
 @dataclass(frozen=True)
 class TypedCells:
@@ -124,6 +131,10 @@ class TypedCells:
         ):
             return _numbers(pc.cast(cells, pa.float64(), safe=False))
         return as_series(cells)
+
+    def group_values(self, cells: pa.Array) -> pa.Array:
+        """Read the cells of a column whose values are groups."""
+        return pc.cast(_without_encoding(cells), pa.string())
 
 
 def as_series(column: pa.ChunkedArray) -> "pd.Series[Any]":

@@ -15,7 +15,9 @@ from vae_anomaly_cli.sources import listed
 if TYPE_CHECKING:
     from vae_anomaly.columns import Column
 
-SCORE, FLAG, REASONS = "anomaly_score", "is_anomaly", "reasons"
+SCORE, P_VALUE, FLAG, REASONS = "anomaly_score", "p_value", "is_anomaly", "reasons"
+APPENDED = (SCORE, P_VALUE, FLAG)
+GROUP_KINDS = ("categorical", "identifier")
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 
 
@@ -56,9 +58,9 @@ class InputColumns:
     @property
     def of_earlier_run(self) -> set[str]:
         """Columns that an earlier run of ours appended."""
-        found = {SCORE, FLAG} & set(self.names)
+        found = {*APPENDED} & set(self.names)
         # A column of reasons alone may be anyone's.
-        return found | ({REASONS} & set(self.names) if len(found) == 2 else set())
+        return found | ({REASONS} & set(self.names) if {SCORE, FLAG} <= found else set())
 
     @property
     def kept(self) -> list[str]:
@@ -84,17 +86,17 @@ class InputColumns:
             )
         return names
 
-    def for_scoring(self, columns: "tuple[Column, ...]", messages: Messages) -> list[str]:
-        """Columns that a model is to see, of those that it was fitted on.
+    def for_scoring(self, columns: "tuple[Column, ...]", messages: Messages, group: str | None = None) -> list[str]:
+        """Columns that a model is to see, of those that it was fitted on, and the one that it calibrates by.
 
-        Columns that the model set aside when it was fitted need not be there.
+        Other columns that the model set aside when it was fitted need not be there.
 
         Raises
         ------
         InputError
             If a column that the model uses is missing, or is no feature now.
         """
-        used = [column.name for column in columns if column.likelihood is not None]
+        used = [column.name for column in columns if column.likelihood is not None or column.name == group]
         missing = [name for name in used if name not in self.names]
         if missing:
             unnamed = "" if set(used) - set(missing) else " None of the model's columns is there."
@@ -127,16 +129,40 @@ class InputColumns:
         for text in given:
             name, kind = _name_and_kind(text)
             if name not in self.names:
-                hint = _close_name(name, self.names)
-                raise InputError(f"--column {text}: {self.source} has no column '{name}'. {hint}")
+                raise InputError(f"--column {text}: {_lacks(self.source, name, self.names)}")
             if name in declared:
                 raise InputError(f"--column {text}: '{name}' is already declared {declared[name]}; say it once.")
             option = self._option_of(name)
             if option is not None:
                 raise InputError(f"--column {text}: {option} says that '{name}' is no feature; leave one of them out.")
-            if name in (SCORE, FLAG):
+            if name in APPENDED:
                 raise InputError(f"--column {text}: '{name}' is of an earlier run and no feature; leave it out.")
             declared[name] = kind
+        return declared
+
+    def declared_for_training(self, given: Sequence[str], group: str | None) -> dict[str, str]:
+        """Read what the user says columns are; one that rows are calibrated by is categories, or only that.
+
+        Raises
+        ------
+        InputError
+            If one of them is no feature, or is said to be something else.
+        """
+        declared = self.declared_kinds(given)
+        if group is None:
+            return declared
+        if group not in self.names:
+            raise InputError(f"--calibration-group {group}: {_lacks(self.source, group, self.names)}")
+        option = self._option_of(group)
+        if option is not None or group in self.of_earlier_run:
+            why = f"{option} says that it is none" if option is not None else "it is of an earlier run"
+            remedy = f"To group by it alone, give --column {group}=identifier in its place."
+            raise InputError(f"--calibration-group {group}: it takes a column of the model, and {why}. {remedy}")
+        if declared.setdefault(group, "categorical") not in GROUP_KINDS:
+            raise InputError(
+                f"--column {group}={declared[group]}: --calibration-group reads the column as categories; expected "
+                f"{' or '.join(GROUP_KINDS)}."
+            )
         return declared
 
     def _option_of(self, name: str) -> str | None:
@@ -167,7 +193,7 @@ def find_columns(source: str, names: Sequence[str], given: InputOptions, folder:
     """
     ids = _named(source, names, "--id", given.id)
     for name in ids:
-        if name in (SCORE, FLAG):
+        if name in APPENDED:
             raise InputError(f"--id {name}: the output has a column of that name; choose another.")
     label = None
     if given.label is not None:
@@ -186,6 +212,10 @@ def _named(source: str, names: Sequence[str], option: str, given: Sequence[str])
         if name not in names:
             raise InputError(f"{option} {name}: {source} has no such column. {_close_name(name, names)}")
     return tuple(dict.fromkeys(found))
+
+
+def _lacks(source: str, name: str, names: Sequence[str]) -> str:
+    return f"{source} has no column '{name}'. {_close_name(name, names)}"
 
 
 def _close_name(name: str, names: Sequence[str]) -> str:

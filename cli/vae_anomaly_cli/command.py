@@ -26,7 +26,7 @@ from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.sources import Kind, check_found, kind_of
 
-INPUT, FITTING, OUTPUT = "Input", "Fitting", "Output"
+INPUT, FITTING, FLAGGING, OUTPUT = "Input", "Fitting", "Flagging", "Output"
 DATA, MODEL, QUIET = "data", "model", "quiet"
 
 

@@ -62,6 +62,9 @@ class Data(Protocol):
     def fit(self, fitting: FitOptions, device: Device, messages: Messages, *, n_passes: int = 1) -> Model:
         """Fit a model on it."""
 
+    def fit_own_rows(self, fitting: FitOptions, device: Device, messages: Messages) -> Model:
+        """Fit a model whose own rows are judged: they are ranked among themselves."""
+
     def load(self, model: str, device: Device, messages: Messages) -> Model:
         """Load a model that takes it."""
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from vae_anomaly.columns import Column
 
 
-def training_frame(table: Table, names: list[str], declared: Mapping[str, str]) -> "pd.DataFrame":
+def training_frame(
+    table: Table, names: list[str], declared: Mapping[str, str], group: str | None = None
+) -> "pd.DataFrame":
     """Return the features to fit on: what their columns hold as a whole decides what their cells are.
 
     Parameters
@@ -27,6 +29,13 @@ def training_frame(table: Table, names: list[str], declared: Mapping[str, str]) 
         The features.
     declared : mapping of str to str
         Kinds of columns, where the user says them.
+    group : str, optional
+        The feature whose values are calibrated one by one.
+
+    Returns
+    -------
+    DataFrame
+        Its index says which rows of the whole input these are, from 0.
 
     Raises
     ------
@@ -39,12 +48,20 @@ def training_frame(table: Table, names: list[str], declared: Mapping[str, str]) 
         )
     import pandas as pd
 
-    read = table.source.cell_reader.training_values
-    return pd.DataFrame({name: as_series(read(name, table.cells[name], declared.get(name))) for name in names})
+    reader = table.source.cell_reader
+    features = {
+        name: as_series(
+            reader.group_values(table.cells[name])
+            if name == group
+            else reader.training_values(name, table.cells[name], declared.get(name))
+        )
+        for name in names
+    }
+    return with_row_numbers(pd.DataFrame(features), table)
 
 
 def scoring_frame(
-    cells: pa.RecordBatch | pa.Table, columns: "tuple[Column, ...]", reader: CellReader
+    cells: pa.RecordBatch | pa.Table, columns: "tuple[Column, ...]", reader: CellReader, group: str | None = None
 ) -> "pd.DataFrame":
     """Return the features of a model, in its order: each cell is what the model's column makes of it.
 
@@ -59,14 +76,18 @@ def scoring_frame(
         Of the model.
     reader : CellReader
         How cells become values: that of the input.
+    group : str, optional
+        The column whose values are calibrated one by one: it is read, set aside or not.
     """
     import pandas as pd
 
     features = {
         column.name: reader.scoring_values(cells[column.name], column)
         for column in columns
-        if column.likelihood is not None
+        if column.likelihood is not None and column.name != group
     }
+    if group is not None:
+        features[group] = as_series(reader.group_values(cells[group]))
     if all(isinstance(feature, np.ndarray) for feature in features.values()):
         # One block that the detector takes as it is.
         matrix = np.full((len(columns), cells.num_rows), np.nan)
@@ -76,3 +97,8 @@ def scoring_frame(
         return pd.DataFrame(matrix.T, columns=[column.name for column in columns], copy=False)
     nothing = np.full(cells.num_rows, np.nan)
     return pd.DataFrame({column.name: features.get(column.name, nothing) for column in columns}, copy=False)
+
+
+def with_row_numbers(frame: "pd.DataFrame", table: Table) -> "pd.DataFrame":
+    """Name the rows of a sample by their numbers in the whole input, from 0; others have them."""
+    return frame if table.drawn is None else frame.set_axis(table.drawn)

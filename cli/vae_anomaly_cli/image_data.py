@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from vae_anomaly_cli.columns import InputColumns, find_columns
 from vae_anomaly_cli.console import Messages
+from vae_anomaly_cli.flagging import Decision
 from vae_anomaly_cli.image_model import ImageModel, fit_images, load_image_model
 from vae_anomaly_cli.labels import Measures
 from vae_anomaly_cli.options import Device, FitOptions, InputOptions
@@ -51,6 +52,12 @@ class ImageData:
         """Fit a model on the images."""
         return dataclasses.replace(fit_images(self.source, fitting, device, messages), with_heat_maps=self._draws_all)
 
+    def fit_own_rows(self, fitting: FitOptions, device: Device, messages: Messages) -> ImageModel:
+        """Fit a model whose own images are judged: they are ranked among themselves."""
+        model = self.fit(fitting.for_own_rows(), device, messages)
+        model.rank_among_fitted(messages)
+        return model
+
     def load(self, model: str, device: Device, messages: Messages) -> ImageModel:
         """Load a model that takes the images."""
         loaded = load_image_model(self.source, model, device, messages)
@@ -62,7 +69,8 @@ class ImageData:
             return None
         layout = Layout(self.source.schema, self.columns.kept, {}, PROBLEM)
         names = self.read_columns(model)
-        pipeline = Pipeline(model, names, layout, NoOutput(), messages, label=self.columns.label)
+        decision = Decision(model.detector.threshold_)
+        pipeline = Pipeline(model, names, layout, NoOutput(), messages, decision=decision, label=self.columns.label)
         pipeline.run(separate_writer=False)
         return pipeline.measures()
 

@@ -13,8 +13,9 @@ import pyarrow as pa
 
 from vae_anomaly_cli.console import Messages, counted
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.models import UnusableFiles, library_errors, load_detector
+from vae_anomaly_cli.models import RowScores, UnusableFiles, library_errors, load_detector, rank_among
 from vae_anomaly_cli.options import Device, FitOptions, Method
+from vae_anomaly_cli.progress import progress_bar
 from vae_anomaly_cli.sources import ImageBatch, ImageSource
 from vae_anomaly_cli.table_model import new_detector
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 MIN_WINDOW, MAX_WINDOW = 8, 16
 PIXELS_PER_BATCH, MAX_PIXELS_PER_BATCH = 1 << 20, 1 << 26
 MIN_PER_BATCH, MAX_PER_BATCH = 4, 1024
+# Images that others are ranked among: of more, every second or third will do.
+MAX_RANKED_AMONG = 1000
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,12 @@ class ImageModel:
     @property
     def threshold(self) -> float:
         """Scores above it are flagged, nats."""
-        return -float(self.detector.offset_)
+        return self.detector.threshold_.score
+
+    @property
+    def n_rows(self) -> int:
+        """Files, those included that cannot be used."""
+        return self.source.n_files
 
     @cached_property
     def image_format(self) -> "ImageFormat":
@@ -156,17 +164,38 @@ class ImageModel:
         rows = tuple(row for row in range(batch.n_rows) if row not in by_row)
         return ImageFeatures(self.detector, images, rows, by_row)
 
-    def score(self, batch: ImageBatch, features: ImageFeatures, start: int) -> npt.NDArray[np.float64]:
-        """Score the files of a batch from one of them on, in nats; NaN where one cannot be used."""
-        scores = np.full(batch.n_rows, np.nan)
+    def score(self, batch: ImageBatch, features: ImageFeatures, start: int) -> RowScores:
+        """Score the files of a batch from one of them on; NaN where one cannot be used."""
         first = sum(row < start for row in features.rows)
         rows = list(features.rows[first:])
+        if not rows:
+            return RowScores.nothing(batch.n_rows - start)
         with library_errors(self.source.name):
             if self.with_heat_maps:
-                scores[rows] = [features.heat_maps[row].score for row in rows]
-            elif rows:
-                scores[rows] = self.detector.anomaly_score(features.images.take(slice(first, None)))
-        return scores[start:]
+                found = self._with_p_values(np.array([features.heat_maps[row].score for row in rows]))
+            else:
+                found = RowScores.by(self.detector, features.images.take(slice(first, None)))
+        return found.spread(rows, batch.n_rows).take(slice(start, None))
+
+    def rank_among_fitted(self, messages: Messages) -> None:
+        """Compare images with those that were fitted, or a part of them where they are many."""
+        if self.fit_seconds is None:
+            return
+        indices = range(0, self.source.n_files, -(-self.source.n_files // MAX_RANKED_AMONG))
+        scores = []
+        with messages.library_warnings(), progress_bar(len(indices), "ranking", self.noun, messages) as done:
+            for batch in self.source.batches_of(indices, self.n_per_batch):
+                features = self.features(batch)
+                if features.rows:
+                    scores.append(self.detector.anomaly_score(features.images))
+                done(batch)
+        rank_among(self.detector, np.concatenate(scores))
+
+    def _with_p_values(self, scores: npt.NDArray[np.float64]) -> RowScores:
+        """Compare scores with the calibration: models of images have one score for all folds."""
+        calibration = self.detector.decisions_.calibration
+        nothing = np.full(len(scores), np.nan)
+        return RowScores(scores, nothing if calibration is None else calibration.p_values(scores[:, None]))
 
     def values(self, cells: pa.ChunkedArray) -> pa.ChunkedArray:
         """Return the cells of a column: they have their types."""
@@ -208,6 +237,11 @@ def fit_images(source: ImageSource, fitting: FitOptions, device: Device, message
     messages : Messages
         Shows progress and warnings.
     """
+    if fitting.calibration == "cross":
+        raise InputError(
+            "--calibration cross leaves rows of a table out of one VAE after the other; images are set aside for "
+            "all of them: expected --calibration split, or none."
+        )
     left_out = UnusableFiles()
     start = time.perf_counter()
     with library_errors(source.name), messages.library_warnings(left_out.add):

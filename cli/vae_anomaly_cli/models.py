@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from vae_anomaly import PatchDetector, VAEDetector
     from vae_anomaly.decisions import Calibration
 
+Numbers = npt.NDArray[np.float64]
+
 MAX_SHOWN_FILES = 20
 
 
@@ -36,6 +38,51 @@ class Features(Protocol):
     @property
     def problems(self) -> Mapping[int, str]:
         """Why rows, from 0, cannot be scored."""
+
+
+@dataclass(frozen=True)
+class RowScores:
+    """Scores and p-values of rows.
+
+    Attributes
+    ----------
+    scores : ndarray of shape (rows,)
+        Nats, higher is more anomalous; NaN where there is none.
+    p_values : ndarray of shape (rows,)
+        NaN where there is no score, or nothing to compare it with.
+    """
+
+    scores: Numbers
+    p_values: Numbers
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @classmethod
+    def by(cls, detector: "VAEDetector | PatchDetector", rows: Any) -> "RowScores":
+        """Score rows in one pass."""
+        found = detector.decide(rows)
+        return cls(found["anomaly_score"].to_numpy(), found["p_value"].to_numpy())
+
+    @classmethod
+    def nothing(cls, n_rows: int = 0) -> "RowScores":
+        """Rows without scores."""
+        return cls(np.full(n_rows, np.nan), np.full(n_rows, np.nan))
+
+    @classmethod
+    def joined(cls, *parts: "RowScores") -> "RowScores":
+        """All rows of several parts."""
+        return cls(np.concatenate([part.scores for part in parts]), np.concatenate([part.p_values for part in parts]))
+
+    def take(self, rows: slice | npt.NDArray[np.intp]) -> "RowScores":
+        """Some of the rows."""
+        return RowScores(self.scores[rows], self.p_values[rows])
+
+    def spread(self, rows: list[int], n_rows: int) -> "RowScores":
+        """The same rows in their places among others, which have no scores."""
+        spread = RowScores.nothing(n_rows)
+        spread.scores[rows], spread.p_values[rows] = self.scores, self.p_values
+        return spread
 
 
 @dataclass
@@ -76,6 +123,8 @@ class Model(Protocol):
         What a row is: ``row`` or ``image``.
     source : Source
         What it scores.
+    n_rows : int or None
+        Rows of the source, where they are counted before they are scored.
     threshold : float
         Scores above it are flagged, nats.
     fit_seconds : float or None
@@ -96,6 +145,9 @@ class Model(Protocol):
     def detector(self) -> "VAEDetector | PatchDetector": ...
 
     @property
+    def n_rows(self) -> int | None: ...
+
+    @property
     def fit_seconds(self) -> float | None: ...
 
     @property
@@ -113,8 +165,11 @@ class Model(Protocol):
     def features(self, batch: Any) -> Features:
         """Return what the detector sees of a batch."""
 
-    def score(self, batch: Any, features: Any, start: int) -> npt.NDArray[np.float64]:
-        """Score the rows of a batch from one of them on, in nats; NaN where a row cannot be scored."""
+    def score(self, batch: Any, features: Any, start: int) -> RowScores:
+        """Score the rows of a batch from one of them on; NaN where a row cannot be scored."""
+
+    def rank_among_fitted(self, messages: Messages) -> None:
+        """Compare rows with those that the model was fitted on, in the place of others that calibrate it."""
 
     def values(self, cells: pa.ChunkedArray) -> pa.ChunkedArray:
         """Return the cells of a column with their types."""
@@ -200,6 +255,14 @@ def end_if_interrupted(detector: "VAEDetector | PatchDetector", path: Path) -> N
     """
     if detector.fit_report_.interrupted:
         raise Interrupted(f"interrupted: {path} holds the best model so far.")
+
+
+def rank_among(detector: "VAEDetector | PatchDetector", scores: Numbers) -> None:
+    """Compare rows by their ranks among rows that the detector was fitted on; the threshold keeps its rule."""
+    from vae_anomaly.decisions import Calibration
+
+    calibration = Calibration.of("training", [scores[~np.isnan(scores)]])
+    detector.decisions_ = detector.decisions_.recalibrated(calibration)
 
 
 def calibration_of(detector: "VAEDetector | PatchDetector", model: str) -> "Calibration":

@@ -1,12 +1,12 @@
 """The options that commands share; see `command` for how a field becomes an option."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from vae_anomaly_cli.command import FITTING, INPUT, OUTPUT, Deprecated, Option
+from vae_anomaly_cli.command import FITTING, FLAGGING, INPUT, OUTPUT, Deprecated, Option
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.sources import EXTENSIONS, FORMATS, Kind
 
@@ -28,6 +28,7 @@ class Method(StrEnum):
     PATCH = "patch"
 
 
+CALIBRATIONS = ("auto", "split", "cross", "none")
 # Of a Sobol sequence in PyTorch, which is loaded only where it is needed.
 MAX_LATENTS = 21_201
 STANDARD_OUTPUT = "-"
@@ -235,12 +236,40 @@ class FitOptions:
             deprecated=Deprecated("--look", values={"whole": "image", "patches": "patch"}),
         ),
     ] = None
+    calibration: Annotated[
+        str | None,
+        Option(
+            "Rows that the threshold and p-values come from: those that no VAE sees (split), those that each leaves "
+            "out (cross), or none. Default auto: cross where rows are few, else split; none where score fits on the "
+            "rows that it scores.",
+            images="Of images never cross.",
+            choices=CALIBRATIONS,
+            panel=FITTING,
+            with_model=False,
+        ),
+    ] = None
+    calibration_group: Annotated[
+        str | None,
+        Option(
+            "Column whose values are calibrated one by one: a p-value compares a row with those of its own value. It "
+            "is read as categories.",
+            metavar="COLUMN",
+            panel=FITTING,
+            only=Kind.TABLES,
+            with_model=False,
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be used before anything is read."""
         self.parameters()
+        if self.calibration_group is not None and self.calibration == "none":
+            raise InputError(
+                "--calibration-group says how calibration rows are compared, and --calibration none has none; leave "
+                "one of them out."
+            )
 
-    def parameters(self) -> dict[str, str | int | float | tuple[int, int]]:
+    def parameters(self) -> dict[str, str | int | float | tuple[int, int] | None]:
         """Return the detector's parameters that were given, but for its columns: they need the table.
 
         Raises
@@ -257,8 +286,105 @@ class FitOptions:
             "latent_dim": self.latent_dim,
             "model_missing": self.model_missing or None,
             "image_shape": _height_and_width(self.size),
+            "calibration_groups": self.calibration_group,
         }
-        return {name: value for name, value in given.items() if value is not None}
+        found: dict[str, str | int | float | tuple[int, int] | None] = {
+            name: value for name, value in given.items() if value is not None
+        }
+        if self.calibration is not None:
+            # None is a value of this parameter.
+            found["calibration"] = None if self.calibration == "none" else self.calibration
+        return found
+
+    def for_own_rows(self) -> "FitOptions":
+        """Options of a fit whose own rows are ranked among themselves: all of them train, if nothing else is said.
+
+        Raises
+        ------
+        InputError
+            If they are to be ranked by groups.
+        """
+        if self.calibration_group is not None:
+            raise InputError(
+                "--calibration-group belongs to models of other rows than those scored; without --model these are "
+                "ranked all together. Fit first (vae-anomaly fit), and score other rows with --model."
+            )
+        return replace(self, calibration=self.calibration or "none")
+
+
+@dataclass(frozen=True)
+class FlagOptions:
+    """Which rows to flag in this run; without any, those above the threshold of the model."""
+
+    false_alarm_rate: Annotated[
+        float | None,
+        Option("Flag at most this share of normal rows, above 0 and below 1.", metavar="RATE", panel=FLAGGING),
+    ] = None
+    confidence: Annotated[
+        float | None,
+        Option(
+            "With --false-alarm-rate: how sure it is that this very model keeps to it, like 0.95. By default the rate "
+            "is kept on average over fits.",
+            metavar="SHARE",
+            panel=FLAGGING,
+        ),
+    ] = None
+    alerts: Annotated[
+        float | None,
+        Option("Flag so many of --per normal rows, on average.", metavar="N", panel=FLAGGING),
+    ] = None
+    per: Annotated[
+        int | None,
+        Option("Rows that --alerts is for. Default: all of DATA.", metavar="ROWS", panel=FLAGGING),
+    ] = None
+    fdr: Annotated[
+        float | None,
+        Option(
+            "Flag as many rows of DATA as can be with at most this share of false alarms among them, on average; above "
+            "0 and below 1.",
+            metavar="SHARE",
+            panel=FLAGGING,
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself, and numbers out of their range."""
+        if len(self.rules) > 1:
+            raise InputError(f"{' and '.join(self.rules)} each say which rows are flagged; give one of them.")
+        for flag, value, owner in (
+            ("--confidence", self.confidence, "--false-alarm-rate"),
+            ("--per", self.per, "--alerts"),
+        ):
+            if value is not None and owner not in self.rules:
+                raise InputError(f"{flag} belongs to {owner}, which is not given. Leave it out, or give both.")
+        for flag, share in (
+            ("--false-alarm-rate", self.false_alarm_rate),
+            ("--confidence", self.confidence),
+            ("--fdr", self.fdr),
+        ):
+            # NaN is in no range.
+            if share is not None and not 0 < share < 1:
+                raise InputError(f"{flag} {share:g}: expected a share above 0 and below 1, like 0.01.")
+        for flag, number in (("--alerts", self.alerts), ("--per", self.per)):
+            if number is not None and not 0 < number < float("inf"):
+                raise InputError(f"{flag} {number:g}: expected a number above 0.")
+        if self.alerts is not None and self.per is not None and self.alerts >= self.per:
+            raise InputError(f"--alerts {self.alerts:g} is not fewer than --per {self.per} rows; expected fewer.")
+
+    @property
+    def rules(self) -> list[str]:
+        """The rules that were given."""
+        given = {"--false-alarm-rate": self.false_alarm_rate, "--alerts": self.alerts, "--fdr": self.fdr}
+        return [flag for flag, value in given.items() if value is not None]
+
+    def rows_of(self, n_rows: int | None) -> int | None:
+        """Return how many rows --alerts is for: those of the input, where nothing else is said."""
+        return self.per or n_rows
+
+    @property
+    def promises(self) -> str | None:
+        """The rule that promises something of rows that a model has not seen, if it is one."""
+        return next((rule for rule in self.rules if rule != "--alerts"), None)
 
 
 Json = Annotated[bool, Option("One JSON object on standard output.", flags=("--json",), panel=OUTPUT)]

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from vae_anomaly_cli.columns import FLAG, SCORE
+from vae_anomaly_cli.columns import FLAG, P_VALUE, SCORE
 from vae_anomaly_cli.console import Messages
+from vae_anomaly_cli.flagging import Decision
 from vae_anomaly_cli.labels import LabelColumn, Measures
-from vae_anomaly_cli.models import CellBatch, Features, Model, UnusableFiles
-from vae_anomaly_cli.output.journal import Journal
+from vae_anomaly_cli.models import CellBatch, Features, Model, RowScores, UnusableFiles
+from vae_anomaly_cli.output.journal import KeptRows
 from vae_anomaly_cli.output.sinks import Sink
 from vae_anomaly_cli.progress import progress_bar
 from vae_anomaly_cli.render.reasons import Reasons
@@ -21,7 +22,6 @@ from vae_anomaly_cli.stages import run_stages
 from vae_anomaly_cli.top_k import Ranked, TopK
 from vae_anomaly_cli.types import InferredType, without_missing
 
-Scores = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 
@@ -53,11 +53,11 @@ class Layout:
             pa.field(name, self.types[name].type) if name in self.types else self.source.field(name)
             for name in self.kept
         ]
-        fields += [pa.field(SCORE, pa.float64()), pa.field(FLAG, pa.bool_())]
+        fields += [pa.field(SCORE, pa.float64()), pa.field(P_VALUE, pa.float64()), pa.field(FLAG, pa.bool_())]
         return pa.schema(fields if self.text is None else [*fields, pa.field(self.text, pa.string())])
 
     def columns(
-        self, cells: pa.RecordBatch | pa.Table, scores: Scores, flags: Flags, texts: Mapping[int, str]
+        self, cells: pa.RecordBatch | pa.Table, judged: RowScores, flags: Flags, texts: Mapping[int, str]
     ) -> list[pa.Array]:
         """Rows of the input, with what was found out about them.
 
@@ -65,8 +65,10 @@ class Layout:
         ----------
         cells : RecordBatch or Table
             The rows.
-        scores, flags : ndarray of shape (rows,)
-            What was found out; a score that is NaN, and its flag, become missing values.
+        judged : RowScores
+            Their scores and p-values; those that are NaN become missing values.
+        flags : ndarray of bool, shape (rows,)
+            Which are flagged; missing where there is no score.
         texts : mapping of int to str
             The texts, by row from 0.
         """
@@ -74,15 +76,19 @@ class Layout:
             self.types[name].cast(without_missing(cells[name])) if name in self.types else cells[name]
             for name in self.kept
         ]
-        without_score = np.isnan(scores)
-        columns += [pa.array(scores, mask=without_score), pa.array(flags, mask=without_score)]
+        without_score = np.isnan(judged.scores)
+        columns += [
+            pa.array(judged.scores, mask=without_score),
+            pa.array(judged.p_values, mask=np.isnan(judged.p_values)),
+            pa.array(flags, mask=without_score),
+        ]
         if self.text is not None:
-            columns.append(pa.array([texts.get(row) for row in range(len(scores))], pa.string()))
+            columns.append(pa.array([texts.get(row) for row in range(len(judged))], pa.string()))
         return columns
 
     def table(self, ranked: Ranked, flags: Flags, texts: Mapping[int, str]) -> pa.Table:
         """Return the most anomalous rows as a table."""
-        return pa.table(self.columns(ranked.cells, ranked.scores, flags, texts), schema=self.schema)
+        return pa.table(self.columns(ranked.cells, ranked.judged, flags, texts), schema=self.schema)
 
 
 class Explained(Protocol):
@@ -131,7 +137,7 @@ class Scored:
     """A batch with its scores; the first `n_stored` of them are known from an interrupted run."""
 
     batch: CellBatch
-    scores: Scores
+    judged: RowScores
     flags: Flags
     n_stored: int
     texts: Mapping[int, str]
@@ -153,8 +159,10 @@ class Pipeline:
         Where the result goes.
     messages : Messages
         Shows progress and warnings.
-    journal : Journal, optional
-        Keeps the scores.
+    decision : Decision
+        Flags rows.
+    kept : KeptRows, optional
+        Has the scores of the first rows, and gets those of the others.
     explainer : Explainer, optional
         Explains rows as they are scored.
     label : LabelColumn, optional
@@ -165,7 +173,9 @@ class Pipeline:
     Attributes
     ----------
     n_rows, n_scored, n_flagged : int
-        Rows so far; those with a score; those above the threshold.
+        Rows so far; those with a score; those that are flagged.
+    family : FamilyCounts
+        The p-values so far.
     top : TopK
         The most anomalous of them.
     unusable : UnusableFiles
@@ -180,13 +190,18 @@ class Pipeline:
         sink: Sink,
         messages: Messages,
         *,
-        journal: Journal | None = None,
+        decision: Decision,
+        kept: KeptRows | None = None,
         explainer: Explainer | None = None,
         label: LabelColumn | None = None,
         n_top: int = 0,
     ) -> None:
         self.model, self.names, self.layout, self.sink = model, names, layout, sink
-        self.messages, self.journal, self.explainer, self.label = messages, journal, explainer, label
+        from vae_anomaly.decisions import FamilyCounts
+
+        self.messages, self.decision, self.kept = messages, decision, kept
+        self.explainer, self.label = explainer, label
+        self.family = FamilyCounts()
         self.n_rows = self.n_scored = self.n_flagged = 0
         self.top = TopK(n_top)
         self.unusable = UnusableFiles()
@@ -194,7 +209,7 @@ class Pipeline:
         self._stopped = threading.Event()
         self._advance: Callable[[CellBatch], None] = lambda _batch: None
         self._labels: list[pa.Array] = []
-        self._scores: list[Scores] = []
+        self._scores: list[npt.NDArray[np.float64]] = []
 
     def run(self, *, separate_writer: bool = True) -> None:
         """Score all rows; `separate_writer` says whether a thread of its own writes them."""
@@ -212,7 +227,7 @@ class Pipeline:
         return self.label.read(values).measure(np.concatenate(self._scores))
 
     def _read(self) -> Generator[Read, None, None]:
-        n_known = 0 if self.journal is None else self.journal.n_rows
+        n_known = 0 if self.kept is None else self.kept.n_rows
         for batch in self.model.batches(self.names):
             known = batch.first + batch.n_rows <= n_known
             needed = not known or (self.explainer is not None and self.explainer.needs(batch))
@@ -220,16 +235,16 @@ class Pipeline:
 
     def _score(self, read: Read) -> Scored:
         batch, features = read.batch, read.features
-        stored = np.empty(0) if self.journal is None else self.journal.take(batch.n_rows)
-        if features is None and np.isnan(stored).any():
+        stored = RowScores.nothing() if self.kept is None else self.kept.take(batch.n_rows)
+        if features is None and np.isnan(stored.scores).any():
             # Files without a score: why is not stored.
             features = self.model.features(batch)
-        scores = stored
+        judged = stored
         if len(stored) < batch.n_rows:
             assert features is not None
-            scores = np.concatenate([stored, self.model.score(batch, features, len(stored))])
-        flags = scores > self.model.threshold
-        self._note(batch, scores, flags)
+            judged = RowScores.joined(stored, self.model.score(batch, features, len(stored)))
+        flags = self.decision.flags(judged)
+        self._note(batch, judged, flags)
         explained = None
         texts: dict[int, str] = {}
         if features is not None:
@@ -240,25 +255,26 @@ class Pipeline:
                 explained = self.explainer.explain(batch, features, flags)
                 texts |= explained.texts
         self._advance(batch)
-        return Scored(batch, scores, flags, len(stored), texts, explained)
+        return Scored(batch, judged, flags, len(stored), texts, explained)
 
-    def _note(self, batch: CellBatch, scores: Scores, flags: Flags) -> None:
+    def _note(self, batch: CellBatch, judged: RowScores, flags: Flags) -> None:
         """Count rows, and keep what is wanted of them in the end."""
         self.n_rows += batch.n_rows
-        self.n_scored += batch.n_rows - int(np.isnan(scores).sum())
+        self.n_scored += batch.n_rows - int(np.isnan(judged.scores).sum())
         self.n_flagged += int(flags.sum())
-        self.top.add(batch, scores)
+        self.family.add(judged.p_values[~np.isnan(judged.p_values)])
+        self.top.add(batch, judged)
         if self.label is not None:
             self._labels.append(batch.cells[self.label.name])
-            self._scores.append(scores)
+            self._scores.append(judged.scores)
 
     def _write(self, scored: Scored) -> None:
         if scored.explained is not None and self.explainer is not None:
             self.explainer.write(scored.explained, self._stopped)
             if self._stopped.is_set():
                 return
-        if self.journal is not None and scored.n_stored < len(scored.scores):
-            self.journal.append(scored.scores[scored.n_stored :])
-        columns = self.layout.columns(scored.batch.cells, scored.scores, scored.flags, scored.texts)
+        if self.kept is not None and scored.n_stored < len(scored.judged):
+            self.kept.append(scored.judged.take(slice(scored.n_stored, None)))
+        columns = self.layout.columns(scored.batch.cells, scored.judged, scored.flags, scored.texts)
         file, _ = scored.batch.position(0)
         self.sink.write(file, pa.RecordBatch.from_arrays(columns, schema=self._schema))

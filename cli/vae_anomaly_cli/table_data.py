@@ -46,6 +46,12 @@ class TableData:
         """Fit a model on the rows."""
         return fit_table(self.source, self.columns, fitting, device, messages, n_passes=n_passes)
 
+    def fit_own_rows(self, fitting: FitOptions, device: Device, messages: Messages) -> TableModel:
+        """Fit a model whose own rows are judged: they are ranked among themselves."""
+        model = self.fit(fitting.for_own_rows(), device, messages)
+        model.rank_among_fitted(messages)
+        return model
+
     def load(self, model: str, device: Device, messages: Messages) -> TableModel:
         """Load a model that takes the columns."""
         return load_table_model(self.source, self.columns, model, device, messages)

@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from vae_anomaly_cli.columns import InputColumns
 from vae_anomaly_cli.console import Messages, counted
-from vae_anomaly_cli.features import scoring_frame, training_frame
-from vae_anomaly_cli.models import UnusableFiles, library_errors, load_detector
+from vae_anomaly_cli.features import scoring_frame, training_frame, with_row_numbers
+from vae_anomaly_cli.models import RowScores, UnusableFiles, library_errors, load_detector, rank_among
 from vae_anomaly_cli.options import Device, FitOptions
 from vae_anomaly_cli.progress import progress_bar
 from vae_anomaly_cli.sources import RowBatch, TableSource
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 SAMPLE_ROWS = 1_000_000
 MAX_SHOWN_KINDS = 5
+# Rows that others are ranked among: of more, every second or third will do.
+MAX_RANKED_AMONG = 100_000
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,12 @@ class TableModel:
     @property
     def threshold(self) -> float:
         """Scores above it are flagged, nats."""
-        return -float(self.detector.offset_)
+        return self.detector.threshold_.score
+
+    @property
+    def n_rows(self) -> int | None:
+        """Rows of the table, where it was read for a fit."""
+        return None if self.fitted is None else self.fitted.n_input_rows
 
     def batches(self, names: list[str]) -> Iterator[RowBatch]:
         """Read some columns."""
@@ -87,12 +94,21 @@ class TableModel:
 
     def frame(self, cells: pa.RecordBatch | pa.Table) -> "pd.DataFrame":
         """Return what the detector sees of rows."""
-        return scoring_frame(cells, self.detector.columns_, self.source.cell_reader)
+        return scoring_frame(cells, self.detector.columns_, self.source.cell_reader, self.detector.calibration_groups)
 
-    def score(self, batch: RowBatch, features: RowFeatures, start: int) -> npt.NDArray[np.float64]:
-        """Score the rows of a batch from one of them on, in nats."""
+    def score(self, batch: RowBatch, features: RowFeatures, start: int) -> RowScores:
+        """Score the rows of a batch from one of them on."""
         with library_errors(self.source.name, lambda row: self.source.locate(*batch.position(start + row))):
-            return self.detector.anomaly_score(features.frame.iloc[start:] if start else features.frame)
+            return RowScores.by(self.detector, features.frame.iloc[start:] if start else features.frame)
+
+    def rank_among_fitted(self, messages: Messages) -> None:
+        """Compare rows with those that were fitted, or a part of them where they are many."""
+        table = self.fitted
+        if table is None:
+            return
+        cells = table.cells.take(np.arange(0, table.n_rows, -(-table.n_rows // MAX_RANKED_AMONG)))
+        with messages.library_warnings(), library_errors(table.name):
+            rank_among(self.detector, self.detector.anomaly_score(self.frame(cells)))
 
     def score_table(self, table: Table, frame: "pd.DataFrame") -> npt.NDArray[np.float64]:
         """Score rows in memory, of which the features are given, in nats."""
@@ -158,13 +174,14 @@ def fit_table(
     n_passes : int
         How often to go through the table.
     """
-    declared = columns.declared_kinds(fitting.column)
+    group = fitting.calibration_group
+    declared = columns.declared_for_training(fitting.column, group)
     names = columns.for_training(messages)
     table = _draw(source, columns, names, fitting, messages)
     if table.drawn is None and columns.label is not None:
         # Labels that cannot be used are known before the work; those of a sample may be too few to tell.
         columns.label.read(table.values(columns.label.name))
-    frame = training_frame(table, names, declared)
+    frame = training_frame(table, names, declared, group)
     detector = new_detector(fitting, declared, device, verbose=messages.progress)
     start = time.perf_counter()
     with library_errors(table.name, table.locate), messages.library_warnings():
@@ -175,7 +192,8 @@ def fit_table(
         while n_done < n_passes and not detector.fit_report_.interrupted:
             table = _draw(source, columns, names, fitting, messages, n_done)
             with library_errors(table.name, table.locate):
-                detector.partial_fit(scoring_frame(table.cells, detector.columns_, source.cell_reader))
+                more = scoring_frame(table.cells, detector.columns_, source.cell_reader, group)
+                detector.partial_fit(with_row_numbers(more, table))
             n_done += 1
     seconds = time.perf_counter() - start
     report = _fit_report(table, detector.columns_, seconds) + (f", in {n_done} passes" if n_done > 1 else "")
@@ -191,7 +209,7 @@ def load_table_model(
     with messages.library_warnings():
         detector = load_detector(model, device, of_images=False)
     assert isinstance(detector, VAEDetector)
-    names = columns.for_scoring(detector.columns_, messages)
+    names = columns.for_scoring(detector.columns_, messages, detector.calibration_groups)
     return TableModel(source, detector, names, None, f"scored {source.name} with {model}")
 
 

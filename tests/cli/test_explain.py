@@ -75,9 +75,11 @@ def test_blocks_show_score_combination_and_cells(run, orders_csv, model):
     assert cells[0].split()[:2] in (["items", "900"], ["amount", "400"])
 
 
-def test_without_a_model_it_fits_first(run, orders_csv, model, fast):
+def test_without_a_model_it_fits_first(run, orders_csv, tmp_path, fast):
+    path = tmp_path / "m.vae"
+    assert run("fit", orders_csv, "--id", "order", "-o", path, "--calibration", "none", *fast).code == 0
     at_once = run("explain", orders_csv, "--id", "order", *fast)
-    later = run("explain", orders_csv, "--id", "order", "-m", model)
+    later = run("explain", orders_csv, "--id", "order", "-m", path)
     assert at_once.out == later.out
     assert "warning" not in at_once.err
     assert at_once.err.startswith("fitted on ")
@@ -235,7 +237,7 @@ def test_score_explains_the_ranked_rows_in_json(run, orders_csv, model, explaine
 def test_piped_table_has_reasons_for_flagged_rows_only(run, orders_csv, model):
     outcome = run("score", orders_csv, "-m", model, "--id", "order", "--explain")
     table = outcome.frame
-    assert list(table) == ["order", "anomaly_score", "is_anomaly", "reasons"]
+    assert list(table) == ["order", "anomaly_score", "p_value", "is_anomaly", "reasons"]
     flagged = table["is_anomaly"] == "true"
     assert ((table["reasons"] != "") == flagged).all()
     assert table["reasons"][40].startswith(("items is 900, expected about ", "amount is 400, expected about "))
@@ -248,7 +250,7 @@ def test_nothing_is_explained_where_no_row_is_flagged(run, orders, orders_csv, w
     path = write("calm.csv", orders[~flagged].to_csv(index=False))
     piped = run("score", path, "-m", model, "--id", "order", "--explain")
     assert piped.code == 0, piped.err
-    assert list(piped.frame) == ["order", "anomaly_score", "is_anomaly", "reasons"]
+    assert list(piped.frame) == ["order", "anomaly_score", "p_value", "is_anomaly", "reasons"]
     assert len(piped.frame) == (~flagged).sum()
     assert (piped.frame["reasons"] == "").all()
     assert "0 rows flagged, 0 rows explained" in piped.err

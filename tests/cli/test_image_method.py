@@ -144,5 +144,5 @@ def test_patches_named_here_are_those_of_the_library():
     from vae_anomaly_cli.image_model import MAX_WINDOW, MIN_WINDOW
 
     images = np.random.default_rng(0).integers(90, 160, (8, 40, 40)).astype(np.uint8)
-    detector = PatchDetector(n_windows=256, max_iter=2, hidden_layer_sizes=(4,)).fit(images)
+    detector = PatchDetector(n_windows=256, max_iter=2, hidden_layer_sizes=(4,), calibration=None).fit(images)
     assert [model.windows.target for model in detector.models_] == [MIN_WINDOW, MAX_WINDOW]

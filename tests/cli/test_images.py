@@ -11,7 +11,7 @@ from PIL import Image
 from vae_anomaly import load, read_manifest
 from vae_anomaly.model.steps import Stepper
 
-COLUMNS = ["path", "folder", "anomaly_score", "is_anomaly", "problem"]
+COLUMNS = ["path", "folder", "anomaly_score", "p_value", "is_anomaly", "problem"]
 
 
 def test_fit_says_what_it_was_fitted_on(run, good, tmp_path, fast_images):
@@ -160,7 +160,7 @@ def test_id_chooses_the_columns_of_the_output(run, image_model, inspected, ids, 
     frame = run("score", inspected, "-m", image_model, "--id", ids).frame
     assert list(frame) == [*(columns or ids.split(",")), *COLUMNS[2:]]
     summary = json.loads(run("score", inspected, "-m", image_model, "--id", ids, "--json").text)
-    assert list(summary["ranked"][0])[1:-2] == (columns or ids.split(","))
+    assert list(summary["ranked"][0])[1:-3] == (columns or ids.split(","))
 
 
 def test_json_ranks_images(run, image_model, inspected):
@@ -169,7 +169,7 @@ def test_json_ranks_images(run, image_model, inspected):
     assert summary["unusable"] == 0
     assert [entry["rank"] for entry in summary["ranked"]] == [1, 2, 3, 4]
     assert {entry["folder"] for entry in summary["ranked"][:3]} == {"scratch/deep"}
-    assert set(summary["ranked"][0]) == {"rank", "path", "folder", "anomaly_score", "is_anomaly"}
+    assert set(summary["ranked"][0]) == {"rank", "path", "folder", "anomaly_score", "p_value", "is_anomaly"}
 
 
 def test_single_files_patterns_and_several_arguments(run, image_model, inspected):
@@ -239,7 +239,7 @@ def test_one_broken_file_among_many_is_a_warning_and_a_row(run, image_model, ins
         f"warning: left out: {inspected / 'good' / '2.png'}: the file is empty; copy it again or leave it out."
     ]
     row = outcome.frame.iloc[2]
-    assert row.tolist() == ["good/2.png", "good", "", "", "the file is empty; copy it again or leave it out."]
+    assert row.tolist() == ["good/2.png", "good", "", "", "", "the file is empty; copy it again or leave it out."]
     assert len(outcome.frame) == 9
     assert len(list((tmp_path / "maps").rglob("*.png"))) == 8
 

@@ -126,7 +126,7 @@ def test_files_without_rows_have_results_without_rows(run, parts, model, tmp_pat
     outcome = run("score", folder, "-m", model, *FEATURES, "-o", f"{tmp_path / 'out'}/")
     assert outcome.code == 0, outcome.err
     for name in ("day=1/0.csv", "m.csv", "zero.csv"):
-        assert (tmp_path / "out" / name).read_text() == header.strip() + ",anomaly_score,is_anomaly\n"
+        assert (tmp_path / "out" / name).read_text() == header.strip() + ",anomaly_score,p_value,is_anomaly\n"
 
 
 def test_file_without_a_byte_is_left_out_with_a_warning(run, parts, model):

@@ -100,7 +100,7 @@ def test_installed_script_runs(orders_csv, model):
         [script, "score", orders_csv, "-m", model, "--drop", "order"], capture_output=True, env=environment()
     )
     assert done.returncode == 0
-    assert done.stdout.startswith(b"order,amount,items,shop,paid,anomaly_score,is_anomaly\n0000,")
+    assert done.stdout.startswith(b"order,amount,items,shop,paid,anomaly_score,p_value,is_anomaly\n0000,")
     assert done.stderr.startswith(b"scored ")
     assert done.stderr.count(b"\n") == 1
     assert b"\x1b" not in done.stdout + done.stderr
@@ -111,7 +111,7 @@ def test_installed_script_runs(orders_csv, model):
 def test_data_and_messages_keep_apart(run, orders_csv, model):
     done = run("score", "-", "-m", model, "--id", "order", stdin=orders_csv.read_bytes())
     assert done.code == 0
-    assert done.out.startswith(b"order,anomaly_score,is_anomaly\n")
+    assert done.out.startswith(b"order,anomaly_score,p_value,is_anomaly\n")
     assert done.out.count(b"\n") == 61
     assert done.err.count("\n") == 1
     assert "\x1b" not in done.err

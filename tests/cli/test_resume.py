@@ -24,8 +24,8 @@ from vae_anomaly import VAEDetector
 from vae_anomaly_cli.main import main
 vae_anomaly_cli.sources.table_source.ROWS_PER_BATCH = 100
 vae_anomaly_cli.image_model.MAX_PER_BATCH = 4
-score = VAEDetector.anomaly_score
-VAEDetector.anomaly_score = lambda self, frame: (time.sleep(0.2), score(self, frame))[1]
+score = VAEDetector.decide
+VAEDetector.decide = lambda self, frame: (time.sleep(0.2), score(self, frame))[1]
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -48,8 +48,8 @@ class Counter:
 
 @pytest.fixture
 def counter(monkeypatch):
-    counter = Counter(VAEDetector.anomaly_score)
-    monkeypatch.setattr(VAEDetector, "anomaly_score", lambda self, frame: counter(self, frame))  # noqa: PLW0108 - binds
+    counter = Counter(VAEDetector.decide)
+    monkeypatch.setattr(VAEDetector, "decide", lambda self, frame: counter(self, frame))  # noqa: PLW0108 - binds
     monkeypatch.setattr("vae_anomaly_cli.sources.table_source.ROWS_PER_BATCH", 7)
     return counter
 
@@ -143,7 +143,10 @@ def test_damaged_records_are_scored_again(run, interrupted, orders_csv, model, t
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"vae-anomaly scores 1\n", b"vae-anomaly scores 1\n{", b"vae-anomaly scores 1\n[]\n", b"something else"],
+    [
+        *(b"", b"vae-anomaly scores 2\n", b"vae-anomaly scores 2\n{", b"vae-anomaly scores 2\n[]\n"),
+        *(b"something else", b"vae-anomaly scores 1\n{}\ns\x00"),
+    ],
 )
 def test_journal_without_a_header_is_begun_anew(run, orders_csv, model, tmp_path, content):
     (tmp_path / ".o.csv.scores").write_bytes(content)
@@ -275,9 +278,9 @@ def test_journal_holds_the_scores_as_they_are(run, interrupted, orders_csv, mode
 
     interrupted()
     with (tmp_path / ".o.csv.scores").open("rb") as stream:
-        scores = np.concatenate([part for _, _, part in _records(stream)])
-    whole = run("score", orders_csv, "-m", model, "--id", "order").frame["anomaly_score"].astype(float)
-    assert scores.tolist() == whole[: len(scores)].tolist()
+        kept = np.concatenate([np.frombuffer(part).reshape(-1, 2) for _, _, part in _records(stream)])
+    whole = run("score", orders_csv, "-m", model, "--id", "order").frame[["anomaly_score", "p_value"]].astype(float)
+    assert kept.tolist() == whole[: len(kept)].to_numpy().tolist()
 
 
 def test_every_batch_is_on_the_disk_before_the_next_is_scored(run, orders_csv, model, tmp_path, counter):

@@ -14,7 +14,7 @@ from vae_anomaly_cli.features import training_frame
 from vae_anomaly_cli.sources import open_table
 from vae_anomaly_cli.tables import read_table
 
-APPENDED = ["anomaly_score", "is_anomaly"]
+APPENDED = ["anomaly_score", "p_value", "is_anomaly"]
 
 
 @pytest.fixture(scope="module")

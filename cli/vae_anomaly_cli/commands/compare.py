@@ -88,7 +88,12 @@ class CompareOptions:
             raise InputError(f"--n-jobs {self.n_jobs}: expected a number of fits, like 4, or -1 for all processors.")
 
 
-@command(HELP, (Kind.TABLES,), without=("contamination", "sample_rows"), required=("label",))
+@command(
+    HELP,
+    (Kind.TABLES,),
+    without=("contamination", "sample_rows", "calibration", "calibration_group"),
+    required=("label",),
+)
 def compare(
     given: InputOptions,
     comparing: CompareOptions,

@@ -88,7 +88,7 @@ class ExplainOptions:
         return rank_descending(scores, self.top or EXPLAINED_ROWS)
 
 
-@command(HELP, (Kind.TABLES,))
+@command(HELP, (Kind.TABLES,), without=("calibration", "calibration_group"))
 def explain(
     given: InputOptions,
     saved: ModelOptions,
@@ -119,7 +119,7 @@ def explain(
         check_ids(data.columns.ids)
     labels = data.labels(table)
     if saved.model is None:
-        model = data.fit(fitting, run.device, messages)
+        model = data.fit_own_rows(fitting, run.device, messages)
     else:
         model = data.load(saved.model, run.device, messages)
     frame = model.frame(table.cells)

@@ -25,6 +25,10 @@ HELP = """Fit on the rows, or the images, of DATA and save the model.
 Where DATA has more than --sample-rows rows, one pass draws a uniform sample of them, the same for the same --seed, \
 and each further pass another one.
 
+The threshold and p-values come from calibration rows, which the VAEs that score them do not see: a fifth of the rows \
+(--calibration split), or a part that each VAE leaves out (cross). What is promised of new rows holds where these are \
+normal and new rows are like them. With --calibration none, or too few rows, nothing is promised.
+
 Images should be normal ones; a few anomalous ones do little harm. They are colour if any is, and have 8 bits unless \
 all have more or are black and white. Files that cannot be used are warned of and left out.
 
@@ -77,6 +81,7 @@ def fit(
     """Fit on the rows or images of DATA and save the model."""
     path = saving.path
     from vae_anomaly_cli.data import open_data
+    from vae_anomaly_cli.flagging import Decision
     from vae_anomaly_cli.models import end_if_interrupted, save_model
     from vae_anomaly_cli.output.summary import write_summary
     from vae_anomaly_cli.output.targets import check_writable
@@ -90,8 +95,9 @@ def fit(
     model = data.fit(fitting, run.device, messages, n_passes=saving.passes)
     model.left_out.warn(messages)
     save_model(model.detector, path)
-    messages.note(f"{model.report}; threshold {model.threshold:,.2f} nats; written to {path}")
-    summary = model.fit_summary() | {"model": str(path)}
+    decision = Decision(model.detector.threshold_)
+    messages.note(f"{model.report}; {decision.line(data.noun)}; written to {path}")
+    summary = model.fit_summary() | {"model": str(path), "decision": decision.describe()}
     measures = data.measure_fit(model, messages)
     if measures is not None:
         summary["label"] = measures.describe()

@@ -1,6 +1,7 @@
 """`vae-anomaly score`: how anomalous is each row, or each image."""
 
 import contextlib
+import dataclasses
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from vae_anomaly_cli.command import OUTPUT, Option, command
 from vae_anomaly_cli.console import Messages, counted, data_stream
 from vae_anomaly_cli.errors import CommandError, InputError
-from vae_anomaly_cli.options import FitOptions, InputOptions, ModelOptions, OutputOptions, RunOptions
+from vae_anomaly_cli.options import FitOptions, FlagOptions, InputOptions, ModelOptions, OutputOptions, RunOptions
 from vae_anomaly_cli.sources import Kind
 
 if TYPE_CHECKING:
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from vae_anomaly_cli.data import Data
+    from vae_anomaly_cli.flagging import Decision
     from vae_anomaly_cli.labels import Measures
     from vae_anomaly_cli.models import Model
-    from vae_anomaly_cli.output.journal import Journal
+    from vae_anomaly_cli.output.journal import Journal, KeptRows
     from vae_anomaly_cli.output.sinks import Sink
     from vae_anomaly_cli.output.targets import Target
     from vae_anomaly_cli.pipeline import Explainer, Layout, Pipeline
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from vae_anomaly_cli.top_k import Ranked
 
 MAX_SHOWN_ROWS = 10
+MORE_ROWS = "give the model more calibration rows with vae-anomaly calibrate"
 
 HELP = """Score every row, or every image, of DATA.
 
@@ -37,6 +40,9 @@ HELP = """Score every row, or every image, of DATA.
   vae-anomaly score data.csv --label outlier --drop comment --top 20
   vae-anomaly score data.csv --explain --column zip=categorical
   vae-anomaly score new.csv -m orders.vae --id order_id -o scored.parquet
+  vae-anomaly score new.csv -m orders.vae --alerts 20 -o scored.csv
+  vae-anomaly score new.csv -m orders.vae --false-alarm-rate 0.001
+  vae-anomaly score new.csv -m orders.vae --fdr 0.1 -o scored.csv
   vae-anomaly score big.parquet -m orders.vae -o scored.parquet --resume
   vae-anomaly score 'parts/day=*/*.csv.gz' -m orders.vae -o scored/
   zcat big.csv.gz | vae-anomaly score - --seed 1 > scored.csv
@@ -46,14 +52,35 @@ HELP = """Score every row, or every image, of DATA.
   vae-anomaly score new/ -m parts.vae --top 50 --sheet sheet.png
   vae-anomaly score 'line1/**/*.png' line2/ -m parts.vae
 
-Appends anomaly_score (the negative ELBO in nats, higher is more anomalous) and is_anomaly to the columns of the \
-input, or to the --id columns alone; rows stay in their order unless --top ranks them. Without -o the table goes \
+Appends anomaly_score (the negative ELBO in nats, higher is more anomalous), p_value and is_anomaly to the columns of \
+the input, or to the --id columns alone; rows stay in their order unless --top ranks them. Without -o the table goes \
 to standard output: as text in the input's format (CSV for binary formats), or as a short ranking on a terminal. With \
 -o a directory (or a name that ends in '/') gets a file for each table of DATA.
 
 In CSV and TSV the cells ? NA N/A NULL None NaN and empty ones count as missing, and columns of dates like \
-2026-02-28 are read as dates; --column says otherwise. Columns anomaly_score and is_anomaly of an earlier run \
-are replaced.
+2026-02-28 are read as dates; --column says otherwise. Columns anomaly_score, p_value and is_anomaly of \
+an earlier run are replaced.
+
+[bold]Which rows are flagged[/bold]
+
+p_value is the share of the calibration rows that are at least as anomalous, the row itself counted: of normal rows, \
+at most 1 in 100 has 0.01 or less. The model holds the scores of the calibration rows, by VAEs that have not seen \
+them. p_value is empty where a model has none: see vae-anomaly calibrate. Without --model the rows are ranked among \
+themselves, which promises nothing of others.
+
+Rows above the threshold of the model are flagged; the last line says how many normal rows that is. Other rules hold \
+for one run and leave the model as it is. --false-alarm-rate 0.01 flags at most 1 % of normal rows, on average over \
+fits; with --confidence 0.95 this very model keeps to it, with that probability. --alerts 20 flags 20 rows where all \
+rows of DATA are normal, and anomalies besides; --per 5000 says that the 20 are among 5,000 rows. vae-anomaly \
+threshold puts a rule into the model.
+
+--fdr 0.1 flags as many rows as can be with at most 10 % of them false alarms, on average over files: a single file \
+can have more, and the last line says what is known of it. All rows of DATA are judged together, and so they are read \
+twice and scored once. Many rows take many calibration rows: where too few are in the model, the command says how \
+many.
+
+All this holds for rows like the calibration rows. Where many more are flagged than expected, or p-values are spread \
+in another way, a warning says so, and vae-anomaly drift shows what has changed.
 
 DATA may be larger than memory: it is read, scored and written batch by batch. Without --model a first pass draws \
 the rows to fit on. Several files need the same columns. Text becomes typed Parquet, JSON Lines or --json in one more \
@@ -73,8 +100,8 @@ which finds anomalous spots: each patch's middle is predicted from what surround
 
 DATA holds images if its names say so; where folders hold tables, too, a pattern such as 'folder/*.png' chooses. \
 Without --model the images are their own training data. The output has the columns path (in the folder given, or in \
-the one that several arguments share), folder (the part before the name), anomaly_score, is_anomaly and problem: why a \
-file could not be used, where score and flag are empty. Such files are warned of, and the others scored.
+the one that several arguments share), folder (the part before the name), anomaly_score, p_value, is_anomaly and \
+problem: why a file could not be used, where the three are empty. Such files are warned of, and the others scored.
 
 Pages of --heatmaps show the image, what the model expects, and the nats by which each pixel is less likely than it \
 could be, all on the scale of the model, so that pages can be compared. They keep names and sub-folders. With --top N \
@@ -191,6 +218,8 @@ class Result:
         Which of these are above the threshold.
     reasons : Reasons or None
         Why they are anomalous.
+    decision : Decision
+        What flagged rows.
     """
 
     pipeline: "Pipeline"
@@ -198,6 +227,7 @@ class Result:
     ranked: "Ranked"
     flags: "npt.NDArray[np.bool_]"
     reasons: "Reasons | None"
+    decision: "Decision"
 
 
 @command(HELP, (Kind.TABLES, Kind.IMAGES))
@@ -205,6 +235,7 @@ def score(
     given: InputOptions,
     saved: ModelOptions,
     fitting: FitOptions,
+    flagging: FlagOptions,
     output: OutputOptions,
     scoring: ScoreOptions,
     run: RunOptions,
@@ -212,6 +243,7 @@ def score(
     kind: Kind,
 ) -> None:
     """Score every row, or every image, of DATA."""
+    _check_rules(saved, fitting, flagging)
     from vae_anomaly_cli.data import open_data
     from vae_anomaly_cli.output.journal import identity, kept_scores
     from vae_anomaly_cli.output.targets import choose_target
@@ -224,11 +256,7 @@ def score(
     plan = Plan(target, scoring.top, output.as_json, on_terminal)
     text_column = data.text_column(explain=scoring.explain)
     is_kept = _keeps_scores(data, target, saved.model, scoring)
-    if saved.model is None:
-        model = data.fit(fitting, run.device, messages)
-    else:
-        model = data.load(saved.model, run.device, messages)
-
+    model = _open_model(data, saved, fitting, flagging, run, messages)
     kept = data.columns.kept
     needs_types = output.as_json or (plan.is_written and target.format.typed)
     types = data.infer_types(kept, messages) if needs_types else {}
@@ -238,16 +266,20 @@ def score(
         closing.enter_context(stopped_by_signals())
         journal = None
         if is_kept and saved.model is not None:
-            known = identity(saved.model, data.source)
+            known = identity(saved.model, data.source, dataclasses.asdict(flagging))
             journal = closing.enter_context(kept_scores(target, known, data.noun, resume=scoring.resume))
-        result = _score_all(data, model, plan, layout, journal, explainer, messages, closing)
+        result = _score_all(data, model, plan, layout, flagging, journal, explainer, messages, closing)
 
     outputs = [*([] if target.path is None else [str(target.path)]), *filter(None, data.figures.values())]
     done = model.report if saved.model is None else f"{model.report}: {counted(result.pipeline.n_scored, data.noun)}"
-    done += f"; threshold {model.threshold:,.2f} nats, {counted(result.pipeline.n_flagged, data.noun)} flagged"
+    done += f"; {result.decision.line(data.noun)}, {counted(result.pipeline.n_flagged, data.noun)} flagged"
+    done += "" if saved.model is not None else f", p_value is the rank among the {data.noun}s fitted"
     if explainer is not None and scoring.explain:
         done += f", {counted(explainer.n_rows, 'row')} explained"
     messages.note(f"{done}; written to {', '.join(outputs)}" if outputs else done)
+    if flagging.rules and saved.model is not None:
+        messages.note(result.decision.sentence)
+    _warn_of_other_rows(model, result, data.noun, messages)
     if result.measures is not None:
         messages.answer(result.measures.line(data.noun))
     if plan.n_ranked and (output.as_json or on_terminal):
@@ -264,15 +296,22 @@ def _score_all(
     model: "Model",
     plan: Plan,
     layout: "Layout",
+    flagging: FlagOptions,
     journal: "Journal | None",
     explainer: "Explainer | None",
     messages: Messages,
     closing: contextlib.ExitStack,
 ) -> Result:
     """Score all rows, write them, and rank and draw the most anomalous ones."""
+    from vae_anomaly_cli.flagging import Decision
     from vae_anomaly_cli.output.sinks import NoOutput
     from vae_anomaly_cli.pipeline import Pipeline
 
+    kept: KeptRows | None = journal
+    n_decided = None
+    decision = Decision(model.detector.threshold_)
+    if flagging.fdr is not None or (flagging.alerts is not None and flagging.rows_of(model.n_rows) is None):
+        decision, kept, n_decided = _decide_on_all(data, model, layout, flagging, journal, messages, closing)
     sink = _open_sink(data, plan.target, layout, journal, closing) if plan.is_streamed else NoOutput()
     closing.callback(sink.discard)
     pipeline = Pipeline(
@@ -281,30 +320,124 @@ def _score_all(
         layout,
         sink,
         messages,
-        journal=journal,
+        decision=decision,
+        kept=kept,
         explainer=explainer,
         label=data.columns.label,
         n_top=max(plan.n_ranked, data.n_drawn),
     )
     pipeline.run(separate_writer=plan.target.is_resumable)
     pipeline.unusable.warn(messages)
-    if not pipeline.n_scored:
-        if journal is not None:
-            journal.forget()
-        raise CommandError(
-            f"none of {counted(data.source.n_files, 'file')} of {data.source.name} could be scored; "
-            f"{pipeline.unusable.first[0]}"
-        )
+    _check_scored(data, pipeline, journal, n_decided)
     measures = pipeline.measures()
     ranked = pipeline.top.ranked(plan.n_ranked)
-    flags = ranked.scores > model.threshold
+    flags = decision.flags(ranked.judged)
     reasons = None if explainer is None or not len(ranked) else explainer.reasons(ranked, flags)
     sink.finish()
     if plan.is_written and not plan.is_streamed:
         _write(layout.table(ranked, flags, {} if reasons is None else reasons.sentences), plan.target)
     if data.n_drawn:
         data.draw(pipeline.top.ranked(data.n_drawn), model, messages)
-    return Result(pipeline, measures, ranked, flags, reasons)
+    return Result(pipeline, measures, ranked, flags, reasons, decision)
+
+
+def _decide_on_all(
+    data: "Data",
+    model: "Model",
+    layout: "Layout",
+    flagging: FlagOptions,
+    journal: "Journal | None",
+    messages: Messages,
+    closing: contextlib.ExitStack,
+) -> "tuple[Decision, KeptRows, int]":
+    """Score all rows in a pass of its own, and decide by all of them; they are kept for the next pass, and counted."""
+    from vae_anomaly_cli.flagging import Decision, select_from
+    from vae_anomaly_cli.models import decision_errors
+    from vae_anomaly_cli.output.journal import TemporaryRows
+    from vae_anomaly_cli.output.sinks import NoOutput
+    from vae_anomaly_cli.pipeline import Pipeline
+
+    kept: KeptRows = journal if journal is not None else closing.enter_context(contextlib.closing(TemporaryRows()))
+    detector = model.detector
+    first = Pipeline(
+        model, data.read_columns(model), layout, NoOutput(), messages, decision=Decision(detector.threshold_), kept=kept
+    )
+    first.run(separate_writer=journal is not None)
+    _check_scored(data, first, journal)
+    kept.rewind()
+    with decision_errors("the model", MORE_ROWS), messages.library_warnings():
+        if flagging.fdr is None:
+            detector.set_threshold(n_alerts=flagging.alerts, per=first.n_rows)
+            return Decision(detector.threshold_), kept, first.n_rows
+        selection, score = select_from(detector.calibration_, first.family, flagging.fdr)
+        if score is not None:
+            # Maps of images are drawn with the threshold of the detector.
+            detector.set_threshold(score=score)
+    return Decision(detector.threshold_, selection, score), kept, first.n_rows
+
+
+def _check_scored(data: "Data", pipeline: "Pipeline", journal: "Journal | None", n_decided: int | None = None) -> None:
+    """Refuse to go on where no file could be scored, or other rows were decided by."""
+    if n_decided not in (None, pipeline.n_rows):
+        raise InputError(
+            f"{data.source.name} changed while it was read: it had {counted(n_decided or 0, data.noun)} and then "
+            f"{pipeline.n_rows:,}. Score a copy of it."
+        )
+    if pipeline.n_scored:
+        return
+    if journal is not None:
+        journal.forget()
+    raise CommandError(
+        f"none of {counted(data.source.n_files, 'file')} of {data.source.name} could be scored; "
+        f"{pipeline.unusable.first[0]}"
+    )
+
+
+def _check_rules(saved: ModelOptions, fitting: FitOptions, flagging: FlagOptions) -> None:
+    """Refuse rules that contradict one another, or promise what nothing is known of."""
+    if flagging.rules and fitting.contamination is not None:
+        raise InputError(f"--contamination and {flagging.rules[0]} each say which rows are flagged; give one of them.")
+    if flagging.promises is not None and saved.model is None:
+        raise InputError(
+            f"{flagging.promises} promises something of rows that the model has not seen, and without --model it is "
+            "fitted on the rows that it scores. Fit on reference rows first (vae-anomaly fit reference.csv -o m.vae), "
+            "then score others with -m m.vae; --alerts and --top take the most anomalous rows of one file."
+        )
+
+
+def _open_model(
+    data: "Data", saved: ModelOptions, fitting: FitOptions, flagging: FlagOptions, run: RunOptions, messages: Messages
+) -> "Model":
+    """Load the model, or fit one; its threshold is that of this run."""
+    from vae_anomaly_cli.models import calibration_of, decision_errors
+
+    if saved.model is None:
+        model = data.fit_own_rows(fitting, run.device, messages)
+    else:
+        model = data.load(saved.model, run.device, messages)
+        if flagging.rules:
+            calibration_of(model.detector, saved.model)
+        elif model.detector.decisions_.calibration is None:
+            messages.warning(
+                f"{saved.model} has no calibration: p_value is empty, and how many normal {data.noun}s are flagged is "
+                f"not known. Calibrate it with normal {data.noun}s that it has not seen: vae-anomaly calibrate."
+            )
+    with decision_errors(saved.model or "the fit", MORE_ROWS), messages.library_warnings():
+        if flagging.false_alarm_rate is not None:
+            model.detector.set_threshold(false_alarm_rate=flagging.false_alarm_rate, confidence=flagging.confidence)
+        elif flagging.alerts is not None and (per := flagging.rows_of(model.n_rows)) is not None:
+            model.detector.set_threshold(n_alerts=flagging.alerts, per=per)
+    return model
+
+
+def _warn_of_other_rows(model: "Model", result: Result, noun: str, messages: Messages) -> None:
+    """Warn where rows are not what the decision promises something of."""
+    from vae_anomaly_cli.flagging import unlike_calibration
+
+    pipeline, calibration = result.pipeline, model.detector.decisions_.calibration
+    warning = unlike_calibration(result.decision, calibration, pipeline.family, pipeline.n_flagged, noun)
+    if warning is not None:
+        messages.warning(warning)
 
 
 def _keeps_scores(data: "Data", target: "Target", model: str | None, scoring: ScoreOptions) -> bool:
@@ -350,6 +483,8 @@ def _write_json(
     path = plan.target.path
     summary |= {
         "model": saved,
+        "threshold": result.decision.score,
+        "decision": result.decision.describe(),
         "n_anomalies": result.pipeline.n_flagged,
         "output": None if path is None else str(path),
         **data.figures,

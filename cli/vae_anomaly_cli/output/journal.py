@@ -1,20 +1,21 @@
-"""Scores that are done, kept beside an output that is not: what --resume goes on from."""
+"""Scores and p-values that are done: kept beside an output that is not, for --resume, or for a second pass."""
 
 import contextlib
 import hashlib
 import importlib.metadata
 import json
 import struct
+import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from vae_anomaly_cli.console import counted
 from vae_anomaly_cli.errors import CommandError, InputError, Interrupted
+from vae_anomaly_cli.models import RowScores
 from vae_anomaly_cli.output.partial_file import remove_parts, write_errors
 from vae_anomaly_cli.output.targets import Target
 from vae_anomaly_cli.sources import Source, without_links
@@ -24,13 +25,70 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-MAGIC = b"vae-anomaly scores 1\n"
-# Kind, number (of rows, or of the file that is finished), and the sum over both and the scores.
+MAGIC = b"vae-anomaly scores 2\n"
+# Kind, number (of rows, or of the file that is finished), and the sum over both and what was found out about the rows.
 RECORD = struct.Struct("<cII")
 SCORES, FINISHED = b"s", b"f"
 # Larger ones are damage, and not worth the memory to find that out.
 MAX_NUMBER = 1 << 26
 HASHED_BYTES = 1 << 20
+# A score and a p-value.
+ROW_BYTES = 16
+
+
+class KeptRows(Protocol):
+    """What was found out about rows, in the order of the input.
+
+    Attributes
+    ----------
+    n_rows : int
+        Rows that can be taken.
+    """
+
+    @property
+    def n_rows(self) -> int: ...
+
+    def take(self, n: int, /) -> RowScores:
+        """Return the next rows, at most `n`."""
+
+    def append(self, judged: RowScores, /) -> None:
+        """Keep rows that follow."""
+
+    def rewind(self) -> None:
+        """Have all rows be taken again, from the first on."""
+
+
+class TemporaryRows:
+    """Rows in a temporary file, which is gone when it is closed."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.gettempdir())
+        self.n_rows = self.n_kept = 0
+        with write_errors(self.path):
+            self._stream = tempfile.TemporaryFile(prefix="vae-anomaly-")  # noqa: SIM115 - closed by whoever opened it
+
+    def take(self, n: int, /) -> RowScores:
+        """Return the next rows, at most `n`."""
+        n = min(n, self.n_rows)
+        self.n_rows -= n
+        return _judged(self._stream.read(ROW_BYTES * n))
+
+    def append(self, judged: RowScores, /) -> None:
+        """Keep rows that follow."""
+        with write_errors(self.path):
+            self._stream.write(_bytes(judged))
+        self.n_kept += len(judged)
+
+    def rewind(self) -> None:
+        """Have all rows be taken again, from the first on."""
+        with write_errors(self.path):
+            self._stream.seek(0)
+        self.n_rows = self.n_kept
+
+    def close(self) -> None:
+        """Drop them."""
+        with contextlib.suppress(OSError):
+            self._stream.close()
 
 
 def journal_path(target: Target) -> Path:
@@ -42,15 +100,19 @@ def journal_path(target: Target) -> Path:
     return final.with_name(f".{final.name}.scores")
 
 
-def identity(model: str, source: Source) -> dict[str, Any]:
-    """What scores depend on: the model, the files as they are, how they are read, and our version."""
+def identity(model: str, source: Source, rule: Mapping[str, Any]) -> dict[str, Any]:
+    """What results depend on: the model, what else flags rows, the files as they are and are read, and our version."""
     digest = hashlib.sha256()
     with Path(model).open("rb") as stream:
         for part in iter(lambda: stream.read(HASHED_BYTES), b""):
             digest.update(part)
     known = source.identity()
     assert known is not None
-    return {"version": importlib.metadata.version("vae-anomaly"), "model": digest.hexdigest()} | known
+    return {
+        "version": importlib.metadata.version("vae-anomaly"),
+        "model": digest.hexdigest(),
+        "rule": dict(rule),
+    } | known
 
 
 @contextlib.contextmanager
@@ -84,7 +146,7 @@ def kept_scores(target: Target, known: dict[str, Any], noun: str, *, resume: boo
 
 
 class Journal:
-    """An append-only file of raw scores, row by row in the order of the input.
+    """An append-only file of scores and p-values, row by row in the order of the input.
 
     Records carry a checksum; what follows the last whole one is ignored, as a crash may leave it.
 
@@ -113,7 +175,7 @@ class Journal:
         self.path, self.noun = path, noun
         self.n_rows = 0
         self.finished: set[int] = set()
-        self._ahead = np.empty(0)
+        self._ahead = RowScores.nothing()
         with contextlib.ExitStack() as opening, write_errors(path):
             self._stream = opening.enter_context(path.open("a+b"))
             _lock(self._stream, path)
@@ -127,21 +189,27 @@ class Journal:
             self._records = _records(self._stored)
             opening.pop_all()
 
-    def take(self, n: int) -> npt.NDArray[np.float64]:
-        """Return the next scores of the interrupted run, at most `n`."""
+    def take(self, n: int, /) -> RowScores:
+        """Return the next rows of the interrupted run, or of the first pass, at most `n`."""
         n = min(n, self.n_rows)
         while len(self._ahead) < n:
-            kind, _, scores = next(self._records)
+            kind, _, content = next(self._records)
             if kind == SCORES:
-                self._ahead = np.concatenate([self._ahead, scores])
-        taken, self._ahead = self._ahead[:n], self._ahead[n:]
+                self._ahead = RowScores.joined(self._ahead, _judged(content))
+        taken, self._ahead = self._ahead.take(slice(n)), self._ahead.take(slice(n, None))
         self.n_rows -= n
         return taken
 
-    def append(self, scores: npt.NDArray[np.float64]) -> None:
-        """Keep scores of the rows that follow."""
-        self._write(SCORES, len(scores), scores.astype("<f8").tobytes())
-        self.n_kept += len(scores)
+    def append(self, judged: RowScores, /) -> None:
+        """Keep the rows that follow."""
+        self._write(SCORES, len(judged), _bytes(judged))
+        self.n_kept += len(judged)
+
+    def rewind(self) -> None:
+        """Have all rows be taken again, from the first on."""
+        self._ahead = RowScores.nothing()
+        self._records = _records(self._stored)
+        self.n_rows = self.n_kept
 
     def finish(self, file: int) -> None:
         """Note that the result of one file of the input is finished."""
@@ -167,9 +235,9 @@ class Journal:
         if delete:
             self.path.unlink(missing_ok=True)
 
-    def _write(self, kind: bytes, number: int, scores: bytes) -> None:
+    def _write(self, kind: bytes, number: int, content: bytes) -> None:
         with write_errors(self.path):
-            self._stream.write(RECORD.pack(kind, number, _checksum(kind, number, scores)) + scores)
+            self._stream.write(RECORD.pack(kind, number, _checksum(kind, number, content)) + content)
             self._stream.flush()
 
     def _inspect(self, known: dict[str, Any]) -> int:
@@ -198,6 +266,7 @@ class Journal:
         said = {
             "version": "vae-anomaly is of another version than in",
             "model": "the model is not that of",
+            "rule": "the rule that flags rows is not that of",
             "read as": "the format or the delimiter is not that of",
             "input": "the input files are not those of, or changed since,",
         }
@@ -219,7 +288,7 @@ def _lock(stream: BinaryIO, path: Path) -> None:
         return
 
 
-def _records(stream: BinaryIO) -> Iterator[tuple[bytes, int, npt.NDArray[np.float64]]]:
+def _records(stream: BinaryIO) -> Iterator[tuple[bytes, int, bytes]]:
     """Yield whole records after the header, up to the first that is not."""
     stream.seek(len(MAGIC))
     stream.readline()
@@ -227,11 +296,20 @@ def _records(stream: BinaryIO) -> Iterator[tuple[bytes, int, npt.NDArray[np.floa
         kind, number, checksum = RECORD.unpack(head)
         if number > MAX_NUMBER:
             return
-        scores = stream.read(8 * number) if kind == SCORES else b""
-        if _checksum(kind, number, scores) != checksum or (kind == SCORES and len(scores) < 8 * number):
+        content = stream.read(ROW_BYTES * number) if kind == SCORES else b""
+        if _checksum(kind, number, content) != checksum or (kind == SCORES and len(content) < ROW_BYTES * number):
             return
-        yield kind, number, np.frombuffer(scores, dtype="<f8")
+        yield kind, number, content
 
 
-def _checksum(kind: bytes, number: int, scores: bytes) -> int:
-    return zlib.crc32(scores, zlib.crc32(kind + number.to_bytes(4, "little")))
+def _checksum(kind: bytes, number: int, content: bytes) -> int:
+    return zlib.crc32(content, zlib.crc32(kind + number.to_bytes(4, "little")))
+
+
+def _bytes(judged: RowScores) -> bytes:
+    return np.column_stack([judged.scores, judged.p_values]).astype("<f8").tobytes()
+
+
+def _judged(content: bytes) -> RowScores:
+    rows = np.frombuffer(content, dtype="<f8").reshape(-1, 2)
+    return RowScores(rows[:, 0].copy(), rows[:, 1].copy())

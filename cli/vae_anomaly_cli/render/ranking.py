@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from vae_anomaly_cli.columns import FLAG, SCORE
+from vae_anomaly_cli.columns import FLAG, P_VALUE, SCORE
 from vae_anomaly_cli.console import one_line
 from vae_anomaly_cli.render.reasons import Reasons
 from vae_anomaly_cli.types import as_text
@@ -46,7 +46,7 @@ class Ranking:
     Attributes
     ----------
     scored : pyarrow.Table
-        Their cells, with score and flag.
+        Their cells, with score, p-value and flag.
     names : sequence of str
         The columns that name them; what they are of images is shown whole.
     numbers : sequence of RowNumber or None
@@ -61,7 +61,7 @@ class Ranking:
     reasons: Reasons | None = None
 
     def objects(self) -> list[dict[str, Any]]:
-        """Describe them for programs: rank, location, score, flag and cells, and reasons where there are some."""
+        """Describe them for programs: rank, location, score, p-value, flag, cells, and reasons if there are any."""
         ranked = list(enumerate(self.scored.to_pylist(), start=1))
         if self.numbers is None:
             return [{"rank": rank, **cells} for rank, cells in ranked]
@@ -71,6 +71,7 @@ class Ranking:
                 **({} if number.file is None else {"file": number.file}),
                 "row": number.row,
                 SCORE: cells.pop(SCORE),
+                P_VALUE: cells.pop(P_VALUE),
                 FLAG: cells.pop(FLAG),
                 "cells": cells,
             }
@@ -90,20 +91,24 @@ class Ranking:
             heading, numbers = "rank", [f"{rank}" for rank in range(1, self.scored.num_rows + 1)]
         drawn.add_column(heading, justify="right", style="dim")
         scores = [f"{score:,.2f}" for score in self.scored[SCORE].to_pylist()]
+        p_values = ["" if p is None else f"{p:.2g}" for p in self.scored[P_VALUE].to_pylist()]
         flags = ["yes" if flag == "true" else "" for flag in texts[FLAG]]
         named = {name: [self._name(cell) for cell in texts[name]] for name in self.names}
         width = console.width - 1 - _width(heading, numbers) - _width(SCORE, scores) - _width("anomaly", flags)
+        width -= _width("p", p_values)
         width -= sum(_width(_shortened(name), cells) for name, cells in named.items())
         for name in named:
             drawn.add_column(Text(_shortened(name)), no_wrap=self.numbers is not None, overflow="fold")
         drawn.add_column(SCORE, justify="right", no_wrap=True)
+        drawn.add_column("p", justify="right", no_wrap=True)
         drawn.add_column("anomaly", no_wrap=True)
         others = self._others(texts, width, drawn)
-        for rank, (number, score, flag) in enumerate(zip(numbers, scores, flags, strict=True)):
-            style = "bold red" if flag else ""
+        for rank, number in enumerate(numbers):
+            style = "bold red" if flags[rank] else ""
+            found = [Text(texts_of[rank], style=style) for texts_of in (scores, p_values, flags)]
             before = [Text(cells[rank]) for cells in named.values()]
             after = [Text(cells[rank]) for cells in others.values()]
-            drawn.add_row(number, *before, Text(score, style=style), Text(flag, style=style), *after)
+            drawn.add_row(number, *before, *found, *after)
         console.print(drawn)
 
     def _others(self, texts: dict[str, list[str]], width: int, drawn: RichTable) -> Mapping[str, list[str]]:
@@ -114,7 +119,7 @@ class Ranking:
             return {"why": [packed(self.reasons.short[rank], room) for rank in range(self.scored.num_rows)]}
         if self.numbers is None:
             return {}
-        names = [name for name in texts if name not in (*self.names, SCORE, FLAG)]
+        names = [name for name in texts if name not in (*self.names, SCORE, P_VALUE, FLAG)]
         others = _fitting({name: [_shortened(cell) for cell in texts[name]] for name in names}, width)
         for name in others:
             drawn.add_column(Text(_shortened(name)), no_wrap=True, style="dim")
