@@ -1,0 +1,28 @@
+"""p-values of nonconform around IsolationForest, for rows in a file; run by real.py with NONCONFORM_PYTHON."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+from nonconform import ConformalDetector, Split
+from sklearn.ensemble import IsolationForest
+
+
+def main() -> None:
+    given, found = sys.argv[1:]
+    with np.load(given) as rows:
+        seed = int(rows["seed"])
+        detector = ConformalDetector(
+            IsolationForest(random_state=seed),
+            Split(n_calib=max(round(0.2 * len(rows["fitted"])), 1)),
+            seed=seed,
+            score_polarity="higher_is_normal",
+        )
+        detector.fit(rows["fitted"])
+        p = {name: np.asarray(detector.compute_p_values(rows[name])) for name in ("normal", "anomalous")}
+        np.savez(found, n_calibration=len(detector.calibration_set), **p)
+
+
+if __name__ == "__main__":
+    main()
