@@ -59,7 +59,9 @@ def changed(rows: pd.DataFrame, change: str, rng: np.random.Generator) -> pd.Dat
 
 @lru_cache(maxsize=1)
 def fitted(seed: int) -> VAEDetector:
-    return VAEDetector(random_state=seed).fit(table(N_FITTED, np.random.default_rng([seed, 0])))
+    detector = VAEDetector(random_state=seed)
+    detector.fit(table(N_FITTED, np.random.default_rng([seed, 0])))
+    return detector
 
 
 def measure(cell: Cell) -> Row:

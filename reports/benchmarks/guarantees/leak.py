@@ -52,9 +52,7 @@ def measure(cell: Cell) -> Row:
         n_calibration = 0
     else:
         p, n_calibration = detector.p_values(new), detector.calibration_.n_rows
-        flagged = [
-            float((detector.set_threshold(contamination=rate).predict(new) == -1).mean()) for rate in RATES
-        ]
+        flagged = [float((detector.set_threshold(contamination=rate).predict(new) == -1).mean()) for rate in RATES]
     small = {f"p_{100 * rate:g}": float((p <= rate).mean()) for rate in RATES}
     return {
         "n_rows": len(fitted),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import numpy as np
-from nonconform import ConformalDetector, Split
+from nonconform import ConformalDetector, Split  # type: ignore[import-not-found]
 from sklearn.ensemble import IsolationForest
 
 
@@ -20,8 +20,8 @@ def main() -> None:
             score_polarity="higher_is_normal",
         )
         detector.fit(rows["fitted"])
-        p = {name: np.asarray(detector.compute_p_values(rows[name])) for name in ("normal", "anomalous")}
-        np.savez(found, n_calibration=len(detector.calibration_set), **p)
+        normal, anomalous = (np.asarray(detector.compute_p_values(rows[name])) for name in ("normal", "anomalous"))
+        np.savez(found, n_calibration=len(detector.calibration_set), normal=normal, anomalous=anomalous)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ What is finished is in guarantees/*.csv, one file a part; a second run goes on f
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from functools import partial
 
 import torch
 from benchmarks.detection import cells
@@ -29,6 +31,10 @@ def options() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def is_among(planned: set[cells.Cell], keys: tuple[str, ...], row: Mapping[str, str]) -> bool:
+    return tuple(row[key] for key in keys) in planned
+
+
 def main() -> None:
     chosen = options()
     torch.set_num_threads(1)
@@ -39,8 +45,7 @@ def main() -> None:
         with ledger.alone():
             planned = study.chosen(chosen.seeds)
             if chosen.again:
-                wanted = set(planned)
-                ledger.forget(lambda row, keys=study.keys, wanted=wanted: tuple(row[key] for key in keys) in wanted)
+                ledger.forget(partial(is_among, set(planned), study.keys))
             cells.fill(ledger, planned, study.row, chosen.jobs)
     if chosen.page:
         from benchmarks.guarantees.page import write_page

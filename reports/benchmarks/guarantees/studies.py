@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from benchmarks.detection import cells
+from benchmarks.detection.cells import OK, Cell, Row, attempt
 from benchmarks.harness import Array
 
 from vae_anomaly.decisions import Calibration, Contamination
@@ -20,7 +20,7 @@ AFTER = ("status", "fit_s", "commit")
 SEED = "seed"
 
 Flags = npt.NDArray[np.bool_]
-Measure = Callable[[cells.Cell], cells.Row]
+Measure = Callable[[Cell], Row]
 
 
 @dataclass(frozen=True)
@@ -39,20 +39,20 @@ class Study:
 
     keys: tuple[str, ...]
     values: tuple[str, ...]
-    cells: tuple[cells.Cell, ...]
+    cells: tuple[Cell, ...]
     measure: Measure
 
     @property
     def columns(self) -> tuple[str, ...]:
         return (*self.keys, *self.values, *AFTER)
 
-    def row(self, cell: cells.Cell) -> cells.Row:
+    def row(self, cell: Cell) -> Row:
         """Names, findings, seconds of the processor; or why there are none."""
         begin = time.process_time()
-        found = cells.attempt(lambda: self.measure(cell), None)
+        found = attempt(lambda: self.measure(cell), None)
         return {**dict(zip(self.keys, cell, strict=True)), **found, "fit_s": time.process_time() - begin}
 
-    def chosen(self, seeds: Sequence[int] | None) -> list[cells.Cell]:
+    def chosen(self, seeds: Sequence[int] | None) -> list[Cell]:
         place = self.keys.index(SEED)
         return [cell for cell in self.cells if seeds is None or int(cell[place]) in seeds]
 
@@ -61,8 +61,8 @@ class Study:
         path = folder / f"{name}.csv"
         if not path.exists():
             return pd.DataFrame(columns=list(self.columns))
-        frame = pd.read_csv(path, keep_default_na=False, na_values=[""])
-        return frame[frame["status"] == cells.OK]
+        frame = pd.read_csv(path, keep_default_na=False, na_values=["", "nan"])
+        return frame[frame["status"] == OK]
 
 
 def in_sample(fitted: Array, new: Array, rates: Sequence[float]) -> tuple[Array, list[float]]:
