@@ -88,6 +88,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
 MAX_FUNCTION_LINES, MAX_CLASS_LINES = 60, 200
 LONG: dict[str, str] = {
     "vae_anomaly.columns.numeric.number_column": "one decision after the other, from the numbers to the kind",
+    "vae_anomaly.detectors.calibrated.CalibratedDetectorMixin": "what every detector decides reads in one file",
     "vae_anomaly.detectors.patch.patch_detector.PatchDetector": "the estimator reads in one file",
     "vae_anomaly.detectors.vae_detector.VAEDetector": "the estimator reads in one file",
     "vae_anomaly.fitting.fit.fit_model": "the fit reads from top to bottom",

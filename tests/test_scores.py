@@ -1,5 +1,6 @@
 """From terms to nats: the arithmetic, the stored noise, and scores that do not depend on other rows."""
 
+import copy
 import dataclasses
 import math
 import os
@@ -15,11 +16,19 @@ from torch.distributions import Normal
 from vae_anomaly.columns import Column
 from vae_anomaly.columns.batch import Batch
 from vae_anomaly.errors import SpecificationError
-from vae_anomaly.fitting.predict import cell_terms, chunk_rows, map_chunks, row_statistics, score_rows, scoring_noise
+from vae_anomaly.fitting.predict import (
+    cell_terms,
+    chunk_rows,
+    map_chunks,
+    row_statistics,
+    score_rows,
+    scores_and_comparisons,
+    scoring_noise,
+)
 from vae_anomaly.likelihoods import Bernoulli, Categorical, Gaussian, Poisson, StudentT
 from vae_anomaly.model.backbones import MLP
 from vae_anomaly.model.elbo import elbo_terms, marginal_terms
-from vae_anomaly.model.priors import Exemplar
+from vae_anomaly.model.priors import Exemplar, FittedStandardNormal
 from vae_anomaly.model.vae import VAE
 from vae_anomaly.scores import (
     ELBO,
@@ -27,6 +36,7 @@ from vae_anomaly.scores import (
     SCORES,
     ImportanceWeighted,
     LikelihoodRegret,
+    MemberScore,
     PooledELBO,
     Reconstruction,
     RelativeScore,
@@ -404,6 +414,21 @@ def test_chunks_have_one_shape_and_hold_every_row_once(n_rows, n_filled, monkeyp
     assert all(part.values.shape == part.observed.shape == (4, 6) for part in seen)
     assert torch.equal(values, batch.values.double())
     assert n_observed.tolist() == [6.0] * n_rows
+
+
+@pytest.mark.parametrize("name", [name for name, kind in SCORES.items() if issubclass(kind, MemberScore)])
+def test_score_of_a_member_is_that_of_an_ensemble_of_one(name):
+    score, vae, columns, noise = scored_model(name, n_members=3)
+    batch = batch_of(20, columns)
+    _, by_member = scores_and_comparisons(vae, batch, score, noise, by_member=True)
+    for member in range(3):
+        alone = copy.deepcopy(vae)
+        alone.n_members = 1
+        for parameter in alone.parameters():
+            parameter.data = parameter.data[member : member + 1].clone()
+        alone.prior = FittedStandardNormal(1, vae.latent_dim)
+        expected = score_rows(alone, batch, score, noise[member : member + 1])
+        torch.testing.assert_close(torch.from_numpy(by_member[:, member]), expected, rtol=1e-5, atol=1e-4)
 
 
 @EVERY

@@ -241,7 +241,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         calibration = Calibration.of(
             "split",
             [compared.scores[usable]],
-            ids=[row_ids(X, len(compared.scores))[usable]],
+            ids=[row_ids(X, usable)],
             groups=groups,
             group_column=self._calibration_groups(),
             declared_normal=True,
@@ -670,8 +670,8 @@ def anomalous(y: Any, n_rows: int) -> npt.NDArray[np.bool_]:
     raise SpecificationError("labels are 0 and 1 (1 for anomalous), booleans, or 1 and -1 (-1 for anomalous).")
 
 
-def row_ids(X: Any, n_rows: int) -> npt.NDArray[np.int64]:
+def row_ids(X: Any, positions: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
     """What rows are called in an audit: the index of a DataFrame if it is of integers, else their positions."""
-    index = row_labels(X, n_rows)
-    integers = index.dtype.kind in "iu" and index.is_unique and len(index) == n_rows
-    return index.to_numpy(dtype=np.int64) if integers else np.arange(n_rows)
+    index = row_labels(X, int(positions.max(initial=-1)) + 1)
+    has_integers = index.dtype.kind in "iu" and index.is_unique
+    return index.to_numpy(dtype=np.int64)[positions] if has_integers else positions.astype(np.int64)

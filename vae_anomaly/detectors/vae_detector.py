@@ -384,9 +384,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
                 groups=training.groups,
             )
             self._learn(encoder, rows, fit_config(self, encoder, training.kind), initial)
-            if isinstance(training.data, Table):
-                columns = column_samples(self.columns_, training.data)
-                self.decisions_ = dataclasses.replace(self.decisions_, columns=columns)
+            self._keep_columns(training.data, ())
             self._sample = None
         return self
 
@@ -461,6 +459,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             if config.training.max_iter:
                 rows = dataclasses.replace(sample.rows(), augment=self._augmentation(training.encoder))
                 self._learn(training.encoder, rows, config, initial)
+                self._keep_columns(training.data, () if initial is None else initial.decisions.columns)
                 sample = dataclasses.replace(sample, trained=np.ones_like(sample.trained))
             self._sample = sample
         return self
@@ -797,7 +796,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         else:
             self._check_same_shape()
             encoder = known
-        ids = row_ids(X, len(present))[present] if isinstance(data, Table) else None
+        ids = row_ids(X, present) if isinstance(data, Table) else None
         return _Training(data, weights, encoder, kind, aside, ids, self._groups_of(data))
 
     def _rows_aside(
@@ -839,11 +838,8 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             encoder = learned(np.flatnonzero(~aside))
             encoder.encode(data.take(np.flatnonzero(aside)))
         except DataError:
-            # The message names rows of a part of the data; all rows name them as they were given.
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                learned(None)
-            raise
+            # Only all rows together say what such a column is, and name the row that is wrong as it was given.
+            return learned(None)
         return encoder
 
     def _groups_of(self, data: Table | Images) -> npt.NDArray[np.object_] | None:
@@ -905,6 +901,12 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         model = self.model_
         return score_rows(model.vae, model.encoder.encode(data), model.score, model.noise).numpy()
 
+    def _keep_columns(self, data: Table | Images, known: tuple[ColumnSample, ...]) -> None:
+        """Keep what the columns of the training rows hold, or of the first batch of a stream."""
+        if isinstance(data, Table):
+            columns = known or column_samples(self.columns_, data)
+            self.decisions_ = dataclasses.replace(self.decisions_, columns=columns)
+
     def _column_samples(self, X: Any) -> tuple[ColumnSample, ...]:
         if self.model_.takes_images:
             return ()
@@ -929,12 +931,13 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
     def _with_reasons(self, listed: pd.DataFrame, X: Any) -> pd.DataFrame:
         if self.model_.takes_images:
             return listed
-        ids = row_ids(X, len(row_labels(X, len(X))))
+        ids = row_ids(X, np.arange(len(X)))
         order = np.argsort(ids)
         places = order[np.searchsorted(ids, listed["id"], sorter=order) % len(ids)]
         if (ids[places] != listed["id"]).any():
             raise SpecificationError("X has not the rows of the audit. Give what was given to fit or calibrate.")
         rows = X.iloc[places] if isinstance(X, pd.DataFrame) else np.asarray(X)[places]
+        self.model_ = with_reference(self.model_)
         explanation = explain_table(self.model_, read_table(self, rows, fitting=False), row_labels(rows, len(places)))
         reasons = ["; ".join(map(str, of_row)) for of_row in explanation.reasons(N_REASONS)]
         return listed.assign(reason=reasons)

@@ -104,7 +104,7 @@ class Partition:
     held_out : int ndarray
         Rows to stop the training by.
     compared : int ndarray
-        Rows whose statistics a relative score compares others with.
+        Rows whose statistics a relative score compares others with; none for other scores.
     members : int ndarray of shape (members, rows per member)
         Rows that each member trains on.
     folds : tuple of int ndarray
@@ -200,7 +200,8 @@ def partition(
         pools = [np.setdiff1d(rest, fold) for fold in folds] or pools
     n_own = split.n_own(min(map(len, pools)))
     own = [rng.choice(pool, n_own, replace=False) for pool in pools]
-    return Partition(np.sort(held_out), np.sort(compared[:MAX_VALIDATION_ROWS]), np.stack(own), _unseen(rows, folds))
+    n_compared = MAX_VALIDATION_ROWS if compares else 0
+    return Partition(np.sort(held_out), np.sort(compared[:n_compared]), np.stack(own), _unseen(rows, folds))
 
 
 def _folds(rest: IntArray, n_members: int, n_own: int) -> tuple[IntArray, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vae_anomaly.decisions.drift.columns import ColumnSample, columns_moved
+from vae_anomaly.decisions.drift.column_samples import ColumnSample, columns_moved
 from vae_anomaly.decisions.drift.martingale import SimpleJumper
 from vae_anomaly.decisions.drift.two_sample import (
     AlertShift,
