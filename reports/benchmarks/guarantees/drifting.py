@@ -20,7 +20,7 @@ N_FITS, N_STREAMS, N_NULL = 5, 4, 40
 TREND_ROWS = 2_000
 # What changes, and the column that it changes.
 CHANGES = {"shift": "temperature", "new level": "site", "missing": "humidity", "trend": "temperature"}
-NOTHING = "nothing"
+NOTHING, SORTED = "nothing", "nothing, but files are sorted"
 
 
 def table(n_rows: int, rng: np.random.Generator) -> pd.DataFrame:
@@ -67,9 +67,9 @@ def fitted(seed: int) -> VAEDetector:
 def measure(cell: Cell) -> Row:
     change, seed, number = cell
     detector = copy.copy(fitted(int(seed)))
-    rng = np.random.default_rng([int(seed), 1, int(number), [NOTHING, *CHANGES].index(change)])
-    if change == NOTHING:
-        return files(detector, rng)
+    rng = np.random.default_rng([int(seed), 1, int(number), [NOTHING, *CHANGES, SORTED].index(change)])
+    if change in {NOTHING, SORTED}:
+        return files(detector, rng, "load" if change == SORTED else None)
     rows = changed(table(MAX_ROWS, rng), change, rng)
     found: Row = {"n_calibration": detector.calibration_.n_rows}
     wanted = ("any", "scores", "column", "stream")
@@ -87,9 +87,12 @@ def measure(cell: Cell) -> Row:
     return found
 
 
-def files(detector: VAEDetector, rng: np.random.Generator) -> Row:
-    """Alarms of files in which nothing has changed."""
-    reports = [detector.check_drift(table(FILE, rng), ALPHA) for _ in range(N_FILES)]
+def files(detector: VAEDetector, rng: np.random.Generator, by: str | None) -> Row:
+    """Alarms of files in which nothing has changed, each sorted by a column or as the rows come."""
+    reports = []
+    for _ in range(N_FILES):
+        rows = table(FILE, rng)
+        reports.append(detector.check_drift(rows if by is None else rows.sort_values(by), ALPHA))
     return {
         "n_calibration": detector.calibration_.n_rows,
         "files_scores": sum(report.scores_moved for report in reports),
@@ -117,7 +120,7 @@ DRIFT = Study(
     tuple(
         (change, str(seed), str(number))
         for seed in range(N_FITS)
-        for change in (*CHANGES, NOTHING)
+        for change in (*CHANGES, NOTHING, SORTED)
         for number in range(N_NULL if change == NOTHING else N_STREAMS)
     ),
     measure,

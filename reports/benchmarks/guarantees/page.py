@@ -21,9 +21,10 @@ from benchmarks.guarantees.drifting import (
     N_FITS,
     N_FITTED,
     NOTHING,
+    SORTED,
 )
 from benchmarks.guarantees.fixed import ALPHAS, FDR, N_AUDITS, N_DRAWS, N_FAMILIES, N_SHIFTED, STREAM_ROWS
-from benchmarks.guarantees.leak import N_NEW
+from benchmarks.guarantees.leak import BY_FOLD, N_FOLDS, N_NEW
 from benchmarks.guarantees.parts import PARTS
 from benchmarks.guarantees.real import (
     BEFORE,
@@ -202,7 +203,7 @@ def streams_section(found: Frame) -> str:
     rows = []
     for (n, tied), part in null.groupby(["n_calibration", "tied"]):
         n_streams = int(part["n_streams"].sum())
-        cells = [f"{n:,}", "80 %" if tied else "none", f"{n_streams:,}"]
+        cells = [f"{n:,}", "80 %" if float(str(tied)) else "none", f"{n_streams:,}"]
         for alpha in ALPHAS:
             share = float(np.average(part[f"alarms_{100 * alpha:g}"], weights=part["n_streams"]))
             cells.append(f"{percents(share)} ± {percents(math.sqrt(share * (1 - share) / n_streams))}")
@@ -283,13 +284,16 @@ def band_section(found: Frame) -> str:
 
 def leak_section(found: Frame) -> str:
     rows = []
+    said = {"none": "`None` (in-sample)", BY_FOLD: "cross, everything learned by fold"}
     for (table, calibration), part in found.groupby(["table", "calibration"], sort=False):
+        smallest = 1 / (part["n_calibration"].median() + 1)
         rows.append(
             (
                 str(table),
-                {"none": "`None` (in-sample)"}.get(str(calibration), f'`"{calibration}"`'),
+                said.get(str(calibration), f'`"{calibration}"`'),
                 len(part),
                 f"{part['n_calibration'].median():.0f}",
+                percents(smallest) if calibration != "none" else MISSING,
                 *(mean_and_error(part[f"p_{100 * rate:g}"]) for rate in (0.02, 0.05, 0.1)),
                 *(mean_and_error(part[f"flagged_{100 * rate:g}"]) for rate in (0.02, 0.05, 0.1)),
                 mean_and_error(part["flagged_auto"]),
@@ -300,6 +304,7 @@ def leak_section(found: Frame) -> str:
         "`calibration=`",
         "fits",
         "calibration rows",
+        "smallest p, %",
         "p ≤ 2 %",
         "p ≤ 5 %",
         "p ≤ 10 %",
@@ -309,10 +314,16 @@ def leak_section(found: Frame) -> str:
         '`"auto"`',
     )
     sizes = ", ".join(f"{table} {int(part['n_rows'].iloc[0])}" for table, part in found.groupby("table", sort=False))
-    return f"""The real detector at its defaults on rows of a known law (rows fitted: {sizes}); {N_NEW} new rows of
+    return f"""The real detector at its defaults on rows of a known law (rows fitted: {sizes});
+{N_NEW} new rows of
 the same law each. Per cent of the new rows, mean ± standard error over fits. Gaussian: 20 columns. Heavy tails: 10
 columns of Student's t with 1.5 degrees of freedom. Mixed: ten columns, levels that occur once, levels of Zipf's law,
 counts, missing cells. In-sample p-values are ranks among the rows that were fitted.
+Where the smallest p-value is above a share that is asked for, the threshold is the largest calibration score, and
+flags as many rows as the smallest p-value says. "Everything learned by fold": four detectors of one member, each of
+which sees nothing of its fold, not even for what columns are and how they are scaled. "Amounts": columns of a lognormal
+law, sigma 2. "Every row twice": Gaussian rows, each there two times, so that most rows of a fold have a twin among
+those trained on.
 
 {markdown(headings, rows)}"""
 
@@ -441,7 +452,7 @@ def drift_section(found: Frame) -> str:
             middle, late = (float(delays.quantile(q, interpolation="higher")) for q in (0.5, 0.9))
             cells.append(f"{rows_of(middle)} / {rows_of(late)}")
         rows.append(tuple(cells))
-    null = found[found["change"] == NOTHING]
+    null, in_order = found[found["change"] == NOTHING], found[found["change"] == SORTED]
     n_files = N_FILES * len(null)
     alarms = [
         ("scores of a file", f"{int(null['files_scores'].sum())} of {n_files:,}"),
@@ -449,6 +460,10 @@ def drift_section(found: Frame) -> str:
         ("either of them", f"{int(null['files_either'].sum())} of {n_files:,}"),
         ("stream of all files", f"{int(null['stream_alarm'].sum())} of {len(null):,}"),
         ("any alarm in all files of a stream", f"{int(null['any_alarm'].sum())} of {len(null):,}"),
+        (
+            "stream of all files, where each file is sorted by load",
+            f"{int(in_order['stream_alarm'].sum())} of {len(in_order):,}",
+        ),
     ]
     headings = (
         "change",
@@ -483,6 +498,55 @@ SECTIONS: tuple[tuple[str, str, Callable[[Frame], str]], ...] = (
 )
 
 
+def figures(found: dict[str, Frame]) -> dict[str, str]:
+    """What the words of the page quote, in per cent or rows."""
+
+    def of(part: str, column: str, how: str = "mean", digits: int = 1, **chosen: object) -> str:
+        frame = found[part]
+        for name, value in chosen.items():
+            frame = frame[frame[name] == value]
+        return percents(frame[column].agg(how), digits) if len(frame) else MISSING
+
+    def delay(change: str) -> str:
+        return rows_of(found["drift"].loc[found["drift"]["change"] == change, "any"].fillna(np.inf).median())
+
+    in_order = found["drift"][found["drift"]["change"] == SORTED]
+    amounts, heavy, twice = "amounts, 30 columns", "heavy tails", "every row twice"
+    bound = 2 * 0.05 + 2 * 0.95 * (N_FOLDS - 1) / (leak_rows(found["leak"], amounts) + N_FOLDS)
+    return {
+        "stream_alarms": of("streams", "alarms_5", shift=0.0),
+        "audit_power_before": of("audit", "power", digits=0, contamination=0.02, looks="0"),
+        "audit_power": of("audit", "power", digits=0, contamination=0.02, looks="50"),
+        "audit_fdr": of("audit", "fdr", contamination=0.02, looks="50"),
+        "wine_before": of("real", "flagged_1", table="wine", method=BEFORE),
+        "wine_now": of("real", "flagged_1", table="wine", method=OURS),
+        "letter_before": of("real", "flagged_1", table="letter", method=BEFORE),
+        "letter_now": of("real", "flagged_1", table="letter", method=OURS),
+        "letter_recall_before": of("real", "recall_auto", digits=0, table="letter", method=BEFORE),
+        "letter_recall_now": of("real", "recall_auto", digits=0, table="letter", method=OURS),
+        "letter_auto_before": of("real", "flagged_auto", table="letter", method=BEFORE),
+        "letter_auto_now": of("real", "flagged_auto", table="letter", method=OURS),
+        "shuttle_flagged": of("real", "flagged_10", table="shuttle", method=OURS),
+        "shuttle_p": of("real", "p_10", table="shuttle", method=OURS),
+        "in_sample_fdp": of("real", "fdp_2", "max", 0, method=BEFORE),
+        "amounts": of("leak", "p_5", table=amounts, calibration="cross"),
+        "amounts_by_fold": of("leak", "p_5", table=amounts, calibration=BY_FOLD),
+        "amounts_proved": percents(bound),
+        "heavy": of("leak", "p_5", table=heavy, calibration="cross"),
+        "heavy_by_fold": of("leak", "p_5", table=heavy, calibration=BY_FOLD),
+        "twice": of("leak", "p_5", table=twice, calibration="cross"),
+        "delay_shift": delay("shift"),
+        "delay_missing": delay("missing"),
+        "sorted_alarms": str(int(in_order["stream_alarm"].sum())),
+        "n_sorted": str(len(in_order)),
+    }
+
+
+def leak_rows(found: Frame, table: str) -> float:
+    """Calibration rows of a cross calibration."""
+    return float(found.loc[(found["table"] == table) & (found["calibration"] == "cross"), "n_calibration"].median())
+
+
 def commits(found: dict[str, Frame]) -> str:
     counts = pd.concat([frame["commit"].astype(str) for frame in found.values()]).value_counts()
     return "Cells by state of the library: " + ", ".join(f"{n} at {commit}" for commit, n in counts.items()) + "."
@@ -494,7 +558,7 @@ def write_page() -> None:
         "# Guarantees: thresholds, p-values, selections, audits, drift",
         f"Made by `{COMMAND} --page`; edit the scripts, not this page.\n{MADE}",
         f"{surroundings(PACKAGES)} {commits(found)}",
-        f"## What this says\n\n{WORDS.read_text(encoding='utf-8').strip()}",
+        f"## What this says\n\n{WORDS.read_text(encoding='utf-8').strip().format(**figures(found))}",
     ]
     for name, title, section in SECTIONS:
         frame = found[name]
