@@ -435,9 +435,9 @@ calibration rows could any be selected, and `select` refuses or warns.
 def selection_cell(part: Frame, share: str, *, in_sample: bool) -> str:
     if part.empty:
         return MISSING
-    n = part["n_fitted"] if in_sample else part["n_calibration"]
+    n = part["n_calibration"]
     mixed = part[f"mixed_{share}"]
-    if ((part["n_new"] + mixed) / (n + 1) > FDR * mixed).all():
+    if not in_sample and ((part["n_new"] + mixed) / (n + 1) > FDR * mixed).all():
         return "impossible"
     return f"{percents(float(part[f'fdp_{share}'].mean()))} / {percents(float(part[f'power_{share}'].mean()), 0)}"
 
@@ -501,16 +501,17 @@ SECTIONS: tuple[tuple[str, str, Callable[[Frame], str]], ...] = (
 def figures(found: dict[str, Frame]) -> dict[str, str]:
     """What the words of the page quote, in per cent or rows."""
 
-    def of(part: str, column: str, how: str = "mean", digits: int = 1, **chosen: object) -> str:
+    def of(part: str, column: str, *, digits: int = 1, **chosen: object) -> str:
         frame = found[part]
         for name, value in chosen.items():
             frame = frame[frame[name] == value]
-        return percents(frame[column].agg(how), digits) if len(frame) else MISSING
+        return percents(frame[column].mean(), digits) if len(frame) else MISSING
 
     def delay(change: str) -> str:
         return rows_of(found["drift"].loc[found["drift"]["change"] == change, "any"].fillna(np.inf).median())
 
     in_order = found["drift"][found["drift"]["change"] == SORTED]
+    sure = found["real"][[f"sure_{100 * rate:g}" for rate in RATES]]
     amounts, heavy, twice = "amounts, 30 columns", "heavy tails", "every row twice"
     bound = 2 * 0.05 + 2 * 0.95 * (N_FOLDS - 1) / (leak_rows(found["leak"], amounts) + N_FOLDS)
     return {
@@ -519,6 +520,7 @@ def figures(found: dict[str, Frame]) -> dict[str, str]:
         "audit_power": of("audit", "power", digits=0, contamination=0.02, looks="50"),
         "audit_fdr": of("audit", "fdr", contamination=0.02, looks="50"),
         "wine_before": of("real", "flagged_1", table="wine", method=BEFORE),
+        "wine_expected": of("real", "expected_1", table="wine", method=OURS),
         "wine_now": of("real", "flagged_1", table="wine", method=OURS),
         "letter_before": of("real", "flagged_1", table="letter", method=BEFORE),
         "letter_now": of("real", "flagged_1", table="letter", method=OURS),
@@ -528,7 +530,9 @@ def figures(found: dict[str, Frame]) -> dict[str, str]:
         "letter_auto_now": of("real", "flagged_auto", table="letter", method=OURS),
         "shuttle_flagged": of("real", "flagged_10", table="shuttle", method=OURS),
         "shuttle_p": of("real", "p_10", table="shuttle", method=OURS),
-        "in_sample_fdp": of("real", "fdp_2", "max", 0, method=BEFORE),
+        "in_sample_fdp": of("real", "fdp_2", digits=0, table="wine", method=BEFORE),
+        "n_above": str(int((sure > np.array(RATES)).sum().sum())),
+        "n_sure": str(int(sure.notna().sum().sum())),
         "amounts": of("leak", "p_5", table=amounts, calibration="cross"),
         "amounts_by_fold": of("leak", "p_5", table=amounts, calibration=BY_FOLD),
         "amounts_proved": percents(bound),
