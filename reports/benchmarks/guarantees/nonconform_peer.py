@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 
 import numpy as np
-from nonconform import ConformalDetector, Split  # type: ignore[import-not-found]
 from sklearn.ensemble import IsolationForest
 
 
 def main() -> None:
     given, found = sys.argv[1:]
+    # Of another interpreter: no dependency of this project.
+    nonconform = importlib.import_module("nonconform")
     with np.load(given) as rows:
         seed = int(rows["seed"])
-        detector = ConformalDetector(
+        detector = nonconform.ConformalDetector(
             IsolationForest(random_state=seed),
-            Split(n_calib=max(round(0.2 * len(rows["fitted"])), 1)),
+            nonconform.Split(n_calib=max(round(0.2 * len(rows["fitted"])), 1)),
             seed=seed,
             score_polarity="higher_is_normal",
         )
