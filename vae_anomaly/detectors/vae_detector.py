@@ -84,10 +84,10 @@ from vae_anomaly.fitting import (
     TrainingRows,
     calibration_kind,
     cell_terms,
+    drawn_folds,
     fit_model,
     latent_means,
     learn_encoder,
-    rows_set_aside,
     sample_rows,
     score_rows,
     scores_and_comparisons,
@@ -376,7 +376,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
                 training.data.n_rows,
                 lambda indices: encoder.encode(training.data.take(indices)),
                 training.weights,
-                calibrating=training.aside,
+                folds=training.folds,
                 before=None if initial is None else initial.decisions,
                 augment=self._augmentation(encoder),
                 ids=training.ids,
@@ -445,7 +445,9 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             earlier = self._earlier_sample(config)
             rng = np.random.default_rng([new_seed(self.random_state), 0 if earlier is None else earlier.n_seen])
             batch = training.encoder.encode(training.data)
-            sample = RowSample.drawn(batch, training.weights, config.split.validation_fraction, rng, training.aside)
+            sample = RowSample.drawn(
+                batch, training.weights, config.split.validation_fraction, rng, training.folds >= 0
+            )
             if earlier is not None:
                 sample = earlier.joined(sample)
             wanted = config.split.max_samples
@@ -785,43 +787,42 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         min_rows: int,
         streaming: bool = False,
     ) -> _Training:
-        """Training rows, those set aside, and what the columns are: as learned before, or from the other rows."""
+        """Training rows, those that calibrate, and what the columns are: as before, or learned from the other rows."""
         known = None if initial is None else initial.encoder
         data, weights, present = read_training_rows(self, X, sample_weight, known, min_rows)
         if isinstance(data, Table):
             check_suits_tables(self.row_score, self.backbone, self.augment)
-        kind, aside = self._rows_aside(data, streaming=streaming)
+        kind, folds = self._folds(data, streaming=streaming)
         if known is None:
-            encoder = self._learned_encoder(data, weights, aside)
+            encoder = self._learned_encoder(data, weights, folds >= 0)
         else:
             self._check_same_shape()
             encoder = known
         ids = row_ids(X, present) if isinstance(data, Table) else None
-        return _Training(data, weights, encoder, kind, aside, ids, self._groups_of(data))
+        return _Training(data, weights, encoder, kind, folds, ids, self._groups_of(data))
 
-    def _rows_aside(
-        self, data: Table | Images, *, streaming: bool
-    ) -> tuple[CalibrationKind, npt.NDArray[np.bool_] | None]:
-        """How to calibrate, and the rows that do nothing else."""
+    def _folds(self, data: Table | Images, *, streaming: bool) -> tuple[CalibrationKind, npt.NDArray[np.intp]]:
+        """How to calibrate, and in which fold each row does."""
         is_images = isinstance(data, Images)
         defaults = FOR_IMAGES if is_images else FOR_TABLES
         score = defaults.score if self.row_score == AUTO else resolve_score(self.row_score)
+        n_members = self.n_estimators or defaults.n_estimators
+        max_samples = self.max_samples or defaults.max_samples
         kind = calibration_kind(
             self.calibration,
             data.n_rows,
-            self.n_estimators or defaults.n_estimators,
-            self.max_samples or defaults.max_samples,
+            n_members,
+            max_samples,
             by_member=isinstance(score, MemberScore) and not is_images and not streaming,
         )
-        if kind != "split":
-            return kind, None
+        split = SplitConfig(max_samples, self.validation_fraction, kind)
         rng = np.random.default_rng([new_seed(self.random_state), SEED_OF_CALIBRATION])
-        return kind, rows_set_aside(data.n_rows, rng)
+        return kind, drawn_folds(data.n_rows, split, n_members, rng)
 
     def _learned_encoder(
-        self, data: Table | Images, weights: FloatArray | None, aside: npt.NDArray[np.bool_] | None
+        self, data: Table | Images, weights: FloatArray | None, calibrating: npt.NDArray[np.bool_]
     ) -> Encoder:
-        """What the columns are, learned from the rows that are not set aside."""
+        """What the columns are, learned from the rows that do not calibrate."""
 
         def learned(chosen: npt.NDArray[np.intp] | None) -> Encoder:
             return learn_encoder(
@@ -832,11 +833,11 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
                 model_missing=bool(self.model_missing),
             )
 
-        if aside is None or not aside.any():
+        if not calibrating.any():
             return learned(None)
         try:
-            encoder = learned(np.flatnonzero(~aside))
-            encoder.encode(data.take(np.flatnonzero(aside)))
+            encoder = learned(np.flatnonzero(~calibrating))
+            encoder.encode(data.take(np.flatnonzero(calibrating)))
         except DataError:
             # Only all rows together say what such a column is, and name the row that is wrong as it was given.
             return learned(None)
@@ -965,7 +966,7 @@ class _Training:
     weights: FloatArray | None
     encoder: Encoder
     kind: CalibrationKind
-    aside: npt.NDArray[np.bool_] | None
+    folds: npt.NDArray[np.intp]
     ids: npt.NDArray[np.int64] | None
     groups: npt.NDArray[np.object_] | None
 

@@ -12,6 +12,7 @@ from vae_anomaly.fitting.partition import (
     SplitConfig,
     TrainingRows,
     calibration_kind,
+    drawn_folds,
     rows_set_aside,
 )
 from vae_anomaly.fitting.pixel_maps import pixel_excess
@@ -40,6 +41,7 @@ __all__ = [
     "calibration_kind",
     "cell_terms",
     "chunk_rows",
+    "drawn_folds",
     "fit_model",
     "latent_means",
     "learn_encoder",

@@ -21,7 +21,8 @@ BoolArray = npt.NDArray[np.bool_]
 MAX_VALIDATION_ROWS = 512
 MIN_VALIDATION_ROWS = 10
 SPLIT_SHARE = 0.2
-FOLD_SHARE, MIN_ROWS_OF_FOLDS = 0.1, 200
+FOLD_SHARE, MAX_SHARE_OF_FOLDS, MIN_ROWS_OF_FOLDS = 0.1, 0.5, 200
+NO_FOLD = -1
 MIN_CALIBRATION_ROWS, MAX_CALIBRATION_ROWS = 4, 4096
 MAX_TRAINING_SHARE = 0.25
 
@@ -40,8 +41,8 @@ class TrainingRows:
         Positive weights.
     held_out : bool ndarray of shape (n_rows,), optional
         Rows that no training has seen; by default a share of the rows is drawn.
-    calibrating : bool ndarray of shape (n_rows,), optional
-        Rows that calibrate and do nothing else; nothing was learned from them.
+    folds : int ndarray of shape (n_rows,), optional
+        In which fold each row calibrates, -1 for those that do not: see `drawn_folds`.
     before : Decisions, optional
         Of the fit whose weights this one starts from.
     augment : callable, optional
@@ -58,7 +59,7 @@ class TrainingRows:
     encode: Callable[[IntArray], Batch]
     weights: FloatArray | None = None
     held_out: BoolArray | None = None
-    calibrating: BoolArray | None = None
+    folds: IntArray | None = None
     before: Decisions | None = None
     augment: Callable[[Batch, int], Batch] | None = None
     ids: npt.NDArray[np.int64] | None = None
@@ -154,6 +155,38 @@ def rows_set_aside(n_rows: int, rng: np.random.Generator) -> BoolArray:
     return aside
 
 
+def drawn_folds(n_rows: int, split: SplitConfig, n_members: int, rng: np.random.Generator) -> IntArray:
+    """In which fold each row calibrates, -1 for those that do not.
+
+    They are drawn before anything is learned, so that what columns are is learned from the other rows, at least half
+    of all. Of a cross calibration, every member leaves out a tenth of the rows, because those that it does not see
+    are missed; more where they are few, so that p-values have a resolution, or where it would not use them anyway.
+
+    Parameters
+    ----------
+    n_rows : int
+    split : SplitConfig
+    n_members : int
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    int ndarray of shape (n_rows,)
+    """
+    if split.calibration == "split":
+        return np.where(rows_set_aside(n_rows, rng), 0, NO_FOLD)
+    folds = np.full(n_rows, NO_FOLD)
+    if split.calibration == "none":
+        return folds
+    n_rest = n_rows - split.n_validation(n_rows)
+    n_wanted = max(MIN_ROWS_OF_FOLDS // n_members, round(FOLD_SHARE * n_rest), n_rest - split.n_own(n_rest))
+    n_left_out = min(n_wanted, min(round(MAX_SHARE_OF_FOLDS * n_rest), MAX_CALIBRATION_ROWS) // n_members)
+    if n_left_out * n_members >= MIN_CALIBRATION_ROWS:
+        chosen = rng.choice(n_rows, n_left_out * n_members, replace=False)
+        folds[chosen] = np.repeat(np.arange(n_members), n_left_out)
+    return folds
+
+
 def partition(
     rows: TrainingRows, split: SplitConfig, n_members: int, rng: np.random.Generator, *, stops: bool, compares: bool
 ) -> Partition:
@@ -172,49 +205,31 @@ def partition(
         they, and no member sees them, unless there are too few rows for that.
     """
     order = rng.permutation(rows.n_rows)
-    folds: tuple[IntArray, ...] = ()
-    if rows.calibrating is not None:
-        aside = rows.calibrating[order]
-        if split.calibration == "split" and aside.any():
-            folds = (np.sort(order[aside]),)
-        order = order[~aside]
-    compared = order
+    fold_of = np.full(rows.n_rows, NO_FOLD) if rows.folds is None else rows.folds
+    folds = tuple(np.flatnonzero(fold_of == number) for number in range(int(fold_of.max()) + 1))
+    free = compared = order[fold_of[order] == NO_FOLD]
+    n_validation = min(split.n_validation(rows.n_rows), len(free) // 2)
     if rows.held_out is None:
-        n_held_out = split.n_validation(len(order))
-        held_out, rest = order[:n_held_out], order[n_held_out:]
+        held_out, rest = free[:n_validation], free[n_validation:]
     else:
-        marked = rows.held_out[order]
-        held_out, rest = order[marked], order[~marked]
+        marked = rows.held_out[free]
+        held_out, rest = free[marked], free[~marked]
         if compares and len(held_out) >= 2 * MIN_VALIDATION_ROWS:
             compared, held_out = held_out[::2], held_out[1::2]
         held_out = held_out[:MAX_VALIDATION_ROWS]
     if not stops or len(held_out) < MIN_VALIDATION_ROWS:
         held_out, rest = held_out[:0], np.concatenate([held_out, rest])
-    if compares and compared is order:
-        n_compared = min(split.n_validation(len(order)), len(rest) // 2)
+    if compares and compared is free:
+        n_compared = min(n_validation, len(rest) // 2)
         if n_compared >= MIN_VALIDATION_ROWS:
             compared, rest = rest[:n_compared], rest[n_compared:]
     pools = [rest] * n_members
-    if split.calibration == "cross":
-        folds = _folds(rest, n_members, split.n_own(len(rest)))
-        pools = [np.setdiff1d(rest, fold) for fold in folds] or pools
+    if split.calibration == "cross" and folds:
+        pools = [np.concatenate([rest, *folds[:member], *folds[member + 1 :]]) for member in range(n_members)]
     n_own = split.n_own(min(map(len, pools)))
     own = [rng.choice(pool, n_own, replace=False) for pool in pools]
     n_compared = MAX_VALIDATION_ROWS if compares else 0
     return Partition(np.sort(held_out), np.sort(compared[:n_compared]), np.stack(own), _unseen(rows, folds))
-
-
-def _folds(rest: IntArray, n_members: int, n_own: int) -> tuple[IntArray, ...]:
-    """The fold that each member leaves out; none where there are too few rows.
-
-    A quarter of the rows while they are few, so that p-values have a resolution; a tenth of more of them, because rows
-    that a member does not see are missed; and what the member would not have used anyway.
-    """
-    n_largest = min(len(rest), MAX_CALIBRATION_ROWS) // n_members
-    n_left_out = min(max(MIN_ROWS_OF_FOLDS // n_members, round(FOLD_SHARE * len(rest)), len(rest) - n_own), n_largest)
-    if n_left_out * n_members < MIN_CALIBRATION_ROWS or len(rest) - n_left_out < 2:
-        return ()
-    return tuple(np.sort(rest[member * n_left_out : (member + 1) * n_left_out]) for member in range(n_members))
 
 
 def _unseen(rows: TrainingRows, folds: tuple[IntArray, ...]) -> tuple[IntArray, ...]:

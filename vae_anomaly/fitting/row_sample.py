@@ -11,7 +11,7 @@ import torch
 
 from vae_anomaly.columns import Batch
 from vae_anomaly.data import FloatArray
-from vae_anomaly.fitting.partition import TrainingRows
+from vae_anomaly.fitting.partition import NO_FOLD, TrainingRows
 
 MIN_ROWS = 512
 
@@ -124,5 +124,5 @@ class RowSample:
             lambda indices: self.batch.take(torch.from_numpy(indices)),
             None if (self.weights == 1).all() else self.weights,
             self.held_out,
-            self.calibrating,
+            np.where(self.calibrating, 0, NO_FOLD),
         )
