@@ -489,7 +489,12 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         Bashari, Sesia and Romano, "Robust conformal outlier detection under contaminated reference data", ICML 2025.
         """
         check_is_fitted(self)
-        self.decisions_ = self.decisions_.recalibrated(self.calibration_.answered(ids, is_anomaly))
+        answers = np.asarray(is_anomaly).ravel()
+        rows = np.asarray(ids).ravel()
+        if rows.dtype.kind not in "iu" and len(rows):
+            raise SpecificationError(f"ids are those that audit lists, integers, not {rows[0]!r}")
+        found = self.calibration_.answered(rows.astype(np.int64), anomalous(answers, len(rows)))
+        self.decisions_ = self.decisions_.recalibrated(found)
         return self
 
     def audit(self, n_rows: int = 50, X: Any = None) -> pd.DataFrame:

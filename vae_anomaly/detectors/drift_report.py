@@ -71,9 +71,9 @@ class DriftReport:
     def sentence(self) -> str:
         """What was found, in one or a few sentences."""
         parts = [
-            f"Drift in {self.n_rows:,} rows."
+            f"Drift in {self._rows}."
             if self.drifted
-            else f"No drift in {self.n_rows:,} rows, at a false-alarm level of {self.alpha:g}."
+            else f"No drift in {self._rows}, at a false-alarm level of {self.alpha:g}."
         ]
         if self.drifted:
             parts.append(self.scores.sentence() if self.scores_moved else "The scores are as before.")
@@ -82,8 +82,12 @@ class DriftReport:
             more = len(self.moved) - MAX_NAMED
             parts.append(f"{named}{f'; and {more} more' if more > 0 else ''}.")
         if self.stream.alarm(self.alpha):
-            parts.append(self.stream.sentence(self.alpha))
+            parts.append(f"{self.stream.sentence(self.alpha)} Rows that are sorted by what they hold look so, too.")
         return " ".join(parts)
+
+    @property
+    def _rows(self) -> str:
+        return f"{self.n_rows:,} row{'' if self.n_rows == 1 else 's'}"
 
     def frame(self) -> pd.DataFrame:
         """All tests as a table, the smallest adjusted p-value first.
