@@ -458,3 +458,29 @@ def test_detectors_of_images_calibrate(detector: Any, images: np.ndarray[Any, np
     others = np.random.default_rng(1).integers(90, 160, (30, 16, 16)).astype(np.uint8)
     assert detector.calibrate(others).calibration_.n_rows == 30
     assert not detector.check_drift(np.random.default_rng(2).integers(90, 160, (30, 16, 16)).astype(np.uint8)).moved
+
+
+def test_level_that_only_a_fold_has_is_new_to_the_members_that_judge_it() -> None:
+    frame = mixed(200)
+    frame.loc[5, "site"] = "west"
+    detector = VAEDetector(calibration="cross", **FAST).fit(frame)
+    suspects = detector.calibration_.suspects
+    (at,) = np.flatnonzero(suspects.ids == 5)
+    row = frame.loc[[5]].assign(site="of no row")
+    assert suspects.scores[at] == detector.compared(row).comparisons[0, suspects.folds[at]]
+    assert suspects.scores[at] > detector.compared(frame.loc[[5]]).comparisons[0, suspects.folds[at]]
+
+
+@pytest.mark.slow
+def test_new_levels_are_not_more_anomalous_than_those_of_calibration_rows() -> None:
+    def drawn(rng: np.random.Generator, n_rows: int) -> pd.DataFrame:
+        return pd.DataFrame(
+            {name: [f"level {level}" for level in rng.zipf(1.5, n_rows).clip(max=400)] for name in "abc"}
+        )
+
+    shares = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        detector = VAEDetector(calibration="cross", **FAST | {"random_state": seed}).fit(drawn(rng, 200))
+        shares.append((detector.p_values(drawn(rng, 300)) <= 0.1).mean())
+    assert np.mean(shares) <= 0.1 + 3 * np.std(shares) / np.sqrt(len(shares))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vae_anomaly.columns import MAX_SEEDS, Declarations, Encoder, TableEncoder, infer_columns, learn_channels
+from vae_anomaly.columns import MAX_SEEDS, Batch, Declarations, Encoder, TableEncoder, infer_columns, learn_channels
 from vae_anomaly.data import FloatArray, Images, Table
 from vae_anomaly.decisions import (
     NO_THRESHOLD,
@@ -35,6 +35,7 @@ VALIDATION_DRAWS = 2
 MAX_REPORT_DRAWS, REPORT_CELLS = 64, 1 << 22
 MIN_REFERENCE_ROWS, MAX_REFERENCE_ROWS, MAX_REFERENCE_CELLS = 32, 4096, 1 << 16
 MAX_ROWS_FOR_FENCE = 2048
+MAX_ENCODED_ROWS = 65_536
 
 EncoderT = TypeVar("EncoderT", bound=Encoder)
 OnCheck = Callable[[History], None]
@@ -157,7 +158,7 @@ def fit_model(
         vae=vae,
         noise=noise,
         score=config.score,
-        decisions=_decisions(vae, rows, parts, config, noise),
+        decisions=_decisions(encoder, vae, rows, parts, config, noise),
         history=history,
         report=report,
         reference_rows=reference_rows,
@@ -180,7 +181,9 @@ def _untrained(encoder: Encoder, network: NetworkConfig, generator: torch.Genera
     )
 
 
-def _decisions(vae: VAE, rows: TrainingRows, parts: Partition, config: FitConfig, noise: Tensor) -> Decisions:
+def _decisions(
+    encoder: Encoder, vae: VAE, rows: TrainingRows, parts: Partition, config: FitConfig, noise: Tensor
+) -> Decisions:
     """The calibration, and the threshold that follows from it; from the training rows where nothing calibrates."""
     if not parts.folds and isinstance(config.threshold, FixedScore):
         return NO_THRESHOLD.with_rule(config.threshold)
@@ -195,7 +198,8 @@ def _decisions(vae: VAE, rows: TrainingRows, parts: Partition, config: FitConfig
         scores = -score_rows(vae, rows.encode(np.arange(0, rows.n_rows, step)), config.score, noise).numpy()
         return Decisions(config.threshold.find(Calibration.of("training", [scores])), None, trained, 0.0)
     batch = rows.encode(np.concatenate(parts.folds))
-    found = -scores_and_comparisons(vae, batch, config.score, noise, by_member=crossed)[1]
+    judged = _without_own_levels(encoder, rows, parts.folds, batch) if crossed and rows.before is None else batch
+    found = -scores_and_comparisons(vae, judged, config.score, noise, by_member=crossed)[1]
     cuts = np.cumsum([len(fold) for fold in parts.folds])[:-1]
     calibration = Calibration.of(
         "cross" if crossed else "split",
@@ -210,6 +214,38 @@ def _decisions(vae: VAE, rows: TrainingRows, parts: Partition, config: FitConfig
     ]
     share = chance_of_repeats(np.concatenate(repeated))
     return Decisions(config.threshold.find(calibration), calibration, trained, share)
+
+
+def _without_own_levels(encoder: Encoder, rows: TrainingRows, folds: tuple[IntArray, ...], batch: Batch) -> Batch:
+    """The rows of the folds, with levels that no row outside of their own fold has as such that nobody has seen.
+
+    All rows taught the encoder its levels. A row to come may have one that none of them has, and to the members that
+    have not seen its fold, a calibration row with a level of its own is such a row.
+    """
+    positions = [place for place, column in enumerate(encoder.modelled) if len(column.levels) > 1 and column.unseen]
+    if not positions:
+        return batch
+    values = batch.values.clone()
+    n_levels = torch.tensor([len(encoder.modelled[place].levels) for place in positions])
+    counts = torch.zeros(len(positions), int(n_levels.max()) + 1, dtype=torch.int64)
+    for chosen in np.array_split(np.arange(rows.n_rows), -(-rows.n_rows // MAX_ENCODED_ROWS)):
+        counts += _level_counts(rows.encode(chosen), positions, n_levels)
+    cuts = np.cumsum([len(fold) for fold in folds])[:-1].tolist()
+    for part, own in zip(values.tensor_split(cuts), np.split(np.arange(len(batch)), cuts), strict=True):
+        elsewhere = counts - _level_counts(batch.take(torch.from_numpy(own)), positions, n_levels)
+        codes = part[:, positions]
+        found = codes.long().clamp(0, counts.shape[1] - 1)
+        alone = elsewhere.gather(1, found.T).T == 0
+        part[:, positions] = torch.where(alone & (codes < n_levels), n_levels.to(codes.dtype), codes)
+    return Batch(values.where(batch.observed, 0.0), batch.observed)
+
+
+def _level_counts(batch: Batch, positions: list[int], n_levels: Tensor) -> Tensor:
+    """How many rows have each level of some columns; the last count is that of cells without one."""
+    last = int(n_levels.max())
+    codes = batch.values[:, positions].long()
+    known = batch.observed[:, positions] & (codes >= 0) & (codes < n_levels)
+    return torch.stack([torch.bincount(of_column, minlength=last + 1) for of_column in codes.where(known, last).T])
 
 
 def _fingerprints(rows: TrainingRows, chosen: IntArray) -> npt.NDArray[np.int64]:
