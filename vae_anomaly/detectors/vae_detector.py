@@ -457,7 +457,11 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
                 fewer_steps = dataclasses.replace(config.training, max_iter=steps, kl_warmup=0.0)
                 config = dataclasses.replace(config, training=fewer_steps)
             if config.training.max_iter:
-                rows = dataclasses.replace(sample.rows(), augment=self._augmentation(training.encoder))
+                rows = dataclasses.replace(
+                    sample.rows(),
+                    before=None if initial is None else initial.decisions,
+                    augment=self._augmentation(training.encoder),
+                )
                 self._learn(training.encoder, rows, config, initial)
                 self._keep_columns(training.data, () if initial is None else initial.decisions.columns)
                 sample = dataclasses.replace(sample, trained=np.ones_like(sample.trained))
