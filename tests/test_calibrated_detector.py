@@ -484,3 +484,39 @@ def test_new_levels_are_not_more_anomalous_than_those_of_calibration_rows() -> N
         detector = VAEDetector(calibration="cross", **FAST | {"random_state": seed}).fit(drawn(rng, 200))
         shares.append((detector.p_values(drawn(rng, 300)) <= 0.1).mean())
     assert np.mean(shares) <= 0.1 + 3 * np.std(shares) / np.sqrt(len(shares))
+
+
+def test_rows_of_every_fit_before_are_known_and_do_not_calibrate() -> None:
+    first, second = normal(200), normal(200, 1)
+    warm = VAEDetector(calibration="split", warm_start=True, **FAST).fit(first).fit(second)
+    stream = VAEDetector(max_samples=20, **FAST)
+    for seed in range(6):
+        stream.partial_fit(normal(200, seed))
+    for detector in (warm, stream):
+        with pytest.raises(DataError, match="were trained on"):
+            detector.calibrate(first)
+        detector.calibrate(normal(200, 9))
+
+
+def test_groups_are_the_same_whichever_dtype_holds_them() -> None:
+    frame = mixed(400).assign(line=np.arange(400) % 2)
+    detector = VAEDetector(calibration="split", calibration_groups="line", **FAST).fit(frame)
+    new = mixed(50, 1).assign(line=np.arange(50) % 2)
+    with_a_gap = new.astype({"line": float})
+    with_a_gap.loc[0, "line"] = np.nan
+    assert set(detector.calibration_.groups) == {"0", "1"}
+    assert np.array_equal(detector.p_values(new)[1:], detector.p_values(with_a_gap)[1:])
+
+
+def test_groups_are_those_of_the_calibration_whatever_the_parameter_became() -> None:
+    frame, new = mixed(400), mixed(50, 1)
+    detector = VAEDetector(calibration="split", calibration_groups="site", **FAST).fit(frame)
+    expected = detector.p_values(new)
+    for name in (None, "age", "of no column"):
+        assert np.array_equal(detector.set_params(calibration_groups=name).p_values(new), expected)
+    assert detector.calibrate(mixed(400, 2)).calibration_.group_column == "site"
+
+
+def test_stream_has_no_groups_and_says_so() -> None:
+    with pytest.raises(SpecificationError, match="partial_fit has no calibration_groups"):
+        VAEDetector(calibration_groups="site", **FAST).partial_fit(mixed(200))

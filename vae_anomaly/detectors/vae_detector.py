@@ -204,6 +204,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
     calibration_groups : str, default=None
         Name of a column, of a table, for whose values p-values are computed one by one; a group has none below
         1 / (n + 1) for its n calibration rows.  The threshold is that of all rows.
+        `partial_fit` has no groups.
     device : {"auto", "cpu", "cuda", "mps"}, default="auto"
         "auto" is CUDA where there is one, else the CPU.
     warm_start : bool, default=False
@@ -380,7 +381,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
                 before=None if initial is None else initial.decisions,
                 augment=self._augmentation(encoder),
                 ids=training.ids,
-                group_column=self._calibration_groups(),
+                group_column=self.calibration_groups,
                 groups=training.groups,
             )
             self._learn(encoder, rows, fit_config(self, encoder, training.kind), initial)
@@ -421,7 +422,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         DataError
             If the data cannot be used; the message names the column and the row.
         SpecificationError
-            If a parameter that shapes the model was changed since.
+            If a parameter that shapes the model was changed since, or `calibration_groups` is given.
         TrainingDiverged
             If the loss was not finite even after a rollback with a smaller step.
 
@@ -438,6 +439,11 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         """
         with unchanged_on_failure(self):
             check_parameters(self)
+            if self.calibration_groups is not None:
+                raise SpecificationError(
+                    f"calibration_groups is {self.calibration_groups!r}, and partial_fit has no calibration_groups: its "
+                    "rows are kept without them. Set it to None, or fit all rows at once."
+                )
             initial = getattr(self, "model_", None)
             min_rows = 2 if initial is None else 1
             training = self._read_training(X, sample_weight, initial, min_rows=min_rows, streaming=True)
@@ -801,7 +807,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             self._check_same_shape()
             encoder = known
         ids = row_ids(X, present) if isinstance(data, Table) else None
-        return _Training(data, weights, encoder, kind, aside, ids, self._groups_of(data))
+        return _Training(data, weights, encoder, kind, aside, ids, _groups_of(data, self.calibration_groups))
 
     def _rows_aside(
         self, data: Table | Images, *, streaming: bool
@@ -846,17 +852,9 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             return learned(None)
         return encoder
 
-    def _groups_of(self, data: Table | Images) -> npt.NDArray[np.object_] | None:
-        """The calibration group of each row."""
-        name = self._calibration_groups()
-        if name is None:
-            return None
-        if isinstance(data, Images):
-            raise SpecificationError("calibration_groups names a column, and the rows are images. Leave it out.")
-        return group_labels(data, name)
-
     def _calibration_groups(self) -> str | None:
-        return self.calibration_groups
+        calibration = self.decisions_.calibration
+        return self.calibration_groups if calibration is None else calibration.group_column
 
     def _augmentation(self, encoder: Encoder) -> Callable[[Batch, int], Batch] | None:
         """What changes the rows of mini-batches."""
@@ -954,7 +952,8 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         def compared(data: Table | Images) -> Compared:
             batch = model.encoder.encode(data)
             scores, comparisons = scores_and_comparisons(model.vae, batch, model.score, model.noise, by_member=crossed)
-            return Compared(-scores, -comparisons, batch.fingerprints().numpy(), self._groups_of(data))
+            groups = _groups_of(data, self._calibration_groups())
+            return Compared(-scores, -comparisons, batch.fingerprints().numpy(), groups)
 
         if model.takes_images and is_files(X):
             return Compared.over(read_portions(open_files(X, None, model.encoder)), compared)
@@ -972,6 +971,15 @@ class _Training:
     aside: npt.NDArray[np.bool_] | None
     ids: npt.NDArray[np.int64] | None
     groups: npt.NDArray[np.object_] | None
+
+
+def _groups_of(data: Table | Images, name: str | None) -> npt.NDArray[np.object_] | None:
+    """The calibration group of each row."""
+    if name is None:
+        return None
+    if isinstance(data, Images):
+        raise SpecificationError("calibration_groups names a column, and the rows are images. Leave it out.")
+    return group_labels(data, name)
 
 
 def check_parameters(detector: VAEDetector) -> None:
