@@ -520,3 +520,38 @@ def test_groups_are_those_of_the_calibration_whatever_the_parameter_became() -> 
 def test_stream_has_no_groups_and_says_so() -> None:
     with pytest.raises(SpecificationError, match="partial_fit has no calibration_groups"):
         VAEDetector(calibration_groups="site", **FAST).partial_fit(mixed(200))
+
+
+@pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning")
+def test_images_set_aside_do_not_scale_the_pixels_of_patches() -> None:
+    images = np.random.default_rng(0).normal(size=(30, 16, 16))
+    parameters: dict[str, Any] = {"n_windows": 256, "max_iter": 5, "hidden_layer_sizes": (16,), "top_pixels": 10}
+    first = PatchDetector(**parameters).fit(images)
+    changed = images.copy()
+    changed[first.calibration_.suspects.ids] *= 3
+    second = PatchDetector(**parameters).fit(changed)
+    kept = np.setdiff1d(np.arange(30), first.calibration_.suspects.ids)
+    assert second.encoder_.columns == first.encoder_.columns
+    assert np.array_equal(second.score_samples(images[kept]), first.score_samples(images[kept]))
+
+
+def test_audit_refuses_other_rows_than_it_lists(changeable: VAEDetector) -> None:
+    for others in (normal(500) + 1, normal(500)[:0], normal(20)):
+        with pytest.raises(SpecificationError, match="has not the rows of the audit"):
+            changeable.audit(3, others)
+    assert changeable.audit(3, normal(500)).id.tolist() == changeable.audit(3).id.tolist()
+    listed = changeable.audit(1_000)
+    changeable.confirm(listed["id"], np.zeros(len(listed), dtype=bool))
+    assert changeable.audit(3, normal(500)).columns.tolist() == ["id", "anomaly_score", "p_value", "reason"]
+
+
+def test_audit_takes_ids_as_it_lists_them(changeable: VAEDetector) -> None:
+    before = changeable.decisions_
+    listed = changeable.audit(2)["id"]
+    for ids in (listed + 0.5, listed.astype(str), listed * np.nan):
+        with pytest.raises(DataError, match="whole numbers"):
+            changeable.confirm(ids, [True, True])
+    assert changeable.decisions_ is before
+    assert changeable.confirm([], []).calibration_.n_rows == before.calibration.n_rows
+    frame = pd.DataFrame(normal(400), index=np.arange(400, dtype=np.uint64) + np.uint64(2**63))
+    assert (VAEDetector(calibration="split", **FAST).fit(frame).audit(5)["id"] >= 0).all()

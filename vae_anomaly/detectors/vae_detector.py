@@ -24,7 +24,7 @@ from vae_anomaly.decisions import ColumnSample, Decisions
 from vae_anomaly.deprecation import RenamedAttribute
 from vae_anomaly.detectors.base import copied_parameters, unchanged_on_failure
 from vae_anomaly.detectors.calibrated import CalibratedDetectorMixin, Compared, row_ids, warn_if_uncalibrated
-from vae_anomaly.detectors.containers import fill_cells, pack_like, row_labels
+from vae_anomaly.detectors.containers import as_pandas, fill_cells, pack_like, row_labels
 from vae_anomaly.detectors.drift_report import column_samples
 from vae_anomaly.detectors.inputs import (
     group_labels,
@@ -111,6 +111,8 @@ SHAPE_PARAMETERS = (
 SAMPLE_ROWS_PER_MEMBER = 4096
 SEED_OF_CALIBRATION = 15
 N_REASONS = 3
+# Scores of a row on two devices are nearer than this, relatively or in nats.
+SCORE_TOLERANCE = 0.05
 
 
 class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseEstimator):
@@ -441,8 +443,8 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             check_parameters(self)
             if self.calibration_groups is not None:
                 raise SpecificationError(
-                    f"calibration_groups is {self.calibration_groups!r}, and partial_fit has no calibration_groups: its "
-                    "rows are kept without them. Set it to None, or fit all rows at once."
+                    f"partial_fit has no calibration_groups, and {self.calibration_groups!r} is given: it keeps rows "
+                    "without their groups. Set it to None, or fit all rows at once."
                 )
             initial = getattr(self, "model_", None)
             min_rows = 2 if initial is None else 1
@@ -933,12 +935,21 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
     def _with_reasons(self, listed: pd.DataFrame, X: Any) -> pd.DataFrame:
         if self.model_.takes_images:
             return listed
+        X = as_pandas(X)
         ids = row_ids(X, np.arange(len(X)))
-        order = np.argsort(ids)
-        places = order[np.searchsorted(ids, listed["id"], sorter=order) % len(ids)]
-        if (ids[places] != listed["id"]).any():
+        known = np.isin(listed["id"], ids).all()
+        if known and len(listed):
+            order = np.argsort(ids)
+            places = order[np.searchsorted(ids, listed["id"], sorter=order)]
+            rows = X.iloc[places] if isinstance(X, pd.DataFrame) else np.asarray(X)[places]
+            # Of a cross calibration a row is judged without the levels that only its fold has.
+            known = self.calibration_.kind == "cross" or np.allclose(
+                self._compared(rows).scores, listed["anomaly_score"], SCORE_TOLERANCE, SCORE_TOLERANCE
+            )
+        if not known:
             raise SpecificationError("X has not the rows of the audit. Give what was given to fit or calibrate.")
-        rows = X.iloc[places] if isinstance(X, pd.DataFrame) else np.asarray(X)[places]
+        if not len(listed):
+            return listed.assign(reason=[])
         self.model_ = with_reference(self.model_)
         explanation = explain_table(self.model_, read_table(self, rows, fitting=False), row_labels(rows, len(places)))
         reasons = ["; ".join(map(str, of_row)) for of_row in explanation.reasons(N_REASONS)]
