@@ -88,14 +88,11 @@ class Threshold:
     def proved_rate(self) -> float | None:
         """What is proved of the average share of new normal rows that is flagged.
 
-        None for training calibrations, and for rules that choose by something else than a rank.
+        None for training calibrations, and for rules that choose by something else than a rank; and for cross
+        calibrations, where a row is flagged by the score of all members together and calibration rows have that of one:
+        what is proved there is about p-values, see `Calibration.p_values`.
         """
-        if self.expected_rate is None or self.kind in {None, "training"} or self.rule not in RANKED:
-            return None
-        if self.kind == "split":
-            return self.expected_rate
-        spread = 2 * (1 - self.expected_rate) * (self.n_folds - 1) / (self.n_calibration + self.n_folds)
-        return min(2 * self.expected_rate + spread, 1.0)
+        return self.expected_rate if self.kind == "split" and self.rule in RANKED else None
 
     def sentence(self) -> str:
         """What may be expected of the threshold, and under what condition.
@@ -124,13 +121,11 @@ class Threshold:
                 average = f"about {mean} of new normal rows"
             bound = f" and with {surely} confidence {most}," if most else ""
             return f"{flagged}: {average},{bound} if they are like the {rows}, which the model has not seen."
-        proved = ""
-        if self.proved_rate is not None:
-            proved = f" by measurement, proved is at most {percent(self.proved_rate, upwards=True)} on average"
-        bound = f" With {surely} confidence it is {most}, if the scores of all folds have one law." if most else ""
+        one_law = "if the scores by the members of each fold and by all members have one law"
+        bound = f" With {surely} confidence it is {most}, {one_law}." if most else ""
         return (
-            f"{flagged}: about {mean} of new normal rows{proved}, if they are like the {rows}, each scored by members "
-            f"that have not seen it.{bound}"
+            f"{flagged}: about {mean} of new normal rows, by measurement and not proved, if they are like the {rows}, "
+            f"each scored by members that have not seen it.{bound}"
         )
 
 
