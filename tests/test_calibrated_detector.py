@@ -555,3 +555,11 @@ def test_audit_takes_ids_as_it_lists_them(changeable: VAEDetector) -> None:
     assert changeable.confirm([], []).calibration_.n_rows == before.calibration.n_rows
     frame = pd.DataFrame(normal(400), index=np.arange(400, dtype=np.uint64) + np.uint64(2**63))
     assert (VAEDetector(calibration="split", **FAST).fit(frame).audit(5)["id"] >= 0).all()
+
+
+def test_stream_starts_with_a_fold_that_has_rows() -> None:
+    detector = VAEDetector(calibration="cross", **FAST).fit(normal(20))
+    suspects = detector.calibration_.suspects
+    detector.confirm(suspects.ids[suspects.folds == 0], [True] * 5)
+    assert [fold.n for fold in detector.calibration_.folds] == [0, 5, 5, 5]
+    assert detector.check_drift(normal(20, 1)).stream.n_reference == 5

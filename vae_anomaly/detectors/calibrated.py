@@ -579,8 +579,9 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         if not judged.any():
             raise DataError("none of the rows has a score. Give rows that can be read.")
         comparisons = compared.comparisons[judged]
-        stream = self.decisions_.stream or SimpleJumper.of(calibration.folds[0], SEED_OF_STREAM)
-        stream = stream.updated(comparisons[:, 0])
+        fold = int(np.argmax([one.n for one in calibration.folds]))
+        stream = self.decisions_.stream or SimpleJumper.of(calibration.folds[fold], SEED_OF_STREAM)
+        stream = stream.updated(comparisons[:, fold])
         columns = columns_moved(self.decisions_.columns, self._column_samples(X)) if self.decisions_.columns else []
         scores = scores_moved(calibration, comparisons)
         report = DriftReport(
