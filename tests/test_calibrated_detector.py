@@ -471,3 +471,108 @@ def test_detectors_of_images_calibrate(detector: Any, images: np.ndarray[Any, np
     others = np.random.default_rng(1).integers(90, 160, (30, 16, 16)).astype(np.uint8)
     assert detector.calibrate(others).calibration_.n_rows == 30
     assert not detector.check_drift(np.random.default_rng(2).integers(90, 160, (30, 16, 16)).astype(np.uint8)).moved
+
+
+def test_level_that_only_a_calibration_row_has_is_new_to_the_members_that_judge_it() -> None:
+    frame = mixed(200)
+    row = VAEDetector(calibration="cross", **FAST).fit(frame).calibration_.suspects.ids[0]
+    frame.loc[row, "site"] = "west"
+    detector = VAEDetector(calibration="cross", **FAST).fit(frame)
+    suspects = detector.calibration_.suspects
+    (at,) = np.flatnonzero(suspects.ids == row)
+    other = frame.loc[[row]].assign(site="of no row")
+    assert suspects.scores[at] == detector.compared(other).comparisons[0, suspects.folds[at]]
+
+
+@pytest.mark.slow
+def test_new_levels_are_not_more_anomalous_than_those_of_calibration_rows() -> None:
+    def drawn(rng: np.random.Generator, n_rows: int) -> pd.DataFrame:
+        return pd.DataFrame(
+            {name: [f"level {level}" for level in rng.zipf(1.5, n_rows).clip(max=400)] for name in "abc"}
+        )
+
+    shares = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        detector = VAEDetector(calibration="cross", **FAST | {"random_state": seed}).fit(drawn(rng, 200))
+        shares.append((detector.p_values(drawn(rng, 300)) <= 0.1).mean())
+    assert np.mean(shares) <= 0.1 + 3 * np.std(shares) / np.sqrt(len(shares))
+
+
+def test_rows_of_every_fit_before_are_known_and_do_not_calibrate() -> None:
+    first, second = normal(200), normal(200, 1)
+    warm = VAEDetector(calibration="split", warm_start=True, **FAST).fit(first).fit(second)
+    stream = VAEDetector(max_samples=20, **FAST)
+    for seed in range(6):
+        stream.partial_fit(normal(200, seed))
+    for detector in (warm, stream):
+        with pytest.raises(DataError, match="were trained on"):
+            detector.calibrate(first)
+        detector.calibrate(normal(200, 9))
+
+
+def test_groups_are_the_same_whichever_dtype_holds_them() -> None:
+    frame = mixed(400).assign(line=np.arange(400) % 2)
+    detector = VAEDetector(calibration="split", calibration_groups="line", **FAST).fit(frame)
+    new = mixed(50, 1).assign(line=np.arange(50) % 2)
+    with_a_gap = new.astype({"line": float})
+    with_a_gap.loc[0, "line"] = np.nan
+    assert set(detector.calibration_.groups) == {"0", "1"}
+    assert np.array_equal(detector.p_values(new)[1:], detector.p_values(with_a_gap)[1:])
+
+
+def test_groups_are_those_of_the_calibration_whatever_the_parameter_became() -> None:
+    frame, new = mixed(400), mixed(50, 1)
+    detector = VAEDetector(calibration="split", calibration_groups="site", **FAST).fit(frame)
+    expected = detector.p_values(new)
+    for name in (None, "age", "of no column"):
+        assert np.array_equal(detector.set_params(calibration_groups=name).p_values(new), expected)
+    assert detector.calibrate(mixed(400, 2)).calibration_.group_column == "site"
+
+
+def test_stream_has_no_groups_and_says_so() -> None:
+    with pytest.raises(SpecificationError, match="partial_fit has no calibration_groups"):
+        VAEDetector(calibration_groups="site", **FAST).partial_fit(mixed(200))
+
+
+@pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning")
+def test_images_set_aside_do_not_scale_the_pixels_of_patches() -> None:
+    images = np.random.default_rng(0).normal(size=(30, 16, 16))
+    parameters: dict[str, Any] = {"n_windows": 256, "max_iter": 5, "hidden_layer_sizes": (16,), "top_pixels": 10}
+    first = PatchDetector(**parameters).fit(images)
+    changed = images.copy()
+    changed[first.calibration_.suspects.ids] *= 3
+    second = PatchDetector(**parameters).fit(changed)
+    kept = np.setdiff1d(np.arange(30), first.calibration_.suspects.ids)
+    assert second.encoder_.columns == first.encoder_.columns
+    assert np.array_equal(second.score_samples(images[kept]), first.score_samples(images[kept]))
+
+
+def test_audit_refuses_other_rows_than_it_lists(changeable: VAEDetector) -> None:
+    for others in (normal(500) + 1, normal(500)[:0], normal(20)):
+        with pytest.raises(SpecificationError, match="has not the rows of the audit"):
+            changeable.audit(3, others)
+    assert changeable.audit(3, normal(500)).id.tolist() == changeable.audit(3).id.tolist()
+    listed = changeable.audit(1_000)
+    changeable.confirm(listed["id"], np.zeros(len(listed), dtype=bool))
+    assert changeable.audit(3, normal(500)).columns.tolist() == ["id", "anomaly_score", "p_value", "reason"]
+
+
+def test_audit_takes_ids_as_it_lists_them(changeable: VAEDetector) -> None:
+    before = changeable.decisions_
+    listed = changeable.audit(2)["id"]
+    for ids in (listed + 0.5, listed.astype(str), listed * np.nan):
+        with pytest.raises(DataError, match="whole numbers"):
+            changeable.confirm(ids, [True, True])
+    assert changeable.decisions_ is before
+    assert changeable.confirm([], []).calibration_.n_rows == before.calibration.n_rows
+    frame = pd.DataFrame(normal(400), index=np.arange(400, dtype=np.uint64) + np.uint64(2**63))
+    assert (VAEDetector(calibration="split", **FAST).fit(frame).audit(5)["id"] >= 0).all()
+
+
+def test_stream_starts_with_a_fold_that_has_rows() -> None:
+    detector = VAEDetector(calibration="cross", **FAST).fit(normal(20))
+    suspects = detector.calibration_.suspects
+    detector.confirm(suspects.ids[suspects.folds == 0], [True] * 2)
+    assert [fold.n for fold in detector.calibration_.folds] == [0, 2, 2, 2]
+    assert detector.check_drift(normal(20, 1)).stream.n_reference == 2

@@ -62,9 +62,14 @@ class Suspects:
         Raises
         ------
         DataError
-            If an id is not among them, or given twice.
+            If an id is not a whole number, not among them, or given twice.
         """
-        wanted: IntArray = np.asarray(ids, dtype=np.int64).reshape(-1)
+        given = np.asarray(ids).reshape(-1)
+        if given.size and (given.dtype.kind not in "iuf" or not (given == np.rint(given)).all()):
+            raise DataError(
+                f"ids are whole numbers, and {given.dtype} is given", "an audit takes rows as it listed them."
+            )
+        wanted: IntArray = given.astype(np.int64)
         if len(np.unique(wanted)) < len(wanted):
             raise DataError("an id is given twice", "each row has one answer.")
         order = np.argsort(self.ids)
@@ -283,6 +288,8 @@ class Calibration:
         """
         where = self.suspects.positions(ids)
         answers = np.asarray(is_anomaly)
+        if not answers.size:
+            answers = answers.astype(bool)
         if answers.shape != where.shape or answers.dtype != np.bool_:
             raise DataError(
                 f"{len(where)} rows have answers of shape {answers.shape}, {answers.dtype}", "True or False each."

@@ -47,6 +47,7 @@ from vae_anomaly.detectors.inputs import spread
 from vae_anomaly.errors import DataError, FitWarning, NotAvailable, SpecificationError
 
 SEED_OF_STREAM = 0
+MAX_ID = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True)
@@ -209,7 +210,8 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         Returns
         -------
         DataFrame
-            Columns anomaly_score (nats), p_value (NaN without a calibration) and is_anomaly.
+            Columns anomaly_score (nats), p_value (NaN without a calibration) and is_anomaly; what has no score, as a
+            file that cannot be read, is NaN and False.
         """
         check_is_fitted(self)
         compared = self._compared(X)
@@ -481,7 +483,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
 
         Raises
         ------
-        SpecificationError
+        DataError
             If an id is not one of the audit, or there are not as many answers as ids.
 
         References
@@ -489,12 +491,8 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         Bashari, Sesia and Romano, "Robust conformal outlier detection under contaminated reference data", ICML 2025.
         """
         check_is_fitted(self)
-        answers = np.asarray(is_anomaly).ravel()
-        rows = np.asarray(ids).ravel()
-        if rows.dtype.kind not in "iu" and len(rows):
-            raise SpecificationError(f"ids are those that audit lists, integers, not {rows[0]!r}")
-        found = self.calibration_.answered(rows.astype(np.int64), anomalous(answers, len(rows)))
-        self.decisions_ = self.decisions_.recalibrated(found)
+        answers = anomalous(is_anomaly, np.size(ids))
+        self.decisions_ = self.decisions_.recalibrated(self.calibration_.answered(ids, answers))
         return self
 
     def audit(self, n_rows: int = 50, X: Any = None) -> pd.DataFrame:
@@ -508,7 +506,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         n_rows : int, default=50
             How many at most.
         X : array-like, DataFrame, or images, optional
-            What was given to `fit` or `calibrate`: adds the reasons of each row.
+            What was given to `fit` or `calibrate`, the later of both: adds the reasons of each row.
 
         Returns
         -------
@@ -582,8 +580,9 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         if not judged.any():
             raise DataError("none of the rows has a score. Give rows that can be read.")
         comparisons = compared.comparisons[judged]
-        stream = self.decisions_.stream or SimpleJumper.of(calibration.folds[0], SEED_OF_STREAM)
-        stream = stream.updated(comparisons[:, 0])
+        fold = int(np.argmax([one.n for one in calibration.folds]))
+        stream = self.decisions_.stream or SimpleJumper.of(calibration.folds[fold], SEED_OF_STREAM)
+        stream = stream.updated(comparisons[:, fold])
         columns = columns_moved(self.decisions_.columns, self._column_samples(X)) if self.decisions_.columns else []
         scores = scores_moved(calibration, comparisons)
         report = DriftReport(
@@ -735,5 +734,5 @@ def anomalous(y: Any, n_rows: int) -> npt.NDArray[np.bool_]:
 def row_ids(X: Any, positions: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
     """What rows are called in an audit: the index of a DataFrame if it is of integers, else their positions."""
     index = row_labels(X, int(positions.max(initial=-1)) + 1)
-    has_integers = index.dtype.kind in "iu" and index.is_unique
+    has_integers = index.dtype.kind in "iu" and index.is_unique and (not len(index) or index.max() <= MAX_ID)
     return index.to_numpy(dtype=np.int64)[positions] if has_integers else positions.astype(np.int64)

@@ -10,6 +10,7 @@ import pandas as pd
 from vae_anomaly.columns import Column
 from vae_anomaly.data import Table
 from vae_anomaly.decisions import AlertShift, ColumnSample, ColumnShift, ScoreShift, SimpleJumper, holm
+from vae_anomaly.detectors.inputs import level_text
 
 MAX_ROWS, MIN_ROWS, MAX_CELLS = 2_048, 256, 1 << 17
 MAX_NAMED = 3
@@ -151,8 +152,3 @@ def _sample(column: Column, table: Table, position: int) -> ColumnSample:
     if column.likelihood is None or column.kind in WITHOUT_VALUES:
         return ColumnSample.of_presence(column.name, missing)
     return ColumnSample.of_values(column.name, table.numbers(position))
-
-
-def level_text(cell: object) -> str:
-    """A level for people: 3.0 is 3."""
-    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)

@@ -326,5 +326,10 @@ def group_labels(table: Table, name: str) -> npt.NDArray[np.object_]:
         if isinstance(table.cells, pd.DataFrame)
         else table.cells[:, table.names.index(name)]
     )
-    labels: npt.NDArray[np.object_] = cells.map(str).where(cells.notna(), "missing").to_numpy(dtype=object)
+    labels: npt.NDArray[np.object_] = cells.map(level_text).where(cells.notna(), "missing").to_numpy(dtype=object)
     return labels
+
+
+def level_text(cell: object) -> str:
+    """A level as text, whichever dtype holds it: 3.0 is 3, as in a column of integers without missing cells."""
+    return str(int(cell)) if isinstance(cell, float | np.floating) and float(cell).is_integer() else str(cell)

@@ -24,7 +24,7 @@ from vae_anomaly.decisions import ColumnSample, Decisions
 from vae_anomaly.deprecation import RenamedAttribute
 from vae_anomaly.detectors.base import copied_parameters, unchanged_on_failure
 from vae_anomaly.detectors.calibrated import CalibratedDetectorMixin, Compared, row_ids, warn_if_uncalibrated
-from vae_anomaly.detectors.containers import fill_cells, pack_like, row_labels
+from vae_anomaly.detectors.containers import as_pandas, fill_cells, pack_like, row_labels
 from vae_anomaly.detectors.drift_report import column_samples
 from vae_anomaly.detectors.inputs import (
     group_labels,
@@ -111,6 +111,8 @@ SHAPE_PARAMETERS = (
 SAMPLE_ROWS_PER_MEMBER = 4096
 SEED_OF_CALIBRATION = 15
 N_REASONS = 3
+# Scores of a row on two devices are nearer than this, relatively or in nats.
+SCORE_TOLERANCE = 0.05
 
 
 class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseEstimator):
@@ -204,6 +206,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
     calibration_groups : str, default=None
         Name of a column, of a table, for whose values p-values are computed one by one; a group has none below
         1 / (n + 1) for its n calibration rows.  The threshold is that of all rows.
+        `partial_fit` has no groups.
     device : {"auto", "cpu", "cuda", "mps"}, default="auto"
         "auto" is CUDA where there is one, else the CPU.
     warm_start : bool, default=False
@@ -380,7 +383,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
                 before=None if initial is None else initial.decisions,
                 augment=self._augmentation(encoder),
                 ids=training.ids,
-                group_column=self._calibration_groups(),
+                group_column=self.calibration_groups,
                 groups=training.groups,
             )
             self._learn(encoder, rows, fit_config(self, encoder, training.kind), initial)
@@ -421,7 +424,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         DataError
             If the data cannot be used; the message names the column and the row.
         SpecificationError
-            If a parameter that shapes the model was changed since.
+            If a parameter that shapes the model was changed since, or `calibration_groups` is given.
         TrainingDiverged
             If the loss was not finite even after a rollback with a smaller step.
 
@@ -438,6 +441,11 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         """
         with unchanged_on_failure(self):
             check_parameters(self)
+            if self.calibration_groups is not None:
+                raise SpecificationError(
+                    f"partial_fit has no calibration_groups, and {self.calibration_groups!r} is given: it keeps rows "
+                    "without their groups. Set it to None, or fit all rows at once."
+                )
             initial = getattr(self, "model_", None)
             min_rows = 2 if initial is None else 1
             training = self._read_training(X, sample_weight, initial, min_rows=min_rows, streaming=True)
@@ -459,7 +467,11 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
                 fewer_steps = dataclasses.replace(config.training, max_iter=steps, kl_warmup=0.0)
                 config = dataclasses.replace(config, training=fewer_steps)
             if config.training.max_iter:
-                rows = dataclasses.replace(sample.rows(), augment=self._augmentation(training.encoder))
+                rows = dataclasses.replace(
+                    sample.rows(),
+                    before=None if initial is None else initial.decisions,
+                    augment=self._augmentation(training.encoder),
+                )
                 self._learn(training.encoder, rows, config, initial)
                 self._keep_columns(training.data, () if initial is None else initial.decisions.columns)
                 sample = dataclasses.replace(sample, trained=np.ones_like(sample.trained))
@@ -799,7 +811,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             self._check_same_shape()
             encoder = known
         ids = row_ids(X, present) if isinstance(data, Table) else None
-        return _Training(data, weights, encoder, kind, folds, ids, self._groups_of(data))
+        return _Training(data, weights, encoder, kind, folds, ids, _groups_of(data, self.calibration_groups))
 
     def _folds(self, data: Table | Images, *, streaming: bool) -> tuple[CalibrationKind, npt.NDArray[np.intp]]:
         """How to calibrate, and in which fold each row does."""
@@ -843,17 +855,9 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             return learned(None)
         return encoder
 
-    def _groups_of(self, data: Table | Images) -> npt.NDArray[np.object_] | None:
-        """The calibration group of each row."""
-        name = self._calibration_groups()
-        if name is None:
-            return None
-        if isinstance(data, Images):
-            raise SpecificationError("calibration_groups names a column, and the rows are images. Leave it out.")
-        return group_labels(data, name)
-
     def _calibration_groups(self) -> str | None:
-        return self.calibration_groups
+        calibration = self.decisions_.calibration
+        return self.calibration_groups if calibration is None else calibration.group_column
 
     def _augmentation(self, encoder: Encoder) -> Callable[[Batch, int], Batch] | None:
         """What changes the rows of mini-batches."""
@@ -932,12 +936,21 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
     def _with_reasons(self, listed: pd.DataFrame, X: Any) -> pd.DataFrame:
         if self.model_.takes_images:
             return listed
+        X = as_pandas(X)
         ids = row_ids(X, np.arange(len(X)))
-        order = np.argsort(ids)
-        places = order[np.searchsorted(ids, listed["id"], sorter=order) % len(ids)]
-        if (ids[places] != listed["id"]).any():
+        known = bool(np.isin(listed["id"], ids).all())
+        if known and len(listed):
+            order = np.argsort(ids)
+            places = order[np.searchsorted(ids, listed["id"], sorter=order)]
+            rows = X.iloc[places] if isinstance(X, pd.DataFrame) else np.asarray(X)[places]
+            suspects = self.calibration_.suspects
+            folds = suspects.folds[suspects.positions(listed["id"])]
+            scores = self._compared(rows).comparisons[np.arange(len(rows)), folds]
+            known = bool(np.allclose(scores, listed["anomaly_score"], SCORE_TOLERANCE, SCORE_TOLERANCE))
+        if not known:
             raise SpecificationError("X has not the rows of the audit. Give what was given to fit or calibrate.")
-        rows = X.iloc[places] if isinstance(X, pd.DataFrame) else np.asarray(X)[places]
+        if not len(listed):
+            return listed.assign(reason=[])
         self.model_ = with_reference(self.model_)
         explanation = explain_table(self.model_, read_table(self, rows, fitting=False), row_labels(rows, len(places)))
         reasons = ["; ".join(map(str, of_row)) for of_row in explanation.reasons(N_REASONS)]
@@ -951,7 +964,8 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         def compared(data: Table | Images) -> Compared:
             batch = model.encoder.encode(data)
             scores, comparisons = scores_and_comparisons(model.vae, batch, model.score, model.noise, by_member=crossed)
-            return Compared(-scores, -comparisons, batch.fingerprints().numpy(), self._groups_of(data))
+            groups = _groups_of(data, self._calibration_groups())
+            return Compared(-scores, -comparisons, batch.fingerprints().numpy(), groups)
 
         if model.takes_images and is_files(X):
             return Compared.over(read_portions(open_files(X, None, model.encoder)), compared)
@@ -969,6 +983,15 @@ class _Training:
     folds: npt.NDArray[np.intp]
     ids: npt.NDArray[np.int64] | None
     groups: npt.NDArray[np.object_] | None
+
+
+def _groups_of(data: Table | Images, name: str | None) -> npt.NDArray[np.object_] | None:
+    """The calibration group of each row."""
+    if name is None:
+        return None
+    if isinstance(data, Images):
+        raise SpecificationError("calibration_groups names a column, and the rows are images. Leave it out.")
+    return group_labels(data, name)
 
 
 def check_parameters(detector: VAEDetector) -> None:

@@ -189,7 +189,9 @@ def _decisions(vae: VAE, rows: TrainingRows, parts: Partition, config: FitConfig
     learned = [np.concatenate([shared, own]) for own in (parts.members if crossed else [parts.members.ravel()])]
     influential = np.unique(np.concatenate(learned))
     fingerprints = _fingerprints(rows, influential)
-    trained = tuple(np.unique(fingerprints[np.searchsorted(influential, own)]) for own in learned)
+    trained = _with_those_before(
+        tuple(np.unique(fingerprints[np.searchsorted(influential, own)]) for own in learned), rows.before
+    )
     if not parts.folds:
         step = 1 if isinstance(config.threshold, Contamination) else max(1, rows.n_rows // MAX_ROWS_FOR_FENCE)
         scores = -score_rows(vae, rows.encode(np.arange(0, rows.n_rows, step)), config.score, noise).numpy()
@@ -210,6 +212,18 @@ def _decisions(vae: VAE, rows: TrainingRows, parts: Partition, config: FitConfig
     ]
     share = chance_of_repeats(np.concatenate(repeated))
     return Decisions(config.threshold.find(calibration), calibration, trained, share)
+
+
+def _with_those_before(
+    trained: tuple[npt.NDArray[np.int64], ...], before: Decisions | None
+) -> tuple[npt.NDArray[np.int64], ...]:
+    """Fingerprints of the rows that were trained on, by the fits too that these weights started from."""
+    if before is None or not before.trained:
+        return trained
+    if len(before.trained) == len(trained):
+        return tuple(np.union1d(old, new) for old, new in zip(before.trained, trained, strict=True))
+    old = np.concatenate(before.trained)
+    return tuple(np.union1d(old, new) for new in trained)
 
 
 def _fingerprints(rows: TrainingRows, chosen: IntArray) -> npt.NDArray[np.int64]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from sklearn.base import BaseEstimator, OutlierMixin, _fit_context
 from sklearn.utils.validation import check_is_fitted
@@ -42,7 +43,7 @@ from vae_anomaly.detectors.patch.window_encoder import NOISE_FLOOR, learn_window
 from vae_anomaly.detectors.patch.window_model import WindowModel
 from vae_anomaly.detectors.patch.windows import IntArray, PaddedImage
 from vae_anomaly.detectors.training_progress import training_progress
-from vae_anomaly.errors import FitWarning
+from vae_anomaly.errors import DataError, FitWarning
 from vae_anomaly.explain import ImageExplanation
 from vae_anomaly.fitting import FitConfig, FitReport, TrainingRows, fit_model, rows_set_aside
 from vae_anomaly.likelihoods import Gaussian
@@ -251,13 +252,13 @@ class PatchDetector(CalibratedDetectorMixin, OutlierMixin, BaseEstimator):
         geometries = geometries_of(self.window, self.stride, height, width, masked=self.model == MASKED)
         seed = new_seed(self.random_state)
         rng = np.random.default_rng(seed)
-        self.encoder_ = learn_channels(images, Gaussian("shared", NOISE_FLOOR))
         smoothing = float(self.smoothing)
         self.n_images_ = images.n_rows
         self.reduction_ = MapReduction(smoothing, self.top_pixels or default_top_pixels(smoothing))
         aside = np.zeros(images.n_rows, dtype=bool)
         if self.calibration is not None:
             aside = rows_set_aside(images.n_rows, rng)
+        self.encoder_ = _learned_channels(images, aside)
         judged, images = images.take(np.flatnonzero(aside)), images.take(np.flatnonzero(~aside))
         held_out, kept = split(images.n_rows, rng)
         models = []
@@ -460,3 +461,17 @@ class PatchDetector(CalibratedDetectorMixin, OutlierMixin, BaseEstimator):
         self.decisions_ = decisions_of(rule, scores, None, trained, trained)
         if self.calibration is not None:
             warn_if_uncalibrated(self.decisions_, images.n_rows)
+
+
+def _learned_channels(images: Images, aside: npt.NDArray[np.bool_]) -> ImageEncoder:
+    """What the channels are, learned from the images that are not set aside."""
+    likelihood = Gaussian("shared", NOISE_FLOOR)
+    if aside.any():
+        try:
+            encoder = learn_channels(images.take(np.flatnonzero(~aside)), likelihood)
+            encoder.encode(images.take(np.flatnonzero(aside)))
+        except DataError:
+            # Only all images together say what such a channel is, and name the image that is wrong as it was given.
+            return learn_channels(images, likelihood)
+        return encoder
+    return learn_channels(images, likelihood)
