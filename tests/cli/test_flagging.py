@@ -273,6 +273,13 @@ def test_rates_below_the_resolution_are_refused_with_numbers(run, orders_csv, mo
     assert "a budget of 0.1 alerts per 60 rows needs at least 599 calibration rows, and the model has 60" in line
 
 
+@pytest.mark.parametrize("options", [("-m",), ()])
+def test_more_alerts_than_rows_are_refused_in_the_words_of_the_command(run, orders_csv, model, fast, options):
+    options = ("-m", model) if options else fast
+    line = run("score", orders_csv, *DROP, *options, "--alerts", "60").error()
+    assert line == "error: --alerts 60 is not fewer than the 60 rows of DATA; expected fewer."
+
+
 @pytest.fixture(scope="module")
 def uncalibrated(run, orders_csv, folder, fast):
     path = folder / "uncalibrated.vae"

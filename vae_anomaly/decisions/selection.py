@@ -378,7 +378,7 @@ def _explain_nothing(selection: Selection) -> None:
         warnings.warn(
             DataWarning(
                 f"nothing is selected of {n_rows:,} rows, and nobody has audited the {n:,} calibration rows: a few "
-                "anomalies among them hide those among new rows. Look at the most anomalous ones with audit(50)."
+                "anomalies among them hide those among new rows. An audit lists those to look at: fifty often do."
             ),
             stacklevel=4,
         )
