@@ -486,3 +486,13 @@ def test_rows_ranked_among_themselves_are_not_warned_of():
 def test_new_csv_of_one_run_can_be_read_as_numbers(run, mixed_csv, model):
     frame = pd.read_csv(io.BytesIO(run("score", mixed_csv, "-m", model).out))
     assert frame["p_value"].between(1 / 61, 1).all()
+
+
+def test_rows_of_unknown_groups_are_not_said_to_be_less_anomalous_alone():
+    scores, levels = np.arange(1000.0), ["a"] * 1000
+    calibration = Calibration.of("split", [scores], group_column="shop", groups=[levels])
+    family = FamilyCounts()
+    family.add(calibration.p_values(scores[::2, None], ["new"] * 250 + ["a"] * 250))
+    decision = Decision(FalseAlarmRate(0.01).find(calibration))
+    warning = unlike_calibration(decision, calibration, family, 0, "row")
+    assert "or have a 'shop' that the calibration has not, and so a p-value of 1" in warning
