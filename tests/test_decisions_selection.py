@@ -150,6 +150,9 @@ def test_certificate_is_for_split_calibrations_without_groups():
     cross = Calibration.of("cross", [np.arange(50.0), np.arange(50.0)], declared_normal=True)
     assert select(cross, p, 0.1).false_share_bound is None
     assert "not proved for cross calibration" in select(cross, p, 0.1).sentence()
+    unaudited = Calibration.of("cross", [np.arange(50.0), np.arange(50.0)])
+    assert "If these are all normal" in select(unaudited, p, 0.1).sentence()
+    assert "not proved for cross calibration" in select(unaudited, p, 0.1).sentence()
     grouped = of(np.arange(100.0), groups=[["a", "b"] * 50])
     assert select(grouped, p, 0.1).false_share_bound is None
     assert select(of(np.arange(100.0)), p, 0.1).false_share_bound is not None

@@ -147,11 +147,11 @@ def unlike_calibration(
     if abs(distance) <= chance + USUAL_SHARE:
         return None
     found = _percent(family.n_up_to(edge) / n_rows)
-    why = (
-        "more anomalous: many anomalies, or drift"
-        if distance > 0
-        else "less anomalous, as rows are that the model was fitted on, or with more cells missing"
-    )
+    why = "more anomalous: many anomalies, or drift"
+    if distance <= 0:
+        why = "less anomalous, as rows are that the model was fitted on, or with more cells missing"
+    if distance <= 0 and calibration.groups:
+        why += f", or have a '{calibration.group_column}' that the calibration has not, and so a p-value of 1"
     expected_there = _percent(float(_expected(calibration, np.array([edge]))[0]))
     return (
         f"{found} of {counted(n_rows, noun)} have p-values up to {edge:g}, and {expected_there} of those of the "

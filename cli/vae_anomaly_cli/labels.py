@@ -78,7 +78,10 @@ class LabelColumn:
         elif levels == [-1, 1]:
             anomaly, meaning = -1, "-1"
         elif len(levels) == 1 and levels[0] in (-1, 0, 1):
-            return Labels(self, None, known, np.zeros(len(known), dtype=bool))
+            # 1 is an anomaly beside 0, and normal beside -1; true is no -1.
+            is_anomaly = known & (levels[0] == -1 or (levels[0] == 1 and pa.types.is_boolean(kind)))
+            is_ambiguous = levels[0] == 1 and not pa.types.is_boolean(kind)
+            return Labels(self, None, known, is_anomaly, is_ambiguous)
         else:
             shown = ", ".join(f"{level:g}" for level in levels[:4])
             more = ", ..." if len(levels) > 4 else ""
@@ -142,12 +145,29 @@ class Labels:
         Rows with a label.
     is_anomaly : ndarray of bool, shape (rows,)
         Meaningful where known.
+    is_ambiguous : bool
+        Whether all labels are 1, which is an anomaly beside 0, and normal beside -1.
     """
 
     column: LabelColumn
     anomaly: str | None
     known: Flags
     is_anomaly: Flags
+    is_ambiguous: bool = False
+
+    def check_meaning(self) -> None:
+        """Refuse labels that say the same of all rows, and not what.
+
+        Raises
+        ------
+        InputError
+            If they do.
+        """
+        if self.is_ambiguous:
+            raise InputError(
+                f"--label {self.column.name}: every label is 1, which means anomaly beside 0, and normal beside -1. "
+                "Say which with --anomalous 1 or --normal 1."
+            )
 
     def describe(self) -> dict[str, Any]:
         """Say for programs which column it is and how many anomalies it knows."""

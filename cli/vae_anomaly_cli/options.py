@@ -368,8 +368,14 @@ class FlagOptions:
         for flag, number in (("--alerts", self.alerts), ("--per", self.per)):
             if number is not None and not 0 < number < float("inf"):
                 raise InputError(f"{flag} {number:g}: expected a number above 0.")
-        if self.alerts is not None and self.per is not None and self.alerts >= self.per:
-            raise InputError(f"--alerts {self.alerts:g} is not fewer than --per {self.per} rows; expected fewer.")
+        if self.per is not None:
+            self.check_alerts(self.per)
+
+    def check_alerts(self, n_rows: int) -> None:
+        """Refuse as many alerts as there are rows, or more."""
+        if self.alerts is not None and self.alerts >= n_rows:
+            of = f"--per {n_rows} rows" if self.per is not None else f"the {n_rows:,} rows of DATA"
+            raise InputError(f"--alerts {self.alerts:g} is not fewer than {of}; expected fewer.")
 
     @property
     def rules(self) -> list[str]:

@@ -141,8 +141,15 @@ class Pass:
 
     @property
     def is_anomaly(self) -> npt.NDArray[np.bool_]:
-        """What the labelled rows are."""
+        """What the labelled rows are.
+
+        Raises
+        ------
+        InputError
+            If the labels do not say.
+        """
         assert self.labels is not None
+        self.labels.check_meaning()
         return self.labels.is_anomaly[self.labelled]
 
 

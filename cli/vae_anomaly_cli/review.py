@@ -190,11 +190,14 @@ class Answers:
         What they are.
     n_open : int
         Rows of the review without an answer.
+    n_without_score : int
+        Answers without the score by which their rows are known to be those of the model.
     """
 
     rows: Rows
     is_anomaly: npt.NDArray[np.bool_]
     n_open: int
+    n_without_score: int
 
 
 def read_answers(source: TableSource, calibration: "Calibration", model: str) -> Answers:
@@ -203,7 +206,7 @@ def read_answers(source: TableSource, calibration: "Calibration", model: str) ->
     Raises
     ------
     InputError
-        If a column is missing, an answer cannot be read, or a row is none of the calibration.
+        If a column is missing, a cell cannot be read, or a row is none of the calibration.
     """
     missing = [name for name in (ROW, FLAG) if name not in source.names]
     if missing:
@@ -216,9 +219,9 @@ def read_answers(source: TableSource, calibration: "Calibration", model: str) ->
     scores = dict(zip(suspects.ids.tolist(), suspects.scores.tolist(), strict=True))
     given = table.cells[SCORE].to_pylist() if SCORE in source.names else [None] * table.n_rows
     answers: dict[int, bool] = {}
-    n_open = 0
+    n_open = n_without_score = 0
     cells = zip(table.cells[ROW].to_pylist(), table.cells[FLAG].to_pylist(), given, strict=True)
-    for index, (number, cell, score) in enumerate(cells):
+    for index, (number, cell, given_score) in enumerate(cells):
         location = table.locate(index)
         where = f"{location.file}, {location.where}"
         answer = _answer(cell, where)
@@ -228,14 +231,17 @@ def read_answers(source: TableSource, calibration: "Calibration", model: str) ->
         row = _row(number, where)
         if row in answers:
             raise InputError(f"{where}: row {row + 1:,} is answered twice; expected one answer for each.")
-        if row not in scores or not _is_score(score, scores[row]):
+        score = _score(given_score, where)
+        n_without_score += score is None
+        if row not in scores or (score is not None and not _is_score(score, scores[row])):
             raise InputError(
                 f"{where}: row {row + 1:,} with this score is none of the calibration rows of {model} that are to be "
                 "looked at; it was dropped before, or the review is of another model. Write a new one with vae-anomaly "
                 "audit -o."
             )
         answers[row] = answer
-    return Answers(np.array(list(answers), dtype=np.int64), np.array(list(answers.values()), dtype=bool), n_open)
+    rows, is_anomaly = np.array(list(answers), dtype=np.int64), np.array(list(answers.values()), dtype=bool)
+    return Answers(rows, is_anomaly, n_open, n_without_score)
 
 
 def _answer(cell: object, where: str) -> bool | None:
@@ -261,10 +267,18 @@ def _row(cell: object, where: str) -> int:
     return int(number) - 1
 
 
-def _is_score(cell: object, score: float) -> bool:
-    """Whether a cell says a score; one that is no number says nothing."""
+def _score(cell: object, where: str) -> float | None:
+    """Read a score, with a decimal comma if a spreadsheet has written one; None where there is none."""
+    text = "" if cell is None else str(cell).strip()
+    if text.lower() in NOT_LOOKED_AT:
+        return None
     try:
-        given = float(str(cell))
+        return float(text.replace(",", "."))
     except ValueError:
-        return True
-    return bool(np.isnan(given)) or abs(given - score) <= TOLERANCE * max(abs(score), 1.0)
+        raise InputError(
+            f"{where}: {SCORE} holds '{cell}'; expected the score of the row, as the review had it."
+        ) from None
+
+
+def _is_score(given: float, score: float) -> bool:
+    return abs(given - score) <= TOLERANCE * max(abs(score), 1.0)

@@ -155,6 +155,8 @@ def test_typed_answers_are_read(run, contaminated, review, tmp_path):
         ("row", "0", "line 4: row holds '0'; expected the number of a row"),
         ("row", "99999", "line 4: row 99,999 with this score is none of the calibration rows"),
         ("anomaly_score", "3.5", "with this score is none of the calibration rows"),
+        ("anomaly_score", "3,5", "with this score is none of the calibration rows"),
+        ("anomaly_score", "high", "line 4: anomaly_score holds 'high'; expected the score of the row"),
     ],
 )
 def test_answers_that_cannot_be_read_are_refused_with_their_line(
@@ -167,6 +169,30 @@ def test_answers_that_cannot_be_read_are_refused_with_their_line(
     changed.to_csv(path, index=False)
     assert said in run("audit", contaminated, "--answers", path, "-o", tmp_path / "m.vae").error()
     assert not (tmp_path / "m.vae").exists()
+
+
+def test_review_of_a_spreadsheet_with_decimal_commas_is_known_by_its_scores(run, contaminated, review, model, tmp_path):
+    frame, _ = review
+    path = tmp_path / "review.csv"
+    edited = frame.assign(is_anomaly="0", comment='fine, "really"')
+    edited.to_csv(path, index=False, sep=";", decimal=",", encoding="utf-8-sig", lineterminator="\r\n")
+    outcome = run("audit", contaminated, "--answers", path, "-o", tmp_path / "m.vae")
+    assert outcome.code == 0, outcome.err
+    assert "20 calibration rows looked at; 0 anomalous" in outcome.err
+    assert "warning" not in outcome.err
+    edited.assign(row=range(1, 21)).to_csv(path, index=False, sep=";", decimal=",")
+    line = run("audit", model, "--answers", path, "-o", tmp_path / "other.vae").error()
+    assert "is none of the calibration rows" in line
+    assert not (tmp_path / "other.vae").exists()
+
+
+def test_warns_where_no_score_says_which_model_the_rows_are_of(run, contaminated, review, tmp_path):
+    frame, _ = review
+    path = tmp_path / "review.csv"
+    frame[["row"]].assign(is_anomaly="0").to_csv(path, index=False)
+    outcome = run("audit", contaminated, "--answers", path, "-o", tmp_path / "m.vae")
+    assert outcome.code == 0, outcome.err
+    assert f"warning: {path} has no anomaly_score for 20 answers: whether the rows are those of" in outcome.err
 
 
 def test_row_that_is_answered_twice_is_refused(run, contaminated, review, tmp_path):

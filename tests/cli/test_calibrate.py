@@ -138,3 +138,22 @@ def test_labels_without_a_normal_row_are_refused(run, model, later_orders, write
     assert (
         "no row is labelled normal, and normal ones calibrate" in run("calibrate", data, "-m", model, *options).error()
     )
+
+
+def test_warns_where_a_model_cannot_tell_which_rows_it_has_seen(run, root, calibrated, later_csv, tmp_path):
+    old = root / "tests" / "data" / "version_1"
+    outcome = run("calibrate", old / "table.csv", "-m", old / "table.vae", "-o", tmp_path / "c.vae")
+    assert outcome.code == 0, outcome.err
+    assert "does not hold which rows it was trained on" in outcome.err
+    assert "cannot be checked" in outcome.err
+    others = run("calibrate", later_csv, "-m", calibrated, "-o", tmp_path / "d.vae")
+    assert "cannot be checked" not in others.err
+
+
+def test_labels_that_are_all_one_are_not_taken_for_normal(run, model, later_orders, write, tmp_path):
+    options = ("-m", model, "--label", "fraud", "-o", tmp_path / "c.vae")
+    for label, said in (("1", "every label is 1"), ("true", "no row is labelled normal"), ("-1", "no row is labelled")):
+        data = write("all.csv", later_orders.assign(fraud=label).to_csv(index=False))
+        assert said in run("calibrate", data, *options).error()
+    data = write("all.csv", later_orders.assign(fraud="1").to_csv(index=False))
+    assert run("calibrate", data, *options, "--normal", "1").code == 0

@@ -77,6 +77,26 @@ def test_report_is_that_of_the_library(run, calibrated, moved):
     assert shown["output"] is None
 
 
+@pytest.mark.parametrize("is_given", [True, False])
+def test_columns_that_the_model_sets_aside_do_not_drift(run, tmp_path, fast, is_given):
+    model, calibrated, path = tmp_path / "m.vae", tmp_path / "c.vae", tmp_path / "new.csv"
+    for number, name in enumerate(("fitted", "calibrating", "new")):
+        frame = new_orders(number).assign(ticket=[f"t{number}-{row}" for row in range(150)])
+        frame.to_csv(tmp_path / f"{name}.csv", index=False)
+    assert run("fit", tmp_path / "fitted.csv", "-o", model, *fast).code == 0
+    assert run("calibrate", tmp_path / "calibrating.csv", "-m", model, "-o", calibrated).code == 0
+    if not is_given:
+        frame = frame.drop(columns="ticket")
+        frame.to_csv(path, index=False)
+    for each in (model, calibrated):
+        shown = json.loads(run("drift", path, "-m", each, "--json").text)
+        assert {column["column"] for column in shown["columns"]} == {"amount", "items", "shop", "paid"}
+        assert not shown["drifted"]
+        if is_given:
+            seen = frame.assign(paid=frame["paid"] == "true")
+            assert "ticket" not in set(load(each).check_drift(seen).frame()["column"])
+
+
 def test_batches_make_no_difference_to_stream_and_scores(run, calibrated, moved, monkeypatch):
     whole = json.loads(run("drift", moved, "-m", calibrated, "--json").text)
     monkeypatch.setattr(table_source, "ROWS_PER_BATCH", 40)

@@ -89,6 +89,19 @@ def test_anomalies_alone_have_a_recall(run, calibrated, later_orders, write):
     assert (shown["n_anomalies"], shown["verdict"]) == (12, "")
 
 
+def test_labels_of_one_value_say_anomaly_where_they_can_say_nothing_else(run, calibrated, later_orders, write):
+    for label in ("true", "-1"):
+        data = write("all.csv", later_orders.assign(fraud=label).to_csv(index=False))
+        outcome = run("evaluate", data, "-m", calibrated, "--label", "fraud", "--json")
+        assert json.loads(outcome.text)["n_anomalies"] == len(later_orders)
+    data = write("all.csv", later_orders.assign(fraud="1").to_csv(index=False))
+    line = run("evaluate", data, "-m", calibrated, "--label", "fraud").error()
+    assert "every label is 1, which means anomaly beside 0, and normal beside -1" in line
+    for option, n_anomalies in (("--anomalous", len(later_orders)), ("--normal", 0)):
+        outcome = run("evaluate", data, "-m", calibrated, "--label", "fraud", option, "1", "--json")
+        assert json.loads(outcome.text)["n_anomalies"] == n_anomalies
+
+
 def test_folders_of_images_are_labels(run, image_model, inspected):
     options = ("--label", "folder", "--normal", "good", "--json")
     shown = json.loads(run("evaluate", inspected, "-m", image_model, *options).text)

@@ -273,6 +273,13 @@ def test_rates_below_the_resolution_are_refused_with_numbers(run, orders_csv, mo
     assert "a budget of 0.1 alerts per 60 rows needs at least 599 calibration rows, and the model has 60" in line
 
 
+@pytest.mark.parametrize("options", [("-m",), ()])
+def test_more_alerts_than_rows_are_refused_in_the_words_of_the_command(run, orders_csv, model, fast, options):
+    options = ("-m", model) if options else fast
+    line = run("score", orders_csv, *DROP, *options, "--alerts", "60").error()
+    assert line == "error: --alerts 60 is not fewer than the 60 rows of DATA; expected fewer."
+
+
 @pytest.fixture(scope="module")
 def uncalibrated(run, orders_csv, folder, fast):
     path = folder / "uncalibrated.vae"
@@ -479,3 +486,13 @@ def test_rows_ranked_among_themselves_are_not_warned_of():
 def test_new_csv_of_one_run_can_be_read_as_numbers(run, mixed_csv, model):
     frame = pd.read_csv(io.BytesIO(run("score", mixed_csv, "-m", model).out))
     assert frame["p_value"].between(1 / 61, 1).all()
+
+
+def test_rows_of_unknown_groups_are_not_said_to_be_less_anomalous_alone():
+    scores, levels = np.arange(1000.0), ["a"] * 1000
+    calibration = Calibration.of("split", [scores], group_column="shop", groups=[levels])
+    family = FamilyCounts()
+    family.add(calibration.p_values(scores[::2, None], ["new"] * 250 + ["a"] * 250))
+    decision = Decision(FalseAlarmRate(0.01).find(calibration))
+    warning = unlike_calibration(decision, calibration, family, 0, "row")
+    assert "or have a 'shop' that the calibration has not, and so a p-value of 1" in warning

@@ -258,16 +258,15 @@ class Selection:
         rarity = f"each is among the most anomalous {percent(self.cutoff)} of the {self.n_calibration:,}"
         if self.kind == "training":
             return f"{selected}: {rarity} rows that the model was fitted on. Nothing is promised about false alarms."
+        by = " by measurement (not proved for cross calibration)" if self.kind == "cross" else ""
         if not self.is_audited:
             return (
                 f"{selected}: {rarity} calibration rows. If these are all normal, at most {percent(self.fdr)} of the "
-                "selected are false alarms on average; anomalies among them hide others until they are audited."
+                f"selected are false alarms on average{by}; anomalies among them hide others until they are audited."
             )
         average = f"at most {percent(self.fdr)} of them are false alarms on average over such files"
         if self.kind == "cross":
-            return (
-                f"{selected}; {average} by measurement (not proved for cross calibration); in one file it can be more."
-            )
+            return f"{selected}; {average}{by}; in one file it can be more."
         bound = "in one file it can be more"
         if self.false_share_bound is not None:
             most = percent(self.false_share_bound, upwards=True)
@@ -378,7 +377,7 @@ def _explain_nothing(selection: Selection) -> None:
         warnings.warn(
             DataWarning(
                 f"nothing is selected of {n_rows:,} rows, and nobody has audited the {n:,} calibration rows: a few "
-                "anomalies among them hide those among new rows. Look at the most anomalous ones with audit(50)."
+                "anomalies among them hide those among new rows. An audit lists those to look at: fifty often do."
             ),
             stacklevel=4,
         )

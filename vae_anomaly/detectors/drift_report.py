@@ -15,7 +15,7 @@ from vae_anomaly.detectors.inputs import level_text
 MAX_ROWS, MIN_ROWS, MAX_CELLS = 2_048, 256, 1 << 17
 MAX_NAMED = 3
 LEVEL_KINDS = ("categorical", "binary", "boolean", "ordinal", "constant")
-WITHOUT_VALUES = ("datetime", "identifier", "empty")
+WITHOUT_VALUES = ("datetime",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +128,8 @@ def adjusted_p_values(scores: ScoreShift, columns: list[ColumnShift]) -> tuple[f
 def column_samples(columns: tuple[Column, ...], table: Table) -> tuple[ColumnSample, ...]:
     """What the columns hold, by evenly spread rows where there are many.
 
+    Columns that are set aside are left out: no score depends on them, and who scores need not give them.
+
     Parameters
     ----------
     columns : tuple of Column
@@ -137,7 +139,9 @@ def column_samples(columns: tuple[Column, ...], table: Table) -> tuple[ColumnSam
     """
     n_taken = min(table.n_rows, MAX_ROWS, max(MIN_ROWS, MAX_CELLS // max(len(columns), 1)))
     some = table.take(np.unique(np.linspace(0, table.n_rows - 1, n_taken).round().astype(np.intp)))
-    return tuple(_sample(column, some, position) for position, column in enumerate(columns))
+    return tuple(
+        _sample(column, some, position) for position, column in enumerate(columns) if column.likelihood is not None
+    )
 
 
 def _sample(column: Column, table: Table, position: int) -> ColumnSample:
@@ -149,6 +153,6 @@ def _sample(column: Column, table: Table, position: int) -> ColumnSample:
         return ColumnSample.of_levels(
             column.name, [None if gone else level_text(cell) for cell, gone in zip(cells, missing, strict=True)]
         )
-    if column.likelihood is None or column.kind in WITHOUT_VALUES:
+    if column.kind in WITHOUT_VALUES:
         return ColumnSample.of_presence(column.name, missing)
     return ColumnSample.of_values(column.name, table.numbers(position))

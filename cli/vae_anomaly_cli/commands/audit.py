@@ -65,7 +65,8 @@ class AuditOptions:
         ),
     ] = ()
     rows: Annotated[
-        int | None, Option(f"List so many rows. Default {N_ROWS}.", flags=("--rows", "-n"), metavar="N", min=1)
+        int | None,
+        Option(f"List so many rows, 1,000 at most. Default {N_ROWS}.", flags=("--rows", "-n"), metavar="N", min=1),
     ] = None
     answers: Annotated[
         str | None, Option("A review that was filled in.", metavar="FILE", panel=INPUT, is_path=True)
@@ -195,6 +196,11 @@ def _take_answers(
         raise InputError(
             f"{answers}: is_anomaly is empty in all {found.n_open:,} rows, and nothing changes. Fill it in with 1 or 0 "
             "where somebody looked."
+        )
+    if found.n_without_score:
+        messages.warning(
+            f"{answers} has no anomaly_score for {counted(found.n_without_score, 'answer')}: whether the rows are "
+            f"those of {auditing.model} cannot be checked."
         )
     before = detector.threshold_.score
     more = "give more normal rows with vae-anomaly calibrate"

@@ -69,6 +69,11 @@ def calibrate(
         if not len(rows):
             raise InputError(f"--label {given.label}: no {data.noun} is labelled normal, and normal ones calibrate.")
     _refuse_trained(data, model, found, rows)
+    if not any(map(len, detector.decisions_.trained)):
+        messages.warning(
+            f"{saved.model} does not hold which {data.noun}s it was trained on, being of an earlier version: "
+            f"whether it has seen those of {data.source.name} cannot be checked."
+        )
     before = detector.threshold_.score
     with decision_errors(data.source.name, "give more of them"), messages.library_warnings():
         _replace_calibration(model, found, rows)

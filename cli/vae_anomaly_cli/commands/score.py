@@ -367,6 +367,7 @@ def _decide_on_all(
     kept.rewind()
     with decision_errors("the model", MORE_ROWS), messages.library_warnings():
         if flagging.fdr is None:
+            flagging.check_alerts(first.n_rows)
             detector.set_threshold(n_alerts=flagging.alerts, per=first.n_rows)
             return Decision(detector.threshold_), kept, first.n_rows
         selection, score = select_from(detector.calibration_, first.family, flagging.fdr)
@@ -426,6 +427,7 @@ def _open_model(
         if flagging.false_alarm_rate is not None:
             model.detector.set_threshold(false_alarm_rate=flagging.false_alarm_rate, confidence=flagging.confidence)
         elif flagging.alerts is not None and (per := flagging.rows_of(model.n_rows)) is not None:
+            flagging.check_alerts(per)
             model.detector.set_threshold(n_alerts=flagging.alerts, per=per)
     return model
 

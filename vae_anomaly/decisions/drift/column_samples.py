@@ -73,7 +73,7 @@ def columns_moved(before: Sequence[ColumnSample], now: Sequence[ColumnSample]) -
     Parameters
     ----------
     before, now : sequence of ColumnSample
-        The same columns, of the calibration rows and of new rows.
+        Of the calibration rows and of new rows; the columns that are among both are compared.
 
     Returns
     -------
@@ -82,7 +82,8 @@ def columns_moved(before: Sequence[ColumnSample], now: Sequence[ColumnSample]) -
         any. The p-values are those of each test alone.
     """
     shifts = []
-    for old, new in zip(before, now, strict=True):
+    earlier = {old.name: old for old in before}
+    for old, new in ((earlier[new.name], new) for new in now if new.name in earlier):
         if old.kind == "values" and old.values.n and new.values.n:
             cells = np.repeat(new.values.values, new.values.counts)
             shifts.append(values_moved(old.name, old.values, cells))
