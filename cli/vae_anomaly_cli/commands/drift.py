@@ -31,9 +31,9 @@ HELP = """Say whether the rows, or the images, of DATA are still like those that
 Thresholds and p-values hold for rows that are like the calibration rows. Two tests ask whether they still are, each \
 with at most --alpha false alarms.
 
-Of this input: its scores (Kolmogorov and Smirnov's test), and of each column of a table what it holds, levels that \
-were not there before, and how much is missing, all together by Holm's method. A sample of 2,048 rows stands for the \
-columns, all rows for the scores.
+Of this input: its scores (Kolmogorov and Smirnov's test), and of each column of a table that the model uses what \
+it holds, levels that were not there before, and how much is missing, all together by Holm's method. A sample of \
+2,048 rows stands for the columns, all rows for the scores.
 
 Of the stream: all rows that were checked since the calibration, in their order. With --output the model keeps the \
 state of the stream, and the next input goes on with it, so that slow changes add up; the chance of an alarm stays \
