@@ -563,3 +563,16 @@ def test_stream_starts_with_a_fold_that_has_rows() -> None:
     detector.confirm(suspects.ids[suspects.folds == 0], [True] * 5)
     assert [fold.n for fold in detector.calibration_.folds] == [0, 5, 5, 5]
     assert detector.check_drift(normal(20, 1)).stream.n_reference == 5
+
+
+def test_another_dtype_is_no_drift() -> None:
+    def flags(n_rows: int, seed: int) -> pd.DataFrame:
+        rng = np.random.default_rng(seed)
+        return pd.DataFrame({"x": rng.normal(size=n_rows), "on": rng.random(n_rows) < 0.3})
+
+    detector = VAEDetector(calibration="split", **FAST).fit(flags(300, 0))
+    new = flags(100, 1)
+    expected = detector.column_samples(new)[1].levels
+    assert set(expected) == {"True", "False"}
+    for dtype in ("int64", "float32", "boolean", object):
+        assert detector.column_samples(new.astype({"on": dtype}))[1].levels == expected
