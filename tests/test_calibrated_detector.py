@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from vae_anomaly import (
     DataError,
@@ -576,3 +577,19 @@ def test_another_dtype_is_no_drift() -> None:
     assert set(expected) == {"True", "False"}
     for dtype in ("int64", "float32", "boolean", object):
         assert detector.column_samples(new.astype({"on": dtype}))[1].levels == expected
+
+
+@pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning")
+@pytest.mark.filterwarnings("ignore::vae_anomaly.errors.FileLeftOutWarning")
+def test_files_cut_short_leave_the_names_of_the_others_as_they_are(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(90, 160, (40, 32, 32)).astype(np.uint8)
+    paths = [tmp_path / f"{number:02}.png" for number in range(40)]
+    for path, pixels in zip(paths, images, strict=True):
+        Image.fromarray(pixels).save(path)
+    for path in paths[3:9]:
+        path.write_bytes(path.read_bytes()[:400])
+    for seed in range(3):
+        inner = VAEDetector(calibration=None, **FAST)
+        detector = FeatureMapDetector(torch.nn.AvgPool2d(4), inner, random_state=seed).fit(paths)
+        suspects = detector.calibration_.suspects
+        assert np.array_equal(detector.anomaly_score(images[suspects.ids]), suspects.scores)

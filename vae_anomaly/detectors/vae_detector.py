@@ -937,7 +937,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             return listed
         X = as_pandas(X)
         ids = row_ids(X, np.arange(len(X)))
-        known = np.isin(listed["id"], ids).all()
+        known = bool(np.isin(listed["id"], ids).all())
         if known and len(listed):
             order = np.argsort(ids)
             places = order[np.searchsorted(ids, listed["id"], sorter=order)]
