@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from vae_anomaly import (
     DataError,
@@ -576,3 +577,32 @@ def test_stream_starts_with_a_fold_that_has_rows() -> None:
     detector.confirm(suspects.ids[suspects.folds == 0], [True] * 2)
     assert [fold.n for fold in detector.calibration_.folds] == [0, 2, 2, 2]
     assert detector.check_drift(normal(20, 1)).stream.n_reference == 2
+
+
+def test_another_dtype_is_no_drift() -> None:
+    def flags(n_rows: int, seed: int) -> pd.DataFrame:
+        rng = np.random.default_rng(seed)
+        return pd.DataFrame({"x": rng.normal(size=n_rows), "on": rng.random(n_rows) < 0.3})
+
+    detector = VAEDetector(calibration="split", **FAST).fit(flags(300, 0))
+    new = flags(100, 1)
+    expected = detector.column_samples(new)[1].levels
+    assert set(expected) == {"True", "False"}
+    for dtype in ("int64", "float32", "boolean", object):
+        assert detector.column_samples(new.astype({"on": dtype}))[1].levels == expected
+
+
+@pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning")
+@pytest.mark.filterwarnings("ignore::vae_anomaly.errors.FileLeftOutWarning")
+def test_files_cut_short_leave_the_names_of_the_others_as_they_are(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(90, 160, (40, 32, 32)).astype(np.uint8)
+    paths = [tmp_path / f"{number:02}.png" for number in range(40)]
+    for path, pixels in zip(paths, images, strict=True):
+        Image.fromarray(pixels).save(path)
+    for path in paths[3:9]:
+        path.write_bytes(path.read_bytes()[:400])
+    for seed in range(3):
+        inner = VAEDetector(calibration=None, **FAST)
+        detector = FeatureMapDetector(torch.nn.AvgPool2d(4), inner, random_state=seed).fit(paths)
+        suspects = detector.calibration_.suspects
+        assert np.array_equal(detector.anomaly_score(images[suspects.ids]), suspects.scores)

@@ -16,6 +16,27 @@ DROP = ("--drop", "order")
 
 
 @pytest.fixture(scope="module")
+def model(run, fast, tmp_path_factory):
+    """A model of other orders, so many that sixty of them calibrate."""
+    rng, n = np.random.default_rng(5), 134
+    frame = pd.DataFrame(
+        {
+            "order": [f"m{number}" for number in range(n)],
+            "amount": rng.normal(50, 5, n).round(2),
+            "items": rng.integers(1, 40, n),
+            "shop": rng.choice(["north", "south"], n),
+            "paid": rng.choice(["true", "false"], n),
+        }
+    )
+    frame.loc[::30, "amount"] = np.nan
+    folder = tmp_path_factory.mktemp("many")
+    frame.to_csv(folder / "many.csv", index=False)
+    outcome = run("fit", folder / "many.csv", "-o", folder / "orders.vae", "--id", "order", *fast)
+    assert outcome.code == 0, outcome.err
+    return folder / "orders.vae"
+
+
+@pytest.fixture(scope="module")
 def mixed(orders):
     """The sixty orders, and twenty that are further off than any of them."""
     strange = orders[:20].assign(order=[f"s{number}" for number in range(20)], amount=4000.0, items=9000)

@@ -511,8 +511,10 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         Returns
         -------
         DataFrame
-            id (the index of a DataFrame if it is of integers, else the position of the row), anomaly_score (nats),
-            p_value (its rank among the calibration rows), and reason where `X` is given and is a table.
+            id (the index of a DataFrame if it is of integers, else the position of the row; after `partial_fit` its
+            place in the sample, and of image files that were given to `fit` the place among those that it read),
+            anomaly_score (nats), p_value (its rank among the calibration rows), and reason where `X` is given and is a
+            table.
 
         Raises
         ------

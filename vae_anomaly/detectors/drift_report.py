@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -147,12 +148,15 @@ def column_samples(columns: tuple[Column, ...], table: Table) -> tuple[ColumnSam
 def _sample(column: Column, table: Table, position: int) -> ColumnSample:
     missing = table.missing(position)
     if column.kind in LEVEL_KINDS:
-        cells = pd.Series(
-            table.cells.iloc[:, position] if isinstance(table.cells, pd.DataFrame) else table.cells[:, position]
-        )
-        return ColumnSample.of_levels(
-            column.name, [None if gone else level_text(cell) for cell, gone in zip(cells, missing, strict=True)]
-        )
+        return ColumnSample.of_levels(column.name, _levels(column, table, position))
     if column.kind in WITHOUT_VALUES:
         return ColumnSample.of_presence(column.name, missing)
     return ColumnSample.of_values(column.name, table.numbers(position))
+
+
+def _levels(column: Column, table: Table, position: int) -> list[str | None]:
+    """Cells as the model reads them, whatever their dtype: None is missing."""
+    if column.textual:
+        return list(table.texts(position))
+    name: Callable[[float], str] = (lambda number: str(number != 0)) if column.boolean else level_text
+    return [None if np.isnan(number) else name(number) for number in table.numbers(position)]

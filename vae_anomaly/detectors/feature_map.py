@@ -175,8 +175,10 @@ class FeatureMapDetector(CalibratedDetectorMixin, OutlierMixin, BaseEstimator):
             aside = np.zeros(images.n_images, dtype=bool)
             if self.calibration is not None:
                 aside = rows_set_aside(images.n_images, np.random.default_rng(seed))
-            learned = (some.take(np.flatnonzero(~own)) for some, own in _marked(images.portions(warn_of_files), aside))
+            readable = np.zeros(images.n_images, dtype=bool)
+            learned = self._learned(images, aside, readable)
             rows = self._sampled_positions(chain.from_iterable(map(self._maps, learned)), seed)
+            aside &= readable
             detector = VAEDetector(calibration=None) if self.detector is None else clone(self.detector)
             self.detector_ = detector.fit(rows)
             self.image_format_ = images.image_format
@@ -243,10 +245,20 @@ class FeatureMapDetector(CalibratedDetectorMixin, OutlierMixin, BaseEstimator):
             raise DataError("there are no images to learn from; expected at least two positions of maps.")
         return rows
 
+    def _learned(
+        self, images: GivenImages, aside: npt.NDArray[np.bool_], readable: npt.NDArray[np.bool_]
+    ) -> Iterator[Images]:
+        """Images that are not set aside, some at a time; marks those that can be read."""
+        for some, places in _placed(images.read(warn_of_files)):
+            readable[places] = True
+            if not aside[places].all():
+                yield some.take(np.flatnonzero(~aside[places]))
+
     def _decisions(self, images: GivenImages, aside: npt.NDArray[np.bool_]) -> Decisions:
         """The threshold, from images that were set aside, or else from those that were learned from."""
         scores, fingerprints, learned = [], [], []
-        for some, own in _marked(images.portions(_warned_before), aside):
+        for some, places in _placed(images.read(_warned_before)):
+            own = aside[places]
             learned.append(image_fingerprints(some.take(np.flatnonzero(~own))))
             judged = some.take(np.flatnonzero(own if aside.any() else ~own))
             if judged.n_rows:
@@ -291,12 +303,13 @@ class FeatureMapDetector(CalibratedDetectorMixin, OutlierMixin, BaseEstimator):
             yield torch.cat(parts, 1)
 
 
-def _marked(portions: Iterator[Images], aside: npt.NDArray[np.bool_]) -> Iterator[tuple[Images, npt.NDArray[np.bool_]]]:
-    """Some images at a time, and which of them are set aside."""
+def _placed(read: Iterator[tuple[Images, npt.NDArray[np.bool_]]]) -> Iterator[tuple[Images, npt.NDArray[np.intp]]]:
+    """Some images at a time, and their places among all that were given, readable or not."""
     first = 0
-    for some in portions:
-        yield some, aside[first : first + some.n_rows]
-        first += some.n_rows
+    for some, usable in read:
+        if usable.any():
+            yield some, first + np.flatnonzero(usable)
+        first += len(usable)
 
 
 def _warned_before(_problems: Sequence[object]) -> None:

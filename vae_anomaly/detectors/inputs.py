@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,8 @@ from vae_anomaly.data import (
 )
 from vae_anomaly.detectors.containers import as_pandas
 from vae_anomaly.errors import DataError, FileLeftOutWarning, SpecificationError
+
+OnProblems = Callable[[Sequence[ImageFileError]], None]
 
 NO_IMAGES = (
     "the model takes images; expected an array of shape (n, height, width), (n, height, width, channels) or (n, "
@@ -178,11 +180,13 @@ def open_files(X: Any, image_shape: Sequence[int] | None, known: Encoder | None)
     return files
 
 
-def read_portions(files: ImageFiles) -> Iterator[tuple[Images, npt.NDArray[np.bool_]]]:
-    """Images of some files at a time, and which of these files have one; a warning for each that has none."""
+def read_portions(
+    files: ImageFiles, on_problems: OnProblems | None = None
+) -> Iterator[tuple[Images, npt.NDArray[np.bool_]]]:
+    """Images of some files at a time, and which of these files have one; a warning, or a call, for those with none."""
     n_read = 0
     for paths, images, problems in files.chunks():
-        warn_of_files(problems)
+        (on_problems or warn_of_files)(problems)
         part = files.paths[n_read : n_read + len(paths) + len(problems)]
         n_read += len(part)
         found = deque(paths)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,10 +23,8 @@ from vae_anomaly.data import (
     read_arrays,
     survey,
 )
-from vae_anomaly.detectors.inputs import is_files, read_portions
+from vae_anomaly.detectors.inputs import OnProblems, is_files, read_portions
 from vae_anomaly.errors import DataError, SpecificationError
-
-OnProblems = Callable[[Sequence[ImageFileError]], None]
 
 
 class GivenImages(abc.ABC):
@@ -51,8 +49,8 @@ class GivenImages(abc.ABC):
         """Height and width of each image, before it was resized."""
 
     @abc.abstractmethod
-    def read(self) -> Iterator[tuple[Images, npt.NDArray[np.bool_]]]:
-        """Some images at a time, and which of those asked for they are; a warning for each that cannot be read."""
+    def read(self, on_problems: OnProblems | None = None) -> Iterator[tuple[Images, npt.NDArray[np.bool_]]]:
+        """Some images at a time, and which of those asked for they are; a warning, or a call, for those without."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ class ImagesInMemory(GivenImages):
         _, height, width = self.images.shape
         yield from [(height, width)] * self.images.n_rows
 
-    def read(self) -> Iterator[tuple[Images, npt.NDArray[np.bool_]]]:
+    def read(self, on_problems: OnProblems | None = None) -> Iterator[tuple[Images, npt.NDArray[np.bool_]]]:
         """All of them."""
         yield self.images, np.ones(self.images.n_rows, dtype=bool)
 
@@ -116,9 +114,9 @@ class ImagesInFiles(GivenImages):
         for path in self.files.paths:
             yield next(iter(survey([path]).sizes), (wanted.height, wanted.width))
 
-    def read(self) -> Iterator[tuple[Images, npt.NDArray[np.bool_]]]:
+    def read(self, on_problems: OnProblems | None = None) -> Iterator[tuple[Images, npt.NDArray[np.bool_]]]:
         """As many as fit into memory at a time."""
-        return read_portions(self.files)
+        return read_portions(self.files, on_problems)
 
 
 def open_given(features: Any, X: Any, known: ImageFormat | None) -> GivenImages:
