@@ -606,3 +606,12 @@ def test_files_cut_short_leave_the_names_of_the_others_as_they_are(tmp_path: Pat
         detector = FeatureMapDetector(torch.nn.AvgPool2d(4), inner, random_state=seed).fit(paths)
         suspects = detector.calibration_.suspects
         assert np.array_equal(detector.anomaly_score(images[suspects.ids]), suspects.scores)
+
+
+def test_trained_rows_among_a_few_new_ones_are_no_chance_where_no_row_is_like_another() -> None:
+    rows = normal(60)
+    detector = VAEDetector(calibration="split", **FAST).fit(rows)
+    trained = np.setdiff1d(np.arange(60), detector.calibration_.suspects.ids)[:12]
+    with pytest.raises(DataError, match="12 of 60 rows were trained on"):
+        detector.calibrate(np.concatenate([rows[trained], normal(48, 1)]))
+    detector.calibrate(normal(48, 1))

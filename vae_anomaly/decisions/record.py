@@ -111,7 +111,7 @@ def chance_of_repeats(repeated: npt.NDArray[np.bool_]) -> float:
     Parameters
     ----------
     repeated : bool ndarray of shape (rows,)
-        Which of the calibration rows are.
+        Which of the rows of the fit are equal to another one.
 
     Examples
     --------

@@ -206,11 +206,15 @@ def _decisions(vae: VAE, rows: TrainingRows, parts: Partition, config: FitConfig
         group_column=rows.group_column,
         groups=None if rows.groups is None else [rows.groups[fold].tolist() for fold in parts.folds],
     )
-    repeated = [
-        np.isin(of_fold, own)
-        for of_fold, own in zip(np.split(batch.fingerprints().numpy(), cuts), trained, strict=True)
-    ]
-    share = chance_of_repeats(np.concatenate(repeated))
+    of_folds = batch.fingerprints().numpy()
+    every, where = np.unique(np.concatenate([influential, *parts.folds]), return_index=True)
+    _, kind, n_alike = np.unique(
+        np.concatenate([fingerprints, of_folds])[where], return_inverse=True, return_counts=True
+    )
+    repeated = n_alike[kind] > 1
+    for fold, own, known in zip(parts.folds, np.split(of_folds, cuts), trained, strict=True):
+        repeated[np.searchsorted(every, fold)] |= np.isin(own, known)
+    share = chance_of_repeats(repeated)
     return Decisions(config.threshold.find(calibration), calibration, trained, share)
 
 
