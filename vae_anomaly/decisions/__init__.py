@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vae_anomaly.decisions.calibration import Calibration, Kind, Suspects
+from vae_anomaly.decisions.calibration import Calibration, Suspects
 from vae_anomaly.decisions.drift import (
     AlertShift,
     ColumnSample,
@@ -12,10 +12,7 @@ from vae_anomaly.decisions.drift import (
     alerts_moved,
     columns_moved,
     holm,
-    levels_moved,
-    missing_moved,
     scores_moved,
-    values_moved,
 )
 from vae_anomaly.decisions.false_alarms import (
     CalibrationTooSmall,
@@ -23,14 +20,12 @@ from vae_anomaly.decisions.false_alarms import (
     largest_rank,
     rate_bound,
     rows_needed,
-    smallest_rate,
 )
 from vae_anomaly.decisions.record import NO_THRESHOLD, Decisions, chance_of_repeats, rule_of
-from vae_anomaly.decisions.selection import FamilyCounts, Method, Selection, benjamini_hochberg, select, storey
+from vae_anomaly.decisions.selection import FamilyCounts, Method, Selection, benjamini_hochberg, select
 from vae_anomaly.decisions.sorted_scores import SortedScores
 from vae_anomaly.decisions.thresholds import (
     MIN_DEVIATION,
-    RULES,
     AlertBudget,
     Contamination,
     FalseAlarmRate,
@@ -45,7 +40,6 @@ from vae_anomaly.decisions.thresholds import (
 __all__ = [
     "MIN_DEVIATION",
     "NO_THRESHOLD",
-    "RULES",
     "AlertBudget",
     "AlertShift",
     "Calibration",
@@ -57,7 +51,6 @@ __all__ = [
     "FalseAlarmRate",
     "FamilyCounts",
     "FixedScore",
-    "Kind",
     "LabelledCost",
     "Method",
     "RobustFence",
@@ -75,15 +68,10 @@ __all__ = [
     "columns_moved",
     "holm",
     "largest_rank",
-    "levels_moved",
-    "missing_moved",
     "rate_bound",
     "rows_needed",
     "rule_of",
     "scores_moved",
     "select",
-    "smallest_rate",
-    "storey",
     "threshold_table",
-    "values_moved",
 ]

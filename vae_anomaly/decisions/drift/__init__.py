@@ -10,10 +10,7 @@ from vae_anomaly.decisions.drift.two_sample import (
     ScoreShift,
     alerts_moved,
     holm,
-    levels_moved,
-    missing_moved,
     scores_moved,
-    values_moved,
 )
 
 __all__ = [
@@ -25,8 +22,5 @@ __all__ = [
     "alerts_moved",
     "columns_moved",
     "holm",
-    "levels_moved",
-    "missing_moved",
     "scores_moved",
-    "values_moved",
 ]
