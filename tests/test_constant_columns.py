@@ -41,7 +41,7 @@ def moved() -> pd.DataFrame:
 
 
 def small(**parameters: object) -> VAEDetector:
-    return VAEDetector(n_estimators=2, max_iter=30, hidden_layer_sizes=(8,)).set_params(**parameters)
+    return VAEDetector(n_estimators=2, max_iter=30, hidden_layer_sizes=(8,), calibration=None).set_params(**parameters)
 
 
 @pytest.fixture(scope="module")

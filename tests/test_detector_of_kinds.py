@@ -66,7 +66,7 @@ def mixed() -> pd.DataFrame:
 
 
 def detector_of(**parameters: object) -> VAEDetector:
-    return VAEDetector(n_estimators=2, max_iter=10, columns=DECLARED).set_params(**parameters)
+    return VAEDetector(n_estimators=2, max_iter=10, columns=DECLARED, calibration=None).set_params(**parameters)
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["missing values ignored", "missing values modelled"])
@@ -185,7 +185,9 @@ def test_missing_cells_that_depend_on_another_cell_are_anomalous_where_they_are_
     married = rng.random(600) < 0.5
     frame = pd.DataFrame({"married": married, "spouse": rng.normal(size=600)})
     frame.loc[~married, "spouse"] = np.nan
-    detector = VAEDetector(n_estimators=2, max_iter=300, model_missing=True, row_score="elbo").fit(frame)
+    detector = VAEDetector(n_estimators=2, max_iter=300, model_missing=True, row_score="elbo", calibration=None).fit(
+        frame
+    )
     rows = pd.DataFrame({"married": [True, True], "spouse": [0.1, np.nan]})
     usual, anomalous = detector.anomaly_score(rows)
     assert anomalous > usual + 1

@@ -120,7 +120,7 @@ def test_masks_of_flattened_images_count(kind: type[Any]) -> None:
 
 def test_masks_of_tables_count() -> None:
     rows = np.random.default_rng(0).normal(size=(100, 3))
-    detector = VAEDetector(n_estimators=1, **WHOLE).fit(rows)
+    detector = VAEDetector(n_estimators=1, calibration=None, **WHOLE).fit(rows)
     masked = np.ma.MaskedArray([[1e6, 0.0, 0.0]], [[True, False, False]])
     assert detector.score_samples(masked)[0] == detector.score_samples([[np.nan, 0.0, 0.0]])[0]
     names = np.ma.MaskedArray(np.array([["a", "b"], ["b", "a"]] * 20, dtype=object), np.eye(40, 2, dtype=bool))

@@ -178,7 +178,7 @@ def test_reference_statistics_images_are_seen_by_no_member(monkeypatch):
     monkeypatch.setattr(fitting, "partition", spy)
     VAEDetector(max_iter=5, n_estimators=2, max_samples=50).fit(bars(150))
     held_out, compared, members, (fold,) = parts_of(seen["parts"])
-    assert len(held_out) == len(compared) == 12
+    assert len(held_out) == len(compared) == 15
     assert len(fold) == 30
     assert not held_out & compared
     assert not (held_out | compared | fold) & members

@@ -22,7 +22,7 @@ def codes(write):
 
 def test_declared_categories_keep_their_text_with_leading_zeros(run, codes, write, tmp_path, fast):
     path = tmp_path / "codes.vae"
-    outcome = run("fit", codes, "-o", path, "--column", "zip=categorical", *fast)
+    outcome = run("fit", codes, "-o", path, "--column", "zip=categorical", "--calibration", "none", *fast)
     assert outcome.code == 0, outcome.err
     column = column_of(path, "zip")
     assert column["kind"] == "categorical"
@@ -121,7 +121,7 @@ def test_info_tells_what_was_declared(run, codes, tmp_path, fast):
 def test_info_folds_long_reasons_and_shows_parts_of_dates(run, write, tmp_path, fast):
     rows = "".join(f"2026-01-{i % 28 + 1:02d} {8 + i % 9:02d}:30:00,{i % 7}.5,{i:04d}\n" for i in range(250))
     path = tmp_path / "d.vae"
-    assert run("fit", write("t.csv", "moment,x,key\n" + rows), "-o", path, *fast).code == 0
+    assert run("fit", write("t.csv", "moment,x,key\n" + rows), "-o", path, "--calibration", "none", *fast).code == 0
     lines = run("info", path).text.splitlines()
     assert max(len(line) for line in lines) <= 80
     assert [part["kind"] for part in column_of(path, "moment")["parts"]] == ["hour"]
