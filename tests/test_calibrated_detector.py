@@ -244,6 +244,12 @@ def test_copies_of_rows_calibrate_where_tables_have_copies() -> None:
     assert detector.calibration_.n_rows == 300
 
 
+def test_copies_of_continuous_rows_are_warned_of() -> None:
+    X = normal(150)
+    with pytest.warns(FitWarning, match="calibration rows are equal to rows that were trained on"):
+        VAEDetector(calibration="split", **FAST).fit(np.concatenate([X, X]))
+
+
 def test_model_without_a_calibration_says_what_to_do(uncalibrated: VAEDetector) -> None:
     detector = copy.copy(uncalibrated)
     for ask in (

@@ -34,6 +34,7 @@ from vae_anomaly.decisions.thresholds import (
     RobustFence,
     Threshold,
     ThresholdRule,
+    percent,
     threshold_table,
 )
 
@@ -68,6 +69,7 @@ __all__ = [
     "columns_moved",
     "holm",
     "largest_rank",
+    "percent",
     "rate_bound",
     "rows_needed",
     "rule_of",

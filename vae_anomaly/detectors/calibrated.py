@@ -36,6 +36,7 @@ from vae_anomaly.decisions import (
     alerts_moved,
     chance_of_repeats,
     columns_moved,
+    percent,
     scores_moved,
     select,
     threshold_table,
@@ -47,6 +48,7 @@ from vae_anomaly.detectors.inputs import spread
 from vae_anomaly.errors import DataError, FitWarning, NotAvailable, SpecificationError
 
 SEED_OF_STREAM = 0
+MAX_REPEATED = 0.2
 MAX_ID = np.iinfo(np.int64).max
 
 
@@ -701,6 +703,20 @@ def warn_if_uncalibrated(decisions: Decisions, n_rows: int) -> None:
                 "and flags more of the rows to come than it says, and there are no p-values. Give more rows, or "
                 "calibrate with others",
                 "uncalibrated",
+            ),
+            stacklevel=4,
+        )
+
+
+def warn_if_repeated(decisions: Decisions) -> None:
+    """Say that many calibration rows are copies of training rows, which have lower scores than rows to come."""
+    if decisions.calibration is not None and decisions.repeated_share > MAX_REPEATED:
+        warnings.warn(
+            FitWarning(
+                f"up to {percent(decisions.repeated_share)} of the calibration rows are equal to rows that were "
+                "trained on: where rows to come are no copies of these, more of them are flagged than the threshold says. Drop "
+                "repeated rows before the fit, or calibrate with others",
+                "repeated",
             ),
             stacklevel=4,
         )

@@ -23,7 +23,13 @@ from vae_anomaly.data import FloatArray, ImageFormat, Images, Table
 from vae_anomaly.decisions import ColumnSample, Decisions
 from vae_anomaly.deprecation import RenamedAttribute
 from vae_anomaly.detectors.base import copied_parameters, unchanged_on_failure
-from vae_anomaly.detectors.calibrated import CalibratedDetectorMixin, Compared, row_ids, warn_if_uncalibrated
+from vae_anomaly.detectors.calibrated import (
+    CalibratedDetectorMixin,
+    Compared,
+    row_ids,
+    warn_if_repeated,
+    warn_if_uncalibrated,
+)
 from vae_anomaly.detectors.containers import as_pandas, fill_cells, pack_like, row_labels
 from vae_anomaly.detectors.drift_report import column_samples
 from vae_anomaly.detectors.inputs import (
@@ -111,6 +117,7 @@ SHAPE_PARAMETERS = (
 SAMPLE_ROWS_PER_MEMBER = 4096
 SEED_OF_CALIBRATION = 15
 N_REASONS = 3
+CONTINUOUS = ("continuous", "positive", "bounded")
 # Scores of a row on two devices are nearer than this, relatively or in nats.
 SCORE_TOLERANCE = 0.05
 
@@ -876,6 +883,8 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             warnings.warn(warning, stacklevel=3)
         if self.calibration is not None:
             warn_if_uncalibrated(model.decisions, rows.n_rows)
+        if any(column.kind in CONTINUOUS for column in encoder.columns):
+            warn_if_repeated(model.decisions)
         self.fitted_parameters_ = copied_parameters(self)
         self.model_ = model
 
