@@ -48,7 +48,7 @@ from vae_anomaly.detectors.inputs import spread
 from vae_anomaly.errors import DataError, FitWarning, NotAvailable, SpecificationError
 
 SEED_OF_STREAM = 0
-MAX_REPEATED = 0.2
+MAX_REPEATED, MIN_ROWS_TO_WARN = 0.2, 20
 MAX_ID = np.iinfo(np.int64).max
 
 
@@ -710,12 +710,15 @@ def warn_if_uncalibrated(decisions: Decisions, n_rows: int) -> None:
 
 def warn_if_repeated(decisions: Decisions) -> None:
     """Say that many calibration rows are copies of training rows, which have lower scores than rows to come."""
-    if decisions.calibration is not None and decisions.repeated_share > MAX_REPEATED:
+    calibration = decisions.calibration
+    if calibration is None or calibration.n_rows < MIN_ROWS_TO_WARN:
+        return
+    if decisions.repeated_share > MAX_REPEATED:
         warnings.warn(
             FitWarning(
                 f"up to {percent(decisions.repeated_share)} of the calibration rows are equal to rows that were "
-                "trained on: where rows to come are no copies of these, more of them are flagged than the threshold says. Drop "
-                "repeated rows before the fit, or calibrate with others",
+                "trained on: where rows to come are no copies of these, more of them are flagged than the threshold "
+                "says. Drop repeated rows before the fit, or calibrate with others",
                 "repeated",
             ),
             stacklevel=4,

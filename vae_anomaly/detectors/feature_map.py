@@ -52,7 +52,7 @@ class FeatureMapDetector(CalibratedDetectorMixin, OutlierMixin, BaseEstimator):
         From a float32 tensor of images, (n, channels, height, width), to maps, (n, features, height, width), or to
         several of them, which are enlarged to the largest and stacked.
     detector : VAEDetector, default=None
-        Learns the rows; a clone of it is fitted.  None takes the defaults without a calibration, which images have.
+        Learns the rows; a clone of it is fitted.  None takes the defaults.  It does not calibrate, because images do.
     n_rows : int, default=20000
         Positions to learn from, at most.
     smoothing : float, default=0.5
@@ -179,7 +179,9 @@ class FeatureMapDetector(CalibratedDetectorMixin, OutlierMixin, BaseEstimator):
             learned = self._learned(images, aside, readable)
             rows = self._sampled_positions(chain.from_iterable(map(self._maps, learned)), seed)
             aside &= readable
-            detector = VAEDetector(calibration=None) if self.detector is None else clone(self.detector)
+            detector = VAEDetector() if self.detector is None else clone(self.detector)
+            # Images calibrate, and not their positions.
+            detector.set_params(calibration=None)
             self.detector_ = detector.fit(rows)
             self.image_format_ = images.image_format
             self.decisions_ = self._decisions(images, aside)
