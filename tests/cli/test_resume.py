@@ -107,7 +107,8 @@ def test_resumed_run_can_be_interrupted_again(run, interrupted, orders_csv, mode
     assert run(*arguments).code == 130
     counter.fail_after, counter.n_rows = None, 0
     assert run(*arguments).code == 0
-    assert counter.n_rows <= 25
+    # Of the four and of the two batches that were scored at most two each still waited to be written.
+    assert counter.n_rows in (18, 25, 32, 39, 46)
     assert len((tmp_path / "o.csv").read_text().splitlines()) == 61
 
 
