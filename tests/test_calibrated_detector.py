@@ -145,7 +145,9 @@ def test_groups_have_p_values_of_their_own(of_table: VAEDetector) -> None:
     assert sorted(groups) == ["east", "north", "south"]
     X = pd.DataFrame({"amount": [1e6] * 3, "site": ["east", "north", "moon"], "age": [20.0] * 3})
     n_rows = {name: sum(fold.n for fold in folds) for name, folds in groups.items()}
-    assert of_table.p_values(X).tolist() == [1 / (n_rows["east"] + 1), 1 / (n_rows["north"] + 1), 1.0]
+    with pytest.warns(DataWarning, match="no calibration row has site='moon'"):
+        p_values = of_table.p_values(X)
+    assert p_values.tolist() == [1 / (n_rows["east"] + 1), 1 / (n_rows["north"] + 1), 1.0]
 
 
 def test_group_column_has_to_be_there() -> None:
@@ -217,6 +219,12 @@ def test_threshold_table_has_rates_and_bounds(split: VAEDetector) -> None:
     table = split.threshold_table()
     assert table.loc[0.1, "threshold"] == split.calibration_.folds[0].kth_largest(10)
     assert table["threshold"].isna().tolist() == [rate < 1 / 101 for rate in table.index]
+
+
+def test_table_below_the_resolution_is_filled_by_a_model_that_says_so(changeable: VAEDetector) -> None:
+    table = changeable.calibrate(normal(998, 7)).threshold_table(extrapolate=True)
+    assert table["model_based"].tolist() == [rate < 1 / 999 for rate in table.index]
+    assert table.loc[0.0005, "threshold"] >= changeable.calibration_.folds[0].kth_largest(1)
 
 
 def test_calibration_is_replaced_by_other_normal_rows(changeable: VAEDetector) -> None:
@@ -525,7 +533,9 @@ def test_groups_are_the_same_whichever_dtype_holds_them() -> None:
     with_a_gap = new.astype({"line": float})
     with_a_gap.loc[0, "line"] = np.nan
     assert set(detector.calibration_.groups) == {"0", "1"}
-    assert np.array_equal(detector.p_values(new)[1:], detector.p_values(with_a_gap)[1:])
+    with pytest.warns(DataWarning, match="no calibration row has line='missing'"):
+        found = detector.p_values(with_a_gap)
+    assert np.array_equal(detector.p_values(new)[1:], found[1:])
 
 
 def test_groups_are_those_of_the_calibration_whatever_the_parameter_became() -> None:

@@ -120,6 +120,12 @@ def test_confidence_takes_a_higher_threshold_and_is_kept():
     assert "with 95 % confidence at most 0.914 % with this model" in threshold.sentence()
 
 
+@pytest.mark.parametrize("rule", [FixedScore(math.inf), FalseAlarmRate(0.4)])
+def test_nothing_is_expected_above_infinity(rule):
+    threshold = rule.find(Calibration.of("split", [[1.0, 2.0, math.inf, math.inf]]))
+    assert (threshold.score, threshold.expected_rate, threshold.rate_bound) == (math.inf, 0, 0)
+
+
 def test_rate_of_a_split_calibration_alone_is_proved():
     threshold = FalseAlarmRate(0.01).find(CROSS)
     assert threshold.proved_rate is None
@@ -183,7 +189,7 @@ def test_scores_that_are_no_numbers_are_refused(score):
 
 
 def test_score_of_infinity_flags_nothing_and_below_all_flags_everything():
-    assert FixedScore(math.inf).find(SPLIT).expected_rate == 1 / (N + 1)
+    assert FixedScore(math.inf).find(SPLIT).expected_rate == 0
     assert FixedScore(-math.inf).find(SPLIT).expected_rate == 1
     assert FixedScore(-math.inf).find(SPLIT).rate_bound == 1
 

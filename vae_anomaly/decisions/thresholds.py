@@ -60,8 +60,6 @@ class Threshold:
         See `Calibration`.
     n_calibration : int, default=0
         Calibration rows.
-    n_folds : int, default=1
-        Folds of a cross calibration.
     smallest_p : float, default=1.0
         The smallest p-value that a row can have.
     parameters : mapping of str to float
@@ -75,7 +73,6 @@ class Threshold:
     confidence: float = CONFIDENCE
     kind: Kind | None = None
     n_calibration: int = 0
-    n_folds: int = 1
     smallest_p: float = 1.0
     parameters: Mapping[str, float] = field(default_factory=dict)
 
@@ -523,9 +520,11 @@ def _described(
     bounds: FloatArray | None = None,
 ) -> Threshold:
     n = calibration.n_rows
-    of_training = calibration.kind == "training"
-    if of_training:
+    if calibration.kind == "training":
         rate, bound = (rank - 1) / n, None
+    elif score == math.inf:
+        # No score is above it, also where calibration scores are infinite.
+        rate, bound = 0.0, 0.0
     else:
         rate = rank / (n + 1)
         bound = rate_bound(n, rank, confidence) if bounds is None else float(np.append(bounds, 1.0)[rank - 1])
@@ -537,7 +536,6 @@ def _described(
         confidence,
         calibration.kind,
         n,
-        len(calibration.folds),
         1 / (n + 1),
         parameters,
     )

@@ -45,7 +45,7 @@ from vae_anomaly.detectors.base import AnomalyDetectorMixin
 from vae_anomaly.detectors.containers import row_labels
 from vae_anomaly.detectors.drift_report import DriftReport, adjusted_p_values
 from vae_anomaly.detectors.inputs import spread
-from vae_anomaly.errors import DataError, FitWarning, NotAvailable, SpecificationError
+from vae_anomaly.errors import DataError, DataWarning, FitWarning, NotAvailable, SpecificationError
 
 SEED_OF_STREAM = 0
 MAX_REPEATED, MIN_ROWS_TO_WARN = 0.2, 20
@@ -233,6 +233,8 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
     def calibrate(self, X: Any, y: Any = None) -> Self:
         """Replace the calibration by the scores of other normal rows; nothing is trained, the threshold keeps its rule.
 
+        A threshold that was found by labels stays where it is, because labels are not kept.
+
         Parameters
         ----------
         X : array-like, DataFrame, or images
@@ -386,13 +388,16 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         self._set_rule(rule)
         return self
 
-    def threshold_table(self, confidence: float = 0.95) -> pd.DataFrame:
+    def threshold_table(self, confidence: float = 0.95, *, extrapolate: bool = False) -> pd.DataFrame:
         """Thresholds for false-alarm rates from .01 to 10 %, and what to expect of each.
 
         Parameters
         ----------
         confidence : float, default=0.95
             Of the bounds.
+        extrapolate : bool, default=False
+            Whether rates that are too small for the calibration are read off a model of the tail, which promises
+            nothing.
 
         Returns
         -------
@@ -405,7 +410,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
             If the model has no calibration.
         """
         check_is_fitted(self)
-        return threshold_table(self.calibration_, confidence)
+        return threshold_table(self.calibration_, confidence, extrapolate=extrapolate)
 
     def select(self, X: Any, fdr: float = 0.1, method: Method = "benjamini_hochberg") -> npt.NDArray[np.bool_]:
         """Choose rows so that the expected share of normal ones among the chosen is at most `fdr`.
@@ -663,6 +668,15 @@ def _p_values(calibration: Calibration, compared: Compared) -> FloatArray:
     """p-values; NaN where there is no score."""
     judged = ~np.isnan(compared.scores)
     groups = None if compared.groups is None else compared.groups[judged].tolist()
+    unknown = sorted(set(groups or ()) - calibration.groups.keys()) if calibration.groups else []
+    if unknown:
+        warnings.warn(
+            DataWarning(
+                f"no calibration row has {calibration.group_column}={unknown[0]!r}: such rows have a p-value of 1 "
+                "however anomalous they are, and are never selected. Calibrate with rows of this group.",
+            ),
+            stacklevel=4,
+        )
     return spread(calibration.p_values(compared.comparisons[judged], groups), judged)
 
 
