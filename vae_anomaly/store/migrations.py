@@ -51,10 +51,11 @@ def upgraded_manifest(manifest: dict[str, Any], shapes: Mapping[str, Sequence[in
     shapes : dict
         Of the tensors in the file, by their names there.
     """
-    if manifest["format_version"] > 5:
+    version = manifest["format_version"]
+    if version > 6:
         return manifest
-    upgraded = manifest if manifest["format_version"] > 4 else _before_version_5(manifest, shapes)
-    return upgraded | {"decisions": _decisions_before_version_6(upgraded)}
+    upgraded = manifest if version > 4 else _before_version_5(manifest, shapes)
+    return upgraded if version > 5 else upgraded | {"decisions": _decisions_before_version_6(upgraded)}
 
 
 def _before_version_5(manifest: dict[str, Any], shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
