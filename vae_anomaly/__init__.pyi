@@ -8,6 +8,7 @@ from .comparison import (
     compare,
     simple_detectors,
 )
+from .data import ColumnRoles
 from .decisions import Calibration, Selection, Threshold
 from .detectors import DriftReport, FeatureMapDetector, ImageFeatures, PatchDetector, TrainingPlan, VAEDetector
 from .errors import (
@@ -76,6 +77,7 @@ __all__ = [
     "Calibration",
     "Categorical",
     "CellTypeError",
+    "ColumnRoles",
     "ColumnSetAsideWarning",
     "Comparison",
     "Constant",

@@ -17,7 +17,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from vae_anomaly.columns import Batch
-from vae_anomaly.data import FloatArray, Images
+from vae_anomaly.data import ColumnRoles, FloatArray, Images
 from vae_anomaly.decisions import (
     AlertBudget,
     AlertShift,
@@ -109,6 +109,9 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
 
     decisions_: Decisions
     """The threshold and the calibration that it follows from."""
+
+    column_roles_: ColumnRoles = ColumnRoles()
+    """Columns of the training rows that are no features."""
 
     def compared(self, X: Any) -> Compared:
         """Score rows for a comparison with the calibration, in one pass.

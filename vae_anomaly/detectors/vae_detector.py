@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from vae_anomaly.columns import Augment, Batch, Column, Encoder, ImageEncoder
-from vae_anomaly.data import FloatArray, ImageFormat, Images, Table
+from vae_anomaly.data import ColumnRoles, FloatArray, ImageFormat, Images, Table
 from vae_anomaly.decisions import ColumnSample, Decisions
 from vae_anomaly.deprecation import RenamedAttribute
 from vae_anomaly.detectors.base import copied_parameters, unchanged_on_failure
@@ -250,6 +250,9 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         The format in which the model reads image files; None for tables.
     fit_report_ : FitReport
         How the training went, with the figures behind every `FitWarning`.
+    column_roles_ : ColumnRoles
+        Columns of the training rows that are no features: nothing but names, which a model file keeps, so that scoring
+        does not warn of them. A fit empties it; the command line fills it in, and you may, too.
     encoder_ : Encoder
         Turns tables or images into batches.
     vae_ : VAE
@@ -396,6 +399,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             self._learn(encoder, rows, fit_config(self, encoder, training.kind), initial)
             self._keep_columns(training.data, ())
             self._sample = None
+            self.column_roles_ = ColumnRoles()
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)

@@ -126,7 +126,7 @@ def _list(auditing: AuditOptions, reading: ReadOptions, run: RunOptions, message
     if auditing.data:
         check_found(auditing.data)
         given = InputOptions(auditing.data, format=reading.format, delimiter=reading.delimiter, id=auditing.id)
-        data = open_data(kind_of(given.data), given, messages)
+        data = open_data(kind_of(given.data), given, messages, model=auditing.model, labels="unused")
         target = choose_target(auditing.output, data.source)
         model = data.load(auditing.model, run.device, messages)
         detector = model.detector
