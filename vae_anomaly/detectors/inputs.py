@@ -35,7 +35,8 @@ from vae_anomaly.data import (
     read_arrays,
     read_pillow_images,
 )
-from vae_anomaly.detectors.containers import as_pandas
+from vae_anomaly.detectors.containers import as_rows
+from vae_anomaly.detectors.known_columns import aligned, check_unique
 from vae_anomaly.errors import DataError, FileLeftOutWarning, SpecificationError
 
 OnProblems = Callable[[Sequence[ImageFileError]], None]
@@ -242,7 +243,7 @@ def read_table(estimator: BaseEstimator, X: Any, *, fitting: bool) -> Table:
     estimator : BaseEstimator
         Gets ``n_features_in_`` and ``feature_names_in_`` when fitting, is checked against them otherwise.
     X : array-like, DataFrame or Tensor of shape (rows, columns)
-        Rows.
+        Rows, in any container that `as_rows` takes.
     fitting : bool
         Whether this is the training data, which needs at least two rows.
 
@@ -255,7 +256,7 @@ def read_table(estimator: BaseEstimator, X: Any, *, fitting: bool) -> Table:
         raise DataError(NO_TABLE)
     if isinstance(X, torch.Tensor | np.ma.MaskedArray):
         X = as_array(X)
-    X = as_pandas(X)
+    X = as_rows(X) if fitting else aligned(estimator, X)[0]
     if isinstance(X, list | tuple):
         rows = X
         X = np.asarray(rows)
@@ -267,11 +268,7 @@ def read_table(estimator: BaseEstimator, X: Any, *, fitting: bool) -> Table:
         validate_data(estimator, X, reset=fitting, skip_check_array=True)
         return _read_frame(frame, tuple(f"x{index}" for index in range(X.shape[1])), fitting)
     if isinstance(X, pd.DataFrame):
-        if not X.columns.is_unique:
-            repeated = X.columns[X.columns.duplicated()][0]
-            raise DataError(
-                f"column {repeated!r} occurs more than once; rename or drop the copies.", column=str(repeated)
-            )
+        check_unique(X)
         validate_data(estimator, X, reset=fitting, skip_check_array=True)
         return _read_frame(X, tuple(str(name) for name in X.columns), fitting)
     cells: FloatArray = validate_data(
