@@ -77,7 +77,8 @@ def _dense_frame(frame: pd.DataFrame) -> pd.DataFrame:
         return frame
     _check_dense_size((len(frame), sum(is_sparse)))
     if all(is_sparse):
-        dense: pd.DataFrame = frame.sparse.to_dense()
+        accessor: Any = frame.sparse
+        dense: pd.DataFrame = accessor.to_dense()
         return dense
     copy = frame.copy(deep=False)
     for position in np.flatnonzero(is_sparse).tolist():
@@ -184,6 +185,10 @@ def _filled(series: pd.Series[Any], rows: npt.NDArray[np.bool_], values: npt.NDA
         result = result.cat.add_categories([level for level in chosen.unique() if level not in dtype.categories])
     elif isinstance(dtype, pd.DatetimeTZDtype):
         chosen = chosen.dt.tz_localize("UTC").dt.tz_convert(dtype.tz)
+    elif isinstance(dtype, pd.PeriodDtype):
+        chosen = chosen.dt.to_period(dtype.freq)
+    elif dtype.kind == "m":
+        chosen = pd.to_timedelta(chosen, unit="s").astype(dtype)
     elif pd.api.types.is_string_dtype(dtype) and chosen.dtype.kind == "M":
         chosen = chosen.map(lambda moment: moment.isoformat())
     elif pd.api.types.is_bool_dtype(dtype):

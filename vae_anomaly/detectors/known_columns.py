@@ -45,10 +45,10 @@ class KnownColumns:
         columns = estimator.columns_
         if any(column.kind == "pixel" for column in columns):
             return None
-        group = estimator._calibration_groups()
-        needed = frozenset(column.name for column in columns if column.likelihood is not None or column.name == group)
         names = tuple(column.name for column in columns)
-        return cls(names, needed, hasattr(estimator, "feature_names_in_"), estimator.column_roles_.names)
+        return cls(
+            names, needed_columns(estimator), hasattr(estimator, "feature_names_in_"), estimator.column_roles_.names
+        )
 
     def places(self, frame: pd.DataFrame) -> list[int] | None:
         """Where each column is in a DataFrame, `NOT_THERE` if it is not; None where all are in their places.
@@ -94,6 +94,13 @@ class KnownColumns:
             f"{hint} Missing cells may be NaN.",
             column=missing[0],
         )
+
+
+def needed_columns(estimator: Any) -> frozenset[str]:
+    """Columns that a fitted detector cannot do without: those that it models, and the one that it calibrates by."""
+    group = estimator._calibration_groups()
+    columns = estimator.columns_
+    return frozenset(column.name for column in columns if column.likelihood is not None or column.name == group)
 
 
 def aligned(estimator: BaseEstimator, X: Any) -> tuple[Any, list[int] | None]:
