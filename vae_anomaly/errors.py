@@ -7,6 +7,7 @@ that each of them can be pickled and copied.
 from __future__ import annotations
 
 import copy
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Literal, Self
 
@@ -32,12 +33,14 @@ class DataError(VAEAnomalyError, ValueError):
         Position of the row or image, counted from 0.
     item : {"row", "image"}, default="row"
         What `row` counts.
+    label : object, optional
+        What the index of a DataFrame calls the row.
 
     Examples
     --------
     >>> error = DataError("column 'age' holds 'n/a'", "numeric columns take numbers.", column="age", row=17)
     >>> print(error)
-    column 'age' holds 'n/a' (row 17); numeric columns take numbers.
+    column 'age' holds 'n/a' (index 17); numeric columns take numbers.
     >>> print(error.text(row="line 19"))
     column 'age' holds 'n/a' (line 19); numeric columns take numbers.
     """
@@ -50,6 +53,7 @@ class DataError(VAEAnomalyError, ValueError):
         column: str | None = None,
         row: int | None = None,
         item: Literal["row", "image"] = "row",
+        label: Hashable = None,
     ) -> None:
         super().__init__(problem, expected)
         self.problem = problem
@@ -57,6 +61,7 @@ class DataError(VAEAnomalyError, ValueError):
         self.column = column
         self.row = row
         self.item = item
+        self.label = label
 
     def __str__(self) -> str:
         return self.text()
@@ -67,11 +72,16 @@ class DataError(VAEAnomalyError, ValueError):
         Parameters
         ----------
         row : str, optional
-            How the caller calls the row, such as "line 19"; by default its position, such as "row 17". Not used where
-            the error is not about a single row.
+            How the caller calls the row, such as "line 19"; by default its label in the index, or else its position,
+            such as "index 17". Not used where the error is not about a single row.
         """
-        where = "" if self.row is None else f" ({row or f'{self.item} {self.row}'})"
+        where = "" if self.row is None else f" ({row or self._place()})"
         return f"{self.problem}{where}; {self.expected}" if self.expected else f"{self.problem}{where}"
+
+    def _place(self) -> str:
+        if self.item == "image":
+            return f"image {self.row}"
+        return f"index {row_label(self.row if self.label is None else self.label)}"
 
     def with_row(self, row: int) -> Self:
         """The same error about another row, for callers that passed on a selection of their rows."""
@@ -292,6 +302,11 @@ class NumericTextWarning(DataWarning):
             f"column {self.column!r} mixes numbers and text ({self.number!r}, {self.text!r}): taken as text. "
             f"Clean it, or say columns={{{self.column!r}: 'categorical'}}."
         )
+
+
+def row_label(label: Hashable) -> str:
+    """A label of an index in a sentence: text in quotes."""
+    return repr(label) if isinstance(label, str) else str(label)
 
 
 def _listed(names: tuple[str, ...]) -> str:

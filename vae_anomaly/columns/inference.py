@@ -85,9 +85,11 @@ def infer_columns(
     'declared so'
     """
     declared = check_declarations(declared or {}, table.names)
-    columns = tuple(
-        _infer(table, position, likelihood, weights, declared.get(name)) for position, name in enumerate(table.names)
-    )
+    with table.naming_rows():
+        columns = tuple(
+            _infer(table, position, likelihood, weights, declared.get(name))
+            for position, name in enumerate(table.names)
+        )
     if all(column.kind == "identifier" or column.likelihood is None for column in columns):
         # A running number is better than nothing.
         columns = tuple(

@@ -87,8 +87,9 @@ class TableEncoder(Encoder):
                 scaled = (data.cells[:, positions] - locations) / scales
             values[:, plain] = np.clip(scaled, -VALUE_LIMIT, VALUE_LIMIT)
             rest = sorted(set(rest) - set(plain.tolist()))
-        for index in rest:
-            values[:, index] = self.modelled[index].encode(data, self.order[index])
+        with data.naming_rows():
+            for index in rest:
+                values[:, index] = self.modelled[index].encode(data, self.order[index])
         observed = ~np.isnan(values)
         values[~observed] = 0
         return Batch(torch.from_numpy(values.astype(np.float32)), torch.from_numpy(observed))

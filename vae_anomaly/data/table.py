@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from numbers import Integral, Real
@@ -46,11 +47,14 @@ class Table:
         Missing cells are NaN, None, NaT or ``pandas.NA``.
     remarks : mapping of str to str
         By name, how columns were read that were of other kinds, or why all their cells are missing.
+    index : Index, optional
+        What the rows are called; their positions by default.
     """
 
     names: tuple[str, ...]
     cells: FloatArray | pd.DataFrame
     remarks: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    index: pd.Index[Any] | None = field(default=None, kw_only=True)
 
     @property
     def n_rows(self) -> int:
@@ -59,9 +63,20 @@ class Table:
 
     def take(self, rows: npt.NDArray[np.intp] | slice) -> Table:
         """The same columns of some rows."""
+        index = None if self.index is None else self.index[rows]
         if isinstance(self.cells, pd.DataFrame):
-            return replace(self, cells=self.cells.iloc[rows])
-        return replace(self, cells=self.cells[rows])
+            return replace(self, cells=self.cells.iloc[rows], index=index)
+        return replace(self, cells=self.cells[rows], index=index)
+
+    @contextlib.contextmanager
+    def naming_rows(self) -> Iterator[None]:
+        """Errors inside call a row as the index of its DataFrame does."""
+        try:
+            yield
+        except DataError as error:
+            if self.index is not None and error.row is not None and error.label is None:
+                error.label = self.index[error.row]
+            raise
 
     def content(self, position: int) -> Content:
         """What a column holds, by its dtype, or by its cells where the dtype is object."""

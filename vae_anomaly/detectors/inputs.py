@@ -268,12 +268,12 @@ def read_table(estimator: BaseEstimator, X: Any, *, fitting: bool) -> Table:
         frame = pd.DataFrame(X.astype(object)).infer_objects()
         validate_data(estimator, X, reset=fitting, skip_check_array=True)
         numbered = tuple(f"x{index}" for index in range(X.shape[1]))
-        return _read_frame(frame, numbered, fitting, needed=frozenset(numbered))
+        return _read_frame(frame, numbered, fitting, needed=frozenset(numbered), labels=None)
     if isinstance(X, pd.DataFrame):
         check_unique(X)
         validate_data(estimator, X, reset=fitting, skip_check_array=True)
         needed = frozenset() if fitting else needed_columns(estimator)
-        return _read_frame(X, tuple(str(name) for name in X.columns), fitting, needed=needed)
+        return _read_frame(X, tuple(str(name) for name in X.columns), fitting, needed=needed, labels=X.index)
     cells: FloatArray = validate_data(
         estimator,
         X,
@@ -288,7 +288,14 @@ def read_table(estimator: BaseEstimator, X: Any, *, fitting: bool) -> Table:
     return Table(tuple(str(name) for name in names), cells)
 
 
-def _read_frame(frame: pd.DataFrame, names: tuple[str, ...], fitting: bool, *, needed: frozenset[str]) -> Table:
+def _read_frame(
+    frame: pd.DataFrame,
+    names: tuple[str, ...],
+    fitting: bool,
+    *,
+    needed: frozenset[str],
+    labels: pd.Index[Any] | None,
+) -> Table:
     """A DataFrame as a table; columns that are needed must be usable, others are set aside if they are not."""
     n_rows, n_columns = frame.shape
     if n_columns == 0:
@@ -301,10 +308,12 @@ def _read_frame(frame: pd.DataFrame, names: tuple[str, ...], fitting: bool, *, n
     read = read_odd_columns(frame, names)
     for name, error in read.unusable.items():
         if name in needed:
+            if labels is not None and error.row is not None:
+                error.label = labels[error.row]
             raise error
     frame = read.frame
     plain = all(isinstance(dtype, np.dtype) and dtype.kind in "fiu" for dtype in frame.dtypes)
-    return Table(names, frame.to_numpy(dtype=np.float64) if plain else frame, remarks=read.remarks)
+    return Table(names, frame.to_numpy(dtype=np.float64) if plain else frame, remarks=read.remarks, index=labels)
 
 
 def new_seed(random_state: Any) -> int:
