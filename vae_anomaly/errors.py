@@ -214,6 +214,30 @@ class FileLeftOutWarning(DataWarning):
         return f"left out: {self.path}: {self.reason}"
 
 
+class PagesLeftOutWarning(DataWarning):
+    """An image file has several pages or frames, of which the first is read.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    n_pages : int
+        How many it has.
+    """
+
+    def __init__(self, path: Path, n_pages: int) -> None:
+        super().__init__(path, n_pages)
+        self.path = path
+        self.n_pages = n_pages
+        self.subject = str(path)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path} has {self.n_pages} pages or frames: the first is read. Save each of them as a file of its "
+            "own to have them all."
+        )
+
+
 class ColumnSetAsideWarning(DataWarning):
     """A column is not modelled.
 

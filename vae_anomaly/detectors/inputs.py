@@ -229,9 +229,10 @@ def _read_files(estimator: BaseEstimator, X: Any, image_shape: Sequence[int] | N
         return images
     seed = new_seed(estimator.get_params(deep=False)["random_state"])
     images, problems = files.load(seed=seed)
-    warn_of_files(problems)
     if images.n_rows < 2:
-        raise DataError(f"{images.n_rows} images can be read; expected at least 2. Give more.")
+        why = f"{problems[0]}" if problems else "Give more."
+        raise DataError(f"{images.n_rows} of {len(files)} images can be read; expected at least 2. {why}")
+    warn_of_files(problems)
     estimator.n_features_in_ = math.prod(images.shape)
     return images
 
