@@ -25,7 +25,7 @@ UNUSABLE = {
     "bytes": ([b"a%d" % n for n in range(N)], "it holds bytes such as b'a0'"),
     "complex dtype": (np.arange(N) * 1j, "it holds complex numbers such as 0j"),
     "complex cells": (pd.Series([1.0] * (N - 1) + [2j], dtype=object), "it holds complex numbers such as"),
-    "times": ([dt.time(n % 24) for n in range(N)], "it holds times of day such as datetime.time"),
+    "times": ([dt.time(n % 24) for n in range(N)], "it holds times of day such as 00:00:00"),
     "lists": ([[n] for n in range(N)], "it holds lists such as [0]"),
     "dicts": ([{"a": n} for n in range(N)], "it holds dicts such as {'a': 0}"),
     "one dict": ([1.0] * (N - 1) + [{"a": 1}], "it holds dicts such as {'a': 1}"),

@@ -188,5 +188,5 @@ def _holds_dates(column: Any) -> bool:
 
 
 def _short(cell: object) -> str:
-    line = " ".join(repr(cell).split())
+    line = " ".join((str(cell) if isinstance(cell, dt.time) else repr(cell)).split())
     return line if len(line) <= MAX_CHARACTERS else f"{line[:MAX_CHARACTERS]}..."
