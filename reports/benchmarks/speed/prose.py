@@ -81,9 +81,9 @@ on both but for rounding: 2e-6 nats on tables, up to 1e-3 nats of 33 on images (
 {table}
 In float32, CUDA against the CPU: the large fit is {faster[0]} as fast, the default fit {faster[1]}, scoring
 {faster[2]}. A step is recorded once and replayed; taken eagerly, the default fit takes 3.6 s instead of 0.5 (three runs
-of each). What is left of a step, 0.37 ms, is some 130 kernels of 1 to 5 µs one after the other, says PyTorch's profiler: 64 members
-take three times as long as 4, and TF32 gains nothing. Of the scoring of many rows, reading them takes the most time, and
-is the CPU's: the network scores 4.5 to 6.7 million rows a second.
+of each). What is left of a step, 0.37 ms, is some 130 kernels of 1 to 5 µs one after the other, says PyTorch's
+profiler: 64 members take three times as long as 4, and TF32 gains nothing. Of the scoring of many rows, reading them
+takes the most time, and is the CPU's: the network scores 4.5 to 6.7 million rows a second.
 """
 
 NO_GPU = """\
