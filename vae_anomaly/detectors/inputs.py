@@ -93,7 +93,10 @@ def read_training_rows(
             "left out: take them off the list, and their weights as well."
         )
     weights: FloatArray = _check_sample_weight(
-        sample_weight, np.empty(data.n_rows), dtype=np.float64, ensure_non_negative=True
+        as_array(sample_weight) if isinstance(sample_weight, torch.Tensor) else sample_weight,
+        np.empty(data.n_rows),
+        dtype=np.float64,
+        ensure_non_negative=True,
     )
     present = np.flatnonzero(weights)
     if len(present) < min_rows:

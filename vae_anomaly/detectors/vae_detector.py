@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from vae_anomaly.columns import Augment, Batch, Column, Encoder, ImageEncoder
-from vae_anomaly.data import FloatArray, ImageFormat, Images, Table
+from vae_anomaly.data import FloatArray, ImageFormat, Images, Table, as_array
 from vae_anomaly.decisions import ColumnSample, Decisions
 from vae_anomaly.deprecation import RenamedAttribute
 from vae_anomaly.detectors.base import copied_parameters, unchanged_on_failure
@@ -951,7 +951,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         if known and len(listed):
             order = np.argsort(ids)
             places = order[np.searchsorted(ids, listed["id"], sorter=order)]
-            rows = X.iloc[places] if isinstance(X, pd.DataFrame) else np.asarray(X)[places]
+            rows = X.iloc[places] if isinstance(X, pd.DataFrame) else as_array(X)[places]
             suspects = self.calibration_.suspects
             folds = suspects.folds[suspects.positions(listed["id"])]
             scores = self._compared(rows).comparisons[np.arange(len(rows)), folds]
