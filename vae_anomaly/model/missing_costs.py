@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vae_anomaly.columns import Batch
 from vae_anomaly.model.priors import precise
 
-KNOTS = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
+KNOTS = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.97, 1.0)
 
 
 class MissingCosts(nn.Module):
