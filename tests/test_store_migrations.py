@@ -79,7 +79,7 @@ def test_threshold_of_an_earlier_version_keeps_its_score_and_has_no_calibration(
 
 
 def test_manifest_of_this_version_is_left_alone():
-    manifest = {"format_version": 6, "columns": [{"likelihood": entry_of("gaussian")}]}
+    manifest = {"format_version": 7, "columns": [{"likelihood": entry_of("gaussian")}]}
     assert upgraded_manifest(manifest, {}) is manifest
 
 

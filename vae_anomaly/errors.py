@@ -253,3 +253,32 @@ class NumericTextWarning(DataWarning):
             f"column {self.column!r} mixes numbers and text ({self.number!r}, {self.text!r}): taken as text. "
             f"Clean it, or say columns={{{self.column!r}: 'categorical'}}."
         )
+
+
+class EmptyRowWarning(DataWarning):
+    """Rows hold no value in any column of the model, so that nothing is known of them.
+
+    Parameters
+    ----------
+    n_rows : int
+        How many.
+    first : object
+        The first of them: its label in the index of a DataFrame, or its position from 0.
+    item : {"row", "image"}, default="row"
+        What they are.
+    """
+
+    def __init__(self, n_rows: int, first: object, item: Literal["row", "image"] = "row") -> None:
+        super().__init__(n_rows, first, item)
+        self.n_rows = n_rows
+        self.first = first
+        self.item = item
+
+    def __str__(self) -> str:
+        one = self.n_rows == 1
+        what = f"1 {self.item} holds" if one else f"{self.n_rows} {self.item}s hold"
+        where = f"index {self.first}" if one else f"the first at index {self.first}"
+        return (
+            f"{what} no value in any column of the model ({where}): the score is that of an average {self.item} if "
+            "missing cells are charged, and says nothing. Leave such rows out, or look at why they are empty."
+        )

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any, ClassVar, overload
+from typing import Any, ClassVar, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -65,7 +65,7 @@ from vae_anomaly.detectors.parameters import (
 )
 from vae_anomaly.detectors.training_plan import TrainingPlan
 from vae_anomaly.detectors.training_progress import training_progress
-from vae_anomaly.errors import DataError, NotAvailable, SpecificationError
+from vae_anomaly.errors import DataError, EmptyRowWarning, NotAvailable, SpecificationError
 from vae_anomaly.explain import (
     SUSPICIOUS,
     Explanation,
@@ -80,6 +80,7 @@ from vae_anomaly.explain import (
 )
 from vae_anomaly.fitting import (
     CalibrationKind,
+    Cells,
     ELBOTerms,
     FitConfig,
     FitReport,
@@ -94,6 +95,7 @@ from vae_anomaly.fitting import (
     fit_model,
     latent_means,
     learn_encoder,
+    missing_charges,
     sample_rows,
     score_rows,
     scores_and_comparisons,
@@ -180,9 +182,10 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         training rows.  Training always uses the standard normal.
     row_score : str or Score, default="auto"
         What `score_samples` returns: "pooled_elbo", the ELBO of the autoencoders pooled with an independence model and
-        the default for tables, "elbo" without that, "elbo_per_cell", "importance_weighted" (a tighter bound),
-        "reconstruction", "kl"; and where high likelihoods mislead "surprise", the default for images,
-        "likelihood_ratio", "input_complexity", "debiased_elbo", "likelihood_regret" or "likelihood_path".
+        the default for tables, in which missing cells are neutral, "elbo" without either, the plain sum,
+        "elbo_per_cell", "importance_weighted" (a tighter bound), "reconstruction", "kl"; and where high likelihoods
+        mislead "surprise", the default for images, "likelihood_ratio", "input_complexity", "debiased_elbo",
+        "likelihood_regret" or "likelihood_path".
     batch_size : int, default=None
         Rows of a mini-batch, for each member; None takes 128, and fewer large images.
     max_iter : int, default=None
@@ -506,9 +509,11 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
     def score_samples(self, X: Any) -> FloatArray:
         """The score of each row in nats, higher for more normal rows: by default the pooled ELBO.
 
-        The number depends on the row alone: not on the other rows of the call, their order or their number.  A
-        missing cell has no term, so rows with more of them have higher scores; ``row_score="elbo_per_cell"`` divides by
-        the number of observed cells.
+        The number depends on the row alone: not on the other rows of the call, their order or their number.  By
+        default a missing cell is neutral: it costs what it was expected to cost, see `PooledELBO`.  In other scores it
+        has no term, so that the units of its column decide what its absence does to the score;
+        ``row_score="elbo_per_cell"`` divides by the number of observed cells.  Rows without any cell get an
+        `EmptyRowWarning`.
 
         Parameters
         ----------
@@ -526,7 +531,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             return np.concatenate(
                 [spread(self._scores(images) if usable.any() else np.empty(0), usable) for images, usable in portions]
             )
-        return self._scores(read_rows(self, X, encoder))
+        return self._scores(read_rows(self, X, encoder), X)
 
     @overload
     def explain(self, X: pd.DataFrame) -> Explanation: ...
@@ -539,7 +544,8 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
 
         For images the shares are maps of nats per pixel, and the encoder sees all pixels.
 
-        The contributions of the cells and the KL add up to `anomaly_score` for the scores "pooled_elbo" and "elbo".
+        The contributions of the cells and the KL add up to `anomaly_score` for the scores "pooled_elbo" and "elbo";
+        `Explanation.charged` is how much of them is expected, for cells that are missing, which are never a reason.
         What is expected and how rare a cell is come from the other cells of its row: the cell itself is hidden from
         the encoder, so that it cannot explain itself, and so are suspicious cells, so that they do not make others
         look anomalous.
@@ -911,9 +917,11 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         drawn = RowSample.drawn(model.reference_rows, None, config.split.validation_fraction, rng)
         return drawn.standing_for(model.report.n_rows)
 
-    def _scores(self, data: Table | Images) -> FloatArray:
+    def _scores(self, data: Table | Images, X: Any = None) -> FloatArray:
         model = self.model_
-        return score_rows(model.vae, model.encoder.encode(data), model.score, model.noise).numpy()
+        batch = model.encoder.encode(data)
+        warn_of_empty_rows(model.encoder, batch, X)
+        return score_rows(model.vae, batch, model.score, model.noise).numpy()
 
     def _keep_columns(self, data: Table | Images, known: tuple[ColumnSample, ...]) -> None:
         """Keep what the columns of the training rows hold, or of the first batch of a stream."""
@@ -935,7 +943,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             return None
         weight = model.score.independence if isinstance(model.score, PooledELBO) else 0.0
         batch = model.encoder.encode(read_table(self, X, fitting=False))
-        cells, _ = cell_terms(model.vae, batch, model.noise, weight)
+        cells = cell_terms(model.vae, batch, model.noise, weight)[0] - missing_charges(model.vae, batch, model.score)[0]
         nats = {
             "nats_before": model.encoder.by_column(model.reference.typical[:-1].numpy()),
             "nats_now": model.encoder.by_column(-cells.mean(0).numpy()),
@@ -972,6 +980,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
 
         def compared(data: Table | Images) -> Compared:
             batch = model.encoder.encode(data)
+            warn_of_empty_rows(model.encoder, batch, X)
             scores, comparisons = scores_and_comparisons(model.vae, batch, model.score, model.noise, by_member=crossed)
             groups = _groups_of(data, self._calibration_groups())
             return Compared(-scores, -comparisons, batch.fingerprints().numpy(), groups)
@@ -1001,6 +1010,17 @@ def _groups_of(data: Table | Images, name: str | None) -> npt.NDArray[np.object_
     if isinstance(data, Images):
         raise SpecificationError("calibration_groups names a column, and the rows are images. Leave it out.")
     return group_labels(data, name)
+
+
+def warn_of_empty_rows(encoder: Encoder, batch: Batch, X: Any) -> None:
+    """Warn of rows without any observed cell; whether a cell is missing is always observed."""
+    empty = ~batch.observed[:, Cells.of(encoder).hideable].any(1).numpy()
+    if empty.any():
+        first = int(empty.argmax())
+        item: Literal["row", "image"] = "image" if encoder.takes_images else "row"
+        labels = pd.RangeIndex(len(empty)) if encoder.takes_images else row_labels(X, len(empty))
+        label = labels[first] if len(labels) == len(empty) else first
+        warnings.warn(EmptyRowWarning(int(empty.sum()), label, item), stacklevel=4)
 
 
 def check_parameters(detector: VAEDetector) -> None:

@@ -21,7 +21,7 @@ from vae_anomaly.model import (
     repeatable_convolutions,
     saturated_terms,
 )
-from vae_anomaly.scores import MemberScore, RelativeScore, Score
+from vae_anomaly.scores import MemberScore, RelativeScore, Score, charges_missing
 
 MAX_LATENTS = SobolEngine.MAXDIM
 # On an H100 four times as many cells make scoring a tenth to a third faster, without the reading, which takes longer;
@@ -246,6 +246,32 @@ def cell_terms(vae: VAE, batch: Batch, noise: Tensor, independence: float) -> tu
     """
     log_likelihood, kl = map_chunks(partial(_cell_terms, independence), vae, noise, batch)
     return log_likelihood, kl
+
+
+def missing_charges(vae: VAE, batch: Batch, score: Score) -> tuple[Tensor, Tensor]:
+    """What a score charges for missing cells, beside `cell_terms`; 0 where it charges nothing.
+
+    Parameters
+    ----------
+    vae : VAE
+        With its `MissingCosts`.
+    batch : Batch
+        Rows of shape (rows, columns).
+    score : Score
+
+    Returns
+    -------
+    of_cells : Tensor of shape (rows, columns), float64, on the CPU
+        What each missing cell is expected to cost, nats; 0 for observed ones.
+    of_rows : Tensor of shape (rows,), float64, on the CPU
+        What is charged for the row beside, nats.
+    """
+    costs = vae.missing_costs
+    if costs is None or not charges_missing(score):
+        return torch.zeros(batch.values.shape, dtype=torch.float64), torch.zeros(len(batch), dtype=torch.float64)
+    with torch.inference_mode():
+        batch = batch.to(costs.cells.device)
+        return costs.of_cells(batch).cpu().double(), costs.of_combinations(batch).mean(0).cpu().double()
 
 
 def _cell_terms(independence: float, vae: VAE, noise: Tensor, part: Batch) -> tuple[Tensor, ...]:
