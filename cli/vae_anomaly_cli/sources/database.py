@@ -161,11 +161,11 @@ def _query_of(address: str, given: GivenLayout) -> tuple[str, Query]:
     if len(tables) + (given.query is not None) != 1:
         raise InputError(
             f"{shown_address(address)}: expected one table, as in sqlite:///file.db?table=orders or --table orders, or "
-            "a query: --query 'SELECT ...'."
+            "else --query."
         )
     if given.query is not None:
         if not ONLY_READS.match(given.query):
-            raise InputError(f"--query {given.query}: expected a query that reads, like SELECT * FROM orders.")
+            raise InputError(f"--query {given.query}: expected one that only reads and begins with SELECT or WITH.")
         return base, Query(text=given.query)
     return base, Query(table=tables[0])
 

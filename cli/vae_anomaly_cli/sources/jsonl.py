@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.json as pa_json
 
@@ -20,7 +21,6 @@ BLOCK_BYTES = 1 << 22
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # Whole numbers that floating point, which Arrow reads beside fractions, may not hold.
 MANY_DIGITS = re.compile(rb"(?<![\d.])\d{16}")
-BLANK_LINE = re.compile(rb"(?:^|\n)[ \t\r]*\n")
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def _blocks(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 def _infer_by_arrow(block: bytes, types: dict[str, ValueTypes]) -> bool:
     """Take a block into account, if Arrow reads it without a change of what stands there."""
-    if MANY_DIGITS.search(block):
+    if _has_long_numbers(block):
         return False
     cells = _parse_by_arrow(block, pa_json.ParseOptions(newlines_in_values=False))
     if cells is None or any(pa.types.is_nested(column.type) for column in cells.columns):
@@ -171,11 +171,19 @@ def _parse_by_arrow(block: bytes, options: pa_json.ParseOptions) -> pa.Table | N
         cells = pa_json.read_json(pa.BufferReader(block), read_options=reading, parse_options=options)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return None
-    if BLANK_LINE.search(block):
+    n_lines = block.count(b"\n") + (not block.endswith(b"\n"))
+    if cells.num_rows != n_lines:
         n_lines = sum(1 for line in block.split(b"\n") if line.strip())
-    else:
-        n_lines = block.count(b"\n") + (not block.endswith(b"\n"))
     return cells if cells.num_columns and cells.num_rows == n_lines else None
+
+
+def _has_long_numbers(block: bytes) -> bool:
+    """Whether a whole number has more digits than floating point holds exactly."""
+    values = np.frombuffer(block, np.uint8)
+    runs = (values >= ord("0")) & (values <= ord("9"))
+    for n_digits in (1, 2, 4, 8):
+        runs = runs[:-n_digits] & runs[n_digits:]
+    return bool(runs.any()) and MANY_DIGITS.search(block) is not None
 
 
 def _rows(name: str, number: int, block: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
