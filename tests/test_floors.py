@@ -75,6 +75,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "matplotlib": (),
     "narwhals": ("detectors",),
     "numpy": EVERYBODY,
+    "openpyxl": ("vae_anomaly_cli",),
     "pandas": EVERYBODY,
     "pyarrow": ("detectors", "vae_anomaly_cli"),
     "pyod": (),
@@ -82,6 +83,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "safetensors": ("store",),
     "scipy": ("vae_anomaly",),
     "sklearn": FROM_DETECTORS_UP,
+    "sqlalchemy": ("vae_anomaly_cli",),
     "torch": ("vae_anomaly",),
     "typer": ("vae_anomaly_cli",),
 }

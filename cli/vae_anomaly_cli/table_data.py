@@ -39,7 +39,11 @@ class TableData:
     @classmethod
     def open(cls, given: InputOptions, messages: Messages) -> "TableData":
         """Find the files of a table, and the columns that options name."""
-        source = open_table(list(given.data), given.format, given.separator(), messages.warning)
+        source = open_table(list(given.data), given.format, given.layout(), messages.warning)
+        named = {*given.id, *given.drop, given.label}
+        given = dataclasses.replace(
+            given, drop=(*given.drop, *(name for name in source.row_indices if name not in named))
+        )
         return cls(source, find_columns(source.name, source.names, given), source.files)
 
     def fit(self, fitting: FitOptions, device: Device, messages: Messages, *, n_passes: int = 1) -> TableModel:
