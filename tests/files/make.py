@@ -34,6 +34,7 @@ import uuid
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,8 @@ CASES: list[dict[str, Any]] = []
 FILES: dict[str, bytes] = {}
 Kinds = str | list[str]
 UTC = dt.UTC
+# Files hold local times: no zone.
+FIRST_OF_MARCH = dt.datetime(2025, 3, 1)  # noqa: DTZ001
 
 
 @dataclass
@@ -136,7 +139,7 @@ def exact(value: Any) -> Any:
 
 
 def case(file: str, kind: str, what: str, sheet: Sheet | None, content: str | bytes | None = None, **more: Any) -> None:
-    """Register a file and what a person would read in it; a sheet is written as a plain CSV where there is no content."""
+    """Register a file and what a person would read in it; without content, a sheet is written as a plain CSV."""
     encoding, top = more.pop("encoding", "utf-8"), more.pop("top", 3)
     if content is None and file not in FILES and sheet is not None and not more.pop("written", False):
         content = sheet.csv()
@@ -219,7 +222,7 @@ def days(n: int, begin: dt.date = dt.date(2025, 1, 3), step: float = 1.4) -> lis
     return [begin + dt.timedelta(days=int(step * row)) for row in range(n)]
 
 
-def moments(n: int, seed: int, begin: dt.datetime = dt.datetime(2025, 3, 1), span: int = 40) -> list[dt.datetime]:
+def moments(n: int, seed: int, begin: dt.datetime = FIRST_OF_MARCH, span: int = 40) -> list[dt.datetime]:
     rng = np.random.default_rng(seed)
     seconds = np.sort(rng.integers(0, span * 86_400, n))
     return [begin + dt.timedelta(seconds=int(value)) for value in seconds]
@@ -369,7 +372,9 @@ def percents_and_units() -> None:
         entry.update(scaled)
     column("unit_kg.csv", "72.5 kg", "weight", around(75, 9), 751, lambda v: f"{v:.1f} kg")
     column("unit_close.csv", "72.5kg", "weight", around(75, 9), 751, lambda v: f"{v:.1f}kg")
-    column("unit_comma.csv", "72,5 cm", "length", around(75, 9), 751, lambda v: f"{v:.1f} cm".replace(".", ","), sep=";")
+    column(
+        "unit_comma.csv", "72,5 cm", "length", around(75, 9), 751, lambda v: f"{v:.1f} cm".replace(".", ","), sep=";"
+    )
     column("unit_degrees.csv", "21.5 °C", "temperature", around(21, 2), 214, lambda v: f"{v:.1f} °C")
     column("unit_hours.csv", "7.5h", "duration", around(7.5, 0.8), 75, lambda v: f"{v:.1f}h")
     column("unit_square.csv", "84 m²", "area", around(84, 15, 0), 8400, lambda v: f"{v:.0f} m²")
@@ -420,7 +425,9 @@ def decimal_marks() -> None:
         sheet = sensor(len(CASES)).show("temperature", comma).show("pressure", comma)
         case(file, kind, f"decimal comma, separated by {sep!r}", sheet, sheet.csv(sep))
 
-    def weights(file: str, what: str, sep: str, weight: Callable[[float], str], other: Callable[[float], str], scale: float):
+    def weights(
+        file: str, what: str, sep: str, weight: Callable[[float], str], other: Callable[[float], str], scale: float
+    ):
         rng = np.random.default_rng(len(CASES) + 1)
         sheet = sales(len(CASES) + 1)
         sheet.values["amount"] = [round(value / 100, 2) for value in sheet.values["amount"]]
@@ -520,7 +527,13 @@ def odd_cells() -> None:
         said = {} if text in known else {"said": ["age", text]}
         case(f"odd_{name}.csv", kind, f"an age is {text!r}", sheet, **said)
     sheet = sensor(140, n=180).cell("temperature", 40, "sensor failure")
-    case("odd_text_decimals.csv", kind, "a temperature is 'sensor failure'", sheet, said=["temperature", "sensor failure"])
+    case(
+        "odd_text_decimals.csv",
+        kind,
+        "a temperature is 'sensor failure'",
+        sheet,
+        said=["temperature", "sensor failure"],
+    )
     sheet = staff(141, n=200)
     rows = sheet.csv().splitlines()
     rows.insert(101, rows[0])
@@ -549,7 +562,14 @@ def odd_cells() -> None:
     lines = "".join(json.dumps(record) + "\n" for record in records)
     case("odd_text_in_records.jsonl", kind, "one age is the text 'unknown' in JSON lines", sheet, lines)
     sheet = staff(147, n=200).cell("age", 57, "abt 40")
-    case("odd_text_in_parquet.parquet", kind, "ages are text in Parquet, and one is 'abt 40'", sheet, b"", said=["age", "abt 40"])
+    case(
+        "odd_text_in_parquet.parquet",
+        kind,
+        "ages are text in Parquet, and one is 'abt 40'",
+        sheet,
+        b"",
+        said=["age", "abt 40"],
+    )
     FILES["odd_text_in_parquet.parquet"] = as_parquet(
         {"department": sheet.values["department"], "age": sheet.texts("age"), "pay": sheet.values["pay"]}
     )
@@ -590,7 +610,14 @@ def sentinels() -> None:
     sheet = sensor(211, n=200)
     for row in (20, 60):
         sheet.cell("temperature", row, "-999")
-    case("sentinel_twice.csv", kind, "-999 twice in 200 rows", sheet, top=4, why="two cells alone are few: said, or missing")
+    case(
+        "sentinel_twice.csv",
+        kind,
+        "-999 twice in 200 rows",
+        sheet,
+        top=4,
+        why="two cells alone are few: said, or missing",
+    )
     del CASES[-1]["values"]["temperature"]["21"], CASES[-1]["values"]["temperature"]["61"]
 
 
@@ -607,7 +634,13 @@ def gross_cells() -> None:
     gross("gross_1e9.csv", "1000000000", sensor(222, n=200), "temperature")
     gross("gross_minus_1e9.csv", "-1000000000", sensor(223, n=200), "pressure")
     gross("gross_1e30.csv", "1e30", sensor(224, n=200), "temperature")
-    gross("gross_1e300.csv", "1e300", sensor(225, n=200), "temperature", "beyond single precision; may be refused or missing if said")
+    gross(
+        "gross_1e300.csv",
+        "1e300",
+        sensor(225, n=200),
+        "temperature",
+        "beyond single precision; may be refused or missing if said",
+    )
     gross("gross_integer.csv", "2147483647", staff(226, n=200), "pay")
     sheet = dated(227, plain, 200).cell("date", 44, "3025-04-01", dt.date(3025, 4, 1))
     sheet.looked_at.clear()
@@ -618,9 +651,10 @@ def gross_cells() -> None:
 
 def dates() -> None:
     kind = "dates"
-    zone = dt.timezone(dt.timedelta(hours=2))
 
-    def dates_as(file: str, what: str, show: Callable[[Any], str], values: Any = None, sep: str = ",", **more: Any) -> None:
+    def dates_as(
+        file: str, what: str, show: Callable[[Any], str], values: Any = None, sep: str = ",", **more: Any
+    ) -> None:
         sheet = dated(len(CASES) + 1, show, values=values)
         sheet.kinds["date"] = more.pop("date", DATE)
         names = more.pop("names", {})
@@ -634,22 +668,47 @@ def dates() -> None:
     dates_as("date_iso.csv", "2025-01-31", lambda v: f"{v:%Y-%m-%d}")
     dates_as("date_iso_t.csv", "2025-01-31T12:30:05", lambda v: f"{v:%Y-%m-%dT%H:%M:%S}", times)
     dates_as("date_iso_z.csv", "2025-01-31T12:30:05Z", lambda v: f"{v:%Y-%m-%dT%H:%M:%S}Z", times)
-    dates_as("date_iso_offset.csv", "2025-01-31T12:30:05+02:00", lambda v: f"{v:%Y-%m-%dT%H:%M:%S}+02:00", times, uncompared=True)
     dates_as(
-        "date_iso_two_offsets.csv",
-        "+01:00 and, from 30 March, +02:00",
-        lambda v: f"{v:%Y-%m-%dT%H:%M:%S}" + ("+01:00" if v < dt.datetime(2025, 3, 30, 2) else "+02:00"),
+        "date_iso_offset.csv",
+        "2025-01-31T12:30:05+02:00",
+        lambda v: f"{v:%Y-%m-%dT%H:%M:%S}+02:00",
         times,
         uncompared=True,
     )
-    dates_as("date_iso_millis.csv", "2025-01-31 12:30:05.123", lambda v: f"{v:%Y-%m-%d %H:%M:%S}.{v.second * 16 % 1000:03d}", times, uncompared=True)
-    dates_as("date_iso_micros_z.csv", "2025-01-31T12:30:05.123456Z", lambda v: f"{v:%Y-%m-%dT%H:%M:%S}.{v.second * 16661 % 1000000:06d}Z", times, uncompared=True)
+    dates_as(
+        "date_iso_two_offsets.csv",
+        "+01:00 and, from 30 March, +02:00",
+        lambda v: (
+            f"{v:%Y-%m-%dT%H:%M:%S}" + ("+01:00" if v < FIRST_OF_MARCH + dt.timedelta(days=29, hours=2) else "+02:00")
+        ),
+        times,
+        uncompared=True,
+    )
+    dates_as(
+        "date_iso_millis.csv",
+        "2025-01-31 12:30:05.123",
+        lambda v: f"{v:%Y-%m-%d %H:%M:%S}.{v.second * 16 % 1000:03d}",
+        times,
+        uncompared=True,
+    )
+    dates_as(
+        "date_iso_micros_z.csv",
+        "2025-01-31T12:30:05.123456Z",
+        lambda v: f"{v:%Y-%m-%dT%H:%M:%S}.{v.second * 16661 % 1000000:06d}Z",
+        times,
+        uncompared=True,
+    )
     dates_as("date_iso_minutes.csv", "2025-01-31 12:30", lambda v: f"{v:%Y-%m-%d %H:%M}", exact_times)
     dates_as("date_slash_ymd.csv", "2025/01/31", lambda v: f"{v:%Y/%m/%d}")
     dates_as("date_day_first.csv", "31/01/2025", lambda v: f"{v:%d/%m/%Y}")
     dates_as("date_month_first.csv", "01/31/2025", lambda v: f"{v:%m/%d/%Y}")
     dates_as("date_day_first_minutes.csv", "31/12/2025 00:00", lambda v: f"{v:%d/%m/%Y %H:%M}", exact_times)
-    dates_as("date_month_first_pm.csv", "1/31/2025 3:05 PM", lambda v: f"{v.month}/{v.day}/{v.year} {(v.hour - 1) % 12 + 1}:{v:%M} {'AM' if v.hour < 12 else 'PM'}", exact_times)
+    dates_as(
+        "date_month_first_pm.csv",
+        "1/31/2025 3:05 PM",
+        lambda v: f"{v.month}/{v.day}/{v.year} {(v.hour - 1) % 12 + 1}:{v:%M} {'AM' if v.hour < 12 else 'PM'}",
+        exact_times,
+    )
     dates_as("date_unpadded.csv", "1/31/2025", lambda v: f"{v.month}/{v.day}/{v.year}")
     dates_as("date_short_month.csv", "12-Mar-25", lambda v: f"{v:%d-%b-%y}")
     dates_as("date_short_month_year.csv", "12 Mar 2025", lambda v: f"{v:%d %b %Y}")
@@ -657,7 +716,20 @@ def dates() -> None:
     dates_as("date_dotted.csv", "31.01.2025", lambda v: f"{v:%d.%m.%Y}", sep=";")
     dates_as("date_dotted_time.csv", "31.01.2025 12:30", lambda v: f"{v:%d.%m.%Y %H:%M}", exact_times, sep=";")
     dates_as("date_dotted_short.csv", "31.01.25", lambda v: f"{v:%d.%m.%y}", sep=";")
-    months = ("Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August", "September", "Oktober", "November", "Dezember")
+    months = (
+        "Januar",
+        "Februar",
+        "März",
+        "April",
+        "Mai",
+        "Juni",
+        "Juli",
+        "August",
+        "September",
+        "Oktober",
+        "November",
+        "Dezember",
+    )
     dates_as(
         "date_german_words.csv",
         "12. März 2025",
@@ -704,21 +776,62 @@ def dates() -> None:
         why="nothing in the file tells the order: either is fair if it is said",
         uncompared=True,
     )
-    dates_as("date_year_month.csv", "2025-03", lambda v: f"{v:%Y-%m}", date=[DATE, LEVELS, ASIDE], uncompared=True, why="a month is a date or a level")
-    dates_as("date_quarter.csv", "2025-Q1", lambda v: f"{v.year}-Q{(v.month + 2) // 3}", date=[LEVELS, DATE], uncompared=True)
-    dates_as("date_zone_name.csv", "2025-01-31 12:30:05 UTC", lambda v: f"{v:%Y-%m-%d %H:%M:%S} UTC", times, date=[DATE, ASIDE], uncompared=True)
+    dates_as(
+        "date_year_month.csv",
+        "2025-03",
+        lambda v: f"{v:%Y-%m}",
+        date=[DATE, LEVELS, ASIDE],
+        uncompared=True,
+        why="a month is a date or a level",
+    )
+    dates_as(
+        "date_quarter.csv", "2025-Q1", lambda v: f"{v.year}-Q{(v.month + 2) // 3}", date=[LEVELS, DATE], uncompared=True
+    )
+    dates_as(
+        "date_zone_name.csv",
+        "2025-01-31 12:30:05 UTC",
+        lambda v: f"{v:%Y-%m-%d %H:%M:%S} UTC",
+        times,
+        date=[DATE, ASIDE],
+        uncompared=True,
+    )
     dates_as("date_weekday.csv", "Fri 31/01/2025", lambda v: f"{v:%a %d/%m/%Y}", date=[DATE, ASIDE], uncompared=True)
-    dates_as("date_clock.csv", "a time of day, 14:05", lambda v: f"{v:%H:%M}", exact_times, date=[DATE, NUMBER, ASIDE, LEVELS], uncompared=True, names={"date": "time"}, why="a time of day without a day")
+    dates_as(
+        "date_clock.csv",
+        "a time of day, 14:05",
+        lambda v: f"{v:%H:%M}",
+        exact_times,
+        date=[DATE, NUMBER, ASIDE, LEVELS],
+        uncompared=True,
+        names={"date": "time"},
+        why="a time of day without a day",
+    )
     years = [dt.date(2025, 1, 1) if row % 3 else dt.date(2024, 1, 1) for row in range(130)]
-    dates_as("date_years.csv", "years as numbers", lambda v: f"{v:%Y}", years, date=[NUMBER, LEVELS, DATE, CONSTANT], uncompared=True, names={"date": "year"})
-    dates_as("date_mixed_time.csv", "2025-01-31 with and without a time", lambda v: f"{v:%Y-%m-%d}" if v.minute % 5 == 0 else f"{v:%Y-%m-%d %H:%M:%S}", times, date=[DATE, ASIDE], uncompared=True)
-    del zone
+    dates_as(
+        "date_years.csv",
+        "years as numbers",
+        lambda v: f"{v:%Y}",
+        years,
+        date=[NUMBER, LEVELS, DATE, CONSTANT],
+        uncompared=True,
+        names={"date": "year"},
+    )
+    dates_as(
+        "date_mixed_time.csv",
+        "2025-01-31 with and without a time",
+        lambda v: f"{v:%Y-%m-%d}" if v.minute % 5 == 0 else f"{v:%Y-%m-%d %H:%M:%S}",
+        times,
+        date=[DATE, ASIDE],
+        uncompared=True,
+    )
 
 
 def pairs() -> None:
     kind = "next month"
 
-    def both(name: str, what: str, make: Callable[[int, int], Sheet], suffix: str = ".csv", write: Any = None, **more: Any) -> None:
+    def both(
+        name: str, what: str, make: Callable[[int, int], Sheet], suffix: str = ".csv", write: Any = None, **more: Any
+    ) -> None:
         first, second = make(0, 1), make(1, 2)
         later = f"{name}_2{suffix}"
         FILES[later] = (second.csv() if write is None else write(second)).encode() if write is None else write(second)
@@ -729,7 +842,7 @@ def pairs() -> None:
     def hourly(part: int, seed: int) -> Sheet:
         sheet = sensor(300 + seed, n=240, planted=120)
         sheet.values["pressure"][120] = sheet.values["pressure"][119] if part else sheet.values["pressure"][120]
-        begin = dt.datetime(2025, 3, 1) + dt.timedelta(days=30 * part)
+        begin = FIRST_OF_MARCH + dt.timedelta(days=30 * part)
         return sheet.first("time", [begin + dt.timedelta(hours=3 * row) for row in range(240)], DATE)
 
     def daily(part: int, seed: int) -> Sheet:
@@ -797,26 +910,94 @@ def identifiers() -> None:
     def digits(rng: np.random.Generator, n: int) -> str:
         return "".join(str(digit) for digit in rng.integers(0, 10, n))
 
-    ids("id_running.csv", "1, 2, 3, ...", "id", lambda rng, n: list(range(1, n + 1)))
-    ids("id_from_zero.csv", "0, 1, 2, ...", "Nr", lambda rng, n: list(range(n)))
-    ids("id_gaps.csv", "growing with gaps", "order_id", lambda rng, n: [int(v) for v in 50_000 + np.cumsum(rng.integers(1, 40, n))])
-    ids("id_descending.csv", "newest first", "ticket", lambda rng, n: [int(v) for v in 90_000 - np.cumsum(rng.integers(1, 9, n))])
-    ids("id_invoice.csv", "INV-2025-00017", "invoice", lambda rng, n: [f"INV-2025-{row + 17:05d}" for row in range(n)])
+    ids("id_running.csv", "1, 2, 3, ...", "id", lambda _, n: list(range(1, n + 1)))
+    ids("id_from_zero.csv", "0, 1, 2, ...", "Nr", lambda _, n: list(range(n)))
+    ids(
+        "id_gaps.csv",
+        "growing with gaps",
+        "order_id",
+        lambda rng, n: [int(v) for v in 50_000 + np.cumsum(rng.integers(1, 40, n))],
+    )
+    ids(
+        "id_descending.csv",
+        "newest first",
+        "ticket",
+        lambda rng, n: [int(v) for v in 90_000 - np.cumsum(rng.integers(1, 9, n))],
+    )
+    ids("id_invoice.csv", "INV-2025-00017", "invoice", lambda _, n: [f"INV-2025-{row + 17:05d}" for row in range(n)])
     ids("id_uuid.csv", "random UUIDs", "key", lambda rng, n: [str(uuid.UUID(bytes=rng.bytes(16))) for _ in range(n)])
-    ids("id_above_2_53.csv", "whole numbers above 2**53 that differ in their last digits", "account", lambda rng, n: [9_100_000_000_000_000_000 + int(v) for v in rng.permutation(n)], [ASIDE, LEVELS])
+    ids(
+        "id_above_2_53.csv",
+        "whole numbers above 2**53 that differ in their last digits",
+        "account",
+        lambda rng, n: [9_100_000_000_000_000_000 + int(v) for v in rng.permutation(n)],
+        [ASIDE, LEVELS],
+    )
     ids("id_above_2_64.csv", "22 digits", "reference", lambda rng, n: ["12" + digits(rng, 20) for _ in range(n)])
     ids("id_phone.csv", "+49 89 1234567", "phone", lambda rng, n: [f"+49 89 {digits(rng, 7)}" for _ in range(n)])
-    ids("id_phone_zero.csv", "0891234567", "phone", lambda rng, n: [f"089{digits(rng, 7)}" for _ in range(n)], [ASIDE, LEVELS])
+    ids(
+        "id_phone_zero.csv",
+        "0891234567",
+        "phone",
+        lambda rng, n: [f"089{digits(rng, 7)}" for _ in range(n)],
+        [ASIDE, LEVELS],
+    )
     codes = ["01067", "04109", "10115", "20095", "80331", "99084"]
-    ids("id_zip.csv", "postcodes, some with a leading zero", "zip", lambda rng, n: [str(v) for v in rng.choice(codes, n)], LEVELS)
+    ids(
+        "id_zip.csv",
+        "postcodes, some with a leading zero",
+        "zip",
+        lambda rng, n: [str(v) for v in rng.choice(codes, n)],
+        LEVELS,
+    )
     CASES[-1]["levels"] = {"zip": codes}
-    ids("id_zip_many.csv", "different postcodes with leading zeros", "postcode", lambda rng, n: [f"0{rng.integers(1000, 9999)}" for _ in range(n)], [ASIDE, LEVELS])
-    ids("id_iban.csv", "DE89 3704 0044 0532 0130 00", "iban", lambda rng, n: [f"DE{digits(rng, 2)} " + " ".join(digits(rng, 4) for _ in range(4)) + f" {digits(rng, 2)}" for _ in range(n)])
-    ids("id_ean.csv", "barcodes of 13 digits, each once", "ean", lambda rng, n: [4_000_000_000_000 + int(v) for v in rng.integers(0, 10**12, n)], [ASIDE, NUMBER], why="random whole numbers may be quantities; an identifier by its name")
-    ids("id_customer.csv", "a customer number out of eight", "customer", lambda rng, n: [int(v) for v in rng.choice([10_431, 10_877, 20_155, 20_990, 31_402, 31_403, 40_118, 50_001], n)], [LEVELS, NUMBER])
-    ids("id_email.csv", "e-mail addresses", "mail", lambda rng, n: [f"person{row}@example.org" for row in range(n)])
-    ids("id_hex.csv", "short hashes, some of which look like 1e5", "commit", lambda rng, n: [rng.bytes(4).hex() if row % 9 else f"{row + 10}e{row % 7 + 2}" for row in range(n)])
-    ids("note_free_text.csv", "free text", "note", lambda rng, n: [f"Called on {day:%A}, {rng.integers(2, 40)} pieces; box {row}" for row, day in enumerate(days(n))])
+    ids(
+        "id_zip_many.csv",
+        "different postcodes with leading zeros",
+        "postcode",
+        lambda rng, n: [f"0{rng.integers(1000, 9999)}" for _ in range(n)],
+        [ASIDE, LEVELS],
+    )
+    ids(
+        "id_iban.csv",
+        "DE89 3704 0044 0532 0130 00",
+        "iban",
+        lambda rng, n: [
+            f"DE{digits(rng, 2)} " + " ".join(digits(rng, 4) for _ in range(4)) + f" {digits(rng, 2)}" for _ in range(n)
+        ],
+    )
+    ids(
+        "id_ean.csv",
+        "barcodes of 13 digits, each once",
+        "ean",
+        lambda rng, n: [4_000_000_000_000 + int(v) for v in rng.integers(0, 10**12, n)],
+        [ASIDE, NUMBER],
+        why="random whole numbers may be quantities; an identifier by its name",
+    )
+    ids(
+        "id_customer.csv",
+        "a customer number out of eight",
+        "customer",
+        lambda rng, n: [
+            int(v) for v in rng.choice([10_431, 10_877, 20_155, 20_990, 31_402, 31_403, 40_118, 50_001], n)
+        ],
+        [LEVELS, NUMBER],
+    )
+    ids("id_email.csv", "e-mail addresses", "mail", lambda _, n: [f"person{row}@example.org" for row in range(n)])
+    ids(
+        "id_hex.csv",
+        "short hashes, some of which look like 1e5",
+        "commit",
+        lambda rng, n: [rng.bytes(4).hex() if row % 9 else f"{row + 10}e{row % 7 + 2}" for row in range(n)],
+    )
+    ids(
+        "note_free_text.csv",
+        "free text",
+        "note",
+        lambda rng, n: [
+            f"Called on {day:%A}, {rng.integers(2, 40)} pieces; box {row}" for row, day in enumerate(days(n))
+        ],
+    )
     sheet = sales(399)
     rng = np.random.default_rng(399)
     keys = [9_007_199_254_740_993 + int(v) for v in rng.permutation(sheet.n_rows)]
@@ -827,7 +1008,9 @@ def identifiers() -> None:
 def levels() -> None:
     kind = "levels"
 
-    def flags(file: str, what: str, name: str, texts: Sequence[str], expected: Any, kinds: Kinds = LEVELS, **more: Any) -> None:
+    def flags(
+        file: str, what: str, name: str, texts: Sequence[str], expected: Any, kinds: Kinds = LEVELS, **more: Any
+    ) -> None:
         rng = np.random.default_rng(len(CASES) + 1)
         sheet = sales(len(CASES) + 1, n=150)
         sheet.add(name, [str(v) for v in rng.choice(list(texts), sheet.n_rows)], kinds)
@@ -846,15 +1029,45 @@ def levels() -> None:
     flags("levels_0_1.csv", "0 and 1", "paid", ["0", "1"], 2, [LEVELS, NUMBER])
     CASES[-1]["columns"]["paid"] = "levels or number"
     flags("levels_german.csv", "ja, nein", "bezahlt", ["ja", "nein"], ["ja", "nein"])
-    flags("levels_none.csv", "'None' is a level of its own", "discount", ["None", "Staff", "Season"], None, LEVELS, why="'None' may be missing, too")
-    flags("levels_na.csv", "NA is Namibia", "country", ["NA", "ZA", "BW"], None, LEVELS, why="NA may be missing: fair if said", said=["country"])
-    flags("levels_numbers_with_units.csv", "sizes 500 ml and 1 l", "bottle", ["500 ml", "1 l", "330 ml"], 3, [LEVELS, NUMBER])
+    flags(
+        "levels_none.csv",
+        "'None' is a level of its own",
+        "discount",
+        ["None", "Staff", "Season"],
+        None,
+        LEVELS,
+        why="'None' may be missing, too",
+    )
+    flags(
+        "levels_na.csv",
+        "NA is Namibia",
+        "country",
+        ["NA", "ZA", "BW"],
+        None,
+        LEVELS,
+        why="NA may be missing: fair if said",
+        said=["country"],
+    )
+    flags(
+        "levels_numbers_with_units.csv",
+        "sizes 500 ml and 1 l",
+        "bottle",
+        ["500 ml", "1 l", "330 ml"],
+        3,
+        [LEVELS, NUMBER],
+    )
     flags("levels_grades.csv", "1 to 5", "grade", ["1", "2", "3", "4", "5"], 5)
     CASES[-1]["columns"]["grade"] = "levels or number"
     flags("levels_age_groups.csv", "18-29, 30-39, 40+", "group", ["18-29", "30-39", "40+"], ["18-29", "30-39", "40+"])
     flags("levels_months.csv", "names of months", "month", ["Jan", "Feb", "Mar", "Apr"], ["jan", "feb", "mar", "apr"])
     flags("levels_day_month.csv", "1/2, 3/4: fractions of a page", "page", ["1/2", "1/4", "3/4"], ["1/2", "1/4", "3/4"])
-    flags("levels_versions.csv", "1.2.3, as versions are written", "version", ["1.2.3", "1.2.4", "1.3.0"], ["1.2.3", "1.2.4", "1.3.0"])
+    flags(
+        "levels_versions.csv",
+        "1.2.3, as versions are written",
+        "version",
+        ["1.2.3", "1.2.4", "1.3.0"],
+        ["1.2.3", "1.2.4", "1.3.0"],
+    )
     flags("levels_codes_with_zero.csv", "007, 012, 120", "code", ["007", "012", "120"], ["007", "012", "120"])
     flags("levels_umlauts.csv", "Grüße and Größe", "art", ["Größe", "Maß", "Stück"], ["größe", "maß", "stück"])
     rng = np.random.default_rng(450)
@@ -892,10 +1105,25 @@ def layouts() -> None:
     CASES[-1]["values"] = {name: cells for name, cells in CASES[-1]["values"].items() if name}
     CASES[-1]["unnamed"] = ASIDE
     laid("layout_title.csv", "a title above the header", f"Sales of the second quarter\n\n{body}", said=["line"])
-    laid("layout_title_padded.csv", "title lines with empty cells", f"Sales of the second quarter,,\nprinted on 3 July,,\n,,\n{body}", said=["line"])
+    laid(
+        "layout_title_padded.csv",
+        "title lines with empty cells",
+        f"Sales of the second quarter,,\nprinted on 3 July,,\n,,\n{body}",
+        said=["line"],
+    )
     laid("layout_total.csv", "a total below the data", f"{body}Total,,{total:.2f}\n", said=["total"])
-    laid("layout_grand_total_german.csv", "Summe below the data", f"{body}\nSumme,{sum(sheet.values['quantity'])},{total:.2f}\n", said=["summe"])
-    laid("layout_title_total_note.csv", "a title, a total and a note", f"Export 2025-07-03\n\n{body}Total,,{total:.2f}\n\nSource: ledger; amounts in EUR\n", said=["total"])
+    laid(
+        "layout_grand_total_german.csv",
+        "Summe below the data",
+        f"{body}\nSumme,{sum(sheet.values['quantity'])},{total:.2f}\n",
+        said=["summe"],
+    )
+    laid(
+        "layout_title_total_note.csv",
+        "a title, a total and a note",
+        f"Export 2025-07-03\n\n{body}Total,,{total:.2f}\n\nSource: ledger; amounts in EUR\n",
+        said=["total"],
+    )
     laid("layout_note_at_end.csv", "a note below the data", f"{body}\n* provisional figures\n", said=["provisional"])
     laid("layout_blank_lines.csv", "blank lines between rows", header + "\n" + "\n\n".join(rows) + "\n\n\n")
     laid("layout_blank_cells.csv", "Excel's empty rows below the data", body + ",,\n" * 12)
@@ -903,49 +1131,109 @@ def layouts() -> None:
     CASES[-1]["why"] = "whether rows without any value count does not matter, if none is called anomalous"
     laid("layout_no_header.csv", "no header", table + "\n", said=["header"])
     CASES[-1].update(rows=120, columns={}, values={}, refused_or_said=True)
-    CASES[-1]["why"] = "a first row read as names is fair if it is said; one row less then, and others are numbered by one less"
+    CASES[-1]["why"] = (
+        "a first row read as names is fair if it is said; one row less then, and others are numbered by one less"
+    )
     CASES[-1].update(rows=[119, 120], planted={"row": [70, 71], "top": 3})
     twice = Sheet(dict(sheet.values), dict(sheet.kinds), sheet.planted)
-    laid("layout_duplicate_names.csv", "two columns called amount", body.replace(header, header + ",amount").replace("\n", ",5\n").replace(header + ",amount,5", header + ",amount"), sheet=twice, refused_or_said=True, said=["amount"])
+    laid(
+        "layout_duplicate_names.csv",
+        "two columns called amount",
+        body.replace(header, header + ",amount")
+        .replace("\n", ",5\n")
+        .replace(header + ",amount,5", header + ",amount"),
+        sheet=twice,
+        refused_or_said=True,
+        said=["amount"],
+    )
     CASES[-1].update(columns={"region": LEVELS, "quantity": NUMBER}, values={}, top=0)
     CASES[-1].pop("planted"), CASES[-1].pop("top")
     CASES[-1]["why"] = "refused by name, or told apart with a word"
-    laid("layout_trailing_delimiter.csv", "a delimiter at the end of every line", "\n".join(line + "," for line in body.splitlines()) + "\n")
-    laid("layout_trailing_delimiter_rows.csv", "a delimiter at the end of every line but the header", header + "\n" + "\n".join(line + "," for line in rows) + "\n", refused_or_said=True)
+    laid(
+        "layout_trailing_delimiter.csv",
+        "a delimiter at the end of every line",
+        "\n".join(line + "," for line in body.splitlines()) + "\n",
+    )
+    laid(
+        "layout_trailing_delimiter_rows.csv",
+        "a delimiter at the end of every line but the header",
+        header + "\n" + "\n".join(line + "," for line in rows) + "\n",
+        refused_or_said=True,
+    )
     noted = sales(503)
     noted.add("note", [f"line one\nline two of {row}" if row % 4 == 0 else f"call {row}" for row in range(120)], ASIDE)
     laid("layout_line_break_in_quotes.csv", "line breaks in quoted cells", noted.csv(), sheet=noted)
     stray = list(rows)
     stray[30], stray[80] = '"' + stray[30], stray[80].replace(",", ',"', 1)
-    laid("layout_stray_quotes.csv", "two stray quotes 50 rows apart", header + "\n" + "\n".join(stray) + "\n", refused_or_said=True, said=["line"])
+    laid(
+        "layout_stray_quotes.csv",
+        "two stray quotes 50 rows apart",
+        header + "\n" + "\n".join(stray) + "\n",
+        refused_or_said=True,
+        said=["line"],
+    )
     CASES[-1]["why"] = "refused with the line, or 120 rows with a word"
     inches = sales(504)
     inches.add("size", [f'{10 + row % 4}"' for row in range(120)], [LEVELS, NUMBER])
-    laid("layout_inch_marks.csv", 'inches as 12" without quoting', "\n".join(",".join(row) for row in [list(inches.values), *inches.rows()]) + "\n", sheet=inches, refused_or_said=True)
+    laid(
+        "layout_inch_marks.csv",
+        'inches as 12" without quoting',
+        "\n".join(",".join(row) for row in [list(inches.values), *inches.rows()]) + "\n",
+        sheet=inches,
+        refused_or_said=True,
+    )
     ragged = list(rows)
     ragged[50] += ",7"
-    laid("layout_one_cell_more.csv", "a row has a cell too many", header + "\n" + "\n".join(ragged) + "\n", refused=["52"])
+    laid(
+        "layout_one_cell_more.csv",
+        "a row has a cell too many",
+        header + "\n" + "\n".join(ragged) + "\n",
+        refused=["52"],
+    )
     ragged[50] = ",".join(rows[50].split(",")[:2])
-    laid("layout_one_cell_less.csv", "a row has a cell too few", header + "\n" + "\n".join(ragged) + "\n", refused=["52"])
+    laid(
+        "layout_one_cell_less.csv", "a row has a cell too few", header + "\n" + "\n".join(ragged) + "\n", refused=["52"]
+    )
     mixed = "".join(line + ("\r\n" if row % 3 else "\n") for row, line in enumerate(body.splitlines()))
     laid("layout_mixed_line_ends.csv", "lines end with CR LF or LF", mixed)
-    laid("layout_carriage_returns.csv", "lines end with CR, as on old Macs", body.replace("\n", "\r"), refused_or_said=True)
+    laid(
+        "layout_carriage_returns.csv",
+        "lines end with CR, as on old Macs",
+        body.replace("\n", "\r"),
+        refused_or_said=True,
+    )
     laid("layout_no_last_line_end.csv", "no line end after the last row", body.rstrip("\n"))
     laid("layout_first_line_blank.csv", "the first line is blank", "\n" + body)
-    laid("layout_comments.csv", "comment lines that begin with #", "# exported 2025-07-03\n# by ledger 4.1\n" + body, said=["line"])
+    laid(
+        "layout_comments.csv",
+        "comment lines that begin with #",
+        "# exported 2025-07-03\n# by ledger 4.1\n" + body,
+        said=["line"],
+    )
     laid("layout_sep_line.csv", "sep=; as Excel asks for it", "sep=;\n" + sheet.csv(";"))
     laid("layout_all_quoted.csv", "every cell in quotes", sheet.csv(quoting=csv.QUOTE_ALL))
     laid("layout_spaces_after_commas.csv", "a space after every comma", body.replace(",", ", "))
-    laid("layout_space_before_header.csv", "a space before a name and a tab after it", body.replace(header, "region , quantity,amount\t"))
+    laid(
+        "layout_space_before_header.csv",
+        "a space before a name and a tab after it",
+        body.replace(header, "region , quantity,amount\t"),
+    )
     laid("layout_pipe.csv", "cells between | in a .csv", sheet.csv("|"))
     laid("layout_semicolon.csv", "cells between ; in a .csv, decimal points", sheet.csv(";"))
     laid("layout_tab.csv", "cells between tabs in a .csv", sheet.csv("\t"))
     subtotal = list(rows)
     for row in (40, 80):
         subtotal.insert(row, f"Subtotal,,{total / 3:.2f}")
-    laid("layout_subtotals.csv", "subtotals between the rows", header + "\n" + "\n".join(subtotal) + "\n", said=["subtotal"])
+    laid(
+        "layout_subtotals.csv",
+        "subtotals between the rows",
+        header + "\n" + "\n".join(subtotal) + "\n",
+        said=["subtotal"],
+    )
     CASES[-1].update(rows=[120, 122], planted={"row": [71, 72], "top": 5}, values={})
-    CASES[-1]["why"] = "rows of subtotals are rare levels: kept as anomalous rows that explain themselves, or skipped with a word"
+    CASES[-1]["why"] = (
+        "rows of subtotals are rare levels: kept as anomalous rows that explain themselves, or skipped with a word"
+    )
     laid("layout_two_headers.csv", "names over two lines", "Where,How many,How much\n" + body, said=["line"])
     CASES[-1].update(columns={}, values={}, rows=[120, 121], planted={"row": [71, 72], "top": 3})
     CASES[-1]["why"] = "either line may be the names, if the numbers stay numbers"
@@ -966,7 +1254,13 @@ def encodings() -> None:
 
     encoded("encoding_utf8.csv", "UTF-8", "utf-8")
     encoded("encoding_utf8_bom.csv", "UTF-8 with a mark, as Excel writes it", "utf-8-sig")
-    encoded("encoding_utf16_le.csv", "UTF-16, little end first, with tabs: Excel's Unicode text", "utf-16-le", "\t", b"\xff\xfe")
+    encoded(
+        "encoding_utf16_le.csv",
+        "UTF-16, little end first, with tabs: Excel's Unicode text",
+        "utf-16-le",
+        "\t",
+        b"\xff\xfe",
+    )
     encoded("encoding_utf16_be.csv", "UTF-16, big end first", "utf-16-be", ";", b"\xfe\xff")
     encoded("encoding_utf16_no_mark.csv", "UTF-16 without a mark", "utf-16-le", ";")
     encoded("encoding_cp1252.csv", "Windows-1252", "cp1252")
@@ -980,7 +1274,14 @@ def encodings() -> None:
     case("encoding_one_bad_byte.csv", kind, "UTF-8 but for one byte", sheet, broken, refused_or_said=True)
     sheet = sales(591)
     sheet.rename(region="регион")
-    case("encoding_cp1251.csv", kind, "Windows-1251, Cyrillic, with its option", sheet, sheet.csv(";").encode("cp1251"), options=["--encoding", "cp1251"])
+    case(
+        "encoding_cp1251.csv",
+        kind,
+        "Windows-1251, Cyrillic, with its option",
+        sheet,
+        sheet.csv(";").encode("cp1251"),
+        options=["--encoding", "cp1251"],
+    )
 
 
 def as_parquet(columns: dict[str, Any], schema: pa.Schema | None = None) -> bytes:
@@ -1011,7 +1312,10 @@ def workbook(sheets: dict[str, list[list[Any]]]) -> bytes:
         f'ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
         f'<Override PartName="/xl/workbook.xml" ContentType="{kinds}.sheet.main+xml"/>'
         f'<Override PartName="/xl/styles.xml" ContentType="{kinds}.styles+xml"/>'
-        + "".join(f'<Override PartName="/xl/worksheets/sheet{n + 1}.xml" ContentType="{kinds}.worksheet+xml"/>' for n in range(len(names)))
+        + "".join(
+            f'<Override PartName="/xl/worksheets/sheet{n + 1}.xml" ContentType="{kinds}.worksheet+xml"/>'
+            for n in range(len(names))
+        )
         + "</Types>",
         "_rels/.rels": f'<Relationships xmlns="{package}/relationships"><Relationship Id="rId1" '
         f'Type="{office}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
@@ -1019,7 +1323,10 @@ def workbook(sheets: dict[str, list[list[Any]]]) -> bytes:
         + "".join(f'<sheet name="{name}" sheetId="{n + 1}" r:id="rId{n + 1}"/>' for n, name in enumerate(names))
         + "</sheets></workbook>",
         "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{package}/relationships">'
-        + "".join(f'<Relationship Id="rId{n + 1}" Type="{office}/worksheet" Target="worksheets/sheet{n + 1}.xml"/>' for n in range(len(names)))
+        + "".join(
+            f'<Relationship Id="rId{n + 1}" Type="{office}/worksheet" Target="worksheets/sheet{n + 1}.xml"/>'
+            for n in range(len(names))
+        )
         + f'<Relationship Id="rId{len(names) + 1}" Type="{office}/styles" Target="styles.xml"/></Relationships>',
         "xl/styles.xml": f'<styleSheet xmlns="{main}"><fonts count="1"><font/></fonts><fills count="2"><fill/>'
         '<fill><patternFill patternType="gray125"/></fill></fills><borders count="1"><border/></borders>'
@@ -1027,8 +1334,13 @@ def workbook(sheets: dict[str, list[list[Any]]]) -> bytes:
         '<xf numFmtId="14" applyNumberFormat="1"/></cellXfs></styleSheet>',
     }
     for n, rows in enumerate(sheets.values()):
-        lines = "".join(f'<row r="{r + 1}">{"".join(xlsx_cell(r, c, value) for c, value in enumerate(row))}</row>' for r, row in enumerate(rows))
-        parts[f"xl/worksheets/sheet{n + 1}.xml"] = f'<worksheet xmlns="{main}"><sheetData>{lines}</sheetData></worksheet>'
+        lines = "".join(
+            f'<row r="{r + 1}">{"".join(xlsx_cell(r, c, value) for c, value in enumerate(row))}</row>'
+            for r, row in enumerate(rows)
+        )
+        parts[f"xl/worksheets/sheet{n + 1}.xml"] = (
+            f'<worksheet xmlns="{main}"><sheetData>{lines}</sheetData></worksheet>'
+        )
     return zipped({name: (head + text).encode() for name, text in parts.items()})
 
 
@@ -1049,7 +1361,9 @@ def database(tables: dict[str, Sheet]) -> bytes:
     connection = sqlite3.connect(":memory:")
     for name, sheet in tables.items():
         kinds = {int: "INTEGER", float: "REAL"}
-        columns = ", ".join(f'"{column}" {kinds.get(type(values[0]), "TEXT")}' for column, values in sheet.values.items())
+        columns = ", ".join(
+            f'"{column}" {kinds.get(type(values[0]), "TEXT")}' for column, values in sheet.values.items()
+        )
         connection.execute(f'CREATE TABLE "{name}" ({columns})')
         marks = ", ".join("?" * len(sheet.values))
         rows = [[exact(value) for value in row] for row in zip(*sheet.values.values(), strict=True)]
@@ -1063,7 +1377,9 @@ def database(tables: dict[str, Sheet]) -> bytes:
 def formats() -> None:
     kind = "formats"
 
-    def text(file: str, what: str, write: Callable[[Sheet], str | bytes], sheet: Sheet | None = None, **more: Any) -> None:
+    def text(
+        file: str, what: str, write: Callable[[Sheet], str | bytes], sheet: Sheet | None = None, **more: Any
+    ) -> None:
         sheet = dated(len(CASES) + 1, plain) if sheet is None else sheet
         case(file, kind, what, sheet, write(sheet), **more)
 
@@ -1075,34 +1391,85 @@ def formats() -> None:
     text("format_upper.CSV", "an extension in capitals", lambda s: s.csv())
     text("format_records.json", "a list of records", lambda s: json.dumps(s.records(), indent=1))
     text("format_records_compact.json", "a list of records in one line", lambda s: json.dumps(s.records()))
-    text("format_records_wrapped.json", 'records below "data"', lambda s: json.dumps({"status": "ok", "data": s.records()}), refused_or_said=True)
-    text("format_columns.json", "a list for each column", lambda s: json.dumps({k: [exact(v) for v in vs] for k, vs in s.values.items()}), refused_or_said=True)
+    text(
+        "format_records_wrapped.json",
+        'records below "data"',
+        lambda s: json.dumps({"status": "ok", "data": s.records()}),
+        refused_or_said=True,
+    )
+    text(
+        "format_columns.json",
+        "a list for each column",
+        lambda s: json.dumps({k: [exact(v) for v in vs] for k, vs in s.values.items()}),
+        refused_or_said=True,
+    )
     text("format_lines.jsonl", "JSON lines", lambda s: "".join(json.dumps(r) + "\n" for r in s.records()))
-    text("format_lines.ndjson", "JSON lines called .ndjson", lambda s: "".join(json.dumps(r) + "\n" for r in s.records()))
-    text("format_lines_named.csv", "JSON lines called .csv", lambda s: "".join(json.dumps(r) + "\n" for r in s.records()), refused_or_said=True)
-    text("format_lines_named.json", "JSON lines called .json", lambda s: "".join(json.dumps(r) + "\n" for r in s.records()))
-    text("format_numbers_as_text.jsonl", "numbers in quotes in JSON lines", lambda s: "".join(json.dumps({k: plain(v) for k, v in r.items()}) + "\n" for r in s.records()))
+    text(
+        "format_lines.ndjson", "JSON lines called .ndjson", lambda s: "".join(json.dumps(r) + "\n" for r in s.records())
+    )
+    text(
+        "format_lines_named.csv",
+        "JSON lines called .csv",
+        lambda s: "".join(json.dumps(r) + "\n" for r in s.records()),
+        refused_or_said=True,
+    )
+    text(
+        "format_lines_named.json",
+        "JSON lines called .json",
+        lambda s: "".join(json.dumps(r) + "\n" for r in s.records()),
+    )
+    text(
+        "format_numbers_as_text.jsonl",
+        "numbers in quotes in JSON lines",
+        lambda s: "".join(json.dumps({k: plain(v) for k, v in r.items()}) + "\n" for r in s.records()),
+    )
     text("format_csv.zip", "a CSV in a .zip", lambda s: zipped({"sales.csv": s.csv().encode()}))
     text("format_csv.csv.zip", "a CSV in a .csv.zip", lambda s: zipped({"format_csv.csv": s.csv().encode()}))
-    text("format_two_in_one.zip", "two CSVs in a .zip", lambda s: zipped({"one.csv": s.csv().encode(), "two.csv": s.csv().encode()}), refused=["one.csv", "two.csv"])
+    text(
+        "format_two_in_one.zip",
+        "two CSVs in a .zip",
+        lambda s: zipped({"one.csv": s.csv().encode(), "two.csv": s.csv().encode()}),
+        refused=["one.csv", "two.csv"],
+    )
     text("format_csv.csv.gz", "gzip", lambda s: gzip.compress(s.csv().encode(), mtime=0))
     text("format_csv.csv.bz2", "bzip2", lambda s: bz2.compress(s.csv().encode()))
     text("format_csv.csv.zst", "Zstandard", lambda s: pa.compress(s.csv().encode(), codec="zstd", asbytes=True))
-    text("format_gzip_named.csv", "gzip called .csv", lambda s: gzip.compress(s.csv().encode(), mtime=0), refused_or_said=True)
-    text("format_german.csv.gz", "German numbers in gzip", lambda s: gzip.compress(s.csv(";").encode("cp1252"), mtime=0), sheet=dated(640, lambda v: f"{v:%d.%m.%Y}").show("amount", lambda v: grouped(v, ".", ",") + " €"))
+    text(
+        "format_gzip_named.csv",
+        "gzip called .csv",
+        lambda s: gzip.compress(s.csv().encode(), mtime=0),
+        refused_or_said=True,
+    )
+    text(
+        "format_german.csv.gz",
+        "German numbers in gzip",
+        lambda s: gzip.compress(s.csv(";").encode("cp1252"), mtime=0),
+        sheet=dated(640, lambda v: f"{v:%d.%m.%Y}").show("amount", lambda v: grouped(v, ".", ",") + " €"),
+    )
 
     sheet = dated(650, plain)
     columns = {"date": sheet.texts("date")} | {k: v for k, v in sheet.values.items() if k != "date"}
     case("parquet_text_dates.parquet", kind, "dates as text in Parquet", sheet, as_parquet(columns))
     sheet = dated(651, lambda v: f"{v:%d/%m/%Y}").show("amount", lambda v: f"${v:,.2f}")
-    columns = {"date": sheet.texts("date"), "region": sheet.values["region"], "quantity": sheet.values["quantity"], "amount": sheet.texts("amount")}
+    columns = {
+        "date": sheet.texts("date"),
+        "region": sheet.values["region"],
+        "quantity": sheet.values["quantity"],
+        "amount": sheet.texts("amount"),
+    }
     case("parquet_text_money.parquet", kind, "$1,234.50 and 31/01/2025 as text in Parquet", sheet, as_parquet(columns))
     sheet = sales(652)
     cents = pa.array([round(100 * value) for value in sheet.values["amount"]], pa.int64()).cast(pa.decimal128(20, 0))
-    amounts = pa.array([__import__("decimal").Decimal(int(value.as_py())).scaleb(-2) for value in cents], pa.decimal128(12, 2))
+    amounts = pa.array([Decimal(int(value.as_py())).scaleb(-2) for value in cents], pa.decimal128(12, 2))
     case("parquet_decimal.parquet", kind, "decimals", sheet, as_parquet(sheet.values | {"amount": amounts}))
     sheet = sales(653)
-    case("parquet_dictionary.parquet", kind, "a dictionary", sheet, as_parquet(sheet.values | {"region": pa.array(sheet.values["region"]).dictionary_encode()}))
+    case(
+        "parquet_dictionary.parquet",
+        kind,
+        "a dictionary",
+        sheet,
+        as_parquet(sheet.values | {"region": pa.array(sheet.values["region"]).dictionary_encode()}),
+    )
     sheet = dated(654, plain, values=moments(130, 6))
     zoned = pa.array(sheet.values["date"], pa.timestamp("us", tz="Europe/Berlin"))
     case("parquet_zone.parquet", kind, "time stamps with a zone", sheet, as_parquet(sheet.values | {"date": zoned}))
@@ -1110,18 +1477,46 @@ def formats() -> None:
     sheet = sales(655)
     nested = [{"street": f"No {row}", "floor": row % 4} for row in range(120)]
     sheet.kinds["address"] = ASIDE
-    case("parquet_nested.parquet", kind, "a nested column", sheet, as_parquet({**sheet.values, "address": nested}), said=["address"])
+    case(
+        "parquet_nested.parquet",
+        kind,
+        "a nested column",
+        sheet,
+        as_parquet({**sheet.values, "address": nested}),
+        said=["address"],
+    )
     sheet = sales(656)
     waits = [dt.timedelta(seconds=40 + 13 * (row % 17)) for row in range(120)]
     sheet.kinds["wait"] = [ASIDE, NUMBER]
-    case("parquet_duration.parquet", kind, "a duration", sheet, as_parquet({**sheet.values, "wait": pa.array(waits, pa.duration("s"))}), said=["wait"])
+    case(
+        "parquet_duration.parquet",
+        kind,
+        "a duration",
+        sheet,
+        as_parquet({**sheet.values, "wait": pa.array(waits, pa.duration("s"))}),
+        said=["wait"],
+    )
     sheet = sales(657)
     clock = [dt.time(6 + row % 12, row % 60) for row in range(120)]
     sheet.kinds["clock"] = [ASIDE, NUMBER, DATE]
-    case("parquet_time_of_day.parquet", kind, "a time of day", sheet, as_parquet({**sheet.values, "clock": pa.array(clock, pa.time32("s"))}), said=["clock"])
+    case(
+        "parquet_time_of_day.parquet",
+        kind,
+        "a time of day",
+        sheet,
+        as_parquet({**sheet.values, "clock": pa.array(clock, pa.time32("s"))}),
+        said=["clock"],
+    )
     sheet = sales(658)
     sheet.kinds["tags"] = ASIDE
-    case("parquet_lists.parquet", kind, "lists in cells", sheet, as_parquet({**sheet.values, "tags": [["a", "b"][: row % 3] for row in range(120)]}), said=["tags"])
+    case(
+        "parquet_lists.parquet",
+        kind,
+        "lists in cells",
+        sheet,
+        as_parquet({**sheet.values, "tags": [["a", "b"][: row % 3] for row in range(120)]}),
+        said=["tags"],
+    )
     sheet = dated(659, plain)
     case("parquet_date32.parquet", kind, "dates of Parquet's own", sheet, as_parquet(sheet.values))
     sheet = sales(660)
@@ -1141,19 +1536,62 @@ def formats() -> None:
     sheet = dated(670, plain)
     grid = [list(sheet.values), *([list(row) for row in zip(*sheet.values.values(), strict=True)])]
     case("excel_plain.xlsx", kind, "a workbook", sheet, workbook({"Sheet1": grid}))
-    case("excel_title_total.xlsx", kind, "a workbook with a title and a total", sheet, workbook({"Sheet1": [["Sales 2025"], [], *grid, ["Total", None, None, sum(sheet.values["amount"])]]}), said=["total"])
-    case("excel_second_sheet.xlsx", kind, "the second sheet of a workbook", sheet, workbook({"Read me": [["Figures of 2025"]], "Data": grid}), options=["--sheet-name", "Data"])
-    case("excel_two_sheets.xlsx", kind, "two sheets, none named", sheet, workbook({"Data": grid, "Notes": [["Figures of 2025"]]}), refused_or_said=True, said=["Data"])
+    case(
+        "excel_title_total.xlsx",
+        kind,
+        "a workbook with a title and a total",
+        sheet,
+        workbook({"Sheet1": [["Sales 2025"], [], *grid, ["Total", None, None, sum(sheet.values["amount"])]]}),
+        said=["total"],
+    )
+    case(
+        "excel_second_sheet.xlsx",
+        kind,
+        "the second sheet of a workbook",
+        sheet,
+        workbook({"Read me": [["Figures of 2025"]], "Data": grid}),
+        options=["--sheet-name", "Data"],
+    )
+    case(
+        "excel_two_sheets.xlsx",
+        kind,
+        "two sheets, none named",
+        sheet,
+        workbook({"Data": grid, "Notes": [["Figures of 2025"]]}),
+        refused_or_said=True,
+        said=["Data"],
+    )
     CASES[-1]["why"] = "the first sheet is what most would take; that there are others has to be said"
     odd = dated(671, plain, n=180)
     grid = [list(odd.values), *([list(row) for row in zip(*odd.values.values(), strict=True)])]
     grid[58][3] = "pending"
     odd.values["amount"][57] = None
     odd.looked_at.add(57)
-    case("excel_odd_cell.xlsx", kind, "one amount is 'pending' in a workbook", odd, workbook({"Sheet1": grid}), said=["amount", "pending"])
+    case(
+        "excel_odd_cell.xlsx",
+        kind,
+        "one amount is 'pending' in a workbook",
+        odd,
+        workbook({"Sheet1": grid}),
+        said=["amount", "pending"],
+    )
     sheet = dated(672, plain)
-    case("database_one_table.sqlite", kind, "a database with one table", sheet, database({"sales": sheet}), refused_or_said=True)
-    case("database_two_tables.sqlite", kind, "a table of a database", sheet, database({"sales": sheet, "other": sales(673)}), options=["--table", "sales"])
+    case(
+        "database_one_table.sqlite",
+        kind,
+        "a database with one table",
+        sheet,
+        database({"sales": sheet}),
+        refused_or_said=True,
+    )
+    case(
+        "database_two_tables.sqlite",
+        kind,
+        "a table of a database",
+        sheet,
+        database({"sales": sheet, "other": sales(673)}),
+        options=["--table", "sales"],
+    )
 
     sheet = sales(680, n=160)
     sheet.add("year", [2024 if row < 80 else 2025 for row in range(160)], [NUMBER])
@@ -1178,15 +1616,54 @@ def refusals() -> None:
     refused("refused_one_row.csv", "one row", body[: body.index("\n", 25) + 1].encode(), "row")
     refused("refused_cut.csv.gz", "gzip, cut off", gzip.compress(body.encode(), mtime=0)[:-400], "refused_cut.csv.gz")
     refused("refused_cut.parquet", "Parquet, cut off", as_parquet(sales(702).values)[:-300], "refused_cut.parquet")
-    refused("refused_pdf.csv", "a PDF called .csv", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<</Type/Catalog>>\nendobj\n" * 30, "pdf")
-    refused("refused_html.csv", "a web page called .csv", b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head>\n<body>Please sign in</body></html>\n", "html")
-    refused("refused_html.xls", "a web page called .xls", b"<html><body><table><tr><td>region</td></tr></table></body></html>\n", "refused_html.xls")
+    refused(
+        "refused_pdf.csv",
+        "a PDF called .csv",
+        b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<</Type/Catalog>>\nendobj\n" * 30,
+        "pdf",
+    )
+    refused(
+        "refused_html.csv",
+        "a web page called .csv",
+        b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head>\n<body>Please sign in</body></html>\n",
+        "html",
+    )
+    refused(
+        "refused_html.xls",
+        "a web page called .xls",
+        b"<html><body><table><tr><td>region</td></tr></table></body></html>\n",
+        "refused_html.xls",
+    )
     refused("refused_binary.csv", "zeros called .csv", bytes(4096), "refused_binary.csv")
-    refused("refused_png.csv", "an image called .csv", bytes.fromhex("89504e470d0a1a0a0000000d49484452") + bytes(range(256)) * 8, "refused_png.csv")
-    refused("refused_words.csv", "one column of prose", "".join(f"This is sentence number {row} of a letter.\n" for row in range(80)).encode(), "column")
-    refused("refused_bad_line.jsonl", "a broken line of JSON", ("".join(json.dumps(r) + "\n" for r in sales(703).records()[:40]) + '{"region": "north", "quantity": \n').encode(), "41")
+    refused(
+        "refused_png.csv",
+        "an image called .csv",
+        bytes.fromhex("89504e470d0a1a0a0000000d49484452") + bytes(range(256)) * 8,
+        "refused_png.csv",
+    )
+    refused(
+        "refused_words.csv",
+        "one column of prose",
+        "".join(f"This is sentence number {row} of a letter.\n" for row in range(80)).encode(),
+        "column",
+    )
+    refused(
+        "refused_bad_line.jsonl",
+        "a broken line of JSON",
+        (
+            "".join(json.dumps(r) + "\n" for r in sales(703).records()[:40]) + '{"region": "north", "quantity": \n'
+        ).encode(),
+        "41",
+    )
     sheet = sales(704)
-    case("workbook_named.csv", kind, "a workbook called .csv", sheet, workbook({"Sheet1": [list(sheet.values), *([list(r) for r in zip(*sheet.values.values(), strict=True)])]}), refused_or_said=True)
+    case(
+        "workbook_named.csv",
+        kind,
+        "a workbook called .csv",
+        sheet,
+        workbook({"Sheet1": [list(sheet.values), *([list(r) for r in zip(*sheet.values.values(), strict=True)])]}),
+        refused_or_said=True,
+    )
     sheet = sales(705)
     case("parquet_named.csv", kind, "Parquet called .csv", sheet, as_parquet(sheet.values), refused_or_said=True)
     sheet = sales(706)
@@ -1205,7 +1682,12 @@ def missing() -> None:
         return sheet
 
     case("missing_half.csv", kind, "half of a column is empty", holes(sensor(801), "temperature", 0.5))
-    case("missing_most.csv", kind, "95 % of a column is empty", holes(sensor(802).add("humidity", [float(40 + row % 13) for row in range(150)], NUMBER), "humidity", 0.95))
+    case(
+        "missing_most.csv",
+        kind,
+        "95 % of a column is empty",
+        holes(sensor(802).add("humidity", [float(40 + row % 13) for row in range(150)], NUMBER), "humidity", 0.95),
+    )
     case("missing_words_na.csv", kind, "NA in a tenth of the cells", holes(staff(803), "age", 0.1, "NA"))
     case("missing_words_na_dots.csv", kind, "n.a. in a tenth of the cells", holes(staff(804), "age", 0.1, "n.a."))
     case("missing_words_dash.csv", kind, "- in a tenth of the cells", holes(staff(805), "age", 0.1, "-"))
@@ -1214,7 +1696,12 @@ def missing() -> None:
     case("missing_words_nan.csv", kind, "NaN in a tenth of the cells", holes(sensor(808), "pressure", 0.1, "NaN"))
     case("missing_words_spaces.csv", kind, "spaces in a tenth of the cells", holes(sensor(809), "pressure", 0.1, "   "))
     case("missing_words_question.csv", kind, "? in a tenth of the cells", holes(staff(810), "age", 0.1, "?"))
-    case("missing_words_backslash_n.csv", kind, "\\N in a tenth of the cells, as MySQL writes it", holes(staff(811), "age", 0.1, "\\N"))
+    case(
+        "missing_words_backslash_n.csv",
+        kind,
+        "\\N in a tenth of the cells, as MySQL writes it",
+        holes(staff(811), "age", 0.1, "\\N"),
+    )
     sheet = sensor(812)
     for row in (30, 31, 77):
         for column in sheet.values:
@@ -1248,14 +1735,24 @@ def numbers_as_text() -> None:
     dressed("number_apostrophe.csv", "'12.50, as Excel marks text", lambda v: f"'{v:.2f}")
     dressed("number_equals.csv", '="12.50", as exports keep Excel from changing it', lambda v: f'="{v:.2f}"')
     dressed("number_zeros.csv", "00012.50, filled with zeros", lambda v: f"{v:010.2f}", sales(861))
-    dressed("number_no_zero.csv", ".5 and -.25", lambda v: f"{v:.2f}".replace("-0.", "-.").removeprefix("0") if abs(v) < 1 else f"{v:.2f}", None)
+    dressed(
+        "number_no_zero.csv",
+        ".5 and -.25",
+        lambda v: f"{v:.2f}".replace("-0.", "-.").removeprefix("0") if abs(v) < 1 else f"{v:.2f}",
+        None,
+    )
     sheet = sales(862)
     sheet.values["amount"] = [round(value / 1e4, 4) for value in sheet.values["amount"]]
     dressed("number_below_one.csv", ".1234", lambda v: f"{v:.4f}".removeprefix("0"), sheet)
     sheet = sales(863)
     sheet.values["amount"] = [round(value) * 1.0 for value in sheet.values["amount"]]
     dressed("number_final_point.csv", "12.", lambda v: f"{v:.0f}.", sheet)
-    dressed("number_wide_digits.csv", "full-width digits", lambda v: f"{v:.2f}".translate({ord("0") + d: 0xFF10 + d for d in range(10)}), sales(864))
+    dressed(
+        "number_wide_digits.csv",
+        "full-width digits",
+        lambda v: f"{v:.2f}".translate({ord("0") + d: 0xFF10 + d for d in range(10)}),
+        sales(864),
+    )
     CASES[-1]["columns"]["amount"] = [NUMBER, ASIDE]
     CASES[-1]["why"] = "full-width digits are rare: set aside is fair if said"
 
@@ -1268,13 +1765,22 @@ def shapes() -> None:
     wide = np.round(factors @ rng.normal(size=(3, 60)) + 0.3 * rng.normal(size=(n, 60)), 2)
     wide[71, 10:20] += 8
     wide = np.round(wide, 2)
-    sheet = Sheet({f"x{column:02d}": [float(v) for v in wide[:, column]] for column in range(60)}, {f"x{column:02d}": NUMBER for column in range(60)}, 71)
+    sheet = Sheet(
+        {f"x{column:02d}": [float(v) for v in wide[:, column]] for column in range(60)},
+        {f"x{column:02d}": NUMBER for column in range(60)},
+        71,
+    )
     case("shape_60_columns.csv", kind, "60 columns", sheet)
     CASES[-1]["values"] = {name: cells for name, cells in CASES[-1]["values"].items() if name in ("x00", "x10", "x59")}
     values = [round(float(v), 1) for v in rng.normal(37, 0.4, 200)]
     values[120] = 73.0
     case("shape_one_column.csv", kind, "one column", Sheet({"temperature": values}, {"temperature": NUMBER}, 120))
-    case("shape_one_column.txt", kind, "one column in a .txt", Sheet({"temperature": values}, {"temperature": NUMBER}, 120))
+    case(
+        "shape_one_column.txt",
+        kind,
+        "one column in a .txt",
+        Sheet({"temperature": values}, {"temperature": NUMBER}, 120),
+    )
     case("shape_61_rows.csv", kind, "61 rows", sales(902, n=61, planted=40))
     case("shape_30_rows.csv", kind, "30 rows", sales(903, n=30, planted=20))
     sheet = sales(904).add("currency", ["EUR"] * 120, CONSTANT).add("version", [3] * 120, CONSTANT)
@@ -1291,10 +1797,9 @@ def shapes() -> None:
     case("shape_broken_sum.csv", kind, "net and gross do not agree in one row", sheet)
     sheet = sales(907)
     for row in range(0, 120, 4):
-        for column, held in sheet.values.items():
+        for held in sheet.values.values():
             if row + 1 < 120 and sheet.planted not in (row, row + 1):
                 held[row + 1] = held[row]
-        del column
     case("shape_repeated_rows.csv", kind, "a quarter of the rows twice", sheet)
 
 
@@ -1318,9 +1823,27 @@ def names() -> None:
     named("names_problem.csv", "a column called problem", {"region": "problem"}, 962, refused_or_said=True)
     named("names_upper.csv", "capitals", {"region": "REGION", "quantity": "QTY", "amount": "AMOUNT"}, 963)
     named("names_long.csv", "a name of 180 characters", {"amount": "amount " + "of the order as invoiced " * 7}, 964)
-    named("names_numbers.csv", "numbers as names", {"region": "1", "quantity": "2", "amount": "3"}, 965, refused_or_said=True, said=[])
-    named("names_umlauts_cp1252.csv", "umlauts in Windows-1252", {"region": "Außenstelle", "quantity": "Stückzahl", "amount": "Höhe"}, 966, encoding="cp1252")
-    named("names_brackets.csv", "brackets, as rich text would take them", {"quantity": "[bold]pieces", "amount": "[/]amount"}, 967)
+    named(
+        "names_numbers.csv",
+        "numbers as names",
+        {"region": "1", "quantity": "2", "amount": "3"},
+        965,
+        refused_or_said=True,
+        said=[],
+    )
+    named(
+        "names_umlauts_cp1252.csv",
+        "umlauts in Windows-1252",
+        {"region": "Außenstelle", "quantity": "Stückzahl", "amount": "Höhe"},
+        966,
+        encoding="cp1252",
+    )
+    named(
+        "names_brackets.csv",
+        "brackets, as rich text would take them",
+        {"quantity": "[bold]pieces", "amount": "[/]amount"},
+        967,
+    )
 
 
 def main() -> None:

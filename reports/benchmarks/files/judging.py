@@ -58,7 +58,9 @@ def corpus(folder: Path) -> list[Case]:
     return cases
 
 
-def judge(case: Case, folder: Path, model: Path, command: Command, fit_options: Sequence[str] = (), ranks: bool = True) -> Verdict:
+def judge(
+    case: Case, folder: Path, model: Path, command: Command, fit_options: Sequence[str] = (), ranks: bool = True
+) -> Verdict:
     """Fit on the file of a case, look at what was read, and at which rows are anomalous."""
     verdict = Verdict(case["file"], case["kind"])
     path, options = str(folder / case["file"]), case.get("options", [])
@@ -71,7 +73,9 @@ def judge(case: Case, folder: Path, model: Path, command: Command, fit_options: 
         return verdict
     info = command(["info", str(model), "--json"])
     rows = sorted({int(row) for cells in case["values"].values() for row in cells} | {1})
-    explained = command(["explain", path, "-m", str(model), "--json", "--cells", str(MOST_CELLS), *_each("--row", rows), *options])
+    explained = command(
+        ["explain", path, "-m", str(model), "--json", "--cells", str(MOST_CELLS), *_each("--row", rows), *options]
+    )
     for ended in (info, explained):
         if ended.code != 0:
             verdict.err += ended.err
@@ -249,7 +253,9 @@ def _ranks(case: Case, folder: Path, model: Path, command: Command, verdict: Ver
     never = set(case.get("never_flagged", ()))
     if planted is not None:
         top = planted["top"]
-        ended = command(["score", str(folder / case["file"]), "-m", str(model), "--json", "--top", str(top + len(never)), *options])
+        ended = command(
+            ["score", str(folder / case["file"]), "-m", str(model), "--json", "--top", str(top + len(never)), *options]
+        )
         if ended.code != 0:
             verdict.err += ended.err
             _stopped(case, ended, verdict)
@@ -271,7 +277,9 @@ def _ranks(case: Case, folder: Path, model: Path, command: Command, verdict: Ver
             return
         seen = json.loads(ended.out)
         share = seen["n_anomalies"] / seen["rows"]
-        if share >= later["flagged_at_most"] and not all(told(ended.err, word) for word in later.get("or_said", [ended.err and "\0"])):
+        if share >= later["flagged_at_most"] and not all(
+            told(ended.err, word) for word in later.get("or_said", [ended.err and "\0"])
+        ):
             _missed(verdict, f"{share:.0%} of {later['file']} are flagged")
 
 

@@ -1,7 +1,7 @@
 """Runs commands of `vae-anomaly`, each in a process of its own that is forked after the imports.
 
-Started by path, with the code to run in PYTHONPATH. A line of standard input is a JSON list, the arguments of a command;
-the answer is a line of JSON: exit code, standard output and standard error.
+Started by path, with the code to run in PYTHONPATH. A line of standard input is a JSON list, the arguments of a
+command; the answer is a line of JSON: exit code, standard output and standard error.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import signal
 import sys
 import tempfile
 import time
+from pathlib import Path
 from typing import IO
 
 LIMIT = 120
@@ -65,18 +66,28 @@ def _wait(child: int) -> int:
 
 
 def preload() -> None:
-    """What the commands import anyway."""
-    import pandas  # noqa: F401, ICN001
-    import pyarrow.csv
-    import pyarrow.parquet
-    import sklearn.base  # noqa: F401
+    """Run each command once, so that children find everything imported."""
     import torch
-    import vae_anomaly_cli.commands.explain
-    import vae_anomaly_cli.commands.fit
-    import vae_anomaly_cli.commands.score
-    import vae_anomaly_cli.main
+
+    from vae_anomaly_cli.main import main
 
     torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        table, model = f"{folder}/table.csv", f"{folder}/model.vae"
+        rows = [f"{row * row % 97}.5,{row % 3},2025-01-{row % 28 + 1:02d}" for row in range(60)]
+        Path(table).write_text("\n".join(["number,level,date", *rows, ""]), encoding="utf-8")
+        kept = os.dup(1), os.dup(2)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+        main(["fit", table, "-o", model, "--max-iter", "2"])
+        main(["info", model, "--json"])
+        main(["explain", table, "-m", model, "--row", "1", "--json"])
+        main(["score", table, "-m", model, "--top", "3", "--json"])
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.dup2(kept[0], 1)
+        os.dup2(kept[1], 2)
 
 
 def main() -> None:
