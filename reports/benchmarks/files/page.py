@@ -40,7 +40,7 @@ is), `explain FILE -m MODEL --row ... --json` (what cells mean), `score FILE -m 
 | refused | an error that names its cause, where a person would have read the file |
 | said | something differs, and standard error names the column (or the row or line) that it is about |
 | wrong | something differs, or the anomaly is missed, and nobody is told |
-| crashed | an error that is not ours, or no end within two minutes |
+| failed | an error that does not name its cause in the file, or no end within two minutes |
 
 pandas (`read_csv`, `read_excel`, ... by the extension) and DuckDB (`read_csv_auto`, `read_json_auto`, `read_parquet`)
 read the same files with their defaults; judged are rows, numbers and dates that became text, and cells and levels
@@ -57,7 +57,7 @@ right.
 
 ## By kind of trouble
 
-Right / refused / said / wrong or crashed.
+Right / refused / said / wrong or failed.
 
 {by_kind}
 
@@ -119,7 +119,7 @@ def _by_kind(table: pd.DataFrame) -> str:
         for reader in _readers(table):
             found = table.loc[(table["reader"] == reader) & (table["kind"] == kind), "outcome"].value_counts()
             parts = [found.get(RIGHT, 0), found.get("refused", 0), found.get(SAID, 0)]
-            cells.append(" / ".join(map(str, [*parts, found.get(WRONG, 0) + found.get("crashed", 0)])))
+            cells.append(" / ".join(map(str, [*parts, found.get(WRONG, 0) + found.get("failed", 0)])))
         n_cases = table.loc[table["kind"] == kind, "file"].nunique()
         rows.append([kind, str(n_cases), *cells])
     return markdown(["kind", "cases", *_readers(table)], rows)

@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 import pandas as pd
-from benchmarks.files.judging import CRASHED, REFUSED, SAID, WRONG, Case, Verdict, same
+from benchmarks.files.judging import FAILED, REFUSED, SAID, WRONG, Case, Verdict, same
 
 Frame = pd.DataFrame
 Read = Callable[[Path], Frame]
@@ -78,7 +78,7 @@ def judge(case: Case, folder: Path, read: Read) -> Verdict:
 
 def _refused(case: Case, error: Exception, verdict: Verdict) -> Verdict:
     if "refused" not in case and not case.get("refused_or_said"):
-        verdict.outcome = CRASHED if isinstance(error, MemoryError) else REFUSED
+        verdict.outcome = FAILED if isinstance(error, MemoryError) else REFUSED
         first = (str(error).splitlines() or [""])[0]
         verdict.differs.append(f"{type(error).__name__}: {first[:160]}")
     return verdict
@@ -121,7 +121,7 @@ def taken_for(cells: pd.Series[Any]) -> str:
 def _cells(case: Case, column: str, cells: pd.Series[Any], taken: str, verdict: Verdict) -> None:
     if taken not in ("number", "date"):
         return
-    for row, value in case["values"].get(column, {}).items():
+    for row, value in case.get("values", {}).get(column, {}).items():
         if int(row) > len(cells):
             continue
         found = cells.iloc[int(row) - 1]
