@@ -72,6 +72,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "PIL": ("data", "vae_anomaly_cli"),
     "joblib": ("fitting", "model", *FROM_DETECTORS_UP),
     "lazy_loader": EVERYBODY,
+    "duckdb": (),
     "matplotlib": (),
     "narwhals": ("detectors",),
     "numpy": EVERYBODY,
