@@ -199,8 +199,7 @@ def test_absent_device_is_named() -> None:
     [
         (lambda X: X.assign(age="n/a"), "column 'age' holds 'n/a' \\(row 0\\)"),
         (lambda X: X.assign(age=np.inf), "column 'age' holds inf"),
-        (lambda X: X.drop(columns="age"), "feature names should match"),
-        (lambda X: X[X.columns[::-1]], "feature names must be in the same order|Feature names must be in the same"),
+        (lambda X: X.drop(columns="age"), "lack column 'age'"),
         (lambda X: pd.concat([X, X["age"]], axis=1), "occurs more than once"),
     ],
 )

@@ -8,6 +8,7 @@ from .comparison import (
     compare,
     simple_detectors,
 )
+from .data import ColumnRoles
 from .decisions import Calibration, Selection, Threshold
 from .detectors import DriftReport, FeatureMapDetector, ImageFeatures, PatchDetector, TrainingPlan, VAEDetector
 from .errors import (
@@ -17,8 +18,10 @@ from .errors import (
     DataWarning,
     DetectorLeftOutWarning,
     EmptyRowWarning,
+    ExtraColumnsWarning,
     FileLeftOutWarning,
     FitWarning,
+    MatchedColumnsWarning,
     ModelFileError,
     NumericTextWarning,
     SpecificationError,
@@ -77,6 +80,7 @@ __all__ = [
     "Calibration",
     "Categorical",
     "CellTypeError",
+    "ColumnRoles",
     "ColumnSetAsideWarning",
     "Comparison",
     "Constant",
@@ -92,6 +96,7 @@ __all__ = [
     "EmptyRowWarning",
     "Exemplar",
     "Explanation",
+    "ExtraColumnsWarning",
     "FeatureMapDetector",
     "FileLeftOutWarning",
     "FitWarning",
@@ -103,6 +108,7 @@ __all__ = [
     "LikelihoodPath",
     "LikelihoodRatio",
     "LikelihoodRegret",
+    "MatchedColumnsWarning",
     "ModelFileError",
     "NumericEncoder",
     "NumericTextWarning",

@@ -10,6 +10,8 @@ import copy
 from pathlib import Path
 from typing import Literal, Self
 
+MAX_NAMED = 5
+
 
 class VAEAnomalyError(Exception):
     """Root of every exception that the toolkit raises on purpose."""
@@ -223,6 +225,43 @@ class ColumnSetAsideWarning(DataWarning):
         return f"column {self.column!r} is set aside: {self.reason}"
 
 
+class ExtraColumnsWarning(DataWarning):
+    """Rows have columns that the model does not know; they are ignored.
+
+    Parameters
+    ----------
+    columns : tuple of str
+        Their names.
+    """
+
+    def __init__(self, columns: tuple[str, ...]) -> None:
+        super().__init__(columns)
+        self.columns = columns
+
+    def __str__(self) -> str:
+        return f"the model does not know {_listed(self.columns)}: ignored. strict_columns=True refuses such rows."
+
+
+class MatchedColumnsWarning(DataWarning):
+    """Columns are found under names that differ from those of the model in case, or in blanks around them.
+
+    Parameters
+    ----------
+    columns : tuple of str
+        Names in the rows.
+    names : tuple of str
+        Names in the model.
+    """
+
+    def __init__(self, columns: tuple[str, ...], names: tuple[str, ...]) -> None:
+        super().__init__(columns, names)
+        self.columns = columns
+        self.names = names
+
+    def __str__(self) -> str:
+        return f"{_listed(self.columns)} taken for {_listed(self.names)} of the model."
+
+
 class NumericTextWarning(DataWarning):
     """A column of text that holds numbers is taken as categories.
 
@@ -282,3 +321,9 @@ class EmptyRowWarning(DataWarning):
             f"{what} no value in any column of the model ({where}): the score is that of an average {self.item} if "
             "missing cells are charged, and says nothing. Leave such rows out, or look at why they are empty."
         )
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    """The first few columns, and how many there are beside them."""
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return f"column{'' if len(names) == 1 else 's'} {', '.join(map(repr, names[:MAX_NAMED]))}{more}"

@@ -80,7 +80,7 @@ class InputOptions:
         tuple[str, ...],
         Option(
             "Columns that name the row: not features, and the only input columns in the output. Repeat, or separate by "
-            "commas.",
+            "commas. A model remembers them.",
             metavar="COLUMN",
             images="Images have the columns path and folder.",
             panel=INPUT,
@@ -89,7 +89,7 @@ class InputOptions:
     drop: Annotated[
         tuple[str, ...],
         Option(
-            "Columns that are not features. Repeat, or separate by commas.",
+            "Columns that are not features. Repeat, or separate by commas. A model remembers them.",
             metavar="COLUMN",
             panel=INPUT,
             only=Kind.TABLES,
@@ -99,7 +99,7 @@ class InputOptions:
         str | None,
         Option(
             "Column of known anomalies, to measure by and never a feature. 0/1 and false/true (1 = anomaly), 1/-1 (-1 "
-            "= anomaly), or values of which --anomalous or --normal names one.",
+            "= anomaly), or values of which --anomalous or --normal names one. A model remembers all three.",
             metavar="COLUMN",
             images="Of images: folder.",
             panel=INPUT,

@@ -1,3 +1,4 @@
+from .column_names import ColumnRoles, close_name, match_names
 from .image_files import SUFFIXES, ImageFileError, find_images, survey, write_png
 from .image_folders import ImageFiles, is_pillow_images, list_images, open_images, read_pillow_images
 from .image_formats import ImageFormat, Problem, Size
@@ -6,6 +7,7 @@ from .table import FloatArray, ObjectArray, Table, text_of
 
 __all__ = [
     "SUFFIXES",
+    "ColumnRoles",
     "FloatArray",
     "ImageFileError",
     "ImageFiles",
@@ -17,10 +19,12 @@ __all__ = [
     "Table",
     "arranged",
     "as_array",
+    "close_name",
     "find_images",
     "is_images",
     "is_pillow_images",
     "list_images",
+    "match_names",
     "open_images",
     "read_arrays",
     "read_pillow_images",

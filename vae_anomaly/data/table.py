@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any, Literal
@@ -43,10 +44,13 @@ class Table:
         Column names, in the user's order.
     cells : ndarray of shape (rows, columns), float64, or DataFrame
         Missing cells are NaN, None, NaT or ``pandas.NA``.
+    remarks : mapping of str to str
+        By name, how columns were read that were of other kinds, or why all their cells are missing.
     """
 
     names: tuple[str, ...]
     cells: FloatArray | pd.DataFrame
+    remarks: Mapping[str, str] = field(default_factory=dict, kw_only=True)
 
     @property
     def n_rows(self) -> int:
@@ -56,8 +60,8 @@ class Table:
     def take(self, rows: npt.NDArray[np.intp] | slice) -> Table:
         """The same columns of some rows."""
         if isinstance(self.cells, pd.DataFrame):
-            return Table(self.names, self.cells.iloc[rows])
-        return Table(self.names, self.cells[rows])
+            return replace(self, cells=self.cells.iloc[rows])
+        return replace(self, cells=self.cells[rows])
 
     def content(self, position: int) -> Content:
         """What a column holds, by its dtype, or by its cells where the dtype is object."""
