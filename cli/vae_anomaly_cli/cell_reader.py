@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -14,6 +15,7 @@ from vae_anomaly_cli.types import (
     has_either_mark,
     is_decimal_point,
     is_text,
+    iso_dates,
     level_texts,
     numbers_of_cells,
     plain_dates,
@@ -146,7 +148,11 @@ class TypedCells:
         for name, column in columns.items():
             values = _without_encoding(column)
             _check_dates(name, values, declared.get(name))
-            read[name] = pc.cast(values, pa.float64()) if pa.types.is_decimal(values.type) else values
+            if pa.types.is_decimal(values.type):
+                values = pc.cast(values, pa.float64())
+            elif is_text(values.type) and declared.get(name, "datetime").startswith("datetime") and not forced:
+                values = iso_dates(values)
+            read[name] = values
         return read
 
     def scoring_values(self, cells: pa.Array, column: "Column") -> Any:
@@ -172,6 +178,21 @@ class TypedCells:
     def group_values(self, cells: pa.Array) -> pa.Array:
         """Read the cells of a column whose values are groups."""
         return pc.cast(_without_encoding(cells), pa.string())
+
+
+def unreadable_rows(values: Any, column: "Column") -> npt.NDArray[np.bool_]:
+    """Which cells, as `scoring_values` returned them, a column of a model cannot read.
+
+    Parameters
+    ----------
+    values : ndarray, Series or array of pandas
+        Cells of the column.
+    column : Column
+        Of the model.
+    """
+    from vae_anomaly.columns import unreadable
+
+    return np.zeros(len(values), dtype=bool) if isinstance(values, np.ndarray) else unreadable(column, values)
 
 
 def as_series(column: pa.ChunkedArray) -> "pd.Series[Any]":

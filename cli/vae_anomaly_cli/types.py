@@ -175,6 +175,12 @@ def plain_values(text: pa.ChunkedArray) -> pa.ChunkedArray | None:
     return plain_dates(text) if _all(text, DATE) else None
 
 
+def iso_dates(text: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Read a whole column of text as dates, where all cells are ISO ones; else leave it as it is."""
+    dates = plain_dates(text) if _all(text, DATE) else None
+    return text if dates is None else dates
+
+
 def is_decimal_point(text: pa.ChunkedArray) -> bool:
     """Whether points of numbers are decimal ones for certain: 1.234 alone may be a thousand."""
     return _any(text.slice(0, N_FIRST), SURE_POINT) or _any(text.slice(N_FIRST), SURE_POINT)

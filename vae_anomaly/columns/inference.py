@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from vae_anomaly.columns.column import Column, Kind
-from vae_anomaly.columns.levels import level_column, ordinal_column, text_column
+from vae_anomaly.columns.levels import DECLARED, level_column, ordinal_column, text_column
 from vae_anomaly.columns.numeric import asked_column, date_column, number_column
 from vae_anomaly.columns.text_reading import read_training_text
 from vae_anomaly.data import FloatArray, Table, TextFormat, TextRules
@@ -197,11 +197,11 @@ def _with_format(column: Column, text_format: TextFormat | None) -> Column:
         return column
     described = text_format.description
     reason = column.reason
-    if text_format.kind != "level":
+    if text_format.kind != "level" and not (reason == DECLARED and text_format.is_plain):
         reason += f"; text that is read as {described}"
-    elif described and column.kind == "identifier":
+    elif text_format.kind == "level" and described and column.kind == "identifier":
         reason = described
-    elif described:
+    elif text_format.kind == "level" and described:
         reason += f"; {described}"
     return replace(column, text_format=text_format, reason=reason)
 

@@ -39,7 +39,6 @@ LEVEL_KINDS = ("categorical", "binary")
 MAX_ODD_SHARE, MIN_CELLS_FOR_ODD = 0.01, 20
 MIN_NUMERIC_SHARE, MIN_LEVELS = 0.9, 20
 CONTENT = {"number": "numbers", "date": "dates", "boolean": "true and false"}
-PLAIN = ("", "numbers", "dates in ISO 8601", "true and false")
 EXPECTED = {
     "number": "numeric columns take numbers or NaN. Clean the cell, or fit with the whole column as text.",
     "date": "expected dates",
@@ -93,7 +92,9 @@ def read_training_text(table: Table, declared: Mapping[str, str | Likelihood], r
         if kind == "level" or (kind is None and table.has_numeric_levels(position) and not _numeric(column)):
             learned = learn_levels(column.distinct, rules, by_value=table.has_numeric_levels(position))
         else:
-            learned = learn_text(column, decimal_mark_of(others), rules, kind if required else None)
+            learned = learn_text(column, decimal_mark_of(others), rules, kind)
+        if kind == "number" and not required and learned.odd is not None:
+            learned = learn_levels(column.distinct, rules)
         learned = _rather_numbers(learned)
         if required and learned.odd is not None and not _few(learned.odd.count, learned.odd.n_cells):
             raise _unreadable(name, learned.format, learned.odd.text, learned.odd.row)
@@ -106,7 +107,7 @@ def read_training_text(table: Table, declared: Mapping[str, str | Likelihood], r
     described = tuple(
         (name, form.description)
         for name, form in zip(table.names, formats, strict=True)
-        if form is not None and form.kind != "level" and form.description not in PLAIN
+        if form is not None and form.kind != "level" and not form.is_plain
     )
     for warning in [*said, *([TextReadWarning(described)] if described else [])]:
         warnings.warn(warning, stacklevel=4)
@@ -192,14 +193,14 @@ def unreadable(column: Column, texts: Any) -> npt.NDArray[np.bool_]:
 
 def _asked_for(declared: str | Likelihood | None) -> tuple[TextKind | None, bool]:
     """What a declaration makes of text, and whether text that is nothing of it is refused."""
-    if isinstance(declared, Likelihood):
-        levels = declared.traits.levels
-        return ("number", True) if levels == "none" else ("level" if levels == "unordered" else None, False)
-    if declared in NUMBER_KINDS:
+    levels = declared.traits.levels if isinstance(declared, Likelihood) else None
+    if levels == "none" or declared in NUMBER_KINDS:
         return "number", True
+    if levels == "ordered" or declared == "ordinal":
+        return "number", False
     if isinstance(declared, str) and declared.startswith("datetime"):
         return "date", True
-    return ("level" if declared in LEVEL_KINDS else None), False
+    return ("level" if levels == "unordered" or declared in LEVEL_KINDS else None), False
 
 
 def _numeric(column: TextColumn) -> bool:

@@ -4,9 +4,7 @@ from .image_formats import ImageFormat, Problem, Size
 from .images import Images, arranged, as_array, is_images, read_arrays
 from .table import FloatArray, ObjectArray, Table, text_of
 from .text_format import (
-    DistinctTexts,
     LearnedText,
-    OddTexts,
     TextColumn,
     TextFormat,
     TextKind,
@@ -19,7 +17,6 @@ from .text_format import (
 
 __all__ = [
     "SUFFIXES",
-    "DistinctTexts",
     "FloatArray",
     "ImageFileError",
     "ImageFiles",
@@ -27,7 +24,6 @@ __all__ = [
     "Images",
     "LearnedText",
     "ObjectArray",
-    "OddTexts",
     "Problem",
     "Size",
     "Table",

@@ -22,6 +22,7 @@ ISO_DATE = re.compile(
     r"[0-9]{4}-[0-9]{2}(?:-[0-9]{2}(?:[ T][0-9]{1,2}(?::?[0-9]{2}(?::?[0-9]{2}(?:[.,][0-9]+)?)?)?"
     r"\s?(?:Z|z|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?)?)?)?"
 ).fullmatch
+ISO_WITHOUT_MARKS = re.compile(r"[0-9]{8}(?:T[0-9]{4}(?:[0-9]{2})?Z?)?").fullmatch
 WORDS = frozenset(("today", "now"))
 NUMERIC_DATE = re.compile(
     r"(?P<first>[0-9]{1,4})(?P<mark>[./\- ])(?P<second>[0-9]{1,2})(?P=mark)(?P<third>[0-9]{2,4})(?P<time>[ T].*)?"
@@ -63,7 +64,7 @@ def read_dates(texts: Sequence[str], date_format: str) -> Moments:
     ['2026-01-31T08:00:00.500000', 'NaT']
     """
     if date_format == ISO:
-        cells: list[str | None] = [text if ISO_DATE(text) else None for text in texts]
+        cells: list[str | None] = [text if ISO_DATE(text) or ISO_WITHOUT_MARKS(text) else None for text in texts]
     else:
         cells = [None if text.casefold() in WORDS else text for text in texts]
     with warnings.catch_warnings():

@@ -38,6 +38,7 @@ MAX_ODD_SHARE, MIN_CELLS_FOR_ODD = 0.01, 20
 MAX_REMEMBERED = 10_000
 MIN_NUMERIC_SHARE = 0.5
 MAX_SHOWN = 3
+PLAIN_DESCRIPTIONS = ("", "numbers", "dates in ISO 8601", "true and false")
 EMPTY_LEVEL = "(empty)"
 MARKS = frozenset(
     ("x", "*", "+", "\u2713", "\u2714", "y", "yes", "j", "ja", "o", "oui", "s", "si", "s\u00ed", "t", TRUE, "on")
@@ -123,6 +124,11 @@ class TextFormat:
     by_value: bool = False
     empty_level: str = ""
     description: str = ""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it reads what programs write."""
+        return self.description in PLAIN_DESCRIPTIONS
 
     @cached_property
     def _missing(self) -> frozenset[str]:
