@@ -10,8 +10,9 @@ from .comparison import (
 )
 from .data import ColumnRoles
 from .decisions import Calibration, Selection, Threshold
-from .detectors import DriftReport, FeatureMapDetector, ImageFeatures, PatchDetector, TrainingPlan, VAEDetector
+from .detectors import DriftReport, FeatureMapDetector, ImageFeatures, PatchDetector, Reading, TrainingPlan, VAEDetector
 from .errors import (
+    AmbiguousTextWarning,
     CellTypeError,
     ColumnSetAsideWarning,
     DataError,
@@ -21,10 +22,13 @@ from .errors import (
     ExtraColumnsWarning,
     FileLeftOutWarning,
     FitWarning,
+    LevelsMergedWarning,
     MatchedColumnsWarning,
     ModelFileError,
     NumericTextWarning,
+    OddCellsWarning,
     SpecificationError,
+    TextReadWarning,
     TrainingDiverged,
     VAEAnomalyError,
     VAEAnomalyWarning,
@@ -73,6 +77,7 @@ __all__ = [
     "ELBO",
     "KL",
     "MLP",
+    "AmbiguousTextWarning",
     "Bernoulli",
     "Binary",
     "Bounded",
@@ -105,6 +110,7 @@ __all__ = [
     "ImageFeatures",
     "ImportanceWeighted",
     "InputComplexity",
+    "LevelsMergedWarning",
     "LikelihoodPath",
     "LikelihoodRatio",
     "LikelihoodRegret",
@@ -112,10 +118,12 @@ __all__ = [
     "ModelFileError",
     "NumericEncoder",
     "NumericTextWarning",
+    "OddCellsWarning",
     "Ordinal",
     "PatchDetector",
     "Poisson",
     "PooledELBO",
+    "Reading",
     "Reason",
     "Reconstruction",
     "Rounded",
@@ -129,6 +137,7 @@ __all__ = [
     "StandardNormal",
     "StudentT",
     "Surprise",
+    "TextReadWarning",
     "Threshold",
     "TrainingDiverged",
     "TrainingPlan",

@@ -120,9 +120,9 @@ def test_file_without_permission(run, write):
 
 
 def test_text_in_a_numeric_column_is_found_by_line(run, write, model):
-    path = write("t.csv", 'order,amount,items,shop,paid\n1,2.5,3,"a\nb",true\n\n2,n/k,4,x,false\n')
+    path = write("t.csv", 'order,amount,items,shop,paid\n1,2.5,3,"a\nb",true\n\n2,much,4,x,false\n')
     line = error_of(run("score", path, "-m", model, "--id", "order"))
-    assert "column 'amount' holds 'n/k' (line 5)" in line
+    assert "column 'amount' holds 'much' (line 5)" in line
 
 
 def test_text_in_a_numeric_column_is_found_among_decimal_commas(run, write, model):

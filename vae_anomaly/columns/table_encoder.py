@@ -13,6 +13,7 @@ import torch
 from vae_anomaly.columns.batch import Batch
 from vae_anomaly.columns.column import VALUE_LIMIT, Column
 from vae_anomaly.columns.encoder import Encoder
+from vae_anomaly.columns.text_reading import read_text
 from vae_anomaly.data import FloatArray, Table
 
 SCALED_ROWS = 512
@@ -78,6 +79,7 @@ class TableEncoder(Encoder):
         return tuple(index for index, owner in enumerate(self.order) if owner == position)
 
     def encode(self, data: Table) -> Batch:
+        data = read_text(data, self.columns)
         values = np.empty((data.n_rows, self.n_model_columns), dtype=np.float32)
         plain = self._plain
         rest = list(range(len(self.order)))

@@ -18,7 +18,15 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from vae_anomaly.columns import Augment, Batch, Column, Encoder, ImageEncoder
+from vae_anomaly.columns import (
+    Augment,
+    Batch,
+    Column,
+    Encoder,
+    ImageEncoder,
+    check_declarations,
+    read_training_text,
+)
 from vae_anomaly.data import ColumnRoles, FloatArray, ImageFormat, Images, Table, as_array
 from vae_anomaly.decisions import ColumnSample, Decisions
 from vae_anomaly.deprecation import RenamedAttribute
@@ -64,6 +72,7 @@ from vae_anomaly.detectors.parameters import (
     resolved_score,
     resolved_threshold,
 )
+from vae_anomaly.detectors.reading import Reading
 from vae_anomaly.detectors.training_plan import TrainingPlan
 from vae_anomaly.detectors.training_progress import training_progress
 from vae_anomaly.errors import DataError, EmptyRowWarning, NotAvailable, SpecificationError
@@ -114,6 +123,7 @@ SHAPE_PARAMETERS = (
     "backbone",
     "likelihood",
     "columns",
+    "reading",
     "model_missing",
     "image_shape",
 )
@@ -167,6 +177,10 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         What columns are, by name (``x0``, ``x1``, ... for arrays), where inference would be wrong: "continuous",
         "positive", "bounded", "integer", "count", "binary", "boolean", "categorical", "ordinal", "datetime",
         "identifier" (set aside), or a Likelihood.
+    reading : Reading, default=None
+        How text is read, where its cells do not tell: decimal mark, date format, upper and lower case; searched as
+        ``reading__decimal`` and so on.  None takes the defaults of `Reading`: text that holds numbers or dates is read
+        as such, in one format for each column, and `columns_` says how.
     model_missing : bool, default=False
         Whether it counts which cells of a row are missing: each column then has a second term, the log-probability of
         its cell being missing or not.
@@ -318,6 +332,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         backbone: str | Backbone = "auto",
         likelihood: str | Likelihood = "auto",
         columns: Mapping[str, str | Likelihood] | None = None,
+        reading: Reading | None = None,
         model_missing: bool = False,
         image_shape: Sequence[int] | None = None,
         augment: Augment | None = None,
@@ -346,6 +361,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         self.backbone = backbone
         self.likelihood = likelihood
         self.columns = columns
+        self.reading = reading
         self.model_missing = model_missing
         self.image_shape = image_shape
         self.augment = augment
@@ -502,7 +518,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         return self
 
     def set_params(self, **params: Any) -> VAEDetector:
-        """Set parameters by name; those of the `TrainingPlan` as ``training__weight_decay`` and so on.
+        """Set parameters by name; those of `TrainingPlan` and `Reading` as ``training__weight_decay`` and so on.
 
         Parameters
         ----------
@@ -516,6 +532,8 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         """
         if self.training is None and any(name.startswith("training__") for name in params):
             params = {"training": TrainingPlan()} | params
+        if self.reading is None and any(name.startswith("reading__") for name in params):
+            params = {"reading": Reading()} | params
         super().set_params(**params)
         return self
 
@@ -834,6 +852,9 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         data, weights, present = read_training_rows(self, X, sample_weight, known, min_rows)
         if isinstance(data, Table):
             check_suits_tables(self.row_score, self.backbone, self.augment)
+            if known is None:
+                rules = (self.reading or Reading()).rules
+                data = read_training_text(data, check_declarations(self._declared, data.names), rules)
         kind, folds = self._folds(data, streaming=streaming)
         if known is None:
             encoder = self._learned_encoder(data, weights, folds >= 0)
@@ -871,7 +892,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
                 data if chosen is None else data.take(chosen),
                 weights if chosen is None or weights is None else weights[chosen],
                 resolved_likelihood(self.likelihood),
-                {str(name): kind for name, kind in (self.columns or {}).items()},
+                self._declared,
                 model_missing=bool(self.model_missing),
             )
 
@@ -884,6 +905,11 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             # Only all rows together say what such a column is, and name the row that is wrong as it was given.
             return learned(None)
         return encoder
+
+    @property
+    def _declared(self) -> dict[str, str | Likelihood]:
+        """What columns are said to be, by name."""
+        return {str(name): kind for name, kind in (self.columns or {}).items()}
 
     def _calibration_groups(self) -> str | None:
         calibration = self.decisions_.calibration
@@ -1055,6 +1081,8 @@ def check_parameters(detector: VAEDetector) -> None:
     """
     if detector.training is not None:
         detector.training.validate()
+    if detector.reading is not None:
+        detector.reading.validate()
     check_names(detector.row_score, detector.backbone, detector.likelihood, detector.prior)
     if detector.hidden_layer_sizes is not None:
         checked_layer_sizes(detector.hidden_layer_sizes)
