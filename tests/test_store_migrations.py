@@ -86,7 +86,7 @@ def test_manifest_of_this_version_is_left_alone():
 
 
 def test_columns_that_were_no_features_are_not_known_before_version_7():
-    manifest = {"format_version": 6, "columns": [{"likelihood": entry_of("gaussian")}]}
+    manifest = {"format_version": 6, "parameters": {}, "columns": [{"likelihood": entry_of("gaussian")}]}
     assert ColumnRoles.of(upgraded_manifest(manifest, {})["column_roles"]) == ColumnRoles()
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def training_frame(
-    table: Table, names: list[str], declared: Mapping[str, str], group: str | None = None
+    table: Table, names: list[str], declared: Mapping[str, str], group: str | None = None, *, forced: bool = False
 ) -> "pd.DataFrame":
     """Return the features to fit on: what their columns hold as a whole decides what their cells are.
 
@@ -31,6 +31,8 @@ def training_frame(
         Kinds of columns, where the user says them.
     group : str, optional
         The feature whose values are calibrated one by one.
+    forced : bool
+        Whether the user says how text is read, so that the library reads all of it.
 
     Returns
     -------
@@ -49,14 +51,11 @@ def training_frame(
     import pandas as pd
 
     reader = table.source.cell_reader
-    features = {
-        name: as_series(
-            reader.group_values(table.cells[name])
-            if name == group
-            else reader.training_values(name, table.cells[name], declared.get(name))
-        )
-        for name in names
-    }
+    columns = {name: table.cells[name] for name in names if name != group}
+    values = reader.training_values(columns, declared, forced=forced)
+    if group is not None:
+        values[group] = reader.group_values(table.cells[group])
+    features = {name: as_series(values[name]) for name in names}
     return with_row_numbers(pd.DataFrame(features), table)
 
 

@@ -42,7 +42,11 @@ class TableData:
         cls, given: InputOptions, messages: Messages, *, model: str | None = None, labels: LabelUse = "measured"
     ) -> "TableData":
         """Find the files of a table, and the columns that options name, or a saved model; see `data.open_data`."""
-        source = open_table(list(given.data), given.format, given.separator(), messages.warning)
+        source = open_table(list(given.data), given.format, given.layout(), messages.warning)
+        named = {*given.id, *given.drop, given.label}
+        given = dataclasses.replace(
+            given, drop=(*given.drop, *(name for name in source.row_indices if name not in named))
+        )
         columns = find_columns(source.name, source.names, given)
         if model is not None:
             columns = columns.with_roles(remembered_roles(model), model, labels, messages)

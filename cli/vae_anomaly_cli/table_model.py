@@ -187,10 +187,10 @@ def fit_table(
     if table.drawn is None and columns.label is not None:
         # Labels that cannot be used are known before the work; those of a sample may be too few to tell.
         columns.label.read(table.values(columns.label.name))
-    frame = training_frame(table, names, declared, group)
+    frame = training_frame(table, names, declared, group, forced=fitting.reads_text)
     detector = new_detector(fitting, declared, device, verbose=messages.progress)
     start = time.perf_counter()
-    with library_errors(table.name, table.locate), messages.library_warnings():
+    with library_errors(table.name, table.locate), messages.library_warnings(locate=table.locate):
         (detector.partial_fit if n_passes > 1 else detector.fit)(frame)
     n_done = 1
     # Ctrl-C ends the fit with what was learned, and not the pass alone.

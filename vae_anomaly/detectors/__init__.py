@@ -21,6 +21,7 @@ from vae_anomaly.detectors.patch import (
     Windows,
     top_mean,
 )
+from vae_anomaly.detectors.reading import Reading
 from vae_anomaly.detectors.training_plan import TrainingPlan
 from vae_anomaly.detectors.vae_detector import VAEDetector, fit_config
 
@@ -35,6 +36,7 @@ __all__ = [
     "MapReduction",
     "PatchDetector",
     "PositionLevels",
+    "Reading",
     "TrainingPlan",
     "VAEDetector",
     "WindowEncoder",

@@ -19,7 +19,7 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from vae_anomaly.columns import Encoder
+from vae_anomaly.columns import Encoder, read_text
 from vae_anomaly.data import (
     SUFFIXES,
     FloatArray,
@@ -52,7 +52,7 @@ NO_TABLE = (
 )
 
 
-def read_rows(estimator: BaseEstimator, X: Any, known: Encoder | None) -> Table | Images:
+def read_rows(estimator: BaseEstimator, X: Any, known: Encoder | None, *, lenient: bool = False) -> Table | Images:
     """Rows of a table, or images where the input has their axes or the estimator their shape.
 
     Parameters
@@ -63,6 +63,8 @@ def read_rows(estimator: BaseEstimator, X: Any, known: Encoder | None) -> Table 
         Rows of shape (rows, columns), or images as `read_arrays` takes them.
     known : Encoder or None
         Of the model that the rows are for; None when fitting, which needs at least two rows.
+    lenient : bool, default=False
+        Whether a few cells that cannot be read are missing.
 
     Raises
     ------
@@ -73,7 +75,9 @@ def read_rows(estimator: BaseEstimator, X: Any, known: Encoder | None) -> Table 
         images = estimator.get_params(deep=False)["image_shape"] is not None or _are_images(X)
     else:
         images = known.takes_images
-    return read_images(estimator, X, known) if images else read_table(estimator, X, fitting=known is None)
+    if images:
+        return read_images(estimator, X, known)
+    return read_table(estimator, X, fitting=known is None, lenient=lenient)
 
 
 def read_training_rows(
@@ -86,7 +90,7 @@ def read_training_rows(
     DataError
         If fewer than `min_rows` rows are left.
     """
-    data = read_rows(estimator, X, known)
+    data = read_rows(estimator, X, known, lenient=True)
     if sample_weight is None:
         return data, None, np.arange(data.n_rows)
     if isinstance(data, Images) and np.shape(sample_weight) not in ((), (data.n_rows,)):
@@ -95,7 +99,10 @@ def read_training_rows(
             "left out: take them off the list, and their weights as well."
         )
     weights: FloatArray = _check_sample_weight(
-        sample_weight, np.empty(data.n_rows), dtype=np.float64, ensure_non_negative=True
+        as_array(sample_weight) if isinstance(sample_weight, torch.Tensor) else sample_weight,
+        np.empty(data.n_rows),
+        dtype=np.float64,
+        ensure_non_negative=True,
     )
     present = np.flatnonzero(weights)
     if len(present) < min_rows:
@@ -237,8 +244,8 @@ def _read_files(estimator: BaseEstimator, X: Any, image_shape: Sequence[int] | N
     return images
 
 
-def read_table(estimator: BaseEstimator, X: Any, *, fitting: bool) -> Table:
-    """Rows as a table, with their shape and names checked against the fitted ones.
+def read_table(estimator: BaseEstimator, X: Any, *, fitting: bool, lenient: bool = False) -> Table:
+    """Rows as a table, with their shape and names checked against the fitted ones, and text read as in training.
 
     Parameters
     ----------
@@ -248,12 +255,24 @@ def read_table(estimator: BaseEstimator, X: Any, *, fitting: bool) -> Table:
         Rows, in any container that `as_rows` takes.
     fitting : bool
         Whether this is the training data, which needs at least two rows.
+    lenient : bool, default=False
+        Whether a few cells that cannot be read are missing.
 
     Raises
     ------
     ValueError
         If the shape, the names or the container are not usable.
     """
+    table = _checked_table(estimator, X, fitting=fitting)
+    model = getattr(estimator, "model_", None)
+    if fitting or model is None or model.takes_images:
+        return table
+    with table.naming_rows():
+        return read_text(table, model.encoder.columns, lenient=lenient)
+
+
+def _checked_table(estimator: BaseEstimator, X: Any, *, fitting: bool) -> Table:
+    """Rows as a table, with their shape and names checked against the fitted ones."""
     if _are_images(X):
         raise DataError(NO_TABLE)
     if isinstance(X, torch.Tensor | np.ma.MaskedArray):

@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 
 from vae_anomaly.columns import Augment, Encoder
 from vae_anomaly.decisions import MIN_DEVIATION, Contamination, FixedScore, RobustFence, ThresholdRule
+from vae_anomaly.detectors.reading import Reading
 from vae_anomaly.detectors.training_plan import TrainingPlan
 from vae_anomaly.errors import SpecificationError
 from vae_anomaly.fitting import MAX_LATENTS
@@ -35,6 +36,7 @@ PARAMETER_CONSTRAINTS: dict[str, Any] = {
     "backbone": [str, Backbone],
     "likelihood": [str, Likelihood],
     "columns": [Mapping, None],
+    "reading": [Reading, None],
     "model_missing": ["boolean"],
     "image_shape": ["array-like", None],
     "augment": [callable, None],

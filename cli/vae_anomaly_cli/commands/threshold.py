@@ -1,13 +1,13 @@
 """`vae-anomaly threshold`: what a threshold promises, and another one without another fit."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from vae_anomaly_cli.command import INPUT, Option, command
 from vae_anomaly_cli.console import Messages, counted
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.options import InputOptions, NewModelOptions, ReadOptions, RunOptions, check_model_path
+from vae_anomaly_cli.options import NewModelOptions, ReadOptions, RunOptions, check_model_path
 from vae_anomaly_cli.sources import check_found, kind_of
 
 if TYPE_CHECKING:
@@ -283,14 +283,7 @@ def _labelled(
     from vae_anomaly_cli.output.targets import choose_model_path
     from vae_anomaly_cli.passes import judge
 
-    given = InputOptions(
-        (labels,),
-        format=reading.format,
-        delimiter=reading.delimiter,
-        label=setting.label,
-        anomalous=setting.anomalous,
-        normal=setting.normal,
-    )
+    given = replace(reading.of((labels,)), label=setting.label, anomalous=setting.anomalous, normal=setting.normal)
     check_found(given.data)
     data = open_data(kind_of(given.data), given, messages, model=setting.model, labels="needed")
     choose_model_path(str(path), data.source)
