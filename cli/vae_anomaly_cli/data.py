@@ -86,6 +86,9 @@ class Data(Protocol):
     def read_columns(self, model: Any) -> list[str]:
         """Return the columns to read for a model, its label and the output."""
 
+    def sampled_columns(self, model: Any) -> Sequence[str]:
+        """Return the columns that are compared with the training: none where the model was fitted on them."""
+
     def explainer(self, model: Any, messages: Messages, *, explain: bool, streamed: bool) -> Explainer | None:
         """Return what explains rows: while they are scored if they are streamed to a table, or else the ranked ones."""
 

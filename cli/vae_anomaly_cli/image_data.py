@@ -86,6 +86,10 @@ class ImageData:
         """Return all columns."""
         return list(self.source.schema.names)
 
+    def sampled_columns(self, model: ImageModel) -> Sequence[str]:
+        """Return none: images have no columns."""
+        return ()
+
     @property
     def n_drawn(self) -> int:
         """How many of the most anomalous images are drawn when all are scored."""

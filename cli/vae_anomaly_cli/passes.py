@@ -18,7 +18,7 @@ from vae_anomaly_cli.models import CellBatch, Features, Model, UnusableFiles, li
 from vae_anomaly_cli.progress import progress_bar
 from vae_anomaly_cli.stages import run_stages
 from vae_anomaly_cli.table_model import RowFeatures, TableModel
-from vae_anomaly_cli.tables import SmallestKeys
+from vae_anomaly_cli.tables import SAMPLED_ROWS, SmallestKeys
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 Scores = npt.NDArray[np.float64]
 Fingerprints = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.intp]
-
-# Of which the library takes what it needs.
-SAMPLED_ROWS = 2048
 
 
 @dataclass(frozen=True)

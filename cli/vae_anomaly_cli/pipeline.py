@@ -1,7 +1,7 @@
 """The one pipeline of scores, for rows and images in any number: read, score and write batch by batch, all at once."""
 
 import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ from vae_anomaly_cli.output.sinks import Sink
 from vae_anomaly_cli.progress import progress_bar
 from vae_anomaly_cli.render.reasons import Reasons
 from vae_anomaly_cli.stages import run_stages
+from vae_anomaly_cli.tables import SAMPLED_ROWS, SmallestKeys
 from vae_anomaly_cli.top_k import Ranked, TopK
 from vae_anomaly_cli.types import InferredType, without_missing
 
@@ -169,15 +170,21 @@ class Pipeline:
         The column that the scores are compared with.
     n_top : int
         How many of the most anomalous rows to keep.
+    sampled : sequence of str
+        Columns of which to keep some rows, drawn at random; none by default.
 
     Attributes
     ----------
     n_rows, n_scored, n_flagged : int
         Rows so far; those with a score; those that are flagged.
+    lowest, highest : float
+        Score so far, nats.
     family : FamilyCounts
         The p-values so far.
     top : TopK
         The most anomalous of them.
+    sample : SmallestKeys or None
+        Some rows, drawn at random.
     unusable : UnusableFiles
         Files of the input without a score.
     """
@@ -195,6 +202,7 @@ class Pipeline:
         explainer: Explainer | None = None,
         label: LabelColumn | None = None,
         n_top: int = 0,
+        sampled: Sequence[str] = (),
     ) -> None:
         self.model, self.names, self.layout, self.sink = model, names, layout, sink
         from vae_anomaly.decisions import FamilyCounts
@@ -203,8 +211,11 @@ class Pipeline:
         self.explainer, self.label = explainer, label
         self.family = FamilyCounts()
         self.n_rows = self.n_scored = self.n_flagged = 0
+        self.lowest, self.highest = np.inf, -np.inf
         self.top = TopK(n_top)
         self.unusable = UnusableFiles()
+        self.sample = SmallestKeys(SAMPLED_ROWS, np.random.default_rng(0)) if sampled else None
+        self._sampled = list(sampled)
         self._schema = layout.schema
         self._stopped = threading.Event()
         self._advance: Callable[[CellBatch], None] = lambda _batch: None
@@ -260,9 +271,14 @@ class Pipeline:
     def _note(self, batch: CellBatch, judged: RowScores, flags: Flags) -> None:
         """Count rows, and keep what is wanted of them in the end."""
         self.n_rows += batch.n_rows
-        self.n_scored += batch.n_rows - int(np.isnan(judged.scores).sum())
+        known = judged.scores[~np.isnan(judged.scores)]
+        self.n_scored += len(known)
+        self.lowest = min(self.lowest, float(known.min(initial=np.inf)))
+        self.highest = max(self.highest, float(known.max(initial=-np.inf)))
         self.n_flagged += int(flags.sum())
         self.family.add(judged.p_values[~np.isnan(judged.p_values)])
+        if self.sample is not None:
+            self.sample.append(batch.cells.select(self._sampled))
         self.top.add(batch, judged)
         if self.label is not None:
             self._labels.append(batch.cells[self.label.name])

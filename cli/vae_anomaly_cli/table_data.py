@@ -90,6 +90,10 @@ class TableData:
         needed = {*self.columns.kept, *model.names, *self.columns.label_names}
         return [name for name in self.source.names if name in needed]
 
+    def sampled_columns(self, model: TableModel) -> Sequence[str]:
+        """Return the columns that are compared with the training: none where the model was fitted on them."""
+        return model.names if model.fitted is None else ()
+
     def draw(self, ranked: Ranked, model: TableModel, messages: Messages) -> None:
         """Draw nothing: figures are of images."""
 

@@ -446,10 +446,10 @@ def test_many_more_flags_than_expected_are_told_of(run, orders, write, model):
     data = write("far.csv", orders.assign(amount=9000.0).to_csv(index=False))
     outcome = run("score", data, "-m", model, *DROP)
     expected = f"{100 * load(model).threshold_.expected_rate:.3g} %"
-    assert (
-        f"warning: 60 of 60 rows flagged; {expected} of normal ones expected: many anomalies, or rows that are not "
-        "like the 60 of the calibration. See vae-anomaly drift."
-    ) in outcome.err.splitlines()
+    (line,) = (line for line in outcome.err.splitlines() if line.startswith("warning: every row is flagged"))
+    assert f"60 of 60 rows flagged; {expected} of normal ones expected: " in line
+    assert "'amount'" in line
+    assert line.endswith(" nats a row). See vae-anomaly drift.")
 
 
 def rows_with(calibration, scores):
@@ -494,8 +494,8 @@ def test_other_distributions_are_told_of_where_few_rows_are_flagged(thousand, fa
     decision = Decision(FalseAlarmRate(0.01).find(thousand))
     scores = np.random.default_rng(0).uniform(0, 1000 * factor, 800)
     warning = unlike_calibration(decision, thousand, rows_with(thousand, scores), 0, "row")
-    assert said in warning
-    assert "vae-anomaly drift" in warning
+    assert said in str(warning)
+    assert "vae-anomaly drift" in str(warning)
 
 
 def test_rows_ranked_among_themselves_are_not_warned_of():
@@ -516,4 +516,4 @@ def test_rows_of_unknown_groups_are_not_said_to_be_less_anomalous_alone():
     family.add(calibration.p_values(scores[::2, None], ["new"] * 250 + ["a"] * 250))
     decision = Decision(FalseAlarmRate(0.01).find(calibration))
     warning = unlike_calibration(decision, calibration, family, 0, "row")
-    assert "or have a 'shop' that the calibration has not, and so a p-value of 1" in warning
+    assert "or have a 'shop' that the calibration has not, and so a p-value of 1" in str(warning)

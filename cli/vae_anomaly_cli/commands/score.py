@@ -6,9 +6,11 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from vae_anomaly_cli.command import OUTPUT, Option, command
+import typer
+
+from vae_anomaly_cli.command import FLAGGING, OUTPUT, Option, command
 from vae_anomaly_cli.console import Messages, counted, data_stream
-from vae_anomaly_cli.errors import CommandError, InputError
+from vae_anomaly_cli.errors import DRIFTED, CommandError, InputError
 from vae_anomaly_cli.options import FitOptions, FlagOptions, InputOptions, ModelOptions, OutputOptions, RunOptions
 from vae_anomaly_cli.sources import Kind
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from vae_anomaly_cli.render.ranking import Ranking
     from vae_anomaly_cli.render.reasons import Reasons
     from vae_anomaly_cli.top_k import Ranked
+    from vae_anomaly_cli.training_check import TrainingCheck
 
 MAX_SHOWN_ROWS = 10
 MORE_ROWS = "give the model more calibration rows with vae-anomaly calibrate"
@@ -145,6 +148,15 @@ class ScoreOptions:
             panel=OUTPUT,
         ),
     ] = False
+    fail_on_drift: Annotated[
+        bool,
+        Option(
+            "End with exit code 3, after all is written, where the rows are no longer like those that the model was "
+            "trained on and calibrated with: see vae-anomaly drift.",
+            panel=FLAGGING,
+            only=Kind.TABLES,
+        ),
+    ] = False
     heatmaps: Annotated[
         str | None,
         Option(
@@ -243,12 +255,13 @@ def score(
     kind: Kind,
 ) -> None:
     """Score every row, or every image, of DATA."""
-    _check_rules(saved, fitting, flagging)
+    _check_rules(saved, fitting, flagging, with_drift=scoring.fail_on_drift)
     from vae_anomaly_cli.data import open_data
     from vae_anomaly_cli.output.journal import identity, kept_scores
     from vae_anomaly_cli.output.targets import choose_target
     from vae_anomaly_cli.pipeline import Layout
     from vae_anomaly_cli.stages import stopped_by_signals
+    from vae_anomaly_cli.training_check import check_against_training
 
     data = open_data(kind, given, messages, heatmaps=scoring.heatmaps, sheet=scoring.sheet, top=scoring.top)
     target = choose_target(output.output, data.source, parts=data.parts)
@@ -256,7 +269,7 @@ def score(
     plan = Plan(target, scoring.top, output.as_json, on_terminal)
     text_column = data.text_column(explain=scoring.explain)
     is_kept = _keeps_scores(data, target, saved.model, scoring)
-    model = _open_model(data, saved, fitting, flagging, run, messages)
+    model = _open_model(data, saved, fitting, flagging, run, messages, with_drift=scoring.fail_on_drift)
     kept = data.columns.kept
     needs_types = output.as_json or (plan.is_written and target.format.typed)
     types = data.infer_types(kept, messages) if needs_types else {}
@@ -270,16 +283,12 @@ def score(
             journal = closing.enter_context(kept_scores(target, known, data.noun, resume=scoring.resume))
         result = _score_all(data, model, plan, layout, flagging, journal, explainer, messages, closing)
 
-    outputs = [*([] if target.path is None else [str(target.path)]), *filter(None, data.figures.values())]
-    done = model.report if saved.model is None else f"{model.report}: {counted(result.pipeline.n_scored, data.noun)}"
-    done += f"; {result.decision.line(data.noun)}, {counted(result.pipeline.n_flagged, data.noun)} flagged"
-    done += "" if saved.model is not None else f", p_value is the rank among the {data.noun}s fitted"
-    if explainer is not None and scoring.explain:
-        done += f", {counted(explainer.n_rows, 'row')} explained"
-    messages.note(f"{done}; written to {', '.join(outputs)}" if outputs else done)
+    n_explained = explainer.n_rows if explainer is not None and scoring.explain else None
+    messages.note(_done(data, model, result, target, n_explained, is_saved=saved.model is not None))
     if flagging.rules and saved.model is not None:
         messages.note(result.decision.sentence)
-    _warn_of_other_rows(model, result, data.noun, messages)
+    check = check_against_training(model, result.decision, result.pipeline, messages, with_drift=scoring.fail_on_drift)
+    check.warn(messages)
     if result.measures is not None:
         messages.answer(result.measures.line(data.noun))
     if plan.n_ranked and (output.as_json or on_terminal):
@@ -288,7 +297,9 @@ def score(
         if on_terminal:
             ranking.show()
         else:
-            _write_json(data, model, plan, result, saved.model, ranking)
+            _write_json(data, model, plan, result, saved.model, ranking, check)
+    if check.drifted:
+        raise typer.Exit(DRIFTED)
 
 
 def _score_all(
@@ -325,6 +336,7 @@ def _score_all(
         explainer=explainer,
         label=data.columns.label,
         n_top=max(plan.n_ranked, data.n_drawn),
+        sampled=data.sampled_columns(model),
     )
     pipeline.run(separate_writer=plan.target.is_resumable)
     pipeline.unusable.warn(messages)
@@ -339,6 +351,23 @@ def _score_all(
     if data.n_drawn:
         data.draw(pipeline.top.ranked(data.n_drawn), model, messages)
     return Result(pipeline, measures, ranked, flags, reasons, decision)
+
+
+def _done(
+    data: "Data", model: "Model", result: Result, target: "Target", n_explained: int | None, *, is_saved: bool
+) -> str:
+    """Say what was done: rows read and scored, what flags them, and where they are."""
+    pipeline, noun = result.pipeline, data.noun
+    n_without = pipeline.n_rows - pipeline.n_scored
+    rows = counted(pipeline.n_scored, noun)
+    if n_without:
+        rows = f"{counted(pipeline.n_rows, noun)} read, {pipeline.n_scored:,} scored, {n_without:,} with a problem"
+    done = f"{model.report}: {rows}" if is_saved else f"{model.report}{f'; {rows}' if n_without else ''}"
+    done += f"; {result.decision.line(noun)}, {counted(pipeline.n_flagged, noun)} flagged"
+    done += "" if is_saved else f", p_value is the rank among the {noun}s fitted"
+    done += "" if n_explained is None else f", {counted(n_explained, 'row')} explained"
+    outputs = [*([] if target.path is None else [str(target.path)]), *filter(None, data.figures.values())]
+    return f"{done}; written to {', '.join(outputs)}" if outputs else done
 
 
 def _decide_on_all(
@@ -394,8 +423,13 @@ def _check_scored(data: "Data", pipeline: "Pipeline", journal: "Journal | None",
     )
 
 
-def _check_rules(saved: ModelOptions, fitting: FitOptions, flagging: FlagOptions) -> None:
+def _check_rules(saved: ModelOptions, fitting: FitOptions, flagging: FlagOptions, *, with_drift: bool) -> None:
     """Refuse rules that contradict one another, or promise what nothing is known of."""
+    if with_drift and saved.model is None:
+        raise InputError(
+            "--fail-on-drift compares rows with those that a model was trained on, and without --model it is fitted "
+            "on the rows that it scores. Fit on reference rows first: vae-anomaly fit reference.csv -o m.vae."
+        )
     if flagging.rules and fitting.contamination is not None:
         raise InputError(f"--contamination and {flagging.rules[0]} each say which rows are flagged; give one of them.")
     if flagging.promises is not None and saved.model is None:
@@ -407,7 +441,14 @@ def _check_rules(saved: ModelOptions, fitting: FitOptions, flagging: FlagOptions
 
 
 def _open_model(
-    data: "Data", saved: ModelOptions, fitting: FitOptions, flagging: FlagOptions, run: RunOptions, messages: Messages
+    data: "Data",
+    saved: ModelOptions,
+    fitting: FitOptions,
+    flagging: FlagOptions,
+    run: RunOptions,
+    messages: Messages,
+    *,
+    with_drift: bool,
 ) -> "Model":
     """Load the model, or fit one; its threshold is that of this run."""
     from vae_anomaly_cli.models import calibration_of, decision_errors
@@ -416,7 +457,7 @@ def _open_model(
         model = data.fit_own_rows(fitting, run.device, messages)
     else:
         model = data.load(saved.model, run.device, messages)
-        if flagging.rules:
+        if flagging.rules or with_drift:
             calibration_of(model.detector, saved.model)
         elif model.detector.decisions_.calibration is None:
             messages.warning(
@@ -430,16 +471,6 @@ def _open_model(
             flagging.check_alerts(per)
             model.detector.set_threshold(n_alerts=flagging.alerts, per=per)
     return model
-
-
-def _warn_of_other_rows(model: "Model", result: Result, noun: str, messages: Messages) -> None:
-    """Warn where rows are not what the decision promises something of."""
-    from vae_anomaly_cli.flagging import unlike_calibration
-
-    pipeline, calibration = result.pipeline, model.detector.decisions_.calibration
-    warning = unlike_calibration(result.decision, calibration, pipeline.family, pipeline.n_flagged, noun)
-    if warning is not None:
-        messages.warning(warning)
 
 
 def _keeps_scores(data: "Data", target: "Target", model: str | None, scoring: ScoreOptions) -> bool:
@@ -477,7 +508,13 @@ def _write(cells: "pa.Table", target: "Target") -> None:
 
 
 def _write_json(
-    data: "Data", model: "Model", plan: Plan, result: Result, saved: str | None, ranking: "Ranking"
+    data: "Data",
+    model: "Model",
+    plan: Plan,
+    result: Result,
+    saved: str | None,
+    ranking: "Ranking",
+    check: "TrainingCheck",
 ) -> None:
     from vae_anomaly_cli.output.summary import write_summary
 
@@ -489,6 +526,7 @@ def _write_json(
         "decision": result.decision.describe(),
         "n_anomalies": result.pipeline.n_flagged,
         "output": None if path is None else str(path),
+        "against_training": check.summary,
         **data.figures,
     }
     if result.measures is not None:
