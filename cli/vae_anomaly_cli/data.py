@@ -11,7 +11,7 @@ from vae_anomaly_cli.labels import Measures
 from vae_anomaly_cli.models import Model
 from vae_anomaly_cli.options import Device, FitOptions, InputOptions
 from vae_anomaly_cli.output.targets import PartFile, TabularSource
-from vae_anomaly_cli.pipeline import Explainer
+from vae_anomaly_cli.pipeline import Explainer, OwnColumns
 from vae_anomaly_cli.render.ranking import Ranking
 from vae_anomaly_cli.render.reasons import Reasons
 from vae_anomaly_cli.sources import Kind
@@ -74,13 +74,13 @@ class Data(Protocol):
     def infer_types(self, names: Sequence[str], messages: Messages) -> Mapping[str, InferredType]:
         """Find out what columns hold that have no types, in a pass over all rows."""
 
-    def text_column(self, *, explain: bool) -> str | None:
-        """Return the name of the last column of the result.
+    def own_columns(self, *, explain: bool) -> OwnColumns:
+        """Return the columns of the result that are ours, besides scores and flags.
 
         Raises
         ------
         InputError
-            If the source has one of that name.
+            If the source has some of the same names.
         """
 
     def read_columns(self, model: Any) -> list[str]:

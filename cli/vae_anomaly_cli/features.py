@@ -1,10 +1,13 @@
 """The frame that the detector sees: of a table to fit on, and of rows to score."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from vae_anomaly_cli.cell_reader import CellReader, as_series
 from vae_anomaly_cli.errors import InputError
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from vae_anomaly.columns import Column
+
+EMPTY = "holds no value in any column of the model"
 
 
 def training_frame(
@@ -60,13 +65,46 @@ def training_frame(
     return with_row_numbers(pd.DataFrame(features), table)
 
 
-def scoring_frame(
-    cells: pa.RecordBatch | pa.Table, columns: "tuple[Column, ...]", reader: CellReader, group: str | None = None
-) -> "pd.DataFrame":
+@dataclass(frozen=True)
+class RowFeatures:
+    """What a detector sees of rows.
+
+    Attributes
+    ----------
+    frame : DataFrame
+        A line for every row; cells that cannot be read are missing.
+    problems : mapping of int to str
+        Why rows, from 0, cannot be scored.
+    """
+
+    frame: "pd.DataFrame"
+    problems: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> npt.NDArray[np.intp]:
+        """The rows that can be scored, from 0."""
+        usable = np.ones(len(self.frame), dtype=bool)
+        usable[list(self.problems)] = False
+        return np.flatnonzero(usable)
+
+    @property
+    def usable(self) -> "pd.DataFrame":
+        """What it sees of the rows that can be scored."""
+        return self.frame.iloc[self.rows] if self.problems else self.frame
+
+
+def scoring_features(
+    cells: pa.RecordBatch | pa.Table,
+    columns: "tuple[Column, ...]",
+    reader: CellReader,
+    group: str | None = None,
+    *,
+    forgiving: bool = False,
+) -> RowFeatures:
     """Return the features of a model, in its order: each cell is what the model's column makes of it.
 
     No cell depends on the others of its column, so rows may come in batches of any size.  Columns that the model set
-    aside are empty.
+    aside are empty.  A row with a cell that its column cannot read, or without any value, cannot be scored.
 
     Parameters
     ----------
@@ -78,25 +116,123 @@ def scoring_frame(
         How cells become values: that of the input.
     group : str, optional
         The column whose values are calibrated one by one: it is read, set aside or not.
+    forgiving : bool
+        Whether cells that cannot be read are missing and no problem, as in a fit.
     """
     import pandas as pd
 
-    features = {
-        column.name: reader.scoring_values(cells[column.name], column)
-        for column in columns
-        if column.likelihood is not None and column.name != group
-    }
+    used = [column for column in columns if column.likelihood is not None and column.name != group]
+    features: dict[str, Any] = {}
+    problems: dict[int, str] = {}
+    for column in used:
+        features[column.name], unreadable = readable_values(cells[column.name], column, reader)
+        if unreadable is not None and not forgiving:
+            for row in np.flatnonzero(unreadable).tolist():
+                problems.setdefault(row, _unreadable(column, cells[column.name][row].as_py()))
     if group is not None:
         features[group] = as_series(reader.group_values(cells[group]))
+    modelled = [features[column.name] for column in columns if column.likelihood is not None]
+    problems |= dict.fromkeys(_empty_rows(modelled, cells.num_rows, problems), EMPTY)
     if all(isinstance(feature, np.ndarray) for feature in features.values()):
         # One block that the detector takes as it is.
         matrix = np.full((len(columns), cells.num_rows), np.nan)
         for position, column in enumerate(columns):
             if column.name in features:
                 matrix[position] = features[column.name]
-        return pd.DataFrame(matrix.T, columns=[column.name for column in columns], copy=False)
+        names = [column.name for column in columns]
+        return RowFeatures(pd.DataFrame(matrix.T, columns=names, copy=False), problems)
     nothing = np.full(cells.num_rows, np.nan)
-    return pd.DataFrame({column.name: features.get(column.name, nothing) for column in columns}, copy=False)
+    by_name = {column.name: features.get(column.name, nothing) for column in columns}
+    return RowFeatures(pd.DataFrame(by_name, copy=False), problems)
+
+
+def readable_values(
+    cells: pa.Array | pa.ChunkedArray, column: "Column", reader: CellReader
+) -> "tuple[Any, npt.NDArray[np.bool_] | None]":
+    """Read cells as what a column of a model takes them for; those that it cannot read are missing.
+
+    Parameters
+    ----------
+    cells : Array or ChunkedArray
+        As the format has them.
+    column : Column
+        Of the model.
+    reader : CellReader
+        Reads each cell by itself, and gives back text where one of them is not what the column takes.
+
+    Returns
+    -------
+    values
+        What the detector takes.
+    ndarray of bool or None
+        Which cells cannot be read; None where there are none.
+    """
+    values = reader.scoring_values(cells, column)
+    if isinstance(values, np.ndarray) and values.dtype != object:
+        infinite = np.isinf(values)
+        return (np.where(infinite, np.nan, values), infinite) if infinite.any() else (values, None)
+    if column.textual or not _is_text(values):
+        return values, None
+    whole = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
+    encoded = whole if pa.types.is_dictionary(whole.type) else whole.dictionary_encode()
+    levels = _unreadable_cells(encoded.dictionary, column, reader)
+    if not levels:
+        return values, None
+    unreadable = np.isin(encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False), levels)
+    readable = pc.if_else(pa.array(unreadable), pa.scalar(None, whole.type), whole)
+    nothing_left = (unreadable | np.asarray(whole.is_null())).all()
+    return np.full(len(whole), np.nan) if nothing_left else reader.scoring_values(readable, column), unreadable
+
+
+def _unreadable_cells(cells: pa.Array, column: "Column", reader: CellReader, first: int = 0) -> list[int]:
+    """Places of the cells that a column cannot read; a part without one takes one attempt."""
+    if not len(cells) or _can_read(reader.scoring_values(cells, column), column):
+        return []
+    if len(cells) == 1:
+        return [first]
+    middle = len(cells) // 2
+    before = _unreadable_cells(cells[:middle], column, reader, first)
+    return before + _unreadable_cells(cells[middle:], column, reader, first + middle)
+
+
+def _can_read(values: Any, column: "Column") -> bool:
+    """Whether a column of a model takes values; what is wrong with a column as a whole is no fault of a cell."""
+    import pandas as pd
+
+    from vae_anomaly import DataError
+    from vae_anomaly.data import Table
+
+    try:
+        column.encode(Table((column.name,), pd.DataFrame({column.name: values})), 0)
+    except DataError as error:
+        return error.row is None
+    return True
+
+
+def _is_text(values: Any) -> bool:
+    """Whether values may be text."""
+    import pandas as pd
+
+    kind = getattr(values, "dtype", None)
+    return kind is not None and (isinstance(kind, pd.CategoricalDtype) or pd.api.types.is_string_dtype(kind))
+
+
+def _unreadable(column: "Column", cell: object) -> str:
+    expected = "date" if column.kind == "datetime" else "number"
+    return f"'{column.name}' holds {str(cell)!r}, which is no {expected}"
+
+
+def _empty_rows(features: Sequence[Any], n_rows: int, problems: Mapping[int, str]) -> list[int]:
+    """Rows without a value; not those that have a problem anyway."""
+    import pandas as pd
+
+    empty = np.ones(n_rows, dtype=bool)
+    empty[list(problems)] = False
+    for values in features:
+        if not empty.any():
+            break
+        empty &= np.asarray(pd.isna(values), dtype=bool)
+    return np.flatnonzero(empty).tolist()
 
 
 def with_row_numbers(frame: "pd.DataFrame", table: Table) -> "pd.DataFrame":

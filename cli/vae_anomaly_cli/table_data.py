@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from vae_anomaly_cli.columns import REASONS, InputColumns, find_columns
+from vae_anomaly_cli.columns import FILE, PROBLEM, REASONS, ROW, InputColumns, find_columns
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.labels import Labels, Measures
 from vae_anomaly_cli.options import Device, FitOptions, InputOptions
+from vae_anomaly_cli.pipeline import OwnColumns
 from vae_anomaly_cli.progress import progress_bar
 from vae_anomaly_cli.render.ranking import Ranking, RowNumber
 from vae_anomaly_cli.render.reasons import Reasons, RowExplainer
@@ -62,7 +63,7 @@ class TableData:
         labels = None if table is None else self.labels(table)
         if table is None or labels is None:
             return None
-        return labels.measure(model.score_table(table, model.frame(table.cells)))
+        return labels.measure(model.score_table(table, model.features_of(table.cells)))
 
     def labels(self, table: Table) -> Labels | None:
         """Read the labels of rows in memory, where there are some."""
@@ -76,14 +77,21 @@ class TableData:
         with progress_bar(self.source.size, "reading", self.noun, messages) as done:
             return self.source.infer_types(names, done)
 
-    def text_column(self, *, explain: bool) -> str | None:
-        """Return the name of the column of reasons."""
+    def own_columns(self, *, explain: bool) -> OwnColumns:
+        """Return the columns of the result that are ours: row, file of several, problem, and reasons."""
         if explain and REASONS in self.columns.kept:
             raise InputError(
                 f"--explain: {self.source.name} has a column '{REASONS}' of its own, and the output gets one. Rename "
                 "it, or name the columns to keep with --id."
             )
-        return REASONS if explain else None
+        names = self.columns
+        return OwnColumns(
+            names.own_name(ROW),
+            names.own_name(FILE) if self.source.n_files > 1 else None,
+            names.own_name(PROBLEM),
+            REASONS if explain else None,
+            tuple(file.name for file in self.source.files),
+        )
 
     def read_columns(self, model: TableModel) -> list[str]:
         """Return the columns to read for a model, its label and the output."""
@@ -105,7 +113,9 @@ class TableData:
         """Return the most anomalous rows with their numbers."""
         names = [file.name if self.source.n_files > 1 else None for file in self.source.files]
         numbers = [
-            RowNumber(names[file], row + 1)
-            for file, row in zip(ranked.files.tolist(), ranked.rows_in_file.tolist(), strict=True)
+            RowNumber(names[file], row_in_file + 1, row + 1)
+            for file, row_in_file, row in zip(
+                ranked.files.tolist(), ranked.rows_in_file.tolist(), ranked.rows.tolist(), strict=True
+            )
         ]
         return Ranking(scored, self.columns.ids, numbers, reasons)

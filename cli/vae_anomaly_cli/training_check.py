@@ -335,7 +335,7 @@ def _unlike_training(told: list[Difference], besides: str) -> str:
 def _usable_frame(model: Model, cells: pa.Table) -> "pd.DataFrame":
     """What the detector sees of the rows of a sample that it can score."""
     assert isinstance(model, TableModel)
-    return model.frame(cells)
+    return model.features_of(cells).usable
 
 
 def _quoted(level: str) -> str:

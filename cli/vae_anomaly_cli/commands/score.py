@@ -124,13 +124,16 @@ class ScoreOptions:
     top: Annotated[
         int | None,
         Option(
-            "Only so many of the most anomalous rows, ranked. Default: all rows in their order; 10 on a terminal and "
-            "with --json.",
+            "How many of the most anomalous rows are shown: on a terminal, and with --json (default 10). The table "
+            "has all rows all the same; see --only-top.",
             images="Of images, also the heat maps, and the sheet (default 24).",
             min=1,
             panel=OUTPUT,
         ),
     ] = None
+    only_top: Annotated[
+        bool, Option("Write the --top rows alone to the table, ranked, and not all rows in their order.", panel=OUTPUT)
+    ] = False
     explain: Annotated[
         bool,
         Option(
@@ -178,6 +181,11 @@ class ScoreOptions:
         ),
     ] = None
 
+    def __post_init__(self) -> None:
+        """Refuse to cut where nobody says how."""
+        if self.only_top and self.top is None:
+            raise InputError("--only-top writes the --top rows alone; say how many with --top N.")
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -188,13 +196,16 @@ class Plan:
     target : Target
         Of the table.
     top : int or None
-        Only so many of the most anomalous rows.
+        How many of the most anomalous rows are shown.
+    only_top : bool
+        Whether the table has these alone.
     as_json, on_terminal : bool
         Whether a summary is wanted instead of a table, or people see a ranking.
     """
 
     target: "Target"
     top: int | None
+    only_top: bool
     as_json: bool
     on_terminal: bool
 
@@ -204,14 +215,20 @@ class Plan:
         return self.target.path is not None or not (self.on_terminal or self.as_json)
 
     @property
+    def shows_nothing(self) -> bool:
+        """Whether --top has nothing to choose, as the table has all rows."""
+        return self.top is not None and self.is_streamed and not (self.on_terminal or self.as_json)
+
+    @property
     def is_streamed(self) -> bool:
         """Whether the table has all rows, and is written as they are scored."""
-        return self.is_written and self.top is None
+        return self.is_written and not self.only_top
 
     @property
     def n_ranked(self) -> int:
         """How many of the most anomalous rows are wanted, wherever they go."""
-        return self.top or (MAX_SHOWN_ROWS if self.on_terminal or self.as_json else 0)
+        shown = self.on_terminal or self.as_json or self.only_top
+        return (self.top or MAX_SHOWN_ROWS) if shown else 0
 
 
 @dataclass(frozen=True)
@@ -258,22 +275,19 @@ def score(
     _check_rules(saved, fitting, flagging, with_drift=scoring.fail_on_drift)
     from vae_anomaly_cli.data import open_data
     from vae_anomaly_cli.output.journal import identity, kept_scores
-    from vae_anomaly_cli.output.targets import choose_target
     from vae_anomaly_cli.pipeline import Layout
     from vae_anomaly_cli.stages import stopped_by_signals
     from vae_anomaly_cli.training_check import check_against_training
 
     data = open_data(kind, given, messages, heatmaps=scoring.heatmaps, sheet=scoring.sheet, top=scoring.top)
-    target = choose_target(output.output, data.source, parts=data.parts)
-    on_terminal = output.output is None and not output.as_json and sys.stdout.isatty()
-    plan = Plan(target, scoring.top, output.as_json, on_terminal)
-    text_column = data.text_column(explain=scoring.explain)
+    plan = _plan(data, output, scoring, messages)
+    target, own = plan.target, data.own_columns(explain=scoring.explain)
     is_kept = _keeps_scores(data, target, saved.model, scoring)
     model = _open_model(data, saved, fitting, flagging, run, messages, with_drift=scoring.fail_on_drift)
     kept = data.columns.kept
     needs_types = output.as_json or (plan.is_written and target.format.typed)
     types = data.infer_types(kept, messages) if needs_types else {}
-    layout = Layout(data.source.schema, kept, types if target.format.typed else {}, text_column)
+    layout = Layout(data.source.schema, kept, types if target.format.typed else {}, own)
     explainer = data.explainer(model, messages, explain=scoring.explain, streamed=plan.is_streamed)
     with contextlib.ExitStack() as closing:
         closing.enter_context(stopped_by_signals())
@@ -291,15 +305,31 @@ def score(
     check.warn(messages)
     if result.measures is not None:
         messages.answer(result.measures.line(data.noun))
-    if plan.n_ranked and (output.as_json or on_terminal):
+    if plan.n_ranked and (plan.as_json or plan.on_terminal):
         shown = Layout(data.source.schema, kept, types if output.as_json else {})
         ranking = data.ranking(shown.table(result.ranked, result.flags, {}), result.ranked, result.reasons)
-        if on_terminal:
+        if plan.on_terminal:
             ranking.show()
         else:
             _write_json(data, model, plan, result, saved.model, ranking, check)
     if check.drifted:
         raise typer.Exit(DRIFTED)
+
+
+def _plan(data: "Data", output: OutputOptions, scoring: ScoreOptions, messages: Messages) -> Plan:
+    """Settle where scores go, and warn where --top would choose nothing."""
+    from vae_anomaly_cli.output.targets import choose_target
+
+    target = choose_target(output.output, data.source, parts=data.parts)
+    shows = output.output is None or (scoring.top is not None and target.path is not None)
+    on_terminal = shows and not output.as_json and sys.stdout.isatty()
+    plan = Plan(target, scoring.top, scoring.only_top, output.as_json, on_terminal)
+    if plan.shows_nothing and not any(data.figures.values()):
+        messages.warning(
+            f"--top {plan.top} chooses what is shown, and nothing is: the table has all rows. --only-top cuts it; on a "
+            "terminal, or with --json, the most anomalous rows are listed."
+        )
+    return plan
 
 
 def _score_all(
@@ -339,12 +369,17 @@ def _score_all(
         sampled=data.sampled_columns(model),
     )
     pipeline.run(separate_writer=plan.target.is_resumable)
-    pipeline.unusable.warn(messages)
+    pipeline.unusable.warn(messages, pipeline.n_rows)
     _check_scored(data, pipeline, journal, n_decided)
     measures = pipeline.measures()
     ranked = pipeline.top.ranked(plan.n_ranked)
     flags = decision.flags(ranked.judged)
     reasons = None if explainer is None or not len(ranked) else explainer.reasons(ranked, flags)
+    if pipeline.n_written != pipeline.n_rows:
+        raise CommandError(
+            f"{pipeline.n_written:,} of {counted(pipeline.n_rows, data.noun)} that were read were written; this is a "
+            "fault of vae-anomaly. Report it, please."
+        )
     sink.finish()
     if plan.is_written and not plan.is_streamed:
         _write(layout.table(ranked, flags, {} if reasons is None else reasons.sentences), plan.target)
@@ -417,10 +452,7 @@ def _check_scored(data: "Data", pipeline: "Pipeline", journal: "Journal | None",
         return
     if journal is not None:
         journal.forget()
-    raise CommandError(
-        f"none of {counted(data.source.n_files, 'file')} of {data.source.name} could be scored; "
-        f"{pipeline.unusable.first[0]}"
-    )
+    raise CommandError(pipeline.unusable.none_of(data.source.name, pipeline.n_rows))
 
 
 def _check_rules(saved: ModelOptions, fitting: FitOptions, flagging: FlagOptions, *, with_drift: bool) -> None:
@@ -475,8 +507,8 @@ def _open_model(
 
 def _keeps_scores(data: "Data", target: "Target", model: str | None, scoring: ScoreOptions) -> bool:
     """Refuse what cannot go together, and say whether an interrupted run can be gone on with."""
-    if scoring.top is not None and target.is_directory:
-        raise InputError(f"--top ranks the rows of all files; expected the name of one file, not {target.path}.")
+    if scoring.only_top and target.is_directory:
+        raise InputError(f"--only-top ranks the rows of all files; expected the name of one file, not {target.path}.")
     is_kept = model is not None and target.is_resumable and data.source.identity() is not None
     if scoring.resume and not is_kept:
         raise InputError(
@@ -525,6 +557,7 @@ def _write_json(
         "threshold": result.decision.score,
         "decision": result.decision.describe(),
         "n_anomalies": result.pipeline.n_flagged,
+        "problems": result.pipeline.unusable.first,
         "output": None if path is None else str(path),
         "against_training": check.summary,
         **data.figures,

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vae_anomaly_cli.console import Messages, counted
+from vae_anomaly_cli.features import RowFeatures
 from vae_anomaly_cli.sources import RowBatch
-from vae_anomaly_cli.table_model import RowFeatures, TableModel
+from vae_anomaly_cli.table_model import TableModel
 from vae_anomaly_cli.top_k import Ranked
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ class RowExplainer:
         # Flagged rows of a streamed table have been explained there.
         self._count(len(ranked) - int(flags.sum() if self.streamed else 0))
         with self.messages.library_warnings():
-            return Reasons.of(self.model, np.arange(len(ranked)), self.model.frame(ranked.cells))
+            return Reasons.of(self.model, np.arange(len(ranked)), self.model.features_of(ranked.cells).frame)
 
     def _count(self, n_rows: int) -> None:
         before, self.n_rows = self.n_rows, self.n_rows + n_rows
