@@ -74,8 +74,15 @@ class Data(Protocol):
     def infer_types(self, names: Sequence[str], messages: Messages) -> Mapping[str, InferredType]:
         """Find out what columns hold that have no types, in a pass over all rows."""
 
-    def own_columns(self, *, explain: bool) -> OwnColumns:
+    def own_columns(self, *, explain: bool, by_file: bool) -> OwnColumns:
         """Return the columns of the result that are ours, besides scores and flags.
+
+        Parameters
+        ----------
+        explain : bool
+            Whether there are reasons.
+        by_file : bool
+            Whether each file of the input becomes one of results.
 
         Raises
         ------

@@ -65,7 +65,7 @@ class ImageData:
         """Compare the scores of all images with their labels."""
         if self.columns.label is None:
             return None
-        layout = Layout(self.source.schema, self.columns.kept, {}, self.own_columns(explain=False))
+        layout = Layout(self.source.schema, self.columns.kept, {}, OwnColumns(row=ROW, problem=PROBLEM))
         names = self.read_columns(model)
         decision = Decision(model.detector.threshold_)
         pipeline = Pipeline(model, names, layout, NoOutput(), messages, decision=decision, label=self.columns.label)
@@ -76,7 +76,7 @@ class ImageData:
         """Return none: all columns have types."""
         return {}
 
-    def own_columns(self, *, explain: bool) -> OwnColumns:
+    def own_columns(self, *, explain: bool, by_file: bool) -> OwnColumns:
         """Return the columns of the result that are ours: the number of the image, and why it cannot be used."""
         return OwnColumns(row=ROW, problem=PROBLEM)
 

@@ -33,19 +33,13 @@ class Places:
     Attributes
     ----------
     rows : ndarray of int, shape (rows,)
-        Which rows of the whole input, from 0.
+        Which rows, from 0: of their file, or of images.
     files : ndarray of int, shape (rows,)
-        In which of its files.
+        In which file of the input.
     """
 
     rows: npt.NDArray[np.int64]
     files: npt.NDArray[np.int64]
-
-    @classmethod
-    def of(cls, batch: CellBatch) -> "Places":
-        """Where the rows of a batch are; they are of one file, where there is a column of files."""
-        file, _ = batch.position(0)
-        return cls(np.arange(batch.first, batch.first + batch.n_rows), np.full(batch.n_rows, file))
 
 
 @dataclass(frozen=True)
@@ -55,15 +49,15 @@ class OwnColumns:
     Attributes
     ----------
     row : str or None
-        Number of the row in the whole input, from 1: the first column.
+        Number of the row in its file, or of the image, from 1: the first column.
     file : str or None
-        The file that it is of: the second.
+        The file of the row, where there are several: the second.
     problem : str or None
         Why a row could not be scored.
     reasons : str or None
         Why a row is anomalous: the last.
     files : tuple of str
-        Names of the files.
+        Names of the files; none of images, which are files themselves.
     """
 
     row: str | None = None
@@ -156,7 +150,7 @@ class Layout:
 
     def table(self, ranked: Ranked, flags: Flags, reasons: Mapping[int, str]) -> pa.Table:
         """Return the most anomalous rows as a table."""
-        places = Places(ranked.rows, ranked.files)
+        places = Places(ranked.rows_in_file if self.own.files else ranked.rows, ranked.files)
         columns = self.columns(ranked.cells, places, ranked.judged, flags, Texts(reasons=reasons))
         return pa.table(columns, schema=self.schema)
 
@@ -365,8 +359,11 @@ class Pipeline:
         if self.kept is not None and scored.n_stored < len(scored.judged):
             self.kept.append(scored.judged.take(slice(scored.n_stored, None)))
         batch = scored.batch
-        columns = self.layout.columns(batch.cells, Places.of(batch), scored.judged, scored.flags, scored.texts)
-        file, _ = batch.position(0)
+        file, first = batch.position(0)
+        if not self.layout.own.files:
+            first = batch.first
+        places = Places(np.arange(first, first + batch.n_rows), np.full(batch.n_rows, file))
+        columns = self.layout.columns(batch.cells, places, scored.judged, scored.flags, scored.texts)
         written = pa.RecordBatch.from_arrays(columns, schema=self._schema)
         self.sink.write(file, written)
         self.n_written += written.num_rows

@@ -77,8 +77,8 @@ class TableData:
         with progress_bar(self.source.size, "reading", self.noun, messages) as done:
             return self.source.infer_types(names, done)
 
-    def own_columns(self, *, explain: bool) -> OwnColumns:
-        """Return the columns of the result that are ours: row, file of several, problem, and reasons."""
+    def own_columns(self, *, explain: bool, by_file: bool) -> OwnColumns:
+        """Return the columns of the result that are ours: row, file where rows of several stand together, and texts."""
         if explain and REASONS in self.columns.kept:
             raise InputError(
                 f"--explain: {self.source.name} has a column '{REASONS}' of its own, and the output gets one. Rename "
@@ -87,7 +87,7 @@ class TableData:
         names = self.columns
         return OwnColumns(
             names.own_name(ROW),
-            names.own_name(FILE) if self.source.n_files > 1 else None,
+            names.own_name(FILE) if self.source.n_files > 1 and not by_file else None,
             names.own_name(PROBLEM),
             REASONS if explain else None,
             tuple(file.name for file in self.source.files),
@@ -113,9 +113,7 @@ class TableData:
         """Return the most anomalous rows with their numbers."""
         names = [file.name if self.source.n_files > 1 else None for file in self.source.files]
         numbers = [
-            RowNumber(names[file], row_in_file + 1, row + 1)
-            for file, row_in_file, row in zip(
-                ranked.files.tolist(), ranked.rows_in_file.tolist(), ranked.rows.tolist(), strict=True
-            )
+            RowNumber(names[file], row + 1)
+            for file, row in zip(ranked.files.tolist(), ranked.rows_in_file.tolist(), strict=True)
         ]
         return Ranking(scored, self.columns.ids, numbers, reasons)

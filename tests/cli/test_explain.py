@@ -237,7 +237,7 @@ def test_score_explains_the_ranked_rows_in_json(run, orders_csv, model, explaine
 def test_piped_table_has_reasons_for_flagged_rows_only(run, orders_csv, model):
     outcome = run("score", orders_csv, "-m", model, "--id", "order", "--explain")
     table = outcome.frame
-    assert list(table) == ["order", "anomaly_score", "p_value", "is_anomaly", "reasons"]
+    assert list(table) == ["row", "order", "anomaly_score", "p_value", "is_anomaly", "problem", "reasons"]
     flagged = table["is_anomaly"] == "true"
     assert ((table["reasons"] != "") == flagged).all()
     assert table["reasons"][40].startswith(("items is 900, expected about ", "amount is 400, expected about "))
@@ -250,7 +250,7 @@ def test_nothing_is_explained_where_no_row_is_flagged(run, orders, orders_csv, w
     path = write("calm.csv", orders[~flagged].to_csv(index=False))
     piped = run("score", path, "-m", model, "--id", "order", "--explain")
     assert piped.code == 0, piped.err
-    assert list(piped.frame) == ["order", "anomaly_score", "p_value", "is_anomaly", "reasons"]
+    assert list(piped.frame) == ["row", "order", "anomaly_score", "p_value", "is_anomaly", "problem", "reasons"]
     assert len(piped.frame) == (~flagged).sum()
     assert (piped.frame["reasons"] == "").all()
     assert "0 rows flagged, 0 rows explained" in piped.err
@@ -262,7 +262,7 @@ def test_nothing_is_explained_where_no_row_is_flagged(run, orders, orders_csv, w
 
 def test_written_top_rows_all_have_reasons(run, orders_csv, model, tmp_path):
     path = tmp_path / "o.parquet"
-    outcome = run("score", orders_csv, "-m", model, "--explain", "--top", "4", "-o", path)
+    outcome = run("score", orders_csv, "-m", model, "--explain", "--top", "4", "--only-top", "-o", path)
     assert "4 rows explained; written to" in outcome.err
     assert pq.read_table(path)["reasons"].null_count == 0
 
@@ -295,7 +295,7 @@ def test_column_of_reasons_that_is_the_users_is_not_overwritten(run, orders, wri
 
 def test_long_work_is_announced(run, orders_csv, model, monkeypatch):
     monkeypatch.setattr("vae_anomaly_cli.render.reasons.MANY_ROWS", 2)
-    outcome = run("score", orders_csv, "-m", model, "--explain", "--top", "3")
+    outcome = run("score", orders_csv, "-m", model, "--explain", "--top", "3", "--only-top")
     assert "explaining 3 rows or more of " in outcome.err
     assert "a pass for each of 4 columns" in outcome.err
 

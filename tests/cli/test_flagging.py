@@ -76,7 +76,7 @@ def test_every_format_has_the_p_values_of_the_library(run, mixed_csv, features, 
     outcome = run("score", mixed_csv, "-m", model, *DROP, "-o", tmp_path / name)
     assert outcome.code == 0, outcome.err
     frame = pd.read_csv(tmp_path / name, sep="\t") if name.endswith("tsv") else read(tmp_path / name)
-    assert list(frame)[-3:] == ["anomaly_score", "p_value", "is_anomaly"]
+    assert list(frame)[-4:] == ["anomaly_score", "p_value", "is_anomaly", "problem"]
     expected = load(model).decide(features)
     np.testing.assert_allclose(frame["p_value"], expected["p_value"], rtol=1e-12)
     assert flags(frame) == expected["is_anomaly"].tolist()
@@ -86,7 +86,7 @@ def test_rankings_have_p_values(run, mixed_csv, model):
     first = json.loads(run("score", mixed_csv, "-m", model, *DROP, "--json").text)["ranked"][0]
     assert list(first)[2:5] == ["anomaly_score", "p_value", "is_anomaly"]
     assert first["p_value"] == load(model).calibration_.smallest_p
-    top = run("score", mixed_csv, "-m", model, *DROP, "--top", "3").frame
+    top = run("score", mixed_csv, "-m", model, *DROP, "--top", "3", "--only-top").frame
     assert numbers(top, "p_value") == [first["p_value"]] * 3
 
 
@@ -95,7 +95,10 @@ def test_columns_of_an_earlier_run_are_replaced(run, mixed_csv, model, write, fa
     again = run("score", write("again.csv", first.out), "-m", model)
     assert again.out == first.out
     noted = run("score", write("again.csv", first.out), *fast).err
-    assert "anomaly_score and p_value and is_anomaly from an earlier run: not used as features" in noted
+    assert (
+        "row and anomaly_score and p_value and is_anomaly and problem from an earlier run: not used as features"
+        in noted
+    )
     line = run("score", write("again.csv", first.out), "-m", model, "--id", "p_value").error()
     assert line == "error: --id p_value: the output has a column of that name; choose another."
 

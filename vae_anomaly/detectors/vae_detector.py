@@ -67,6 +67,7 @@ from vae_anomaly.detectors.training_plan import TrainingPlan
 from vae_anomaly.detectors.training_progress import training_progress
 from vae_anomaly.errors import DataError, NotAvailable, SpecificationError
 from vae_anomaly.explain import (
+    NO_REASON,
     SUSPICIOUS,
     Explanation,
     ImageExplanation,
@@ -962,7 +963,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             return listed.assign(reason=[])
         self.model_ = with_reference(self.model_)
         explanation = explain_table(self.model_, read_table(self, rows, fitting=False), row_labels(rows, len(places)))
-        reasons = ["; ".join(map(str, of_row)) for of_row in explanation.reasons(N_REASONS)]
+        reasons = ["; ".join(map(str, of_row)) or NO_REASON for of_row in explanation.reasons(N_REASONS)]
         return listed.assign(reason=reasons)
 
     def _compared(self, X: Any) -> Compared:

@@ -281,7 +281,8 @@ def score(
 
     data = open_data(kind, given, messages, heatmaps=scoring.heatmaps, sheet=scoring.sheet, top=scoring.top)
     plan = _plan(data, output, scoring, messages)
-    target, own = plan.target, data.own_columns(explain=scoring.explain)
+    target = plan.target
+    own = data.own_columns(explain=scoring.explain, by_file=target.is_directory)
     is_kept = _keeps_scores(data, target, saved.model, scoring)
     model = _open_model(data, saved, fitting, flagging, run, messages, with_drift=scoring.fail_on_drift)
     kept = data.columns.kept

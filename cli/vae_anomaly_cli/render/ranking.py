@@ -28,18 +28,15 @@ class RowNumber:
     ----------
     file : str or None
         The file, if there are several.
-    row_in_file : int
-        Which row it is there, from 1.
     row : int
-        Which row of the whole input it is, from 1.
+        Which row it is there, from 1.
     """
 
     file: str | None
-    row_in_file: int
     row: int
 
     def __str__(self) -> str:
-        return f"{self.row}" if self.file is None else f"{_shortened(self.file)} {self.row_in_file}"
+        return f"{self.row}" if self.file is None else f"{_shortened(self.file)} {self.row}"
 
 
 @dataclass(frozen=True)
@@ -71,8 +68,8 @@ class Ranking:
         return [
             {
                 "rank": rank,
+                **({} if number.file is None else {"file": number.file}),
                 "row": number.row,
-                **({} if number.file is None else {"file": number.file, "row_in_file": number.row_in_file}),
                 SCORE: cells.pop(SCORE),
                 P_VALUE: cells.pop(P_VALUE),
                 FLAG: cells.pop(FLAG),

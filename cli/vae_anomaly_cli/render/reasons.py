@@ -67,14 +67,18 @@ class Reasons:
     @cached_property
     def sentences(self) -> Mapping[int, str]:
         """One text per row: its most anomalous cells, and the combination where that costs much."""
+        from vae_anomaly.explain import NO_REASON
+
         return {
-            row: "; ".join([*map(str, reasons), *self._combination(row, "the combination as a whole")])
+            row: "; ".join([*map(str, reasons), *self._combination(row, "the combination as a whole")]) or NO_REASON
             for row, reasons in self.of_row.items()
         }
 
     @cached_property
     def short(self) -> Mapping[int, list[str]]:
         """A few words for each of the most anomalous cells of each row; all but the first only where they are rare."""
+        from vae_anomaly.explain import NO_REASON
+
         return {
             row: [
                 *(
@@ -84,6 +88,7 @@ class Reasons:
                 ),
                 *self._combination(row, "combination"),
             ]
+            or [NO_REASON]
             for row, reasons in self.of_row.items()
         }
 
