@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vae_anomaly_cli.cell_reader import CellReader, as_series
+from vae_anomaly_cli.cell_reader import CellReader, as_series, unreadable_rows
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.tables import Table
 
@@ -22,7 +22,7 @@ EMPTY = "holds no value in any column of the model"
 
 
 def training_frame(
-    table: Table, names: list[str], declared: Mapping[str, str], group: str | None = None
+    table: Table, names: list[str], declared: Mapping[str, str], group: str | None = None, *, forced: bool = False
 ) -> "pd.DataFrame":
     """Return the features to fit on: what their columns hold as a whole decides what their cells are.
 
@@ -36,6 +36,8 @@ def training_frame(
         Kinds of columns, where the user says them.
     group : str, optional
         The feature whose values are calibrated one by one.
+    forced : bool
+        Whether the user says how text is read, so that the library reads all of it.
 
     Returns
     -------
@@ -54,14 +56,11 @@ def training_frame(
     import pandas as pd
 
     reader = table.source.cell_reader
-    features = {
-        name: as_series(
-            reader.group_values(table.cells[name])
-            if name == group
-            else reader.training_values(name, table.cells[name], declared.get(name))
-        )
-        for name in names
-    }
+    columns = {name: table.cells[name] for name in names if name != group}
+    values = reader.training_values(columns, declared, forced=forced)
+    if group is not None:
+        values[group] = reader.group_values(table.cells[group])
+    features = {name: as_series(values[name]) for name in names}
     return with_row_numbers(pd.DataFrame(features), table)
 
 
@@ -98,6 +97,7 @@ def scoring_features(
     columns: "tuple[Column, ...]",
     reader: CellReader,
     group: str | None = None,
+    given: Mapping[str, str] | None = None,
     *,
     forgiving: bool = False,
 ) -> RowFeatures:
@@ -116,23 +116,28 @@ def scoring_features(
         How cells become values: that of the input.
     group : str, optional
         The column whose values are calibrated one by one: it is read, set aside or not.
+    given : mapping of str to str, optional
+        What columns of the model are called in the input, where that differs.
     forgiving : bool
         Whether cells that cannot be read are missing and no problem, as in a fit.
     """
     import pandas as pd
 
-    used = [column for column in columns if column.likelihood is not None and column.name != group]
+    named = given or {}
     features: dict[str, Any] = {}
     problems: dict[int, str] = {}
-    for column in used:
-        features[column.name], unreadable = readable_values(cells[column.name], column, reader)
+    for column in columns:
+        if column.likelihood is None or column.name == group:
+            continue
+        found = cells[named.get(column.name, column.name)]
+        features[column.name], unreadable = readable_values(found, column, reader)
         if unreadable is not None and not forgiving:
             for row in np.flatnonzero(unreadable).tolist():
-                problems.setdefault(row, _unreadable(column, cells[column.name][row].as_py()))
+                problems.setdefault(row, _unreadable(column, found[row].as_py()))
     if group is not None:
-        features[group] = as_series(reader.group_values(cells[group]))
-    modelled = [features[column.name] for column in columns if column.likelihood is not None]
-    problems |= dict.fromkeys(_empty_rows(modelled, cells.num_rows, problems), EMPTY)
+        features[group] = as_series(reader.group_values(cells[named.get(group, group)]))
+    modelled = [column for column in columns if column.likelihood is not None]
+    problems |= dict.fromkeys(_empty_rows(modelled, features, cells.num_rows, problems), EMPTY)
     if all(isinstance(feature, np.ndarray) for feature in features.values()):
         # One block that the detector takes as it is.
         matrix = np.full((len(columns), cells.num_rows), np.nan)
@@ -171,50 +176,14 @@ def readable_values(
     if isinstance(values, np.ndarray) and values.dtype != object:
         infinite = np.isinf(values)
         return (np.where(infinite, np.nan, values), infinite) if infinite.any() else (values, None)
-    if column.textual or not _is_text(values):
+    unreadable = unreadable_rows(values, column)
+    if not unreadable.any():
         return values, None
     whole = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
-    encoded = whole if pa.types.is_dictionary(whole.type) else whole.dictionary_encode()
-    levels = _unreadable_cells(encoded.dictionary, column, reader)
-    if not levels:
-        return values, None
-    unreadable = np.isin(encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False), levels)
+    if (unreadable | np.asarray(whole.is_null())).all():
+        return np.full(len(whole), np.nan), unreadable
     readable = pc.if_else(pa.array(unreadable), pa.scalar(None, whole.type), whole)
-    nothing_left = (unreadable | np.asarray(whole.is_null())).all()
-    return np.full(len(whole), np.nan) if nothing_left else reader.scoring_values(readable, column), unreadable
-
-
-def _unreadable_cells(cells: pa.Array, column: "Column", reader: CellReader, first: int = 0) -> list[int]:
-    """Places of the cells that a column cannot read; a part without one takes one attempt."""
-    if not len(cells) or _can_read(reader.scoring_values(cells, column), column):
-        return []
-    if len(cells) == 1:
-        return [first]
-    middle = len(cells) // 2
-    before = _unreadable_cells(cells[:middle], column, reader, first)
-    return before + _unreadable_cells(cells[middle:], column, reader, first + middle)
-
-
-def _can_read(values: Any, column: "Column") -> bool:
-    """Whether a column of a model takes values; what is wrong with a column as a whole is no fault of a cell."""
-    import pandas as pd
-
-    from vae_anomaly import DataError
-    from vae_anomaly.data import Table
-
-    try:
-        column.encode(Table((column.name,), pd.DataFrame({column.name: values})), 0)
-    except DataError as error:
-        return error.row is None
-    return True
-
-
-def _is_text(values: Any) -> bool:
-    """Whether values may be text."""
-    import pandas as pd
-
-    kind = getattr(values, "dtype", None)
-    return kind is not None and (isinstance(kind, pd.CategoricalDtype) or pd.api.types.is_string_dtype(kind))
+    return reader.scoring_values(readable, column), unreadable
 
 
 def _unreadable(column: "Column", cell: object) -> str:
@@ -222,17 +191,31 @@ def _unreadable(column: "Column", cell: object) -> str:
     return f"'{column.name}' holds {str(cell)!r}, which is no {expected}"
 
 
-def _empty_rows(features: Sequence[Any], n_rows: int, problems: Mapping[int, str]) -> list[int]:
+def _empty_rows(
+    columns: "Sequence[Column]", features: Mapping[str, Any], n_rows: int, problems: Mapping[int, str]
+) -> list[int]:
     """Rows without a value; not those that have a problem anyway."""
+    rows = np.setdiff1d(np.arange(n_rows), list(problems))
+    # Numbers first: they take no reading, and leave few rows.
+    for column in sorted(columns, key=lambda column: not isinstance(features[column.name], np.ndarray)):
+        rows = rows[_missing(features[column.name], rows, column)]
+        if not len(rows):
+            break
+    found: list[int] = rows.tolist()
+    return found
+
+
+def _missing(values: Any, rows: npt.NDArray[np.intp], column: "Column") -> npt.NDArray[np.bool_]:
+    """Which of some cells are missing, as the library reads them."""
+    if isinstance(values, np.ndarray) and values.dtype != object:
+        return np.isnan(values[rows])
     import pandas as pd
 
-    empty = np.ones(n_rows, dtype=bool)
-    empty[list(problems)] = False
-    for values in features:
-        if not empty.any():
-            break
-        empty &= np.asarray(pd.isna(values), dtype=bool)
-    return np.flatnonzero(empty).tolist()
+    from vae_anomaly.columns import read_text
+    from vae_anomaly.data import Table as Cells
+
+    some = pd.DataFrame({column.name: pd.Series(values).iloc[rows].reset_index(drop=True)})
+    return read_text(Cells((column.name,), some), [column]).missing(0)
 
 
 def with_row_numbers(frame: "pd.DataFrame", table: Table) -> "pd.DataFrame":

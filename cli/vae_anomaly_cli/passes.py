@@ -221,7 +221,7 @@ def judge(
     unusable.warn(messages, len(judged.scores))
     if np.isnan(judged.scores).all():
         raise CommandError(unusable.none_of(model.source.name, len(judged.scores)))
-    read_labels = None if label is None else label.read(model.values(pa.chunked_array(labels)))
+    read_labels = None if label is None else label.usable(model.values(pa.chunked_array(labels)), messages)
     return Pass(judged, read_labels, unusable.count, None if sample is None else Sample(*sample.rows_and_cells()))
 
 

@@ -110,13 +110,13 @@ def explain(
     from vae_anomaly_cli.table_data import TableData
     from vae_anomaly_cli.tables import read_table
 
-    data = TableData.open(given, messages)
+    data = TableData.open(given, messages, model=saved.model)
     target, repair_target = _targets(data, output.output, explaining.repair)
     table = read_table(data.source)
     _check_rows(table, explaining.row)
     if output.output is not None:
         check_ids(data.columns.ids)
-    labels = data.labels(table)
+    labels = data.labels(table, messages)
     if saved.model is None:
         model = data.fit_own_rows(fitting, run.device, messages)
     else:

@@ -273,13 +273,12 @@ def score(
 ) -> None:
     """Score every row, or every image, of DATA."""
     _check_rules(saved, fitting, flagging, with_drift=scoring.fail_on_drift)
-    from vae_anomaly_cli.data import open_data
     from vae_anomaly_cli.output.journal import identity, kept_scores
     from vae_anomaly_cli.pipeline import Layout
     from vae_anomaly_cli.stages import stopped_by_signals
     from vae_anomaly_cli.training_check import check_against_training
 
-    data = open_data(kind, given, messages, heatmaps=scoring.heatmaps, sheet=scoring.sheet, top=scoring.top)
+    data = _open_data(kind, given, saved, scoring, messages)
     plan = _plan(data, output, scoring, messages)
     target = plan.target
     own = data.own_columns(explain=scoring.explain, by_file=target.is_directory)
@@ -471,6 +470,16 @@ def _check_rules(saved: ModelOptions, fitting: FitOptions, flagging: FlagOptions
             "fitted on the rows that it scores. Fit on reference rows first (vae-anomaly fit reference.csv -o m.vae), "
             "then score others with -m m.vae; --alerts and --top take the most anomalous rows of one file."
         )
+
+
+def _open_data(
+    kind: Kind, given: InputOptions, saved: ModelOptions, scoring: ScoreOptions, messages: Messages
+) -> "Data":
+    """Find the input, and what options or the model say of it."""
+    from vae_anomaly_cli.data import open_data
+
+    heatmaps, sheet, top = scoring.heatmaps, scoring.sheet, scoring.top
+    return open_data(kind, given, messages, model=saved.model, heatmaps=heatmaps, sheet=sheet, top=top)
 
 
 def _open_model(
