@@ -57,7 +57,7 @@ CLI_FLOORS = (
     ("image_data", "table_data"),
     ("data",),
     ("passes",),
-    ("review",),
+    ("review", "training_check"),
     ("commands",),
     ("application",),
     ("main",),

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 SCORE, P_VALUE, FLAG, REASONS = "anomaly_score", "p_value", "is_anomaly", "reasons"
 APPENDED = (SCORE, P_VALUE, FLAG)
+ROW, FILE, PROBLEM = "row", "file", "problem"
+# What these are called where the input keeps a column of that name.
+SPARE_NAMES = {ROW: "row_number", FILE: "file_name", PROBLEM: "row_problem"}
 GROUP_KINDS = ("categorical", "identifier")
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 
@@ -74,14 +77,38 @@ class InputColumns:
     @property
     def of_earlier_run(self) -> set[str]:
         """Columns that an earlier run of ours appended."""
-        found = {*APPENDED} & set(self.names)
-        # A column of reasons alone may be anyone's.
-        return found | ({REASONS} & set(self.names) if {SCORE, FLAG} <= found else set())
+        names = set(self.names)
+        found = {*APPENDED} & names
+        if not {SCORE, FLAG} <= found:
+            return found
+        # A column of reasons, or of rows, alone may be anyone's; a result has one of problems besides.
+        found |= {REASONS} & names
+        if not names & {PROBLEM, SPARE_NAMES[PROBLEM]}:
+            return found
+        return found | {spare if spare in names else name for name, spare in SPARE_NAMES.items()} & names
 
     @property
     def kept(self) -> list[str]:
         """Columns that go to the output."""
         return list(self.ids) or [name for name in self.names if name not in self.of_earlier_run]
+
+    def own_name(self, name: str) -> str:
+        """Return what a column of ours is called in the output, where the input may keep one of that name.
+
+        Raises
+        ------
+        InputError
+            If both names are taken.
+        """
+        spare = SPARE_NAMES[name]
+        if name not in self.kept:
+            return name
+        if spare not in self.kept:
+            return spare
+        raise InputError(
+            f"{self.source} has columns '{name}' and '{spare}', and the output needs one of these names for its own. "
+            "Rename one of them, or name the columns to keep with --id."
+        )
 
     def with_roles(
         self, roles: "ColumnRoles", model: str, use: LabelUse, messages: Messages, folder: str | None = None

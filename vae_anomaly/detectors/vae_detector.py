@@ -77,6 +77,7 @@ from vae_anomaly.detectors.training_plan import TrainingPlan
 from vae_anomaly.detectors.training_progress import training_progress
 from vae_anomaly.errors import DataError, EmptyRowWarning, NotAvailable, SpecificationError
 from vae_anomaly.explain import (
+    NO_REASON,
     SUSPICIOUS,
     Explanation,
     ImageExplanation,
@@ -1015,7 +1016,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             return listed.assign(reason=[])
         self.model_ = with_reference(self.model_)
         explanation = explain_table(self.model_, read_table(self, rows, fitting=False), row_labels(rows, len(places)))
-        reasons = ["; ".join(map(str, of_row)) for of_row in explanation.reasons(N_REASONS)]
+        reasons = ["; ".join(map(str, of_row)) or NO_REASON for of_row in explanation.reasons(N_REASONS)]
         reasoned = listed.assign(reason=reasons)
         return reasoned.set_axis(rows.index) if isinstance(rows, pd.DataFrame) else reasoned
 
