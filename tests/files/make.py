@@ -5,6 +5,7 @@ python tests/files/make.py [FOLDER]
 Writes the files beside this one (or into FOLDER) and `expected.json`, which has an entry for each case:
 
 file        the file, or the folder, that is given to the command
+given       what the command is given in its place, where that is an address
 kind, what  the kind of trouble, and this one in words
 options     options that a person would add
 rows        rows of data
@@ -1598,6 +1599,7 @@ def formats() -> None:
         "a table of a database",
         sheet,
         database({"sales": sheet, "other": sales(673)}),
+        given="sqlite:///database_two_tables.sqlite",
         options=["--table", "sales"],
     )
 
