@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import typer
 from rich.console import Console
@@ -44,6 +44,16 @@ def _say(prefix: Text, text: object) -> None:
     console.print(prefix + Text(one_line(text)))
 
 
+class Place(Protocol):
+    """Where a person finds a row."""
+
+    @property
+    def file(self) -> str: ...
+
+    @property
+    def where(self) -> str: ...
+
+
 @dataclass(frozen=True)
 class Messages:
     """Notes and warnings on standard error, silent when the user asked for quiet."""
@@ -70,7 +80,11 @@ class Messages:
             _say(Text("warning: ", style="yellow"), text)
 
     @contextmanager
-    def library_warnings(self, on_left_out: Callable[[str, str], None] | None = None) -> Iterator[None]:
+    def library_warnings(
+        self,
+        on_left_out: Callable[[str, str], None] | None = None,
+        locate: Callable[[int], Place] | None = None,
+    ) -> Iterator[None]:
         """Show each warning of the library once, after the work that raised it.
 
         Shown afterwards, so that they do not cut through a progress bar. Of several fits' warnings about the same
@@ -80,6 +94,8 @@ class Messages:
         ----------
         on_left_out : callable, optional
             Gets, instead, the name of every file that a fit leaves out, and the reason.
+        locate : callable, optional
+            Says where a person finds a row that the library was given.
         """
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -90,11 +106,16 @@ class Messages:
                 raise
             finally:
                 if caught:
-                    self._show([warning.message for warning in caught], on_left_out)
+                    self._show([warning.message for warning in caught], on_left_out, locate)
 
-    def _show(self, caught: list[Warning | str], on_left_out: Callable[[str, str], None] | None) -> None:
+    def _show(
+        self,
+        caught: list[Warning | str],
+        on_left_out: Callable[[str, str], None] | None,
+        locate: Callable[[int], Place] | None,
+    ) -> None:
         # Whoever warns has loaded the library.
-        from vae_anomaly.errors import FileLeftOutWarning, VAEAnomalyWarning
+        from vae_anomaly.errors import FileLeftOutWarning, OddCellsWarning, VAEAnomalyWarning
 
         shown: dict[tuple[type, str], VAEAnomalyWarning] = {}
         for warning in caught:
@@ -103,7 +124,11 @@ class Messages:
             elif isinstance(warning, VAEAnomalyWarning):
                 shown.setdefault((type(warning), warning.subject or str(warning)), warning)
         for first in shown.values():
-            self.warning(first)
+            if locate is not None and isinstance(first, OddCellsWarning):
+                place = locate(first.row)
+                self.warning(f"{place.file}: {first.text(row=place.where)}")
+            else:
+                self.warning(first)
 
 
 @contextmanager

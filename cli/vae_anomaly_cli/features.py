@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def training_frame(
-    table: Table, names: list[str], declared: Mapping[str, str], group: str | None = None
+    table: Table, names: list[str], declared: Mapping[str, str], group: str | None = None, *, forced: bool = False
 ) -> "pd.DataFrame":
     """Return the features to fit on: what their columns hold as a whole decides what their cells are.
 
@@ -31,6 +31,8 @@ def training_frame(
         Kinds of columns, where the user says them.
     group : str, optional
         The feature whose values are calibrated one by one.
+    forced : bool
+        Whether the user says how text is read, so that the library reads all of it.
 
     Returns
     -------
@@ -49,19 +51,20 @@ def training_frame(
     import pandas as pd
 
     reader = table.source.cell_reader
-    features = {
-        name: as_series(
-            reader.group_values(table.cells[name])
-            if name == group
-            else reader.training_values(name, table.cells[name], declared.get(name))
-        )
-        for name in names
-    }
+    columns = {name: table.cells[name] for name in names if name != group}
+    values = reader.training_values(columns, declared, forced=forced)
+    if group is not None:
+        values[group] = reader.group_values(table.cells[group])
+    features = {name: as_series(values[name]) for name in names}
     return with_row_numbers(pd.DataFrame(features), table)
 
 
 def scoring_frame(
-    cells: pa.RecordBatch | pa.Table, columns: "tuple[Column, ...]", reader: CellReader, group: str | None = None
+    cells: pa.RecordBatch | pa.Table,
+    columns: "tuple[Column, ...]",
+    reader: CellReader,
+    group: str | None = None,
+    given: Mapping[str, str] | None = None,
 ) -> "pd.DataFrame":
     """Return the features of a model, in its order: each cell is what the model's column makes of it.
 
@@ -78,16 +81,19 @@ def scoring_frame(
         How cells become values: that of the input.
     group : str, optional
         The column whose values are calibrated one by one: it is read, set aside or not.
+    given : mapping of str to str, optional
+        What columns of the model are called in the input, where that differs.
     """
     import pandas as pd
 
+    named = given or {}
     features = {
-        column.name: reader.scoring_values(cells[column.name], column)
+        column.name: reader.scoring_values(cells[named.get(column.name, column.name)], column)
         for column in columns
         if column.likelihood is not None and column.name != group
     }
     if group is not None:
-        features[group] = as_series(reader.group_values(cells[group]))
+        features[group] = as_series(reader.group_values(cells[named.get(group, group)]))
     if all(isinstance(feature, np.ndarray) for feature in features.values()):
         # One block that the detector takes as it is.
         matrix = np.full((len(columns), cells.num_rows), np.nan)
