@@ -12,7 +12,8 @@ rows        rows of data
 columns     what each column is: number, date, levels, aside (an identifier, free text, or nothing to learn from) or
             constant; "levels or number" is either. Of a list, the first is right, and another is where standard
             error names the column
-values      what some cells mean: row, counted from 1, and the number, the date or null for a missing one
+values      what some cells mean: row, counted from 1, and the number, the date or null for a missing one, or a list of
+            which one is right
 levels      the levels of a column, or how many
 planted     the row that a person would point at, and the place among the most anomalous that it has to reach
 said        texts that standard error has to contain, whatever their case; `a|b` is either
@@ -532,6 +533,10 @@ def odd_cells() -> None:
         sheet = staff(len(CASES), n=200).cell("age", 57, text)
         said = {} if text in known else {"said": ["age", text]}
         case(f"odd_{name}.csv", kind, f"an age is {text!r}", sheet, **said)
+        if name == "footnote":
+            CASES[-1]["values"]["age"]["58"] = [41, None]
+            CASES[-1]["said"] = ["age"]
+            CASES[-1]["why"] = "a person reads 41, with a footnote: that or missing, and said"
     sheet = sensor(140, n=180).cell("temperature", 40, "sensor failure")
     case(
         "odd_text_decimals.csv",
