@@ -360,6 +360,8 @@ def _explain(source: ByteSource, layout: TextLayout, end: int, error: Exception)
     with contextlib.suppress(csv.Error):
         for line, record in _records(source, layout, end):
             if len(record) != layout.width:
+                if any("\n" in cell for cell in record):
+                    _check_quotes(source, layout, end)
                 return InputError(
                     f"{source.name} line {line} has {_fields(len(record))}; the header has "
                     f"{layout.width}. Look there for a missing or extra {_spoken(layout.delimiter)} or quote; "

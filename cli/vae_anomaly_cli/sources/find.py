@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.sources.byte_source import ByteSource, open_bytes
 from vae_anomaly_cli.sources.database import DATABASES, shown_address
-from vae_anomaly_cli.sources.formats import EXTENSIONS, format_of_name, format_to_read, is_surely_table
+from vae_anomaly_cli.sources.formats import EXTENSIONS, format_of_name, format_to_read, is_surely_table, may_be_table
 from vae_anomaly_cli.sources.remote import is_remote, path_of, scheme_of
 
 PIPE = "-"
@@ -169,13 +169,12 @@ def before_magic(path: Path) -> list[str]:
 def _tables_in(folder: Path) -> list[tuple[Path, PurePath]]:
     """Tables in a directory and below; names that begin with a dot or an underscore are nobody's data.
 
-    Text, JSON, workbooks and archives are tables where nothing else is: they lie beside tables, too.
+    JSON, workbooks and archives are tables where nothing else is: they lie beside tables, too.
     """
     found: list[tuple[Path, PurePath]] = []
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
-        is_ours = format_to_read(path) is not None or path.suffix.lower() == ".zip"
-        if is_ours and path.is_file() and not any(part[0] in "._" for part in relative.parts):
+        if may_be_table(path) and path.is_file() and not any(part[0] in "._" for part in relative.parts):
             found.append((path, relative))
     tables = [(path, relative) for path, relative in found if is_surely_table(path)] or found
     if not tables:

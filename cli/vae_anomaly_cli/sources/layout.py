@@ -63,6 +63,10 @@ class Record:
         """Cells that are not blank."""
         return sum(1 for cell in self.cells if cell.strip())
 
+    def fills(self, width: int) -> bool:
+        """Whether more than half of so many cells are filled, or all but the first: a row index has no name."""
+        return 2 * self.n_filled > width or (self.n_filled == width - 1 == len(self.cells) - 1 and not self.cells[0])
+
     @property
     def shown(self) -> str:
         """Its cells, for people."""
@@ -272,7 +276,7 @@ def _header_at(records: list[Record], width: int) -> int:
     for at, record in enumerate(records[: MAX_TITLE_LINES + 1]):
         rows = records[at + 1 :]
         is_above = at == 0 or (has_comments and _is_comment(record))
-        if is_above or len(record.cells) != width or 2 * record.n_filled <= width or not rows:
+        if is_above or len(record.cells) != width or not record.fills(width) or not rows:
             continue
         is_text = [bool(cell.strip()) and not _is_value(cell) for cell in record.cells]
         if not any(is_text) or looks_like_data(record.cells, rows):
@@ -294,7 +298,7 @@ def _has_comments_above_names(records: list[Record], width: int) -> bool:
 
 
 def _may_be_header(record: Record, rows: list[Record], width: int) -> bool:
-    return 2 * record.n_filled > width and _header_fits(record.cells, rows, width)
+    return record.fills(width) and _header_fits(record.cells, rows, width)
 
 
 def _is_comment(record: Record) -> bool:
