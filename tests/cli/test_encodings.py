@@ -58,6 +58,8 @@ def test_encoding_can_be_stated(encoding, write):
     ("content", "encoding", "message"),
     [
         ("имя,x\nПривет,2\n".encode("cp1251"), None, "byte 0xe8 on line 1 (offset 0). Name its encoding, like"),
+        (f"region,amount\n{'север,1200.50' * 3}\n".encode("cp1251"), None, "byte 0xf1 on line 2"),
+        (b"%PDF-1.7\n%\xe2\xe3\n", None, "is a PDF by its content"),
         ("a,b\nKöln,1\n".encode() + b"K\xf6ln,2\n", None, "byte 0xf6 on line 3 (offset 13)"),
         (b"a,b\n1,\x81\n", None, "byte 0x81 on line 2"),
         (b"a,b\n1,\x01\xe9\n", None, "byte 0xe9 on line 2"),

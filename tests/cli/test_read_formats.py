@@ -231,6 +231,18 @@ def test_values_of_a_sheet_that_are_mixed_are_text(write):
     assert [row["y"] for row in found] == ["10:30:00", "11:00:00", None]
 
 
+def test_styles_that_openpyxl_refuses_are_mended(write):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(workbook(("one", SHEET)))) as archive, zipfile.ZipFile(stream, "w") as other:
+        for member in archive.infolist():
+            content = archive.read(member)
+            if member.filename == "xl/styles.xml":
+                content = content.replace(b"<fill><patternFill /></fill>", b"<fill/>")
+                assert b"<fill/>" in content
+            other.writestr(member, content)
+    assert read(write("t.xlsx", stream.getvalue())) == (SHEET_ROWS, [])
+
+
 def test_errors_of_excel_are_missing_and_formulas_without_values_are_refused(write):
     rows = [["n", "x"], [1, 0.5], ["#DIV/0!", 1.5], [3, "#N/A"]]
     found, said = read(write("t.xlsx", workbook(("one", rows))))

@@ -1,7 +1,9 @@
 """Workbooks of Excel: one sheet, its values read row by row."""
 
 import datetime as dt
+import io
 import math
+import re
 import warnings
 import zipfile
 import zlib
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 # A sheet has 1,048,576 rows at most, and is read as a whole: it cannot be searched.
 MAX_BYTES = 1 << 29
 LOOKED_AT = 1000
+EMPTY_FILL = re.compile(rb"<(\w+:)?fill\s*/>")
 ERRORS = frozenset(
     ("#DIV/0!", "#N/A", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#VALUE!", "#GETTING_DATA", "#SPILL!", "#CALC!")
 )
@@ -144,13 +147,30 @@ def _opened(source: ByteSource, *, formulas: bool) -> "Iterator[openpyxl.Workboo
     try:
         # Of styles and extensions that do not matter here.
         with source.raw() as raw, warnings.catch_warnings(action="ignore"):
-            book = openpyxl.load_workbook(raw, read_only=True, data_only=not formulas)
+            try:
+                book = openpyxl.load_workbook(raw, read_only=True, data_only=not formulas)
+            except TypeError:
+                book = openpyxl.load_workbook(_with_fills(raw), read_only=True, data_only=not formulas)
             yield book
             book.close()
     except UNREADABLE as error:
         raise InputError(
             f"{source.name} is not a readable workbook of Excel ({error}). Copy it again, or save the sheet as CSV."
         ) from error
+
+
+def _with_fills(raw: BinaryIO) -> BinaryIO:
+    """Copy a workbook, and say of cells without a fill that they have none: openpyxl refuses what Excel takes."""
+    copy = io.BytesIO()
+    raw.seek(0)
+    with zipfile.ZipFile(raw) as archive, zipfile.ZipFile(copy, "w") as repaired:
+        for member in archive.infolist():
+            content = archive.read(member)
+            if member.filename == "xl/styles.xml":
+                content = EMPTY_FILL.sub(rb"<\1fill><\1patternFill/></\1fill>", content)
+            repaired.writestr(member, content)
+    copy.seek(0)
+    return copy
 
 
 def _filled_rows(sheet: Any) -> list[tuple[int, list[Any]]]:
