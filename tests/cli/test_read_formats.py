@@ -308,7 +308,7 @@ def test_table_of_a_database_is_read_in_blocks(database, monkeypatch):
 @pytest.mark.parametrize(
     ("address", "layout", "message"),
     [
-        ("sqlite:///{}", GivenLayout(), "expected one table, as in"),
+        ("sqlite:///{}?table=a", GivenLayout(query="select 1"), "expected one table, as in"),
         ("sqlite:///{}?table=a", GivenLayout(table="b"), "expected one table, as in"),
         ("sqlite:///{}?table=nope", GivenLayout(), "cannot be read: no such table: nope"),
         ("sqlite:///{}", GivenLayout(query="drop table x"), "expected one that only reads"),
@@ -334,7 +334,12 @@ def test_database_goes_through_the_command(run, database, fast, write):
     outcome = run("score", f"sqlite:///{database}", "--table", "my orders", *fast)
     assert outcome.code == 0, outcome.err
     assert outcome.frame["id"].tolist() == ["0", "1", "2", "3", "4"]
-    assert "is a data base; name a table of it: sqlite:///" in run("score", database).error()
+    named = run("score", database, *fast)
+    assert "its only table, 'my orders', is read" in named.err
+    assert named.out == outcome.out
+    with sqlite3.connect(database) as connection:
+        connection.execute("create table other (x)")
+    assert "has the tables 'my orders', 'other'; expected one" in run("score", database).error()
 
 
 def test_database_without_its_library_says_what_to_install(database, monkeypatch):

@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.sources.byte_source import ByteSource, open_bytes
-from vae_anomaly_cli.sources.database import DATABASES, shown_address
+from vae_anomaly_cli.sources.database import DATABASES, address_of_file, shown_address
 from vae_anomaly_cli.sources.formats import EXTENSIONS, format_of_name, format_to_read, is_surely_table, may_be_table
 from vae_anomaly_cli.sources.remote import is_remote, path_of, scheme_of
 
@@ -59,7 +59,10 @@ def find_files(data: Sequence[str]) -> list[FoundFile]:
         scheme = scheme_of(text)
         if scheme is None:
             for path, relative in _expanded(text):
-                if str(path) not in found:
+                address = address_of_file(path)
+                if address is not None:
+                    found.setdefault(str(path), _found_database(address, "sqlite"))
+                elif str(path) not in found:
                     found[str(path)] = FoundFile(open_bytes(str(path)), relative)
         elif is_remote(text):
             found.setdefault(text, FoundFile(open_bytes(text), PurePath(PurePath(path_of(text)).name or "table")))

@@ -321,8 +321,6 @@ def sniff_format(source: ByteSource, warn: Callable[[str], None]) -> Format:
 
 def _unknown(source: ByteSource, path: PurePath) -> InputError:
     extension = "".join(path.suffixes[-2:]) or "no extension"
-    if path.suffix in (".db", ".sqlite", ".sqlite3"):
-        return InputError(f"{source.name} is a data base; name a table of it: sqlite:///{source.name}?table=NAME.")
     if path.suffix in (".xls", ".ods"):
         return InputError(
             f"{source.name} has an extension that is not known ({extension}). Save it as .xlsx, or as CSV (UTF-8)."

@@ -294,7 +294,7 @@ def _format_of(file: FoundFile, format_name: str | None, warn: Callable[[str], N
 
 def _opened(file: FoundFile, table_format: Format, given: GivenLayout, warn: Callable[[str], None]) -> TableFile:
     if file.address is not None:
-        return open_database(file.address, given)
+        return open_database(file.address, given, warn)
     return table_format.open(file.source, given, warn)
 
 
