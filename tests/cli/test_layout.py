@@ -193,6 +193,27 @@ def test_what_may_be_read_wrongly_is_refused_with_its_line(kind, write):
     assert message in str(caught.value)
 
 
+def test_row_below_a_header_with_few_names_is_no_header(write):
+    table, said = read(write("t.csv", "a,b,,,\n" + "".join(f"n{i},o{i % 7},p,q{i},r\n" for i in range(20))))
+    assert table.names == ["a", "b", "column 3", "column 4", "column 5"]
+    assert table.n_rows == 20
+    assert len(said) == 3
+
+
+def test_cut_row_among_blank_lines_is_no_note(write):
+    with pytest.raises(InputError, match="line 6 has 1 field; the header has 3"):
+        read(write("t.csv", "a,b,c\n\n1,2,3\n\n\n30\n"))
+
+
+def test_messages_of_many_files_are_few(tmp_path):
+    for number in range(20):
+        (tmp_path / f"{number:02d}.csv").write_text("Report\n\nid,x,w\n" + ROWS)
+    said = []
+    assert open_table([str(tmp_path)], None, None, said.append).n_files == 20
+    assert len(said) == 13
+    assert said[-1] == "8 more such messages of these files are not shown."
+
+
 def test_text_of_several_lines_is_no_stray_quote(write):
     cells = [["1", "a\nb, c\nd"], ["2", 'say "x"\n\n, or'], ["3", "hello, dear\nI am, well\nbye, now"]]
     stream = io.StringIO(newline="")

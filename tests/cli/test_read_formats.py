@@ -209,6 +209,13 @@ def test_sheet_is_read_with_its_types(write):
     assert read(write("t.xlsx", workbook(("one", SHEET)))) == (SHEET_ROWS, [])
 
 
+def test_workbook_may_be_piped(run, fast):
+    rows = [["n", "x"], *([i % 5, i * 0.5] for i in range(30))]
+    outcome = run("score", "-", *fast, stdin=workbook(("one", rows)))
+    assert outcome.code == 0, outcome.err
+    assert outcome.frame["x"].astype(float).tolist() == [i * 0.5 for i in range(30)]
+
+
 def test_titles_and_totals_of_a_sheet_are_left_out_with_a_word(write):
     rows = [["Report"], [], *SHEET, [], ["Total", 10, 5.0]]
     path = write("t.xlsx", workbook(("one", rows), ("two", [["q"], [1]])))

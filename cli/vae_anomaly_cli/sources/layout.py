@@ -282,7 +282,7 @@ def _header_at(records: list[Record], width: int) -> int:
         if not any(is_text) or looks_like_data(record.cells, rows):
             return 0
         above = _names_above_values(record.cells, rows)
-        wide = [title for title in records[:at] if not _is_comment(title) and title.n_filled > max(1, width // 2)]
+        wide = [title for title in records[:at] if not _is_comment(title) and title.n_filled > 1]
         return at if not wide or (above and all(title.n_filled < width for title in wide)) else 0
     return 0
 
@@ -514,7 +514,8 @@ def find_footer(tail: bytes, layout: TextLayout) -> Footer | None:
         return None
     first_cells = [cells[0] for line in rows[-LOOKED_AT:] if (cells := _cells_of(line, layout.delimiter))]
     is_cut = not tail.endswith((b"\n", b"\r"))
-    if not all(_is_below(cells, layout.width, first_cells, is_apart=n_blank > 0, is_cut=is_cut) for cells in found):
+    is_apart = n_blank > 0 and all(line.strip() for line in rows[-LOOKED_AT:])
+    if not all(_is_below(cells, layout.width, first_cells, is_apart=is_apart, is_cut=is_cut) for cells in found):
         return None
     # Blank lines between the rows and what is below stay with the latter; rows of blank cells do too.
     return Footer(sum(map(len, lines[len(rows) :])), len(found), shown_cells(found[-1]))
