@@ -10,7 +10,15 @@ import numpy as np
 from vae_anomaly.columns.column import Column, Kind, smoothed
 from vae_anomaly.columns.dates import MICROSECOND, PERIOD_DAYS, PERIODS, date_part, periods_of
 from vae_anomaly.columns.levels import DECLARED, level_column
-from vae_anomaly.columns.scales import choose_asinh_scale, granularity_of, is_coarse, natural_top, sample_of, spikes_of
+from vae_anomaly.columns.scales import (
+    choose_asinh_scale,
+    granularity_of,
+    gross_cells,
+    is_coarse,
+    natural_top,
+    sample_of,
+    spikes_of,
+)
 from vae_anomaly.data import FloatArray
 from vae_anomaly.errors import DataError
 from vae_anomaly.likelihoods import Bounded, Categorical, Likelihood, Rounded, Spiked, StudentT, WrappableLikelihood
@@ -19,8 +27,10 @@ SECOND = 1 / 86_400
 
 
 def number_column(name: str, present: FloatArray, weights: FloatArray | None, declared: str | None) -> Column:
-    """A column of many numbers: on an asinh scale or not, rounded or not, bounded or not."""
-    granularity = granularity_of(present)
+    """A column of many numbers: on an asinh scale or not, rounded or not, bounded or not.
+
+    A few cells out of all proportion teach nothing but that such cells occur.
+    """
     if declared in ("integer", "count"):
         wrong = (present != np.floor(present)) | ((present < 0) & (declared == "count"))
         if wrong.any():
@@ -35,6 +45,8 @@ def number_column(name: str, present: FloatArray, weights: FloatArray | None, de
             "Declare it continuous.",
             column=name,
         )
+    present, weights, n_gross = without_gross(present, weights)
+    granularity = granularity_of(present)
     top = natural_top(present)
     spikes = spikes_of(present) if declared in (None, "bounded", "count", "integer", "positive") else present[:0]
     at_spike = np.isin(present, spikes)
@@ -80,6 +92,8 @@ def number_column(name: str, present: FloatArray, weights: FloatArray | None, de
     if len(spikes):
         first = ", ".join(f"{spike:g}" for spike in spikes[:3]) + (", ..." if len(spikes) > 3 else "")
         reason += f", {at_spike.mean():.0%} of them {first}"
+    if n_gross:
+        reason += f"; {n_gross} more out of all proportion"
     noise = StudentT()
     beside: WrappableLikelihood = Bounded(noise) if kind == "bounded" else Rounded(noise) if rounded else noise
     return Column(
@@ -101,6 +115,17 @@ def number_column(name: str, present: FloatArray, weights: FloatArray | None, de
     )
 
 
+def without_gross(
+    present: FloatArray, weights: FloatArray | None
+) -> tuple[FloatArray, FloatArray | None, int]:
+    """Cells and their weights without those that are out of all proportion, and how many these are."""
+    gross = gross_cells(present)
+    n_gross = int(gross.sum())
+    if not n_gross:
+        return present, weights, 0
+    return present[~gross], None if weights is None else weights[~gross], n_gross
+
+
 def asked_column(name: str, likelihood: Likelihood, present: FloatArray, weights: FloatArray | None) -> Column:
     """A numeric column with the likelihood that the user chose."""
     traits = likelihood.traits
@@ -109,6 +134,8 @@ def asked_column(name: str, likelihood: Likelihood, present: FloatArray, weights
         assert column is not None
         return column
     reason = f"{likelihood.title} was asked for"
+    if likelihood.standardize:
+        present, weights, _ = without_gross(present, weights)
     location, scale = _location_and_scale(present, weights)
     granularity = granularity_of(present)
     if not likelihood.standardize:
