@@ -96,7 +96,7 @@ class InputColumns:
         InputError
             If a column that the model uses is missing, or is no feature now.
         """
-        used = [column.name for column in columns if column.likelihood is not None or column.name == group]
+        used = [column.name for column in columns if column.is_used or column.name == group]
         missing = [name for name in used if name not in self.names]
         if missing:
             unnamed = "" if set(used) - set(missing) else " None of the model's columns is there."

@@ -84,7 +84,7 @@ def scoring_frame(
     features = {
         column.name: reader.scoring_values(cells[column.name], column)
         for column in columns
-        if column.likelihood is not None and column.name != group
+        if column.is_used and column.name != group
     }
     if group is not None:
         features[group] = as_series(reader.group_values(cells[group]))

@@ -1,4 +1,4 @@
-"""The parts of a date that recur: the hour, the weekday, the month."""
+"""The parts of a date that recur: the hour, the weekday, the day of the month, the month."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ THURSDAY = 3
 PERIODS: dict[str, tuple[str, ...]] = {
     "hour": tuple(f"{hour:02d}h" for hour in range(24)),
     "weekday": ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
+    "day of month": tuple(str(day) for day in range(1, 32)),
     "month": (
         "January",
         "February",
@@ -28,9 +29,17 @@ PERIODS: dict[str, tuple[str, ...]] = {
         "December",
     ),
 }
-PERIOD_DAYS = {"hour": 1.0, "weekday": 7.0, "month": 365.25}
+PERIOD_DAYS = {"hour": 1.0, "weekday": 7.0, "day of month": 365.25 / 12, "month": 365.25}
 MIN_PERIODS = 5
 ROWS_PER_LEVEL = 10
+# Days of a tick, and the ticks since 1970 that are dates between 1973 and 2286.
+EPOCH_UNITS = {
+    "s": (1 / 86_400, 1e8, 1e10),
+    "ms": (1e-3 / 86_400, 1e11, 1e13),
+    "us": (1e-6 / 86_400, 1e14, 1e16),
+    "ns": (1e-9 / 86_400, 1e17, 1e19),
+}
+MIN_EPOCH_SHARE = 0.9
 
 
 def moments(days: FloatArray) -> npt.NDArray[np.datetime64]:
@@ -47,17 +56,44 @@ def date_part(days: FloatArray, period: str) -> FloatArray:
         codes[known] = np.floor((present - np.floor(present)) * 24 + 1e-9).clip(max=23)
     elif period == "weekday":
         codes[known] = (np.floor(present) + THURSDAY) % 7
+    elif period == "day of month":
+        dates = moments(present)
+        codes[known] = (dates.astype("datetime64[D]") - dates.astype("datetime64[M]")).astype(np.int64)
     else:
         codes[known] = moments(present).astype("datetime64[M]").astype(np.int64) % 12
     return codes
+
+
+def epoch_unit(numbers: FloatArray) -> str | None:
+    """The unit in which nearly all numbers are times since 1970: "s", "ms", "us" or "ns"; None where they are none.
+
+    Parameters
+    ----------
+    numbers : ndarray of shape (cells,)
+        Without missing ones.
+
+    Examples
+    --------
+    >>> epoch_unit(np.array([1.7e9, 1.8e9])), epoch_unit(np.array([1.7e12])), epoch_unit(np.array([12.5]))
+    ('s', 'ms', None)
+    """
+    for unit, (_, low, high) in EPOCH_UNITS.items():
+        if len(numbers) and ((numbers >= low) & (numbers < high)).mean() >= MIN_EPOCH_SHARE:
+            return unit
+    return None
 
 
 def periods_of(days: FloatArray) -> tuple[str, ...]:
     """The periods that these dates are many and long enough for, and that say anything.
 
     A period needs five of its lengths, ten rows per level, and two different levels.
+
+    Parameters
+    ----------
+    days : ndarray of shape (cells,)
+        Since 1970, without missing ones and without dates out of all proportion.
     """
-    span = float(np.ptp(days))
+    span = float(np.ptp(days)) if len(days) else 0.0
     return tuple(
         period
         for period, levels in PERIODS.items()

@@ -10,14 +10,17 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from vae_anomaly.columns.column import Column, Kind
+from vae_anomaly.columns.column import Column, days_of
+from vae_anomaly.columns.dates import epoch_unit
 from vae_anomaly.columns.levels import level_column, ordinal_column, present_texts, text_column
 from vae_anomaly.columns.numeric import asked_column, date_column, number_column
 from vae_anomaly.data import FloatArray, Table
 from vae_anomaly.errors import ColumnSetAsideWarning, DataError, NumericTextWarning, SpecificationError
 from vae_anomaly.likelihoods import Likelihood
 
-DECLARABLE: tuple[Kind, ...] = (
+WITH_TREND = "datetime+trend"
+DATES = ("datetime", WITH_TREND)
+DECLARABLE: tuple[str, ...] = (
     "continuous",
     "positive",
     "bounded",
@@ -27,7 +30,7 @@ DECLARABLE: tuple[Kind, ...] = (
     "boolean",
     "categorical",
     "ordinal",
-    "datetime",
+    *DATES,
     "identifier",
 )
 MIN_ROWS_TO_COUNT = 20
@@ -88,7 +91,7 @@ def infer_columns(
     columns = tuple(
         _infer(table, position, likelihood, weights, declared.get(name)) for position, name in enumerate(table.names)
     )
-    if all(column.kind == "identifier" or column.likelihood is None for column in columns):
+    if not any(column.is_used for column in columns):
         # A running number is better than nothing.
         columns = tuple(
             replace(_infer(table, position, likelihood, weights, "integer"), reason="it counts the rows")
@@ -99,15 +102,15 @@ def infer_columns(
             for position, column in enumerate(columns)
         )
     for column in columns:
-        if column.likelihood is None:
+        if not column.is_used:
             warnings.warn(ColumnSetAsideWarning(column.name, column.reason), stacklevel=3)
-    if all(column.likelihood is None for column in columns):
+    if not any(column.is_used for column in columns):
         reasons = "; ".join(f"{column.name!r}: {column.reason}" for column in columns[:3])
         raise DataError(f"no column is left to model ({reasons}). Give at least one column with observed values.")
     if model_missing:
         columns = tuple(
             column
-            if column.likelihood is None
+            if not column.is_used
             else column.with_missing_part(int(table.missing(position).sum()), table.n_rows)
             for position, column in enumerate(columns)
         )
@@ -140,12 +143,12 @@ def _infer(
         return Column(name, "empty", None, "it holds no value in any training row")
     if declared == "identifier":
         return Column(name, "identifier", None, "declared an identifier")
-    if content == "datetime" and declared not in (None, "datetime"):
+    if content == "datetime" and declared not in (None, *DATES):
         if isinstance(declared, Likelihood) and declared.standardize:
-            return date_column(name, table.days(position), declared, weights)
+            return date_column(name, table.days(position), declared, weights, trend=True)
         raise DataError(
-            f"column {name!r} holds dates and is declared {declared}; expected datetime, identifier, or a likelihood "
-            "for numbers. Convert it first.",
+            f"column {name!r} holds dates and is declared {declared}; expected datetime, datetime+trend, identifier, or "
+            "a likelihood for numbers. Convert it first.",
             column=name,
         )
     if declared == "ordinal" or _levels_of(declared) == "ordered":
@@ -158,8 +161,10 @@ def _infer(
     if content == "text" and declared is None:
         _warn_of_odd_text(table, position)
         return text_column(table, position, None)
-    if declared == "datetime" or (content == "datetime" and declared is None):
-        return date_column(name, table.days(position), likelihood, weights)
+    if declared in DATES or content == "datetime":
+        unit = _epoch_unit(table, position) if content == "number" else ""
+        days = days_of(table, position, unit)
+        return date_column(name, days, likelihood, weights, trend=declared == WITH_TREND, unit=unit)
     numbers = table.numbers(position)
     observed = ~np.isnan(numbers)
     present = numbers[observed]
@@ -182,6 +187,20 @@ def _infer(
             f"it counts the rows from {present[0]:g} to {present[-1]:g}; declare it integer to use it",
         )
     return number_column(name, present, weights, declared if isinstance(declared, str) else None)
+
+
+def _epoch_unit(table: Table, position: int) -> str:
+    """What numbers that are declared dates count since 1970."""
+    name, numbers = table.names[position], table.numbers(position)
+    present = numbers[~np.isnan(numbers)]
+    unit = epoch_unit(present)
+    if unit is None:
+        raise DataError(
+            f"column {name!r} is declared datetime and holds {present[0]:g}; of numbers expected seconds, or "
+            "thousandths, millionths or billionths of them, since 1970. Convert it with pandas.to_datetime.",
+            column=name,
+        )
+    return unit
 
 
 def _levels_of(declared: str | Likelihood | None) -> str | None:

@@ -38,8 +38,7 @@ class TableEncoder(Encoder):
         used = [
             (position, modelled)
             for position, column in enumerate(self.columns)
-            if column.likelihood is not None
-            for modelled in (column, *column.parts)
+            for modelled in column.modelled
         ]
         groups: dict[tuple[object, int], list[tuple[int, Column]]] = {}
         for position, column in sorted(used, key=lambda entry: entry[1].is_constant):
@@ -100,14 +99,16 @@ class TableEncoder(Encoder):
         return sums
 
     def decode(self, values: FloatArray) -> list[npt.NDArray[Any]]:
-        """Cells of every column in the user's order; columns that were set aside are NaN.
+        """Cells of every column in the user's order; columns that were set aside are NaN, dates without a place in time NaT.
 
         Parameters
         ----------
         values : ndarray of shape (rows, modelled columns)
             Model units, in the model's order.
         """
-        decoded: list[npt.NDArray[Any]] = [np.full(len(values), np.nan) for _ in self.columns]
+        decoded: list[npt.NDArray[Any]] = [
+            np.full(len(values), np.datetime64("NaT", "us") if column.is_date else np.nan) for column in self.columns
+        ]
         for index, (position, column) in enumerate(self.model_columns):
             if column is self.columns[position]:
                 decoded[position] = column.decode(values[:, index])

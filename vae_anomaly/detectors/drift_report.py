@@ -141,7 +141,7 @@ def column_samples(columns: tuple[Column, ...], table: Table) -> tuple[ColumnSam
     n_taken = min(table.n_rows, MAX_ROWS, max(MIN_ROWS, MAX_CELLS // max(len(columns), 1)))
     some = table.take(np.unique(np.linspace(0, table.n_rows - 1, n_taken).round().astype(np.intp)))
     return tuple(
-        _sample(column, some, position) for position, column in enumerate(columns) if column.likelihood is not None
+        _sample(column, some, position) for position, column in enumerate(columns) if column.is_used
     )
 
 
