@@ -223,6 +223,58 @@ class ColumnSetAsideWarning(DataWarning):
         return f"column {self.column!r} is set aside: {self.reason}"
 
 
+class MissingCodeWarning(DataWarning):
+    """A value that repeats far from all others stands for missing cells.
+
+    Parameters
+    ----------
+    column : str
+        Name of the column.
+    codes : tuple of str
+        The values, as people write them.
+    count : int
+        How many training cells hold one of them.
+    """
+
+    def __init__(self, column: str, codes: tuple[str, ...], count: int) -> None:
+        super().__init__(column, codes, count)
+        self.column = column
+        self.codes = codes
+        self.count = count
+        self.subject = column
+
+    def __str__(self) -> str:
+        return (
+            f"column {self.column!r}: {' and '.join(self.codes)} in {self.count} cells is taken as missing, in rows to "
+            f"score as well. Keep it with missing_values={{{self.column!r}: False}}, or name what is missing there."
+        )
+
+
+class SortedColumnWarning(DataWarning):
+    """The numbers of a column only rise or only fall from row to row, and it is modelled all the same.
+
+    Parameters
+    ----------
+    column : str
+        Name of the column.
+    rises : bool
+        Whether they rise.
+    """
+
+    def __init__(self, column: str, rises: bool) -> None:
+        super().__init__(column, rises)
+        self.column = column
+        self.rises = rises
+        self.subject = column
+
+    def __str__(self) -> str:
+        return (
+            f"column {self.column!r} {'rises' if self.rises else 'falls'} from row to row. Where the rows were sorted by "
+            "it, all is well; where it goes on with time, every later row will look anomalous: then leave it out with "
+            f"columns={{{self.column!r}: 'identifier'}}."
+        )
+
+
 class NumericTextWarning(DataWarning):
     """A column of text that holds numbers is taken as categories.
 

@@ -6,6 +6,7 @@ from vae_anomaly.columns.column import VALUE_LIMIT, Column
 from vae_anomaly.columns.encoder import Encoder
 from vae_anomaly.columns.image_encoder import LEVELS_OF_DEPTH, ImageEncoder, learn_channels
 from vae_anomaly.columns.inference import DECLARABLE, Declarations, infer_columns
+from vae_anomaly.columns.missing_codes import MissingValues, given_codes, without_codes
 from vae_anomaly.columns.table_encoder import TableEncoder
 
 __all__ = [
@@ -19,8 +20,11 @@ __all__ = [
     "Declarations",
     "Encoder",
     "ImageEncoder",
+    "MissingValues",
     "TableEncoder",
+    "given_codes",
     "infer_columns",
     "learn_channels",
     "taken",
+    "without_codes",
 ]

@@ -233,9 +233,7 @@ class Column:
                 f"column {self.name!r} holds dates; it held numbers in training. Convert it to what it was.",
                 column=self.name,
             )
-        numbers = (
-            days_of(table, position, self.date_unit) if self.kind == "datetime" else table.numbers(position)
-        )
+        numbers = days_of(table, position, self.date_unit) if self.kind == "datetime" else table.numbers(position)
         assert self.likelihood is not None
         if self.likelihood.is_constant:
             return self._constant_codes(numbers)

@@ -13,6 +13,7 @@ import torch
 from vae_anomaly.columns.batch import Batch
 from vae_anomaly.columns.column import VALUE_LIMIT, Column
 from vae_anomaly.columns.encoder import Encoder
+from vae_anomaly.columns.missing_codes import without_codes
 from vae_anomaly.data import FloatArray, Table
 
 
@@ -35,11 +36,7 @@ class TableEncoder(Encoder):
     @cached_property
     def model_columns(self) -> tuple[tuple[int, Column], ...]:
         """What the model sees, in its order: the user's position of a column, and that column or a part of it."""
-        used = [
-            (position, modelled)
-            for position, column in enumerate(self.columns)
-            for modelled in column.modelled
-        ]
+        used = [(position, modelled) for position, column in enumerate(self.columns) for modelled in column.modelled]
         groups: dict[tuple[object, int], list[tuple[int, Column]]] = {}
         for position, column in sorted(used, key=lambda entry: entry[1].is_constant):
             groups.setdefault((column.likelihood, column.width), []).append((position, column))
@@ -75,6 +72,7 @@ class TableEncoder(Encoder):
         return tuple(index for index, owner in enumerate(self.order) if owner == position)
 
     def encode(self, data: Table) -> Batch:
+        data = without_codes(data, self.columns)
         values = np.empty((data.n_rows, self.n_model_columns), dtype=np.float64)
         plain = self._plain
         rest = list(range(len(self.order)))
@@ -99,7 +97,9 @@ class TableEncoder(Encoder):
         return sums
 
     def decode(self, values: FloatArray) -> list[npt.NDArray[Any]]:
-        """Cells of every column in the user's order; columns that were set aside are NaN, dates without a place in time NaT.
+        """Cells of every column in the user's order.
+
+        Columns that were set aside are NaN, and dates whose place in time is not modelled are NaT.
 
         Parameters
         ----------

@@ -2,7 +2,7 @@ from .image_files import SUFFIXES, ImageFileError, find_images, survey, write_pn
 from .image_folders import ImageFiles, is_pillow_images, list_images, open_images, read_pillow_images
 from .image_formats import ImageFormat, Problem, Size
 from .images import Images, arranged, as_array, is_images, read_arrays
-from .table import FloatArray, ObjectArray, Table, text_of
+from .table import FloatArray, ObjectArray, Table, holds_long_numbers, text_of
 
 __all__ = [
     "SUFFIXES",
@@ -18,6 +18,7 @@ __all__ = [
     "arranged",
     "as_array",
     "find_images",
+    "holds_long_numbers",
     "is_images",
     "is_pillow_images",
     "list_images",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from numbers import Integral, Real
@@ -19,6 +20,7 @@ Content = Literal["number", "boolean", "datetime", "text"]
 
 DAY = np.timedelta64(1, "D")
 MAX_CHARACTERS = 60
+MAX_EXACT = 2**53
 _OBJECT_CONTENTS: dict[str, Content] = {
     "integer": "number",
     "floating": "number",
@@ -58,6 +60,30 @@ class Table:
         if isinstance(self.cells, pd.DataFrame):
             return Table(self.names, self.cells.iloc[rows])
         return Table(self.names, self.cells[rows])
+
+    def hiding(self, hidden: Mapping[int, npt.NDArray[np.bool_]]) -> Table:
+        """The same rows with some cells missing.
+
+        Parameters
+        ----------
+        hidden : mapping of int to bool ndarray of shape (rows,)
+            Which cells of a column, by its position.
+        """
+        hidden = {position: cells for position, cells in hidden.items() if cells.any()}
+        if not hidden:
+            return self
+        if not isinstance(self.cells, pd.DataFrame):
+            matrix = self.cells.copy()
+            for position, cells in hidden.items():
+                matrix[cells, position] = np.nan
+            return Table(self.names, matrix)
+        frame = self.cells.copy(deep=False)
+        for position, cells in hidden.items():
+            column: Any = frame.iloc[:, position]
+            if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iu":
+                column = column.astype(column.dtype.name.replace("i", "I").replace("u", "U"))
+            frame.isetitem(position, column.mask(cells))
+        return Table(self.names, frame)
 
     def content(self, position: int) -> Content:
         """What a column holds, by its dtype, or by its cells where the dtype is object."""
@@ -103,6 +129,13 @@ class Table:
                 row=row,
             )
         return numbers
+
+    def exceeds_floats(self, position: int) -> bool:
+        """Whether a column holds whole numbers that are too large for floats to tell from their neighbours."""
+        if not isinstance(self.cells, pd.DataFrame):
+            return False
+        column: Any = self.cells.iloc[:, position]
+        return holds_long_numbers(column) and self.content(position) == "number"
 
     def objects(self, position: int) -> ObjectArray:
         """A column's cells as they are, None where missing; dates as ``numpy.datetime64``."""
@@ -253,6 +286,14 @@ class Table:
                     column=self.names[position],
                     row=row,
                 )
+
+
+def holds_long_numbers(column: Any) -> bool:
+    """Whether a column of a DataFrame has an integer dtype and numbers beyond 2**53."""
+    if not pd.api.types.is_integer_dtype(column.dtype):
+        return False
+    largest, smallest = column.max(), column.min()
+    return bool(pd.notna(largest) and (largest > MAX_EXACT or smallest < -MAX_EXACT))
 
 
 def _short(cell: object) -> str:

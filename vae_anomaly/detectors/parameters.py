@@ -35,6 +35,7 @@ PARAMETER_CONSTRAINTS: dict[str, Any] = {
     "backbone": [str, Backbone],
     "likelihood": [str, Likelihood],
     "columns": [Mapping, None],
+    "missing_values": "no_validation",
     "model_missing": ["boolean"],
     "image_shape": ["array-like", None],
     "augment": [callable, None],

@@ -18,7 +18,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from vae_anomaly.columns import Augment, Batch, Column, Encoder, ImageEncoder
+from vae_anomaly.columns import Augment, Batch, Column, Encoder, ImageEncoder, MissingValues, given_codes
 from vae_anomaly.data import FloatArray, ImageFormat, Images, Table
 from vae_anomaly.decisions import ColumnSample, Decisions
 from vae_anomaly.deprecation import RenamedAttribute
@@ -111,6 +111,7 @@ SHAPE_PARAMETERS = (
     "backbone",
     "likelihood",
     "columns",
+    "missing_values",
     "model_missing",
     "image_shape",
 )
@@ -162,8 +163,12 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         Gaussian with one learned noise for all, or Bernoulli where they have two values.
     columns : dict, default=None
         What columns are, by name (``x0``, ``x1``, ... for arrays), where inference would be wrong: "continuous",
-        "positive", "bounded", "integer", "count", "binary", "boolean", "categorical", "ordinal", "datetime",
-        "identifier" (set aside), or a Likelihood.
+        "positive", "bounded", "integer", "count", "binary", "boolean", "categorical", "ordinal", "datetime" (hours,
+        weekdays, days of the month and months, where the rows span enough of them), "datetime+trend" (the place in time
+        as well), "identifier" (set aside), or a Likelihood.
+    missing_values : number, text, date, list of these, dict or False, default=None
+        Cells that stand for missing ones, in all columns or by column.  None recognises codes that repeat far from all
+        other values, such as -999, 9999 or 1900-01-01, with a warning; False keeps all.
     model_missing : bool, default=False
         Whether it counts which cells of a row are missing: each column then has a second term, the log-probability of
         its cell being missing or not.
@@ -306,6 +311,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         backbone: str | Backbone = "auto",
         likelihood: str | Likelihood = "auto",
         columns: Mapping[str, str | Likelihood] | None = None,
+        missing_values: MissingValues = None,
         model_missing: bool = False,
         image_shape: Sequence[int] | None = None,
         augment: Augment | None = None,
@@ -333,6 +339,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         self.backbone = backbone
         self.likelihood = likelihood
         self.columns = columns
+        self.missing_values = missing_values
         self.model_missing = model_missing
         self.image_shape = image_shape
         self.augment = augment
@@ -849,6 +856,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
                 weights if chosen is None or weights is None else weights[chosen],
                 resolved_likelihood(self.likelihood),
                 {str(name): kind for name, kind in (self.columns or {}).items()},
+                missing_values=self.missing_values,
                 model_missing=bool(self.model_missing),
             )
 
@@ -1009,13 +1017,16 @@ def check_parameters(detector: VAEDetector) -> None:
     Raises
     ------
     SpecificationError
-        If a name is in no table, a layer has no units, or the device is not here.
+        If a name is in no table, a layer has no units, missing values are none, or the device is not here.
     ValueError
         If a parameter of the training plan has a value that it cannot have.
     """
     if detector.training is not None:
         detector.training.validate()
     check_names(detector.row_score, detector.backbone, detector.likelihood, detector.prior)
+    missing_values = detector.missing_values
+    for name in missing_values if isinstance(missing_values, Mapping) else ("",):
+        given_codes(missing_values, name)
     if detector.hidden_layer_sizes is not None:
         checked_layer_sizes(detector.hidden_layer_sizes)
     resolve_device(detector.device)

@@ -10,7 +10,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vae_anomaly.columns import MAX_SEEDS, Declarations, Encoder, TableEncoder, infer_columns, learn_channels
+from vae_anomaly.columns import (
+    MAX_SEEDS,
+    Declarations,
+    Encoder,
+    MissingValues,
+    TableEncoder,
+    infer_columns,
+    learn_channels,
+)
 from vae_anomaly.data import FloatArray, Images, Table
 from vae_anomaly.decisions import (
     NO_THRESHOLD,
@@ -46,6 +54,7 @@ def learn_encoder(
     likelihood: Likelihood | None,
     declared: Declarations,
     *,
+    missing_values: MissingValues = None,
     model_missing: bool,
 ) -> Encoder:
     """What the columns of a table or the channels of images are.
@@ -60,11 +69,16 @@ def learn_encoder(
         Of numeric columns or pixels; None chooses by what they hold.
     declared : dict
         What columns are, by name.
+    missing_values : optional
+        Cells that stand for missing ones, see `infer_columns`.
     model_missing : bool
         Whether it counts which cells are missing.
     """
     if not isinstance(data, Images):
-        return TableEncoder(infer_columns(data, likelihood, weights, declared, model_missing=model_missing))
+        columns = infer_columns(
+            data, likelihood, weights, declared, missing_values=missing_values, model_missing=model_missing
+        )
+        return TableEncoder(columns)
     if declared or model_missing:
         name = "columns" if declared else "model_missing"
         raise SpecificationError(f"{name} is about the columns of tables, and the rows are images. Leave it out.")
