@@ -105,10 +105,13 @@ class TrainingDiverged(VAEAnomalyError, RuntimeError):
         Pass over the members' subsamples in which that step lies, counted from 1.
     last_finite_loss : float
         Mean negative ELBO, in nats per row, at the last check where it was finite.
+    column : str, optional
+        The column with the cell that is furthest from the others of its column.
     """
 
-    def __init__(self, iteration: int, epoch: int, last_finite_loss: float) -> None:
-        super().__init__(iteration, epoch, last_finite_loss)
+    def __init__(self, iteration: int, epoch: int, last_finite_loss: float, column: str | None = None) -> None:
+        super().__init__(iteration, epoch, last_finite_loss, column)
+        self.column = column
         self.iteration = iteration
         self.epoch = epoch
         self.last_finite_loss = last_finite_loss
@@ -117,8 +120,14 @@ class TrainingDiverged(VAEAnomalyError, RuntimeError):
         return (
             f"training diverged at iteration {self.iteration} (epoch {self.epoch}), also after a rollback with a tenth "
             f"of the step; the last finite loss was {self.last_finite_loss:.6g} nats per row. "
-            "Lower learning_rate_init, or scale columns with extreme values."
+            f"{self._remedy}"
         )
+
+    @property
+    def _remedy(self) -> str:
+        if self.column is None:
+            return "Lower learning_rate_init, or scale columns with extreme values."
+        return f"Look at the extreme values of column {self.column!r}, or lower learning_rate_init."
 
 
 class VAEAnomalyWarning(UserWarning):
@@ -269,8 +278,8 @@ class SortedColumnWarning(DataWarning):
 
     def __str__(self) -> str:
         return (
-            f"column {self.column!r} {'rises' if self.rises else 'falls'} from row to row. Where the rows were sorted by "
-            "it, all is well; where it goes on with time, every later row will look anomalous: then leave it out with "
+            f"column {self.column!r} {'rises' if self.rises else 'falls'} from row to row. Where the rows were sorted "
+            "by it, all is well; where it goes on with time, every later row will look anomalous: then leave it out with "
             f"columns={{{self.column!r}: 'identifier'}}."
         )
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from vae_anomaly.columns.dates import EPOCH_UNITS, PERIODS, date_part, moments
+from vae_anomaly.columns.dates import EPOCH_UNITS, PERIODS, moments, part_codes
 from vae_anomaly.data import FloatArray, ObjectArray, Table
 from vae_anomaly.errors import DataError
 from vae_anomaly.likelihoods import Binary, ColumnFacts, Likelihood
@@ -225,7 +225,7 @@ class Column:
         if self.kind == "missing":
             return table.missing(position).astype(np.float64)
         if self.kind in PERIODS:
-            return self._part_codes(date_part(days_of(table, position, self.date_unit), self.kind))
+            return part_codes(days_of(table, position, self.date_unit), self.kind, self.levels)
         if self.textual:
             return self._text_codes(table.texts(position))
         if self.kind != "datetime" and table.content(position) == "datetime":
@@ -289,15 +289,6 @@ class Column:
             frequencies=smoothed(counts),
         )
         return replace(self, parts=(*self.parts, part))
-
-    def _part_codes(self, places: FloatArray) -> FloatArray:
-        """Codes of the levels from places in the period, NaN where training never saw it."""
-        code_of = {level: float(code) for code, level in enumerate(self.levels)}
-        codes = np.array([code_of.get(level, np.nan) for level in PERIODS[self.kind]])
-        known = ~np.isnan(places)
-        result = np.full(len(places), np.nan)
-        result[known] = codes[places[known].astype(np.intp)]
-        return result
 
     def _text_codes(self, texts: ObjectArray) -> FloatArray:
         code_of = {level: float(code) for code, level in enumerate(self.levels)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -32,6 +34,7 @@ PERIODS: dict[str, tuple[str, ...]] = {
 PERIOD_DAYS = {"hour": 1.0, "weekday": 7.0, "day of month": 365.25 / 12, "month": 365.25}
 MIN_PERIODS = 5
 ROWS_PER_LEVEL = 10
+OCCASIONS_PER_LEVEL = 10
 # Days of a tick, and the ticks since 1970 that are dates between 1973 and 2286.
 EPOCH_UNITS = {
     "s": (1 / 86_400, 1e8, 1e10),
@@ -62,6 +65,38 @@ def date_part(days: FloatArray, period: str) -> FloatArray:
     else:
         codes[known] = moments(present).astype("datetime64[M]").astype(np.int64) % 12
     return codes
+
+
+def counted_levels(days: FloatArray, period: str) -> dict[str, int]:
+    """How many dates fall on each level that a model is to know.
+
+    Those that occur, and the others as well where the rows would show them: where the hours, days or months with rows
+    are ten times as many as the levels.  Then a row at night is a surprise, else it is not known.
+
+    Parameters
+    ----------
+    days : ndarray of shape (cells,)
+        Since 1970, without missing ones.
+    period : str
+        See `PERIODS`.
+    """
+    counts = np.bincount(date_part(days, period).astype(np.intp), minlength=len(PERIODS[period])).tolist()
+    if period == "hour":
+        occasions = np.floor(days * 24 + 1e-6)
+    elif period == "month":
+        occasions = moments(days).astype("datetime64[M]").astype(np.float64)
+    else:
+        occasions = np.floor(days)
+    would_show = len(np.unique(occasions)) >= OCCASIONS_PER_LEVEL * len(counts)
+    return {level: count for level, count in zip(PERIODS[period], counts, strict=True) if count or would_show}
+
+
+def part_codes(days: FloatArray, period: str, levels: Sequence[object]) -> FloatArray:
+    """Codes in some levels of a period of days since 1970, NaN where missing and for levels that are not among them."""
+    code_of = {level: float(code) for code, level in enumerate(levels)}
+    codes = np.array([*(code_of.get(level, np.nan) for level in PERIODS[period]), np.nan])
+    places = np.nan_to_num(date_part(days, period), nan=-1.0).astype(np.intp)
+    return codes[places]
 
 
 def epoch_unit(numbers: FloatArray) -> str | None:

@@ -15,6 +15,8 @@ MIN_DISTINCT, MIN_DISTINCT_UNNAMED = 0.2, 0.5
 # How many times as fast as elsewhere a running number may grow in a tenth of the rows.
 MAX_ACCELERATION, N_BLOCKS, MIN_ROWS_TO_BE_STEADY = 3.0, 10, 100
 OUTERMOST = 0.01
+MIN_WHOLE = 0.98
+MIN_RANK_CORRELATION = 0.9
 MIN_EXPECTED_REPEATS = 10.0
 KEY_WORDS = frozenset({"id", "ids", "key", "pk", "uuid", "guid", "rowid"})
 LAST_KEY_WORDS = KEY_WORDS | {"nr", "no", "num", "number", "serial", "seq", "sequence"}
@@ -57,7 +59,8 @@ def why_set_aside(name: str, numbers: FloatArray) -> str | None:
     """
     if len(numbers) < MIN_ROWS_TO_COUNT:
         return None
-    whole = bool((numbers == np.floor(numbers)).all())
+    share_whole = float((numbers == np.floor(numbers)).mean())
+    whole, mostly_whole = share_whole == 1, share_whole >= MIN_WHOLE
     kind = "integer" if whole else "continuous"
     ends = f"from {_written(numbers[0])} to {_written(numbers[-1])}"
     named = names_a_key(name)
@@ -74,9 +77,9 @@ def why_set_aside(name: str, numbers: FloatArray) -> str | None:
     steps = np.diff(numbers)
     if whole and steps[0] != 0 and (steps == steps[0]).all():
         return f"it counts the rows {ends}; declare it integer to use it"
-    if direction and whole and (named or steady):
+    if direction and mostly_whole and (named or steady):
         grows = "grows" if direction > 0 else "falls"
-        return f"it {grows} with the rows, {ends}; declare it integer to use it"
+        return f"it {grows} with the rows, {ends}; declare it {kind} to use it"
     if not whole or n_distinct < len(numbers):
         return None
     expected_repeats = len(numbers) * (len(numbers) - 1) / (2 * (float(np.ptp(numbers)) + 1))
@@ -98,7 +101,10 @@ def direction_of(numbers: FloatArray) -> int:
         return 0
     n_up, n_down = int((numbers[1:] > numbers[:-1]).sum()), int((numbers[1:] < numbers[:-1]).sum())
     few = max(MIN_OUT_OF_ORDER, MAX_OUT_OF_ORDER * len(numbers))
-    return 1 if n_down <= few else -1 if n_up <= few else 0
+    direction = 1 if n_down <= few else -1 if n_up <= few else 0
+    ranks = np.argsort(np.argsort(numbers, kind="stable"), kind="stable")
+    agreement = np.corrcoef(ranks, np.arange(len(numbers)))[0, 1]
+    return direction if direction * agreement >= MIN_RANK_CORRELATION else 0
 
 
 def is_steady(numbers: FloatArray) -> bool:

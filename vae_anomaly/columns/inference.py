@@ -17,7 +17,7 @@ from vae_anomaly.columns.growth import direction_of, why_set_aside
 from vae_anomaly.columns.levels import DECLARED, level_column, ordinal_column, present_texts, text_column
 from vae_anomaly.columns.missing_codes import MissingValues, code_text, codes_for, given_codes, is_code
 from vae_anomaly.columns.numeric import asked_column, date_column, number_column
-from vae_anomaly.data import FloatArray, Table
+from vae_anomaly.data import FloatArray, Table, holds_long_numbers, with_missing_cells
 from vae_anomaly.errors import (
     ColumnSetAsideWarning,
     DataError,
@@ -102,7 +102,7 @@ def infer_columns(
     codes = tuple(
         _codes(table, position, missing_values, declared.get(name)) for position, name in enumerate(table.names)
     )
-    table = table.hiding({position: cells for position, (_, cells) in enumerate(codes) if cells is not None})
+    table = with_missing_cells(table, {place: cells for place, (_, cells) in enumerate(codes) if cells is not None})
     columns = tuple(
         replace(_infer(table, position, likelihood, weights, declared.get(name)), missing_values=codes[position][0])
         for position, name in enumerate(table.names)
@@ -135,7 +135,7 @@ def _codes(
     """What stands for missing in a column, and which cells do; None where nothing does."""
     name, content = table.names[position], table.content(position)
     given = given_codes(missing_values, name)
-    if given is None and (declared == "identifier" or content == "text" or table.exceeds_floats(position)):
+    if given is None and (declared == "identifier" or content == "text" or _exceeds_floats(table, position)):
         return (), None
     dates = content == "datetime" or declared in DATES
     unit = _epoch_unit(table, position) if dates and content == "number" and not table.is_empty(position) else ""
@@ -203,8 +203,8 @@ def _infer(
         if isinstance(declared, Likelihood) and declared.standardize:
             return date_column(name, table.days(position), declared, weights, trend=True)
         raise DataError(
-            f"column {name!r} holds dates and is declared {declared}; expected datetime, datetime+trend, identifier, or "
-            "a likelihood for numbers. Convert it first.",
+            f"column {name!r} holds dates and is declared {declared}; expected datetime, datetime+trend, identifier, "
+            "or a likelihood for numbers. Convert it first.",
             column=name,
         )
     if declared == "ordinal" or _levels_of(declared) == "ordered":
@@ -221,7 +221,7 @@ def _infer(
         unit = _epoch_unit(table, position) if content == "number" else ""
         days = days_of(table, position, unit)
         return date_column(name, days, likelihood, weights, trend=declared == WITH_TREND, unit=unit)
-    if declared is None and table.exceeds_floats(position):
+    if declared is None and _exceeds_floats(table, position):
         return _long_number_column(table, position)
     numbers = table.numbers(position)
     observed = ~np.isnan(numbers)
@@ -245,6 +245,11 @@ def _infer(
         if direction and len(table.names) > 1:
             warnings.warn(SortedColumnWarning(name, rises=direction > 0), stacklevel=5)
     return number_column(name, present, weights, declared if isinstance(declared, str) else None)
+
+
+def _exceeds_floats(table: Table, position: int) -> bool:
+    """Whether a column holds whole numbers that are too large for floats to tell from their neighbours."""
+    return isinstance(table.cells, pd.DataFrame) and holds_long_numbers(table.cells.iloc[:, position])
 
 
 def _long_number_column(table: Table, position: int) -> Column:

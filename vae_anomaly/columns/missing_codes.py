@@ -13,7 +13,7 @@ import pandas as pd
 from vae_anomaly.columns.column import Column
 from vae_anomaly.columns.dates import EPOCH_UNITS, moments
 from vae_anomaly.columns.scales import gross_cells
-from vae_anomaly.data import FloatArray, Table, text_of
+from vae_anomaly.data import FloatArray, Table, text_of, with_missing_cells
 from vae_anomaly.errors import SpecificationError
 
 Code: TypeAlias = float | str | dt.date
@@ -138,7 +138,7 @@ def without_codes(table: Table, columns: Sequence[Column]) -> Table:
     hidden = {
         position: is_code(table, position, column) for position, column in enumerate(columns) if column.missing_values
     }
-    return table.hiding(hidden) if hidden else table
+    return with_missing_cells(table, hidden)
 
 
 def code_text(code: float | str, *, is_date: bool) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from vae_anomaly.columns.column import Column, Kind, smoothed
-from vae_anomaly.columns.dates import MICROSECOND, PERIOD_DAYS, PERIODS, date_part, periods_of
+from vae_anomaly.columns.dates import MICROSECOND, PERIOD_DAYS, counted_levels, periods_of
 from vae_anomaly.columns.levels import DECLARED, level_column
 from vae_anomaly.columns.scales import (
     choose_asinh_scale,
@@ -229,15 +229,15 @@ def date_column(
 
 
 def _part_of_date(name: str, days: FloatArray, period: str) -> Column:
-    """What recurs in dates; what training never saw of it is not observed."""
-    counts = np.bincount(date_part(days, period).astype(np.intp), minlength=len(PERIODS[period]))
+    """What recurs in dates."""
+    counts = counted_levels(days, period)
     return Column(
         f"{name} {period}",
         period,  # type: ignore[arg-type]
         Categorical(),
         "part of a date",
-        levels=tuple(level for level, count in zip(PERIODS[period], counts, strict=True) if count),
-        frequencies=smoothed(counts[counts > 0]),
+        levels=tuple(counts),
+        frequencies=smoothed(np.array(list(counts.values()))),
     )
 
 

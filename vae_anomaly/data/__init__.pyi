@@ -2,7 +2,7 @@ from .image_files import SUFFIXES, ImageFileError, find_images, survey, write_pn
 from .image_folders import ImageFiles, is_pillow_images, list_images, open_images, read_pillow_images
 from .image_formats import ImageFormat, Problem, Size
 from .images import Images, arranged, as_array, is_images, read_arrays
-from .table import FloatArray, ObjectArray, Table, holds_long_numbers, text_of
+from .table import FloatArray, ObjectArray, Table, holds_long_numbers, text_of, with_missing_cells
 
 __all__ = [
     "SUFFIXES",
@@ -27,5 +27,6 @@ __all__ = [
     "read_pillow_images",
     "survey",
     "text_of",
+    "with_missing_cells",
     "write_png",
 ]

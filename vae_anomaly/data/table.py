@@ -61,30 +61,6 @@ class Table:
             return Table(self.names, self.cells.iloc[rows])
         return Table(self.names, self.cells[rows])
 
-    def hiding(self, hidden: Mapping[int, npt.NDArray[np.bool_]]) -> Table:
-        """The same rows with some cells missing.
-
-        Parameters
-        ----------
-        hidden : mapping of int to bool ndarray of shape (rows,)
-            Which cells of a column, by its position.
-        """
-        hidden = {position: cells for position, cells in hidden.items() if cells.any()}
-        if not hidden:
-            return self
-        if not isinstance(self.cells, pd.DataFrame):
-            matrix = self.cells.copy()
-            for position, cells in hidden.items():
-                matrix[cells, position] = np.nan
-            return Table(self.names, matrix)
-        frame = self.cells.copy(deep=False)
-        for position, cells in hidden.items():
-            column: Any = frame.iloc[:, position]
-            if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iu":
-                column = column.astype(column.dtype.name.replace("i", "I").replace("u", "U"))
-            frame.isetitem(position, column.mask(cells))
-        return Table(self.names, frame)
-
     def content(self, position: int) -> Content:
         """What a column holds, by its dtype, or by its cells where the dtype is object."""
         if not isinstance(self.cells, pd.DataFrame):
@@ -129,13 +105,6 @@ class Table:
                 row=row,
             )
         return numbers
-
-    def exceeds_floats(self, position: int) -> bool:
-        """Whether a column holds whole numbers that are too large for floats to tell from their neighbours."""
-        if not isinstance(self.cells, pd.DataFrame):
-            return False
-        column: Any = self.cells.iloc[:, position]
-        return holds_long_numbers(column) and self.content(position) == "number"
 
     def objects(self, position: int) -> ObjectArray:
         """A column's cells as they are, None where missing; dates as ``numpy.datetime64``."""
@@ -286,6 +255,32 @@ class Table:
                     column=self.names[position],
                     row=row,
                 )
+
+
+def with_missing_cells(table: Table, hidden: Mapping[int, npt.NDArray[np.bool_]]) -> Table:
+    """The same rows with some cells missing.
+
+    Parameters
+    ----------
+    table : Table
+    hidden : mapping of int to bool ndarray of shape (rows,)
+        Which cells of a column, by its position.
+    """
+    hidden = {position: cells for position, cells in hidden.items() if cells.any()}
+    if not hidden:
+        return table
+    if not isinstance(table.cells, pd.DataFrame):
+        matrix = table.cells.copy()
+        for position, cells in hidden.items():
+            matrix[cells, position] = np.nan
+        return Table(table.names, matrix)
+    frame = table.cells.copy(deep=False)
+    for position, cells in hidden.items():
+        column: Any = frame.iloc[:, position]
+        if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iu":
+            column = column.astype(column.dtype.name.replace("uint", "UInt").replace("int", "Int"))
+        frame.isetitem(position, column.mask(cells))
+    return Table(table.names, frame)
 
 
 def holds_long_numbers(column: Any) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from vae_anomaly.columns import (
     MAX_SEEDS,
+    Batch,
     Declarations,
     Encoder,
     MissingValues,
@@ -28,7 +30,7 @@ from vae_anomaly.decisions import (
     FixedScore,
     chance_of_repeats,
 )
-from vae_anomaly.errors import SpecificationError
+from vae_anomaly.errors import SpecificationError, TrainingDiverged
 from vae_anomaly.fitting.fit_config import FitConfig, NetworkConfig
 from vae_anomaly.fitting.fit_report import fit_report
 from vae_anomaly.fitting.fitted_model import FittedModel
@@ -140,19 +142,20 @@ def fit_model(
     with threads_for(largest_product), matmul_precision_of(config.matmul_precision):
         # Constant columns have no gradient; without any other there would be no terms at all.
         n_trained = encoder.n_varying or encoder.n_model_columns
-        history = train(
-            vae,
-            batch.leading(n_trained),
-            subsamples,
-            row_weights,
-            None if validation is None else validation.leading(n_trained),
-            scoring_noise(vae.n_members, VALIDATION_DRAWS, vae.latent_dim, seed).to(device),
-            config.training,
-            torch.Generator(device).manual_seed(seed + 1),
-            on_check,
-            continued=initial is not None,
-            redraw=_redraw(rows, seed),
-        )
+        with _naming_the_column(encoder, batch):
+            history = train(
+                vae,
+                batch.leading(n_trained),
+                subsamples,
+                row_weights,
+                None if validation is None else validation.leading(n_trained),
+                scoring_noise(vae.n_members, VALIDATION_DRAWS, vae.latent_dim, seed).to(device),
+                config.training,
+                torch.Generator(device).manual_seed(seed + 1),
+                on_check,
+                continued=initial is not None,
+                redraw=_redraw(rows, seed),
+            )
         vae.requires_grad_(False).eval()
 
         reported = batch.take(subsamples[:, :MAX_VALIDATION_ROWS]) if validation is None else validation
@@ -178,6 +181,18 @@ def fit_model(
         reference=None,
         map_scale=None if grid is None else map_scale(vae, grid, reference_rows, noise),
     )
+
+
+@contextmanager
+def _naming_the_column(encoder: Encoder, batch: Batch) -> Iterator[None]:
+    """Say which column of a table has the most extreme cell where the training diverges."""
+    try:
+        yield
+    except TrainingDiverged as error:
+        if encoder.takes_images:
+            raise
+        column = encoder.modelled[int(batch.values.abs().amax(0).argmax())]
+        raise TrainingDiverged(error.iteration, error.epoch, error.last_finite_loss, column.name) from error
 
 
 def _untrained(encoder: Encoder, network: NetworkConfig, generator: torch.Generator, *, mask_input: bool) -> VAE:
