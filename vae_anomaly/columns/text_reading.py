@@ -136,10 +136,10 @@ def read_text(table: Table, columns: Sequence[Column], *, lenient: bool = False)
         return table if table.formats is not None else table.with_text_read({}, formats)
     read = {}
     for position, column in enumerate(columns):
-        if column.likelihood is None or table.content(position) != "text":
+        if not column.is_used or table.content(position) != "text":
             continue
         form = column.text_format
-        if form is None and (column.textual or column.kind == "datetime"):
+        if form is None and (column.textual or column.is_date):
             continue
         distinct = table.distinct_texts(position)
         values, lost = read_plain(distinct.texts) if form is None else form.read(distinct.texts)
@@ -182,10 +182,10 @@ def unreadable(column: Column, texts: Any) -> npt.NDArray[np.bool_]:
     [False, False, True, False]
     """
     table = Table((column.name,), pd.DataFrame({column.name: pd.Series(texts).reset_index(drop=True)}))
-    if column.likelihood is None or column.textual or table.content(0) != "text":
+    if not column.is_used or column.textual or table.content(0) != "text":
         return np.zeros(table.n_rows, dtype=bool)
     distinct = table.distinct_texts(0)
-    form = column.text_format or (TextFormat("date", date_format="ISO8601") if column.kind == "datetime" else None)
+    form = column.text_format or (TextFormat("date", date_format="ISO8601") if column.is_date else None)
     lost = (read_plain(distinct.texts) if form is None else form.read(distinct.texts))[1]
     every: npt.NDArray[np.bool_] = distinct.spread(lost, False)
     return every

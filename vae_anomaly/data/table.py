@@ -23,6 +23,7 @@ Content = Literal["number", "boolean", "datetime", "text"]
 
 DAY = np.timedelta64(1, "D")
 MAX_CHARACTERS = 60
+MAX_EXACT = 2**53
 _OBJECT_CONTENTS: dict[str, Content] = {
     "integer": "number",
     "floating": "number",
@@ -324,6 +325,40 @@ class Table:
                     column=self.names[position],
                     row=row,
                 )
+
+
+def with_missing_cells(table: Table, hidden: Mapping[int, npt.NDArray[np.bool_]]) -> Table:
+    """The same rows with some cells missing.
+
+    Parameters
+    ----------
+    table : Table
+    hidden : mapping of int to bool ndarray of shape (rows,)
+        Which cells of a column, by its position.
+    """
+    hidden = {position: cells for position, cells in hidden.items() if cells.any()}
+    if not hidden:
+        return table
+    if not isinstance(table.cells, pd.DataFrame):
+        matrix = table.cells.copy()
+        for position, cells in hidden.items():
+            matrix[cells, position] = np.nan
+        return replace(table, cells=matrix)
+    frame = table.cells.copy(deep=False)
+    for position, cells in hidden.items():
+        column: Any = frame.iloc[:, position]
+        if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iu":
+            column = column.astype(column.dtype.name.replace("uint", "UInt").replace("int", "Int"))
+        frame.isetitem(position, column.mask(cells))
+    return replace(table, cells=frame)
+
+
+def holds_long_numbers(column: Any) -> bool:
+    """Whether a column of a DataFrame has an integer dtype and numbers beyond 2**53."""
+    if not pd.api.types.is_integer_dtype(column.dtype):
+        return False
+    largest, smallest = column.max(), column.min()
+    return bool(pd.notna(largest) and (largest > MAX_EXACT or smallest < -MAX_EXACT))
 
 
 def _short(cell: object) -> str:
