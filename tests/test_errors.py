@@ -9,15 +9,19 @@ import pytest
 from vae_anomaly import errors
 from vae_anomaly.data import ImageFileError
 from vae_anomaly.errors import (
+    AmbiguousTextWarning,
     CellTypeError,
     ColumnSetAsideWarning,
     DataError,
     DetectorLeftOutWarning,
     FileLeftOutWarning,
     FitWarning,
+    LevelsMergedWarning,
     ModelFileError,
     NumericTextWarning,
+    OddCellsWarning,
     SpecificationError,
+    TextReadWarning,
     TrainingDiverged,
     VAEAnomalyError,
 )
@@ -40,6 +44,11 @@ WITH_FIELDS = [
     ColumnSetAsideWarning("age", "it holds no value"),
     NumericTextWarning("zip", "12345"),
     NumericTextWarning("zip", "12345", "unknown"),
+    NumericTextWarning("load", "", None, ("kg", "lb")),
+    OddCellsWarning("age", "18+", 17, 1, 2000),
+    AmbiguousTextWarning("amount", "1.234", "as 1.234", "Say so."),
+    LevelsMergedWarning("paid", "YES", "yes", 2),
+    TextReadWarning((("amount", "numbers in '$'"),)),
 ]
 
 

@@ -12,7 +12,6 @@ from .text_format import (
     decimal_mark_of,
     learn_levels,
     learn_text,
-    read_plain,
 )
 
 __all__ = [
@@ -43,7 +42,6 @@ __all__ = [
     "open_images",
     "read_arrays",
     "read_pillow_images",
-    "read_plain",
     "survey",
     "text_of",
     "write_png",

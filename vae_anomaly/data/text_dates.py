@@ -89,7 +89,7 @@ def find_date_format(texts: Sequence[str], counts: npt.NDArray[np.int64], order:
     some = np.unique(np.linspace(0, len(texts) - 1, min(len(texts), N_TRIED)).astype(np.intp))
     tried = [texts[index] for index in some.tolist()]
     weights = counts[some]
-    if weights[[ISO_DATE(text) is not None for text in tried]].sum() * 2 > weights.sum():
+    if weights[[ISO_DATE(text) is not None for text in tried]].sum() * 2 >= weights.sum():
         return DateFormat(ISO)
     guessed = Counter(found for text in tried[:: max(1, len(tried) // N_GUESSED)] for found in _guesses(text))
     scored = []

@@ -346,6 +346,7 @@ def learn_text(
     declared: TextKind | None = None,
     *,
     order: str = "",
+    by_value: bool = False,
 ) -> LearnedText:
     """Learn what the text of a column stands for.
 
@@ -361,9 +362,11 @@ def learn_text(
         What the user says that it is; cells that it does not read are not taken as missing beyond the usual.
     order : {"", "day", "month"}
         What comes first in dates of other columns.
+    by_value : bool
+        Whether levels that are numbers are known by their value.
     """
     if declared == "level":
-        return learn_levels(column.distinct, rules)
+        return learn_levels(column.distinct, rules, by_value=by_value)
     if declared in (None, "number"):
         numbers = _learn_numbers(column, table_mark, rules, forced=declared is not None)
         if declared or numbers.odd is None or _few(numbers.odd):
@@ -376,7 +379,7 @@ def learn_text(
         dates = _learn_dates(column, rules, order, forced=declared is not None)
         if dates is not None:
             return dates
-    levels = learn_levels(column.distinct, rules)
+    levels = learn_levels(column.distinct, rules, by_value=by_value)
     return levels if declared else _with_doubts(levels, numbers, column)
 
 
@@ -421,11 +424,6 @@ def learn_levels(
             form = replace(form, empty_level=EMPTY_LEVEL, description=f"'{only}' or empty, which is a level of its own")
             levels[[level is None for level in levels]] = EMPTY_LEVEL
     return LearnedText(form, levels, merged=tuple(merged))
-
-
-def read_plain(texts: Sequence[str]) -> tuple[npt.NDArray[np.float64], Flags]:
-    """Read texts as a column of numbers without a format of its own does, and which cannot be read."""
-    return TextFormat("number").read(texts)
 
 
 def _few(odd: OddTexts) -> bool:
