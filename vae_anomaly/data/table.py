@@ -48,11 +48,14 @@ class Table:
         Missing cells are NaN, None, NaT or ``pandas.NA``.
     formats : tuple of (TextFormat or None), or None
         How the text of each column was read; None as long as text is as the user gave it.
+    was_text : frozenset of int
+        Positions of the columns that were text before it was read.
     """
 
     names: tuple[str, ...]
     cells: FloatArray | pd.DataFrame
     formats: tuple[TextFormat | None, ...] | None = None
+    was_text: frozenset[int] = frozenset()
 
     @property
     def n_rows(self) -> int:
@@ -62,7 +65,7 @@ class Table:
     def take(self, rows: npt.NDArray[np.intp] | slice) -> Table:
         """The same columns of some rows."""
         if isinstance(self.cells, pd.DataFrame):
-            return Table(self.names, self.cells.iloc[rows], self.formats)
+            return Table(self.names, self.cells.iloc[rows], self.formats, self.was_text)
         return Table(self.names, self.cells[rows], self.formats)
 
     def with_text_read(self, columns: Mapping[int, Any], formats: tuple[TextFormat | None, ...]) -> Table:
@@ -80,7 +83,15 @@ class Table:
         cells = self.cells.copy(deep=False)
         for position, values in columns.items():
             cells.isetitem(position, values)
-        return Table(self.names, cells, formats)
+        return Table(self.names, cells, formats, frozenset(columns))
+
+    def as_text_again(self, columns: list[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+        """Values for every column, those of columns that were text as text that reads as them."""
+        formats = self.formats or (None,) * len(columns)
+        return [
+            values if form is None or position not in self.was_text else form.write(values)
+            for position, (values, form) in enumerate(zip(columns, formats, strict=True))
+        ]
 
     def distinct_texts(self, position: int) -> DistinctTexts:
         """The different texts of a column, trimmed, and where they stand."""

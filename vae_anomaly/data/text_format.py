@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
-from vae_anomaly.data.text_dates import DateFormat, find_date_format, read_dates
+from vae_anomaly.data.text_dates import ISO, DateFormat, find_date_format, read_dates
 from vae_anomaly.data.text_numbers import CODE, DOUBTFUL_FACTORS, FACTORS, PLAIN, ParsedNumbers, parse_numbers
 
 Flags = npt.NDArray[np.bool_]
@@ -174,6 +175,23 @@ class TextFormat:
     def numbers(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
         """Texts as numbers, NaN where missing or unreadable."""
         return self.read(texts)[0]
+
+    def write(self, values: npt.NDArray[Any]) -> npt.NDArray[np.object_]:
+        """Numbers, dates and flags as text that this format reads; levels as they are."""
+        if self.kind == "number":
+            texts = [f"{value:.12g}".replace(".", self.decimal) for value in values.tolist()]
+        elif self.kind == "date":
+            moments = pd.DatetimeIndex(values)
+            form = None if self.date_format == ISO else self.date_format
+            texts = [moment.strftime(form) if form else moment.isoformat() for moment in moments]
+        elif self.kind == "boolean":
+            texts = [TRUE if value else FALSE for value in values.tolist()]
+        else:
+            levels = values.astype(object)
+            levels[values == (self.empty_level or None)] = None
+            return levels
+        written: npt.NDArray[np.object_] = np.array([*texts, None], dtype=object)[:-1]
+        return written
 
     def values_of(self, parsed: ParsedNumbers) -> npt.NDArray[np.float64]:
         """Numbers of parsed texts; NaN where this format does not read them."""
@@ -552,7 +570,7 @@ def _learn_dates(column: TextColumn, rules: TextRules, order: str, *, forced: bo
     found = DateFormat(rules.date_format) if rules.date_format else _found_dates(texts, distinct.counts[kept], order)
     if found is None and not forced:
         return None
-    found = found or DateFormat("ISO8601")
+    found = found or DateFormat(ISO)
     form = TextFormat("date", date_format=found.format)
     values, lost = form.read(distinct.texts)
     odd = _odd(distinct, lost)
@@ -571,7 +589,7 @@ def _found_dates(texts: list[str], counts: Counts, order: str) -> DateFormat | N
 
 
 def _spoken_format(form: str) -> str:
-    return "in ISO 8601" if form == "ISO8601" else f"as {form}"
+    return "in ISO 8601" if form == ISO else f"as {form}"
 
 
 def _odd(distinct: DistinctTexts, lost: Flags) -> OddTexts | None:

@@ -608,7 +608,9 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         check_is_fitted(self)
         if self.model_.takes_images:
             return pack_like(X, impute_images(self.model_, read_images(self, X, self.model_.encoder)))
-        return fill_cells(X, *impute_table(self.model_, read_table(self, X, fitting=False)))
+        table = read_table(self, X, fitting=False)
+        cells, columns = impute_table(self.model_, table)
+        return fill_cells(X, cells, table.as_text_again(columns))
 
     def repair(self, X: Any, max_tail_probability: float = SUSPICIOUS) -> Any:
         """Propose values for the cells that look wrong.
@@ -641,7 +643,8 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             raise NotAvailable("the model takes images, whose pixels are not repaired one by one; see explain.")
         table = read_table(self, X, fitting=False)
         self.model_ = with_reference(self.model_)
-        return fill_cells(X, *repair_table(self.model_, table, max_tail_probability))
+        cells, columns = repair_table(self.model_, table, max_tail_probability)
+        return fill_cells(X, cells, table.as_text_again(columns))
 
     def transform(self, X: Any) -> FloatArray:
         """Posterior means of the latent variables.
