@@ -11,6 +11,7 @@ from vae_anomaly import ModelFileError, PooledELBO, VAEDetector, load, save
 from vae_anomaly.detectors import read_table
 from vae_anomaly.explain.evidence import evidence_of
 from vae_anomaly.explain.explanation import Reason, cell_text, odds
+from vae_anomaly.model import KNOTS
 
 N = 300
 
@@ -69,9 +70,16 @@ def test_contributions_and_kl_add_up_to_the_anomaly_score(parameters):
     assert explanation.threshold == -detector.offset_
 
 
-def test_missing_cells_and_columns_set_aside_contribute_nothing(explanation):
+def test_missing_cells_contribute_what_they_are_charged_and_are_no_reason(fitted, explanation):
     assert (explanation.contributions["nothing"] == 0).all()
-    assert explanation.contributions.loc["row 9", "items"] == 0
+    costs = fitted.vae_.missing_costs
+    position = [column.name for column in fitted.encoder_.modelled].index("items")
+    charged = float(costs.cells.double().mean(0)[position])
+    assert explanation.contributions.loc["row 9", "items"] == pytest.approx(charged)
+    share = 1 / int(costs.counted.sum())
+    combination = np.interp(share, KNOTS, [0.0, *costs.combination.double().mean(0).tolist()])
+    assert explanation.charged["row 9"] == pytest.approx(charged + combination)
+    assert (explanation.charged.drop(explanation.charged.index[::9]) == 0).all()
     assert np.isnan(explanation.tail_probability.loc["row 9", "items"])
     assert "items" not in [reason.column for reason in explanation.reasons(7)[9]]
 

@@ -8,6 +8,7 @@ from .comparison import (
     compare,
     simple_detectors,
 )
+from .data import ColumnRoles
 from .decisions import Calibration, Selection, Threshold
 from .detectors import DriftReport, FeatureMapDetector, ImageFeatures, PatchDetector, Reading, TrainingPlan, VAEDetector
 from .errors import (
@@ -17,9 +18,12 @@ from .errors import (
     DataError,
     DataWarning,
     DetectorLeftOutWarning,
+    EmptyRowWarning,
+    ExtraColumnsWarning,
     FileLeftOutWarning,
     FitWarning,
     LevelsMergedWarning,
+    MatchedColumnsWarning,
     ModelFileError,
     NumericTextWarning,
     OddCellsWarning,
@@ -81,6 +85,7 @@ __all__ = [
     "Calibration",
     "Categorical",
     "CellTypeError",
+    "ColumnRoles",
     "ColumnSetAsideWarning",
     "Comparison",
     "Constant",
@@ -93,8 +98,10 @@ __all__ = [
     "DiscretizedLogistic",
     "DriftReport",
     "ELBOPerCell",
+    "EmptyRowWarning",
     "Exemplar",
     "Explanation",
+    "ExtraColumnsWarning",
     "FeatureMapDetector",
     "FileLeftOutWarning",
     "FitWarning",
@@ -107,6 +114,7 @@ __all__ = [
     "LikelihoodPath",
     "LikelihoodRatio",
     "LikelihoodRegret",
+    "MatchedColumnsWarning",
     "ModelFileError",
     "NumericEncoder",
     "NumericTextWarning",

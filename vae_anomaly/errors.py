@@ -10,6 +10,8 @@ import copy
 from pathlib import Path
 from typing import Literal, Self
 
+MAX_NAMED = 5
+
 
 class VAEAnomalyError(Exception):
     """Root of every exception that the toolkit raises on purpose."""
@@ -223,6 +225,43 @@ class ColumnSetAsideWarning(DataWarning):
         return f"column {self.column!r} is set aside: {self.reason}"
 
 
+class ExtraColumnsWarning(DataWarning):
+    """Rows have columns that the model does not know; they are ignored.
+
+    Parameters
+    ----------
+    columns : tuple of str
+        Their names.
+    """
+
+    def __init__(self, columns: tuple[str, ...]) -> None:
+        super().__init__(columns)
+        self.columns = columns
+
+    def __str__(self) -> str:
+        return f"the model does not know {_listed(self.columns)}: ignored. strict_columns=True refuses such rows."
+
+
+class MatchedColumnsWarning(DataWarning):
+    """Columns are found under names that differ from those of the model in case, or in blanks around them.
+
+    Parameters
+    ----------
+    columns : tuple of str
+        Names in the rows.
+    names : tuple of str
+        Names in the model.
+    """
+
+    def __init__(self, columns: tuple[str, ...], names: tuple[str, ...]) -> None:
+        super().__init__(columns, names)
+        self.columns = columns
+        self.names = names
+
+    def __str__(self) -> str:
+        return f"{_listed(self.columns)} taken for {_listed(self.names)} of the model."
+
+
 class NumericTextWarning(DataWarning):
     """A column that is mostly numbers is taken as text.
 
@@ -261,6 +300,35 @@ class NumericTextWarning(DataWarning):
         return (
             f"column {self.column!r} is mostly numbers and holds too much else ({self.number!r}, {self.text!r}): taken "
             f"as text. Clean it, or say columns={{{self.column!r}: 'categorical'}}."
+        )
+
+
+class EmptyRowWarning(DataWarning):
+    """Rows hold no value in any column of the model, so that nothing is known of them.
+
+    Parameters
+    ----------
+    n_rows : int
+        How many.
+    first : object
+        The first of them: its label in the index of a DataFrame, or its position from 0.
+    item : {"row", "image"}, default="row"
+        What they are.
+    """
+
+    def __init__(self, n_rows: int, first: object, item: Literal["row", "image"] = "row") -> None:
+        super().__init__(n_rows, first, item)
+        self.n_rows = n_rows
+        self.first = first
+        self.item = item
+
+    def __str__(self) -> str:
+        one = self.n_rows == 1
+        what = f"1 {self.item} holds" if one else f"{self.n_rows} {self.item}s hold"
+        where = f"index {self.first}" if one else f"the first at index {self.first}"
+        return (
+            f"{what} no value in any column of the model ({where}): the score is that of an average {self.item} if "
+            "missing cells are charged, and says nothing. Leave such rows out, or look at why they are empty."
         )
 
 
@@ -382,3 +450,9 @@ class TextReadWarning(DataWarning):
         shown = "; ".join(f"{column!r} as {reading}" for column, reading in self.readings[: self.MAX_SHOWN])
         more = len(self.readings) - self.MAX_SHOWN
         return f"text is read: {shown}{f'; and {more} more columns' if more > 0 else ''}."
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    """The first few columns, and how many there are beside them."""
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return f"column{'' if len(names) == 1 else 's'} {', '.join(map(repr, names[:MAX_NAMED]))}{more}"

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from vae_anomaly_cli.columns import InputColumns
+from vae_anomaly_cli.columns import InputColumns, LabelUse
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.labels import Measures
 from vae_anomaly_cli.models import Model
@@ -98,11 +98,28 @@ def open_data(
     given: InputOptions,
     messages: Messages,
     *,
+    model: str | None = None,
+    labels: LabelUse = "measured",
     heatmaps: str | None = None,
     sheet: str | None = None,
     top: int | None = None,
 ) -> Data:
-    """Find the input of a command, what options say of its columns, and of images where figures go.
+    """Find the input of a command, what options or a model say of its columns, and of images where figures go.
+
+    Parameters
+    ----------
+    kind : Kind
+        Tables or images.
+    given : InputOptions
+        The input, and what the user says of its columns.
+    messages : Messages
+        Shows notes and warnings.
+    model : str, optional
+        A saved model, which remembers what was said of columns at its fit.
+    labels : {"measured", "needed", "unused"}
+        What the command does with known anomalies.
+    heatmaps, sheet, top
+        What is drawn of images.
 
     Raises
     ------
@@ -112,7 +129,7 @@ def open_data(
     if kind is Kind.IMAGES:
         from vae_anomaly_cli.image_data import ImageData
 
-        return ImageData.open(given, heatmaps, sheet, top)
+        return ImageData.open(given, messages, heatmaps, sheet, top, model=model, labels=labels)
     from vae_anomaly_cli.table_data import TableData
 
-    return TableData.open(given, messages)
+    return TableData.open(given, messages, model=model, labels=labels)

@@ -60,7 +60,11 @@ def training_frame(
 
 
 def scoring_frame(
-    cells: pa.RecordBatch | pa.Table, columns: "tuple[Column, ...]", reader: CellReader, group: str | None = None
+    cells: pa.RecordBatch | pa.Table,
+    columns: "tuple[Column, ...]",
+    reader: CellReader,
+    group: str | None = None,
+    given: Mapping[str, str] | None = None,
 ) -> "pd.DataFrame":
     """Return the features of a model, in its order: each cell is what the model's column makes of it.
 
@@ -77,16 +81,19 @@ def scoring_frame(
         How cells become values: that of the input.
     group : str, optional
         The column whose values are calibrated one by one: it is read, set aside or not.
+    given : mapping of str to str, optional
+        What columns of the model are called in the input, where that differs.
     """
     import pandas as pd
 
+    named = given or {}
     features = {
-        column.name: reader.scoring_values(cells[column.name], column)
+        column.name: reader.scoring_values(cells[named.get(column.name, column.name)], column)
         for column in columns
         if column.likelihood is not None and column.name != group
     }
     if group is not None:
-        features[group] = as_series(reader.group_values(cells[group]))
+        features[group] = as_series(reader.group_values(cells[named.get(group, group)]))
     if all(isinstance(feature, np.ndarray) for feature in features.values()):
         # One block that the detector takes as it is.
         matrix = np.full((len(columns), cells.num_rows), np.nan)

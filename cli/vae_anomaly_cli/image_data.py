@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from vae_anomaly_cli.columns import InputColumns, find_columns
+from vae_anomaly_cli.columns import InputColumns, LabelUse, find_columns
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.flagging import Decision
 from vae_anomaly_cli.image_model import ImageModel, fit_images, load_image_model
 from vae_anomaly_cli.labels import Measures
+from vae_anomaly_cli.models import remembered_roles
 from vae_anomaly_cli.options import Device, FitOptions, InputOptions
 from vae_anomaly_cli.output.sinks import NoOutput
 from vae_anomaly_cli.pipeline import Layout, Pipeline
@@ -39,13 +40,26 @@ class ImageData:
     noun: str = "image"
 
     @classmethod
-    def open(cls, given: InputOptions, heatmaps: str | None, sheet: str | None, top: int | None) -> "ImageData":
+    def open(
+        cls,
+        given: InputOptions,
+        messages: Messages,
+        heatmaps: str | None,
+        sheet: str | None,
+        top: int | None,
+        *,
+        model: str | None = None,
+        labels: LabelUse = "measured",
+    ) -> "ImageData":
         """Find image files, and the columns that options name; labels that cannot be used are known before the work."""
         source = open_images(given.data)
         columns = find_columns(source.name, source.schema.names, given, FOLDER)
+        if model is not None:
+            columns = columns.with_roles(remembered_roles(model), model, labels, messages, FOLDER)
         if columns.label is not None:
             cells = pa.chunked_array([batch.cells[columns.label.name] for batch in source.batches()])
-            columns.label.read(cells)
+            if columns.label.usable(cells, messages) is None:
+                columns = dataclasses.replace(columns, label=None)
         return cls(source, columns, plan_figures(heatmaps, sheet, top, source))
 
     def fit(self, fitting: FitOptions, device: Device, messages: Messages, *, n_passes: int = 1) -> ImageModel:

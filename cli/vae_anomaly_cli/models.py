@@ -16,7 +16,7 @@ from vae_anomaly_cli.options import Device, check_model_path
 from vae_anomaly_cli.sources import Batch, Location, Source
 
 if TYPE_CHECKING:
-    from vae_anomaly import PatchDetector, VAEDetector
+    from vae_anomaly import ColumnRoles, PatchDetector, VAEDetector
     from vae_anomaly.decisions import Calibration
 
 Numbers = npt.NDArray[np.float64]
@@ -324,6 +324,27 @@ def load_detector(model: str, device: Device, *, of_images: bool) -> "VAEDetecto
             "vae-anomaly fit."
         )
     return detector
+
+
+def remembered_roles(model: str) -> "ColumnRoles":
+    """Read from a model file which columns were no features at its fit.
+
+    Raises
+    ------
+    InputError
+        If it is no model.
+    """
+    check_model_path(model)
+    from vae_anomaly import ColumnRoles, ModelFileError, read_manifest
+
+    try:
+        return ColumnRoles.of(read_manifest(model)["column_roles"])
+    except (LookupError, TypeError) as error:
+        raise InputError(f"{model}: the manifest is damaged ({error}). Fit or copy it again.") from error
+    except ModelFileError as error:
+        raise InputError(error) from error
+    except OSError as error:
+        raise InputError(f"{model} cannot be read: {error.strerror or error}.") from error
 
 
 def open_model(model: str, device: Device) -> "VAEDetector | PatchDetector":

@@ -222,7 +222,7 @@ def judge(
             f"none of {counted(model.source.n_files, 'file')} of {model.source.name} could be scored; "
             f"{unusable.first[0]}"
         )
-    read_labels = None if label is None else label.read(model.values(pa.chunked_array(labels)))
+    read_labels = None if label is None else label.usable(model.values(pa.chunked_array(labels)), messages)
     return Pass(judged, read_labels, unusable.count, None if sample is None else Sample(*sample.rows_and_cells()))
 
 

@@ -224,7 +224,8 @@ class Pipeline:
         if self.label is None:
             return None
         values = self.model.values(pa.chunked_array(self._labels))
-        return self.label.read(values).measure(np.concatenate(self._scores))
+        labels = self.label.usable(values, self.messages)
+        return None if labels is None else labels.measure(np.concatenate(self._scores))
 
     def _read(self) -> Generator[Read, None, None]:
         n_known = 0 if self.kept is None else self.kept.n_rows

@@ -63,7 +63,10 @@ def repaired_table(
     columns = {name: table.values(name) if typed else table.cells[name] for name in table.names}
     formats = {column.name: column.text_format for column in model.detector.columns_}
     n_replaced = 0
-    for name in after.columns.intersection(table.names):
+    for name in after.columns:
+        there = model.given.get(name, name)
+        if there not in columns:
+            continue
         changed = _differs(before[name], after[name])
         if not changed.any():
             continue
@@ -72,9 +75,9 @@ def repaired_table(
         if pa.types.is_floating(columns[name].type) or pa.types.is_integer(columns[name].type):
             values = _as_numbers(values, formats.get(name))
         if typed or table.source.format.typed:
-            columns[name] = _replaced(columns[name], values)
+            columns[there] = _replaced(columns[there], values)
         else:
-            columns[name] = _rewritten(columns[name], values, table.source.decimal_comma)
+            columns[there] = _rewritten(columns[there], values, table.source.decimal_comma)
     return RepairedTable(pa.table(columns), n_replaced)
 
 

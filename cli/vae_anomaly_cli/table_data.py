@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from vae_anomaly_cli.columns import REASONS, InputColumns, find_columns
+from vae_anomaly_cli.columns import REASONS, InputColumns, LabelUse, find_columns
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.labels import Labels, Measures
+from vae_anomaly_cli.models import remembered_roles
 from vae_anomaly_cli.options import Device, FitOptions, InputOptions
 from vae_anomaly_cli.progress import progress_bar
 from vae_anomaly_cli.render.ranking import Ranking, RowNumber
@@ -37,10 +38,19 @@ class TableData:
     noun: str = "row"
 
     @classmethod
-    def open(cls, given: InputOptions, messages: Messages) -> "TableData":
-        """Find the files of a table, and the columns that options name."""
-        source = open_table(list(given.data), given.format, given.separator(), messages.warning)
-        return cls(source, find_columns(source.name, source.names, given), source.files)
+    def open(
+        cls, given: InputOptions, messages: Messages, *, model: str | None = None, labels: LabelUse = "measured"
+    ) -> "TableData":
+        """Find the files of a table, and the columns that options name, or a saved model; see `data.open_data`."""
+        source = open_table(list(given.data), given.format, given.layout(), messages.warning)
+        named = {*given.id, *given.drop, given.label}
+        given = dataclasses.replace(
+            given, drop=(*given.drop, *(name for name in source.row_indices if name not in named))
+        )
+        columns = find_columns(source.name, source.names, given)
+        if model is not None:
+            columns = columns.with_roles(remembered_roles(model), model, labels, messages)
+        return cls(source, columns, source.files)
 
     def fit(self, fitting: FitOptions, device: Device, messages: Messages, *, n_passes: int = 1) -> TableModel:
         """Fit a model on the rows."""
@@ -59,15 +69,15 @@ class TableData:
     def measure_fit(self, model: TableModel, messages: Messages) -> Measures | None:
         """Compare the scores of the rows that a model was fitted on with their labels."""
         table = model.fitted
-        labels = None if table is None else self.labels(table)
+        labels = None if table is None else self.labels(table, messages)
         if table is None or labels is None:
             return None
         return labels.measure(model.score_table(table, model.frame(table.cells)))
 
-    def labels(self, table: Table) -> Labels | None:
+    def labels(self, table: Table, messages: Messages) -> Labels | None:
         """Read the labels of rows in memory, where there are some."""
         label = self.columns.label
-        return None if label is None else label.read(table.values(label.name))
+        return None if label is None else label.usable(table.values(label.name), messages)
 
     def infer_types(self, names: Sequence[str], messages: Messages) -> Mapping[str, InferredType]:
         """Find out what columns of text hold, in a pass over all rows."""

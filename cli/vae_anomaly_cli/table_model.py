@@ -50,8 +50,8 @@ class TableModel:
         The table.
     detector : VAEDetector
         Fitted.
-    names : list of str
-        Columns of the input that it sees.
+    given : mapping of str to str
+        Columns of the input that it sees, by their names in the model.
     fit_seconds : float or None
         What the fit took; None if it was loaded.
     report : str
@@ -66,7 +66,7 @@ class TableModel:
 
     source: TableSource
     detector: "VAEDetector"
-    names: list[str]
+    given: Mapping[str, str]
     fit_seconds: float | None
     report: str
     fitted: Table | None = None
@@ -78,6 +78,11 @@ class TableModel:
     def threshold(self) -> float:
         """Scores above it are flagged, nats."""
         return self.detector.threshold_.score
+
+    @property
+    def names(self) -> list[str]:
+        """Columns of the input that it sees."""
+        return list(self.given.values())
 
     @property
     def n_rows(self) -> int | None:
@@ -94,7 +99,8 @@ class TableModel:
 
     def frame(self, cells: pa.RecordBatch | pa.Table) -> "pd.DataFrame":
         """Return what the detector sees of rows."""
-        return scoring_frame(cells, self.detector.columns_, self.source.cell_reader, self.detector.calibration_groups)
+        columns, reader, group = self.detector.columns_, self.source.cell_reader, self.detector.calibration_groups
+        return scoring_frame(cells, columns, reader, group, self.given)
 
     def score(self, batch: RowBatch, features: RowFeatures, start: int) -> RowScores:
         """Score the rows of a batch from one of them on."""
@@ -197,7 +203,7 @@ def fit_table(
             n_done += 1
     seconds = time.perf_counter() - start
     report = _fit_report(table, detector.columns_, seconds) + (f", in {n_done} passes" if n_done > 1 else "")
-    return TableModel(source, detector, names, seconds, report, table, n_done)
+    return TableModel(source, detector, {name: name for name in names}, seconds, report, table, n_done)
 
 
 def load_table_model(
@@ -209,8 +215,8 @@ def load_table_model(
     with messages.library_warnings():
         detector = load_detector(model, device, of_images=False)
     assert isinstance(detector, VAEDetector)
-    names = columns.for_scoring(detector.columns_, messages, detector.calibration_groups)
-    return TableModel(source, detector, names, None, f"scored {source.name} with {model}")
+    given = columns.for_scoring(detector.columns_, messages, detector.calibration_groups)
+    return TableModel(source, detector, given, None, f"scored {source.name} with {model}")
 
 
 def _draw(

@@ -30,6 +30,7 @@ Kind = Literal[
     "constant",
     "empty",
     "identifier",
+    "unusable",
     "hour",
     "weekday",
     "month",
@@ -55,8 +56,8 @@ class Column:
     kind : str
         What it was taken for: "continuous", "positive" (skewed, on a logarithmic scale), "bounded", "integer",
         "count", "binary", "boolean", "categorical", "ordinal", "datetime", "constant" (text or numbers with one
-        value in training); "empty" and "identifier" are set aside.  Of the `parts`: "hour", "weekday", "month" and
-        "missing".  "pixel" is a channel of images.
+        value in training); "empty", "identifier" and "unusable" (lists, bytes, ...) are set aside.  Of the `parts`:
+        "hour", "weekday", "month" and "missing".  "pixel" is a channel of images.
     likelihood : Likelihood or None
         How its cells are distributed given the latent variables; None if set aside.
     reason : str

@@ -100,6 +100,7 @@ def infer_columns(
             else column
             for position, column in enumerate(columns)
         )
+    columns = tuple(_with_remark(column, table.remarks.get(column.name)) for column in columns)
     columns = tuple(map(_with_format, columns, table.formats or ()))
     for column in columns:
         if column.likelihood is None:
@@ -184,6 +185,15 @@ def _infer(
             f"it counts the rows from {present[0]:g} to {present[-1]:g}; declare it integer to use it",
         )
     return number_column(name, present, weights, declared if isinstance(declared, str) else None)
+
+
+def _with_remark(column: Column, remark: str | None) -> Column:
+    """The column with how it was read that is of another kind, or why it cannot be used."""
+    if remark is None:
+        return column
+    if column.kind == "empty":
+        return replace(column, kind="unusable", reason=remark)
+    return replace(column, reason=f"{column.reason}; {remark}")
 
 
 def _levels_of(declared: str | Likelihood | None) -> str | None:

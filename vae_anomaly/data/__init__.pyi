@@ -1,3 +1,4 @@
+from .column_names import ColumnRoles, close_name, match_names
 from .image_files import SUFFIXES, ImageFileError, find_images, survey, write_png
 from .image_folders import ImageFiles, is_pillow_images, list_images, open_images, read_pillow_images
 from .image_formats import ImageFormat, Problem, Size
@@ -16,6 +17,7 @@ from .text_format import (
 
 __all__ = [
     "SUFFIXES",
+    "ColumnRoles",
     "FloatArray",
     "ImageFileError",
     "ImageFiles",
@@ -32,6 +34,7 @@ __all__ = [
     "TextRules",
     "arranged",
     "as_array",
+    "close_name",
     "decimal_mark_of",
     "find_images",
     "is_images",
@@ -39,6 +42,7 @@ __all__ = [
     "learn_levels",
     "learn_text",
     "list_images",
+    "match_names",
     "open_images",
     "read_arrays",
     "read_pillow_images",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any, Literal
@@ -50,12 +50,15 @@ class Table:
         How the text of each column was read; None as long as text is as the user gave it.
     was_text : frozenset of int
         Positions of the columns that were text before it was read.
+    remarks : mapping of str to str
+        By name, how columns were read that were of other kinds, or why all their cells are missing.
     """
 
     names: tuple[str, ...]
     cells: FloatArray | pd.DataFrame
     formats: tuple[TextFormat | None, ...] | None = None
-    was_text: frozenset[int] = frozenset()
+    was_text: frozenset[int] = field(default=frozenset(), kw_only=True)
+    remarks: Mapping[str, str] = field(default_factory=dict, kw_only=True)
 
     @property
     def n_rows(self) -> int:
@@ -65,8 +68,8 @@ class Table:
     def take(self, rows: npt.NDArray[np.intp] | slice) -> Table:
         """The same columns of some rows."""
         if isinstance(self.cells, pd.DataFrame):
-            return Table(self.names, self.cells.iloc[rows], self.formats, self.was_text)
-        return Table(self.names, self.cells[rows], self.formats)
+            return replace(self, cells=self.cells.iloc[rows])
+        return replace(self, cells=self.cells[rows])
 
     def with_text_read(self, columns: Mapping[int, Any], formats: tuple[TextFormat | None, ...]) -> Table:
         """The same rows, with what the text of some columns stands for.
@@ -79,11 +82,11 @@ class Table:
             How the text of each column was read.
         """
         if not columns or not isinstance(self.cells, pd.DataFrame):
-            return Table(self.names, self.cells, formats)
+            return replace(self, formats=formats)
         cells = self.cells.copy(deep=False)
         for position, values in columns.items():
             cells.isetitem(position, values)
-        return Table(self.names, cells, formats, frozenset(columns))
+        return replace(self, cells=cells, formats=formats, was_text=frozenset(columns))
 
     def as_text_again(self, columns: list[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
         """Values for every column, those of columns that were text as text that reads as them."""

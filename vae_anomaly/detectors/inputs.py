@@ -35,7 +35,9 @@ from vae_anomaly.data import (
     read_arrays,
     read_pillow_images,
 )
-from vae_anomaly.detectors.containers import as_pandas
+from vae_anomaly.detectors.containers import as_rows
+from vae_anomaly.detectors.known_columns import aligned, check_unique, needed_columns
+from vae_anomaly.detectors.odd_columns import read_odd_columns
 from vae_anomaly.errors import DataError, FileLeftOutWarning, SpecificationError
 
 OnProblems = Callable[[Sequence[ImageFileError]], None]
@@ -97,7 +99,10 @@ def read_training_rows(
             "left out: take them off the list, and their weights as well."
         )
     weights: FloatArray = _check_sample_weight(
-        sample_weight, np.empty(data.n_rows), dtype=np.float64, ensure_non_negative=True
+        as_array(sample_weight) if isinstance(sample_weight, torch.Tensor) else sample_weight,
+        np.empty(data.n_rows),
+        dtype=np.float64,
+        ensure_non_negative=True,
     )
     present = np.flatnonzero(weights)
     if len(present) < min_rows:
@@ -246,7 +251,7 @@ def read_table(estimator: BaseEstimator, X: Any, *, fitting: bool, lenient: bool
     estimator : BaseEstimator
         Gets ``n_features_in_`` and ``feature_names_in_`` when fitting, is checked against them otherwise.
     X : array-like, DataFrame or Tensor of shape (rows, columns)
-        Rows.
+        Rows, in any container that `as_rows` takes.
     fitting : bool
         Whether this is the training data, which needs at least two rows.
     lenient : bool, default=False
@@ -270,7 +275,7 @@ def _checked_table(estimator: BaseEstimator, X: Any, *, fitting: bool) -> Table:
         raise DataError(NO_TABLE)
     if isinstance(X, torch.Tensor | np.ma.MaskedArray):
         X = as_array(X)
-    X = as_pandas(X)
+    X = as_rows(X) if fitting else aligned(estimator, X)[0]
     if isinstance(X, list | tuple):
         rows = X
         X = np.asarray(rows)
@@ -280,15 +285,13 @@ def _checked_table(estimator: BaseEstimator, X: Any, *, fitting: bool) -> Table:
     if isinstance(X, np.ndarray) and X.dtype.kind in "OUS" and X.ndim == 2:
         frame = pd.DataFrame(X.astype(object)).infer_objects()
         validate_data(estimator, X, reset=fitting, skip_check_array=True)
-        return _read_frame(frame, tuple(f"x{index}" for index in range(X.shape[1])), fitting)
+        numbered = tuple(f"x{index}" for index in range(X.shape[1]))
+        return _read_frame(frame, numbered, fitting, needed=frozenset(numbered))
     if isinstance(X, pd.DataFrame):
-        if not X.columns.is_unique:
-            repeated = X.columns[X.columns.duplicated()][0]
-            raise DataError(
-                f"column {repeated!r} occurs more than once; rename or drop the copies.", column=str(repeated)
-            )
+        check_unique(X)
         validate_data(estimator, X, reset=fitting, skip_check_array=True)
-        return _read_frame(X, tuple(str(name) for name in X.columns), fitting)
+        needed = frozenset() if fitting else needed_columns(estimator)
+        return _read_frame(X, tuple(str(name) for name in X.columns), fitting, needed=needed)
     cells: FloatArray = validate_data(
         estimator,
         X,
@@ -303,7 +306,8 @@ def _checked_table(estimator: BaseEstimator, X: Any, *, fitting: bool) -> Table:
     return Table(tuple(str(name) for name in names), cells)
 
 
-def _read_frame(frame: pd.DataFrame, names: tuple[str, ...], fitting: bool) -> Table:
+def _read_frame(frame: pd.DataFrame, names: tuple[str, ...], fitting: bool, *, needed: frozenset[str]) -> Table:
+    """A DataFrame as a table; columns that are needed must be usable, others are set aside if they are not."""
     n_rows, n_columns = frame.shape
     if n_columns == 0:
         raise DataError(f"0 feature(s) (shape={frame.shape}) while a minimum of 1 is required.")
@@ -312,11 +316,13 @@ def _read_frame(frame: pd.DataFrame, names: tuple[str, ...], fitting: bool) -> T
             f"the table has {n_rows} sample(s) (shape={frame.shape}) while a minimum of {2 if fitting else 1} is "
             "required. Give more rows."
         )
-    complex_columns = [name for name, dtype in zip(names, frame.dtypes, strict=True) if dtype.kind == "c"]
-    if complex_columns:
-        raise DataError(f"Complex data not supported: column {complex_columns[0]!r}. Give real and imaginary parts.")
+    read = read_odd_columns(frame, names)
+    for name, error in read.unusable.items():
+        if name in needed:
+            raise error
+    frame = read.frame
     plain = all(isinstance(dtype, np.dtype) and dtype.kind in "fiu" for dtype in frame.dtypes)
-    return Table(names, frame.to_numpy(dtype=np.float64) if plain else frame)
+    return Table(names, frame.to_numpy(dtype=np.float64) if plain else frame, remarks=read.remarks)
 
 
 def new_seed(random_state: Any) -> int:

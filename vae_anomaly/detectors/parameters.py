@@ -51,6 +51,7 @@ PARAMETER_CONSTRAINTS: dict[str, Any] = {
     "contamination": [StrOptions({AUTO}), Interval(Real, 0, 0.5, closed="right")],
     "calibration": [StrOptions({AUTO, "split", "cross"}), None],
     "calibration_groups": [str, None],
+    "strict_columns": ["boolean"],
     "device": [StrOptions({"auto", "cpu", "cuda", "mps"})],
     "warm_start": ["boolean"],
     "random_state": ["random_state", np.random.Generator],

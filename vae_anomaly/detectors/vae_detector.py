@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any, ClassVar, overload
+from typing import Any, ClassVar, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,7 @@ from vae_anomaly.columns import (
     check_declarations,
     read_training_text,
 )
-from vae_anomaly.data import FloatArray, ImageFormat, Images, Table
+from vae_anomaly.data import ColumnRoles, FloatArray, ImageFormat, Images, Table, as_array
 from vae_anomaly.decisions import ColumnSample, Decisions
 from vae_anomaly.deprecation import RenamedAttribute
 from vae_anomaly.detectors.base import copied_parameters, unchanged_on_failure
@@ -38,7 +38,7 @@ from vae_anomaly.detectors.calibrated import (
     warn_if_repeated,
     warn_if_uncalibrated,
 )
-from vae_anomaly.detectors.containers import as_pandas, fill_cells, pack_like, row_labels
+from vae_anomaly.detectors.containers import fill_cells, pack_like, row_labels
 from vae_anomaly.detectors.drift_report import column_samples
 from vae_anomaly.detectors.inputs import (
     group_labels,
@@ -52,6 +52,7 @@ from vae_anomaly.detectors.inputs import (
     read_training_rows,
     spread,
 )
+from vae_anomaly.detectors.known_columns import aligned
 from vae_anomaly.detectors.parameters import (
     AUTO,
     FOR_IMAGES,
@@ -74,7 +75,7 @@ from vae_anomaly.detectors.parameters import (
 from vae_anomaly.detectors.reading import Reading
 from vae_anomaly.detectors.training_plan import TrainingPlan
 from vae_anomaly.detectors.training_progress import training_progress
-from vae_anomaly.errors import DataError, NotAvailable, SpecificationError
+from vae_anomaly.errors import DataError, EmptyRowWarning, NotAvailable, SpecificationError
 from vae_anomaly.explain import (
     SUSPICIOUS,
     Explanation,
@@ -89,6 +90,7 @@ from vae_anomaly.explain import (
 )
 from vae_anomaly.fitting import (
     CalibrationKind,
+    Cells,
     ELBOTerms,
     FitConfig,
     FitReport,
@@ -103,6 +105,7 @@ from vae_anomaly.fitting import (
     fit_model,
     latent_means,
     learn_encoder,
+    missing_charges,
     sample_rows,
     score_rows,
     scores_and_comparisons,
@@ -194,9 +197,10 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         training rows.  Training always uses the standard normal.
     row_score : str or Score, default="auto"
         What `score_samples` returns: "pooled_elbo", the ELBO of the autoencoders pooled with an independence model and
-        the default for tables, "elbo" without that, "elbo_per_cell", "importance_weighted" (a tighter bound),
-        "reconstruction", "kl"; and where high likelihoods mislead "surprise", the default for images,
-        "likelihood_ratio", "input_complexity", "debiased_elbo", "likelihood_regret" or "likelihood_path".
+        the default for tables, in which missing cells are neutral, "elbo" without either, the plain sum,
+        "elbo_per_cell", "importance_weighted" (a tighter bound), "reconstruction", "kl"; and where high likelihoods
+        mislead "surprise", the default for images, "likelihood_ratio", "input_complexity", "debiased_elbo",
+        "likelihood_regret" or "likelihood_path".
     batch_size : int, default=None
         Rows of a mini-batch, for each member; None takes 128, and fewer large images.
     max_iter : int, default=None
@@ -228,6 +232,11 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         Name of a column, of a table, for whose values p-values are computed one by one; a group has none below
         1 / (n + 1) for its n calibration rows.  The threshold is that of all rows.
         `partial_fit` has no groups.
+    strict_columns : bool, default=False
+        Whether rows to come must have the names of the training rows in the same order, and no others, as
+        scikit-learn has it. By default columns of a DataFrame are taken by name: their order does not count, nor case
+        or blanks around names where only one can be meant, and columns that the model does not know are ignored with a
+        warning. Columns that were set aside need not be there.
     device : {"auto", "cpu", "cuda", "mps"}, default="auto"
         "auto" is CUDA where there is one, else the CPU.
     warm_start : bool, default=False
@@ -264,6 +273,9 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         The format in which the model reads image files; None for tables.
     fit_report_ : FitReport
         How the training went, with the figures behind every `FitWarning`.
+    column_roles_ : ColumnRoles
+        Columns of the training rows that are no features: nothing but names, which a model file keeps, so that scoring
+        does not warn of them. A fit empties it; the command line fills it in, and you may, too.
     encoder_ : Encoder
         Turns tables or images into batches.
     vae_ : VAE
@@ -282,7 +294,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
     FitWarning
         If the latents collapsed, a plain Gaussian explains held-out rows as well, or the training was interrupted.
     DataWarning
-        If a column was set aside.
+        If a column was set aside; in scoring, an ExtraColumnsWarning or a MatchedColumnsWarning about names.
 
     References
     ----------
@@ -335,6 +347,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         contamination: str | float = "auto",
         calibration: str | None = "auto",
         calibration_groups: str | None = None,
+        strict_columns: bool = False,
         device: str = "auto",
         warm_start: bool = False,
         random_state: Any = 0,
@@ -363,6 +376,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         self.contamination = contamination
         self.calibration = calibration
         self.calibration_groups = calibration_groups
+        self.strict_columns = strict_columns
         self.device = device
         self.warm_start = warm_start
         self.random_state = random_state
@@ -374,8 +388,9 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
 
         Parameters
         ----------
-        X : array-like or DataFrame of shape (rows, columns)
-            Training rows, at least two: numbers, text, booleans, dates; NaN, None and NA are missing cells.
+        X : array-like, sparse matrix or DataFrame of shape (rows, columns), or list of dicts
+            Training rows, at least two: numbers, text, booleans, dates; NaN, None and NA are missing cells. Zeros of a
+            sparse matrix are zeros.
         y : ignored
             For scikit-learn's interface.
         sample_weight : array-like of shape (rows,), optional
@@ -412,6 +427,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             self._learn(encoder, rows, fit_config(self, encoder, training.kind), initial)
             self._keep_columns(training.data, ())
             self._sample = None
+            self.column_roles_ = ColumnRoles()
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -524,14 +540,16 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
     def score_samples(self, X: Any) -> FloatArray:
         """The score of each row in nats, higher for more normal rows: by default the pooled ELBO.
 
-        The number depends on the row alone: not on the other rows of the call, their order or their number.  A
-        missing cell has no term, so rows with more of them have higher scores; ``row_score="elbo_per_cell"`` divides by
-        the number of observed cells.
+        The number depends on the row alone: not on the other rows of the call, their order or their number.  By
+        default a missing cell is neutral: it costs what it was expected to cost, see `PooledELBO`.  In other scores it
+        has no term, so that the units of its column decide what its absence does to the score;
+        ``row_score="elbo_per_cell"`` divides by the number of observed cells.  Rows without any cell get an
+        `EmptyRowWarning`.
 
         Parameters
         ----------
-        X : array-like or DataFrame of shape (rows, columns)
-            Rows with the columns of the training data.
+        X : array-like, sparse matrix or DataFrame of shape (rows, columns), dict, Series, or list of dicts
+            Rows with the columns of the training data: of a DataFrame, a dict or a Series by name.
 
         Returns
         -------
@@ -544,7 +562,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             return np.concatenate(
                 [spread(self._scores(images) if usable.any() else np.empty(0), usable) for images, usable in portions]
             )
-        return self._scores(read_rows(self, X, encoder))
+        return self._scores(read_rows(self, X, encoder), X)
 
     @overload
     def explain(self, X: pd.DataFrame) -> Explanation: ...
@@ -557,7 +575,8 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
 
         For images the shares are maps of nats per pixel, and the encoder sees all pixels.
 
-        The contributions of the cells and the KL add up to `anomaly_score` for the scores "pooled_elbo" and "elbo".
+        The contributions of the cells and the KL add up to `anomaly_score` for the scores "pooled_elbo" and "elbo";
+        `Explanation.charged` is how much of them is expected, for cells that are missing, which are never a reason.
         What is expected and how rare a cell is come from the other cells of its row: the cell itself is hidden from
         the encoder, so that it cannot explain itself, and so are suspicious cells, so that they do not make others
         look anomalous.
@@ -608,9 +627,10 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         check_is_fitted(self)
         if self.model_.takes_images:
             return pack_like(X, impute_images(self.model_, read_images(self, X, self.model_.encoder)))
-        table = read_table(self, X, fitting=False)
+        rows, places = aligned(self, X)
+        table = read_table(self, rows, fitting=False)
         cells, columns = impute_table(self.model_, table)
-        return fill_cells(X, cells, table.as_text_again(columns))
+        return fill_cells(X, cells, table.as_text_again(columns), places)
 
     def repair(self, X: Any, max_tail_probability: float = SUSPICIOUS) -> Any:
         """Propose values for the cells that look wrong.
@@ -641,10 +661,11 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             raise ValueError(f"max_tail_probability is between 0 and 1, not {max_tail_probability!r}")
         if self.model_.takes_images:
             raise NotAvailable("the model takes images, whose pixels are not repaired one by one; see explain.")
-        table = read_table(self, X, fitting=False)
+        rows, places = aligned(self, X)
+        table = read_table(self, rows, fitting=False)
         self.model_ = with_reference(self.model_)
         cells, columns = repair_table(self.model_, table, max_tail_probability)
-        return fill_cells(X, cells, table.as_text_again(columns))
+        return fill_cells(X, cells, table.as_text_again(columns), places)
 
     def transform(self, X: Any) -> FloatArray:
         """Posterior means of the latent variables.
@@ -692,7 +713,8 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         ndarray or DataFrame of shape (rows, columns)
         """
         check_is_fitted(self)
-        return pack_like(X, reconstruct(self.model_, read_rows(self, X, self.model_.encoder)))
+        rows = self._prepared(X)
+        return pack_like(X, reconstruct(self.model_, read_rows(self, rows, self.model_.encoder)), rows)
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> Any:
         """Rows drawn from the model, in the units of the data.
@@ -813,6 +835,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
         return tags
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -940,15 +963,20 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         drawn = RowSample.drawn(model.reference_rows, None, config.split.validation_fraction, rng)
         return drawn.standing_for(model.report.n_rows)
 
-    def _scores(self, data: Table | Images) -> FloatArray:
+    def _scores(self, data: Table | Images, X: Any = None) -> FloatArray:
         model = self.model_
-        return score_rows(model.vae, model.encoder.encode(data), model.score, model.noise).numpy()
+        batch = model.encoder.encode(data)
+        warn_of_empty_rows(model.encoder, batch, X)
+        return score_rows(model.vae, batch, model.score, model.noise).numpy()
 
     def _keep_columns(self, data: Table | Images, known: tuple[ColumnSample, ...]) -> None:
         """Keep what the columns of the training rows hold, or of the first batch of a stream."""
         if isinstance(data, Table):
             columns = known or column_samples(self.columns_, data)
             self.decisions_ = dataclasses.replace(self.decisions_, columns=columns)
+
+    def _prepared(self, X: Any) -> Any:
+        return X if self.model_.takes_images else aligned(self, X)[0]
 
     def _column_samples(self, X: Any) -> tuple[ColumnSample, ...]:
         if self.model_.takes_images:
@@ -964,7 +992,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             return None
         weight = model.score.independence if isinstance(model.score, PooledELBO) else 0.0
         batch = model.encoder.encode(read_table(self, X, fitting=False))
-        cells, _ = cell_terms(model.vae, batch, model.noise, weight)
+        cells = cell_terms(model.vae, batch, model.noise, weight)[0] - missing_charges(model.vae, batch, model.score)[0]
         nats = {
             "nats_before": model.encoder.by_column(model.reference.typical[:-1].numpy()),
             "nats_now": model.encoder.by_column(-cells.mean(0).numpy()),
@@ -974,13 +1002,12 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
     def _with_reasons(self, listed: pd.DataFrame, X: Any) -> pd.DataFrame:
         if self.model_.takes_images:
             return listed
-        X = as_pandas(X)
         ids = row_ids(X, np.arange(len(X)))
         known = bool(np.isin(listed["id"], ids).all())
         if known and len(listed):
             order = np.argsort(ids)
             places = order[np.searchsorted(ids, listed["id"], sorter=order)]
-            rows = X.iloc[places] if isinstance(X, pd.DataFrame) else np.asarray(X)[places]
+            rows = X.iloc[places] if isinstance(X, pd.DataFrame) else as_array(X)[places]
             suspects = self.calibration_.suspects
             folds = suspects.folds[suspects.positions(listed["id"])]
             scores = self._compared(rows).comparisons[np.arange(len(rows)), folds]
@@ -992,7 +1019,8 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         self.model_ = with_reference(self.model_)
         explanation = explain_table(self.model_, read_table(self, rows, fitting=False), row_labels(rows, len(places)))
         reasons = ["; ".join(map(str, of_row)) for of_row in explanation.reasons(N_REASONS)]
-        return listed.assign(reason=reasons)
+        reasoned = listed.assign(reason=reasons)
+        return reasoned.set_axis(rows.index) if isinstance(rows, pd.DataFrame) else reasoned
 
     def _compared(self, X: Any) -> Compared:
         model = self.model_
@@ -1001,6 +1029,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
 
         def compared(data: Table | Images) -> Compared:
             batch = model.encoder.encode(data)
+            warn_of_empty_rows(model.encoder, batch, X)
             scores, comparisons = scores_and_comparisons(model.vae, batch, model.score, model.noise, by_member=crossed)
             groups = _groups_of(data, self._calibration_groups())
             return Compared(-scores, -comparisons, batch.fingerprints().numpy(), groups)
@@ -1030,6 +1059,17 @@ def _groups_of(data: Table | Images, name: str | None) -> npt.NDArray[np.object_
     if isinstance(data, Images):
         raise SpecificationError("calibration_groups names a column, and the rows are images. Leave it out.")
     return group_labels(data, name)
+
+
+def warn_of_empty_rows(encoder: Encoder, batch: Batch, X: Any) -> None:
+    """Warn of rows without any observed cell; whether a cell is missing is always observed."""
+    empty = ~batch.observed[:, Cells.of(encoder).hideable].any(1).numpy()
+    if empty.any():
+        first = int(empty.argmax())
+        item: Literal["row", "image"] = "image" if encoder.takes_images else "row"
+        labels = pd.RangeIndex(len(empty)) if encoder.takes_images else row_labels(X, len(empty))
+        label = labels[first] if len(labels) == len(empty) else first
+        warnings.warn(EmptyRowWarning(int(empty.sum()), label, item), stacklevel=4)
 
 
 def check_parameters(detector: VAEDetector) -> None:

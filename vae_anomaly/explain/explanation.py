@@ -121,10 +121,13 @@ class Explanation:
     threshold : float
         Scores above it are flagged; NaN where rows are scored by another score than the ELBO.
     contributions : DataFrame
-        -E_q[log p(x_j | z)] of each cell, nats, in the units of the data; 0 where the cell is missing or its column was
-        set aside.
+        -E_q[log p(x_j | z)] of each cell, nats, in the units of the data; of a missing cell what it is expected to cost
+        where the score charges that, else 0; 0 where its column was set aside.
     kl : Series
-        KL(q(z | x) || p(z)) of each row, nats: what the row as a whole costs.
+        KL(q(z | x) || p(z)) of each row, nats: what the row as a whole costs; where missing cells are charged, with
+        what it is expected to cost more with them.
+    charged : Series
+        How much of `contributions` and `kl` is not measured but expected, because cells of the row are missing; nats.
     typical : Series
         Mean contribution of each column to the score of a training row, and of the ``KL``.
     observed : DataFrame
@@ -160,6 +163,7 @@ class Explanation:
     tail_probability: pd.DataFrame
     cell_scores: pd.DataFrame
     parts: pd.DataFrame
+    charged: pd.Series[float]
     constant: pd.Series[bool]
 
     strangeness = RenamedAttribute("cell_scores")
@@ -264,8 +268,8 @@ class ImageExplanation:
         Nats by which a pixel is less likely than it could be at best, over all channels: 0 where it is as expected.
         NaN where it is missing.
     contributions : ndarray of shape (images, channels, height, width)
-        -E_q[log p(x_j | z)] of each pixel, nats, in the units of the data; 0 where it is missing.  Its sum and `kl`
-        are the negative ELBO of an image.
+        -E_q[log p(x_j | z)] of each pixel, nats, in the units of the data; of a missing pixel what it is expected to
+        cost where the score charges that, else 0.  Its sum and `kl` are the negative ELBO of an image.
     kl : ndarray of shape (images,)
         KL(q(z | x) || p(z)), nats: what the image as a whole costs.
     reconstruction : ndarray of the shape of the images

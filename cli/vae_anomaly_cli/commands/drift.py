@@ -145,7 +145,7 @@ def drift(
     from vae_anomaly_cli.render.drawings import show_drawings
     from vae_anomaly_cli.render.drifts import describe_drift, drawn_drift
 
-    data = open_data(kind, given, messages)
+    data = open_data(kind, given, messages, model=saved.model, labels="unused")
     path = None if changed.output is None else choose_model_path(changed.output, data.source)
     model = data.load(saved.model, run.device, messages)
     detector = model.detector

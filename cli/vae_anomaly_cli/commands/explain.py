@@ -108,7 +108,7 @@ def explain(
     from vae_anomaly_cli.table_data import TableData
     from vae_anomaly_cli.tables import read_table
 
-    data = TableData.open(given, messages)
+    data = TableData.open(given, messages, model=saved.model)
     target = choose_target(output.output, data.source)
     repair_target = None if explaining.repair is None else choose_target(explaining.repair, data.source, "--repair")
     if repair_target is not None and target.is_same_file(repair_target):
@@ -117,7 +117,7 @@ def explain(
     _check_rows(table, explaining.row)
     if output.output is not None:
         check_ids(data.columns.ids)
-    labels = data.labels(table)
+    labels = data.labels(table, messages)
     if saved.model is None:
         model = data.fit_own_rows(fitting, run.device, messages)
     else:

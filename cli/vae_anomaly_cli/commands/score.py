@@ -244,13 +244,12 @@ def score(
 ) -> None:
     """Score every row, or every image, of DATA."""
     _check_rules(saved, fitting, flagging)
-    from vae_anomaly_cli.data import open_data
     from vae_anomaly_cli.output.journal import identity, kept_scores
     from vae_anomaly_cli.output.targets import choose_target
     from vae_anomaly_cli.pipeline import Layout
     from vae_anomaly_cli.stages import stopped_by_signals
 
-    data = open_data(kind, given, messages, heatmaps=scoring.heatmaps, sheet=scoring.sheet, top=scoring.top)
+    data = _open_data(kind, given, saved, scoring, messages)
     target = choose_target(output.output, data.source, parts=data.parts)
     on_terminal = output.output is None and not output.as_json and sys.stdout.isatty()
     plan = Plan(target, scoring.top, output.as_json, on_terminal)
@@ -404,6 +403,16 @@ def _check_rules(saved: ModelOptions, fitting: FitOptions, flagging: FlagOptions
             "fitted on the rows that it scores. Fit on reference rows first (vae-anomaly fit reference.csv -o m.vae), "
             "then score others with -m m.vae; --alerts and --top take the most anomalous rows of one file."
         )
+
+
+def _open_data(
+    kind: Kind, given: InputOptions, saved: ModelOptions, scoring: ScoreOptions, messages: Messages
+) -> "Data":
+    """Find the input, and what options or the model say of it."""
+    from vae_anomaly_cli.data import open_data
+
+    heatmaps, sheet, top = scoring.heatmaps, scoring.sheet, scoring.top
+    return open_data(kind, given, messages, model=saved.model, heatmaps=heatmaps, sheet=sheet, top=top)
 
 
 def _open_model(
