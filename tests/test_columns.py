@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from vae_anomaly.columns import Column, infer_columns
+from vae_anomaly.columns import Column, infer_columns, read_training_text
+from vae_anomaly.data import TextRules
 from vae_anomaly.data.table import Table
 from vae_anomaly.errors import DataError
 from vae_anomaly.likelihoods import (
@@ -273,9 +274,12 @@ def test_levels_survive_encoding_and_decoding_exactly(cells):
     assert column.decode(column.encode(table_of(cells), 0)).tolist() == cells.tolist()
 
 
-@given(st.lists(st.text(max_size=3), min_size=2, max_size=20))
+@given(st.lists(st.text(st.characters(categories=("Lo", "Ll", "So")), min_size=1, max_size=3), min_size=2, max_size=20))
 def test_texts_survive_encoding_and_decoding_exactly(cells):
-    column = infer(pd.Series(cells, dtype=object))
+    # Spaces around them, case, and what may be a number, a date or missing: tests/test_text_format.py.
+    cells = [f"w{cell}" for cell in cells]
+    table = read_training_text(table_of(pd.Series(cells, dtype=object)), {}, TextRules(fold_case=False))
+    (column,) = infer_columns(table)
     assert column.decode(column.encode(table_of(pd.Series(cells, dtype=object)), 0)).tolist() == cells
 
 

@@ -62,6 +62,11 @@ WITH_FIELDS = [
     MissingCodeWarning("age", ("-1", "-999"), 12),
     SortedColumnWarning("price", rises=False),
     NumericTextWarning("zip", "12345", "unknown"),
+    NumericTextWarning("load", "", None, ("kg", "lb")),
+    OddCellsWarning("age", "18+", 17, 1, 2000),
+    AmbiguousTextWarning("amount", "1.234", "as 1.234", "Say so."),
+    LevelsMergedWarning("paid", "YES", "yes", 2),
+    TextReadWarning((("amount", "numbers in '$'"),)),
 ]
 
 

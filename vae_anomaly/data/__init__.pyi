@@ -13,7 +13,6 @@ from .text_format import (
     decimal_mark_of,
     learn_levels,
     learn_text,
-    read_plain,
 )
 
 __all__ = [
@@ -48,7 +47,6 @@ __all__ = [
     "open_images",
     "read_arrays",
     "read_pillow_images",
-    "read_plain",
     "survey",
     "text_of",
     "with_missing_cells",

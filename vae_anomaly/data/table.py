@@ -50,6 +50,8 @@ class Table:
         Missing cells are NaN, None, NaT or ``pandas.NA``.
     formats : tuple of (TextFormat or None), or None
         How the text of each column was read; None as long as text is as the user gave it.
+    was_text : frozenset of int
+        Positions of the columns that were text before it was read.
     remarks : mapping of str to str
         By name, how columns were read that were of other kinds, or why all their cells are missing.
     index : Index, optional
@@ -59,6 +61,7 @@ class Table:
     names: tuple[str, ...]
     cells: FloatArray | pd.DataFrame
     formats: tuple[TextFormat | None, ...] | None = None
+    was_text: frozenset[int] = field(default=frozenset(), kw_only=True)
     remarks: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     index: pd.Index[Any] | None = field(default=None, kw_only=True)
 
@@ -106,7 +109,15 @@ class Table:
         cells = self.cells.copy(deep=False)
         for position, values in columns.items():
             cells.isetitem(position, values)
-        return replace(self, cells=cells, formats=formats)
+        return replace(self, cells=cells, formats=formats, was_text=frozenset(columns))
+
+    def as_text_again(self, columns: list[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+        """Values for every column, those of columns that were text as text that reads as them."""
+        formats = self.formats or (None,) * len(columns)
+        return [
+            values if form is None or position not in self.was_text else form.write(values)
+            for position, (values, form) in enumerate(zip(columns, formats, strict=True))
+        ]
 
     def distinct_texts(self, position: int) -> DistinctTexts:
         """The different texts of a column, trimmed, and where they stand."""

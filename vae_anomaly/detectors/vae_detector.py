@@ -638,7 +638,9 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         if self.model_.takes_images:
             return pack_like(X, impute_images(self.model_, read_images(self, X, self.model_.encoder)))
         rows, places = aligned(self, X)
-        return fill_cells(X, *impute_table(self.model_, read_table(self, rows, fitting=False)), places)
+        table = read_table(self, rows, fitting=False)
+        cells, columns = impute_table(self.model_, table)
+        return fill_cells(X, cells, table.as_text_again(columns), places)
 
     def repair(self, X: Any, max_tail_probability: float = SUSPICIOUS) -> Any:
         """Propose values for the cells that look wrong.
@@ -672,7 +674,8 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         rows, places = aligned(self, X)
         table = read_table(self, rows, fitting=False)
         self.model_ = with_reference(self.model_)
-        return fill_cells(X, *repair_table(self.model_, table, max_tail_probability), places)
+        cells, columns = repair_table(self.model_, table, max_tail_probability)
+        return fill_cells(X, cells, table.as_text_again(columns), places)
 
     def transform(self, X: Any) -> FloatArray:
         """Posterior means of the latent variables.
