@@ -111,8 +111,8 @@ Images of up to 4096 pixels, or with a side below 16, get a model of whole image
 which finds anomalous spots: each patch's middle is predicted from what surrounds it. --method says otherwise.
 
 DATA holds images if its names say so; where folders hold tables, too, a pattern such as 'folder/*.png' chooses. \
-Without --model the images are their own training data. The output has the columns row, path (in the folder given, or in \
-the one that several arguments share), folder (the part before the name), anomaly_score, p_value, is_anomaly and \
+Without --model the images are their own training data. The output has the columns row, path (in the folder given, or \
+in the one that several arguments share), folder (the part before the name), anomaly_score, p_value, is_anomaly and \
 problem: why a file could not be used, where the three are empty. Such files are warned of, and the others scored.
 
 Pages of --heatmaps show the image, what the model expects, and the nats by which each pixel is less likely than it \
