@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from vae_anomaly_cli.console import Messages, counted
+from vae_anomaly_cli.console import MAX_SHOWN_FILES, Messages, counted
 from vae_anomaly_cli.errors import CommandError, InputError, Interrupted
 from vae_anomaly_cli.options import Device, check_model_path
 from vae_anomaly_cli.sources import Batch, Location, Source
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from vae_anomaly.decisions import Calibration
 
 Numbers = npt.NDArray[np.float64]
-
-MAX_SHOWN_FILES = 20
 
 
 class CellBatch(Batch, Protocol):

@@ -31,7 +31,7 @@ def model(run, fast, tmp_path_factory):
     frame.loc[::30, "amount"] = np.nan
     folder = tmp_path_factory.mktemp("many")
     frame.to_csv(folder / "many.csv", index=False)
-    outcome = run("fit", folder / "many.csv", "-o", folder / "orders.vae", "--id", "order", *fast)
+    outcome = run("fit", folder / "many.csv", "-o", folder / "orders.vae", "--drop", "order", *fast)
     assert outcome.code == 0, outcome.err
     return folder / "orders.vae"
 

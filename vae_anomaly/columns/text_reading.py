@@ -100,7 +100,7 @@ def read_training_text(table: Table, declared: Mapping[str, str | Likelihood], r
             raise _unreadable(name, learned.format, learned.odd.text, learned.odd.row)
         formats[position] = learned.format
         read[position] = _cells(learned.format, column.distinct.spread(learned.values, _empty_of(learned.format)))
-        said += _warnings(name, learned)
+        said += _warnings(name, learned, table)
     for position in range(len(table.names)):
         if table.has_categories(position) and declared.get(table.names[position]) != "identifier":
             formats[position], read[position] = _read_categories(table, position, rules)
@@ -136,10 +136,10 @@ def read_text(table: Table, columns: Sequence[Column], *, lenient: bool = False)
         return table if table.formats is not None else table.with_text_read({}, formats)
     read = {}
     for position, column in enumerate(columns):
-        if column.likelihood is None or table.content(position) != "text":
+        if not column.is_used or table.content(position) != "text":
             continue
         form = column.text_format
-        if form is None and (column.textual or column.kind == "datetime"):
+        if form is None and (column.textual or column.is_date):
             continue
         distinct = table.distinct_texts(position)
         values, lost = read_plain(distinct.texts) if form is None else form.read(distinct.texts)
@@ -152,9 +152,9 @@ def read_text(table: Table, columns: Sequence[Column], *, lenient: bool = False)
             text = distinct.texts[int(distinct.codes[row])]
             if not (lenient and _few(n_odd, table.n_rows)):
                 raise _unreadable(column.name, form, text, row)
-            warnings.warn(
-                OddCellsWarning(column.name, text, row, n_odd, table.n_rows, CONTENT[form.kind]), stacklevel=4
-            )
+            label = table.label(row)
+            odd = OddCellsWarning(column.name, text, row, n_odd, table.n_rows, CONTENT[form.kind], label)
+            warnings.warn(odd, stacklevel=4)
         read[position] = _cells(form, distinct.spread(values, _empty_of(form)))
     return table.with_text_read(read, formats)
 
@@ -182,10 +182,10 @@ def unreadable(column: Column, texts: Any) -> npt.NDArray[np.bool_]:
     [False, False, True, False]
     """
     table = Table((column.name,), pd.DataFrame({column.name: pd.Series(texts).reset_index(drop=True)}))
-    if column.likelihood is None or column.textual or table.content(0) != "text":
+    if not column.is_used or column.textual or table.content(0) != "text":
         return np.zeros(table.n_rows, dtype=bool)
     distinct = table.distinct_texts(0)
-    form = column.text_format or (TextFormat("date", date_format="ISO8601") if column.kind == "datetime" else None)
+    form = column.text_format or (TextFormat("date", date_format="ISO8601") if column.is_date else None)
     lost = (read_plain(distinct.texts) if form is None else form.read(distinct.texts))[1]
     every: npt.NDArray[np.bool_] = distinct.spread(lost, False)
     return every
@@ -232,13 +232,14 @@ def _unreadable(name: str, form: TextFormat, text: str, row: int) -> DataError:
     return DataError(f"column {name!r} holds {text!r}", expected, column=name, row=row)
 
 
-def _warnings(name: str, learned: LearnedText) -> list[DataWarning]:
+def _warnings(name: str, learned: LearnedText, table: Table) -> list[DataWarning]:
     """What the user should know of how a column was read."""
     said: list[DataWarning] = []
     form = learned.format
     if learned.odd is not None and form.kind != "level":
         odd = learned.odd
-        said.append(OddCellsWarning(name, odd.text, odd.row, odd.count, odd.n_cells, CONTENT[form.kind]))
+        content, label = CONTENT[form.kind], table.label(odd.row)
+        said.append(OddCellsWarning(name, odd.text, odd.row, odd.count, odd.n_cells, content, label))
     if learned.units:
         said.append(NumericTextWarning(name, "", None, learned.units))
     if learned.mixed is not None:

@@ -104,6 +104,8 @@ class ExplainedTable:
                 f"{self.reasons.excess_kl[row]:+.2f} against a typical row",
                 style="dim",
             )
+            if charged := float(explanation.charged.iloc[index]):
+                console.print(f"charged for its missing cells, as expected of them: {charged:.2f} nats", style="dim")
             console.print(self._cells(row) if self.reasons.of_row[row] else f" {NO_REASON}")
 
     def _heading(self, row: int) -> Text:

@@ -94,7 +94,7 @@ class Reasons:
 
     @cached_property
     def objects(self) -> Mapping[int, dict[str, Any]]:
-        """Rows for programs: the score is the sum of `contributions` and `kl`."""
+        """Rows for programs: the score is the sum of `contributions` and `kl`, `charged` for missing cells of it."""
         # Adding 0 makes 0 of the -0 of a column that was set aside.
         contributions = (self.explanation.contributions + 0.0).to_dict(orient="records")
         return self._by_row(
@@ -102,9 +102,16 @@ class Reasons:
                 {
                     "reasons": [{field: plain(getattr(reason, field)) for field in FIELDS} for reason in reasons],
                     "kl": float(kl),
+                    "charged": float(charged),
                     "contributions": cells,
                 }
-                for reasons, kl, cells in zip(self.of_row.values(), self.explanation.kl, contributions, strict=True)
+                for reasons, kl, charged, cells in zip(
+                    self.of_row.values(),
+                    self.explanation.kl,
+                    self.explanation.charged,
+                    contributions,
+                    strict=True,
+                )
             ]
         )
 

@@ -63,6 +63,10 @@ class Record:
         """Cells that are not blank."""
         return sum(1 for cell in self.cells if cell.strip())
 
+    def fills(self, width: int) -> bool:
+        """Whether more than half of so many cells are filled, or all but the first: a row index has no name."""
+        return 2 * self.n_filled > width or (self.n_filled == width - 1 == len(self.cells) - 1 and not self.cells[0])
+
     @property
     def shown(self) -> str:
         """Its cells, for people."""
@@ -272,13 +276,13 @@ def _header_at(records: list[Record], width: int) -> int:
     for at, record in enumerate(records[: MAX_TITLE_LINES + 1]):
         rows = records[at + 1 :]
         is_above = at == 0 or (has_comments and _is_comment(record))
-        if is_above or len(record.cells) != width or 2 * record.n_filled <= width or not rows:
+        if is_above or len(record.cells) != width or not record.fills(width) or not rows:
             continue
         is_text = [bool(cell.strip()) and not _is_value(cell) for cell in record.cells]
         if not any(is_text) or looks_like_data(record.cells, rows):
             return 0
         above = _names_above_values(record.cells, rows)
-        wide = [title for title in records[:at] if not _is_comment(title) and title.n_filled > max(1, width // 2)]
+        wide = [title for title in records[:at] if not _is_comment(title) and title.n_filled > 1]
         return at if not wide or (above and all(title.n_filled < width for title in wide)) else 0
     return 0
 
@@ -294,7 +298,7 @@ def _has_comments_above_names(records: list[Record], width: int) -> bool:
 
 
 def _may_be_header(record: Record, rows: list[Record], width: int) -> bool:
-    return 2 * record.n_filled > width and _header_fits(record.cells, rows, width)
+    return record.fills(width) and _header_fits(record.cells, rows, width)
 
 
 def _is_comment(record: Record) -> bool:
@@ -510,7 +514,8 @@ def find_footer(tail: bytes, layout: TextLayout) -> Footer | None:
         return None
     first_cells = [cells[0] for line in rows[-LOOKED_AT:] if (cells := _cells_of(line, layout.delimiter))]
     is_cut = not tail.endswith((b"\n", b"\r"))
-    if not all(_is_below(cells, layout.width, first_cells, is_apart=n_blank > 0, is_cut=is_cut) for cells in found):
+    is_apart = n_blank > 0 and all(line.strip() for line in rows[-LOOKED_AT:])
+    if not all(_is_below(cells, layout.width, first_cells, is_apart=is_apart, is_cut=is_cut) for cells in found):
         return None
     # Blank lines between the rows and what is below stay with the latter; rows of blank cells do too.
     return Footer(sum(map(len, lines[len(rows) :])), len(found), shown_cells(found[-1]))
