@@ -1,5 +1,6 @@
 """How the rows of an input differ from those of the training, column by column, and a word on it."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ MIN_NATS, MIN_SHARE_OF_NATS = 0.5, 0.1
 # A run in which so many rows are flagged, of at least so many, tells nothing apart.
 NEARLY_ALL, MIN_ROWS = 0.9, 10
 QUARTILES = (0.25, 0.75)
+# Stands for all levels of a part of a date that training had.
+KNOWN = "(known)"
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,10 @@ def check_against_training(
         with messages.library_warnings(), library_errors(model.source.name):
             detector = model.detector
             now = detector.column_samples(frame)
-            differences = differences_of(detector.columns_, detector.decisions_.columns, now)
+            parts = parts_of_dates(detector.columns_, detector.decisions_.columns, frame)
+            differences = differences_of(
+                detector.columns_, [*detector.decisions_.columns, *parts[0]], [*now, *parts[1]]
+            )
             if found is not None:
                 nats = detector.nats_by_column(frame)
             if with_drift:
@@ -200,6 +206,49 @@ def differences_of(
     return sorted(differences, key=lambda difference: (not difference.is_told, difference.p_adjusted))
 
 
+def parts_of_dates(
+    columns: "Sequence[Column]", before: "Sequence[ColumnSample]", frame: "pd.DataFrame"
+) -> "tuple[list[ColumnSample], list[ColumnSample]]":
+    """Hours, weekdays, days and months that a model knows, and those of rows.
+
+    Parameters
+    ----------
+    columns : sequence of Column
+        Of the model.
+    before : sequence of ColumnSample
+        Of the training rows: how many dates there are.
+    frame : DataFrame
+        What the detector sees of the rows.
+
+    Returns
+    -------
+    list of ColumnSample, list of ColumnSample
+        In training, where all known levels are one, and now, where unknown ones stand beside that one.
+    """
+    from vae_anomaly.columns import PERIODS, read_text
+    from vae_anomaly.data import Table
+    from vae_anomaly.decisions import ColumnSample
+
+    n_dates = {sample.name: sample.n_rows - sample.n_missing for sample in before}
+    old, new = [], []
+    for column in columns:
+        parts = [part for part in column.parts if part.kind in PERIODS and n_dates.get(column.name)]
+        if not parts:
+            continue
+        cells = read_text(Table((column.name,), frame[[column.name]].reset_index(drop=True)), [column])
+        for part in parts:
+            names = PERIODS[part.kind]
+            codes = dataclasses.replace(part, levels=names).encode(cells, 0)
+            known = set(map(str, part.levels))
+            levels = [names[int(code)] if code == code else None for code in codes.tolist()]
+            levels = [KNOWN if level in known else level for level in levels]
+            name = f"{column.name} ({part.kind})"
+            old.append(ColumnSample(name, "levels", n_dates[column.name], 0, levels={KNOWN: n_dates[column.name]}))
+            new.append(ColumnSample.of_levels(name, levels))
+    # What is missing is said of the column.
+    return old, [dataclasses.replace(sample, n_missing=0) for sample in new]
+
+
 def _of_shift(
     shift: "ColumnShift", column: "Column | None", old: "ColumnSample", new: "ColumnSample"
 ) -> tuple[float, Difference]:
@@ -221,7 +270,7 @@ def _of_shift(
             what, before, now, level, is_large = "unseen", 0.0, share, max(unseen, key=lambda key: unseen[key]), True
             others = f" and {len(unseen) - 1} more" if len(unseen) > 1 else ""
             text = f"{name} is {_quoted(level)}{others} in {percent(share)} of the rows, never in training"
-            if len(old.levels) == 1:
+            if len(old.levels) == 1 and KNOWN not in old.levels:
                 (only,) = old.levels
                 text = (
                     f"{name} is always {_quoted(only)} in training, {_quoted(level)}{others} in {percent(share)} here"

@@ -11,14 +11,14 @@ import pytest
 from vae_anomaly import load
 from vae_anomaly_cli.sources import table_source
 
-BAD_CELL, EMPTY = "'amount' holds 'n.k.', which is no number", "holds no value in any column of the model"
+BAD_CELL, EMPTY = "'amount' holds 'oops', which is no number", "holds no value in any column of the model"
 
 
 @pytest.fixture(scope="module")
 def spoilt(later_orders, folder):
     """240 orders, two of which have a cell that is no number, and one nothing at all."""
     frame = later_orders.astype(object)
-    frame.loc[[4, 100], "amount"] = "n.k."
+    frame.loc[[4, 100], "amount"] = "oops"
     frame.loc[30, ["amount", "items", "shop", "paid"]] = None
     path = folder / "spoilt.csv"
     frame.to_csv(path, index=False)
@@ -127,7 +127,7 @@ def test_commands_on_the_model_leave_them_out(run, spoilt, model, calibrated, tm
 
 def test_calibration_and_drift_leave_them_out(run, later_orders, model, calibrated, write, tmp_path):
     frame = later_orders[~later_orders["fraud"]].drop(columns="fraud").astype(object).reset_index(drop=True)
-    frame.loc[[4, 100], "amount"] = "n.k."
+    frame.loc[[4, 100], "amount"] = "oops"
     path = write("normal.csv", frame.to_csv(index=False))
     outcome = run("calibrate", path, "-m", model, "-o", tmp_path / "c.vae", "--json")
     assert "2 of 228 rows without a score; the first is" in outcome.err
@@ -155,7 +155,7 @@ def test_repair_keeps_their_cells(run, spoilt, model, tmp_path):
     path = tmp_path / "repaired.csv"
     assert run("explain", spoilt, "-m", model, *OPTIONS, "--top", "240", "--repair", path).code == 0
     repaired = pd.read_csv(path, dtype=str, keep_default_na=False)
-    assert repaired["amount"][[4, 100]].tolist() == ["n.k."] * 2
+    assert repaired["amount"][[4, 100]].tolist() == ["oops"] * 2
 
 
 def test_interrupted_run_goes_on_with_them(run, spoilt, model, tmp_path, monkeypatch):

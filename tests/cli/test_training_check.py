@@ -111,6 +111,27 @@ def test_values_beyond_the_training_are_counted(run, may, write):
     assert line.startswith("every row is flagged")
 
 
+def test_hours_that_training_never_had_are_told_of(run, write, tmp_path):
+    """Office hours in training, and a file of the night: neutral for the score, and said."""
+    rng = np.random.default_rng(0)
+
+    def visits(first, hours, n=800):
+        days = pd.Timestamp(first) + pd.to_timedelta(np.sort(rng.integers(0, 120, n)), unit="D")
+        return pd.DataFrame({"when": days + pd.to_timedelta(rng.choice(hours, n), unit="h"), "x": rng.normal(size=n)})
+
+    model = tmp_path / "v.vae"
+    path = write("day.csv", visits("2025-01-01", np.arange(8, 18)).to_csv(index=False))
+    assert run("fit", path, "-o", model, "--max-iter", "40", "--n-estimators", "1").code == 0
+    night = write("night.csv", visits("2025-06-01", [1, 2], 200).to_csv(index=False))
+    found = json.loads(run("score", night, "-m", model, "--json").text)["against_training"]
+    hour = next(each for each in found["columns"] if each["column"] == "when (hour)")
+    known = {part.kind: part.levels for part in load(model).columns_[0].parts}["hour"]
+    assert hour["unusual"] is ("01h" not in known)
+    assert hour["what"] == ("unseen" if "01h" not in known else "levels")
+    later = write("later.csv", visits("2025-06-01", np.arange(8, 18), 200).to_csv(index=False))
+    assert not json.loads(run("score", later, "-m", model, "--json").text)["against_training"]["unusual"]
+
+
 def test_batches_and_an_interruption_make_no_difference(run, may, write, monkeypatch):
     new = with_gaps(with_new_job(calls(4)))
     whole = checked(run, may, write, new)

@@ -3,7 +3,7 @@
 from vae_anomaly.columns.augmentation import MAX_SEEDS, Augment
 from vae_anomaly.columns.batch import Batch, taken
 from vae_anomaly.columns.column import VALUE_LIMIT, Column
-from vae_anomaly.columns.dates import epoch_unit
+from vae_anomaly.columns.dates import PERIODS, epoch_unit
 from vae_anomaly.columns.encoder import Encoder
 from vae_anomaly.columns.image_encoder import LEVELS_OF_DEPTH, ImageEncoder, learn_channels
 from vae_anomaly.columns.inference import DECLARABLE, Declarations, check_declarations, infer_columns
@@ -15,6 +15,7 @@ __all__ = [
     "DECLARABLE",
     "LEVELS_OF_DEPTH",
     "MAX_SEEDS",
+    "PERIODS",
     "VALUE_LIMIT",
     "Augment",
     "Batch",

@@ -40,12 +40,13 @@ HELP = """Score every row, or every image, of DATA.
 \b
 [bold]Examples[/bold]
   vae-anomaly score data.csv
-  vae-anomaly score data.csv --label outlier --drop comment --top 20
+  vae-anomaly score data.csv --label outlier --drop comment --top 20 --only-top
   vae-anomaly score data.csv --explain --column zip=categorical
   vae-anomaly score new.csv -m orders.vae --id order_id -o scored.parquet
   vae-anomaly score new.csv -m orders.vae --alerts 20 -o scored.csv
   vae-anomaly score new.csv -m orders.vae --false-alarm-rate 0.001
   vae-anomaly score new.csv -m orders.vae --fdr 0.1 -o scored.csv
+  vae-anomaly score new.csv -m orders.vae --fail-on-drift -o scored.csv
   vae-anomaly score big.parquet -m orders.vae -o scored.parquet --resume
   vae-anomaly score 'parts/day=*/*.csv.gz' -m orders.vae -o scored/
   zcat big.csv.gz | vae-anomaly score - --seed 1 > scored.csv
@@ -55,13 +56,19 @@ HELP = """Score every row, or every image, of DATA.
   vae-anomaly score new/ -m parts.vae --top 50 --sheet sheet.png
   vae-anomaly score 'line1/**/*.png' line2/ -m parts.vae
 
-Appends anomaly_score (the negative ELBO in nats, higher is more anomalous), p_value and is_anomaly to the columns of \
-the input, or to the --id columns alone; rows stay in their order unless --top ranks them. Without -o the table goes \
-to standard output: as text in the input's format (CSV for binary formats), or as a short ranking on a terminal. With \
--o a directory (or a name that ends in '/') gets a file for each table of DATA.
+Appends anomaly_score (the negative ELBO in nats, higher is more anomalous), p_value, is_anomaly and problem to the \
+columns of the input, or to the --id columns alone. The first column is row, the number of the row in its file from 1, \
+and beside it file where rows of several files stand in one table; where the input keeps columns of these names, ours \
+are row_number, file_name and row_problem. Rows stay in their order, all of them, unless --only-top writes the --top \
+rows alone. Without -o the table goes to standard output: as text in the input's format (CSV for binary formats), or \
+as a short ranking on a terminal. With -o a directory (or a name that ends in '/') gets a file for each table of DATA.
+
+A row with a cell that its column of numbers or dates cannot read has no score, and problem says why; so has a row \
+without a value in any column of the model. A warning says how many there are and where the first is; the others are \
+scored. Without --model such a cell is missing, as in the fit.
 
 In CSV and TSV the cells ? NA N/A NULL None NaN and empty ones count as missing, and columns of dates like \
-2026-02-28 are read as dates; --column says otherwise. Columns anomaly_score, p_value and is_anomaly of \
+2026-02-28 are read as dates; --column says otherwise. Columns of \
 an earlier run are replaced.
 
 [bold]Which rows are flagged[/bold]
@@ -83,7 +90,9 @@ twice and scored once. Many rows take many calibration rows: where too few are i
 many.
 
 All this holds for rows like the calibration rows. Where many more are flagged than expected, or p-values are spread \
-in another way, a warning says so, and vae-anomaly drift shows what has changed.
+in another way, a warning says so and names the columns that explain it. Columns of 2,048 rows, drawn from the file, \
+are compared with the training: missing cells, levels and values that it did not have. With --fail-on-drift the exit \
+code is 3, after all is written, where vae-anomaly drift would find drift in these rows.
 
 DATA may be larger than memory: it is read, scored and written batch by batch. Without --model a first pass draws \
 the rows to fit on. Several files need the same columns. Text becomes typed Parquet, JSON Lines or --json in one more \
@@ -93,7 +102,7 @@ A file takes its name when it is whole. With --model the scores so far are kept 
 full disk the same command with --resume goes on where it stopped, if model and input are as they were.
 
 With --explain each row that is shown comes with its most anomalous cells and what is predicted from the row's other \
-cells instead. A table gets a column of reasons, filled for the rows that are flagged, or for all with --top: \
+cells instead. A table gets a column of reasons, filled for the rows that are flagged, or for all with --only-top: \
 explaining takes a pass for each column.
 
 [bold]Images[/bold]
@@ -102,8 +111,8 @@ Images of up to 4096 pixels, or with a side below 16, get a model of whole image
 which finds anomalous spots: each patch's middle is predicted from what surrounds it. --method says otherwise.
 
 DATA holds images if its names say so; where folders hold tables, too, a pattern such as 'folder/*.png' chooses. \
-Without --model the images are their own training data. The output has the columns path (in the folder given, or in \
-the one that several arguments share), folder (the part before the name), anomaly_score, p_value, is_anomaly and \
+Without --model the images are their own training data. The output has the columns row, path (in the folder given, or \
+in the one that several arguments share), folder (the part before the name), anomaly_score, p_value, is_anomaly and \
 problem: why a file could not be used, where the three are empty. Such files are warned of, and the others scored.
 
 Pages of --heatmaps show the image, what the model expects, and the nats by which each pixel is less likely than it \
