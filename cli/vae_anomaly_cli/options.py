@@ -80,7 +80,7 @@ class InputOptions:
         tuple[str, ...],
         Option(
             "Columns that name the row: not features, and the only input columns in the output. Repeat, or separate by "
-            "commas.",
+            "commas. A model remembers them.",
             metavar="COLUMN",
             images="Images have the columns path and folder.",
             panel=INPUT,
@@ -89,7 +89,7 @@ class InputOptions:
     drop: Annotated[
         tuple[str, ...],
         Option(
-            "Columns that are not features. Repeat, or separate by commas.",
+            "Columns that are not features. Repeat, or separate by commas. A model remembers them.",
             metavar="COLUMN",
             panel=INPUT,
             only=Kind.TABLES,
@@ -99,7 +99,7 @@ class InputOptions:
         str | None,
         Option(
             "Column of known anomalies, to measure by and never a feature. 0/1 and false/true (1 = anomaly), 1/-1 (-1 "
-            "= anomaly), or values of which --anomalous or --normal names one.",
+            "= anomaly), or values of which --anomalous or --normal names one. A model remembers all three.",
             metavar="COLUMN",
             images="Of images: folder.",
             panel=INPUT,
@@ -217,6 +217,40 @@ class FitOptions:
             with_model=False,
         ),
     ] = ()
+    decimal: Annotated[
+        str | None,
+        Option(
+            "Decimal mark of numbers: '.' or ','. By default the cells of the column tell, then those of the table.",
+            metavar="MARK",
+            panel=FITTING,
+            only=Kind.TABLES,
+            with_model=False,
+        ),
+    ] = None
+    thousands: Annotated[
+        str | None,
+        Option(
+            "Mark between thousands: ',', '.', a space or an apostrophe. By default the cells tell.",
+            metavar="MARK",
+            panel=FITTING,
+            only=Kind.TABLES,
+            with_model=False,
+        ),
+    ] = None
+    date_format: Annotated[
+        str | None,
+        Option(
+            "How dates are written, like '%d/%m/%Y %H:%M'. By default one format is found for each column.",
+            metavar="FORMAT",
+            panel=FITTING,
+            only=Kind.TABLES,
+            with_model=False,
+        ),
+    ] = None
+    no_fold: Annotated[
+        bool,
+        Option("Take 'Yes' and 'yes' as different values.", panel=FITTING, only=Kind.TABLES, with_model=False),
+    ] = False
     model_missing: Annotated[
         bool,
         Option("Model which values are missing, too.", panel=FITTING, only=Kind.TABLES, with_model=False),
@@ -280,6 +314,8 @@ class FitOptions:
     def __post_init__(self) -> None:
         """Refuse values that cannot be used before anything is read."""
         self.parameters()
+        if self.decimal is not None and self.decimal == self.thousands:
+            raise InputError(f"--decimal and --thousands are both {self.decimal!r}; expected different marks.")
         if self.calibration_group is not None and self.calibration == "none":
             raise InputError(
                 "--calibration-group says how calibration rows are compared, and --calibration none has none; leave "
@@ -301,6 +337,10 @@ class FitOptions:
             "max_samples": self.max_samples,
             "max_iter": self.max_iter,
             "latent_dim": self.latent_dim,
+            "reading__decimal": _mark("--decimal", self.decimal, ".,"),
+            "reading__thousands": _mark("--thousands", self.thousands, ",. '"),
+            "reading__date_format": _date_format(self.date_format),
+            "reading__fold_case": False if self.no_fold else None,
             "model_missing": self.model_missing or None,
             "image_shape": _height_and_width(self.size),
             "calibration_groups": self.calibration_group,
@@ -312,6 +352,11 @@ class FitOptions:
             # None is a value of this parameter.
             found["calibration"] = None if self.calibration == "none" else self.calibration
         return found
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether they say how numbers or dates are written."""
+        return any(given is not None for given in (self.decimal, self.thousands, self.date_format))
 
     def for_own_rows(self) -> "FitOptions":
         """Options of a fit whose own rows are ranked among themselves: all of them train, if nothing else is said.
@@ -562,3 +607,21 @@ def _share(given: str | None) -> str | float | None:
     if not 0 < share <= 0.5:
         raise InputError(f"--contamination {given}: expected 'auto' or a share above 0 and up to 0.5, like 0.02.")
     return share
+
+
+def _mark(option: str, given: str | None, marks: str) -> str | None:
+    """Read the value of --decimal or --thousands."""
+    if given is not None and (len(given) != 1 or given not in marks):
+        raise InputError(f"{option} {given!r}: expected one of {', '.join(repr(mark) for mark in marks)}.")
+    return given
+
+
+def _date_format(given: str | None) -> str | None:
+    """Read the value of --date-format."""
+    if given is None or given == "ISO8601":
+        return given
+    if not (any(part in given for part in ("%Y", "%y")) and any(part in given for part in ("%m", "%b", "%B", "%j"))):
+        raise InputError(
+            f"--date-format {given!r}: expected a year and a month, as in '%d/%m/%Y' or '%Y-%m-%d %H:%M:%S'."
+        )
+    return given

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any, ClassVar, overload
+from typing import Any, ClassVar, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +18,16 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from vae_anomaly.columns import Augment, Batch, Column, Encoder, ImageEncoder
-from vae_anomaly.data import FloatArray, ImageFormat, Images, Table
+from vae_anomaly.columns import (
+    Augment,
+    Batch,
+    Column,
+    Encoder,
+    ImageEncoder,
+    check_declarations,
+    read_training_text,
+)
+from vae_anomaly.data import ColumnRoles, FloatArray, ImageFormat, Images, Table, as_array
 from vae_anomaly.decisions import ColumnSample, Decisions
 from vae_anomaly.deprecation import RenamedAttribute
 from vae_anomaly.detectors.base import copied_parameters, unchanged_on_failure
@@ -30,7 +38,7 @@ from vae_anomaly.detectors.calibrated import (
     warn_if_repeated,
     warn_if_uncalibrated,
 )
-from vae_anomaly.detectors.containers import as_pandas, fill_cells, pack_like, row_labels
+from vae_anomaly.detectors.containers import fill_cells, pack_like, row_labels
 from vae_anomaly.detectors.drift_report import column_samples
 from vae_anomaly.detectors.inputs import (
     group_labels,
@@ -44,6 +52,7 @@ from vae_anomaly.detectors.inputs import (
     read_training_rows,
     spread,
 )
+from vae_anomaly.detectors.known_columns import aligned
 from vae_anomaly.detectors.parameters import (
     AUTO,
     FOR_IMAGES,
@@ -63,10 +72,12 @@ from vae_anomaly.detectors.parameters import (
     resolved_score,
     resolved_threshold,
 )
+from vae_anomaly.detectors.reading import Reading
 from vae_anomaly.detectors.training_plan import TrainingPlan
 from vae_anomaly.detectors.training_progress import training_progress
-from vae_anomaly.errors import DataError, NotAvailable, SpecificationError
+from vae_anomaly.errors import DataError, EmptyRowWarning, NotAvailable, SpecificationError
 from vae_anomaly.explain import (
+    NO_REASON,
     SUSPICIOUS,
     Explanation,
     ImageExplanation,
@@ -80,6 +91,7 @@ from vae_anomaly.explain import (
 )
 from vae_anomaly.fitting import (
     CalibrationKind,
+    Cells,
     ELBOTerms,
     FitConfig,
     FitReport,
@@ -94,6 +106,7 @@ from vae_anomaly.fitting import (
     fit_model,
     latent_means,
     learn_encoder,
+    missing_charges,
     sample_rows,
     score_rows,
     scores_and_comparisons,
@@ -111,6 +124,7 @@ SHAPE_PARAMETERS = (
     "backbone",
     "likelihood",
     "columns",
+    "reading",
     "model_missing",
     "image_shape",
 )
@@ -164,6 +178,10 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         What columns are, by name (``x0``, ``x1``, ... for arrays), where inference would be wrong: "continuous",
         "positive", "bounded", "integer", "count", "binary", "boolean", "categorical", "ordinal", "datetime",
         "identifier" (set aside), or a Likelihood.
+    reading : Reading, default=None
+        How text is read, where its cells do not tell: decimal mark, date format, upper and lower case; searched as
+        ``reading__decimal`` and so on.  None takes the defaults of `Reading`: text that holds numbers or dates is read
+        as such, in one format for each column, and `columns_` says how.
     model_missing : bool, default=False
         Whether it counts which cells of a row are missing: each column then has a second term, the log-probability of
         its cell being missing or not.
@@ -180,9 +198,10 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         training rows.  Training always uses the standard normal.
     row_score : str or Score, default="auto"
         What `score_samples` returns: "pooled_elbo", the ELBO of the autoencoders pooled with an independence model and
-        the default for tables, "elbo" without that, "elbo_per_cell", "importance_weighted" (a tighter bound),
-        "reconstruction", "kl"; and where high likelihoods mislead "surprise", the default for images,
-        "likelihood_ratio", "input_complexity", "debiased_elbo", "likelihood_regret" or "likelihood_path".
+        the default for tables, in which missing cells are neutral, "elbo" without either, the plain sum,
+        "elbo_per_cell", "importance_weighted" (a tighter bound), "reconstruction", "kl"; and where high likelihoods
+        mislead "surprise", the default for images, "likelihood_ratio", "input_complexity", "debiased_elbo",
+        "likelihood_regret" or "likelihood_path".
     batch_size : int, default=None
         Rows of a mini-batch, for each member; None takes 128, and fewer large images.
     max_iter : int, default=None
@@ -214,6 +233,11 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         Name of a column, of a table, for whose values p-values are computed one by one; a group has none below
         1 / (n + 1) for its n calibration rows.  The threshold is that of all rows.
         `partial_fit` has no groups.
+    strict_columns : bool, default=False
+        Whether rows to come must have the names of the training rows in the same order, and no others, as
+        scikit-learn has it. By default columns of a DataFrame are taken by name: their order does not count, nor case
+        or blanks around names where only one can be meant, and columns that the model does not know are ignored with a
+        warning. Columns that were set aside need not be there.
     device : {"auto", "cpu", "cuda", "mps"}, default="auto"
         "auto" is CUDA where there is one, else the CPU.
     warm_start : bool, default=False
@@ -250,6 +274,9 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         The format in which the model reads image files; None for tables.
     fit_report_ : FitReport
         How the training went, with the figures behind every `FitWarning`.
+    column_roles_ : ColumnRoles
+        Columns of the training rows that are no features: nothing but names, which a model file keeps, so that scoring
+        does not warn of them. A fit empties it; the command line fills it in, and you may, too.
     encoder_ : Encoder
         Turns tables or images into batches.
     vae_ : VAE
@@ -268,7 +295,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
     FitWarning
         If the latents collapsed, a plain Gaussian explains held-out rows as well, or the training was interrupted.
     DataWarning
-        If a column was set aside.
+        If a column was set aside; in scoring, an ExtraColumnsWarning or a MatchedColumnsWarning about names.
 
     References
     ----------
@@ -306,6 +333,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         backbone: str | Backbone = "auto",
         likelihood: str | Likelihood = "auto",
         columns: Mapping[str, str | Likelihood] | None = None,
+        reading: Reading | None = None,
         model_missing: bool = False,
         image_shape: Sequence[int] | None = None,
         augment: Augment | None = None,
@@ -320,6 +348,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         contamination: str | float = "auto",
         calibration: str | None = "auto",
         calibration_groups: str | None = None,
+        strict_columns: bool = False,
         device: str = "auto",
         warm_start: bool = False,
         random_state: Any = 0,
@@ -333,6 +362,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         self.backbone = backbone
         self.likelihood = likelihood
         self.columns = columns
+        self.reading = reading
         self.model_missing = model_missing
         self.image_shape = image_shape
         self.augment = augment
@@ -347,6 +377,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         self.contamination = contamination
         self.calibration = calibration
         self.calibration_groups = calibration_groups
+        self.strict_columns = strict_columns
         self.device = device
         self.warm_start = warm_start
         self.random_state = random_state
@@ -358,8 +389,9 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
 
         Parameters
         ----------
-        X : array-like or DataFrame of shape (rows, columns)
-            Training rows, at least two: numbers, text, booleans, dates; NaN, None and NA are missing cells.
+        X : array-like, sparse matrix or DataFrame of shape (rows, columns), or list of dicts
+            Training rows, at least two: numbers, text, booleans, dates; NaN, None and NA are missing cells. Zeros of a
+            sparse matrix are zeros.
         y : ignored
             For scikit-learn's interface.
         sample_weight : array-like of shape (rows,), optional
@@ -396,6 +428,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             self._learn(encoder, rows, fit_config(self, encoder, training.kind), initial)
             self._keep_columns(training.data, ())
             self._sample = None
+            self.column_roles_ = ColumnRoles()
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -486,7 +519,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         return self
 
     def set_params(self, **params: Any) -> VAEDetector:
-        """Set parameters by name; those of the `TrainingPlan` as ``training__weight_decay`` and so on.
+        """Set parameters by name; those of `TrainingPlan` and `Reading` as ``training__weight_decay`` and so on.
 
         Parameters
         ----------
@@ -500,20 +533,24 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         """
         if self.training is None and any(name.startswith("training__") for name in params):
             params = {"training": TrainingPlan()} | params
+        if self.reading is None and any(name.startswith("reading__") for name in params):
+            params = {"reading": Reading()} | params
         super().set_params(**params)
         return self
 
     def score_samples(self, X: Any) -> FloatArray:
         """The score of each row in nats, higher for more normal rows: by default the pooled ELBO.
 
-        The number depends on the row alone: not on the other rows of the call, their order or their number.  A
-        missing cell has no term, so rows with more of them have higher scores; ``row_score="elbo_per_cell"`` divides by
-        the number of observed cells.
+        The number depends on the row alone: not on the other rows of the call, their order or their number.  By
+        default a missing cell is neutral: it costs what it was expected to cost, see `PooledELBO`.  In other scores it
+        has no term, so that the units of its column decide what its absence does to the score;
+        ``row_score="elbo_per_cell"`` divides by the number of observed cells.  Rows without any cell get an
+        `EmptyRowWarning`.
 
         Parameters
         ----------
-        X : array-like or DataFrame of shape (rows, columns)
-            Rows with the columns of the training data.
+        X : array-like, sparse matrix or DataFrame of shape (rows, columns), dict, Series, or list of dicts
+            Rows with the columns of the training data: of a DataFrame, a dict or a Series by name.
 
         Returns
         -------
@@ -526,7 +563,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             return np.concatenate(
                 [spread(self._scores(images) if usable.any() else np.empty(0), usable) for images, usable in portions]
             )
-        return self._scores(read_rows(self, X, encoder))
+        return self._scores(read_rows(self, X, encoder), X)
 
     @overload
     def explain(self, X: pd.DataFrame) -> Explanation: ...
@@ -539,7 +576,8 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
 
         For images the shares are maps of nats per pixel, and the encoder sees all pixels.
 
-        The contributions of the cells and the KL add up to `anomaly_score` for the scores "pooled_elbo" and "elbo".
+        The contributions of the cells and the KL add up to `anomaly_score` for the scores "pooled_elbo" and "elbo";
+        `Explanation.charged` is how much of them is expected, for cells that are missing, which are never a reason.
         What is expected and how rare a cell is come from the other cells of its row: the cell itself is hidden from
         the encoder, so that it cannot explain itself, and so are suspicious cells, so that they do not make others
         look anomalous.
@@ -590,7 +628,8 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         check_is_fitted(self)
         if self.model_.takes_images:
             return pack_like(X, impute_images(self.model_, read_images(self, X, self.model_.encoder)))
-        return fill_cells(X, *impute_table(self.model_, read_table(self, X, fitting=False)))
+        rows, places = aligned(self, X)
+        return fill_cells(X, *impute_table(self.model_, read_table(self, rows, fitting=False)), places)
 
     def repair(self, X: Any, max_tail_probability: float = SUSPICIOUS) -> Any:
         """Propose values for the cells that look wrong.
@@ -621,9 +660,10 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             raise ValueError(f"max_tail_probability is between 0 and 1, not {max_tail_probability!r}")
         if self.model_.takes_images:
             raise NotAvailable("the model takes images, whose pixels are not repaired one by one; see explain.")
-        table = read_table(self, X, fitting=False)
+        rows, places = aligned(self, X)
+        table = read_table(self, rows, fitting=False)
         self.model_ = with_reference(self.model_)
-        return fill_cells(X, *repair_table(self.model_, table, max_tail_probability))
+        return fill_cells(X, *repair_table(self.model_, table, max_tail_probability), places)
 
     def transform(self, X: Any) -> FloatArray:
         """Posterior means of the latent variables.
@@ -671,7 +711,8 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         ndarray or DataFrame of shape (rows, columns)
         """
         check_is_fitted(self)
-        return pack_like(X, reconstruct(self.model_, read_rows(self, X, self.model_.encoder)))
+        rows = self._prepared(X)
+        return pack_like(X, reconstruct(self.model_, read_rows(self, rows, self.model_.encoder)), rows)
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> Any:
         """Rows drawn from the model, in the units of the data.
@@ -792,6 +833,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
         return tags
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -811,6 +853,9 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         data, weights, present = read_training_rows(self, X, sample_weight, known, min_rows)
         if isinstance(data, Table):
             check_suits_tables(self.row_score, self.backbone, self.augment)
+            if known is None:
+                rules = (self.reading or Reading()).rules
+                data = read_training_text(data, check_declarations(self._declared, data.names), rules)
         kind, folds = self._folds(data, streaming=streaming)
         if known is None:
             encoder = self._learned_encoder(data, weights, folds >= 0)
@@ -848,7 +893,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
                 data if chosen is None else data.take(chosen),
                 weights if chosen is None or weights is None else weights[chosen],
                 resolved_likelihood(self.likelihood),
-                {str(name): kind for name, kind in (self.columns or {}).items()},
+                self._declared,
                 model_missing=bool(self.model_missing),
             )
 
@@ -861,6 +906,11 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             # Only all rows together say what such a column is, and name the row that is wrong as it was given.
             return learned(None)
         return encoder
+
+    @property
+    def _declared(self) -> dict[str, str | Likelihood]:
+        """What columns are said to be, by name."""
+        return {str(name): kind for name, kind in (self.columns or {}).items()}
 
     def _calibration_groups(self) -> str | None:
         calibration = self.decisions_.calibration
@@ -911,15 +961,20 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         drawn = RowSample.drawn(model.reference_rows, None, config.split.validation_fraction, rng)
         return drawn.standing_for(model.report.n_rows)
 
-    def _scores(self, data: Table | Images) -> FloatArray:
+    def _scores(self, data: Table | Images, X: Any = None) -> FloatArray:
         model = self.model_
-        return score_rows(model.vae, model.encoder.encode(data), model.score, model.noise).numpy()
+        batch = model.encoder.encode(data)
+        warn_of_empty_rows(model.encoder, batch, X)
+        return score_rows(model.vae, batch, model.score, model.noise).numpy()
 
     def _keep_columns(self, data: Table | Images, known: tuple[ColumnSample, ...]) -> None:
         """Keep what the columns of the training rows hold, or of the first batch of a stream."""
         if isinstance(data, Table):
             columns = known or column_samples(self.columns_, data)
             self.decisions_ = dataclasses.replace(self.decisions_, columns=columns)
+
+    def _prepared(self, X: Any) -> Any:
+        return X if self.model_.takes_images else aligned(self, X)[0]
 
     def _column_samples(self, X: Any) -> tuple[ColumnSample, ...]:
         if self.model_.takes_images:
@@ -935,7 +990,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             return None
         weight = model.score.independence if isinstance(model.score, PooledELBO) else 0.0
         batch = model.encoder.encode(read_table(self, X, fitting=False))
-        cells, _ = cell_terms(model.vae, batch, model.noise, weight)
+        cells = cell_terms(model.vae, batch, model.noise, weight)[0] - missing_charges(model.vae, batch, model.score)[0]
         nats = {
             "nats_before": model.encoder.by_column(model.reference.typical[:-1].numpy()),
             "nats_now": model.encoder.by_column(-cells.mean(0).numpy()),
@@ -945,13 +1000,12 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
     def _with_reasons(self, listed: pd.DataFrame, X: Any) -> pd.DataFrame:
         if self.model_.takes_images:
             return listed
-        X = as_pandas(X)
         ids = row_ids(X, np.arange(len(X)))
         known = bool(np.isin(listed["id"], ids).all())
         if known and len(listed):
             order = np.argsort(ids)
             places = order[np.searchsorted(ids, listed["id"], sorter=order)]
-            rows = X.iloc[places] if isinstance(X, pd.DataFrame) else np.asarray(X)[places]
+            rows = X.iloc[places] if isinstance(X, pd.DataFrame) else as_array(X)[places]
             suspects = self.calibration_.suspects
             folds = suspects.folds[suspects.positions(listed["id"])]
             scores = self._compared(rows).comparisons[np.arange(len(rows)), folds]
@@ -962,8 +1016,9 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             return listed.assign(reason=[])
         self.model_ = with_reference(self.model_)
         explanation = explain_table(self.model_, read_table(self, rows, fitting=False), row_labels(rows, len(places)))
-        reasons = ["; ".join(map(str, of_row)) for of_row in explanation.reasons(N_REASONS)]
-        return listed.assign(reason=reasons)
+        reasons = ["; ".join(map(str, of_row)) or NO_REASON for of_row in explanation.reasons(N_REASONS)]
+        reasoned = listed.assign(reason=reasons)
+        return reasoned.set_axis(rows.index) if isinstance(rows, pd.DataFrame) else reasoned
 
     def _compared(self, X: Any) -> Compared:
         model = self.model_
@@ -972,6 +1027,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
 
         def compared(data: Table | Images) -> Compared:
             batch = model.encoder.encode(data)
+            warn_of_empty_rows(model.encoder, batch, X)
             scores, comparisons = scores_and_comparisons(model.vae, batch, model.score, model.noise, by_member=crossed)
             groups = _groups_of(data, self._calibration_groups())
             return Compared(-scores, -comparisons, batch.fingerprints().numpy(), groups)
@@ -1003,6 +1059,17 @@ def _groups_of(data: Table | Images, name: str | None) -> npt.NDArray[np.object_
     return group_labels(data, name)
 
 
+def warn_of_empty_rows(encoder: Encoder, batch: Batch, X: Any) -> None:
+    """Warn of rows without any observed cell; whether a cell is missing is always observed."""
+    empty = ~batch.observed[:, Cells.of(encoder).hideable].any(1).numpy()
+    if empty.any():
+        first = int(empty.argmax())
+        item: Literal["row", "image"] = "image" if encoder.takes_images else "row"
+        labels = pd.RangeIndex(len(empty)) if encoder.takes_images else row_labels(X, len(empty))
+        label = labels[first] if len(labels) == len(empty) else first
+        warnings.warn(EmptyRowWarning(int(empty.sum()), label, item), stacklevel=4)
+
+
 def check_parameters(detector: VAEDetector) -> None:
     """Refuse parameters that no data could make right, before any data are read.
 
@@ -1015,6 +1082,8 @@ def check_parameters(detector: VAEDetector) -> None:
     """
     if detector.training is not None:
         detector.training.validate()
+    if detector.reading is not None:
+        detector.reading.validate()
     check_names(detector.row_score, detector.backbone, detector.likelihood, detector.prior)
     if detector.hidden_layer_sizes is not None:
         checked_layer_sizes(detector.hidden_layer_sizes)

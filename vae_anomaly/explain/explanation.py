@@ -18,6 +18,9 @@ from vae_anomaly.deprecation import RenamedAttribute
 MAX_CHARACTERS = 40
 MAX_PLAIN = 1e12
 NOTABLE_KL = 5.0
+# Less is written +0.0 nats, and is no reason.
+MIN_NATS = 0.05
+NO_REASON = "no cell adds to the score"
 RARE_CELL = 0.05
 
 
@@ -121,10 +124,13 @@ class Explanation:
     threshold : float
         Scores above it are flagged; NaN where rows are scored by another score than the ELBO.
     contributions : DataFrame
-        -E_q[log p(x_j | z)] of each cell, nats, in the units of the data; 0 where the cell is missing or its column was
-        set aside.
+        -E_q[log p(x_j | z)] of each cell, nats, in the units of the data; of a missing cell what it is expected to cost
+        where the score charges that, else 0; 0 where its column was set aside.
     kl : Series
-        KL(q(z | x) || p(z)) of each row, nats: what the row as a whole costs.
+        KL(q(z | x) || p(z)) of each row, nats: what the row as a whole costs; where missing cells are charged, with
+        what it is expected to cost more with them.
+    charged : Series
+        How much of `contributions` and `kl` is not measured but expected, because cells of the row are missing; nats.
     typical : Series
         Mean contribution of each column to the score of a training row, and of the ``KL``.
     observed : DataFrame
@@ -160,6 +166,7 @@ class Explanation:
     tail_probability: pd.DataFrame
     cell_scores: pd.DataFrame
     parts: pd.DataFrame
+    charged: pd.Series[float]
     constant: pd.Series[bool]
 
     strangeness = RenamedAttribute("cell_scores")
@@ -174,19 +181,23 @@ class Explanation:
         return self.kl - float(self.typical.iloc[-1])
 
     def reasons(self, n: int = 3) -> list[list[Reason]]:
-        """The most anomalous cells of each row, the most anomalous first.
+        """The most anomalous cells of each row that add to its score, the one that adds the most nats first.
+
+        Which these are is decided by `cell_scores`.  A row may have none.
 
         Parameters
         ----------
         n : int, default=3
             Cells per row, at most.
         """
-        ranked = self.cell_scores.fillna(-1.0).to_numpy()
+        nats = self.contributions.to_numpy() - self.typical.to_numpy()[:-1]
+        ranked = np.where(nats >= MIN_NATS, self.cell_scores.fillna(-1.0).to_numpy(), -1.0)
         order = np.argsort(-ranked, axis=1, kind="stable")[:, :n]
-        return [
+        chosen = [
             [self._reason(row, position) for position in positions if ranked[row, position] >= 0]
             for row, positions in enumerate(order)
         ]
+        return [sorted(reasons, key=lambda reason: -reason.nats) for reasons in chosen]
 
     def top(self, n: int = 3) -> list[str]:
         """One sentence per row: its score, its most anomalous cell, and others that are rare as well.
@@ -199,7 +210,7 @@ class Explanation:
         sentences = []
         for row, (reasons, excess) in enumerate(zip(self.reasons(n), self.excess_kl, strict=True)):
             named = reasons[:1] + [reason for reason in reasons[1:] if reason.is_rare]
-            cells = "; ".join(map(str, named)) if named else "no observed cell"
+            cells = "; ".join(map(str, named)) if named else NO_REASON
             combination = f"; the combination as a whole {excess:+.1f} nats" if excess >= NOTABLE_KL else ""
             sentences.append(f"{self._verdict(row)}: {cells}{combination}.")
         return sentences
@@ -264,8 +275,8 @@ class ImageExplanation:
         Nats by which a pixel is less likely than it could be at best, over all channels: 0 where it is as expected.
         NaN where it is missing.
     contributions : ndarray of shape (images, channels, height, width)
-        -E_q[log p(x_j | z)] of each pixel, nats, in the units of the data; 0 where it is missing.  Its sum and `kl`
-        are the negative ELBO of an image.
+        -E_q[log p(x_j | z)] of each pixel, nats, in the units of the data; of a missing pixel what it is expected to
+        cost where the score charges that, else 0.  Its sum and `kl` are the negative ELBO of an image.
     kl : ndarray of shape (images,)
         KL(q(z | x) || p(z)), nats: what the image as a whole costs.
     reconstruction : ndarray of the shape of the images

@@ -12,7 +12,7 @@ from vae_anomaly.data import Images, arranged
 from vae_anomaly.explain.conditionals import expected_cells
 from vae_anomaly.explain.evidence import independence_of
 from vae_anomaly.explain.explanation import ImageExplanation
-from vae_anomaly.fitting import FittedModel, cell_terms, pixel_excess, score_rows
+from vae_anomaly.fitting import FittedModel, cell_terms, missing_charges, pixel_excess, score_rows
 
 
 def explain_images(model: FittedModel[Encoder], images: Images) -> ImageExplanation:
@@ -20,12 +20,13 @@ def explain_images(model: FittedModel[Encoder], images: Images) -> ImageExplanat
     encoder = model.image_encoder
     batch = encoder.encode(images)
     cells, kl = cell_terms(model.vae, batch, model.noise, independence_of(model.score))
+    of_missing, of_combination = missing_charges(model.vae, batch, model.score)
     return ImageExplanation(
         score=-score_rows(model.vae, batch, model.score, model.noise).numpy(),
         threshold=-model.offset,
         excess=pixel_excess(model.vae, encoder.grid, batch, model.noise, cells),
-        contributions=-cells.numpy().reshape(len(batch), *encoder.shape),
-        kl=kl.numpy(),
+        contributions=(of_missing - cells).numpy().reshape(len(batch), *encoder.shape),
+        kl=(kl + of_combination).numpy(),
         reconstruction=encoder.decode(expected_cells(model.vae, batch, model.noise, weighted=False).numpy()),
     )
 

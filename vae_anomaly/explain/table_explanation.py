@@ -16,7 +16,7 @@ from vae_anomaly.data import Table
 from vae_anomaly.explain.conditionals import expected_cells
 from vae_anomaly.explain.evidence import Evidence, evidence_of, in_model_order, independence_of
 from vae_anomaly.explain.explanation import Explanation
-from vae_anomaly.fitting import FittedModel, cell_terms
+from vae_anomaly.fitting import FittedModel, cell_terms, missing_charges
 from vae_anomaly.scores import ELBO, PooledELBO
 
 PLAUSIBLE = 0.95
@@ -43,6 +43,8 @@ def explain_table(model: FittedModel[Encoder], table: Table, index: pd.Index[Any
     assert reference is not None
     batch = encoder.encode(table)
     cells, kl = cell_terms(model.vae, batch, model.noise, independence_of(model.score))
+    of_missing, of_combination = missing_charges(model.vae, batch, model.score)
+    cells, kl = cells - of_missing, kl + of_combination
     suspicious = evidence_of(model, batch).is_wrong(SUSPICIOUS)
     evidence = evidence_of(model, batch, in_model_order(encoder, suspicious), PLAUSIBLE)
     names = [column.name for column in encoder.columns]
@@ -69,6 +71,7 @@ def explain_table(model: FittedModel[Encoder], table: Table, index: pd.Index[Any
         tail_probability=frame(evidence.given_others),
         cell_scores=frame(evidence.cell_scores),
         parts=frame(parts),
+        charged=pd.Series((of_missing.sum(1) + of_combination).numpy(), index=index),
         constant=pd.Series([column.is_constant for column in encoder.columns], names),
     )
 

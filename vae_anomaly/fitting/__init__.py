@@ -6,6 +6,7 @@ from vae_anomaly.fitting.fit import fit_model, learn_encoder
 from vae_anomaly.fitting.fit_config import FitConfig, NetworkConfig
 from vae_anomaly.fitting.fit_report import FitReport
 from vae_anomaly.fitting.fitted_model import CellReference, FittedModel
+from vae_anomaly.fitting.hidden_cells import Cells
 from vae_anomaly.fitting.latents import ELBOTerms, latent_means, sample_rows, terms_by_member
 from vae_anomaly.fitting.partition import (
     CalibrationKind,
@@ -21,6 +22,7 @@ from vae_anomaly.fitting.predict import (
     cell_terms,
     chunk_rows,
     map_chunks,
+    missing_charges,
     score_rows,
     scores_and_comparisons,
 )
@@ -30,6 +32,7 @@ __all__ = [
     "MAX_LATENTS",
     "CalibrationKind",
     "CellReference",
+    "Cells",
     "ELBOTerms",
     "FitConfig",
     "FitReport",
@@ -46,6 +49,7 @@ __all__ = [
     "latent_means",
     "learn_encoder",
     "map_chunks",
+    "missing_charges",
     "pixel_excess",
     "rows_set_aside",
     "sample_rows",

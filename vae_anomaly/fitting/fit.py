@@ -24,12 +24,22 @@ from vae_anomaly.errors import SpecificationError
 from vae_anomaly.fitting.fit_config import FitConfig, NetworkConfig
 from vae_anomaly.fitting.fit_report import fit_report
 from vae_anomaly.fitting.fitted_model import FittedModel
+from vae_anomaly.fitting.hidden_cells import learn_missing_costs
 from vae_anomaly.fitting.partition import MAX_VALIDATION_ROWS, IntArray, Partition, TrainingRows, partition
 from vae_anomaly.fitting.pixel_maps import map_scale
 from vae_anomaly.fitting.predict import row_statistics, score_rows, scores_and_comparisons, scoring_noise
 from vae_anomaly.likelihoods import Likelihood
-from vae_anomaly.model import VAE, History, Redraw, elbo_terms, matmul_precision_of, threads_for, train
-from vae_anomaly.scores import RelativeScore
+from vae_anomaly.model import (
+    VAE,
+    History,
+    Redraw,
+    elbo_terms,
+    matmul_precision_of,
+    repeatable_convolutions,
+    threads_for,
+    train,
+)
+from vae_anomaly.scores import PooledELBO, RelativeScore, charges_missing
 
 VALIDATION_DRAWS = 2
 MAX_REPORT_DRAWS, REPORT_CELLS = 64, 1 << 22
@@ -123,7 +133,12 @@ def fit_model(
         vae = initial.untrained_copy()
     vae = vae.to(device)
     largest_product = members.shape[0] * min(config.training.batch_size, members.shape[1]) * vae.largest_matrix
-    with threads_for(largest_product), matmul_precision_of(config.matmul_precision):
+    exact = config.matmul_precision == "highest"
+    with (
+        threads_for(largest_product),
+        matmul_precision_of(config.matmul_precision),
+        repeatable_convolutions(device, exact=exact),
+    ):
         # Constant columns have no gradient; without any other there would be no terms at all.
         n_trained = encoder.n_varying or encoder.n_model_columns
         history = train(
@@ -148,6 +163,11 @@ def fit_model(
         exemplars = batch.take(subsamples[:, : config.prior.max_rows])
         vae.prior = config.prior.fit(vae.posterior(exemplars), exemplars)
         noise = scoring_noise(vae.n_members, config.score.n_draws, vae.latent_dim, seed).to(device)
+        if isinstance(config.score, PooledELBO) and charges_missing(config.score):
+            crossed = config.split.calibration == "cross"
+            vae.missing_costs = learn_missing_costs(
+                vae, encoder, rows, parts, config.score, noise, seed, crossed=crossed
+            )
         if isinstance(config.score, RelativeScore):
             vae.reference_statistics = row_statistics(vae, rows.encode(parts.compared), config.score, noise).to(device)
     reference_rows = rows.encode(_reference_rows(rows.n_rows, encoder.n_model_columns, rng))

@@ -12,9 +12,11 @@ from vae_anomaly.model.backbones import (
     MLPBody,
     resolve_backbone,
 )
+from vae_anomaly.model.convolutions import repeatable_convolutions
 from vae_anomaly.model.device import resolve_device
 from vae_anomaly.model.elbo import Terms, elbo_terms, expected_log_likelihood, marginal_terms, saturated_terms
 from vae_anomaly.model.matmul import LANES, PRECISIONS, UNCHANGED, batch_invariant_gradients, matmul_precision_of
+from vae_anomaly.model.missing_costs import KNOTS, MissingCosts, missing_share, stretches
 from vae_anomaly.model.priors import (
     LOG_2PI,
     PRIORS,
@@ -36,6 +38,7 @@ from vae_anomaly.model.vae import MAX_LOG_VARIANCE, VAE
 __all__ = [
     "ACTIVATIONS",
     "BACKBONES",
+    "KNOTS",
     "LANES",
     "LOG_2PI",
     "MAX_LOG_VARIANCE",
@@ -56,6 +59,7 @@ __all__ = [
     "MemberLinear",
     "MiniBatch",
     "MiniBatches",
+    "MissingCosts",
     "Posterior",
     "Prior",
     "Redraw",
@@ -68,13 +72,16 @@ __all__ = [
     "expected_log_likelihood",
     "marginal_terms",
     "matmul_precision_of",
+    "missing_share",
     "one_thread",
     "parallel_map",
     "precise",
+    "repeatable_convolutions",
     "resolve_backbone",
     "resolve_device",
     "resolve_prior",
     "saturated_terms",
+    "stretches",
     "threads_for",
     "train",
 ]

@@ -14,6 +14,7 @@ from vae_anomaly.columns import Batch, Column
 from vae_anomaly.likelihoods import CellDistribution, Constants, single
 from vae_anomaly.model.backbones import Backbone
 from vae_anomaly.model.column_groups import Group, group_columns
+from vae_anomaly.model.missing_costs import MissingCosts
 from vae_anomaly.model.priors import FittedPrior, FittedStandardNormal, Posterior
 
 # The logarithm of the noise is stored at a fifth of its value: with Adam's steps of equal size it then moves five times
@@ -54,6 +55,8 @@ class VAE(nn.Module):
         Where the posteriors' log-variances stop, so that the KL to the exemplars of a wide table stays in proportion.
     reference_statistics : Tensor of shape (training rows, statistics)
         What a score that compares a row with training rows compares it with; else empty.
+    missing_costs : MissingCosts or None
+        What a score that is neutral to missing cells charges for them; else None.
     """
 
     feature_columns: Tensor
@@ -138,6 +141,7 @@ class VAE(nn.Module):
             self.decoder.offset.copy_(self.start.expand_as(self.decoder.offset))
         self.prior: FittedPrior = FittedStandardNormal(n_members, latent_dim)
         self.register_buffer("reference_statistics", torch.empty(0, 0, dtype=torch.float64), persistent=False)
+        self.missing_costs: MissingCosts | None = None
 
     @property
     def n_parameters(self) -> int:
@@ -281,6 +285,7 @@ class VAE(nn.Module):
         """The same weights, to be trained further against N(0, I)."""
         other = copy.deepcopy(self).requires_grad_(True).train()
         other.prior = FittedStandardNormal(self.n_members, self.latent_dim)
+        other.missing_costs = None
         return other
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> VAE:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from vae_anomaly.registry import resolve
 from vae_anomaly.scores.base import MemberScore, RelativeScore, Score
-from vae_anomaly.scores.bounds import ELBO, KL, ELBOPerCell, ImportanceWeighted, PooledELBO, Reconstruction
+from vae_anomaly.scores.bounds import (
+    ELBO,
+    KL,
+    ELBOPerCell,
+    ImportanceWeighted,
+    PooledELBO,
+    Reconstruction,
+    charges_missing,
+)
 from vae_anomaly.scores.ood import (
     DebiasedELBO,
     InputComplexity,
@@ -63,5 +71,6 @@ __all__ = [
     "RelativeScore",
     "Score",
     "Surprise",
+    "charges_missing",
     "resolve_score",
 ]

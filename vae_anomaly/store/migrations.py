@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
+from vae_anomaly.data import ColumnRoles
 from vae_anomaly.decisions import MIN_DEVIATION
 from vae_anomaly.detectors import WINDOW_ACTIVATION, TrainingPlan
 from vae_anomaly.scores import resolve_score
@@ -55,7 +57,10 @@ def upgraded_manifest(manifest: dict[str, Any], shapes: Mapping[str, Sequence[in
     if version > 6:
         return manifest
     upgraded = manifest if version > 4 else _before_version_5(manifest, shapes)
-    return upgraded if version > 5 else upgraded | {"decisions": _decisions_before_version_6(upgraded)}
+    upgraded = _without_missing_costs(upgraded)
+    if version < 6:
+        upgraded = upgraded | {"decisions": _decisions_before_version_6(upgraded)}
+    return upgraded | {"column_roles": dataclasses.asdict(ColumnRoles())}
 
 
 def _before_version_5(manifest: dict[str, Any], shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
@@ -84,6 +89,23 @@ def upgraded_tensors(tensors: dict[str, Tensor], manifest: Mapping[str, Any]) ->
     if manifest["kind"] == patch_files.KIND:
         return {_upgraded_window_tensor(name): tensor for name, tensor in tensors.items()}
     return _renamed(tensors, RENAMED_TENSORS)
+
+
+def _without_missing_costs(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Up to format version 6, missing cells cost nothing; by name or "auto", a score is the one of this version."""
+    upgraded = manifest | {"parameters": {name: _ignoring(value) for name, value in manifest["parameters"].items()}}
+    if "score" in upgraded:
+        upgraded["score"] = _ignoring(upgraded["score"])
+    if "windows" in upgraded:
+        upgraded["windows"] = [window | {"score": _ignoring(window["score"])} for window in upgraded["windows"]]
+    return upgraded
+
+
+def _ignoring(value: Any) -> Any:
+    """A score of the ELBO pooled with an independence model, such that missing cells cost nothing; else the value."""
+    if not isinstance(value, dict) or (value.get("concept"), value.get("name")) != ("score", "pooled_elbo"):
+        return value
+    return value | {"fields": value["fields"] | {"missing": "ignored"}}
 
 
 def _decisions_before_version_6(manifest: Mapping[str, Any]) -> dict[str, Any]:

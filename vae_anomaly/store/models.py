@@ -13,10 +13,19 @@ from torch import Tensor
 
 from vae_anomaly.columns import Column, Encoder
 from vae_anomaly.decisions import Decisions
-from vae_anomaly.fitting import CellReference, FitReport, FittedModel
+from vae_anomaly.fitting import CellReference, Cells, FitReport, FittedModel
 from vae_anomaly.likelihoods import Likelihood
-from vae_anomaly.model import VAE, Backbone, Convolutional, History, Prior, resolve_backbone, resolve_prior
-from vae_anomaly.scores import RelativeScore, Score, resolve_score
+from vae_anomaly.model import (
+    VAE,
+    Backbone,
+    Convolutional,
+    History,
+    MissingCosts,
+    Prior,
+    resolve_backbone,
+    resolve_prior,
+)
+from vae_anomaly.scores import RelativeScore, Score, charges_missing, resolve_score
 from vae_anomaly.store.manifest import modelled_parts
 from vae_anomaly.store.values import decode, encode, encode_column, finite
 
@@ -24,6 +33,7 @@ NOISE = "noise"
 REFERENCE = "reference."
 REFERENCE_STATISTICS = "reference_statistics"
 WEIGHTS = "vae."
+MISSING_COSTS = f"{WEIGHTS}missing_costs.cells"
 
 EncoderT = TypeVar("EncoderT", bound=Encoder)
 
@@ -99,7 +109,11 @@ def rebuilt_model(
     )
     vae.min_log_variance = float(entry["min_log_variance"])
     vae.prior = shape.prior.empty(shape.n_members, shape.latent_dim, shape.n_exemplars)
+    if MISSING_COSTS in tensors:
+        vae.missing_costs = MissingCosts.empty(shape.n_members, Cells.of(encoder).counted)
     vae.load_state_dict(without_prefix(tensors, WEIGHTS))
+    if vae.missing_costs is not None and not vae.missing_costs.is_finite:
+        raise ValueError("what missing cells cost is not finite")
     if REFERENCE_STATISTICS in tensors:
         vae.reference_statistics = tensors[REFERENCE_STATISTICS].clone()
     return FittedModel(
@@ -152,6 +166,8 @@ def check_sizes(entry: Mapping[str, Any], tensors: Mapping[str, Tensor], columns
     if n_wanted > n_held:
         raise ValueError(f"the manifest asks for {n_wanted} numbers, the file holds {n_held}")
     _check_statistics(tensors.get(REFERENCE_STATISTICS), shape.score)
+    if (MISSING_COSTS in tensors) != charges_missing(shape.score):
+        raise ValueError("only a score that charges for missing cells has costs of missing cells, and it needs them")
 
 
 def prefixed(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

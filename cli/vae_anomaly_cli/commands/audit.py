@@ -125,7 +125,7 @@ def _list(auditing: AuditOptions, reading: ReadOptions, run: RunOptions, message
     if auditing.data:
         check_found(auditing.data)
         given = replace(reading.of(auditing.data), id=auditing.id)
-        data = open_data(kind_of(given.data), given, messages)
+        data = open_data(kind_of(given.data), given, messages, model=auditing.model, labels="unused")
         target = choose_target(auditing.output, data.source)
         model = data.load(auditing.model, run.device, messages)
         detector = model.detector

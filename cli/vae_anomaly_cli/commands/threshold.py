@@ -94,8 +94,8 @@ class ThresholdOptions:
     label: Annotated[
         str | None,
         Option(
-            "Column of --labels with the known anomalies; of images: folder. 0/1 and false/true (1 = anomaly), 1/-1 "
-            "(-1 = anomaly), or values of which --anomalous or --normal names one.",
+            "Column of --labels with the known anomalies, by default that of the fit; of images: folder. 0/1 and "
+            "false/true (1 = anomaly), 1/-1 (-1 = anomaly), or values of which --anomalous or --normal names one.",
             metavar="COLUMN",
             panel=INPUT,
         ),
@@ -136,8 +136,6 @@ class ThresholdOptions:
             raise InputError(
                 f"--extrapolate is for the table; {rules[0]} promises something, or nothing. Leave it out."
             )
-        if self.labels is not None and self.label is None:
-            raise InputError("--labels needs --label: the column that says what is anomalous, of images: folder.")
         self._check_numbers()
 
     @property
@@ -287,7 +285,7 @@ def _labelled(
 
     given = replace(reading.of((labels,)), label=setting.label, anomalous=setting.anomalous, normal=setting.normal)
     check_found(given.data)
-    data = open_data(kind_of(given.data), given, messages)
+    data = open_data(kind_of(given.data), given, messages, model=setting.model, labels="needed")
     choose_model_path(str(path), data.source)
     model = data.load(setting.model, run.device, messages)
     calibration_of(model.detector, setting.model)

@@ -1,0 +1,293 @@
+"""Learning what missing cells are expected to cost, from rows some of whose cells are hidden."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vae_anomaly.columns import Batch, Encoder, TableEncoder
+from vae_anomaly.decisions import Decisions
+from vae_anomaly.fitting.partition import IntArray, Partition, TrainingRows
+from vae_anomaly.fitting.predict import chunk_rows
+from vae_anomaly.model import KNOTS, VAE, MissingCosts, elbo_terms, marginal_terms, missing_share, precise, stretches
+from vae_anomaly.scores import PooledELBO
+
+SEED_OF_HIDING = 16
+N_HIDINGS, MAX_HIDING_ROWS = 4, 256
+MIN_ROWS, MAX_ROWS, MAX_CELLS = 64, 1024, 1 << 18
+MIN_UNSEEN, ENOUGH_UNSEEN = 32, 256
+# A model that is right has a surprise of a cell that far above the median once in 20,000 cells.
+MAX_EXCESS, MAX_SPREADS = 10.0, 10.0
+SMOOTHNESS = 1e-3
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Which of the model's columns are missing together.
+
+    Parameters
+    ----------
+    owners : int Tensor of shape (columns,)
+        The column of the user's that each belongs to.
+    hideable : bool Tensor of shape (columns,)
+        Whether it can be missing: not where it says whether its column is.
+    counted : bool Tensor of shape (columns,)
+        Whether it is hideable and not constant.
+    """
+
+    owners: Tensor
+    hideable: Tensor
+    counted: Tensor
+
+    @classmethod
+    def of(cls, encoder: Encoder) -> Cells:
+        """Of the columns of an encoder; pixels are missing one by one."""
+        n_columns = encoder.n_model_columns
+        varying = torch.arange(n_columns) < encoder.n_varying
+        if not isinstance(encoder, TableEncoder):
+            return cls(torch.arange(n_columns), torch.ones(n_columns, dtype=torch.bool), varying)
+        _, owners = np.unique(encoder.order, return_inverse=True)
+        hideable = torch.tensor([column.kind != "missing" for column in encoder.modelled])
+        return cls(torch.from_numpy(owners), hideable, varying & hideable)
+
+    def to(self, device: torch.device) -> Cells:
+        """The same on another device."""
+        return Cells(self.owners.to(device), self.hideable.to(device), self.counted.to(device))
+
+    def hidden(self, rows: Batch, chosen: Tensor) -> Batch:
+        """The same rows with further cells missing, and those that say so saying so.
+
+        Parameters
+        ----------
+        rows : Batch
+        chosen : bool Tensor of shape (..., rows, columns of the user's)
+        """
+        chosen = chosen[..., self.owners]
+        values = rows.values.where(~chosen | self.hideable, 1.0)
+        missing = chosen & self.hideable
+        return Batch(values.where(~missing, 0.0), rows.observed & ~missing)
+
+
+@dataclass(frozen=True)
+class _Costs:
+    """Of one member and some rows, what cells and hidden cells cost.
+
+    Parameters
+    ----------
+    cells : Tensor of shape (rows, columns)
+        Surprise of each cell, nats; NaN where it is missing.
+    missing : Tensor of shape (rows,)
+        Share of the counted cells that is missing.
+    changes : tuple of Tensor of shape (some rows, hidings)
+        Nats that the rest of the row, with its KL, costs less when cells are hidden.
+    shares : tuple of Tensor of shape (some rows, hidings, 2)
+        Share of the counted cells that is missing before and after.
+    """
+
+    cells: Tensor
+    missing: Tensor
+    changes: tuple[Tensor, ...]
+    shares: tuple[Tensor, ...]
+
+
+def learn_missing_costs(
+    vae: VAE,
+    encoder: Encoder,
+    rows: TrainingRows,
+    parts: Partition,
+    score: PooledELBO,
+    noise: Tensor,
+    seed: int,
+    *,
+    crossed: bool,
+) -> MissingCosts:
+    """What each member's score is expected to have had of missing cells.
+
+    A member learns it from rows that it was not trained on and that do not calibrate it: those that no member has seen;
+    where these are few and every member leaves out a fold, also from what the other members find in theirs.  (They were
+    trained on the fold of this member, which so has a small part in what its rows are charged for missing cells, and
+    none in the score of a whole row.)  Where both are too few, from rows that it was trained on, whose exemplars do not
+    count for them; on small tables it then charges too little, by up to a third of a standard deviation of the scores.
+
+    Parameters
+    ----------
+    vae : VAE
+        With its fitted prior.
+    encoder : Encoder
+        Of the rows.
+    rows : TrainingRows
+    parts : Partition
+        The part that every row plays.
+    score : PooledELBO
+        What the costs are costs of.
+    noise : Tensor of shape (members, draws, 1, latents)
+        The stored noise.
+    seed : int
+        Of the choice of rows and of cells to hide.
+    crossed : bool
+        Whether every member leaves out a fold.
+    """
+    rng = np.random.default_rng([seed, SEED_OF_HIDING])
+    cells = Cells.of(encoder).to(noise.device)
+    n_wanted = int(np.clip(MAX_CELLS // encoder.n_model_columns, MIN_ROWS, MAX_ROWS))
+
+    def drawn(pool: IntArray, n_rows: int) -> IntArray:
+        return np.sort(rng.choice(pool, min(len(pool), n_rows), replace=False))
+
+    unseen = drawn(_unseen(rows, parts), n_wanted)
+    folds = [fold for fold in parts.folds if crossed and len(fold) and len(unseen) < ENOUGH_UNSEEN]
+    own: list[IntArray] = []
+    others = len(folds) == vae.n_members > 1
+    n_rows = len(unseen)
+    if others:
+        n_each = max(n_wanted - n_rows, MIN_ROWS) // (vae.n_members - 1)
+        n_each = min(n_each, *map(len, folds))
+        own = [drawn(fold, n_each) for fold in folds]
+        n_rows += n_each * (vae.n_members - 1)
+    if n_rows < MIN_UNSEEN:
+        others = False
+        own = [drawn(member, MIN_ROWS) for member in parts.members]
+
+    def measured(chosen: Batch, *, trained: bool) -> list[_Costs]:
+        generator = torch.Generator().manual_seed(int(rng.integers(1 << 62)))
+        return _measured(vae, cells, chosen.to(noise.device), score.independence, noise, generator, trained=trained)
+
+    of_members: list[list[_Costs]] = [[] for _ in range(vae.n_members)]
+    if len(unseen):
+        for known, one in zip(of_members, measured(rows.encode(unseen), trained=False), strict=True):
+            known.append(one)
+    if own and len(own[0]):
+        of_own = measured(rows.encode(np.concatenate(own)).take(_by_member(own)), trained=not others)
+        for member, known in enumerate(of_members):
+            known += [one for owner, one in enumerate(of_own) if (owner != member) == others]
+    fitted = [_fitted(costs, int(cells.counted.sum())) for costs in of_members]
+    return MissingCosts(
+        torch.stack([of_cells for of_cells, _ in fitted]).float(),
+        torch.stack([combination for _, combination in fitted]).float(),
+        cells.counted,
+    ).to(noise.device)
+
+
+def _by_member(own: list[IntArray]) -> Tensor:
+    return torch.arange(sum(map(len, own))).view(len(own), -1)
+
+
+def _unseen(rows: TrainingRows, parts: Partition) -> IntArray:
+    """Rows that no member was trained on and that do not calibrate; if possible, not even by an earlier fit."""
+    free = np.ones(rows.n_rows, dtype=bool)
+    free[parts.members] = False
+    for fold in parts.folds:
+        free[fold] = False
+    if rows.folds is not None:
+        free &= rows.folds < 0
+    unseen = np.flatnonzero(free)
+    before: Decisions | None = rows.before
+    if before is None or rows.held_out is not None or not len(unseen):
+        return unseen
+    new = unseen[before.unseen(rows.encode(unseen).fingerprints().numpy())]
+    return new if len(new) >= MIN_UNSEEN else unseen
+
+
+def _measured(
+    vae: VAE,
+    cells: Cells,
+    rows: Batch,
+    independence: float,
+    noise: Tensor,
+    generator: torch.Generator,
+    *,
+    trained: bool,
+) -> list[_Costs]:
+    """What cells and hidden cells cost each member; rows are the same for all, or each member's own."""
+    members = range(vae.n_members)
+    surprise, kl = _evaluated(vae, rows, rows, noise)
+    of_cells = torch.lerp(surprise, -precise(marginal_terms(vae, rows)).expand_as(surprise), independence)
+    of_cells = of_cells.where(rows.observed, torch.nan)
+    n_columns = int(cells.owners.max()) + 1
+    missing = missing_share(rows.observed, cells.counted).expand(vae.n_members, -1)
+
+    some = torch.arange(0, len(rows), -(-len(rows) // MAX_HIDING_ROWS), device=noise.device)
+    part = Batch(rows.values[..., some, :], rows.observed[..., some, :])
+    changes, shares = [], []
+    for number in range(N_HIDINGS):
+        hidden = cells.hidden(part, _chosen(part, n_columns, number, generator))
+        # The exemplar of a row that was trained on must not count for the same row with cells hidden.
+        after, kl_after = _evaluated(vae, part if trained else hidden, hidden, noise)
+        left = (surprise[:, some] - after).where(hidden.observed & cells.hideable, 0.0).sum(-1)
+        changes.append((1 - independence) * (left + kl[:, some] - kl_after))
+        after_hiding = missing_share(hidden.observed, cells.counted).expand(vae.n_members, -1)
+        shares.append(torch.stack([missing[:, some], after_hiding], -1))
+
+    nothing = torch.ones(n_columns, dtype=torch.bool, device=noise.device)
+    empty = cells.hidden(Batch(rows.values[..., :1, :], rows.observed[..., :1, :]), nothing)
+    all_hidden = (1 - independence) * (kl - _evaluated(vae, empty, empty, noise)[1])
+    from_here_to_all = torch.stack([missing, torch.ones_like(missing)], -1)
+    return [
+        _Costs(
+            of_cells[member].cpu(),
+            missing[member].cpu(),
+            (torch.stack(changes, -1)[member].cpu(), all_hidden[member].unsqueeze(-1).cpu()),
+            (torch.stack(shares, -2)[member].cpu(), from_here_to_all[member].unsqueeze(-2).cpu()),
+        )
+        for member in members
+    ]
+
+
+def _evaluated(vae: VAE, rows: Batch, visible: Batch, noise: Tensor) -> tuple[Tensor, Tensor]:
+    """Surprise of each cell, (members, rows, columns), and KL, (members, rows), when the encoder reads other rows."""
+    surprises, kls = [], []
+    with torch.inference_mode():
+        for begin in range(0, len(rows), size := chunk_rows(vae, noise.shape[1])):
+            some = slice(begin, begin + size)
+            part, read = (Batch(of.values[..., some, :], of.observed[..., some, :]) for of in (rows, visible))
+            terms = elbo_terms(vae, part, noise, vae.inputs(read))
+            surprises.append(-precise(terms.log_likelihood).mean(1))
+            kls.append(precise(terms.kl))
+    return torch.cat(surprises, 1), torch.cat(kls, 1)
+
+
+def _chosen(rows: Batch, n_columns: int, number: int, generator: torch.Generator) -> Tensor:
+    """Columns of the user's to hide in each row, at random, more the higher the number: (..., rows, columns)."""
+    shape = (*rows.values.shape[:-1], n_columns)
+    share = (number + torch.rand(shape[:-1], generator=generator)) / N_HIDINGS
+    n_hidden = (share * n_columns).round().clamp(1, n_columns)
+    order = torch.rand(shape, generator=generator).argsort(-1).argsort(-1)
+    return (order < n_hidden.unsqueeze(-1)).to(rows.values.device)
+
+
+def _fitted(costs: list[_Costs], n_counted: int) -> tuple[Tensor, Tensor]:
+    """What each cell costs on average, and what is charged beside at all knots but the first.
+
+    Hidden at random, the cells of a row cost their means; but where training rows miss cells themselves, the cells of
+    those that miss more cost more, because less is known of these rows: a line through what they cost says how much.
+    """
+    surprise = _without_gross(torch.cat([of.cells for of in costs]))
+    of_cells = surprise.nanmean(0).nan_to_num()
+    excess = (surprise - of_cells).nanmean(1).nan_to_num()
+    missing = torch.cat([of.missing for of in costs])
+    spread = (missing - missing.mean()).square().sum()
+    slope = ((missing - missing.mean()) * excess).sum() / spread.clamp(min=1e-9)
+
+    changes = [_without_gross(torch.cat(kind)).flatten() for kind in zip(*(of.changes for of in costs), strict=True)]
+    shares = [torch.cat(kind).flatten(0, 1) for kind in zip(*(of.shares for of in costs), strict=True)]
+    before, after = torch.cat(shares).unbind(-1)
+    n_hidden = (after - before) * n_counted
+    target = torch.cat(changes) + n_hidden * (excess.mean() + slope * (before - missing.mean()))
+
+    # Where no row says what happens between two knots, the line goes on.
+    widths = torch.diff(torch.tensor(KNOTS, dtype=target.dtype))
+    bends = torch.diff(torch.eye(len(widths), dtype=target.dtype) / widths, dim=0)
+    design = torch.cat([stretches(after) - stretches(before), SMOOTHNESS * len(target) ** 0.5 * bends])
+    target = torch.cat([target, torch.zeros(len(bends), dtype=target.dtype)])
+    steps = torch.linalg.lstsq(design, target.unsqueeze(1)).solution.squeeze(1)
+    return of_cells, steps.cumsum(0)
+
+
+def _without_gross(nats: Tensor) -> Tensor:
+    """Nats of (rows, columns), those cut that are so far from the column's median that the model does not hold."""
+    low, middle, high = torch.nanquantile(nats, torch.tensor([0.25, 0.5, 0.75], dtype=nats.dtype), dim=0)
+    limit = (MAX_SPREADS * (high - low)).clamp(min=MAX_EXCESS)
+    return torch.minimum(torch.maximum(nats, middle - limit), middle + limit)
