@@ -20,10 +20,12 @@ from vae_anomaly.errors import (
     FitWarning,
     LevelsMergedWarning,
     MatchedColumnsWarning,
+    MissingCodeWarning,
     ModelFileError,
     NumericTextWarning,
     OddCellsWarning,
     PagesLeftOutWarning,
+    SortedColumnWarning,
     SpecificationError,
     TextReadWarning,
     TrainingDiverged,
@@ -35,6 +37,7 @@ def test_diverged_training_names_the_step_the_epoch_and_the_loss():
     message = str(TrainingDiverged(iteration=40, epoch=3, last_finite_loss=1.25))
     assert "iteration 40 (epoch 3)" in message
     assert "1.25 nats" in message
+    assert "extreme values of column 'amount'" in str(TrainingDiverged(40, 3, 1.25, "amount"))
 
 
 WITH_FIELDS = [
@@ -42,6 +45,7 @@ WITH_FIELDS = [
     CellTypeError("wrong cell", "expected text.", column="age", row=17, item="image"),
     ImageFileError(Path("a.png"), "the file is empty."),
     TrainingDiverged(40, 3, 1.25),
+    TrainingDiverged(40, 3, 1.25, "amount"),
     FitWarning("posterior collapse", "collapsed"),
     DetectorLeftOutWarning("forest", "clean", "it failed"),
     FileLeftOutWarning(Path("a.png"), "the file is empty."),
@@ -55,7 +59,14 @@ WITH_FIELDS = [
     PagesLeftOutWarning(Path("a.tif"), 3),
     MatchedColumnsWarning((" AGE",), ("age",)),
     NumericTextWarning("zip", "12345"),
+    MissingCodeWarning("age", ("-1", "-999"), 12),
+    SortedColumnWarning("price", rises=False),
     NumericTextWarning("zip", "12345", "unknown"),
+    NumericTextWarning("load", "", None, ("kg", "lb")),
+    OddCellsWarning("age", "18+", 17, 1, 2000),
+    AmbiguousTextWarning("amount", "1.234", "as 1.234", "Say so."),
+    LevelsMergedWarning("paid", "YES", "yes", 2),
+    TextReadWarning((("amount", "numbers in '$'"),)),
 ]
 
 

@@ -41,8 +41,9 @@ def table(seed=0, n=N):
 
 @pytest.fixture(scope="module")
 def fitted():
+    detector = VAEDetector(n_estimators=2, max_iter=200, early_stopping=False, columns={"when": "datetime+trend"})
     with pytest.warns(UserWarning, match="'nothing' is set aside"):
-        return VAEDetector(n_estimators=2, max_iter=200, early_stopping=False).fit(table())
+        return detector.fit(table())
 
 
 @pytest.fixture(scope="module")
@@ -243,7 +244,7 @@ def test_anomalous_hour_of_a_date_is_named_as_such():
     days = pd.to_timedelta(rng.integers(0, 200, 600), unit="D") + pd.to_timedelta(rng.integers(9, 17, 600), unit="h")
     frame = pd.DataFrame({"at": pd.Timestamp("2024-01-01") + days, "amount": rng.normal(size=600)})
     detector = VAEDetector(n_estimators=2, max_iter=100, early_stopping=False).fit(frame)
-    assert [part.kind for part in detector.columns_[0].parts] == ["hour", "weekday"]
+    assert [part.kind for part in detector.columns_[0].parts] == ["hour", "weekday", "day of month"]
     anomalous = pd.DataFrame({"at": [pd.Timestamp("2024-04-10 03:30")], "amount": [0.0]})
     reason = detector.explain(anomalous).reasons(1)[0][0]
     assert (reason.column, reason.part, reason.observed) == ("at", "hour", "03h")

@@ -117,10 +117,13 @@ class TrainingDiverged(VAEAnomalyError, RuntimeError):
         Pass over the members' subsamples in which that step lies, counted from 1.
     last_finite_loss : float
         Mean negative ELBO, in nats per row, at the last check where it was finite.
+    column : str, optional
+        The column with the cell that is furthest from the others of its column.
     """
 
-    def __init__(self, iteration: int, epoch: int, last_finite_loss: float) -> None:
-        super().__init__(iteration, epoch, last_finite_loss)
+    def __init__(self, iteration: int, epoch: int, last_finite_loss: float, column: str | None = None) -> None:
+        super().__init__(iteration, epoch, last_finite_loss, column)
+        self.column = column
         self.iteration = iteration
         self.epoch = epoch
         self.last_finite_loss = last_finite_loss
@@ -129,8 +132,14 @@ class TrainingDiverged(VAEAnomalyError, RuntimeError):
         return (
             f"training diverged at iteration {self.iteration} (epoch {self.epoch}), also after a rollback with a tenth "
             f"of the step; the last finite loss was {self.last_finite_loss:.6g} nats per row. "
-            "Lower learning_rate_init, or scale columns with extreme values."
+            f"{self._remedy}"
         )
+
+    @property
+    def _remedy(self) -> str:
+        if self.column is None:
+            return "Lower learning_rate_init, or scale columns with extreme values."
+        return f"Look at the extreme values of column {self.column!r}, or lower learning_rate_init."
 
 
 class VAEAnomalyWarning(UserWarning):
@@ -294,6 +303,58 @@ class MatchedColumnsWarning(DataWarning):
 
     def __str__(self) -> str:
         return f"{_listed(self.columns)} taken for {_listed(self.names)} of the model."
+
+
+class MissingCodeWarning(DataWarning):
+    """A value that repeats far from all others stands for missing cells.
+
+    Parameters
+    ----------
+    column : str
+        Name of the column.
+    codes : tuple of str
+        The values, as people write them.
+    count : int
+        How many training cells hold one of them.
+    """
+
+    def __init__(self, column: str, codes: tuple[str, ...], count: int) -> None:
+        super().__init__(column, codes, count)
+        self.column = column
+        self.codes = codes
+        self.count = count
+        self.subject = column
+
+    def __str__(self) -> str:
+        return (
+            f"column {self.column!r}: {' and '.join(self.codes)} in {self.count} cells is taken as missing, in rows to "
+            f"score as well. Keep it with missing_values={{{self.column!r}: False}}, or name what is missing there."
+        )
+
+
+class SortedColumnWarning(DataWarning):
+    """The numbers of a column only rise or only fall from row to row, and it is modelled all the same.
+
+    Parameters
+    ----------
+    column : str
+        Name of the column.
+    rises : bool
+        Whether they rise.
+    """
+
+    def __init__(self, column: str, rises: bool) -> None:
+        super().__init__(column, rises)
+        self.column = column
+        self.rises = rises
+        self.subject = column
+
+    def __str__(self) -> str:
+        return (
+            f"column {self.column!r} {'rises' if self.rises else 'falls'} from row to row. Where the rows were sorted "
+            "by it, all is well; where it goes on with time, every later row will look anomalous: then leave it out "
+            f"with columns={{{self.column!r}: 'identifier'}}."
+        )
 
 
 class NumericTextWarning(DataWarning):

@@ -193,7 +193,7 @@ class InputColumns:
         """
         from vae_anomaly.data import close_name, match_names
 
-        used = [column.name for column in columns if column.likelihood is not None or column.name == group]
+        used = [column.name for column in columns if column.is_used or column.name == group]
         free = [name for name in self.names if name not in self.remembered]
         found = match_names((column.name for column in columns), free)
         missing = [name for name in used if name not in found]

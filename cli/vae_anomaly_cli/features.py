@@ -127,7 +127,7 @@ def scoring_features(
     features: dict[str, Any] = {}
     problems: dict[int, str] = {}
     for column in columns:
-        if column.likelihood is None or column.name == group:
+        if not column.is_used or column.name == group:
             continue
         found = cells[named.get(column.name, column.name)]
         features[column.name], unreadable = readable_values(found, column, reader)
@@ -136,7 +136,7 @@ def scoring_features(
                 problems.setdefault(row, _unreadable(column, found[row].as_py()))
     if group is not None:
         features[group] = as_series(reader.group_values(cells[named.get(group, group)]))
-    modelled = [column for column in columns if column.likelihood is not None]
+    modelled = [column for column in columns if column.is_used]
     problems |= dict.fromkeys(_empty_rows(modelled, features, cells.num_rows, problems), EMPTY)
     if all(isinstance(feature, np.ndarray) for feature in features.values()):
         # One block that the detector takes as it is.
@@ -187,7 +187,7 @@ def readable_values(
 
 
 def _unreadable(column: "Column", cell: object) -> str:
-    expected = "date" if column.kind == "datetime" else "number"
+    expected = "date" if column.is_date else "number"
     return f"'{column.name}' holds {str(cell)!r}, which is no {expected}"
 
 

@@ -237,12 +237,12 @@ def _draw(
 
 def _kinds_of(columns: "tuple[Column, ...]") -> dict[str, int]:
     """Count the columns in use by kind, the most frequent kind first."""
-    return dict(Counter(column.kind for column in columns if column.likelihood is not None).most_common())
+    return dict(Counter(column.kind for column in columns if column.is_used).most_common())
 
 
 def _set_aside(columns: "tuple[Column, ...]") -> dict[str, str]:
     """Columns that are not in use, with the reason."""
-    return {column.name: column.reason for column in columns if column.likelihood is None}
+    return {column.name: column.reason for column in columns if not column.is_used}
 
 
 def _fit_report(table: Table, columns: "tuple[Column, ...]", seconds: float) -> str:

@@ -29,6 +29,7 @@ from vae_anomaly.data import (
     Problem,
     Table,
     as_array,
+    holds_long_numbers,
     is_images,
     is_pillow_images,
     open_images,
@@ -333,6 +334,8 @@ def _read_frame(
             raise error
     frame = read.frame
     plain = all(isinstance(dtype, np.dtype) and dtype.kind in "fiu" for dtype in frame.dtypes)
+    # In one matrix of floats such numbers would be others.
+    plain = plain and not any(holds_long_numbers(frame.iloc[:, position]) for position in range(n_columns))
     return Table(names, frame.to_numpy(dtype=np.float64) if plain else frame, remarks=read.remarks, index=labels)
 
 

@@ -32,7 +32,8 @@ class Reason:
     ----------
     column : str
     part : str
-        Part of the cell that is meant: "hour", "weekday", "month", "missing"; empty for the cell itself.
+        Part of the cell that is meant: "hour", "weekday", "day of month", "month", "missing"; empty for the cell
+        itself.
     observed, expected : object
         What the cell holds, and what is predicted from the row's other cells.
     lower, upper : object
