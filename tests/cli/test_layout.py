@@ -112,6 +112,7 @@ def test_decimal_commas_do_not_separate_cells(write):
         ("".join(f"{20 + i % 7 / 10},w{i % 3},2024-01-{1 + i % 28:02d}\n" for i in range(50)), 50),
         ("".join(f"north,yes\nsouth,no\nnorth,{'no' if i else 'yes'}\nsouth,yes\n" for i in range(5)), 20),
         ("1.5\n2.5\n3.5\n", 3),
+        ("1,2\n3,4\n", 2),
         ("$1,25;3\n$2,25;4\n$9,00;5\n", 3),
     ],
 )

@@ -15,6 +15,8 @@ csv.field_size_limit(MAX_CELL_BYTES)
 
 MAX_TITLE_LINES, MAX_FOOTER_LINES = 40, 20
 LOOKED_AT = 200
+# Fewer rows say nothing of the range of a column.
+MIN_ROWS = 3
 SHOWN_CELLS, SHOWN_CHARACTERS = 4, 40
 
 NUMBER_LIKE = re.compile(r"[\s(+\-−$€£¥]*(\d[\d.,'’\s\u00a0\u202f]*|\.\d+)(e[+-]?\d+)?\s*[%)€$£¥]*", re.IGNORECASE)
@@ -32,7 +34,7 @@ TOTAL_WORD = (
 TOTAL = re.compile(rf"\s*(?:{TOTAL_WORD})\s*(?:\([^)]*\))?\s*[:=.]?\s*", re.IGNORECASE)
 BEGINS_WITH_TOTAL = re.compile(rf"\s*(?:{TOTAL_WORD})\b", re.IGNORECASE)
 CLOSING_WORDS = re.compile(
-    r"\s*[-=*_#]{3,}|.*\b(rows?|records?|lines?|entries|zeilen)\b\s*(affected|selected|returned|exported)?"
+    r"\s*[-=*_#]{3,}|\x1a|.*\b(rows?|records?|lines?|entries|zeilen)\b\s*(affected|selected|returned|exported)?"
     r"|\s*\(?\d+ rows?.*|\s*(end of|sources?|quelle|generated|created|exported|printed|notes?|page \d|stand|"
     r"copyright|©|erstellt|disclaimer|confidential)\b.*",
     re.IGNORECASE,
@@ -456,7 +458,7 @@ def _far_from_cells(names: Sequence[str], positions: list[int], rows: list[Recor
         ]
     except ValueError:
         return False
-    if numbers != sorted(set(numbers)):
+    if numbers != sorted(set(numbers)) or len(rows) < MIN_ROWS:
         return False
     return all(
         number < 2 * min(column) - max(column) or number > 2 * max(column) - min(column)
