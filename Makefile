@@ -1,15 +1,18 @@
 PYTHON ?= python
 
-.PHONY: install test slow lint types wheel check
+.PHONY: install test cuda slow lint types wheel check
 
 install:
 	$(PYTHON) -m pip install -c constraints.txt -e ".[test]"
 
 test:
-	$(PYTHON) -m pytest
+	CUDA_VISIBLE_DEVICES= $(PYTHON) -m pytest
+
+cuda:
+	$(PYTHON) -m pytest -n 4 tests/test_cuda.py
 
 slow:
-	$(PYTHON) -m pytest -m slow
+	CUDA_VISIBLE_DEVICES= $(PYTHON) -m pytest -m slow
 
 lint:
 	$(PYTHON) -m ruff check

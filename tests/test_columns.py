@@ -221,7 +221,7 @@ def test_cells_inside_the_training_range_are_not_cut_off(likelihood):
 )
 def test_cell_outside_the_support_is_refused_with_its_position(likelihood, cell, takes):
     column = infer(np.array([0.0, 1.0, 1.0]), likelihood)
-    with pytest.raises(DataError, match=f"column 'c' holds {cell:g} .row 2.*{takes}") as caught:
+    with pytest.raises(DataError, match=f"column 'c' holds {cell:g} .index 2.*{takes}") as caught:
         column.encode(table_of(np.array([1.0, NAN, cell])), 0)
     assert (caught.value.column, caught.value.row) == ("c", 2)
     assert "\n" not in str(caught.value)
@@ -229,7 +229,7 @@ def test_cell_outside_the_support_is_refused_with_its_position(likelihood, cell,
 
 @pytest.mark.parametrize("training", [SPREAD, np.repeat([0.0, 1.0], 20)])
 def test_text_where_numbers_were_learned_is_refused_with_its_position(training):
-    with pytest.raises(DataError, match=r"column 'c' holds 'high' \(row 1\)") as caught:
+    with pytest.raises(DataError, match=r"column 'c' holds 'high' \(index 1\)") as caught:
         infer(training).encode(table_of(pd.Series([0.0, "high"], dtype=object)), 0)
     assert (caught.value.column, caught.value.row) == ("c", 1)
 

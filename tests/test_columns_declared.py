@@ -100,9 +100,9 @@ REFUSED = [
     ("boolean", pd.Series(list("abcd")), r"'c' is declared boolean and holds 4 .*'a', 'b', 'c'.*expected two"),
     ("ordinal", pd.Series(["low", "high"]), r"'c' is declared ordinal and holds text without an order.*ordered=True"),
     ("ordinal", np.arange(65.0), r"'c' is declared ordinal and holds 65 different values; expected at most 64"),
-    ("datetime", pd.Series(["2020-01-01", "soon"]), r"'c' holds 'soon' .row 1.*ISO dates"),
+    ("datetime", pd.Series(["2020-01-01", "soon"]), r"'c' holds 'soon' .index 1.*ISO dates"),
     ("datetime", np.array([1.0, 2.0]), r"'c' holds numbers.*pandas.to_datetime"),
-    ("continuous", pd.Series(["1.5", "high"]), r"'c' holds 'high' .row 1.*numbers or NaN. Clean"),
+    ("continuous", pd.Series(["1.5", "high"]), r"'c' holds 'high' .index 1.*numbers or NaN. Clean"),
     *(
         (kind, DATES, r"'c' holds dates and is declared .*; expected datetime, identifier.*Convert it first")
         for kind in ("continuous", "integer", "categorical", "ordinal", Poisson(), Categorical())

@@ -332,7 +332,7 @@ def test_text_that_looks_like_numbers_is_taken_as_text_and_announced(cells, mess
 
 @pytest.mark.parametrize("cells", [[b"a", b"b"], ["a", b"b"]])
 def test_bytes_are_refused_with_the_way_to_decode_them(cells):
-    with pytest.raises(CellTypeError, match=r"column 'c' holds bytes b'.' .row \d.*str.decode\('utf-8'\)") as caught:
+    with pytest.raises(CellTypeError, match=r"column 'c' holds bytes b'.' .index \d.*str.decode\('utf-8'\)") as caught:
         infer(pd.Series(cells, dtype=object))
     assert caught.value.row == cells.index(b"b") - cells.count(b"a")
 
@@ -370,7 +370,7 @@ def test_dates_out_of_the_range_of_nanoseconds_are_not_missing(dates):
 
 def test_date_beside_the_range_of_iso_text_is_refused_and_not_missing():
     column = infer(pd.Series(pd.date_range("2020", periods=30)))
-    with pytest.raises(DataError, match=r"column 'c' holds '20000-01-01' \(row 1\)"):
+    with pytest.raises(DataError, match=r"column 'c' holds '20000-01-01' \(index 1\)"):
         column.encode(table_of(pd.Series(["2020-01-01", "20000-01-01"], dtype=object)), 0)
 
 

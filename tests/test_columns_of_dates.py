@@ -40,7 +40,7 @@ def test_dates_may_come_as_iso_text_but_not_as_numbers():
     assert np.isnan(found[2])
     with pytest.raises(DataError, match="holds numbers, where dates are expected"):
         column.encode(table_of(pd.Series([10.0, 20.0])), 0)
-    with pytest.raises(DataError, match=r"holds 'soon' \(row 1\); expected dates"):
+    with pytest.raises(DataError, match=r"holds 'soon' \(index 1\); expected dates"):
         column.encode(table_of(pd.Series(["1970-01-11", "soon"], dtype=object)), 0)
 
 

@@ -194,19 +194,12 @@ def test_absent_device_is_named() -> None:
         small(device="cuda").fit(np.eye(20))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
-def test_cuda_scores_agree_with_the_cpus(mixed: pd.DataFrame) -> None:
-    on_device = small(device="cuda").fit(mixed)
-    np.testing.assert_allclose(on_device.score(mixed), small(device="cpu").fit(mixed).score(mixed), rtol=0.05)
-
-
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda X: X.assign(age="n/a"), "column 'age' holds 'n/a' \\(row 0\\)"),
+        (lambda X: X.assign(age="n/a"), "column 'age' holds 'n/a' \\(index 0\\)"),
         (lambda X: X.assign(age=np.inf), "column 'age' holds inf"),
-        (lambda X: X.drop(columns="age"), "feature names should match"),
-        (lambda X: X[X.columns[::-1]], "feature names must be in the same order|Feature names must be in the same"),
+        (lambda X: X.drop(columns="age"), "lack column 'age'"),
         (lambda X: pd.concat([X, X["age"]], axis=1), "occurs more than once"),
     ],
 )

@@ -154,7 +154,7 @@ def test_infinity_is_refused_with_its_position_in_a_matrix_of_any_kinds(number):
     encoder = TableEncoder((column(Gaussian(), scale=2.0), column(Categorical(), 3)))
     cells = np.zeros((4, 2))
     cells[3, number] = -math.inf
-    with pytest.raises(DataError, match=r"holds -inf \(row 3\)") as caught:
+    with pytest.raises(DataError, match=r"holds -inf \(index 3\)") as caught:
         encoder.encode(Table(("a", "b"), cells))
     assert (caught.value.column, caught.value.row) == (("a", "b")[number], 3)
 

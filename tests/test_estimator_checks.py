@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from sklearn.utils.estimator_checks import (
+    check_dataframe_column_names_consistency,
     check_estimators_pickle,
     check_fit_idempotent,
     check_methods_sample_order_invariance,
@@ -13,12 +14,15 @@ from sklearn.utils.estimator_checks import (
 
 from vae_anomaly import ImportanceWeighted, VAEDetector
 
+WEIGHTS_ARE_NOT_COPIES = (
+    "a row of weight 2 and two copies of it give different mini-batches, so stochastic gradient descent takes another "
+    "path to a model of the same loss"
+)
 EXPECTED_FAILURES = {
-    "check_sample_weight_equivalence_on_dense_data": (
-        "a row of weight 2 and two copies of it give different mini-batches, so stochastic gradient descent takes "
-        "another path to a model of the same loss"
-    ),
+    "check_sample_weight_equivalence_on_dense_data": WEIGHTS_ARE_NOT_COPIES,
+    "check_sample_weight_equivalence_on_sparse_data": WEIGHTS_ARE_NOT_COPIES,
 }
+COLUMNS_BY_NAME = "columns of a DataFrame are taken by name, in any order and with others beside them"
 SHARE_OF_TRAINING_ROWS = "contamination is a share of rows to come, and the check counts that of the training rows"
 CONTAMINATION_CHECKS = dict.fromkeys(["check_outliers_train", "check_outliers_fit_predict"], SHARE_OF_TRAINING_ROWS)
 
@@ -43,6 +47,24 @@ OTHER = VAEDetector(
 
 @parametrize_with_checks([VAEDetector(n_estimators=2, max_iter=8)], expected_failed_checks=expected_failures)
 def test_estimator_keeps_scikit_learns_contract(estimator: VAEDetector, check: Any) -> None:
+    check(estimator)
+
+
+@pytest.mark.parametrize(
+    "strict_columns",
+    [True, pytest.param(False, marks=pytest.mark.xfail(reason=COLUMNS_BY_NAME, strict=True, raises=AssertionError))],
+)
+def test_names_of_columns_are_those_of_the_fit_where_that_is_asked_for(strict_columns: bool) -> None:
+    # Not among the checks that `parametrize_with_checks` yields.
+    estimator = VAEDetector(n_estimators=2, max_iter=8, strict_columns=strict_columns)
+    check_dataframe_column_names_consistency("VAEDetector", estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_checks(
+    [VAEDetector(n_estimators=2, max_iter=8, strict_columns=True)], expected_failed_checks=expected_failures
+)
+def test_estimator_that_is_strict_about_columns_keeps_the_contract(estimator: VAEDetector, check: Any) -> None:
     check(estimator)
 
 

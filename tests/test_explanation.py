@@ -160,14 +160,26 @@ def test_sentence_names_score_threshold_cells_and_the_whole(explanation):
 def test_long_table_has_a_line_for_each_reason(explanation):
     frame = explanation.to_frame(2)
     assert list(frame.columns)[:3] == ["row", "rank", "column"]
-    assert frame.groupby("row")["rank"].apply(list).tolist() == [[1, 2]] * 30
-    first = explanation.reasons(1)[5][0]
+    ranks = frame.groupby("row")["rank"].apply(list).to_dict()
+    assert ranks == {row: [*range(1, len(each) + 1)] for row, each in enumerate(explanation.reasons(2)) if each}
+    first = explanation.reasons(2)[5][0]
     assert frame[(frame["row"] == 5) & (frame["rank"] == 1)]["column"].tolist() == [first.column]
 
 
-def test_reasons_are_ranked_by_cell_scores(explanation):
-    ranked = explanation.cell_scores.iloc[0].sort_values(ascending=False).dropna().index[:4].tolist()
-    assert [reason.column for reason in explanation.reasons(4)[0]] == ranked
+def test_reasons_are_chosen_by_cell_scores_of_cells_that_add_nats_and_sorted_by_nats(explanation):
+    nats = explanation.contributions - explanation.typical.iloc[:-1].to_numpy()
+    for row, reasons in enumerate(explanation.reasons(2)):
+        scores = explanation.cell_scores.iloc[row].where(nats.iloc[row] >= 0.05).dropna()
+        assert {reason.column for reason in reasons} == set(scores.sort_values(ascending=False).index[:2])
+        found = [reason.nats for reason in reasons]
+        assert found == sorted(found, reverse=True)
+        assert found == [nats.iloc[row][reason.column] for reason in reasons]
+
+
+def test_row_without_a_cell_that_adds_nats_says_so(explanation):
+    calm = dataclasses.replace(explanation, contributions=explanation.contributions * 0 - 1e3)
+    assert calm.reasons(3) == [[]] * len(calm)
+    assert calm.top(3)[0].endswith(": no cell adds to the score.")
 
 
 def test_reason_reads_as_a_phrase():

@@ -57,7 +57,7 @@ CLI_FLOORS = (
     ("image_data", "table_data"),
     ("data",),
     ("passes",),
-    ("review",),
+    ("review", "training_check"),
     ("commands",),
     ("application",),
     ("main",),
@@ -72,9 +72,11 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "PIL": ("data", "vae_anomaly_cli"),
     "joblib": ("fitting", "model", *FROM_DETECTORS_UP),
     "lazy_loader": EVERYBODY,
+    "duckdb": (),
     "matplotlib": (),
     "narwhals": ("detectors",),
     "numpy": EVERYBODY,
+    "openpyxl": ("vae_anomaly_cli",),
     "pandas": EVERYBODY,
     "pyarrow": ("detectors", "vae_anomaly_cli"),
     "pyod": (),
@@ -82,6 +84,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "safetensors": ("store",),
     "scipy": ("vae_anomaly",),
     "sklearn": FROM_DETECTORS_UP,
+    "sqlalchemy": ("vae_anomaly_cli",),
     "torch": ("vae_anomaly",),
     "typer": ("vae_anomaly_cli",),
 }
@@ -89,7 +92,9 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
 # What is longer than a screen, without docstrings, and why.
 MAX_FUNCTION_LINES, MAX_CLASS_LINES = 60, 200
 LONG: dict[str, str] = {
+    "vae_anomaly.columns.column.Column": "what a column is, and its cells to model units and back, read in one file",
     "vae_anomaly.columns.numeric.number_column": "one decision after the other, from the numbers to the kind",
+    "vae_anomaly.data.table.Table": "all that is asked of a column of any dtype",
     "vae_anomaly.detectors.calibrated.CalibratedDetectorMixin": "what every detector decides reads in one file",
     "vae_anomaly.detectors.patch.patch_detector.PatchDetector": "the estimator reads in one file",
     "vae_anomaly.detectors.vae_detector.VAEDetector": "the estimator reads in one file",

@@ -3,7 +3,9 @@
 import pytest
 
 from vae_anomaly import TrainingPlan
+from vae_anomaly.data import ColumnRoles
 from vae_anomaly.likelihoods import Bounded, Gaussian, InputOnly, OutputOnly, Rounded, Spiked, StudentT
+from vae_anomaly.store.manifest import FORMAT_VERSION
 from vae_anomaly.store.migrations import upgraded_manifest
 from vae_anomaly.store.values import decode
 
@@ -79,8 +81,13 @@ def test_threshold_of_an_earlier_version_keeps_its_score_and_has_no_calibration(
 
 
 def test_manifest_of_this_version_is_left_alone():
-    manifest = {"format_version": 7, "columns": [{"likelihood": entry_of("gaussian")}]}
+    manifest = {"format_version": FORMAT_VERSION, "columns": [{"likelihood": entry_of("gaussian")}]}
     assert upgraded_manifest(manifest, {}) is manifest
+
+
+def test_columns_that_were_no_features_are_not_known_before_version_7():
+    manifest = {"format_version": 6, "parameters": {}, "columns": [{"likelihood": entry_of("gaussian")}]}
+    assert ColumnRoles.of(upgraded_manifest(manifest, {})["column_roles"]) == ColumnRoles()
 
 
 def test_parameters_that_moved_are_in_a_training_plan_unless_they_are_the_defaults():

@@ -7,8 +7,11 @@ that each of them can be pickled and copied.
 from __future__ import annotations
 
 import copy
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Literal, Self
+
+MAX_NAMED = 5
 
 
 class VAEAnomalyError(Exception):
@@ -30,12 +33,14 @@ class DataError(VAEAnomalyError, ValueError):
         Position of the row or image, counted from 0.
     item : {"row", "image"}, default="row"
         What `row` counts.
+    label : object, optional
+        What the index of a DataFrame calls the row.
 
     Examples
     --------
     >>> error = DataError("column 'age' holds 'n/a'", "numeric columns take numbers.", column="age", row=17)
     >>> print(error)
-    column 'age' holds 'n/a' (row 17); numeric columns take numbers.
+    column 'age' holds 'n/a' (index 17); numeric columns take numbers.
     >>> print(error.text(row="line 19"))
     column 'age' holds 'n/a' (line 19); numeric columns take numbers.
     """
@@ -48,6 +53,7 @@ class DataError(VAEAnomalyError, ValueError):
         column: str | None = None,
         row: int | None = None,
         item: Literal["row", "image"] = "row",
+        label: Hashable = None,
     ) -> None:
         super().__init__(problem, expected)
         self.problem = problem
@@ -55,6 +61,7 @@ class DataError(VAEAnomalyError, ValueError):
         self.column = column
         self.row = row
         self.item = item
+        self.label = label
 
     def __str__(self) -> str:
         return self.text()
@@ -65,11 +72,16 @@ class DataError(VAEAnomalyError, ValueError):
         Parameters
         ----------
         row : str, optional
-            How the caller calls the row, such as "line 19"; by default its position, such as "row 17". Not used where
-            the error is not about a single row.
+            How the caller calls the row, such as "line 19"; by default its label in the index, or else its position,
+            such as "index 17". Not used where the error is not about a single row.
         """
-        where = "" if self.row is None else f" ({row or f'{self.item} {self.row}'})"
+        where = "" if self.row is None else f" ({row or self._place()})"
         return f"{self.problem}{where}; {self.expected}" if self.expected else f"{self.problem}{where}"
+
+    def _place(self) -> str:
+        if self.item == "image":
+            return f"image {self.row}"
+        return f"index {row_label(self.row if self.label is None else self.label)}"
 
     def with_row(self, row: int) -> Self:
         """The same error about another row, for callers that passed on a selection of their rows."""
@@ -202,6 +214,30 @@ class FileLeftOutWarning(DataWarning):
         return f"left out: {self.path}: {self.reason}"
 
 
+class PagesLeftOutWarning(DataWarning):
+    """An image file has several pages or frames, of which the first is read.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    n_pages : int
+        How many it has.
+    """
+
+    def __init__(self, path: Path, n_pages: int) -> None:
+        super().__init__(path, n_pages)
+        self.path = path
+        self.n_pages = n_pages
+        self.subject = str(path)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path} has {self.n_pages} pages or frames: the first is read. Save each of them as a file of its "
+            "own to have them all."
+        )
+
+
 class ColumnSetAsideWarning(DataWarning):
     """A column is not modelled.
 
@@ -223,8 +259,45 @@ class ColumnSetAsideWarning(DataWarning):
         return f"column {self.column!r} is set aside: {self.reason}"
 
 
+class ExtraColumnsWarning(DataWarning):
+    """Rows have columns that the model does not know; they are ignored.
+
+    Parameters
+    ----------
+    columns : tuple of str
+        Their names.
+    """
+
+    def __init__(self, columns: tuple[str, ...]) -> None:
+        super().__init__(columns)
+        self.columns = columns
+
+    def __str__(self) -> str:
+        return f"the model does not know {_listed(self.columns)}: ignored. strict_columns=True refuses such rows."
+
+
+class MatchedColumnsWarning(DataWarning):
+    """Columns are found under names that differ from those of the model in case, or in blanks around them.
+
+    Parameters
+    ----------
+    columns : tuple of str
+        Names in the rows.
+    names : tuple of str
+        Names in the model.
+    """
+
+    def __init__(self, columns: tuple[str, ...], names: tuple[str, ...]) -> None:
+        super().__init__(columns, names)
+        self.columns = columns
+        self.names = names
+
+    def __str__(self) -> str:
+        return f"{_listed(self.columns)} taken for {_listed(self.names)} of the model."
+
+
 class NumericTextWarning(DataWarning):
-    """A column of text that holds numbers is taken as categories.
+    """A column that is mostly numbers is taken as text.
 
     Parameters
     ----------
@@ -234,24 +307,33 @@ class NumericTextWarning(DataWarning):
         A number among its cells.
     text : str, optional
         A cell that is no number; None where all cells are numbers.
+    units : tuple of str, default=()
+        Units that differ.
     """
 
-    def __init__(self, column: str, number: str, text: str | None = None) -> None:
-        super().__init__(column, number, text)
+    def __init__(self, column: str, number: str, text: str | None = None, units: tuple[str, ...] = ()) -> None:
+        super().__init__(column, number, text, units)
         self.column = column
         self.subject = column
         self.number = number
         self.text = text
+        self.units = units
 
     def __str__(self) -> str:
+        if self.units:
+            named = ", ".join(map(repr, self.units[:3]))
+            return (
+                f"column {self.column!r} holds numbers in several units ({named}), which are not converted: taken as "
+                "text. Convert them to one unit."
+            )
         if self.text is None:
             return (
                 f"column {self.column!r} holds numbers written as text ({self.number!r}): taken as categories. Convert "
                 f"it with pandas.to_numeric, or say columns={{{self.column!r}: 'continuous'}} or 'categorical'."
             )
         return (
-            f"column {self.column!r} mixes numbers and text ({self.number!r}, {self.text!r}): taken as text. "
-            f"Clean it, or say columns={{{self.column!r}: 'categorical'}}."
+            f"column {self.column!r} is mostly numbers and holds too much else ({self.number!r}, {self.text!r}): taken "
+            f"as text. Clean it, or say columns={{{self.column!r}: 'categorical'}}."
         )
 
 
@@ -262,13 +344,13 @@ class EmptyRowWarning(DataWarning):
     ----------
     n_rows : int
         How many.
-    first : object
+    first : hashable
         The first of them: its label in the index of a DataFrame, or its position from 0.
     item : {"row", "image"}, default="row"
         What they are.
     """
 
-    def __init__(self, n_rows: int, first: object, item: Literal["row", "image"] = "row") -> None:
+    def __init__(self, n_rows: int, first: Hashable, item: Literal["row", "image"] = "row") -> None:
         super().__init__(n_rows, first, item)
         self.n_rows = n_rows
         self.first = first
@@ -277,8 +359,152 @@ class EmptyRowWarning(DataWarning):
     def __str__(self) -> str:
         one = self.n_rows == 1
         what = f"1 {self.item} holds" if one else f"{self.n_rows} {self.item}s hold"
-        where = f"index {self.first}" if one else f"the first at index {self.first}"
+        where = f"{'' if one else 'the first at '}index {row_label(self.first)}"
         return (
             f"{what} no value in any column of the model ({where}): the score is that of an average {self.item} if "
             "missing cells are charged, and says nothing. Leave such rows out, or look at why they are empty."
         )
+
+
+class OddCellsWarning(DataWarning):
+    """A few cells of a column of numbers or dates are neither, and are taken as missing.
+
+    Parameters
+    ----------
+    column : str
+        Name of the column.
+    found : str
+        The first of them.
+    row : int
+        Its position, counted from 0.
+    count, n_cells : int
+        How many they are, of how many cells that are not missing.
+    content : str, default="numbers"
+        What the others are.
+    label : object, optional
+        What the index of a DataFrame calls the row.
+    """
+
+    def __init__(
+        self,
+        column: str,
+        found: str,
+        row: int,
+        count: int,
+        n_cells: int,
+        content: str = "numbers",
+        label: Hashable = None,
+    ) -> None:
+        super().__init__(column, found, row, count, n_cells, content, label)
+        self.column = column
+        self.found = found
+        self.row = row
+        self.count = count
+        self.n_cells = n_cells
+        self.content = content
+        self.label = label
+        self.subject = column
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def text(self, *, row: str | None = None) -> str:
+        """The sentence, with the row in the caller's terms, such as "line 19"."""
+        cells = "1 cell" if self.count == 1 else f"{self.count:,} cells"
+        place = row or f"index {row_label(self.row if self.label is None else self.label)}"
+        return (
+            f"column {self.column!r} holds {self.content}, and {self.found!r} ({place}): {cells} of "
+            f"{self.n_cells:,} that {'is' if self.count == 1 else 'are'} none, taken as missing. Clean the column, or "
+            "say that it is categorical."
+        )
+
+
+class AmbiguousTextWarning(DataWarning):
+    """Text can be read in two ways, and nothing in the table tells which.
+
+    Parameters
+    ----------
+    column : str
+        Name of the column.
+    found : str
+        Such a cell.
+    reading : str
+        How it is read.
+    remedy : str
+        What to say where it is the other.
+    """
+
+    def __init__(self, column: str, found: str, reading: str, remedy: str) -> None:
+        super().__init__(column, found, reading, remedy)
+        self.column = column
+        self.found = found
+        self.reading = reading
+        self.remedy = remedy
+        self.subject = column
+
+    def __str__(self) -> str:
+        return (
+            f"column {self.column!r} holds {self.found!r}, which can be read in two ways, and no cell tells which: "
+            f"read {self.reading}. {self.remedy}"
+        )
+
+
+class LevelsMergedWarning(DataWarning):
+    """Levels that differ in upper and lower case alone are taken as one.
+
+    Parameters
+    ----------
+    column : str
+        Name of the column.
+    spelling, level : str
+        One that is rarer, and what it is taken for.
+    count : int
+        How many spellings are taken for another.
+    """
+
+    def __init__(self, column: str, spelling: str, level: str, count: int) -> None:
+        super().__init__(column, spelling, level, count)
+        self.column = column
+        self.spelling = spelling
+        self.level = level
+        self.count = count
+        self.subject = column
+
+    def __str__(self) -> str:
+        more = f", and {self.count - 1:,} more are merged" if self.count > 1 else ""
+        return (
+            f"column {self.column!r}: {self.spelling!r} is taken for {self.level!r}{more}. Where case matters, say so: "
+            "reading=Reading(fold_case=False), or --no-fold."
+        )
+
+
+class TextReadWarning(DataWarning):
+    """How text was read, where it is not plain.
+
+    Parameters
+    ----------
+    readings : tuple of (str, str)
+        Names of columns, each with what its text is read as.
+    """
+
+    MAX_SHOWN = 8
+
+    def __init__(self, readings: tuple[tuple[str, str], ...]) -> None:
+        super().__init__(readings)
+        self.readings = readings
+
+    def __str__(self) -> str:
+        shown = "; ".join(f"{column!r} as {reading}" for column, reading in self.readings[: self.MAX_SHOWN])
+        more = len(self.readings) - self.MAX_SHOWN
+        return f"text is read: {shown}{f'; and {more} more columns' if more > 0 else ''}."
+
+
+def row_label(label: Hashable) -> str:
+    """A label of an index in a sentence: text in quotes."""
+    return repr(label) if isinstance(label, str) else str(label)
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    """The first few columns, and how many there are beside them."""
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return f"column{'' if len(names) == 1 else 's'} {', '.join(map(repr, names[:MAX_NAMED]))}{more}"

@@ -1,10 +1,9 @@
 """Which columns of the input are features, what kind they are declared, and which go to the output."""
 
-import difflib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.errors import InputError
@@ -13,12 +12,19 @@ from vae_anomaly_cli.options import InputOptions
 from vae_anomaly_cli.sources import listed
 
 if TYPE_CHECKING:
+    from vae_anomaly import ColumnRoles
     from vae_anomaly.columns import Column
 
 SCORE, P_VALUE, FLAG, REASONS = "anomaly_score", "p_value", "is_anomaly", "reasons"
 APPENDED = (SCORE, P_VALUE, FLAG)
+ROW, FILE, PROBLEM = "row", "file", "problem"
+# What these are called where the input keeps a column of that name.
+SPARE_NAMES = {ROW: "row_number", FILE: "file_name", PROBLEM: "row_problem"}
 GROUP_KINDS = ("categorical", "identifier")
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")
+
+# What a command does with known anomalies: measure by them where there are some, need them, or leave them alone.
+LabelUse = Literal["measured", "needed", "unused"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,8 @@ class InputColumns:
         Known anomalies; used for measures of quality only.
     dropped : tuple of str
         Columns that are left out.
+    remembered : tuple of str
+        Columns that a saved model knows to be no features, whatever else is said of them.
     """
 
     source: str
@@ -44,6 +52,7 @@ class InputColumns:
     ids: tuple[str, ...] = ()
     label: LabelColumn | None = None
     dropped: tuple[str, ...] = ()
+    remembered: tuple[str, ...] = ()
 
     @property
     def label_names(self) -> list[str]:
@@ -52,20 +61,99 @@ class InputColumns:
 
     @property
     def not_features(self) -> set[str]:
-        """All columns that options say are no features."""
-        return {*self.ids, *self.dropped, *self.label_names}
+        """All columns that options, or a saved model, say are no features."""
+        return {*self.ids, *self.dropped, *self.label_names, *self.remembered}
+
+    @property
+    def roles(self) -> "ColumnRoles":
+        """What a model file keeps of this."""
+        from vae_anomaly import ColumnRoles
+
+        label = self.label
+        if label is None:
+            return ColumnRoles(self.ids, self.dropped)
+        return ColumnRoles(self.ids, self.dropped, label.name, label.anomalous, label.normal)
 
     @property
     def of_earlier_run(self) -> set[str]:
         """Columns that an earlier run of ours appended."""
-        found = {*APPENDED} & set(self.names)
-        # A column of reasons alone may be anyone's.
-        return found | ({REASONS} & set(self.names) if {SCORE, FLAG} <= found else set())
+        names = set(self.names)
+        found = {*APPENDED} & names
+        if not {SCORE, FLAG} <= found:
+            return found
+        # A column of reasons, or of rows, alone may be anyone's; a result has one of problems besides.
+        found |= {REASONS} & names
+        if not names & {PROBLEM, SPARE_NAMES[PROBLEM]}:
+            return found
+        return found | {spare if spare in names else name for name, spare in SPARE_NAMES.items()} & names
 
     @property
     def kept(self) -> list[str]:
         """Columns that go to the output."""
         return list(self.ids) or [name for name in self.names if name not in self.of_earlier_run]
+
+    def own_name(self, name: str) -> str:
+        """Return what a column of ours is called in the output, where the input may keep one of that name.
+
+        Raises
+        ------
+        InputError
+            If both names are taken.
+        """
+        spare = SPARE_NAMES[name]
+        if name not in self.kept:
+            return name
+        if spare not in self.kept:
+            return spare
+        raise InputError(
+            f"{self.source} has columns '{name}' and '{spare}', and the output needs one of these names for its own. "
+            "Rename one of them, or name the columns to keep with --id."
+        )
+
+    def with_roles(
+        self, roles: "ColumnRoles", model: str, use: LabelUse, messages: Messages, folder: str | None = None
+    ) -> "InputColumns":
+        """Treat columns as at the fit of a saved model, where options do not say otherwise.
+
+        Parameters
+        ----------
+        roles : ColumnRoles
+            What the model remembers.
+        model : str
+            How messages call it.
+        use : {"measured", "needed", "unused"}
+            What the command does with known anomalies.
+        messages : Messages
+            Shows notes.
+        folder : str, optional
+            The column that holds the folders of images.
+
+        Raises
+        ------
+        InputError
+            If known anomalies are needed and there are none.
+        """
+        from vae_anomaly.data import match_names
+
+        found = match_names(roles.names, self.names)
+        _note_matched(self.source, found, messages)
+        ids = self.ids or tuple(found[name] for name in roles.ids if name in found)
+        if roles.ids and not ids:
+            messages.note(f"{self.source} has no {listed(list(roles.ids))}, by which the model names rows.")
+        label = self.label
+        if label is None and roles.label in found and use != "unused":
+            name = found[roles.label]
+            label = LabelColumn(name, roles.anomalous, roles.normal, name == folder, by_model=use == "measured")
+        if label is None and use == "needed":
+            if roles.label is None:
+                raise InputError(
+                    f"--label is missing: {model} was fitted without one. Name the column of known anomalies."
+                )
+            raise InputError(
+                f"{_lacks(self.source, roles.label, self.names)} {model} was fitted with --label {roles.label}; name "
+                "another column of known anomalies with --label."
+            )
+        return replace(self, ids=ids, label=label, remembered=tuple(found.values()))
 
     def for_training(self, messages: Messages) -> list[str]:
         """Columns to fit on: all of which nothing else is said.
@@ -86,36 +174,50 @@ class InputColumns:
             )
         return names
 
-    def for_scoring(self, columns: "tuple[Column, ...]", messages: Messages, group: str | None = None) -> list[str]:
+    def for_scoring(
+        self, columns: "tuple[Column, ...]", messages: Messages, group: str | None = None
+    ) -> Mapping[str, str]:
         """Columns that a model is to see, of those that it was fitted on, and the one that it calibrates by.
 
         Other columns that the model set aside when it was fitted need not be there.
+
+        Returns
+        -------
+        mapping of str to str
+            The name in the input of each column of the model: another one where case or blanks around it differ.
 
         Raises
         ------
         InputError
             If a column that the model uses is missing, or is no feature now.
         """
+        from vae_anomaly.data import close_name, match_names
+
         used = [column.name for column in columns if column.likelihood is not None or column.name == group]
-        missing = [name for name in used if name not in self.names]
+        free = [name for name in self.names if name not in self.remembered]
+        found = match_names((column.name for column in columns), free)
+        missing = [name for name in used if name not in found]
         if missing:
             unnamed = "" if set(used) - set(missing) else " None of the model's columns is there."
+            close = close_name(missing[0], (name for name in free if name not in found.values()))
+            meant = "" if close is None else f" Did you mean '{close}'? Call it '{missing[0]}' then."
             raise InputError(
                 f"{self.source} lacks {listed(missing)} of the {len(used)} columns that the model "
-                f"uses.{unnamed} Add what is missing (empty cells do), or fit a model without them."
+                f"uses.{unnamed}{meant} Add what is missing (empty cells do), or fit a model without them."
             )
-        for name in used:
+        _note_matched(self.source, {name: found[name] for name in used}, messages)
+        for name in (found[name] for name in used):
             if name in self.label_names or name in self.dropped:
                 option = "--label" if name in self.label_names else "--drop"
                 raise InputError(
                     f"{option} {name}: the model uses this column as a feature. Fit a model with "
                     f"{option} {name} to leave it out."
                 )
-        known = {column.name for column in columns} | self.not_features | self.of_earlier_run
+        known = {*found.values()} | self.not_features | self.of_earlier_run
         extra = [name for name in self.names if name not in known and not PANDAS_INDEX.fullmatch(name)]
         if extra:
             messages.warning(f"{self.source} has {listed(extra)} that the model does not know: ignored.")
-        return used
+        return {name: found[name] for name in used}
 
     def declared_kinds(self, given: Sequence[str]) -> dict[str, str]:
         """Read what the user says columns are, `--column NAME=KIND`; a name may hold '=' itself.
@@ -219,8 +321,17 @@ def _lacks(source: str, name: str, names: Sequence[str]) -> str:
 
 
 def _close_name(name: str, names: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, names, n=1)
-    return f"Did you mean '{close[0]}'?" if close else f"It has {listed(list(names))}."
+    from vae_anomaly.data import close_name
+
+    close = close_name(name, names)
+    return f"Did you mean '{close}'?" if close else f"It has {listed(list(names))}."
+
+
+def _note_matched(source: str, found: Mapping[str, str], messages: Messages) -> None:
+    """Say which columns have other names than in the model."""
+    others = {name: there for name, there in found.items() if name != there}
+    if others:
+        messages.note(f"{source}: {listed(list(others.values()))} taken for {listed(list(others))} of the model.")
 
 
 def _name_and_kind(text: str) -> tuple[str, str]:

@@ -6,14 +6,16 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import BinaryIO
+from dataclasses import dataclass, field
+from typing import BinaryIO, Protocol
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from vae_anomaly_cli.errors import CommandError
+
+MAX_SHOWN_FILES = 20
 
 
 def one_line(text: object) -> str:
@@ -44,11 +46,23 @@ def _say(prefix: Text, text: object) -> None:
     console.print(prefix + Text(one_line(text)))
 
 
+class Place(Protocol):
+    """Where a person finds a row."""
+
+    @property
+    def file(self) -> str: ...
+
+    @property
+    def where(self) -> str: ...
+
+
 @dataclass(frozen=True)
 class Messages:
     """Notes and warnings on standard error, silent when the user asked for quiet."""
 
     quiet: bool
+    # Data are read more than once: what was said of them is not said again.
+    _said: set[tuple[type, str]] = field(default_factory=set, repr=False, compare=False)
 
     @property
     def progress(self) -> bool:
@@ -70,7 +84,11 @@ class Messages:
             _say(Text("warning: ", style="yellow"), text)
 
     @contextmanager
-    def library_warnings(self, on_left_out: Callable[[str, str], None] | None = None) -> Iterator[None]:
+    def library_warnings(
+        self,
+        on_left_out: Callable[[str, str], None] | None = None,
+        locate: Callable[[int], Place] | None = None,
+    ) -> Iterator[None]:
         """Show each warning of the library once, after the work that raised it.
 
         Shown afterwards, so that they do not cut through a progress bar. Of several fits' warnings about the same
@@ -80,6 +98,8 @@ class Messages:
         ----------
         on_left_out : callable, optional
             Gets, instead, the name of every file that a fit leaves out, and the reason.
+        locate : callable, optional
+            Says where a person finds a row that the library was given.
         """
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -90,20 +110,45 @@ class Messages:
                 raise
             finally:
                 if caught:
-                    self._show([warning.message for warning in caught], on_left_out)
+                    self._show([warning.message for warning in caught], on_left_out, locate)
 
-    def _show(self, caught: list[Warning | str], on_left_out: Callable[[str, str], None] | None) -> None:
+    def _show(
+        self,
+        caught: list[Warning | str],
+        on_left_out: Callable[[str, str], None] | None,
+        locate: Callable[[int], Place] | None,
+    ) -> None:
         # Whoever warns has loaded the library.
-        from vae_anomaly.errors import FileLeftOutWarning, VAEAnomalyWarning
+        from vae_anomaly.errors import (
+            DataWarning,
+            FileLeftOutWarning,
+            OddCellsWarning,
+            PagesLeftOutWarning,
+            VAEAnomalyWarning,
+        )
 
         shown: dict[tuple[type, str], VAEAnomalyWarning] = {}
+        n_with_pages = 0
         for warning in caught:
             if on_left_out is not None and isinstance(warning, FileLeftOutWarning):
                 on_left_out(str(warning.path), warning.reason)
             elif isinstance(warning, VAEAnomalyWarning):
-                shown.setdefault((type(warning), warning.subject or str(warning)), warning)
+                about = type(warning), warning.subject or str(warning)
+                if about in self._said:
+                    continue
+                if isinstance(warning, DataWarning):
+                    self._said.add(about)
+                n_with_pages += isinstance(warning, PagesLeftOutWarning)
+                if n_with_pages <= MAX_SHOWN_FILES or not isinstance(warning, PagesLeftOutWarning):
+                    shown.setdefault(about, warning)
         for first in shown.values():
-            self.warning(first)
+            if locate is not None and isinstance(first, OddCellsWarning):
+                place = locate(first.row)
+                self.warning(f"{place.file}: {first.text(row=place.where)}")
+            else:
+                self.warning(first)
+        if n_with_pages > MAX_SHOWN_FILES:
+            self.warning(f"{n_with_pages - MAX_SHOWN_FILES:,} more files have several pages: the first is read.")
 
 
 @contextmanager

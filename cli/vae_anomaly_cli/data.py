@@ -5,13 +5,13 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from vae_anomaly_cli.columns import InputColumns
+from vae_anomaly_cli.columns import InputColumns, LabelUse
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.labels import Measures
 from vae_anomaly_cli.models import Model
 from vae_anomaly_cli.options import Device, FitOptions, InputOptions
 from vae_anomaly_cli.output.targets import PartFile, TabularSource
-from vae_anomaly_cli.pipeline import Explainer
+from vae_anomaly_cli.pipeline import Explainer, OwnColumns
 from vae_anomaly_cli.render.ranking import Ranking
 from vae_anomaly_cli.render.reasons import Reasons
 from vae_anomaly_cli.sources import Kind
@@ -74,17 +74,27 @@ class Data(Protocol):
     def infer_types(self, names: Sequence[str], messages: Messages) -> Mapping[str, InferredType]:
         """Find out what columns hold that have no types, in a pass over all rows."""
 
-    def text_column(self, *, explain: bool) -> str | None:
-        """Return the name of the last column of the result.
+    def own_columns(self, *, explain: bool, by_file: bool) -> OwnColumns:
+        """Return the columns of the result that are ours, besides scores and flags.
+
+        Parameters
+        ----------
+        explain : bool
+            Whether there are reasons.
+        by_file : bool
+            Whether each file of the input becomes one of results.
 
         Raises
         ------
         InputError
-            If the source has one of that name.
+            If the source has some of the same names.
         """
 
     def read_columns(self, model: Any) -> list[str]:
         """Return the columns to read for a model, its label and the output."""
+
+    def sampled_columns(self, model: Any) -> Sequence[str]:
+        """Return the columns that are compared with the training: none where the model was fitted on them."""
 
     def explainer(self, model: Any, messages: Messages, *, explain: bool, streamed: bool) -> Explainer | None:
         """Return what explains rows: while they are scored if they are streamed to a table, or else the ranked ones."""
@@ -98,11 +108,28 @@ def open_data(
     given: InputOptions,
     messages: Messages,
     *,
+    model: str | None = None,
+    labels: LabelUse = "measured",
     heatmaps: str | None = None,
     sheet: str | None = None,
     top: int | None = None,
 ) -> Data:
-    """Find the input of a command, what options say of its columns, and of images where figures go.
+    """Find the input of a command, what options or a model say of its columns, and of images where figures go.
+
+    Parameters
+    ----------
+    kind : Kind
+        Tables or images.
+    given : InputOptions
+        The input, and what the user says of its columns.
+    messages : Messages
+        Shows notes and warnings.
+    model : str, optional
+        A saved model, which remembers what was said of columns at its fit.
+    labels : {"measured", "needed", "unused"}
+        What the command does with known anomalies.
+    heatmaps, sheet, top
+        What is drawn of images.
 
     Raises
     ------
@@ -112,7 +139,7 @@ def open_data(
     if kind is Kind.IMAGES:
         from vae_anomaly_cli.image_data import ImageData
 
-        return ImageData.open(given, heatmaps, sheet, top)
+        return ImageData.open(given, messages, heatmaps, sheet, top, model=model, labels=labels)
     from vae_anomaly_cli.table_data import TableData
 
-    return TableData.open(given, messages)
+    return TableData.open(given, messages, model=model, labels=labels)

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from vae_anomaly_cli.columns import InputColumns, find_columns
+from vae_anomaly_cli.columns import PROBLEM, ROW, InputColumns, LabelUse, find_columns
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.flagging import Decision
 from vae_anomaly_cli.image_model import ImageModel, fit_images, load_image_model
 from vae_anomaly_cli.labels import Measures
+from vae_anomaly_cli.models import remembered_roles
 from vae_anomaly_cli.options import Device, FitOptions, InputOptions
 from vae_anomaly_cli.output.sinks import NoOutput
-from vae_anomaly_cli.pipeline import Layout, Pipeline
+from vae_anomaly_cli.pipeline import Layout, OwnColumns, Pipeline
 from vae_anomaly_cli.render.pages import Figures, PageExplainer, plan_figures
 from vae_anomaly_cli.render.ranking import Ranking
 from vae_anomaly_cli.render.reasons import Reasons
@@ -24,8 +25,6 @@ from vae_anomaly_cli.types import InferredType
 
 if TYPE_CHECKING:
     from vae_anomaly_cli.output.targets import PartFile
-
-PROBLEM = "problem"
 
 
 @dataclass(frozen=True)
@@ -39,13 +38,26 @@ class ImageData:
     noun: str = "image"
 
     @classmethod
-    def open(cls, given: InputOptions, heatmaps: str | None, sheet: str | None, top: int | None) -> "ImageData":
+    def open(
+        cls,
+        given: InputOptions,
+        messages: Messages,
+        heatmaps: str | None,
+        sheet: str | None,
+        top: int | None,
+        *,
+        model: str | None = None,
+        labels: LabelUse = "measured",
+    ) -> "ImageData":
         """Find image files, and the columns that options name; labels that cannot be used are known before the work."""
         source = open_images(given.data)
         columns = find_columns(source.name, source.schema.names, given, FOLDER)
+        if model is not None:
+            columns = columns.with_roles(remembered_roles(model), model, labels, messages, FOLDER)
         if columns.label is not None:
             cells = pa.chunked_array([batch.cells[columns.label.name] for batch in source.batches()])
-            columns.label.read(cells)
+            if columns.label.usable(cells, messages) is None:
+                columns = dataclasses.replace(columns, label=None)
         return cls(source, columns, plan_figures(heatmaps, sheet, top, source))
 
     def fit(self, fitting: FitOptions, device: Device, messages: Messages, *, n_passes: int = 1) -> ImageModel:
@@ -67,7 +79,7 @@ class ImageData:
         """Compare the scores of all images with their labels."""
         if self.columns.label is None:
             return None
-        layout = Layout(self.source.schema, self.columns.kept, {}, PROBLEM)
+        layout = Layout(self.source.schema, self.columns.kept, {}, OwnColumns(row=ROW, problem=PROBLEM))
         names = self.read_columns(model)
         decision = Decision(model.detector.threshold_)
         pipeline = Pipeline(model, names, layout, NoOutput(), messages, decision=decision, label=self.columns.label)
@@ -78,13 +90,17 @@ class ImageData:
         """Return none: all columns have types."""
         return {}
 
-    def text_column(self, *, explain: bool) -> str:
-        """Return the name of the column that says why files cannot be used."""
-        return PROBLEM
+    def own_columns(self, *, explain: bool, by_file: bool) -> OwnColumns:
+        """Return the columns of the result that are ours: the number of the image, and why it cannot be used."""
+        return OwnColumns(row=ROW, problem=PROBLEM)
 
     def read_columns(self, model: ImageModel) -> list[str]:
         """Return all columns."""
         return list(self.source.schema.names)
+
+    def sampled_columns(self, model: ImageModel) -> Sequence[str]:
+        """Return none: images have no columns."""
+        return ()
 
     @property
     def n_drawn(self) -> int:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vae_anomaly_cli.console import counted
+from vae_anomaly_cli.console import Messages, counted
 from vae_anomaly_cli.errors import InputError
 
 CONVENTIONS = (
@@ -38,12 +38,32 @@ class LabelColumn:
         The values that are normal, where all others are anomalous. Without either, a convention decides.
     is_folder : bool
         Whether values are folders, which include those below them.
+    by_model : bool
+        Whether a saved model says so, and not the user: labels that cannot be used are then left out.
     """
 
     name: str
     anomalous: str | None = None
     normal: tuple[str, ...] = ()
     is_folder: bool = False
+    by_model: bool = False
+
+    def usable(self, values: pa.ChunkedArray, messages: Messages) -> "Labels | None":
+        """Read the cells of the column; None, with a note, where a model names it and they cannot be used.
+
+        Raises
+        ------
+        InputError
+            If the user names it and they cannot be used.
+        """
+        try:
+            return self.read(values)
+        except InputError as error:
+            if not self.by_model:
+                raise
+            empty = "every cell of it is empty" if values.null_count == len(values) else str(error)
+            messages.note(f"the label '{self.name}' of the model is left out: {empty}")
+            return None
 
     def read(self, values: pa.ChunkedArray) -> "Labels":
         """Read the cells of the column, with their types; empty ones are rows without a label.

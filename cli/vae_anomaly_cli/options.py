@@ -8,7 +8,7 @@ from typing import Annotated
 
 from vae_anomaly_cli.command import FITTING, FLAGGING, INPUT, OUTPUT, Deprecated, Option
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.sources import EXTENSIONS, FORMATS, Kind
+from vae_anomaly_cli.sources import EXTENSIONS, FORMATS, NO_HEADER, GivenLayout, Kind
 
 
 class Device(StrEnum):
@@ -34,6 +34,25 @@ MAX_LATENTS = 21_201
 STANDARD_OUTPUT = "-"
 
 
+# How files are read, whichever they are.
+FORMAT = Option("Format of the files, where their names do not tell.", choices=tuple(FORMATS), panel=INPUT)
+DELIMITER = Option(
+    "What separates cells: one character, or 'tab'. Found in the first lines by default.", metavar="CHAR", panel=INPUT
+)
+ENCODING = Option(
+    "Encoding of text, like cp1252. By default UTF-8, or what the bytes tell, with a message.",
+    metavar="NAME",
+    panel=INPUT,
+)
+SKIP_ROWS = Option("Lines above the table. Found by their shape by default.", metavar="N", min=0, panel=INPUT)
+HEADER_ROW = Option(
+    "Line of the column names, from 1; 'none' if there is none: columns are x0, x1, ...", metavar="N", panel=INPUT
+)
+SHEET_NAME = Option("Sheet of an Excel workbook. Default: the first.", metavar="NAME", panel=INPUT)
+TABLE = Option("Table of a data base, where DATA is an address like sqlite:///file.db.", metavar="NAME", panel=INPUT)
+QUERY = Option("Query of a data base, like 'SELECT * FROM orders'; it must only read.", metavar="SQL", panel=INPUT)
+
+
 @dataclass(frozen=True)
 class InputOptions:
     """Which files are the input, how they are read, and which of their columns are no features."""
@@ -42,31 +61,26 @@ class InputOptions:
         tuple[str, ...],
         Option(
             f"Table: {EXTENSIONS}; '-' reads standard input. Several files, patterns like 'day=*/*.csv' and "
-            "directories are one input in parts.",
+            "directories are one input in parts. Or an address: https://, s3://, or sqlite:///file.db?table=NAME.",
             metavar="DATA",
             images="Or images: .png, .jpg, .bmp, .tif, .webp, .gif, .pgm or .ppm.",
             is_argument=True,
             is_path=True,
         ),
     ]
-    format: Annotated[
-        str | None,
-        Option("Format of DATA, where its name does not tell.", choices=tuple(FORMATS), panel=INPUT, only=Kind.TABLES),
-    ] = None
-    delimiter: Annotated[
-        str | None,
-        Option(
-            "What separates cells: one character, or 'tab'. Found in the header by default.",
-            metavar="CHAR",
-            panel=INPUT,
-            only=Kind.TABLES,
-        ),
-    ] = None
+    format: Annotated[str | None, replace(FORMAT, only=Kind.TABLES)] = None
+    delimiter: Annotated[str | None, replace(DELIMITER, only=Kind.TABLES)] = None
+    encoding: Annotated[str | None, replace(ENCODING, only=Kind.TABLES)] = None
+    skip_rows: Annotated[int, replace(SKIP_ROWS, only=Kind.TABLES)] = 0
+    header_row: Annotated[str | None, replace(HEADER_ROW, only=Kind.TABLES)] = None
+    sheet_name: Annotated[str | None, replace(SHEET_NAME, only=Kind.TABLES)] = None
+    table: Annotated[str | None, replace(TABLE, only=Kind.TABLES)] = None
+    query: Annotated[str | None, replace(QUERY, only=Kind.TABLES)] = None
     id: Annotated[
         tuple[str, ...],
         Option(
             "Columns that name the row: not features, and the only input columns in the output. Repeat, or separate by "
-            "commas.",
+            "commas. A model remembers them.",
             metavar="COLUMN",
             images="Images have the columns path and folder.",
             panel=INPUT,
@@ -75,7 +89,7 @@ class InputOptions:
     drop: Annotated[
         tuple[str, ...],
         Option(
-            "Columns that are not features. Repeat, or separate by commas.",
+            "Columns that are not features. Repeat, or separate by commas. A model remembers them.",
             metavar="COLUMN",
             panel=INPUT,
             only=Kind.TABLES,
@@ -85,7 +99,7 @@ class InputOptions:
         str | None,
         Option(
             "Column of known anomalies, to measure by and never a feature. 0/1 and false/true (1 = anomaly), 1/-1 (-1 "
-            "= anomaly), or values of which --anomalous or --normal names one.",
+            "= anomaly), or values of which --anomalous or --normal names one. A model remembers all three.",
             metavar="COLUMN",
             images="Of images: folder.",
             panel=INPUT,
@@ -113,20 +127,23 @@ class InputOptions:
         if self.label is None and (self.anomalous is not None or self.normal):
             raise InputError(f"{given} says what a label means; name the column with --label, too.")
 
-    def separator(self) -> str | None:
-        """Read the value of --delimiter.
+    def layout(self) -> GivenLayout:
+        """Read what is said of how files are laid out.
 
         Raises
         ------
         InputError
-            If it is not one character.
+            If a value is none of its option.
         """
-        given = self.delimiter
-        if given in ("tab", "\\t"):
-            return "\t"
-        if given is not None and (len(given) != 1 or not given.isascii() or given in '"\r\n'):
-            raise InputError(f"--delimiter {given}: expected one ASCII character that is no quote, or 'tab'.")
-        return given
+        return GivenLayout(
+            _separator(self.delimiter),
+            self.encoding,
+            self.skip_rows,
+            _header_line(self.header_row, self.skip_rows),
+            self.sheet_name,
+            self.table,
+            self.query,
+        )
 
 
 @dataclass(frozen=True)
@@ -200,6 +217,40 @@ class FitOptions:
             with_model=False,
         ),
     ] = ()
+    decimal: Annotated[
+        str | None,
+        Option(
+            "Decimal mark of numbers: '.' or ','. By default the cells of the column tell, then those of the table.",
+            metavar="MARK",
+            panel=FITTING,
+            only=Kind.TABLES,
+            with_model=False,
+        ),
+    ] = None
+    thousands: Annotated[
+        str | None,
+        Option(
+            "Mark between thousands: ',', '.', a space or an apostrophe. By default the cells tell.",
+            metavar="MARK",
+            panel=FITTING,
+            only=Kind.TABLES,
+            with_model=False,
+        ),
+    ] = None
+    date_format: Annotated[
+        str | None,
+        Option(
+            "How dates are written, like '%d/%m/%Y %H:%M'. By default one format is found for each column.",
+            metavar="FORMAT",
+            panel=FITTING,
+            only=Kind.TABLES,
+            with_model=False,
+        ),
+    ] = None
+    no_fold: Annotated[
+        bool,
+        Option("Take 'Yes' and 'yes' as different values.", panel=FITTING, only=Kind.TABLES, with_model=False),
+    ] = False
     model_missing: Annotated[
         bool,
         Option("Model which values are missing, too.", panel=FITTING, only=Kind.TABLES, with_model=False),
@@ -263,6 +314,8 @@ class FitOptions:
     def __post_init__(self) -> None:
         """Refuse values that cannot be used before anything is read."""
         self.parameters()
+        if self.decimal is not None and self.decimal == self.thousands:
+            raise InputError(f"--decimal and --thousands are both {self.decimal!r}; expected different marks.")
         if self.calibration_group is not None and self.calibration == "none":
             raise InputError(
                 "--calibration-group says how calibration rows are compared, and --calibration none has none; leave "
@@ -284,6 +337,10 @@ class FitOptions:
             "max_samples": self.max_samples,
             "max_iter": self.max_iter,
             "latent_dim": self.latent_dim,
+            "reading__decimal": _mark("--decimal", self.decimal, ".,"),
+            "reading__thousands": _mark("--thousands", self.thousands, ",. '"),
+            "reading__date_format": _date_format(self.date_format),
+            "reading__fold_case": False if self.no_fold else None,
             "model_missing": self.model_missing or None,
             "image_shape": _height_and_width(self.size),
             "calibration_groups": self.calibration_group,
@@ -295,6 +352,11 @@ class FitOptions:
             # None is a value of this parameter.
             found["calibration"] = None if self.calibration == "none" else self.calibration
         return found
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether they say how numbers or dates are written."""
+        return any(given is not None for given in (self.decimal, self.thousands, self.date_format))
 
     def for_own_rows(self) -> "FitOptions":
         """Options of a fit whose own rows are ranked among themselves: all of them train, if nothing else is said.
@@ -473,17 +535,28 @@ class ReportOptions:
 class ReadOptions:
     """How a table is read that is not the main input of a command."""
 
-    format: Annotated[
-        str | None, Option("Format of the table, where its name does not tell.", choices=tuple(FORMATS), panel=INPUT)
-    ] = None
-    delimiter: Annotated[
-        str | None,
-        Option(
-            "What separates cells: one character, or 'tab'. Found in the header by default.",
-            metavar="CHAR",
-            panel=INPUT,
-        ),
-    ] = None
+    format: Annotated[str | None, FORMAT] = None
+    delimiter: Annotated[str | None, DELIMITER] = None
+    encoding: Annotated[str | None, ENCODING] = None
+    skip_rows: Annotated[int, SKIP_ROWS] = 0
+    header_row: Annotated[str | None, HEADER_ROW] = None
+    sheet_name: Annotated[str | None, SHEET_NAME] = None
+    table: Annotated[str | None, TABLE] = None
+    query: Annotated[str | None, QUERY] = None
+
+    def of(self, data: tuple[str, ...]) -> InputOptions:
+        """Return the options of an input that is read so."""
+        return InputOptions(
+            data,
+            format=self.format,
+            delimiter=self.delimiter,
+            encoding=self.encoding,
+            skip_rows=self.skip_rows,
+            header_row=self.header_row,
+            sheet_name=self.sheet_name,
+            table=self.table,
+            query=self.query,
+        )
 
 
 def check_model_path(model: str) -> None:
@@ -493,6 +566,26 @@ def check_model_path(model: str) -> None:
         raise InputError(f"{model} is a directory; expected a model file, as vae-anomaly fit writes it.")
     if not path.exists():
         raise InputError(f"{model} does not exist; expected a model file. Make one with vae-anomaly fit -o {model}.")
+
+
+def _separator(given: str | None) -> str | None:
+    if given in ("tab", "\\t"):
+        return "\t"
+    if given is not None and (len(given) != 1 or not given.isascii() or given in '"\r\n'):
+        raise InputError(f"--delimiter {given}: expected one ASCII character that is no quote, or 'tab'.")
+    return given
+
+
+def _header_line(given: str | None, skip_rows: int) -> int | None:
+    if given is None:
+        return None
+    if given.strip().lower() == "none":
+        return NO_HEADER
+    if not re.fullmatch("[1-9][0-9]{0,6}", given):
+        raise InputError(f"--header-row {given}: expected the number of a line, from 1, or 'none'.")
+    if int(given) <= skip_rows:
+        raise InputError(f"--header-row {given} lies in the lines that --skip-rows {skip_rows} leaves out.")
+    return int(given)
 
 
 def _height_and_width(given: str | None) -> tuple[int, int] | None:
@@ -514,3 +607,21 @@ def _share(given: str | None) -> str | float | None:
     if not 0 < share <= 0.5:
         raise InputError(f"--contamination {given}: expected 'auto' or a share above 0 and up to 0.5, like 0.02.")
     return share
+
+
+def _mark(option: str, given: str | None, marks: str) -> str | None:
+    """Read the value of --decimal or --thousands."""
+    if given is not None and (len(given) != 1 or given not in marks):
+        raise InputError(f"{option} {given!r}: expected one of {', '.join(repr(mark) for mark in marks)}.")
+    return given
+
+
+def _date_format(given: str | None) -> str | None:
+    """Read the value of --date-format."""
+    if given is None or given == "ISO8601":
+        return given
+    if not (any(part in given for part in ("%Y", "%y")) and any(part in given for part in ("%m", "%b", "%B", "%j"))):
+        raise InputError(
+            f"--date-format {given!r}: expected a year and a month, as in '%d/%m/%Y' or '%Y-%m-%d %H:%M:%S'."
+        )
+    return given

@@ -60,16 +60,19 @@ def repaired_table(
         after = model.detector.repair(before)
     columns = {name: table.values(name) if typed else table.cells[name] for name in table.names}
     n_replaced = 0
-    for name in after.columns.intersection(table.names):
+    for name in after.columns:
+        there = model.given.get(name, name)
+        if there not in columns:
+            continue
         changed = _differs(before[name], after[name])
         if not changed.any():
             continue
         n_replaced += int(changed.sum())
         values = dict(zip(rows[changed].tolist(), after[name][changed], strict=True))
         if typed or table.source.format.typed:
-            columns[name] = _replaced(columns[name], values)
+            columns[there] = _replaced(columns[there], values)
         else:
-            columns[name] = _rewritten(columns[name], values, table.source.decimal_comma)
+            columns[there] = _rewritten(columns[there], values, table.source.decimal_comma)
     return RepairedTable(pa.table(columns), n_replaced)
 
 

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from vae_anomaly_cli.columns import REASONS, InputColumns, find_columns
+from vae_anomaly_cli.columns import FILE, PROBLEM, REASONS, ROW, InputColumns, LabelUse, find_columns
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.labels import Labels, Measures
+from vae_anomaly_cli.models import remembered_roles
 from vae_anomaly_cli.options import Device, FitOptions, InputOptions
+from vae_anomaly_cli.pipeline import OwnColumns
 from vae_anomaly_cli.progress import progress_bar
 from vae_anomaly_cli.render.ranking import Ranking, RowNumber
 from vae_anomaly_cli.render.reasons import Reasons, RowExplainer
@@ -37,10 +39,19 @@ class TableData:
     noun: str = "row"
 
     @classmethod
-    def open(cls, given: InputOptions, messages: Messages) -> "TableData":
-        """Find the files of a table, and the columns that options name."""
-        source = open_table(list(given.data), given.format, given.separator(), messages.warning)
-        return cls(source, find_columns(source.name, source.names, given), source.files)
+    def open(
+        cls, given: InputOptions, messages: Messages, *, model: str | None = None, labels: LabelUse = "measured"
+    ) -> "TableData":
+        """Find the files of a table, and the columns that options name, or a saved model; see `data.open_data`."""
+        source = open_table(list(given.data), given.format, given.layout(), messages.warning)
+        named = {*given.id, *given.drop, given.label}
+        given = dataclasses.replace(
+            given, drop=(*given.drop, *(name for name in source.row_indices if name not in named))
+        )
+        columns = find_columns(source.name, source.names, given)
+        if model is not None:
+            columns = columns.with_roles(remembered_roles(model), model, labels, messages)
+        return cls(source, columns, source.files)
 
     def fit(self, fitting: FitOptions, device: Device, messages: Messages, *, n_passes: int = 1) -> TableModel:
         """Fit a model on the rows."""
@@ -59,15 +70,15 @@ class TableData:
     def measure_fit(self, model: TableModel, messages: Messages) -> Measures | None:
         """Compare the scores of the rows that a model was fitted on with their labels."""
         table = model.fitted
-        labels = None if table is None else self.labels(table)
+        labels = None if table is None else self.labels(table, messages)
         if table is None or labels is None:
             return None
-        return labels.measure(model.score_table(table, model.frame(table.cells)))
+        return labels.measure(model.score_table(table, model.features_of(table.cells)))
 
-    def labels(self, table: Table) -> Labels | None:
+    def labels(self, table: Table, messages: Messages) -> Labels | None:
         """Read the labels of rows in memory, where there are some."""
         label = self.columns.label
-        return None if label is None else label.read(table.values(label.name))
+        return None if label is None else label.usable(table.values(label.name), messages)
 
     def infer_types(self, names: Sequence[str], messages: Messages) -> Mapping[str, InferredType]:
         """Find out what columns of text hold, in a pass over all rows."""
@@ -76,19 +87,30 @@ class TableData:
         with progress_bar(self.source.size, "reading", self.noun, messages) as done:
             return self.source.infer_types(names, done)
 
-    def text_column(self, *, explain: bool) -> str | None:
-        """Return the name of the column of reasons."""
+    def own_columns(self, *, explain: bool, by_file: bool) -> OwnColumns:
+        """Return the columns of the result that are ours: row, file where rows of several stand together, and texts."""
         if explain and REASONS in self.columns.kept:
             raise InputError(
                 f"--explain: {self.source.name} has a column '{REASONS}' of its own, and the output gets one. Rename "
                 "it, or name the columns to keep with --id."
             )
-        return REASONS if explain else None
+        names = self.columns
+        return OwnColumns(
+            names.own_name(ROW),
+            names.own_name(FILE) if self.source.n_files > 1 and not by_file else None,
+            names.own_name(PROBLEM),
+            REASONS if explain else None,
+            tuple(file.name for file in self.source.files),
+        )
 
     def read_columns(self, model: TableModel) -> list[str]:
         """Return the columns to read for a model, its label and the output."""
         needed = {*self.columns.kept, *model.names, *self.columns.label_names}
         return [name for name in self.source.names if name in needed]
+
+    def sampled_columns(self, model: TableModel) -> Sequence[str]:
+        """Return the columns that are compared with the training: none where the model was fitted on them."""
+        return model.names if model.fitted is None else ()
 
     def draw(self, ranked: Ranked, model: TableModel, messages: Messages) -> None:
         """Draw nothing: figures are of images."""

@@ -18,6 +18,12 @@ NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 WHOLE_NUMBER = r"^[+-]?[0-9]+$"
 DECIMAL_COMMA = r"^([+-]?[0-9]*),([0-9]+(?:[eE][+-]?[0-9]+)?)$"
 TRUE_OR_FALSE = r"(?i)^(true|false)$"
+# Marks that cannot be the other one: the whole cell is looked at, with what may stand around a number.
+N_FIRST = 10_000
+SURE_POINT = r"(^|[^0-9])0?\.[0-9]|[0-9]{4,}\.[0-9]|\.[0-9]{0,2}$|\.[0-9]{4,}|[eE]"
+SURE_COMMA = r"^[^0-9A-Za-z]*([A-Z]{3} ?)?[0-9.' ]*[0-9],([0-9]{1,2}|[0-9]{4,})[^0-9,.]*$"
+EITHER_MARK = r"^[^0-9]*[0-9]{1,3}[.,][0-9]{3}[^0-9]*$"
+EITHER_MARK_POINT = r"^[+-]?[0-9]{1,3}(\.[0-9]{3})+$"
 DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9:.]+(Z|[+-][0-9]{2}:?[0-9]{2})?)?$"
 
 
@@ -53,6 +59,8 @@ class InferredType:
                 self.numbers = self.numbers and _cast(text, pa.float64()) is not None
             return
         self.whole = False
+        # Beside decimal commas a point may stand between thousands.
+        self.numbers = self.numbers and not (self.decimal_comma and _any(text, EITHER_MARK_POINT))
         self.digits = self.digits and _all(text, WHOLE_NUMBER)
         self.numbers = self.numbers and _cast(self._with_points(text), pa.float64()) is not None
         # The cast to bool also takes 0 and 1, which do not go with true and false.
@@ -147,16 +155,49 @@ def with_decimal_points(text: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.replace_substring_regex(text, DECIMAL_COMMA, r"\1.\2")
 
 
-def infer_dates(text: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array | None:
-    """Read a column of which nobody says that it holds dates: only if all cells are written 2026-02-28 13:45:00.
+def plain_values(text: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """Read a whole column of text that programs write: whole numbers, numbers with points, true and false, ISO dates.
 
-    The time, and Z or an offset behind it, may be missing.
+    Parameters
+    ----------
+    text : ChunkedArray
+        Trimmed, with missing cells null.
+
+    Returns
+    -------
+    ChunkedArray or None
+        None where a cell is something else, or a code: these take more than a cast.
     """
-    return read_dates(text) if _all(text, DATE) else None
+    inferred = InferredType(decimal_comma=False)
+    inferred.update(text)
+    if not pa.types.is_string(inferred.type):
+        return inferred.cast(text)
+    return plain_dates(text) if _all(text, DATE) else None
 
 
-def read_dates(text: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array | None:
-    """Read ISO 8601 dates or times, in UTC and in microseconds however many digits a cell has; None if a cell is none.
+def iso_dates(text: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Read a whole column of text as dates, where all cells are ISO ones; else leave it as it is."""
+    dates = plain_dates(text) if _all(text, DATE) else None
+    return text if dates is None else dates
+
+
+def is_decimal_point(text: pa.ChunkedArray) -> bool:
+    """Whether points of numbers are decimal ones for certain: 1.234 alone may be a thousand."""
+    return _any(text.slice(0, N_FIRST), SURE_POINT) or _any(text.slice(N_FIRST), SURE_POINT)
+
+
+def has_decimal_commas(text: pa.ChunkedArray) -> bool:
+    """Whether a cell looks like a number with a decimal comma."""
+    return _any(text, SURE_COMMA)
+
+
+def has_either_mark(text: pa.ChunkedArray) -> bool:
+    """Whether a cell looks like a number whose mark may be the decimal one or stand between thousands."""
+    return _any(text, EITHER_MARK)
+
+
+def plain_dates(text: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array | None:
+    """Read ISO 8601 dates or times that are all with or all without a zone, in UTC and in microseconds; or None.
 
     Each cell is read by itself: the result does not depend on the others.
     """
@@ -164,15 +205,7 @@ def read_dates(text: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array |
     if dates is not None:
         return dates
     dates = _cast(text, pa.timestamp("us", "UTC"))
-    if dates is not None:
-        return pc.cast(dates, pa.timestamp("us"))
-    import pandas as pd
-
-    cells = pd.Series(text.to_pylist(), dtype=object)
-    dates = pd.to_datetime(cells, errors="coerce", format="ISO8601", utc=True)
-    if (dates.isna() & cells.notna()).any():
-        return None
-    return pa.array(dates.dt.tz_localize(None).astype("datetime64[us]"), pa.timestamp("us"), from_pandas=True)
+    return None if dates is None else pc.cast(dates, pa.timestamp("us"))
 
 
 def without_missing(column: pa.ChunkedArray) -> pa.ChunkedArray:

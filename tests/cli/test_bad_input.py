@@ -1,6 +1,7 @@
 """Every bad input is one line: what, where, what was expected and what to do."""
 
 import gzip
+import json
 import os
 
 import numpy as np
@@ -32,16 +33,16 @@ FILES = [
     ("tabs.tsv", "a\tb\n1\n", "missing or extra tab"),
     ("open.csv", 'a,b\n1,2\n3,"x\n4,5\n', "line 3: a quote is opened and never closed"),
     ("twice.csv", "a,b,a\n1,2,3\n", "the column name 'a' occurs 2 times"),
-    ("unnamed.csv", ",a\n1,2\n", "column 1 has no name"),
+    ("one_indexed.csv", ",a\n1,2\n", "has 1 row; fitting needs at least 2"),
     ("one.csv", "a,b\n1,2\n", "has 1 row; fitting needs at least 2"),
     ("infinite.csv", "a,b\n1,2\ninf,3\n4,5\n", "column 'a' holds inf (line 3)"),
     ("missing values.csv", "a,b\n,NA\n?,\n", "no column is left to model"),
-    ("latin.csv", "a,b\n1,2\nx\xe9,3\n".encode("latin-1"), "byte 0xe9 on line 3 (offset 9)"),
-    ("latin_header.csv", "\xe9,b\n1,2\n".encode("latin-1"), "byte 0xe9 on line 1 (offset 0)"),
-    ("wide.csv", "a,b\n1,2\n".encode("utf-16"), "is UTF-16 text; expected UTF-8"),
+    ("russian.csv", "имя,b\n1,2\n".encode("cp1251"), "byte 0xe8 on line 1 (offset 0). Name its encoding"),
+    ("cut_character.csv", "a,b\né,2\n".encode() + b"x\xe9,3\n", "byte 0xe9 on line 3 (offset 10)"),
+    ("cut_wide.csv", "a,b\n1,2\n".encode("utf-16")[:-1], "is not UTF-16: byte 0x0a on line 2"),
     ("binary.csv", bytes(range(256)), "is not text: byte 0 is NUL"),
     ("noise.csv", np.random.default_rng(0).bytes(500).replace(b"\0", b""), "is not UTF-8: byte 0x"),
-    ("book.csv", b"PK\x03\x04 sheet", "Excel workbook"),
+    ("book.csv", b"PK\x03\x04 sheet", "damaged or truncated zip file"),
     ("parquet.csv", b"PAR1 and more", "Use --format parquet"),
     ("broken.parquet", b"PAR1 and more", "is not a readable Parquet file"),
     ("cut.csv.gz", LONG[:-20], "damaged or truncated gzip file"),
@@ -50,9 +51,10 @@ FILES = [
     ("cut.jsonl", '{"a": 1}\n{"a":\n', "line 2 is not a JSON object"),
     ("twice.jsonl", '{"a": 1, "a": 2}\n', "a key occurs twice"),
     ("none.jsonl", "{}\n{}\n", "has no columns"),
-    ("latin.jsonl", '{"a": "\xe9"}\n'.encode("latin-1"), "byte 0xe9 on line 1"),
-    ("nested.jsonl", '{"a": 1, "b": [1]}\n{"a": 2, "b": []}\n', "column 'b' holds"),
-    ("sheet.xlsx", b"PK", "has an extension that is not known (.xlsx)"),
+    ("undefined.jsonl", b'{"a": "\x81"}\n', "byte 0x81 on line 1"),
+    ("nested.jsonl", '{"b": [1]}\n{"b": []}\n', "no column is left to model ('b': it holds lists such as [1]"),
+    ("sheet.xlsx", b"PK\x03\x04", "is a damaged or truncated zip file"),
+    ("old.xls", b"\xd0\xcf\x11\xe0", "has an extension that is not known (.xls). Save it as .xlsx"),
     ("plain", "a,b\n1,2\n", "Say what it is with --format"),
     ("t.parquet.gz", b"", "has an extension that is not known"),
 ]
@@ -119,14 +121,15 @@ def test_file_without_permission(run, write):
 
 
 def test_text_in_a_numeric_column_is_found_by_line(run, write, model):
-    path = write("t.csv", 'order,amount,items,shop,paid\n1,2.5,3,"a\nb",true\n\n2,n/k,4,x,false\n')
-    line = error_of(run("score", path, "-m", model, "--id", "order"))
-    assert "column 'amount' holds 'n/k' (line 5)" in line
+    path = write("t.csv", 'order,amount,items,shop,paid\n1,2.5,3,"a\nb",true\n\n2,much,4,x,false\n')
+    outcome = run("score", path, "-m", model, "--id", "order")
+    assert outcome.frame["problem"].tolist() == ["", "'amount' holds 'much', which is no number"]
+    assert f"warning: 1 of 2 rows without a score; {path}, line 5: 'amount' holds 'much'" in outcome.err
 
 
 def test_text_in_a_numeric_column_is_found_among_decimal_commas(run, write, model):
     path = write("t.csv", "amount;items;shop;paid\n2,5;3;x;true\n2,k;3;x;true\n")
-    assert "column 'amount' holds '2,k' (line 3)" in error_of(run("score", path, "-m", model))
+    assert f"{path}, line 3: 'amount' holds '2,k', which is no number" in run("score", path, "-m", model).err
 
 
 def test_text_in_a_numeric_column_of_jsonl_and_parquet(run, orders, tmp_path, model):
@@ -134,10 +137,11 @@ def test_text_in_a_numeric_column_of_jsonl_and_parquet(run, orders, tmp_path, mo
     frame.loc[9, "amount"] = "much"
     frame.to_json(tmp_path / "t.jsonl", orient="records", lines=True)
     frame.astype({"amount": "str"}).to_parquet(tmp_path / "t.parquet")
-    line = error_of(run("score", tmp_path / "t.jsonl", "-m", model, "--drop", "order"))
-    assert "column 'amount' holds 'much' (line 10)" in line
-    line = error_of(run("score", tmp_path / "t.parquet", "-m", model, "--drop", "order"))
-    assert "column 'amount' holds 'much' (row 10)" in line
+    for name, where in (("t.jsonl", "line 10"), ("t.parquet", "row 10")):
+        outcome = run("score", tmp_path / name, "-m", model, "--drop", "order", "--json")
+        assert f"{tmp_path / name}, {where}: 'amount' holds 'much', which is no number" in outcome.err
+        summary = json.loads(outcome.text)
+        assert (summary["rows"], summary["rows_scored"], summary["unusable"]) == (60, 59, 1)
 
 
 def test_missing_columns_are_named(run, orders, write, model):

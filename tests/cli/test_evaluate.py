@@ -121,7 +121,7 @@ def test_model_without_calibration_expects_nothing(run, uncalibrated, tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ((), "Missing option '--label'"),
+        ((), "--label is missing"),
         (("--label", "frau"), "has no such column. Did you mean 'fraud'?"),
         (("--label", "shop"), "the model uses this column as a feature"),
         (("--label", "fraud", "--normal", "x"), "--normal x: column 'fraud' has no such value"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from vae_anomaly_cli.output.partial_file import write_table
 from vae_anomaly_cli.output.targets import choose_target
-from vae_anomaly_cli.sources import Location, open_table
+from vae_anomaly_cli.sources import GivenLayout, Location, open_table
 from vae_anomaly_cli.tables import read_table
 from vae_anomaly_cli.types import InferredType, values_of
 
@@ -18,7 +18,7 @@ from vae_anomaly_cli.types import InferredType, values_of
 def read(content, format_name="csv", delimiter=None):
     piped = io.BytesIO(content if isinstance(content, bytes) else content.encode())
     with mock.patch("sys.stdin", io.TextIOWrapper(piped)):
-        return read_table(open_table(["-"], format_name, delimiter, pytest.fail))
+        return read_table(open_table(["-"], format_name, GivenLayout(delimiter), pytest.fail))
 
 
 def written(table):

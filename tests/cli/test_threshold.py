@@ -136,7 +136,7 @@ def test_nothing_is_trained_and_the_model_itself_may_be_named(run, calibrated, t
         (("--false-alarm-rate", "0", "-o", "m.vae"), "--false-alarm-rate 0: expected a share above 0 and below 1"),
         (("--false-alarm-rate", "nan", "-o", "m.vae"), "--false-alarm-rate nan: expected a share"),
         (("--contamination", "0.6", "-o", "m.vae"), "--contamination 0.6: expected a share above 0 and at most 0.5"),
-        (("--labels", "known.csv", "-o", "m.vae"), "--labels needs --label"),
+        (("--labels", "none.csv", "-o", "m.vae"), "none.csv does not exist"),
         (("--label", "fraud"), "--label belongs to --labels"),
         (("--labels", "none.csv", "--label", "fraud", "-o", "m.vae"), "none.csv does not exist"),
         (("--score", "9", "--extrapolate", "-o", "m.vae"), "--extrapolate is for the table"),

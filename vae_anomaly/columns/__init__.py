@@ -5,8 +5,9 @@ from vae_anomaly.columns.batch import Batch, taken
 from vae_anomaly.columns.column import VALUE_LIMIT, Column
 from vae_anomaly.columns.encoder import Encoder
 from vae_anomaly.columns.image_encoder import LEVELS_OF_DEPTH, ImageEncoder, learn_channels
-from vae_anomaly.columns.inference import DECLARABLE, Declarations, infer_columns
+from vae_anomaly.columns.inference import DECLARABLE, Declarations, check_declarations, infer_columns
 from vae_anomaly.columns.table_encoder import TableEncoder
+from vae_anomaly.columns.text_reading import read_text, read_training_text, unreadable
 
 __all__ = [
     "DECLARABLE",
@@ -20,7 +21,11 @@ __all__ = [
     "Encoder",
     "ImageEncoder",
     "TableEncoder",
+    "check_declarations",
     "infer_columns",
     "learn_channels",
+    "read_text",
+    "read_training_text",
     "taken",
+    "unreadable",
 ]

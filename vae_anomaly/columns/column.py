@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from vae_anomaly.columns.dates import PERIODS, date_part, moments
-from vae_anomaly.data import FloatArray, ObjectArray, Table
+from vae_anomaly.data import FloatArray, ObjectArray, Table, TextFormat
 from vae_anomaly.errors import DataError
 from vae_anomaly.likelihoods import Binary, ColumnFacts, Likelihood
 
@@ -29,6 +30,7 @@ Kind = Literal[
     "constant",
     "empty",
     "identifier",
+    "unusable",
     "hour",
     "weekday",
     "month",
@@ -54,8 +56,8 @@ class Column:
     kind : str
         What it was taken for: "continuous", "positive" (skewed, on a logarithmic scale), "bounded", "integer",
         "count", "binary", "boolean", "categorical", "ordinal", "datetime", "constant" (text or numbers with one
-        value in training); "empty" and "identifier" are set aside.  Of the `parts`: "hour", "weekday", "month" and
-        "missing".  "pixel" is a channel of images.
+        value in training); "empty", "identifier" and "unusable" (lists, bytes, ...) are set aside.  Of the `parts`:
+        "hour", "weekday", "month" and "missing".  "pixel" is a channel of images.
     likelihood : Likelihood or None
         How its cells are distributed given the latent variables; None if set aside.
     reason : str
@@ -89,6 +91,8 @@ class Column:
         What else of its cells is modelled: parts of a date, or whether the cell is missing.
     n_cells : int
         Cells of a row that it describes, which stand side by side: the pixels of a channel, else 1.
+    text_format : TextFormat or None
+        How its text is read; None where training had no text.
     """
 
     name: str
@@ -114,6 +118,7 @@ class Column:
     coarseness: float = 0.0
     parts: tuple[Column, ...] = ()
     n_cells: int = 1
+    text_format: TextFormat | None = None
 
     @property
     def width(self) -> int:
@@ -266,11 +271,33 @@ class Column:
         )
         return replace(self, parts=(*self.parts, part))
 
+    def spelling_of(self, text: str | None) -> str | None:
+        """The level that a trimmed text is, in the spelling of training; the text itself where it is none."""
+        if text is None or text in self._code_of:
+            return text
+        return self._level_of_folded.get(text.casefold(), text)
+
+    @cached_property
+    def _code_of(self) -> dict[str, float]:
+        """Codes of text levels; those that were pooled have that of the pool."""
+        codes = {str(level): float(code) for code, level in enumerate(self.levels)}
+        return codes | dict.fromkeys(self.rare, float(len(self.levels) - 1))
+
+    @cached_property
+    def _level_of_folded(self) -> dict[str, str]:
+        """Levels by their spelling in lower case, where case does not matter."""
+        if self.text_format is None or not self.text_format.fold:
+            return {}
+        return {level.casefold(): level for level in reversed(self._code_of)}
+
     def _text_codes(self, texts: ObjectArray) -> FloatArray:
-        code_of = {level: float(code) for code, level in enumerate(self.levels)}
-        code_of |= dict.fromkeys(self.rare, float(len(self.levels) - 1))
-        unseen = float(len(self.levels))
-        return np.array([np.nan if text is None else code_of.get(text, unseen) for text in texts])
+        known, unseen = self._code_of, float(len(self.levels))
+        if self.text_format is not None:
+            return np.array([np.nan if text is None else known.get(text, unseen) for text in texts])
+        # Files of earlier versions keep levels as they came, with the spaces around them.
+        return np.array(
+            [np.nan if text is None else known.get(text, known.get(text.strip(), unseen)) for text in texts]
+        )
 
     def _constant_codes(self, numbers: FloatArray) -> FloatArray:
         (level,) = np.array(self.levels, dtype=np.float64)

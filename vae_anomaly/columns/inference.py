@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 
 from vae_anomaly.columns.column import Column, Kind
-from vae_anomaly.columns.levels import level_column, ordinal_column, present_texts, text_column
+from vae_anomaly.columns.levels import DECLARED, level_column, ordinal_column, text_column
 from vae_anomaly.columns.numeric import asked_column, date_column, number_column
-from vae_anomaly.data import FloatArray, Table
-from vae_anomaly.errors import ColumnSetAsideWarning, DataError, NumericTextWarning, SpecificationError
+from vae_anomaly.columns.text_reading import read_training_text
+from vae_anomaly.data import FloatArray, Table, TextFormat, TextRules
+from vae_anomaly.errors import ColumnSetAsideWarning, DataError, SpecificationError
 from vae_anomaly.likelihoods import Likelihood
 
 DECLARABLE: tuple[Kind, ...] = (
@@ -48,7 +48,7 @@ def infer_columns(
     Parameters
     ----------
     table : Table
-        Training rows.
+        Training rows; text that is not read yet is read without rules of the user.
     likelihood : Likelihood, optional
         For all numeric columns that are not declared; by default what `columns_` of a detector gives as reasons.
     weights : ndarray of shape (rows,), optional
@@ -85,9 +85,13 @@ def infer_columns(
     'declared so'
     """
     declared = check_declarations(declared or {}, table.names)
-    columns = tuple(
-        _infer(table, position, likelihood, weights, declared.get(name)) for position, name in enumerate(table.names)
-    )
+    with table.naming_rows():
+        if table.formats is None:
+            table = read_training_text(table, declared, TextRules())
+        columns = tuple(
+            _infer(table, position, likelihood, weights, declared.get(name))
+            for position, name in enumerate(table.names)
+        )
     if all(column.kind == "identifier" or column.likelihood is None for column in columns):
         # A running number is better than nothing.
         columns = tuple(
@@ -98,6 +102,8 @@ def infer_columns(
             else column
             for position, column in enumerate(columns)
         )
+    columns = tuple(_with_remark(column, table.remarks.get(column.name)) for column in columns)
+    columns = tuple(map(_with_format, columns, table.formats or ()))
     for column in columns:
         if column.likelihood is None:
             warnings.warn(ColumnSetAsideWarning(column.name, column.reason), stacklevel=3)
@@ -156,7 +162,6 @@ def _infer(
     if levels and content != "boolean":
         return text_column(table, position, declared)
     if content == "text" and declared is None:
-        _warn_of_odd_text(table, position)
         return text_column(table, position, None)
     if declared == "datetime" or (content == "datetime" and declared is None):
         return date_column(name, table.days(position), likelihood, weights)
@@ -184,23 +189,33 @@ def _infer(
     return number_column(name, present, weights, declared if isinstance(declared, str) else None)
 
 
+def _with_remark(column: Column, remark: str | None) -> Column:
+    """The column with how it was read that is of another kind, or why it cannot be used."""
+    if remark is None:
+        return column
+    if column.kind == "empty":
+        return replace(column, kind="unusable", reason=remark)
+    return replace(column, reason=f"{column.reason}; {remark}")
+
+
 def _levels_of(declared: str | Likelihood | None) -> str | None:
     """Whether a likelihood is one of levels, as in its traits; None of anything else."""
     return declared.traits.levels if isinstance(declared, Likelihood) else None
 
 
-def _warn_of_odd_text(table: Table, position: int) -> None:
-    """Warn of numbers that are written as text and taken as text, unless the dtype is a category."""
-    if table.has_categories(position):
-        return
-    name, texts = table.names[position], present_texts(table.texts(position))
-    sample = texts[:: max(1, len(texts) // 1000)]
-    numeric = pd.to_numeric(pd.Series(sample), errors="coerce").notna().to_numpy()
-    if numeric.all():
-        warnings.warn(NumericTextWarning(name, sample[0]), stacklevel=5)
-    elif table.mixes_types(position):
-        number = sample[numeric.argmax()] if numeric.any() else ""
-        warnings.warn(NumericTextWarning(name, number, sample[(~numeric).argmax()]), stacklevel=5)
+def _with_format(column: Column, text_format: TextFormat | None) -> Column:
+    """The column with how its text is read, and in its reason that it was text."""
+    if text_format is None:
+        return column
+    described = text_format.description
+    reason = column.reason
+    if text_format.kind != "level" and not (reason == DECLARED and text_format.is_plain):
+        reason += f"; text that is read as {described}"
+    elif text_format.kind == "level" and described and column.kind == "identifier":
+        reason = described
+    elif text_format.kind == "level" and described:
+        reason += f"; {described}"
+    return replace(column, text_format=text_format, reason=reason)
 
 
 def _counts_rows(present: FloatArray, n_rows: int) -> bool:

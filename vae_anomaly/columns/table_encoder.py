@@ -13,7 +13,10 @@ import torch
 from vae_anomaly.columns.batch import Batch
 from vae_anomaly.columns.column import VALUE_LIMIT, Column
 from vae_anomaly.columns.encoder import Encoder
+from vae_anomaly.columns.text_reading import read_text
 from vae_anomaly.data import FloatArray, Table
+
+SCALED_ROWS = 512
 
 
 @dataclass(frozen=True)
@@ -76,22 +79,29 @@ class TableEncoder(Encoder):
         return tuple(index for index, owner in enumerate(self.order) if owner == position)
 
     def encode(self, data: Table) -> Batch:
-        values = np.empty((data.n_rows, self.n_model_columns), dtype=np.float64)
+        with data.naming_rows():
+            data = read_text(data, self.columns)
+        values = np.empty((data.n_rows, self.n_model_columns), dtype=np.float32)
         plain = self._plain
         rest = list(range(len(self.order)))
         if isinstance(data.cells, np.ndarray) and len(plain) and not np.isinf(data.cells).any():
             positions = np.array(self.order)[plain]
             locations = np.array([self.columns[position].location for position in positions])
             scales = np.array([self.columns[position].scale for position in positions])
-            with np.errstate(over="ignore"):
-                scaled = (data.cells[:, positions] - locations) / scales
-            values[:, plain] = np.clip(scaled, -VALUE_LIMIT, VALUE_LIMIT)
+            given, placed = _run(positions), _run(plain)
+            # Some rows at a time, which stay in fast memory.
+            for begin in range(0, data.n_rows, SCALED_ROWS):
+                own = slice(begin, begin + SCALED_ROWS)
+                with np.errstate(over="ignore"):
+                    scaled = (data.cells[own, given] - locations) / scales
+                values[own, placed] = np.clip(scaled, -VALUE_LIMIT, VALUE_LIMIT, out=scaled)
             rest = sorted(set(rest) - set(plain.tolist()))
-        for index in rest:
-            values[:, index] = self.modelled[index].encode(data, self.order[index])
+        with data.naming_rows():
+            for index in rest:
+                values[:, index] = self.modelled[index].encode(data, self.order[index])
         observed = ~np.isnan(values)
-        values[~observed] = 0
-        return Batch(torch.from_numpy(values.astype(np.float32)), torch.from_numpy(observed))
+        np.copyto(values, 0, where=~observed)
+        return Batch(torch.from_numpy(values), torch.from_numpy(observed))
 
     def by_column(self, terms: FloatArray) -> FloatArray:
         sums = np.zeros((*terms.shape[:-1], len(self.columns)))
@@ -127,3 +137,10 @@ class TableEncoder(Encoder):
             ],
             dtype=np.intp,
         )
+
+
+def _run(positions: npt.NDArray[np.intp]) -> slice | npt.NDArray[np.intp]:
+    """The same positions as a slice, which needs no copy, where they follow one another."""
+    first = int(positions[0])
+    follow = np.array_equal(positions, np.arange(first, first + len(positions)))
+    return slice(first, first + len(positions)) if follow else positions

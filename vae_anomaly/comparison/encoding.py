@@ -15,7 +15,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from vae_anomaly.data import FloatArray, Table
-from vae_anomaly.detectors import as_pandas
+from vae_anomaly.detectors import as_rows
 from vae_anomaly.errors import DataError
 
 MIN_FREQUENCY = 10
@@ -136,7 +136,7 @@ class NumericEncoder(TransformerMixin, BaseEstimator):
 
 
 def _table(X: Any) -> Table:
-    X = as_pandas(X)
+    X = as_rows(X)
     if isinstance(X, pd.DataFrame):
         return Table(tuple(str(name) for name in X.columns), X)
     cells = np.asarray(X)

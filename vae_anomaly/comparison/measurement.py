@@ -24,7 +24,7 @@ from vae_anomaly.comparison.progress import comparison_progress
 from vae_anomaly.comparison.results import Comparison
 from vae_anomaly.comparison.simple import simple_detectors
 from vae_anomaly.data import FloatArray
-from vae_anomaly.detectors import VAEDetector, as_pandas, new_seed
+from vae_anomaly.detectors import VAEDetector, as_rows, new_seed
 from vae_anomaly.errors import DataError, DetectorLeftOutWarning, SpecificationError
 
 Setting = Literal["clean", "all"]
@@ -143,7 +143,7 @@ def compare(
     """
     if detectors is None:
         detectors = {"VAEDetector": VAEDetector(), **simple_detectors()}
-    X = as_pandas(X)
+    X = as_rows(X)
     X = X if isinstance(X, pd.DataFrame) else np.asarray(X)
     is_anomaly = _checked(X, y, detectors, settings, n_splits)
     splits = _splits(is_anomaly, settings, n_splits, new_seed(random_state))

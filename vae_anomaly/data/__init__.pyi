@@ -1,29 +1,53 @@
+from .column_names import ColumnRoles, close_name, match_names
 from .image_files import SUFFIXES, ImageFileError, find_images, survey, write_png
 from .image_folders import ImageFiles, is_pillow_images, list_images, open_images, read_pillow_images
 from .image_formats import ImageFormat, Problem, Size
 from .images import Images, arranged, as_array, is_images, read_arrays
 from .table import FloatArray, ObjectArray, Table, text_of
+from .text_format import (
+    LearnedText,
+    TextColumn,
+    TextFormat,
+    TextKind,
+    TextRules,
+    decimal_mark_of,
+    learn_levels,
+    learn_text,
+    read_plain,
+)
 
 __all__ = [
     "SUFFIXES",
+    "ColumnRoles",
     "FloatArray",
     "ImageFileError",
     "ImageFiles",
     "ImageFormat",
     "Images",
+    "LearnedText",
     "ObjectArray",
     "Problem",
     "Size",
     "Table",
+    "TextColumn",
+    "TextFormat",
+    "TextKind",
+    "TextRules",
     "arranged",
     "as_array",
+    "close_name",
+    "decimal_mark_of",
     "find_images",
     "is_images",
     "is_pillow_images",
+    "learn_levels",
+    "learn_text",
     "list_images",
+    "match_names",
     "open_images",
     "read_arrays",
     "read_pillow_images",
+    "read_plain",
     "survey",
     "text_of",
     "write_png",

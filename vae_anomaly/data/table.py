@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any, Literal
@@ -11,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from vae_anomaly.data.text_dates import ISO, read_dates
+from vae_anomaly.data.text_format import DistinctTexts, TextFormat
 from vae_anomaly.errors import CellTypeError, DataError
 
 FloatArray = npt.NDArray[np.float64]
@@ -43,10 +47,19 @@ class Table:
         Column names, in the user's order.
     cells : ndarray of shape (rows, columns), float64, or DataFrame
         Missing cells are NaN, None, NaT or ``pandas.NA``.
+    formats : tuple of (TextFormat or None), or None
+        How the text of each column was read; None as long as text is as the user gave it.
+    remarks : mapping of str to str
+        By name, how columns were read that were of other kinds, or why all their cells are missing.
+    index : Index, optional
+        What the rows are called; their positions by default.
     """
 
     names: tuple[str, ...]
     cells: FloatArray | pd.DataFrame
+    formats: tuple[TextFormat | None, ...] | None = None
+    remarks: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    index: pd.Index[Any] | None = field(default=None, kw_only=True)
 
     @property
     def n_rows(self) -> int:
@@ -55,9 +68,65 @@ class Table:
 
     def take(self, rows: npt.NDArray[np.intp] | slice) -> Table:
         """The same columns of some rows."""
+        index = None if self.index is None else self.index[rows]
         if isinstance(self.cells, pd.DataFrame):
-            return Table(self.names, self.cells.iloc[rows])
-        return Table(self.names, self.cells[rows])
+            return replace(self, cells=self.cells.iloc[rows], index=index)
+        return replace(self, cells=self.cells[rows], index=index)
+
+    def label(self, row: int) -> Hashable:
+        """What a row, counted from 0, is called."""
+        if self.index is None:
+            return row
+        label: Hashable = self.index[row]
+        return label
+
+    @contextlib.contextmanager
+    def naming_rows(self) -> Iterator[None]:
+        """Errors inside call a row as the index of its DataFrame does."""
+        try:
+            yield
+        except DataError as error:
+            if self.index is not None and error.row is not None and error.label is None:
+                error.label = self.label(error.row)
+            raise
+
+    def with_text_read(self, columns: Mapping[int, Any], formats: tuple[TextFormat | None, ...]) -> Table:
+        """The same rows, with what the text of some columns stands for.
+
+        Parameters
+        ----------
+        columns : mapping of int to array-like
+            Cells of columns, by position.
+        formats : tuple of (TextFormat or None)
+            How the text of each column was read.
+        """
+        if not columns or not isinstance(self.cells, pd.DataFrame):
+            return replace(self, formats=formats)
+        cells = self.cells.copy(deep=False)
+        for position, values in columns.items():
+            cells.isetitem(position, values)
+        return replace(self, cells=cells, formats=formats)
+
+    def distinct_texts(self, position: int) -> DistinctTexts:
+        """The different texts of a column, trimmed, and where they stand."""
+        if isinstance(self.cells, pd.DataFrame):
+            column: Any = self.cells.iloc[:, position]
+            if isinstance(column.dtype, pd.CategoricalDtype):
+                levels = [text_of(level) or str(level) for level in column.cat.categories]
+                return DistinctTexts.of(column.cat.codes.to_numpy(dtype=np.intp), levels)
+            if pd.api.types.infer_dtype(column, skipna=True) == "string":
+                codes, uniques = pd.factorize(column)
+                return DistinctTexts.of(codes, np.asarray(uniques, dtype=object).tolist())
+        codes, uniques = pd.factorize(self.texts(position))
+        return DistinctTexts.of(codes, uniques.tolist())
+
+    def has_numeric_levels(self, position: int) -> bool:
+        """Whether the categories of a column, or some of its cells, are numbers beside text."""
+        if self.has_categories(position):
+            assert isinstance(self.cells, pd.DataFrame)
+            column: Any = self.cells.iloc[:, position]
+            return any(isinstance(level, Real) for level in column.cat.categories)
+        return self.mixes_types(position)
 
     def content(self, position: int) -> Content:
         """What a column holds, by its dtype, or by its cells where the dtype is object."""
@@ -172,11 +241,13 @@ class Table:
         if content == "datetime":
             return self.numbers(position)
         if content == "text":
-            texts = self.texts(position)
-            dates = pd.to_datetime(pd.Series(texts, dtype=object), errors="coerce", format="ISO8601", utc=True)
-            lost = dates.isna().to_numpy() & np.array([text is not None for text in texts], dtype=bool)
+            distinct = self.distinct_texts(position)
+            read, missing = read_dates(distinct.texts, ISO), TextFormat("date").is_missing(distinct.texts)
+            dates = distinct.spread(read, np.datetime64("NaT"))
+            lost = distinct.spread(np.isnat(read) & ~missing, False)
             if not lost.any():
                 return Table((name,), pd.DataFrame({name: dates})).numbers(0)
+            texts = self.texts(position)
             row = int(lost.argmax())
             raise DataError(
                 f"column {name!r} holds {_short(texts[row])}",

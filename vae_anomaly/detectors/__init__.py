@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vae_anomaly.detectors.base import copied_parameters
 from vae_anomaly.detectors.calibrated import Compared
-from vae_anomaly.detectors.containers import as_pandas
+from vae_anomaly.detectors.containers import as_rows
 from vae_anomaly.detectors.drift_report import DriftReport
 from vae_anomaly.detectors.feature_map import FeatureMapDetector
 from vae_anomaly.detectors.image_features import ImageFeatures
@@ -21,6 +21,7 @@ from vae_anomaly.detectors.patch import (
     Windows,
     top_mean,
 )
+from vae_anomaly.detectors.reading import Reading
 from vae_anomaly.detectors.training_plan import TrainingPlan
 from vae_anomaly.detectors.vae_detector import VAEDetector, fit_config
 
@@ -35,12 +36,13 @@ __all__ = [
     "MapReduction",
     "PatchDetector",
     "PositionLevels",
+    "Reading",
     "TrainingPlan",
     "VAEDetector",
     "WindowEncoder",
     "WindowModel",
     "Windows",
-    "as_pandas",
+    "as_rows",
     "copied_parameters",
     "fit_config",
     "new_seed",

@@ -17,7 +17,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from vae_anomaly.columns import Batch
-from vae_anomaly.data import FloatArray, Images
+from vae_anomaly.data import ColumnRoles, FloatArray, Images
 from vae_anomaly.decisions import (
     AlertBudget,
     AlertShift,
@@ -109,6 +109,9 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
 
     decisions_: Decisions
     """The threshold and the calibration that it follows from."""
+
+    column_roles_: ColumnRoles = ColumnRoles()
+    """Columns of the training rows that are no features."""
 
     def compared(self, X: Any) -> Compared:
         """Score rows for a comparison with the calibration, in one pass.
@@ -255,6 +258,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
             If they are too few for the rule of the threshold.
         """
         check_is_fitted(self)
+        X = self._prepared(X)
         compared = self._compared(X)
         usable = np.flatnonzero(~np.isnan(compared.scores))
         self.decisions_.check_unseen(compared.fingerprints[usable])
@@ -521,7 +525,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
             id (the index of a DataFrame if it is of integers, else the position of the row; after `partial_fit` its
             place in the sample, and of image files that were given to `fit` the place among those that it read),
             anomaly_score (nats), p_value (its rank among the calibration rows), and reason where `X` is given and is a
-            table.
+            table. Its index is that of `X`, if this is a DataFrame.
 
         Raises
         ------
@@ -540,7 +544,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         listed = pd.DataFrame(
             {"id": suspects.ids[chosen], "anomaly_score": suspects.scores[chosen], "p_value": np.minimum(ranks, 1)}
         )
-        return listed if X is None else self._with_reasons(listed, X)
+        return listed if X is None else self._with_reasons(listed, self._prepared(X))
 
     def check_drift(self, X: Any, alpha: float = 0.01) -> DriftReport:
         """Compare rows with those of the calibration: their scores, their columns, and the stream that they go on with.
@@ -584,6 +588,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         if not (isinstance(alpha, Real) and not isinstance(alpha, bool) and 0 < alpha < 1):
             raise SpecificationError(f"alpha is a number between 0 and 1, not {alpha!r}")
         calibration = self.calibration_
+        X = self._prepared(X)
         compared = self._compared(X)
         judged = ~np.isnan(compared.scores)
         if not judged.any():
@@ -631,8 +636,29 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         check_is_fitted(self)
         return self._column_samples(X)
 
+    def nats_by_column(self, X: Any) -> pd.DataFrame | None:
+        """The mean part of each column in the anomaly score, of training rows and of others.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, or images
+            What `score_samples` takes.
+
+        Returns
+        -------
+        DataFrame or None
+            Columns nats_before and nats_now, and a row for each column; None of images, and where the score is no sum
+            over columns.
+        """
+        check_is_fitted(self)
+        return self._nats_by_column(X)
+
     @abc.abstractmethod
     def _compared(self, X: Any) -> Compared: ...
+
+    def _prepared(self, X: Any) -> Any:
+        """Rows in a container and with columns that nothing below changes."""
+        return X
 
     def _column_samples(self, X: Any) -> tuple[ColumnSample, ...]:
         return ()

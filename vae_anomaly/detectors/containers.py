@@ -1,7 +1,9 @@
-"""Cells back into the container that the user gave."""
+"""Rows out of the container that the user gave, and cells back into it."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import narwhals.stable.v2 as nw
@@ -10,32 +12,113 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import torch
+from scipy.sparse import issparse
 
 from vae_anomaly.data import FloatArray, text_of
+from vae_anomaly.errors import DataError
+
+MAX_DENSE_BYTES = 1 << 31
+BYTES_PER_CELL = 8
 
 
-def as_pandas(X: Any) -> Any:
-    """A Polars or Arrow table as a DataFrame, anything else as it is."""
-    if isinstance(X, pd.DataFrame | np.ndarray) or not nw.dependencies.is_into_dataframe(X):
-        return X
-    frame = nw.from_native(X, eager_only=True)
-    return frame.to_pandas()
+def as_rows(X: Any) -> Any:
+    """Rows by name as a DataFrame, sparse ones with all their cells, and anything else as it is.
+
+    Rows by name are a Polars or Arrow table, a dict or a Series whose index is text (one row), a list of them, a dict
+    of columns, and an array with fields.
+
+    Raises
+    ------
+    DataError
+        If a sparse matrix is too large to be held with all its cells, or the columns of a dict differ in length.
+    """
+    if isinstance(X, pd.DataFrame):
+        return _dense_frame(X)
+    if isinstance(X, np.ndarray):
+        return X if X.dtype.names is None else pd.DataFrame(X)
+    if issparse(X):
+        # Before dicts: a dok_matrix is one.
+        matrix: Any = X
+        _check_dense_size(matrix.shape)
+        return matrix.toarray()
+    if isinstance(X, Mapping):
+        return _frame_of_dict(dict(X))
+    if _is_named_row(X):
+        return X.to_frame().T.infer_objects()
+    if isinstance(X, list | tuple) and X and all(isinstance(row, Mapping) or _is_named_row(row) for row in X):
+        return pd.DataFrame(list(X)).infer_objects()
+    if nw.dependencies.is_into_dataframe(X):
+        return nw.from_native(X, eager_only=True).to_pandas()
+    return X
+
+
+def _is_named_row(X: Any) -> bool:
+    return isinstance(X, pd.Series) and bool(len(X)) and all(isinstance(name, str) for name in X.index)
+
+
+def _frame_of_dict(row: dict[Any, Any]) -> pd.DataFrame:
+    """A dict of lists holds columns, any other is a row."""
+    if not (row and all(isinstance(cell, list | tuple | np.ndarray | pd.Series) for cell in row.values())):
+        return pd.DataFrame([row])
+    lengths = {str(name): len(cells) for name, cells in row.items()}
+    if len(set(lengths.values())) > 1:
+        least, most = min(lengths, key=lengths.__getitem__), max(lengths, key=lengths.__getitem__)
+        raise DataError(
+            f"column {least!r} of the dict has {lengths[least]} cells, and {most!r} has {lengths[most]}. Give as many "
+            "of each, or a dict of single cells for one row.",
+            column=least,
+        )
+    return pd.DataFrame(row)
+
+
+def _dense_frame(frame: pd.DataFrame) -> pd.DataFrame:
+    is_sparse = [isinstance(dtype, pd.SparseDtype) for dtype in frame.dtypes]
+    if not any(is_sparse):
+        return frame
+    _check_dense_size((len(frame), sum(is_sparse)))
+    if all(is_sparse):
+        accessor: Any = frame.sparse
+        dense: pd.DataFrame = accessor.to_dense()
+        return dense
+    copy = frame.copy(deep=False)
+    for position in np.flatnonzero(is_sparse).tolist():
+        column: Any = frame.iloc[:, position].array
+        copy.isetitem(position, column.to_dense())
+    return copy
+
+
+def _check_dense_size(shape: tuple[int, ...]) -> None:
+    n_bytes = BYTES_PER_CELL * math.prod(shape)
+    if n_bytes > MAX_DENSE_BYTES:
+        raise DataError(
+            f"the sparse rows of shape {shape} take {n_bytes / (1 << 30):,.1f} GiB with all their cells; expected at "
+            f"most {MAX_DENSE_BYTES >> 30} GiB. Give some rows at a time (partial_fit learns from batches), or fewer "
+            "columns: OrdinalEncoder or text columns in the place of OneHotEncoder."
+        )
 
 
 def row_labels(X: Any, n_rows: int) -> pd.Index[Any]:
     """The index of a DataFrame; of anything else the positions of its rows."""
-    native = as_pandas(X)
+    native = as_rows(X)
     return native.index if isinstance(native, pd.DataFrame) else pd.RangeIndex(n_rows)
 
 
-def pack_like(X: Any, columns: list[npt.NDArray[Any]] | npt.NDArray[Any]) -> Any:
+def pack_like(X: Any, columns: list[npt.NDArray[Any]] | npt.NDArray[Any], rows: Any = None) -> Any:
     """Columns in the container that `X` came in: a DataFrame with its index, a Polars or Arrow table, or an array.
 
     Images stay what they are, flattened if `X` was.
+
+    Parameters
+    ----------
+    X : array-like or DataFrame
+    columns : list of ndarray, or ndarray for images
+        Cells, column by column.
+    rows : array-like or DataFrame, optional
+        `X` with the columns that these are; by default `X` has them.
     """
     if isinstance(columns, np.ndarray):
         return columns.reshape(len(columns), -1) if getattr(X, "ndim", 3) == 2 else columns
-    native = as_pandas(X)
+    native = as_rows(X) if rows is None else rows
     if isinstance(native, pd.DataFrame):
         frame = pd.DataFrame(dict(enumerate(columns)), index=native.index)
         frame.columns = native.columns
@@ -44,7 +127,9 @@ def pack_like(X: Any, columns: list[npt.NDArray[Any]] | npt.NDArray[Any]) -> Any
     return np.column_stack([column.astype(dtype) for column in columns])
 
 
-def fill_cells(X: Any, cells: npt.NDArray[np.bool_], columns: list[npt.NDArray[Any]]) -> Any:
+def fill_cells(
+    X: Any, cells: npt.NDArray[np.bool_], columns: list[npt.NDArray[Any]], places: list[int] | None = None
+) -> Any:
     """`X` with some cells replaced, in the container that it came in; the other cells are not touched.
 
     Parameters
@@ -54,14 +139,16 @@ def fill_cells(X: Any, cells: npt.NDArray[np.bool_], columns: list[npt.NDArray[A
         Which to replace.
     columns : list of ndarray
         Values for every row, column by column.
+    places : list of int, optional
+        Where these columns are in `X`, a negative number where they are not; by default in their order.
     """
-    native = as_pandas(X)
+    native = as_rows(X)
     if isinstance(native, pd.DataFrame):
         filled = native.copy()
-        for position, values in enumerate(columns):
-            if cells[:, position].any():
-                series = _filled(native.iloc[:, position], cells[:, position], values)
-                filled.isetitem(position, series.array)
+        for position, (place, values) in enumerate(zip(places or range(len(columns)), columns, strict=True)):
+            if place >= 0 and cells[:, position].any():
+                series = _filled(native.iloc[:, place], cells[:, position], values)
+                filled.isetitem(place, series.array)
         return _from_pandas(filled, X)
     array = native.detach().cpu().numpy() if isinstance(native, torch.Tensor) else np.array(native)
     if array.dtype.kind in "US":
@@ -98,6 +185,10 @@ def _filled(series: pd.Series[Any], rows: npt.NDArray[np.bool_], values: npt.NDA
         result = result.cat.add_categories([level for level in chosen.unique() if level not in dtype.categories])
     elif isinstance(dtype, pd.DatetimeTZDtype):
         chosen = chosen.dt.tz_localize("UTC").dt.tz_convert(dtype.tz)
+    elif isinstance(dtype, pd.PeriodDtype):
+        chosen = chosen.dt.to_period(dtype.freq)
+    elif dtype.kind == "m":
+        chosen = pd.to_timedelta(chosen, unit="s").astype(dtype)
     elif pd.api.types.is_string_dtype(dtype) and chosen.dtype.kind == "M":
         chosen = chosen.map(lambda moment: moment.isoformat())
     elif pd.api.types.is_bool_dtype(dtype):
@@ -121,7 +212,7 @@ def _filled(series: pd.Series[Any], rows: npt.NDArray[np.bool_], values: npt.NDA
 
 
 def _from_pandas(frame: pd.DataFrame, X: Any) -> Any:
-    if isinstance(X, pd.DataFrame):
+    if isinstance(X, pd.DataFrame) or not nw.dependencies.is_into_dataframe(X):
         return frame
     backend = nw.from_native(X, eager_only=True).implementation
     return nw.from_arrow(pa.Table.from_pandas(frame, preserve_index=False), backend=backend).to_native()

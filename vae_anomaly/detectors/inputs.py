@@ -19,7 +19,7 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from vae_anomaly.columns import Encoder
+from vae_anomaly.columns import Encoder, read_text
 from vae_anomaly.data import (
     SUFFIXES,
     FloatArray,
@@ -35,7 +35,9 @@ from vae_anomaly.data import (
     read_arrays,
     read_pillow_images,
 )
-from vae_anomaly.detectors.containers import as_pandas
+from vae_anomaly.detectors.containers import as_rows
+from vae_anomaly.detectors.known_columns import aligned, check_unique, needed_columns
+from vae_anomaly.detectors.odd_columns import read_odd_columns
 from vae_anomaly.errors import DataError, FileLeftOutWarning, SpecificationError
 
 OnProblems = Callable[[Sequence[ImageFileError]], None]
@@ -50,7 +52,7 @@ NO_TABLE = (
 )
 
 
-def read_rows(estimator: BaseEstimator, X: Any, known: Encoder | None) -> Table | Images:
+def read_rows(estimator: BaseEstimator, X: Any, known: Encoder | None, *, lenient: bool = False) -> Table | Images:
     """Rows of a table, or images where the input has their axes or the estimator their shape.
 
     Parameters
@@ -61,6 +63,8 @@ def read_rows(estimator: BaseEstimator, X: Any, known: Encoder | None) -> Table 
         Rows of shape (rows, columns), or images as `read_arrays` takes them.
     known : Encoder or None
         Of the model that the rows are for; None when fitting, which needs at least two rows.
+    lenient : bool, default=False
+        Whether a few cells that cannot be read are missing.
 
     Raises
     ------
@@ -71,7 +75,9 @@ def read_rows(estimator: BaseEstimator, X: Any, known: Encoder | None) -> Table 
         images = estimator.get_params(deep=False)["image_shape"] is not None or _are_images(X)
     else:
         images = known.takes_images
-    return read_images(estimator, X, known) if images else read_table(estimator, X, fitting=known is None)
+    if images:
+        return read_images(estimator, X, known)
+    return read_table(estimator, X, fitting=known is None, lenient=lenient)
 
 
 def read_training_rows(
@@ -84,7 +90,7 @@ def read_training_rows(
     DataError
         If fewer than `min_rows` rows are left.
     """
-    data = read_rows(estimator, X, known)
+    data = read_rows(estimator, X, known, lenient=True)
     if sample_weight is None:
         return data, None, np.arange(data.n_rows)
     if isinstance(data, Images) and np.shape(sample_weight) not in ((), (data.n_rows,)):
@@ -93,7 +99,10 @@ def read_training_rows(
             "left out: take them off the list, and their weights as well."
         )
     weights: FloatArray = _check_sample_weight(
-        sample_weight, np.empty(data.n_rows), dtype=np.float64, ensure_non_negative=True
+        as_array(sample_weight) if isinstance(sample_weight, torch.Tensor) else sample_weight,
+        np.empty(data.n_rows),
+        dtype=np.float64,
+        ensure_non_negative=True,
     )
     present = np.flatnonzero(weights)
     if len(present) < min_rows:
@@ -227,35 +236,48 @@ def _read_files(estimator: BaseEstimator, X: Any, image_shape: Sequence[int] | N
         return images
     seed = new_seed(estimator.get_params(deep=False)["random_state"])
     images, problems = files.load(seed=seed)
-    warn_of_files(problems)
     if images.n_rows < 2:
-        raise DataError(f"{images.n_rows} images can be read; expected at least 2. Give more.")
+        why = f"{problems[0]}" if problems else "Give more."
+        raise DataError(f"{images.n_rows} of {len(files)} images can be read; expected at least 2. {why}")
+    warn_of_files(problems)
     estimator.n_features_in_ = math.prod(images.shape)
     return images
 
 
-def read_table(estimator: BaseEstimator, X: Any, *, fitting: bool) -> Table:
-    """Rows as a table, with their shape and names checked against the fitted ones.
+def read_table(estimator: BaseEstimator, X: Any, *, fitting: bool, lenient: bool = False) -> Table:
+    """Rows as a table, with their shape and names checked against the fitted ones, and text read as in training.
 
     Parameters
     ----------
     estimator : BaseEstimator
         Gets ``n_features_in_`` and ``feature_names_in_`` when fitting, is checked against them otherwise.
     X : array-like, DataFrame or Tensor of shape (rows, columns)
-        Rows.
+        Rows, in any container that `as_rows` takes.
     fitting : bool
         Whether this is the training data, which needs at least two rows.
+    lenient : bool, default=False
+        Whether a few cells that cannot be read are missing.
 
     Raises
     ------
     ValueError
         If the shape, the names or the container are not usable.
     """
+    table = _checked_table(estimator, X, fitting=fitting)
+    model = getattr(estimator, "model_", None)
+    if fitting or model is None or model.takes_images:
+        return table
+    with table.naming_rows():
+        return read_text(table, model.encoder.columns, lenient=lenient)
+
+
+def _checked_table(estimator: BaseEstimator, X: Any, *, fitting: bool) -> Table:
+    """Rows as a table, with their shape and names checked against the fitted ones."""
     if _are_images(X):
         raise DataError(NO_TABLE)
     if isinstance(X, torch.Tensor | np.ma.MaskedArray):
         X = as_array(X)
-    X = as_pandas(X)
+    X = as_rows(X) if fitting else aligned(estimator, X)[0]
     if isinstance(X, list | tuple):
         rows = X
         X = np.asarray(rows)
@@ -265,15 +287,13 @@ def read_table(estimator: BaseEstimator, X: Any, *, fitting: bool) -> Table:
     if isinstance(X, np.ndarray) and X.dtype.kind in "OUS" and X.ndim == 2:
         frame = pd.DataFrame(X.astype(object)).infer_objects()
         validate_data(estimator, X, reset=fitting, skip_check_array=True)
-        return _read_frame(frame, tuple(f"x{index}" for index in range(X.shape[1])), fitting)
+        numbered = tuple(f"x{index}" for index in range(X.shape[1]))
+        return _read_frame(frame, numbered, fitting, needed=frozenset(numbered), labels=None)
     if isinstance(X, pd.DataFrame):
-        if not X.columns.is_unique:
-            repeated = X.columns[X.columns.duplicated()][0]
-            raise DataError(
-                f"column {repeated!r} occurs more than once; rename or drop the copies.", column=str(repeated)
-            )
+        check_unique(X)
         validate_data(estimator, X, reset=fitting, skip_check_array=True)
-        return _read_frame(X, tuple(str(name) for name in X.columns), fitting)
+        needed = frozenset() if fitting else needed_columns(estimator)
+        return _read_frame(X, tuple(str(name) for name in X.columns), fitting, needed=needed, labels=X.index)
     cells: FloatArray = validate_data(
         estimator,
         X,
@@ -288,7 +308,15 @@ def read_table(estimator: BaseEstimator, X: Any, *, fitting: bool) -> Table:
     return Table(tuple(str(name) for name in names), cells)
 
 
-def _read_frame(frame: pd.DataFrame, names: tuple[str, ...], fitting: bool) -> Table:
+def _read_frame(
+    frame: pd.DataFrame,
+    names: tuple[str, ...],
+    fitting: bool,
+    *,
+    needed: frozenset[str],
+    labels: pd.Index[Any] | None,
+) -> Table:
+    """A DataFrame as a table; columns that are needed must be usable, others are set aside if they are not."""
     n_rows, n_columns = frame.shape
     if n_columns == 0:
         raise DataError(f"0 feature(s) (shape={frame.shape}) while a minimum of 1 is required.")
@@ -297,11 +325,15 @@ def _read_frame(frame: pd.DataFrame, names: tuple[str, ...], fitting: bool) -> T
             f"the table has {n_rows} sample(s) (shape={frame.shape}) while a minimum of {2 if fitting else 1} is "
             "required. Give more rows."
         )
-    complex_columns = [name for name, dtype in zip(names, frame.dtypes, strict=True) if dtype.kind == "c"]
-    if complex_columns:
-        raise DataError(f"Complex data not supported: column {complex_columns[0]!r}. Give real and imaginary parts.")
+    read = read_odd_columns(frame, names)
+    for name, error in read.unusable.items():
+        if name in needed:
+            if labels is not None and error.row is not None:
+                error.label = labels[error.row]
+            raise error
+    frame = read.frame
     plain = all(isinstance(dtype, np.dtype) and dtype.kind in "fiu" for dtype in frame.dtypes)
-    return Table(names, frame.to_numpy(dtype=np.float64) if plain else frame)
+    return Table(names, frame.to_numpy(dtype=np.float64) if plain else frame, remarks=read.remarks, index=labels)
 
 
 def new_seed(random_state: Any) -> int:

@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 
 from vae_anomaly.columns import Augment, Encoder
 from vae_anomaly.decisions import MIN_DEVIATION, Contamination, FixedScore, RobustFence, ThresholdRule
+from vae_anomaly.detectors.reading import Reading
 from vae_anomaly.detectors.training_plan import TrainingPlan
 from vae_anomaly.errors import SpecificationError
 from vae_anomaly.fitting import MAX_LATENTS
@@ -35,6 +36,7 @@ PARAMETER_CONSTRAINTS: dict[str, Any] = {
     "backbone": [str, Backbone],
     "likelihood": [str, Likelihood],
     "columns": [Mapping, None],
+    "reading": [Reading, None],
     "model_missing": ["boolean"],
     "image_shape": ["array-like", None],
     "augment": [callable, None],
@@ -49,6 +51,7 @@ PARAMETER_CONSTRAINTS: dict[str, Any] = {
     "contamination": [StrOptions({AUTO}), Interval(Real, 0, 0.5, closed="right")],
     "calibration": [StrOptions({AUTO, "split", "cross"}), None],
     "calibration_groups": [str, None],
+    "strict_columns": ["boolean"],
     "device": [StrOptions({"auto", "cpu", "cuda", "mps"})],
     "warm_start": ["boolean"],
     "random_state": ["random_state", np.random.Generator],

@@ -33,7 +33,8 @@ class TrainingPlan(BaseEstimator):
         Checks without improvement of any member before stopping; a training of full length has 20 checks.
     matmul_precision : {"highest", "high", "medium"}, default=None
         Of matrix products in `fit`, as in ``torch.set_float32_matmul_precision``: on GPUs "high" is TF32 and "medium"
-        may be bfloat16.  None leaves PyTorch as it is set.
+        may be bfloat16.  None leaves PyTorch as it is set.  On CUDA "highest" also keeps convolutions
+        from being rounded to TF32, as PyTorch lets cuDNN do; scoring never rounds them.
 
     Examples
     --------

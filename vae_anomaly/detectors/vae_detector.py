@@ -18,8 +18,16 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from vae_anomaly.columns import Augment, Batch, Column, Encoder, ImageEncoder
-from vae_anomaly.data import FloatArray, ImageFormat, Images, Table
+from vae_anomaly.columns import (
+    Augment,
+    Batch,
+    Column,
+    Encoder,
+    ImageEncoder,
+    check_declarations,
+    read_training_text,
+)
+from vae_anomaly.data import ColumnRoles, FloatArray, ImageFormat, Images, Table, as_array
 from vae_anomaly.decisions import ColumnSample, Decisions
 from vae_anomaly.deprecation import RenamedAttribute
 from vae_anomaly.detectors.base import copied_parameters, unchanged_on_failure
@@ -30,7 +38,7 @@ from vae_anomaly.detectors.calibrated import (
     warn_if_repeated,
     warn_if_uncalibrated,
 )
-from vae_anomaly.detectors.containers import as_pandas, fill_cells, pack_like, row_labels
+from vae_anomaly.detectors.containers import fill_cells, pack_like, row_labels
 from vae_anomaly.detectors.drift_report import column_samples
 from vae_anomaly.detectors.inputs import (
     group_labels,
@@ -44,6 +52,7 @@ from vae_anomaly.detectors.inputs import (
     read_training_rows,
     spread,
 )
+from vae_anomaly.detectors.known_columns import aligned
 from vae_anomaly.detectors.parameters import (
     AUTO,
     FOR_IMAGES,
@@ -63,10 +72,12 @@ from vae_anomaly.detectors.parameters import (
     resolved_score,
     resolved_threshold,
 )
+from vae_anomaly.detectors.reading import Reading
 from vae_anomaly.detectors.training_plan import TrainingPlan
 from vae_anomaly.detectors.training_progress import training_progress
 from vae_anomaly.errors import DataError, EmptyRowWarning, NotAvailable, SpecificationError
 from vae_anomaly.explain import (
+    NO_REASON,
     SUSPICIOUS,
     Explanation,
     ImageExplanation,
@@ -113,6 +124,7 @@ SHAPE_PARAMETERS = (
     "backbone",
     "likelihood",
     "columns",
+    "reading",
     "model_missing",
     "image_shape",
 )
@@ -166,6 +178,10 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         What columns are, by name (``x0``, ``x1``, ... for arrays), where inference would be wrong: "continuous",
         "positive", "bounded", "integer", "count", "binary", "boolean", "categorical", "ordinal", "datetime",
         "identifier" (set aside), or a Likelihood.
+    reading : Reading, default=None
+        How text is read, where its cells do not tell: decimal mark, date format, upper and lower case; searched as
+        ``reading__decimal`` and so on.  None takes the defaults of `Reading`: text that holds numbers or dates is read
+        as such, in one format for each column, and `columns_` says how.
     model_missing : bool, default=False
         Whether it counts which cells of a row are missing: each column then has a second term, the log-probability of
         its cell being missing or not.
@@ -217,6 +233,11 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         Name of a column, of a table, for whose values p-values are computed one by one; a group has none below
         1 / (n + 1) for its n calibration rows.  The threshold is that of all rows.
         `partial_fit` has no groups.
+    strict_columns : bool, default=False
+        Whether rows to come must have the names of the training rows in the same order, and no others, as
+        scikit-learn has it. By default columns of a DataFrame are taken by name: their order does not count, nor case
+        or blanks around names where only one can be meant, and columns that the model does not know are ignored with a
+        warning. Columns that were set aside need not be there.
     device : {"auto", "cpu", "cuda", "mps"}, default="auto"
         "auto" is CUDA where there is one, else the CPU.
     warm_start : bool, default=False
@@ -253,6 +274,9 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         The format in which the model reads image files; None for tables.
     fit_report_ : FitReport
         How the training went, with the figures behind every `FitWarning`.
+    column_roles_ : ColumnRoles
+        Columns of the training rows that are no features: nothing but names, which a model file keeps, so that scoring
+        does not warn of them. A fit empties it; the command line fills it in, and you may, too.
     encoder_ : Encoder
         Turns tables or images into batches.
     vae_ : VAE
@@ -271,7 +295,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
     FitWarning
         If the latents collapsed, a plain Gaussian explains held-out rows as well, or the training was interrupted.
     DataWarning
-        If a column was set aside.
+        If a column was set aside; in scoring, an ExtraColumnsWarning or a MatchedColumnsWarning about names.
 
     References
     ----------
@@ -309,6 +333,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         backbone: str | Backbone = "auto",
         likelihood: str | Likelihood = "auto",
         columns: Mapping[str, str | Likelihood] | None = None,
+        reading: Reading | None = None,
         model_missing: bool = False,
         image_shape: Sequence[int] | None = None,
         augment: Augment | None = None,
@@ -323,6 +348,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         contamination: str | float = "auto",
         calibration: str | None = "auto",
         calibration_groups: str | None = None,
+        strict_columns: bool = False,
         device: str = "auto",
         warm_start: bool = False,
         random_state: Any = 0,
@@ -336,6 +362,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         self.backbone = backbone
         self.likelihood = likelihood
         self.columns = columns
+        self.reading = reading
         self.model_missing = model_missing
         self.image_shape = image_shape
         self.augment = augment
@@ -350,6 +377,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         self.contamination = contamination
         self.calibration = calibration
         self.calibration_groups = calibration_groups
+        self.strict_columns = strict_columns
         self.device = device
         self.warm_start = warm_start
         self.random_state = random_state
@@ -361,8 +389,9 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
 
         Parameters
         ----------
-        X : array-like or DataFrame of shape (rows, columns)
-            Training rows, at least two: numbers, text, booleans, dates; NaN, None and NA are missing cells.
+        X : array-like, sparse matrix or DataFrame of shape (rows, columns), or list of dicts
+            Training rows, at least two: numbers, text, booleans, dates; NaN, None and NA are missing cells. Zeros of a
+            sparse matrix are zeros.
         y : ignored
             For scikit-learn's interface.
         sample_weight : array-like of shape (rows,), optional
@@ -399,6 +428,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             self._learn(encoder, rows, fit_config(self, encoder, training.kind), initial)
             self._keep_columns(training.data, ())
             self._sample = None
+            self.column_roles_ = ColumnRoles()
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -489,7 +519,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         return self
 
     def set_params(self, **params: Any) -> VAEDetector:
-        """Set parameters by name; those of the `TrainingPlan` as ``training__weight_decay`` and so on.
+        """Set parameters by name; those of `TrainingPlan` and `Reading` as ``training__weight_decay`` and so on.
 
         Parameters
         ----------
@@ -503,6 +533,8 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         """
         if self.training is None and any(name.startswith("training__") for name in params):
             params = {"training": TrainingPlan()} | params
+        if self.reading is None and any(name.startswith("reading__") for name in params):
+            params = {"reading": Reading()} | params
         super().set_params(**params)
         return self
 
@@ -517,8 +549,8 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
 
         Parameters
         ----------
-        X : array-like or DataFrame of shape (rows, columns)
-            Rows with the columns of the training data.
+        X : array-like, sparse matrix or DataFrame of shape (rows, columns), dict, Series, or list of dicts
+            Rows with the columns of the training data: of a DataFrame, a dict or a Series by name.
 
         Returns
         -------
@@ -596,7 +628,8 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         check_is_fitted(self)
         if self.model_.takes_images:
             return pack_like(X, impute_images(self.model_, read_images(self, X, self.model_.encoder)))
-        return fill_cells(X, *impute_table(self.model_, read_table(self, X, fitting=False)))
+        rows, places = aligned(self, X)
+        return fill_cells(X, *impute_table(self.model_, read_table(self, rows, fitting=False)), places)
 
     def repair(self, X: Any, max_tail_probability: float = SUSPICIOUS) -> Any:
         """Propose values for the cells that look wrong.
@@ -627,9 +660,10 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             raise ValueError(f"max_tail_probability is between 0 and 1, not {max_tail_probability!r}")
         if self.model_.takes_images:
             raise NotAvailable("the model takes images, whose pixels are not repaired one by one; see explain.")
-        table = read_table(self, X, fitting=False)
+        rows, places = aligned(self, X)
+        table = read_table(self, rows, fitting=False)
         self.model_ = with_reference(self.model_)
-        return fill_cells(X, *repair_table(self.model_, table, max_tail_probability))
+        return fill_cells(X, *repair_table(self.model_, table, max_tail_probability), places)
 
     def transform(self, X: Any) -> FloatArray:
         """Posterior means of the latent variables.
@@ -677,7 +711,8 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         ndarray or DataFrame of shape (rows, columns)
         """
         check_is_fitted(self)
-        return pack_like(X, reconstruct(self.model_, read_rows(self, X, self.model_.encoder)))
+        rows = self._prepared(X)
+        return pack_like(X, reconstruct(self.model_, read_rows(self, rows, self.model_.encoder)), rows)
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> Any:
         """Rows drawn from the model, in the units of the data.
@@ -798,6 +833,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
         return tags
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -817,6 +853,9 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         data, weights, present = read_training_rows(self, X, sample_weight, known, min_rows)
         if isinstance(data, Table):
             check_suits_tables(self.row_score, self.backbone, self.augment)
+            if known is None:
+                rules = (self.reading or Reading()).rules
+                data = read_training_text(data, check_declarations(self._declared, data.names), rules)
         kind, folds = self._folds(data, streaming=streaming)
         if known is None:
             encoder = self._learned_encoder(data, weights, folds >= 0)
@@ -854,7 +893,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
                 data if chosen is None else data.take(chosen),
                 weights if chosen is None or weights is None else weights[chosen],
                 resolved_likelihood(self.likelihood),
-                {str(name): kind for name, kind in (self.columns or {}).items()},
+                self._declared,
                 model_missing=bool(self.model_missing),
             )
 
@@ -867,6 +906,11 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             # Only all rows together say what such a column is, and name the row that is wrong as it was given.
             return learned(None)
         return encoder
+
+    @property
+    def _declared(self) -> dict[str, str | Likelihood]:
+        """What columns are said to be, by name."""
+        return {str(name): kind for name, kind in (self.columns or {}).items()}
 
     def _calibration_groups(self) -> str | None:
         calibration = self.decisions_.calibration
@@ -929,6 +973,9 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             columns = known or column_samples(self.columns_, data)
             self.decisions_ = dataclasses.replace(self.decisions_, columns=columns)
 
+    def _prepared(self, X: Any) -> Any:
+        return X if self.model_.takes_images else aligned(self, X)[0]
+
     def _column_samples(self, X: Any) -> tuple[ColumnSample, ...]:
         if self.model_.takes_images:
             return ()
@@ -953,13 +1000,12 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
     def _with_reasons(self, listed: pd.DataFrame, X: Any) -> pd.DataFrame:
         if self.model_.takes_images:
             return listed
-        X = as_pandas(X)
         ids = row_ids(X, np.arange(len(X)))
         known = bool(np.isin(listed["id"], ids).all())
         if known and len(listed):
             order = np.argsort(ids)
             places = order[np.searchsorted(ids, listed["id"], sorter=order)]
-            rows = X.iloc[places] if isinstance(X, pd.DataFrame) else np.asarray(X)[places]
+            rows = X.iloc[places] if isinstance(X, pd.DataFrame) else as_array(X)[places]
             suspects = self.calibration_.suspects
             folds = suspects.folds[suspects.positions(listed["id"])]
             scores = self._compared(rows).comparisons[np.arange(len(rows)), folds]
@@ -970,8 +1016,9 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             return listed.assign(reason=[])
         self.model_ = with_reference(self.model_)
         explanation = explain_table(self.model_, read_table(self, rows, fitting=False), row_labels(rows, len(places)))
-        reasons = ["; ".join(map(str, of_row)) for of_row in explanation.reasons(N_REASONS)]
-        return listed.assign(reason=reasons)
+        reasons = ["; ".join(map(str, of_row)) or NO_REASON for of_row in explanation.reasons(N_REASONS)]
+        reasoned = listed.assign(reason=reasons)
+        return reasoned.set_axis(rows.index) if isinstance(rows, pd.DataFrame) else reasoned
 
     def _compared(self, X: Any) -> Compared:
         model = self.model_
@@ -1035,6 +1082,8 @@ def check_parameters(detector: VAEDetector) -> None:
     """
     if detector.training is not None:
         detector.training.validate()
+    if detector.reading is not None:
+        detector.reading.validate()
     check_names(detector.row_score, detector.backbone, detector.likelihood, detector.prior)
     if detector.hidden_layer_sizes is not None:
         checked_layer_sizes(detector.hidden_layer_sizes)

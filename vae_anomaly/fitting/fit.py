@@ -29,7 +29,16 @@ from vae_anomaly.fitting.partition import MAX_VALIDATION_ROWS, IntArray, Partiti
 from vae_anomaly.fitting.pixel_maps import map_scale
 from vae_anomaly.fitting.predict import row_statistics, score_rows, scores_and_comparisons, scoring_noise
 from vae_anomaly.likelihoods import Likelihood
-from vae_anomaly.model import VAE, History, Redraw, elbo_terms, matmul_precision_of, threads_for, train
+from vae_anomaly.model import (
+    VAE,
+    History,
+    Redraw,
+    elbo_terms,
+    matmul_precision_of,
+    repeatable_convolutions,
+    threads_for,
+    train,
+)
 from vae_anomaly.scores import PooledELBO, RelativeScore, charges_missing
 
 VALIDATION_DRAWS = 2
@@ -124,7 +133,12 @@ def fit_model(
         vae = initial.untrained_copy()
     vae = vae.to(device)
     largest_product = members.shape[0] * min(config.training.batch_size, members.shape[1]) * vae.largest_matrix
-    with threads_for(largest_product), matmul_precision_of(config.matmul_precision):
+    exact = config.matmul_precision == "highest"
+    with (
+        threads_for(largest_product),
+        matmul_precision_of(config.matmul_precision),
+        repeatable_convolutions(device, exact=exact),
+    ):
         # Constant columns have no gradient; without any other there would be no terms at all.
         n_trained = encoder.n_varying or encoder.n_model_columns
         history = train(

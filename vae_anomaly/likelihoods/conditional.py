@@ -16,21 +16,27 @@ from vae_anomaly.likelihoods.wrappable import bounded_features
 
 @final
 class FreeDistribution(UnorderedDistribution):
-    """Cells that cost nothing, whatever they are."""
+    """Cells that cost nothing, whatever they are.
 
-    def __init__(self, shape: torch.Size) -> None:
-        self.shape = shape
+    Parameters
+    ----------
+    cells : Tensor of shape (..., columns)
+        Zeros.
+    """
+
+    def __init__(self, cells: Tensor) -> None:
+        self.cells = cells
 
     @property
     def batch_shape(self) -> torch.Size:
-        return self.shape
+        return self.cells.shape
 
     def log_prob(self, value: Tensor) -> Tensor:
         """0 nats."""
-        return value.new_zeros(torch.broadcast_shapes(self.shape, value.shape))
+        return value.new_zeros(torch.broadcast_shapes(self.cells.shape, value.shape))
 
     def summary(self) -> Tensor:
-        return torch.zeros(*self.shape, 1)
+        return self.cells.unsqueeze(-1)
 
     def point(self, summary: Tensor) -> Tensor:
         return summary.squeeze(-1)
@@ -39,7 +45,7 @@ class FreeDistribution(UnorderedDistribution):
         return torch.ones_like(values)
 
     def draw(self, generator: torch.Generator) -> Tensor:
-        return torch.zeros(self.shape)
+        return self.cells
 
 
 @final
@@ -65,7 +71,7 @@ class InputOnly(NoiselessLikelihood):
         return values.new_zeros(*values.shape, 0)
 
     def distribution(self, parameters: Tensor, log_noise: Tensor, constants: Constants) -> FreeDistribution:
-        return FreeDistribution(parameters.shape[:-1])
+        return FreeDistribution(parameters.new_zeros(parameters.shape[:-1]))
 
 
 @final

@@ -12,6 +12,7 @@ from vae_anomaly.model.backbones import (
     MLPBody,
     resolve_backbone,
 )
+from vae_anomaly.model.convolutions import repeatable_convolutions
 from vae_anomaly.model.device import resolve_device
 from vae_anomaly.model.elbo import Terms, elbo_terms, expected_log_likelihood, marginal_terms, saturated_terms
 from vae_anomaly.model.matmul import LANES, PRECISIONS, UNCHANGED, batch_invariant_gradients, matmul_precision_of
@@ -75,6 +76,7 @@ __all__ = [
     "one_thread",
     "parallel_map",
     "precise",
+    "repeatable_convolutions",
     "resolve_backbone",
     "resolve_device",
     "resolve_prior",

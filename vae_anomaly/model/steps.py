@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -265,13 +266,26 @@ def step_terms(
     return torch.stack([reconstruction, kl]).detach()
 
 
+_RECORDING = threading.Lock()
+
+
 class CudaGraph:
     """Work on tensors that keep their memory, recorded once and replayed without the host."""
 
     def __init__(self, work: Callable[[], None]) -> None:
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
-            work()
+        stream = torch.cuda.current_stream()
+        # Threads record one after the other, and go on with all else while one of them records.
+        try:
+            with _RECORDING, torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
+                work()
+        except BaseException:
+            # After a recording that failed PyTorch stays on its stream, and the global generator, which nothing here
+            # draws from, refuses to draw ("Offset increment outside graph capture").
+            torch.cuda.set_stream(stream)
+            generator = torch.cuda.default_generators[torch.cuda.current_device()]
+            generator.graphsafe_set_state(generator.clone_state())
+            raise
 
     def __call__(self) -> None:
         """Do the work again."""
@@ -357,6 +371,12 @@ class Stepper:
             terms = step_terms(self.vae, self.weights, minibatch, kl_weight, self.config)
         gradient = self.weights.flat.grad
         assert gradient is not None
+        weight_decay = self.config.weight_decay
+        if self.on_cuda and weight_decay:
+            # A level that a column has not got has an offset of -inf, and the fused step on CUDA, which subtracts the
+            # decay instead of multiplying, would make NaN of it.
+            self.weights.flat.mul_(1 - weight_decay * rate)
+            weight_decay = 0.0
         # The function and not the class, whose first use loads the compiler: more than a second for every process.
         adamw(
             [self.weights.flat],
@@ -371,7 +391,7 @@ class Stepper:
             beta1=BETAS[0],
             beta2=BETAS[1],
             lr=rate,
-            weight_decay=self.config.weight_decay,
+            weight_decay=weight_decay,
             eps=EPSILON,
             maximize=False,
         )

@@ -239,8 +239,8 @@ class LikelihoodPath(RelativeScore):
         spread = (
             (reference_statistics - center).mT @ (reference_statistics - center) / max(len(reference_statistics) - 1, 1)
         )
-        ridge = MIN_RIDGE * spread.diagonal().mean().clamp(min=1e-12) * torch.eye(len(center), dtype=spread.dtype)
-        factor = torch.linalg.cholesky(spread.cpu() + ridge)
+        ridge = MIN_RIDGE * spread.diagonal().mean().clamp(min=1e-12) * torch.eye(len(center)).to(spread)
+        factor = torch.linalg.cholesky((spread + ridge).cpu())
         away = torch.linalg.solve_triangular(factor, (statistics - center).cpu().mT, upper=False)
         log_volume = factor.diagonal().log().sum() + 0.5 * len(center) * math.log(2 * math.pi)
         log_density: Tensor = -0.5 * away.square().sum(0) - log_volume

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vae_anomaly.columns import Column, ImageEncoder
+from vae_anomaly.data import ColumnRoles
 from vae_anomaly.decisions import Decisions
 from vae_anomaly.store.decision_files import decisions_entry
 from vae_anomaly.store.values import encode
@@ -18,7 +20,12 @@ IMAGE_FIELDS = ("height", "width", "channels_last", "channel_axis", "depth")
 
 
 def manifest_head(
-    kind: str, parameters: Mapping[str, Any], n_features: int, decisions: Decisions, images: dict[str, Any] | None
+    kind: str,
+    parameters: Mapping[str, Any],
+    n_features: int,
+    decisions: Decisions,
+    images: dict[str, Any] | None,
+    roles: ColumnRoles,
 ) -> dict[str, Any]:
     """What a manifest says first.
 
@@ -34,6 +41,8 @@ def manifest_head(
         Of the detector.
     images : dict or None
         See `images_entry`.
+    roles : ColumnRoles
+        Columns that are no features.
 
     Raises
     ------
@@ -52,6 +61,7 @@ def manifest_head(
         "offset": -decisions.threshold.score,
         "decisions": decisions_entry(decisions),
         "images": images,
+        "column_roles": dataclasses.asdict(roles),
     }
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
+from vae_anomaly.data import ColumnRoles
 from vae_anomaly.decisions import MIN_DEVIATION
 from vae_anomaly.detectors import WINDOW_ACTIVATION, TrainingPlan
 from vae_anomaly.scores import resolve_score
@@ -56,7 +58,9 @@ def upgraded_manifest(manifest: dict[str, Any], shapes: Mapping[str, Sequence[in
         return manifest
     upgraded = manifest if version > 4 else _before_version_5(manifest, shapes)
     upgraded = _without_missing_costs(upgraded)
-    return upgraded if version > 5 else upgraded | {"decisions": _decisions_before_version_6(upgraded)}
+    if version < 6:
+        upgraded = upgraded | {"decisions": _decisions_before_version_6(upgraded)}
+    return upgraded | {"column_roles": dataclasses.asdict(ColumnRoles())}
 
 
 def _before_version_5(manifest: dict[str, Any], shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from vae_anomaly.columns import Column
+from vae_anomaly.data import ColumnRoles
 from vae_anomaly.decisions import NO_THRESHOLD
 from vae_anomaly.detectors import (
     WHOLE,
@@ -57,8 +58,9 @@ def patch_manifest(detector: PatchDetector) -> dict[str, Any]:
         for window in detector.models_
     ]
     images = images_entry(encoder, detector.map_scale_)
+    parameters, roles = detector.fitted_parameters_, detector.column_roles_
     return {
-        **manifest_head(KIND, detector.fitted_parameters_, detector.n_features_in_, detector.decisions_, images),
+        **manifest_head(KIND, parameters, detector.n_features_in_, detector.decisions_, images, roles),
         "n_training_images": detector.n_images_,
         "columns": [encode_column(column) for column in encoder.columns],
         "windows": windows,
@@ -111,6 +113,7 @@ def rebuilt_patches(manifest: dict[str, Any], tensors: dict[str, Tensor], device
     detector.reduction_ = MapReduction(**manifest["map_reduction"])
     detector.fitted_parameters_ = copied_parameters(detector)
     detector.n_features_in_ = int(manifest["n_features"])
+    detector.column_roles_ = ColumnRoles.of(manifest["column_roles"])
     detector.n_images_ = int(manifest["n_training_images"])
     return detector
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from vae_anomaly.columns import Encoder, TableEncoder
+from vae_anomaly.data import ColumnRoles
 from vae_anomaly.detectors import VAEDetector, copied_parameters
 from vae_anomaly.explain import with_reference
 from vae_anomaly.model import resolve_prior
@@ -32,7 +33,7 @@ def row_manifest(detector: VAEDetector) -> dict[str, Any]:
     names = getattr(detector, "feature_names_in_", None)
     images = images_entry(model.image_encoder, detector.map_scale_) if model.takes_images else None
     return {
-        **manifest_head(KIND, parameters, detector.n_features_in_, model.decisions, images),
+        **manifest_head(KIND, parameters, detector.n_features_in_, model.decisions, images, detector.column_roles_),
         "feature_names": None if names is None else [str(name) for name in names],
         "n_training_rows": model.report.n_rows,
         **model_entry(model, parameters["activation"], resolve_prior(parameters["prior"])),
@@ -66,6 +67,7 @@ def rebuilt_rows(manifest: dict[str, Any], tensors: dict[str, Tensor], device: t
     detector.model_ = rebuilt_model(manifest, tensors, encoder, device, decisions=decisions, map_scale=map_scale)
     detector.fitted_parameters_ = copied_parameters(detector)
     detector.n_features_in_ = int(manifest["n_features"])
+    detector.column_roles_ = ColumnRoles.of(manifest["column_roles"])
     if manifest["feature_names"] is not None:
         detector.feature_names_in_ = np.array(manifest["feature_names"], dtype=object)
     return detector

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from vae_anomaly.columns import Column
-from vae_anomaly.detectors import TrainingPlan
+from vae_anomaly.data import TextFormat
+from vae_anomaly.detectors import Reading, TrainingPlan
 from vae_anomaly.errors import SpecificationError
 from vae_anomaly.likelihoods import LIKELIHOOD_CLASSES, Likelihood
 from vae_anomaly.model import BACKBONES, PRIORS, Backbone, Prior
 from vae_anomaly.scores import SCORES, Score
 
-TRAINING = "training"
+TRAINING, READING, TEXT_FORMAT = "training", "reading", "text_format"
 
 _TABLES: dict[str, tuple[Any, Mapping[str, Any]]] = {
     "likelihood": (Likelihood, LIKELIHOOD_CLASSES),
@@ -44,8 +45,12 @@ def encode(value: Any) -> Any:
                 f"{type(value).__name__} is not one of the library's own {concept}s {sorted(table)}, and a model file "
                 "holds no code; pickle the detector with joblib instead, or use one of those."
             )
-    if isinstance(value, TrainingPlan):
-        return {"concept": TRAINING, "fields": {name: encode(field) for name, field in value.get_params().items()}}
+    if isinstance(value, TrainingPlan | Reading):
+        concept = TRAINING if isinstance(value, TrainingPlan) else READING
+        return {"concept": concept, "fields": {name: encode(field) for name, field in value.get_params().items()}}
+    if isinstance(value, TextFormat):
+        fields = {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {"concept": TEXT_FORMAT, "fields": fields}
     if isinstance(value, np.random.RandomState | np.random.Generator):
         return None
     if callable(value):
@@ -66,8 +71,10 @@ def decode(value: Any) -> Any:
         return tuple(decode(item) for item in value)
     if isinstance(value, dict) and "mapping" in value:
         return {name: decode(item) for name, item in value["mapping"].items()}
-    if isinstance(value, dict) and value["concept"] == TRAINING:
-        return TrainingPlan(**value["fields"])
+    if isinstance(value, dict) and value["concept"] in (TRAINING, READING):
+        return (TrainingPlan if value["concept"] == TRAINING else Reading)(**value["fields"])
+    if isinstance(value, dict) and value["concept"] == TEXT_FORMAT:
+        return TextFormat(**{name: decode(field) for name, field in value["fields"].items()})
     if isinstance(value, dict):
         _, table = _TABLES[value["concept"]]
         kind = table[value["name"]]

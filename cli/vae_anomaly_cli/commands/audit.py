@@ -1,7 +1,7 @@
 """`vae-anomaly audit`: the calibration rows that a person should look at, and what was found."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from vae_anomaly_cli.command import INPUT, OUTPUT, Option, command
@@ -9,7 +9,6 @@ from vae_anomaly_cli.console import Messages, counted
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.options import (
     STANDARD_OUTPUT,
-    InputOptions,
     Json,
     ReadOptions,
     RunOptions,
@@ -125,8 +124,8 @@ def _list(auditing: AuditOptions, reading: ReadOptions, run: RunOptions, message
     n_rows = auditing.rows or N_ROWS
     if auditing.data:
         check_found(auditing.data)
-        given = InputOptions(auditing.data, format=reading.format, delimiter=reading.delimiter, id=auditing.id)
-        data = open_data(kind_of(given.data), given, messages)
+        given = replace(reading.of(auditing.data), id=auditing.id)
+        data = open_data(kind_of(given.data), given, messages, model=auditing.model, labels="unused")
         target = choose_target(auditing.output, data.source)
         model = data.load(auditing.model, run.device, messages)
         detector = model.detector
@@ -186,8 +185,7 @@ def _take_answers(
     from vae_anomaly_cli.sources import open_table
 
     assert auditing.output is not None
-    given = InputOptions((answers,), format=reading.format, delimiter=reading.delimiter)
-    source = open_table([answers], given.format, given.separator(), messages.warning)
+    source = open_table([answers], reading.format, reading.of((answers,)).layout(), messages.warning)
     path = choose_model_path(auditing.output, source)
     with messages.library_warnings():
         detector = open_model(auditing.model, run.device)

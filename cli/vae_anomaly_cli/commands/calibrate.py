@@ -57,7 +57,7 @@ def calibrate(
     from vae_anomaly_cli.passes import judge
     from vae_anomaly_cli.render.thresholds import describe_threshold
 
-    data = open_data(kind, given, messages)
+    data = open_data(kind, given, messages, model=saved.model)
     assert changed.output is not None
     path = choose_model_path(changed.output, data.source)
     model = data.load(saved.model, run.device, messages)
@@ -67,7 +67,9 @@ def calibrate(
     if found.labels is not None:
         rows = rows[~found.is_anomaly]
         if not len(rows):
-            raise InputError(f"--label {given.label}: no {data.noun} is labelled normal, and normal ones calibrate.")
+            raise InputError(
+                f"--label {found.labels.column.name}: no {data.noun} is labelled normal, and normal ones calibrate."
+            )
     _refuse_trained(data, model, found, rows)
     if not any(map(len, detector.decisions_.trained)):
         messages.warning(

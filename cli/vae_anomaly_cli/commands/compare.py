@@ -118,7 +118,7 @@ def compare(
     data = TableData.open(given, messages)
     target = choose_target(output.output, data.source)
     table = read_table(data.source)
-    labels = data.labels(table)
+    labels = data.labels(table, messages)
     assert labels is not None
     rows = np.flatnonzero(labels.known)
     _check_counts(labels)

@@ -8,16 +8,13 @@ import typer
 
 from vae_anomaly_cli.command import Option, command
 from vae_anomaly_cli.console import Messages, counted
-from vae_anomaly_cli.errors import InputError
+from vae_anomaly_cli.errors import DRIFTED, InputError
 from vae_anomaly_cli.options import InputOptions, NewModelOptions, RunOptions, SavedModelOptions
 from vae_anomaly_cli.sources import Kind
 
 if TYPE_CHECKING:
     from vae_anomaly_cli.models import Features, Model
     from vae_anomaly_cli.passes import Judged, Pass
-
-# No other failure has this code.
-DRIFTED = 3
 
 HELP = """Say whether the rows, or the images, of DATA are still like those that calibrated the model.
 
@@ -145,7 +142,7 @@ def drift(
     from vae_anomaly_cli.render.drawings import show_drawings
     from vae_anomaly_cli.render.drifts import describe_drift, drawn_drift
 
-    data = open_data(kind, given, messages)
+    data = open_data(kind, given, messages, model=saved.model, labels="unused")
     path = None if changed.output is None else choose_model_path(changed.output, data.source)
     model = data.load(saved.model, run.device, messages)
     detector = model.detector

@@ -16,6 +16,7 @@ HELP = """Measure a model, and its threshold, on rows or images of DATA whose an
 
 \b
 [bold]Examples[/bold]
+  vae-anomaly evaluate known.csv -m orders.vae               by the --label of the fit
   vae-anomaly evaluate known.csv -m orders.vae --label fraud
   vae-anomaly evaluate known.csv -m orders.vae --label class --anomalous sick
   vae-anomaly evaluate test/ -m parts.vae --label folder --normal good
@@ -35,7 +36,7 @@ Exit codes: see vae-anomaly --help.
 """
 
 
-@command(HELP, (Kind.TABLES, Kind.IMAGES), required=("label",))
+@command(HELP, (Kind.TABLES, Kind.IMAGES))
 def evaluate(
     given: InputOptions,
     saved: SavedModelOptions,
@@ -52,7 +53,7 @@ def evaluate(
     from vae_anomaly_cli.render.drawings import show_drawings
     from vae_anomaly_cli.render.evaluations import drawn_evaluation
 
-    data = open_data(kind, given, messages)
+    data = open_data(kind, given, messages, model=saved.model, labels="needed")
     model = data.load(saved.model, run.device, messages)
     found = judge(data, model, messages)
     threshold = model.detector.threshold_

@@ -94,6 +94,7 @@ def fit(
     check_writable(path)
     model = data.fit(fitting, run.device, messages, n_passes=saving.passes)
     model.left_out.warn(messages)
+    model.detector.column_roles_ = data.columns.roles
     save_model(model.detector, path)
     decision = Decision(model.detector.threshold_)
     messages.note(f"{model.report}; {decision.line(data.noun)}; written to {path}")

@@ -1,13 +1,13 @@
 """`vae-anomaly threshold`: what a threshold promises, and another one without another fit."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from vae_anomaly_cli.command import INPUT, Option, command
 from vae_anomaly_cli.console import Messages, counted
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.options import InputOptions, NewModelOptions, ReadOptions, RunOptions, check_model_path
+from vae_anomaly_cli.options import NewModelOptions, ReadOptions, RunOptions, check_model_path
 from vae_anomaly_cli.sources import check_found, kind_of
 
 if TYPE_CHECKING:
@@ -94,8 +94,8 @@ class ThresholdOptions:
     label: Annotated[
         str | None,
         Option(
-            "Column of --labels with the known anomalies; of images: folder. 0/1 and false/true (1 = anomaly), 1/-1 "
-            "(-1 = anomaly), or values of which --anomalous or --normal names one.",
+            "Column of --labels with the known anomalies, by default that of the fit; of images: folder. 0/1 and "
+            "false/true (1 = anomaly), 1/-1 (-1 = anomaly), or values of which --anomalous or --normal names one.",
             metavar="COLUMN",
             panel=INPUT,
         ),
@@ -136,8 +136,6 @@ class ThresholdOptions:
             raise InputError(
                 f"--extrapolate is for the table; {rules[0]} promises something, or nothing. Leave it out."
             )
-        if self.labels is not None and self.label is None:
-            raise InputError("--labels needs --label: the column that says what is anomalous, of images: folder.")
         self._check_numbers()
 
     @property
@@ -285,16 +283,9 @@ def _labelled(
     from vae_anomaly_cli.output.targets import choose_model_path
     from vae_anomaly_cli.passes import judge
 
-    given = InputOptions(
-        (labels,),
-        format=reading.format,
-        delimiter=reading.delimiter,
-        label=setting.label,
-        anomalous=setting.anomalous,
-        normal=setting.normal,
-    )
+    given = replace(reading.of((labels,)), label=setting.label, anomalous=setting.anomalous, normal=setting.normal)
     check_found(given.data)
-    data = open_data(kind_of(given.data), given, messages)
+    data = open_data(kind_of(given.data), given, messages, model=setting.model, labels="needed")
     choose_model_path(str(path), data.source)
     model = data.load(setting.model, run.device, messages)
     calibration_of(model.detector, setting.model)

@@ -11,8 +11,8 @@ import pyarrow as pa
 from vae_anomaly_cli.errors import CommandError, InputError
 from vae_anomaly_cli.options import STANDARD_OUTPUT
 from vae_anomaly_cli.sources import (
-    EXTENSIONS,
     FORMATS,
+    WRITTEN_EXTENSIONS,
     Format,
     Source,
     TableWriter,
@@ -144,10 +144,10 @@ def choose_target(
     source.check_output(option, path)
     if parts and (output.endswith(("/", os.sep)) or path.is_dir()):
         _check_parts(path, source, parts, option)
-        return Target(path, source.format, source.delimiter, is_directory=True)
+        return Target(path, source.format.written, source.delimiter, is_directory=True)
     check_writable(path, option)
     if path.exists() and not path.is_file():
-        return Target(path, source.format, source.delimiter)
+        return Target(path, source.format.written, source.delimiter)
     chosen, gzipped = _named_format(path, option)
     # What separated the cells of the input separates them again, where the format leaves a choice.
     chooses = source.format is chosen and len(chosen.delimiters) > 1
@@ -210,8 +210,8 @@ def choose_model_path(output: str, source: Source | None = None, option: str = "
 def _named_format(path: Path, option: str) -> tuple[Format, bool]:
     """Tell the format of a file by its name, and whether it is compressed."""
     chosen, gzipped = format_of_name(path)
-    if chosen is None:
-        raise InputError(f"{option} {path}: expected a name that ends in {EXTENSIONS}.")
+    if chosen is None or not chosen.writable:
+        raise InputError(f"{option} {path}: expected a name that ends in {WRITTEN_EXTENSIONS}.")
     return chosen, gzipped
 
 

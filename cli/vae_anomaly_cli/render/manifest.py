@@ -34,6 +34,7 @@ def _facts(model: str, manifest: dict[str, Any]) -> RichTable:
         "created": f"{manifest['created']} by vae-anomaly {manifest['library_version']}",
         f"training {row}s": f"{n_training:,}",
         **({"features": f"{manifest['n_features']}"} if images is None else _image_facts(manifest)),
+        **_role_facts(manifest["column_roles"]),
         **_decision_facts(manifest["decisions"], row),
         "held-out ELBO" if report["n_validation_rows"] else "training ELBO": f"{report['elbo']:,.2f} nats per "
         f"{'patch' if windows else row}",
@@ -46,6 +47,16 @@ def _facts(model: str, manifest: dict[str, Any]) -> RichTable:
     for name, fact in facts.items():
         drawn.add_row(name, Text(one_line(fact)))
     return drawn
+
+
+def _role_facts(roles: dict[str, Any]) -> dict[str, str]:
+    """Lay out which columns were no features."""
+    facts = {"id": ", ".join(roles["ids"]), "dropped": ", ".join(roles["dropped"])}
+    if roles["label"] is not None:
+        anomalous, normal = roles["anomalous"], ", ".join(roles["normal"])
+        meaning = f" ({anomalous} = anomaly)" if anomalous is not None else f" ({normal} = normal)" if normal else ""
+        facts["label"] = f"{roles['label']}{meaning}"
+    return {name: fact for name, fact in facts.items() if fact}
 
 
 def _decision_facts(decisions: dict[str, Any], row: str) -> dict[str, str]:

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vae_anomaly_cli.console import Messages, counted
+from vae_anomaly_cli.features import RowFeatures
 from vae_anomaly_cli.sources import RowBatch
-from vae_anomaly_cli.table_model import RowFeatures, TableModel
+from vae_anomaly_cli.table_model import TableModel
 from vae_anomaly_cli.top_k import Ranked
 
 if TYPE_CHECKING:
@@ -66,14 +67,18 @@ class Reasons:
     @cached_property
     def sentences(self) -> Mapping[int, str]:
         """One text per row: its most anomalous cells, and the combination where that costs much."""
+        from vae_anomaly.explain import NO_REASON
+
         return {
-            row: "; ".join([*map(str, reasons), *self._combination(row, "the combination as a whole")])
+            row: "; ".join([*map(str, reasons), *self._combination(row, "the combination as a whole")]) or NO_REASON
             for row, reasons in self.of_row.items()
         }
 
     @cached_property
     def short(self) -> Mapping[int, list[str]]:
         """A few words for each of the most anomalous cells of each row; all but the first only where they are rare."""
+        from vae_anomaly.explain import NO_REASON
+
         return {
             row: [
                 *(
@@ -83,6 +88,7 @@ class Reasons:
                 ),
                 *self._combination(row, "combination"),
             ]
+            or [NO_REASON]
             for row, reasons in self.of_row.items()
         }
 
@@ -168,7 +174,7 @@ class RowExplainer:
         # Flagged rows of a streamed table have been explained there.
         self._count(len(ranked) - int(flags.sum() if self.streamed else 0))
         with self.messages.library_warnings():
-            return Reasons.of(self.model, np.arange(len(ranked)), self.model.frame(ranked.cells))
+            return Reasons.of(self.model, np.arange(len(ranked)), self.model.features_of(ranked.cells).frame)
 
     def _count(self, n_rows: int) -> None:
         before, self.n_rows = self.n_rows, self.n_rows + n_rows

@@ -1,6 +1,6 @@
 """Arrow IPC, as files (Feather) and as streams: read and written one record batch at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, TypeAlias
@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.sources.byte_source import ByteSource
+from vae_anomaly_cli.sources.given import GivenLayout
 from vae_anomaly_cli.sources.row_groups import RowGroups
 
 FILE_MAGIC = b"ARROW1"
@@ -30,6 +31,7 @@ class ArrowFile:
     source: ByteSource
     schema: pa.Schema
     delimiter: None = None
+    row_index: None = None
 
     @property
     def size(self) -> int:
@@ -52,7 +54,7 @@ class ArrowFile:
         return f"row {row + 1}"
 
 
-def open_file(source: ByteSource, _delimiters: str) -> ArrowFile:
+def open_file(source: ByteSource, _delimiters: str, _given: GivenLayout, _warn: Callable[[str], None]) -> ArrowFile:
     """Read the columns."""
     with _opened(source, pa.ipc.IpcReadOptions()) as (_, reader):
         return ArrowFile(source, reader.schema)
@@ -105,7 +107,7 @@ def _read(content: pa.NativeFile, reader: Reader, n_bytes: int) -> Iterator[tupl
 def _opened(source: ByteSource, options: pa.ipc.IpcReadOptions) -> Iterator[tuple[pa.NativeFile, Reader]]:
     """Open a file or stream, as its first bytes tell."""
     try:
-        if source.location is None or source.gzipped:
+        if source.location is None or source.compressed:
             with source.open() as stream:
                 content: pa.NativeFile = pa.BufferReader(stream.read())
         else:

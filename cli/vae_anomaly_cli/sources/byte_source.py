@@ -1,12 +1,10 @@
-"""Where the bytes of a table come from: a file or a pipe, plain or gzipped."""
+"""Where the bytes of a table come from: a file, a pipe or the network, plain or compressed, and in which encoding."""
 
-import gzip
 import io
 import shutil
 import sys
 import tempfile
 import weakref
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,8 +12,10 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from vae_anomaly_cli.errors import CommandError, InputError
+from vae_anomaly_cli.sources.compression import DAMAGED, Wrapped, compression_of, member_name
+from vae_anomaly_cli.sources.encodings import UTF8, Transcoded
+from vae_anomaly_cli.sources.remote import is_remote, open_remote
 
-GZIP_MAGIC = b"\x1f\x8b"
 SNIFFED_BYTES = 1 << 16
 READ_BYTES = 1 << 20
 SPOOLED_BYTES = 1 << 26
@@ -42,11 +42,14 @@ class ByteSource:
         The file; None for what came through a pipe.
     spooled : bytes or Spool
         What the pipe held, in a temporary file if it is much; empty for a file.
+    encoding : str
+        Of text; it is read as UTF-8 whatever it is.
     """
 
     name: str
     path: Path | None
     spooled: bytes | Spool = b""
+    encoding: str = UTF8
 
     @property
     def location(self) -> Path | None:
@@ -62,23 +65,39 @@ class ByteSource:
         return self.location.stat().st_size
 
     @property
-    def gzipped(self) -> bool:
-        """Whether the bytes are gzip's."""
-        with self._raw() as raw:
-            return raw.read(2) == GZIP_MAGIC
+    def compressed(self) -> bool:
+        """Whether what is to be read lies in a compressed file."""
+        with self.raw() as raw:
+            return compression_of(raw) is not None
+
+    @property
+    def inner_name(self) -> str | None:
+        """The name of the file inside of a zip archive; None for other files."""
+        with self.raw() as raw:
+            found = compression_of(raw)
+            return member_name(self.name, raw) if found is not None and found.extension == ".zip" else None
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
-        """Open the uncompressed bytes, turning failures to read into one clear line."""
-        raw = self._raw()
+        """Open the uncompressed bytes, text as UTF-8, turning failures to read into one clear line."""
+        raw = self.raw()
+        compression = None
         try:
-            gzipped = raw.read(2) == GZIP_MAGIC
-            raw.seek(0)
-            # GzipFile is a complete binary stream although its type is not declared as one.
-            yield cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if gzipped else raw
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise InputError(f"{self.name} is a damaged or truncated gzip file ({error}). Copy it again.") from error
+            compression = compression_of(raw)
+            stream = raw
+            if compression is not None:
+                stream = cast(BinaryIO, io.BufferedReader(Wrapped(compression.open(self.name, raw), raw), READ_BYTES))
+            if self.encoding != UTF8:
+                stream = cast(BinaryIO, io.BufferedReader(Transcoded(self.name, stream, raw, self.encoding)))
+            yield stream
+        except DAMAGED as error:
+            kind = "file" if compression is None else f"{compression.name} file"
+            raise InputError(f"{self.name} is a damaged or truncated {kind} ({error}). Copy it again.") from error
         except OSError as error:
+            if compression is not None and error.errno is None:
+                raise InputError(
+                    f"{self.name} is a damaged or truncated {compression.name} file ({error}). Copy it again."
+                ) from error
             raise InputError(f"{self.name} cannot be read: {error.strerror or error}.") from error
         finally:
             raw.close()
@@ -88,7 +107,8 @@ class ByteSource:
         with self.open() as stream:
             return stream.read(SNIFFED_BYTES)
 
-    def _raw(self) -> BinaryIO:
+    def raw(self) -> BinaryIO:
+        """Open the bytes as they are stored."""
         if self.location is None:
             assert isinstance(self.spooled, bytes)
             return io.BytesIO(self.spooled)
@@ -100,16 +120,20 @@ class ByteSource:
 
 def bytes_read(stream: BinaryIO) -> int:
     """How many bytes, compressed as they come, have been read of an open source."""
-    raw = stream.fileobj if isinstance(stream, gzip.GzipFile) else stream
-    return 0 if raw is None or raw.closed else raw.tell()
+    raw = stream.raw if isinstance(stream, io.BufferedReader) else stream
+    origin = raw.origin if isinstance(raw, Wrapped) else raw
+    return 0 if origin.closed else origin.tell()
 
 
 def open_bytes(data: str) -> ByteSource:
-    """Find one input: the path of a file, or `-` for standard input."""
+    """Find one input: the path of a file, an address on the network, or `-` for standard input."""
     if data == "-":
         # A little at a time, so that Ctrl-C is noticed in between.
         pipe = cast(io.BufferedReader, sys.stdin.buffer)
         return _spooled("standard input", lambda: pipe.read1(READ_BYTES))
+    if is_remote(data):
+        with open_remote(data) as stream:
+            return _spooled(data, lambda: stream.read(READ_BYTES))
     path = Path(data)
     if not path.exists():
         raise InputError(f"{data} does not exist. Check the path ('-' reads standard input).")

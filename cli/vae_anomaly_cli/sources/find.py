@@ -9,7 +9,9 @@ from pathlib import Path, PurePath
 
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.sources.byte_source import ByteSource, open_bytes
-from vae_anomaly_cli.sources.formats import EXTENSIONS, format_of_name
+from vae_anomaly_cli.sources.database import DATABASES, address_of_file, shown_address
+from vae_anomaly_cli.sources.formats import EXTENSIONS, format_of_name, format_to_read, is_surely_table, may_be_table
+from vae_anomaly_cli.sources.remote import is_remote, path_of, scheme_of
 
 PIPE = "-"
 
@@ -31,10 +33,13 @@ class FoundFile:
         Its bytes.
     relative : PurePath
         Its name under the directory, or under the fixed part of the pattern, that led to it.
+    address : str or None
+        Of a data base, which has no bytes.
     """
 
     source: ByteSource
     relative: PurePath
+    address: str | None = None
 
 
 def find_files(data: Sequence[str]) -> list[FoundFile]:
@@ -49,11 +54,30 @@ def find_files(data: Sequence[str]) -> list[FoundFile]:
         if len(data) > 1:
             raise InputError("'-' is standard input and cannot stand beside files; name files, or pipe everything.")
         return [FoundFile(open_bytes(PIPE), PurePath("standard-input"))]
-    found: dict[Path, PurePath] = {}
+    found: dict[str, FoundFile] = {}
     for text in data:
-        for path, relative in _expanded(text):
-            found.setdefault(path, relative)
-    return [FoundFile(open_bytes(str(path)), relative) for path, relative in found.items()]
+        scheme = scheme_of(text)
+        if scheme is None:
+            for path, relative in _expanded(text):
+                address = address_of_file(path)
+                if address is not None:
+                    found.setdefault(str(path), _found_database(address, "sqlite"))
+                elif str(path) not in found:
+                    found[str(path)] = FoundFile(open_bytes(str(path)), relative)
+        elif is_remote(text):
+            found.setdefault(text, FoundFile(open_bytes(text), PurePath(PurePath(path_of(text)).name or "table")))
+        else:
+            found.setdefault(text, _found_database(text, scheme))
+    return list(found.values())
+
+
+def _found_database(text: str, scheme: str) -> FoundFile:
+    if scheme.partition("+")[0] not in DATABASES:
+        raise InputError(
+            f"{shown_address(text)}: '{scheme}' is no kind of address that is read; expected http, https, s3 or gs, or "
+            f"one of a data base ({', '.join(DATABASES)})."
+        )
+    return FoundFile(ByteSource(shown_address(text), None), PurePath("table"), text)
 
 
 def kind_of(data: Sequence[str]) -> Kind:
@@ -68,7 +92,7 @@ def kind_of(data: Sequence[str]) -> Kind:
     for text in data:
         files = list(_names(text))
         images = [file for file in files if is_image(file)]
-        tables = [file for file in files if not is_image(file) and _is_table(file)]
+        tables = [file for file in files if not is_image(file) and _is_table(file, is_named=len(files) == 1)]
         if images and tables:
             chosen = f"*{images[0].suffix}"
             if Path(text).is_dir():
@@ -106,7 +130,7 @@ def is_image(path: Path) -> bool:
 
 def input_directories(data: list[str]) -> list[Path]:
     """Directories among the arguments, and what their patterns match: the tables there are the input."""
-    return [path for text in data for path in _matched(text) if path.is_dir()]
+    return [path for text in data if scheme_of(text) is None for path in _matched(text) if path.is_dir()]
 
 
 def without_links(path: Path) -> Path:
@@ -146,23 +170,24 @@ def before_magic(path: Path) -> list[str]:
 
 
 def _tables_in(folder: Path) -> list[tuple[Path, PurePath]]:
-    """Tables in a directory and below; names that begin with a dot or an underscore are nobody's data."""
-    tables: list[tuple[Path, PurePath]] = []
-    formats: dict[str, Path] = {}
+    """Tables in a directory and below; names that begin with a dot or an underscore are nobody's data.
+
+    JSON, workbooks and archives are tables where nothing else is: they lie beside tables, too.
+    """
+    found: list[tuple[Path, PurePath]] = []
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
-        table_format, _ = format_of_name(path)
-        if table_format is None or not path.is_file() or any(part[0] in "._" for part in relative.parts):
-            continue
-        formats.setdefault(table_format.name, path)
-        tables.append((path, relative))
+        if may_be_table(path) and path.is_file() and not any(part[0] in "._" for part in relative.parts):
+            found.append((path, relative))
+    tables = [(path, relative) for path, relative in found if is_surely_table(path)] or found
     if not tables:
         raise InputError(
             f"{folder} is a directory without tables or images; expected files that end in {EXTENSIONS}, or images "
             "such as .png and .jpg."
         )
+    formats = {getattr(format_to_read(path), "name", "zip"): path for path, _ in reversed(tables)}
     if len(formats) > 1:
-        first, second, *_ = formats.values()
+        first, second, *_ = sorted(formats.values())
         raise InputError(
             f"{folder} holds tables of several formats ({first.name}, {second.name}); expected one. Name them by a "
             f"pattern, like '{folder}/*{second.suffix}'."
@@ -175,16 +200,18 @@ def _both(n_images: int, n_tables: int) -> str:
     return f"{counts}; expected one or the other. Name which by a pattern"
 
 
-def _is_table(path: Path) -> bool:
+def _is_table(path: Path, *, is_named: bool) -> bool:
     """As for directories of tables, where an underscore hides."""
-    return format_of_name(path)[0] is not None and not any(part.startswith("_") for part in path.parts)
+    return (format_to_read(path) is not None if is_named else is_surely_table(path)) and not any(
+        part.startswith("_") for part in path.parts
+    )
 
 
 def _names(text: str) -> Iterator[Path]:
     """Names of files, those in folders relative to them."""
     path = Path(text)
-    if text == PIPE:
-        yield Path("standard-input.csv")
+    if text == PIPE or scheme_of(text) is not None:
+        yield Path("table.csv")
     elif path.is_dir():
         yield from _names_below(path)
     elif path.exists() or not glob.has_magic(text):

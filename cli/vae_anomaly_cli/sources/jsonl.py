@@ -1,20 +1,26 @@
 """JSON Lines: one object a line, its keys the columns."""
 
 import json
-import math
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.json as pa_json
 
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.sources.byte_source import ByteSource, bytes_read
-from vae_anomaly_cli.sources.text import find_undecodable
+from vae_anomaly_cli.sources.given import GivenLayout
+from vae_anomaly_cli.sources.json_values import ValueTypes, check_surrogates, column_of, dumps, unique_keys
+from vae_anomaly_cli.sources.text import as_utf8, checked_utf8
 
-ROWS_PER_BLOCK = 1 << 14
-# Python objects take several times the room of their text.
-BLOCK_BYTES = 1 << 23
+# Python objects, where Arrow does not take a block, need several times the room of their text.
+BLOCK_BYTES = 1 << 22
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# Whole numbers that floating point, which Arrow reads beside fractions, may not hold.
+MANY_DIGITS = re.compile(rb"(?<![\d.])\d{16}")
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,7 @@ class JsonlFile:
     source: ByteSource
     schema: pa.Schema
     delimiter: None = None
+    row_index: None = None
 
     @property
     def size(self) -> int:
@@ -40,78 +47,62 @@ class JsonlFile:
 
     def batches(self, names: list[str], n_rows: int) -> Iterator[tuple[pa.RecordBatch, int]]:
         """Yield rows with the bytes read."""
-        fields = [self.schema.field(name) for name in names]
+        schema = pa.schema([self.schema.field(name) for name in names])
         read = 0
         with self.source.open() as stream:
-            for block in _blocks(self.source, stream, n_rows):
-                columns = [_column([row.get(field.name) for row in block], field.type) for field in fields]
+            for number, block in _blocks(stream):
+                cells = _read_by_arrow(block, schema)
+                if cells is None:
+                    rows = [row for _, row in _rows(self.source.name, number, block)]
+                    columns = [column_of([row.get(field.name) for row in rows], field.type) for field in schema]
+                    cells = pa.Table.from_arrays(columns, schema=schema)
                 before, read = read, max(read, bytes_read(stream))
-                yield pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields)), read - before
+                size = read - before
+                for batch in cells.combine_chunks().to_batches():
+                    yield batch, size
+                    size = 0
 
     def where(self, row: int) -> str:
         """Say which line holds a data row (from 0)."""
+        index = 0
         with self.source.open() as stream:
-            for index, (number, _) in enumerate(_lines(stream)):
-                if index == row:
-                    return f"line {number}"
+            for number, block in _blocks(stream):
+                for line_number, line in enumerate(block.split(b"\n"), start=number):
+                    if not line.strip():
+                        continue
+                    if index == row:
+                        return f"line {line_number}"
+                    index += 1
         return f"row {row + 1}"
 
 
-def open_file(source: ByteSource, _delimiters: str) -> JsonlFile:
+def open_file(source: ByteSource, _delimiters: str, given: GivenLayout, warn: Callable[[str], None]) -> JsonlFile:
     """Read the keys and the types of all lines: what a cell is must not depend on the block it stands in."""
-    types: dict[str, _ValueTypes] = {}
+    source = as_utf8(source, given.encoding, warn)
+    try:
+        return JsonlFile(source, _schema(source))
+    except UnicodeDecodeError:
+        source = checked_utf8(source, warn)
+        return JsonlFile(source, _schema(source))
+
+
+def _schema(source: ByteSource) -> pa.Schema:
+    types: dict[str, ValueTypes] = {}
     with source.open() as stream:
-        for block in _blocks(source, stream, ROWS_PER_BLOCK):
-            for row in block:
+        for number, block in _blocks(stream):
+            if not block.isascii():
+                block.decode("utf-8")
+            if _infer_by_arrow(block, types):
+                continue
+            for _, row in _rows(source.name, number, block):
                 for name, value in row.items():
-                    types.setdefault(name, _ValueTypes()).update(value)
-    return JsonlFile(source, pa.schema([pa.field(name, values.type) for name, values in types.items()]))
+                    types.setdefault(name, ValueTypes()).update(value)
+    return pa.schema([pa.field(name, values.type) for name, values in types.items()])
 
 
 def open_writer(stream: BinaryIO, _schema: pa.Schema, _delimiter: str) -> "JsonlWriter":
     """Begin a table on an open stream."""
     return JsonlWriter(stream)
-
-
-class _ValueTypes:
-    """The types of the values of a key, of those seen so far."""
-
-    def __init__(self) -> None:
-        self.classes: set[type] = set()
-        self.largest = 0
-        self.nested: pa.DataType = pa.null()
-
-    def update(self, value: Any) -> None:
-        if value is None:
-            return
-        self.classes.add(type(value))
-        if isinstance(value, int):
-            self.largest = max(self.largest, value if value >= 0 else -value - 1)
-        elif isinstance(value, list | dict):
-            try:
-                fields = [pa.schema([pa.field("", type_)]) for type_ in (self.nested, pa.scalar(value).type)]
-                self.nested = pa.unify_schemas(fields, promote_options="permissive").field(0).type
-            except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-                self.nested = pa.string()
-
-    @property
-    def type(self) -> pa.DataType:
-        """The type that has room for all values; text holds numbers beside text, and numbers beyond 64 bits."""
-        if not self.classes:
-            return pa.null()
-        if self.classes == {bool}:
-            return pa.bool_()
-        if self.classes == {int} and self.largest < 1 << 63:
-            return pa.int64()
-        if self.classes == {float} or (self.classes == {int, float} and self.largest <= 1 << 53):
-            return pa.float64()
-        return self.nested if self.classes in ({list}, {dict}) else pa.string()
-
-
-def _column(values: list[Any], type_: pa.DataType) -> pa.Array:
-    if pa.types.is_string(type_):
-        values = [v if v is None or isinstance(v, str) else dumps(v) for v in values]
-    return pa.array(values, type_)
 
 
 class JsonlWriter:
@@ -135,63 +126,87 @@ class JsonlWriter:
         """Leave nothing to write."""
 
 
-def dumps(value: object, indent: int | None = None) -> str:
-    """Serialise to strict JSON: NaN and infinities are null, dates and the like are text."""
-    return json.dumps(_strict(value), ensure_ascii=False, allow_nan=False, indent=indent, default=str)
+def _blocks(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Yield whole lines, some MiB at a time, with the number of the first of them."""
+    number = 1
+    carried = stream.read(len(BYTE_ORDER_MARK)).removeprefix(BYTE_ORDER_MARK)
+    while True:
+        block = stream.read(BLOCK_BYTES)
+        end = block.rfind(b"\n") + 1 if block else 0
+        if block and not end:
+            carried += block
+            continue
+        whole, carried = carried + block[:end], block[end:]
+        if whole.strip():
+            yield number, whole
+        number += whole.count(b"\n")
+        if not block:
+            return
 
 
-def _strict(value: object) -> object:
-    if isinstance(value, float) and not math.isfinite(value):
+def _infer_by_arrow(block: bytes, types: dict[str, ValueTypes]) -> bool:
+    """Take a block into account, if Arrow reads it without a change of what stands there."""
+    if _has_long_numbers(block):
+        return False
+    cells = _parse_by_arrow(block, pa_json.ParseOptions(newlines_in_values=False))
+    if cells is None or any(pa.types.is_nested(column.type) for column in cells.columns):
+        return False
+    for name, column in zip(cells.column_names, cells.columns, strict=True):
+        types.setdefault(name, ValueTypes()).update_all(column)
+    return True
+
+
+def _read_by_arrow(block: bytes, schema: pa.Schema) -> pa.Table | None:
+    if any(pa.types.is_nested(field.type) for field in schema):
         return None
-    if isinstance(value, dict):
-        return {str(key): _strict(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strict(item) for item in value]
-    return value
+    options = pa_json.ParseOptions(explicit_schema=schema, newlines_in_values=False, unexpected_field_behavior="ignore")
+    cells = _parse_by_arrow(block, options)
+    return cells if cells is not None and cells.schema.equals(schema) else None
 
 
-def _blocks(source: ByteSource, stream: BinaryIO, n_rows: int) -> Iterator[list[dict[str, Any]]]:
-    """Yield rows by the thousand, fewer where they are long."""
-    block: list[dict[str, Any]] = []
-    n_bytes = 0
-    for number, line in _lines(stream):
-        block.append(_parse(source, number, line))
-        n_bytes += len(line)
-        if len(block) >= n_rows or n_bytes >= BLOCK_BYTES:
-            yield block
-            block, n_bytes = [], 0
-    if block:
-        yield block
-
-
-def _lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    for number, line in enumerate(stream, start=1):
-        if number == 1:
-            line = line.removeprefix(b"\xef\xbb\xbf")
-        if line.strip():
-            yield number, line
-
-
-def _parse(source: ByteSource, number: int, line: bytes) -> dict[str, Any]:
+def _parse_by_arrow(block: bytes, options: pa_json.ParseOptions) -> pa.Table | None:
+    """Read a block at many times the speed of Python; None where it is not one flat object a line."""
+    reading = pa_json.ReadOptions(use_threads=False, block_size=len(block) + 1)
     try:
-        row = json.loads(line.decode("utf-8"), object_pairs_hook=_unique_keys)
-    except UnicodeDecodeError as error:
-        raise InputError(find_undecodable(source) or str(error)) from error
-    except ValueError as error:
+        cells = pa_json.read_json(pa.BufferReader(block), read_options=reading, parse_options=options)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return None
+    n_lines = block.count(b"\n") + (not block.endswith(b"\n"))
+    if cells.num_rows != n_lines:
+        n_lines = sum(1 for line in block.split(b"\n") if line.strip())
+    return cells if cells.num_columns and cells.num_rows == n_lines else None
+
+
+def _has_long_numbers(block: bytes) -> bool:
+    """Whether a whole number has more digits than floating point holds exactly."""
+    values = np.frombuffer(block, np.uint8)
+    runs = (values >= ord("0")) & (values <= ord("9"))
+    for n_digits in (1, 2, 4, 8):
+        runs = runs[:-n_digits] & runs[n_digits:]
+    return bool(runs.any()) and MANY_DIGITS.search(block) is not None
+
+
+def _rows(name: str, number: int, block: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Read a block line by line, and name the one that is no object."""
+    for line_number, line in enumerate(block.split(b"\n"), start=number):
+        if line.strip():
+            yield line_number, _parse(name, line_number, line)
+
+
+def _parse(name: str, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        row = json.loads(line.decode("utf-8"), object_pairs_hook=unique_keys)
+        check_surrogates(line, row)
+    except UnicodeDecodeError:
+        raise
+    except (ValueError, RecursionError) as error:
         raise InputError(
-            f"{source.name} line {number} is not a JSON object ({error}); expected one object "
+            f"{name} line {number} is not a JSON object ({error}); expected one object "
             'a line, like {"age": 41, "sex": "F"}.'
         ) from error
     if not isinstance(row, dict):
         raise InputError(
-            f"{source.name} line {number} holds {type(row).__name__}, not a JSON object; expected "
+            f"{name} line {number} holds {type(row).__name__}, not a JSON object; expected "
             'one object a line, like {"age": 41, "sex": "F"}.'
         )
-    return row
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    row = dict(pairs)
-    if len(row) < len(pairs):
-        raise ValueError("a key occurs twice")
     return row

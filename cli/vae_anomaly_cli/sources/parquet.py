@@ -1,6 +1,6 @@
 """Parquet, read a few thousand rows at a time whatever the size of its row groups."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.sources.byte_source import ByteSource
+from vae_anomaly_cli.sources.given import GivenLayout
 from vae_anomaly_cli.sources.row_groups import RowGroups
 
 BATCH_BYTES = 1 << 25
@@ -38,6 +39,7 @@ class ParquetFile:
     n_rows: int
     row_bytes: float
     delimiter: None = None
+    row_index: None = None
 
     @property
     def size(self) -> int:
@@ -59,7 +61,7 @@ class ParquetFile:
         return f"row {row + 1}"
 
 
-def open_file(source: ByteSource, _delimiters: str) -> ParquetFile:
+def open_file(source: ByteSource, _delimiters: str, _given: GivenLayout, _warn: Callable[[str], None]) -> ParquetFile:
     """Read the columns and the number of rows."""
     with _opened(source) as parquet:
         metadata, schema = parquet.metadata, parquet.schema_arrow
@@ -93,7 +95,7 @@ class ParquetWriter:
 @contextmanager
 def _opened(source: ByteSource) -> Iterator[pq.ParquetFile]:
     try:
-        if source.location is None or source.gzipped:
+        if source.location is None or source.compressed:
             with source.open() as stream:
                 content = pa.BufferReader(stream.read())
             yield pq.ParquetFile(content)

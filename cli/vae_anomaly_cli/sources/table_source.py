@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any
@@ -13,12 +13,17 @@ import pyarrow.compute as pc
 from vae_anomaly_cli.cell_reader import CellReader, TextCells, TypedCells
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.sources.base import Location
+from vae_anomaly_cli.sources.compression import COMPRESSED_EXTENSIONS
+from vae_anomaly_cli.sources.database import open_database
 from vae_anomaly_cli.sources.find import FoundFile, find_files, input_directories, without_links
-from vae_anomaly_cli.sources.formats import FORMATS, Format, TableFile, sniff_format
+from vae_anomaly_cli.sources.formats import DATABASE, FORMATS, Format, TableFile, format_of_name, sniff_format
+from vae_anomaly_cli.sources.given import GivenLayout
+from vae_anomaly_cli.sources.partitions import with_partitions
 from vae_anomaly_cli.types import InferredType, without_missing
 
 ROWS_PER_BATCH = 1 << 15
 SHOWN_NAMES = 5
+SHOWN_NOTES = 12
 # Arrow can neither take nor sort rows of views.
 PLAIN_TYPES = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
 
@@ -104,6 +109,8 @@ class TableSource:
         What separates cells, where the format has delimiters.
     directories : tuple of Path
         Directories that were named as input.
+    given : GivenLayout
+        What the user said of how the files are laid out.
     """
 
     name: str
@@ -112,6 +119,7 @@ class TableSource:
     schema: pa.Schema
     delimiter: str
     directories: tuple[Path, ...] = ()
+    given: GivenLayout = field(default_factory=GivenLayout)
 
     @property
     def names(self) -> list[str]:
@@ -122,6 +130,12 @@ class TableSource:
     def n_files(self) -> int:
         """Number of files."""
         return len(self.files)
+
+    @property
+    def row_indices(self) -> list[str]:
+        """Columns that number the rows and have no name in the files: no features."""
+        found = [file.content.row_index for file in self.files]
+        return list(dict.fromkeys(name for name in found if name is not None))
 
     @property
     def decimal_comma(self) -> bool:
@@ -198,7 +212,8 @@ class TableSource:
                 return None
             known = file.path.stat()
             files.append([str(file.path.resolve()), known.st_size, known.st_mtime_ns])
-        return {"read as": [self.format.name, self.delimiter], "input": files}
+        said = [f"{option}={getattr(self.given, option[2:].replace('-', '_'))}" for option in self.given.options]
+        return {"read as": [self.format.name, self.delimiter, *said], "input": files}
 
     def check_output(self, option: str, path: Path) -> None:
         """Refuse an output that is a file of the input, or lies in a directory that is: the next run would read it.
@@ -223,28 +238,32 @@ class TableSource:
 
 
 def open_table(
-    data: list[str], format_name: str | None, delimiter: str | None, warn: Callable[[str], None]
+    data: list[str], format_name: str | None, given: GivenLayout | None, warn: Callable[[str], None]
 ) -> TableSource:
     """Find the files and look at their columns; rows are read later.
 
     Parameters
     ----------
     data : list of str
-        Files, patterns and directories, or `PIPE` for standard input.
+        Files, patterns, directories and addresses, or `PIPE` for standard input.
     format_name : str or None
         A key of `FORMATS`; names and first bytes of the files tell by default.
-    delimiter : str or None
-        What separates cells; found in the header by default.
+    given : GivenLayout or None
+        What the user says of how the files are laid out.
     warn : callable
-        Is called with a message for each file that is left out.
+        Is called with a message for each file that is left out, and for what is read otherwise than it stands there.
 
     Raises
     ------
     InputError
         If a file is no table with unique, non-empty column names, or if files differ in format or columns.
     """
+    given = given or GivenLayout()
     found = find_files(data)
-    formats = [FORMATS[format_name] if format_name is not None else sniff_format(file.source) for file in found]
+    notes = _FewNotes(warn)
+    warn = notes.warn
+    # A table of a data base is typed, and written as CSV.
+    formats = [_format_of(file, format_name, warn) for file in found]
     for file, table_format in zip(found, formats, strict=True):
         if table_format is not formats[0]:
             raise InputError(
@@ -253,21 +272,73 @@ def open_table(
             )
     if len(found) > 1:
         found = _without_empty(found, warn)
-    files = tuple(InputFile(formats[0].open(file.source, delimiter), file.relative) for file in found)
-    for opened in files:
-        _check_names(opened)
+    opened = [_opened(file, formats[0], given, warn) for file in found]
+    files = tuple(
+        InputFile(content, _written_name(file.relative, formats[0]))
+        for file, content in zip(found, with_partitions(opened, [file.relative for file in found]), strict=True)
+    )
+    for input_file in files:
+        _check_names(input_file)
     name = files[0].name if len(files) == 1 else f"{len(files)} files from {files[0].name} on"
     if len(data) == 1 and len(files) > 1:
         name = data[0]
     _check_alike(files, formats[0])
     _warn_of_delimiter(files[0], warn)
     found_delimiter = files[0].content.delimiter or formats[0].delimiter
-    return TableSource(name, formats[0], files, _common_schema(files), found_delimiter, tuple(input_directories(data)))
+    directories = tuple(input_directories(data))
+    notes.close()
+    return TableSource(name, formats[0], files, _common_schema(files), found_delimiter, directories, given)
+
+
+class _FewNotes:
+    """Says what the user should know, of many files only of the first.
+
+    Parameters
+    ----------
+    say : callable
+        Shows a message.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._n_said = 0
+
+    def warn(self, text: str) -> None:
+        self._n_said += 1
+        if self._n_said <= SHOWN_NOTES:
+            self._say(text)
+
+    def close(self) -> None:
+        """Say how many messages are not shown."""
+        if self._n_said > SHOWN_NOTES:
+            self._say(f"{self._n_said - SHOWN_NOTES:,} more such messages of these files are not shown.")
+
+
+def _format_of(file: FoundFile, format_name: str | None, warn: Callable[[str], None]) -> Format:
+    if file.address is not None:
+        return DATABASE
+    return FORMATS[format_name] if format_name is not None else sniff_format(file.source, warn)
+
+
+def _opened(file: FoundFile, table_format: Format, given: GivenLayout, warn: Callable[[str], None]) -> TableFile:
+    if file.address is not None:
+        return open_database(file.address, given, warn)
+    return table_format.open(file.source, given, warn)
+
+
+def _written_name(relative: PurePath, table_format: Format) -> PurePath:
+    """Return the name of a file of results: results are compressed by gzip only, and not written in every format."""
+    name, suffixes = relative, COMPRESSED_EXTENSIONS
+    while name.suffix.lower() in suffixes and name.suffix.lower() != ".gz":
+        name = name.with_suffix("")
+    if format_of_name(name)[0] is table_format and table_format.writable:
+        return name
+    return name if name.suffix.lower() == ".gz" else name.with_suffix(table_format.written.extensions[0])
 
 
 def _without_empty(found: list[FoundFile], warn: Callable[[str], None]) -> list[FoundFile]:
     """Leave out files without a byte, as failed exports leave them, with a warning."""
-    empty = [file for file in found if file.source.n_bytes == 0]
+    empty = [file for file in found if file.address is None and file.source.n_bytes == 0]
     if len(empty) == len(found):
         raise InputError(f"{found[0].source.name} and {len(found) - 1} more files are empty; expected tables.")
     for file in empty:

@@ -17,6 +17,16 @@ def read(folder: Path, name: str) -> pd.DataFrame | None:
     return pd.read_csv(path) if path.exists() else None
 
 
+def processor() -> str:
+    """What the system says of it."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
+    flags = next((line.split() for line in lines if line.startswith("flags")), [])
+    wide = next((flag for flag in ("avx512f", "avx2") if flag in flags), "")
+    return ", ".join(part for part in (name, wide) if part)
+
+
 def ratio(found: pd.DataFrame, of: str | int, to: str | int, key: str, value: str) -> float:
     """The median over runs of one's value over the other's in the same run; NaN where one was not measured."""
     wide = found.pivot_table(index="run", columns=key, values=value)

@@ -13,7 +13,7 @@ from benchmarks.foundation_page import markdown
 from benchmarks.harness import console, surroundings
 from benchmarks.speed import plots, sections
 from benchmarks.speed.aims import aims
-from benchmarks.speed.figures import read
+from benchmarks.speed.figures import processor, read
 from benchmarks.speed.workers import FOLDER
 
 PACKAGES = ("vae-anomaly", "torch", "scikit-learn", "pyod", "numpy", "pyarrow")
@@ -78,16 +78,6 @@ def commits(parts: dict[str, pd.DataFrame]) -> str:
     return f"Measured: {said} (+: with local changes to the library)."
 
 
-def processor() -> str:
-    """What the system says of it."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
-    flags = next((line.split() for line in lines if line.startswith("flags")), [])
-    wide = next((flag for flag in ("avx512f", "avx2") if flag in flags), "")
-    return f"Processor: {', '.join(part for part in (name, wide) if part)}." if name else ""
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--csvs", type=Path, default=FOLDER, help="folder of the CSVs")
@@ -108,7 +98,7 @@ def main() -> None:
     text = PAGE.format(
         surroundings=surroundings(PACKAGES),
         commits=commits(parts),
-        processor=processor(),
+        processor=f"Processor: {processor()}." if processor() else "",
         says=(FOLDER / "says.md").read_text(encoding="utf-8"),
         aims=markdown(("aim", "asked for", "measured", "met"), aims(parts)),
         **{name: section(parts) for name, section in sections.SECTIONS.items()},

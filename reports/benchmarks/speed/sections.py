@@ -198,15 +198,37 @@ def gpu(parts: Parts) -> str:
     if "gpu" not in parts:
         return prose.NO_GPU
     found, rows = parts["gpu"], []
+    cpu = found[found["device"] == "cpu"]
     for device, precision in found[["device", "precision"]].drop_duplicates().itertuples(index=False):
         own = found[(found["device"] == device) & (found["precision"] == precision)]
-        figures = (shown(own[name].median()) for name in ("fit_s", "row_steps_s", "rows_s", "difference"))
-        rows.append((device, precision, own["name"].iloc[0], *figures))
+        figures = (spread(own[name]) for name in ("fit_s", "row_steps_s", "default_fit_s", "rows_s", "row_ms"))
+        rows.append((device, precision, *figures, shown(own["score_mib"].median()), shown(own["difference"].median())))
     header = (
-        *("device", "products", "name", "fit, s", "rows of a member and steps a second", "rows scored a second"),
-        "median difference of scores, nats",
+        *("device", "products", "large fit, s", "rows of members a second in it", "default fit, s"),
+        *("rows scored a second", "one row, ms", "memory in scoring, MiB", "median difference of scores, nats"),
     )
-    return markdown(header, rows)
+    on_cuda = found[found["device"] == "cuda"].iloc[0]
+    first = found[(found["device"] == "cuda") & (found["precision"] == "float32")]
+    faster = (
+        times(cpu["fit_s"].median() / first["fit_s"].median()),
+        times(cpu["default_fit_s"].median() / first["default_fit_s"].median()),
+        times(first["rows_s"].median() / cpu["rows_s"].median()),
+    )
+    return prose.GPU.format(
+        rows=int(on_cuda["fitted_rows"]),
+        plain_rows=str(on_cuda["fitted_rows"]),
+        members=int(on_cuda["members"]),
+        gpu=on_cuda["name"],
+        cpu=cpu["name"].iloc[0],
+        torch=on_cuda["torch"],
+        runs=found["run"].nunique(),
+        faster=faster,
+        table=markdown(header, rows),
+    )
+
+
+def spread(found: pd.Series[float]) -> str:
+    return f"{shown(found.median())} ({shown(found.min())} to {shown(found.max())})"
 
 
 SECTIONS: dict[str, Section] = {

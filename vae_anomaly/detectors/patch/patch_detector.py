@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from vae_anomaly.columns import MAX_SEEDS, Augment, Batch, ImageEncoder, learn_channels
-from vae_anomaly.data import FloatArray, ImageFormat, Images
+from vae_anomaly.data import ColumnRoles, FloatArray, ImageFormat, Images
 from vae_anomaly.decisions import MIN_DEVIATION, Decisions
 from vae_anomaly.deprecation import RenamedAttribute
 from vae_anomaly.detectors.base import copied_parameters, unchanged_on_failure
@@ -272,6 +272,7 @@ class PatchDetector(CalibratedDetectorMixin, OutlierMixin, BaseEstimator):
                 break
         self.models_ = tuple(models)
         self.fitted_parameters_ = copied_parameters(self)
+        self.column_roles_ = ColumnRoles()
         maps = self._learn_positions(images, held_out, kept)
         self._decide(images, judged, np.flatnonzero(aside), maps)
 

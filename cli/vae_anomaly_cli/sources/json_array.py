@@ -1,0 +1,189 @@
+"""JSON in one piece: an array of objects, or an object that holds one, or the columns."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+
+from vae_anomaly_cli.errors import InputError
+from vae_anomaly_cli.sources.byte_source import ByteSource
+from vae_anomaly_cli.sources.given import GivenLayout
+from vae_anomaly_cli.sources.json_values import ValueTypes, check_surrogates, column_of, dumps, unique_keys
+from vae_anomaly_cli.sources.text import as_utf8, checked_utf8
+
+# It is read as a whole, and takes several times the room of its text.
+MAX_BYTES = 1 << 29
+EXPECTED = 'expected an array of objects, like [{"age": 41, "sex": "F"}]'
+
+
+@dataclass(frozen=True)
+class JsonFile:
+    """A table in one JSON document, in memory.
+
+    Attributes
+    ----------
+    source : ByteSource
+        Its bytes.
+    cells : pyarrow.Table
+        Its rows.
+    """
+
+    source: ByteSource
+    cells: pa.Table
+    delimiter: None = None
+    row_index: None = None
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Its columns, with types that have room for all their values."""
+        return self.cells.schema
+
+    @property
+    def size(self) -> int:
+        """What there is to read: bytes."""
+        return self.source.n_bytes
+
+    def batches(self, names: list[str], n_rows: int) -> Iterator[tuple[pa.RecordBatch, int]]:
+        """Yield rows with the bytes read."""
+        size = self.size
+        for batch in self.cells.select(names).to_batches(n_rows):
+            yield batch, size
+            size = 0
+
+    def where(self, row: int) -> str:
+        """Say which record a data row (from 0) is."""
+        return f"record {row + 1}"
+
+
+def open_file(source: ByteSource, _delimiters: str, given: GivenLayout, warn: Callable[[str], None]) -> JsonFile:
+    """Read the document."""
+    source = as_utf8(source, given.encoding, warn)
+    text = _text_of(source)
+    try:
+        decoded = text.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        source = checked_utf8(source, warn)
+        decoded = _text_of(source).decode("utf-8-sig")
+    try:
+        document = json.loads(decoded, object_pairs_hook=unique_keys)
+        check_surrogates(text, document)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{source.name} line {error.lineno} is not JSON ({error.msg}, column {error.colno}); {EXPECTED}."
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{source.name} is not a table in JSON ({error}); {EXPECTED}.") from error
+    records = _records(source.name, document, warn)
+    if not records:
+        raise InputError(f"{source.name} is empty; expected a table in json.")
+    return JsonFile(source, _table(records))
+
+
+def open_writer(stream: BinaryIO, _schema: pa.Schema, _delimiter: str) -> "JsonWriter":
+    """Begin a table on an open stream."""
+    return JsonWriter(stream)
+
+
+class JsonWriter:
+    """Writes rows as one array of objects, an object a line.
+
+    Parameters
+    ----------
+    stream : binary file
+        Where they go.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.stream = stream
+        self.before = "["
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Append rows."""
+        for row in batch.to_pylist():
+            self.stream.write(f"{self.before}\n{dumps(row)}".encode())
+            self.before = ","
+
+    def close(self) -> None:
+        """Close the array."""
+        self.stream.write(b"[]\n" if self.before == "[" else b"\n]\n")
+
+
+def _text_of(source: ByteSource) -> bytes:
+    with source.open() as stream:
+        text = stream.read(MAX_BYTES + 1)
+    if len(text) > MAX_BYTES:
+        raise InputError(
+            f"{source.name} is one JSON document of more than {MAX_BYTES >> 20} MiB, which is read as a whole; "
+            "expected JSON Lines, one object a line, for tables of any size. Convert it: jq -c '.[]'."
+        )
+    return text
+
+
+def _records(name: str, document: Any, warn: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Find the objects that are the rows."""
+    if isinstance(document, list):
+        for number, record in enumerate(document, start=1):
+            if not isinstance(record, dict):
+                raise InputError(f"{name}: record {number} holds {_kind(record)}, not an object; {EXPECTED}.")
+        return document
+    if not isinstance(document, dict):
+        raise InputError(f"{name} holds {_kind(document)}; {EXPECTED}.")
+    columns = _columns(document)
+    if columns is not None:
+        n_rows = len(next(iter(columns.values())))
+        return [{key: column[row] for key, column in columns.items()} for row in range(n_rows)]
+    arrays = [
+        key
+        for key, value in document.items()
+        if isinstance(value, list) and value and all(isinstance(record, dict) for record in value)
+    ]
+    if len(arrays) == 1:
+        others = len(document) - 1
+        besides = f"; {others} other {'key' if others == 1 else 'keys'} beside it left out" if others else ""
+        warn(f"{name}: the rows are the array '{arrays[0]}' of the document{besides}.")
+        return list(document[arrays[0]])
+    if arrays:
+        shown = ", ".join(f"'{key}'" for key in arrays)
+        raise InputError(f"{name} holds several arrays of objects ({shown}); {EXPECTED}. Save one of them alone.")
+    if document and not any(isinstance(value, dict | list) for value in document.values()):
+        return [document]
+    raise InputError(f"{name} holds an object without an array of objects; {EXPECTED}.")
+
+
+def _columns(document: dict[str, Any]) -> Mapping[str, list[Any]] | None:
+    """Read what holds columns: lists of one length, or what pandas writes by default or as "split"."""
+    names, data = document.get("columns"), document.get("data")
+    if isinstance(names, list) and isinstance(data, list) and all(isinstance(row, list) for row in data):
+        if all(len(row) == len(names) for row in data):
+            return {str(name): [row[place] for row in data] for place, name in enumerate(names)}
+        return None
+    values = list(document.values())
+    if values and all(isinstance(value, list) for value in values) and len({len(value) for value in values}) == 1:
+        is_flat = not any(isinstance(cell, dict) for value in values for cell in value)
+        return document if is_flat and values[0] else None
+    if values and all(isinstance(value, dict) and value for value in values):
+        keys = list(values[0])
+        if all(list(value) == keys for value in values) and _number_rows(keys):
+            return {name: list(value.values()) for name, value in document.items()}
+    return None
+
+
+def _number_rows(keys: list[str]) -> bool:
+    return all(key.lstrip("-").isdigit() for key in keys)
+
+
+def _table(records: list[dict[str, Any]]) -> pa.Table:
+    types: dict[str, ValueTypes] = {}
+    for record in records:
+        for key, value in record.items():
+            types.setdefault(key, ValueTypes()).update(value)
+    schema = pa.schema([pa.field(key, values.type) for key, values in types.items()])
+    columns = [column_of([record.get(field.name) for record in records], field.type) for field in schema]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _kind(value: object) -> str:
+    kinds = {dict: "an object", list: "an array", str: "text", bool: "true or false", type(None): "null"}
+    return kinds.get(type(value), "a number")

@@ -1,0 +1,55 @@
+"""Files as offices export them are read as a person would read them, or refused, and nothing is wrong without a word.
+
+The files, and what a person expects of each, are in `tests/files`; `tests/files/make.py` says what an entry means. The
+quick tests train next to nothing and look at what is read; the slow ones look at ranks, too.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("benchmarks", reason="reports are no part of a source distribution")
+from benchmarks.files import judging
+
+FOLDER = Path(__file__).resolve().parents[1] / "files"
+CASES: list[dict[str, Any]] = json.loads((FOLDER / "expected.json").read_text(encoding="utf-8"))
+LITTLE = ("--max-iter", "1", "--n-estimators", "1", "--calibration", "none")
+READ: list[Any] = [pytest.param(case, id=case["file"]) for case in CASES]
+RANKED: list[Any] = [pytest.param(case, id=case["file"]) for case in CASES if "planted" in case or "next" in case]
+
+
+@pytest.fixture
+def command(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    monkeypatch.chdir(FOLDER)
+
+    def ended(arguments: list[str]) -> Any:
+        outcome = run(*arguments)
+        return judging.Ended(outcome.code, outcome.text, outcome.err)
+
+    return ended
+
+
+def assert_right(verdict: Any) -> None:
+    assert verdict.outcome == judging.RIGHT, f"{verdict.outcome}: {'; '.join(verdict.differs)}\n{verdict.err}"
+
+
+@pytest.mark.parametrize("case", READ)
+def test_a_file_is_read_as_a_person_would_read_it(case, command, tmp_path):
+    assert_right(judging.judge(case, Path(), tmp_path / "model.vae", command, LITTLE, ranks=False))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", RANKED)
+def test_the_anomaly_that_a_person_would_see_is_among_the_first(case, command, tmp_path):
+    assert_right(judging.judge(case, Path(), tmp_path / "model.vae", command))
+
+
+def test_the_corpus_has_a_hundred_and_twenty_cases_and_every_file_is_in_one():
+    assert len(CASES) >= 120
+    named = {case["file"] for case in CASES} | {case["next"]["file"] for case in CASES if "next" in case}
+    there = {path.name for path in FOLDER.iterdir()} - {"expected.json", "make.py", "__pycache__"}
+    assert there == named
+    assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 2_500_000

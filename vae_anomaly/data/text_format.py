@@ -1,0 +1,605 @@
+"""Text cells: what the text of a column stands for, learned from its training cells and kept with the column."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from vae_anomaly.data.text_dates import DateFormat, find_date_format, read_dates
+from vae_anomaly.data.text_numbers import CODE, DOUBTFUL_FACTORS, FACTORS, PLAIN, ParsedNumbers, parse_numbers
+
+Flags = npt.NDArray[np.bool_]
+Counts = npt.NDArray[np.int64]
+TextKind = Literal["number", "date", "boolean", "level"]
+
+# In any column of text.
+MISSING_TEXTS = frozenset(
+    ("", "?", "NA", "N/A", "n/a", "#N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "Null", "null", "None")
+)
+# Among numbers, dates, true and false, in upper or lower case.
+MISSING_WORDS = frozenset(
+    (
+        *("", "-", "--", "---", ".", "..", "...", "\u2013", "\u2014", "?", "??", "\\n"),
+        *("na", "n/a", "n.a.", "n.a", "n/k", "n.k.", "n/d", "n.d.", "nd", "nan", "-nan", "nat", "null", "none", "nil"),
+        *("(null)", "[null]", "<na>", "(blank)", "(empty)", "tbd", "missing", "unknown", "unbekannt", "inconnu"),
+        *("desconocido", "not available", "not applicable", "no data", "keine angabe", "k.a.", "k. a."),
+        *("#na", "#n/a", "#n/v", "#div/0!", "#value!", "#ref!", "#name?", "#num!", "#null!", "#error!"),
+        *("#wert!", "#bezug!", "#zahl!"),
+    )
+)
+TRUE, FALSE = "true", "false"
+MAX_ODD_SHARE, MIN_CELLS_FOR_ODD = 0.01, 20
+MAX_REMEMBERED = 10_000
+MIN_NUMERIC_SHARE = 0.5
+MAX_SHOWN = 3
+PLAIN_DESCRIPTIONS = ("", "numbers", "dates in ISO 8601", "true and false")
+EMPTY_LEVEL = "(empty)"
+MARKS = frozenset(
+    ("x", "*", "+", "\u2713", "\u2714", "y", "yes", "j", "ja", "o", "oui", "s", "si", "s\u00ed", "t", TRUE, "on")
+)
+MIN_EMPTY_SHARE = 0.5
+MIN_CODE_DIGITS = 8
+SPOKEN = {",": "','", ".": "'.'", " ": "spaces", "'": "apostrophes"}
+
+
+@dataclass(frozen=True)
+class TextRules:
+    """What the user says of how text is read; None leaves it to the cells.
+
+    Parameters
+    ----------
+    decimal, thousands : str or None
+        Marks of numbers.
+    date_format : str or None
+        As ``pandas.to_datetime`` takes it.
+    fold_case : bool
+        Whether levels that differ in case alone are one.
+    """
+
+    decimal: str | None = None
+    thousands: str | None = None
+    date_format: str | None = None
+    fold_case: bool = True
+
+    @property
+    def decimal_mark(self) -> str | None:
+        """The decimal mark, where it is said or follows from the other."""
+        if self.decimal is None and self.thousands in (".", ","):
+            return "," if self.thousands == "." else "."
+        return self.decimal
+
+
+@dataclass(frozen=True)
+class TextFormat:
+    """How the text of one column is read, in training and in scoring.
+
+    Parameters
+    ----------
+    kind : {"number", "date", "boolean", "level"}
+        What it stands for.
+    decimal : str
+        The decimal mark of numbers that could be read in two ways: 1.234.
+    unit : str
+        Currency or unit that numbers may have.
+    factors : bool
+        Whether numbers may end with k, M or B.
+    strict : bool
+        Whether the decimal mark is the only one.
+    date_format : str
+        Of dates, as ``pandas.to_datetime`` takes it.
+    missing : tuple of str
+        What stands for missing, besides the usual signs.
+    usual_missing : bool
+        Whether the usual signs stand for missing: NA, null, None, ?.
+    fold : bool
+        Whether levels that differ in case alone are one.
+    by_value : bool
+        Whether levels that are numbers are known by their value: 1.0 is 1.
+    empty_level : str
+        The level of empty cells; empty where they are missing.
+    description : str
+        The same for people.
+
+    Examples
+    --------
+    >>> TextFormat("number", decimal=",").numbers(["1.234", "2,5 ", "-"]).tolist()
+    [1234.0, 2.5, nan]
+    """
+
+    kind: TextKind
+    decimal: str = "."
+    unit: str = ""
+    factors: bool = False
+    strict: bool = False
+    date_format: str = ""
+    missing: tuple[str, ...] = ()
+    usual_missing: bool = True
+    fold: bool = False
+    by_value: bool = False
+    empty_level: str = ""
+    description: str = ""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it reads what programs write."""
+        return self.description in PLAIN_DESCRIPTIONS
+
+    @cached_property
+    def _missing(self) -> frozenset[str]:
+        return frozenset(self.missing)
+
+    def is_missing(self, texts: Sequence[str]) -> Flags:
+        """Which trimmed texts stand for missing."""
+        own = self._missing
+        if self.kind == "level":
+            usual = MISSING_TEXTS if self.usual_missing else frozenset(("",))
+            return np.array([text in usual or text in own for text in texts], dtype=bool)
+        return np.array([text.casefold() in MISSING_WORDS or text in own for text in texts], dtype=bool)
+
+    def read(self, texts: Sequence[str]) -> tuple[npt.NDArray[Any], Flags]:
+        """Read texts: float64, datetime64 in microseconds, or objects; and which of them cannot be read.
+
+        Parameters
+        ----------
+        texts : sequence of str
+            Of any spacing at their ends.
+        """
+        trimmed = [text.strip() for text in texts]
+        missing = self.is_missing(trimmed)
+        if self.kind == "number":
+            parsed = parse_numbers(trimmed)
+            values: npt.NDArray[Any] = self.values_of(parsed)
+            values[missing] = np.nan
+            return values, np.isnan(values) & ~missing
+        if self.kind == "date":
+            moments = read_dates(trimmed, self.date_format)
+            moments[missing] = np.datetime64("NaT")
+            return moments, np.isnat(moments) & ~missing
+        if self.kind == "boolean":
+            folded = [text.casefold() for text in trimmed]
+            flags: dict[str, Any] = {TRUE: True, FALSE: False, "1": True, "0": False, "1.0": True, "0.0": False}
+            read = np.array([flags.get(text) for text in folded], dtype=object)
+            unknown = np.array([text not in flags for text in folded], dtype=bool)
+            return read, unknown & ~missing
+        levels = np.array([self.level_of(text) for text in trimmed] + [None], dtype=object)[:-1]
+        levels[missing] = self.empty_level or None
+        return levels, np.zeros(len(trimmed), dtype=bool)
+
+    def numbers(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
+        """Texts as numbers, NaN where missing or unreadable."""
+        return self.read(texts)[0]
+
+    def values_of(self, parsed: ParsedNumbers) -> npt.NDArray[np.float64]:
+        """Numbers of parsed texts; NaN where this format does not read them."""
+        values = np.where((parsed.marks != "") & (parsed.marks != self.decimal), parsed.grouped, parsed.values)
+        other_unit = (parsed.units != "") & (parsed.units != self.unit)
+        if self.unit:
+            other_unit &= np.array([unit.casefold() != self.unit.casefold() for unit in parsed.units], dtype=bool)
+        scaled = parsed.factors != ""
+        if self.factors:
+            for factor in np.unique(parsed.factors[scaled].astype(str)).tolist():
+                values = np.where(parsed.factors == factor, values * FACTORS[factor], values)
+        elif scaled.any():
+            # A single letter may be the unit.
+            other_unit |= scaled & (parsed.factors != self.unit)
+        wrong = other_unit
+        if self.strict:
+            wrong |= (parsed.decimals != "") & (parsed.decimals != self.decimal)
+            wrong |= parsed.thousands == self.decimal
+        values[wrong] = np.nan
+        return values
+
+    def level_of(self, text: str) -> str:
+        """A trimmed text as a level."""
+        if not self.by_value or CODE(text) or not PLAIN(text):
+            return text
+        number = float(text)
+        if number.is_integer():
+            return str(int(text)) if text.lstrip("+-").isdigit() else str(int(number))
+        return str(number)
+
+
+@dataclass(frozen=True)
+class DistinctTexts:
+    """The different texts of a column, trimmed, and where they stand.
+
+    Parameters
+    ----------
+    texts : list of str
+        In the order of their first rows.
+    codes : ndarray of int
+        Which text each row has; -1 where it is missing.
+    """
+
+    texts: list[str]
+    codes: npt.NDArray[np.intp]
+
+    @classmethod
+    def of(cls, codes: npt.NDArray[np.intp], found: Sequence[str]) -> DistinctTexts:
+        """Those of texts that may differ in the spaces around them.
+
+        Parameters
+        ----------
+        codes : ndarray of int
+            Which text each row has; -1 where it is missing.
+        found : sequence of str
+            The texts.
+        """
+        place: dict[str, int] = {}
+        moved = np.array([place.setdefault(text.strip(), len(place)) for text in found] + [-1], dtype=np.intp)
+        return cls(list(place), codes if len(place) == len(found) else moved[codes])
+
+    @cached_property
+    def counts(self) -> Counts:
+        """How many rows have each text."""
+        return np.bincount(self.codes[self.codes >= 0], minlength=len(self.texts))
+
+    def row_of(self, index: int) -> int:
+        """The first row that has a text."""
+        return int((self.codes == index).argmax())
+
+    def spread(self, values: npt.NDArray[Any], fill: Any) -> npt.NDArray[Any]:
+        """A value for each row, by its text."""
+        padded = np.empty(len(values) + 1, dtype=values.dtype)
+        padded[:-1], padded[-1] = values, fill
+        return padded[self.codes]
+
+
+@dataclass(frozen=True)
+class OddTexts:
+    """Cells that the format of their column does not read.
+
+    Parameters
+    ----------
+    text : str
+        The first.
+    row : int
+        Its row.
+    count : int
+        How many cells.
+    n_cells : int
+        Of how many that are not missing.
+    """
+
+    text: str
+    row: int
+    count: int
+    n_cells: int
+
+
+@dataclass(frozen=True)
+class LearnedText:
+    """What was learned of a column of text.
+
+    Parameters
+    ----------
+    format : TextFormat
+        How it is read.
+    values : ndarray
+        Of its distinct texts.
+    odd : OddTexts or None
+        Cells that are taken as missing, though they say something.
+    mixed : (str, str) or None
+        A number and a text of a column that is mostly numbers and read as text.
+    units : tuple of str
+        Units that keep a column of numbers text.
+    unsure : str
+        A text that can be read in two ways, where nothing decides; empty where there is none.
+    merged : tuple of (str, str)
+        Spellings of levels that were made one.
+    numbers : LearnedText or None
+        The same column as numbers, where it is mostly numbers.
+    """
+
+    format: TextFormat
+    values: npt.NDArray[Any]
+    odd: OddTexts | None = None
+    mixed: tuple[str, str] | None = None
+    units: tuple[str, ...] = ()
+    unsure: str = ""
+    merged: tuple[tuple[str, str], ...] = ()
+    numbers: LearnedText | None = None
+
+
+@dataclass(frozen=True)
+class TextColumn:
+    """A column of text before it is known what it stands for: parsed once."""
+
+    distinct: DistinctTexts
+    empty: Flags
+    parsed: ParsedNumbers
+
+    @classmethod
+    def of(cls, distinct: DistinctTexts) -> TextColumn:
+        """Look at the distinct texts of a column."""
+        empty = TextFormat("number").is_missing(distinct.texts)
+        return cls(distinct, empty, parse_numbers(distinct.texts))
+
+    @cached_property
+    def evidence(self) -> Counter[str]:
+        """How many cells say for certain which decimal mark they have, if they are numbers."""
+        counts = self.distinct.counts
+        n_numbers = int(counts[self.parsed.ok & ~self.empty].sum())
+        mostly = n_numbers * 2 > int(counts[~self.empty].sum())
+        return self.parsed.evidence(counts) if mostly else Counter()
+
+
+def decimal_mark_of(evidence: Sequence[Counter[str]]) -> str | None:
+    """The decimal mark that most columns of a table have, or of as many the one of most cells; None without any."""
+    columns = Counter(max(found, key=lambda mark: found[mark]) for found in evidence if found)
+    cells = sum(evidence, Counter[str]())
+    if not columns:
+        return None
+    return max((".", ","), key=lambda mark: (columns[mark], cells[mark]))
+
+
+def learn_text(
+    column: TextColumn,
+    table_mark: str | None,
+    rules: TextRules,
+    declared: TextKind | None = None,
+    *,
+    order: str = "",
+) -> LearnedText:
+    """Learn what the text of a column stands for.
+
+    Parameters
+    ----------
+    column : TextColumn
+        Its cells.
+    table_mark : str or None
+        The decimal mark of other columns of the table.
+    rules : TextRules
+        What the user says of all columns.
+    declared : {"number", "date", "boolean", "level"} or None
+        What the user says that it is; cells that it does not read are not taken as missing beyond the usual.
+    order : {"", "day", "month"}
+        What comes first in dates of other columns.
+    """
+    if declared == "level":
+        return learn_levels(column.distinct, rules)
+    if declared in (None, "number"):
+        numbers = _learn_numbers(column, table_mark, rules, forced=declared is not None)
+        if declared or numbers.odd is None or _few(numbers.odd):
+            return numbers
+    if declared in (None, "boolean"):
+        booleans = _learn_booleans(column)
+        if booleans is not None:
+            return booleans
+    if declared in (None, "date"):
+        dates = _learn_dates(column, rules, order, forced=declared is not None)
+        if dates is not None:
+            return dates
+    levels = learn_levels(column.distinct, rules)
+    return levels if declared else _with_doubts(levels, numbers, column)
+
+
+def learn_levels(
+    distinct: DistinctTexts, rules: TextRules, *, exact: bool = False, by_value: bool = False
+) -> LearnedText:
+    """Learn the levels of a column.
+
+    Parameters
+    ----------
+    distinct : DistinctTexts
+        Its cells.
+    rules : TextRules
+        Whether levels that differ in case alone are one.
+    exact : bool
+        Whether the levels are the categories of a dtype, which stay as they are.
+    by_value : bool
+        Whether levels that are numbers are known by their value.
+    """
+    form = TextFormat("level", usual_missing=not exact, by_value=by_value, fold=rules.fold_case and not exact)
+    levels, _ = form.read(distinct.texts)
+    counts = distinct.counts
+    merged = []
+    if form.fold:
+        keys: dict[str, list[int]] = {}
+        for index, level in enumerate(levels):
+            if level is not None:
+                keys.setdefault(level.casefold(), []).append(index)
+        for alike in keys.values():
+            if len(alike) > 1:
+                shown = max(alike, key=lambda index: (counts[index], levels[index]))
+                merged += [(levels[index], levels[shown]) for index in alike if levels[index] != levels[shown]]
+                levels[alike] = levels[shown]
+    if merged:
+        first = ", ".join(f"'{one}' is '{other}'" for one, other in merged[:MAX_SHOWN])
+        form = replace(form, description=f"levels in upper or lower case: {first}{', ...' * (len(merged) > MAX_SHOWN)}")
+    present = {level for level in levels if level is not None}
+    n_empty = len(distinct.codes) - int(counts[[level is not None for level in levels]].sum())
+    if len(present) == 1 and n_empty and not exact:
+        (only,) = present
+        if only.casefold() in MARKS or n_empty >= MIN_EMPTY_SHARE * len(distinct.codes):
+            form = replace(form, empty_level=EMPTY_LEVEL, description=f"'{only}' or empty, which is a level of its own")
+            levels[[level is None for level in levels]] = EMPTY_LEVEL
+    return LearnedText(form, levels, merged=tuple(merged))
+
+
+def read_plain(texts: Sequence[str]) -> tuple[npt.NDArray[np.float64], Flags]:
+    """Read texts as a column of numbers without a format of its own does, and which cannot be read."""
+    return TextFormat("number").read(texts)
+
+
+def _few(odd: OddTexts) -> bool:
+    """Whether cells are so few that they do not say what a column is."""
+    most = MAX_ODD_SHARE * odd.n_cells
+    return odd.count <= max(most, 1 if odd.n_cells >= MIN_CELLS_FOR_ODD else 0)
+
+
+def _learn_numbers(column: TextColumn, table_mark: str | None, rules: TextRules, *, forced: bool) -> LearnedText:
+    parsed, distinct = column.parsed, column.distinct
+    counts = np.where(column.empty, 0, distinct.counts)
+    own, forced_mark = column.evidence, rules.decimal_mark
+    in_question = (parsed.marks != "") & ~column.empty
+    mark = forced_mark or (max(own, key=lambda each: own[each]) if own else None) or table_mark
+    unsure = "" if mark or not in_question.any() else distinct.texts[int(in_question.argmax())]
+    units, factors, several = _units_of(parsed, counts)
+    form = TextFormat(
+        "number",
+        decimal=mark or ".",
+        unit=units[0] if len(units) == 1 else "",
+        factors=factors,
+        strict=forced_mark is not None,
+    )
+    values = form.values_of(parsed)
+    values[column.empty] = np.nan
+    odd = _odd(distinct, np.isnan(values) & ~column.empty)
+    if not forced and (several or _are_codes(parsed, distinct, counts) or _one_number_and_words(values, column)):
+        odd = OddTexts(distinct.texts[0] if distinct.texts else "", 0, 1, 1)
+    if np.isnan(values).all():
+        odd = odd or OddTexts("", 0, 1, 1)
+    grouped = in_question & (parsed.marks != form.decimal)
+    seen = sorted({*parsed.thousands[counts > 0].tolist(), *parsed.marks[grouped].tolist()} - {""})
+    described = _described(form, seen, distinct.texts, column.empty)
+    if in_question.any() and not own and table_mark and not forced_mark:
+        described += f", as elsewhere in the table {SPOKEN[table_mark]} is the decimal mark"
+    form = replace(form, missing=_remembered(distinct, np.isnan(values) & ~column.empty), description=described)
+    return LearnedText(form, values, odd, units=tuple(several), unsure=unsure)
+
+
+def _described(form: TextFormat, seen: list[str], texts: list[str], empty: Flags) -> str:
+    """How numbers are read, for people; empty where there is nothing to say."""
+    parts = []
+    if form.unit:
+        parts.append("in percent" if form.unit == "%" else f"in '{form.unit}'")
+    if form.factors:
+        parts.append("with k, M or B")
+    if form.decimal == ",":
+        parts.append("with ',' as decimal mark")
+    if seen:
+        parts.append(f"with {' and '.join(SPOKEN[mark] for mark in seen)} between thousands")
+    words = [text for text, lost in zip(texts, empty.tolist(), strict=True) if lost and text not in MISSING_TEXTS]
+    if words:
+        parts.append(f"{', '.join(repr(word) for word in words[:MAX_SHOWN])} as missing")
+    return f"numbers {', '.join(parts)}" if parts else "numbers"
+
+
+def _units_of(parsed: ParsedNumbers, counts: Counts) -> tuple[list[str], bool, list[str]]:
+    """The unit, if there is one; whether k, M or B are factors; and the units, where they are several."""
+    shown = counts > 0
+    factors = set(parsed.factors[shown & parsed.ok].tolist()) - {""}
+    plain = parsed.units == ""
+    # A letter beside no other factor is the unit: metres, bytes.
+    alone = factors and all(factor in DOUBTFUL_FACTORS for factor in factors)
+    weights: Counter[str] = Counter()
+    names: dict[str, str] = {}
+    for index in np.flatnonzero(shown & parsed.ok & (~plain | (parsed.factors != ""))).tolist():
+        unit = parsed.units[index] or (parsed.factors[index] if alone else "")
+        if unit:
+            weights[unit.casefold()] += int(counts[index])
+            names.setdefault(unit.casefold(), unit)
+    if not weights:
+        return [], bool(factors), []
+    total = int(counts[parsed.ok].sum())
+    common = [unit for unit, n in weights.most_common() if n > max(MAX_ODD_SHARE * total, 1)] or [
+        weights.most_common(1)[0][0]
+    ]
+    several = [names[unit] for unit in common] if len(common) > 1 else []
+    return [names[common[0]]], bool(factors) and not alone, several
+
+
+def _are_codes(parsed: ParsedNumbers, distinct: DistinctTexts, counts: Counts) -> bool:
+    """Whether whole numbers are codes: many with leading zeros, or all of one length in groups of three."""
+    codes = parsed.codes & (counts > 0)
+    total = int(counts.sum())
+    if codes.any():
+        lengths = {len(distinct.texts[index]) for index in np.flatnonzero(codes).tolist()}
+        n_alike = sum(
+            int(counts[index])
+            for index in np.flatnonzero(parsed.ok & (counts > 0)).tolist()
+            if len(distinct.texts[index]) in lengths
+        )
+        if counts[codes].sum() > max(MAX_ODD_SHARE * total, 1) or n_alike * 2 > total:
+            return True
+    spaced = (parsed.thousands == " ") & (parsed.digits > 0) & (counts > 0)
+    sizes = parsed.digits[spaced]
+    if not spaced.any() or counts[spaced].sum() < 0.9 * total:
+        return False
+    return bool(sizes.min() == sizes.max() >= MIN_CODE_DIGITS)
+
+
+def _one_number_and_words(values: npt.NDArray[np.float64], column: TextColumn) -> bool:
+    """Whether one number stands beside words for missing: 1 and -, which are two levels."""
+    words = column.empty & np.array([text not in MISSING_TEXTS for text in column.distinct.texts], dtype=bool)
+    n_words = int(column.distinct.counts[words].sum())
+    return n_words > MAX_ODD_SHARE * len(column.distinct.codes) and len(np.unique(values[~np.isnan(values)])) == 1
+
+
+def _learn_booleans(column: TextColumn) -> LearnedText | None:
+    form = TextFormat("boolean", description="true and false")
+    folded = {text.casefold() for text, lost in zip(column.distinct.texts, column.empty, strict=True) if not lost}
+    if not folded or not folded <= {TRUE, FALSE}:
+        return None
+    values, _ = form.read(column.distinct.texts)
+    if len(folded) == 1 and (column.empty.any() or (column.distinct.codes < 0).any()):
+        # A mark or nothing: the levels say it.
+        return None
+    return LearnedText(form, values)
+
+
+def _learn_dates(column: TextColumn, rules: TextRules, order: str, *, forced: bool) -> LearnedText | None:
+    distinct = column.distinct
+    kept = np.flatnonzero(~column.empty)
+    texts = [distinct.texts[index] for index in kept.tolist()]
+    if not texts:
+        return None
+    found = DateFormat(rules.date_format) if rules.date_format else _found_dates(texts, distinct.counts[kept], order)
+    if found is None and not forced:
+        return None
+    found = found or DateFormat("ISO8601")
+    form = TextFormat("date", date_format=found.format)
+    values, lost = form.read(distinct.texts)
+    odd = _odd(distinct, lost)
+    if not forced and (lost[kept].all() or not (odd is None or _few(odd))):
+        return None
+    why = f", by '{found.decided_by}'" if found.decided_by else ""
+    form = replace(form, missing=_remembered(distinct, lost), description=f"dates {_spoken_format(found.format)}{why}")
+    return LearnedText(form, values, odd, unsure=texts[0] if found.other else "")
+
+
+def _found_dates(texts: list[str], counts: Counts, order: str) -> DateFormat | None:
+    some = texts[:: max(1, len(texts) // 20)]
+    if not any(any(each.isdigit() for each in text) for text in some):
+        return None
+    return find_date_format(texts, counts, order)
+
+
+def _spoken_format(form: str) -> str:
+    return "in ISO 8601" if form == "ISO8601" else f"as {form}"
+
+
+def _odd(distinct: DistinctTexts, lost: Flags) -> OddTexts | None:
+    """What a format does not read of a column, if there is any."""
+    if not lost.any():
+        return None
+    usual = TextFormat("number").is_missing(distinct.texts)
+    at = np.flatnonzero(lost)
+    rows = np.isin(distinct.codes, at)
+    row = int(rows.argmax())
+    text = distinct.texts[int(distinct.codes[row])]
+    return OddTexts(text, row, int(rows.sum()), int(distinct.counts[~usual].sum()))
+
+
+def _remembered(distinct: DistinctTexts, lost: Flags) -> tuple[str, ...]:
+    return tuple(distinct.texts[index] for index in np.flatnonzero(lost)[:MAX_REMEMBERED].tolist())
+
+
+def _with_doubts(levels: LearnedText, numbers: LearnedText, column: TextColumn) -> LearnedText:
+    """Levels, with what speaks for numbers."""
+    odd, read = numbers.odd, ~np.isnan(numbers.values)
+    if numbers.units:
+        named = ", ".join(f"'{unit}'" for unit in numbers.units[:MAX_SHOWN])
+        form = replace(levels.format, description=f"numbers in several units ({named}), which are not converted")
+        return replace(levels, format=form, units=numbers.units)
+    if odd is None or odd.count > (1 - MIN_NUMERIC_SHARE) * odd.n_cells or odd.n_cells < 2 or not read.any():
+        return levels
+    number = column.distinct.texts[int(read.argmax())]
+    return replace(levels, mixed=(number, odd.text), numbers=numbers)
