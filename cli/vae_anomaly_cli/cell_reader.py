@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from vae_anomaly.columns import Column
 
+DATES = ("datetime", "datetime+trend")
 NUMERIC_KINDS = ("continuous", "positive", "bounded", "integer", "count", "ordinal")
 
 
@@ -87,7 +88,7 @@ class TextCells:
             present = without_missing(cells)
             # Levels that were numbers are found by their value: 1.0 is the level 1.
             return _levels(level_texts(present, self.decimal_comma) if column.numeric else present)
-        if column.kind == "datetime":
+        if column.is_date:
             return _dates(without_missing(cells))
         booleans = bool(column.levels) and set(column.levels) <= {0.0, 1.0}
         numbers = numbers_of_cells(cells, self.decimal_comma, booleans=booleans)
@@ -119,7 +120,7 @@ class TypedCells:
         found = cells.type
         if is_text(found):
             cells = pc.cast(cells, pa.string())
-        if column.textual or column.kind == "datetime":
+        if column.textual or column.is_date:
             if not is_text(found):
                 return as_series(pc.cast(cells, pa.float64()) if pa.types.is_decimal(found) else cells)
             return _levels(cells) if column.textual else _dates(cells)
@@ -149,19 +150,28 @@ def as_series(column: pa.ChunkedArray) -> "pd.Series[Any]":
 def _training_values(name: str, values: pa.ChunkedArray, declared: str | None) -> pa.ChunkedArray:
     """Read typed values as what the user, or else all of them together, say that they are."""
     found = values.type
-    if declared == "datetime" and not (is_text(found) or pa.types.is_temporal(found)):
+    if declared in DATES and not (is_text(found) or pa.types.is_temporal(found)) and not _is_epoch_time(values):
         first = next((str(value) for value in values if value.is_valid), None)
         if first is not None:
             raise InputError(
-                f"--column {name}=datetime: the column holds '{first}'; expected dates or times like 2026-02-28 or "
-                "2026-02-28 13:45:00."
+                f"--column {name}={declared}: the column holds '{first}'; expected dates or times like 2026-02-28 or "
+                "2026-02-28 13:45:00, or seconds since 1970."
             )
     if pa.types.is_decimal(found):
         return pc.cast(values, pa.float64())
     dates = None
-    if is_text(found) and declared in (None, "datetime"):
+    if is_text(found) and declared in (None, *DATES):
         dates = infer_dates(values) if declared is None else read_dates(values)
     return values if dates is None else dates
+
+
+def _is_epoch_time(values: pa.ChunkedArray) -> bool:
+    """Whether numbers count seconds, or parts of them, since 1970."""
+    from vae_anomaly.columns import epoch_unit
+
+    if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
+        return False
+    return epoch_unit(_numbers(values.drop_null())) is not None
 
 
 def _without_encoding(column: pa.ChunkedArray) -> pa.ChunkedArray:

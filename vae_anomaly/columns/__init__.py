@@ -3,6 +3,7 @@
 from vae_anomaly.columns.augmentation import MAX_SEEDS, Augment
 from vae_anomaly.columns.batch import Batch, taken
 from vae_anomaly.columns.column import VALUE_LIMIT, Column
+from vae_anomaly.columns.dates import epoch_unit
 from vae_anomaly.columns.encoder import Encoder
 from vae_anomaly.columns.image_encoder import LEVELS_OF_DEPTH, ImageEncoder, learn_channels
 from vae_anomaly.columns.inference import DECLARABLE, Declarations, infer_columns
@@ -22,6 +23,7 @@ __all__ = [
     "ImageEncoder",
     "MissingValues",
     "TableEncoder",
+    "epoch_unit",
     "given_codes",
     "infer_columns",
     "learn_channels",

@@ -123,6 +123,7 @@ def compare(
     rows = np.flatnonzero(labels.known)
     _check_counts(labels)
     declared = data.columns.declared_kinds(fitting.column)
+    missing_values = data.columns.missing_values(fitting.missing)
     names = data.columns.for_training(messages)
     frame = training_frame(table, names, declared).iloc[rows]
     import vae_anomaly
@@ -132,7 +133,10 @@ def compare(
         comparison = vae_anomaly.compare(
             frame,
             labels.is_anomaly[rows],
-            detectors={OURS: new_detector(fitting, declared, run.device), **vae_anomaly.simple_detectors(declared)},
+            detectors={
+                OURS: new_detector(fitting, declared, run.device, missing_values=missing_values),
+                **vae_anomaly.simple_detectors(declared),
+            },
             settings=SETTINGS[comparing.train],
             n_splits=comparing.splits,
             random_state=fitting.seed or 0,
