@@ -328,7 +328,8 @@ class MissingCodeWarning(DataWarning):
     def __str__(self) -> str:
         return (
             f"column {self.column!r}: {' and '.join(self.codes)} in {self.count} cells is taken as missing, in rows to "
-            f"score as well. Keep it with missing_values={{{self.column!r}: False}}, or name what is missing there."
+            f"score as well. Keep it with missing_values={{{self.column!r}: False}}, on the command line --missing "
+            f"{self.column}=none; or name what is missing."
         )
 
 
@@ -352,8 +353,8 @@ class SortedColumnWarning(DataWarning):
     def __str__(self) -> str:
         return (
             f"column {self.column!r} {'rises' if self.rises else 'falls'} from row to row. Where the rows were sorted "
-            "by it, all is well; where it goes on with time, every later row will look anomalous: then leave it out "
-            f"with columns={{{self.column!r}: 'identifier'}}."
+            "by it, all is well; where it goes on with time, all later rows will look anomalous: then leave it out, "
+            f"columns={{{self.column!r}: 'identifier'}}."
         )
 
 

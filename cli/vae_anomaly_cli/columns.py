@@ -13,7 +13,7 @@ from vae_anomaly_cli.sources import listed
 
 if TYPE_CHECKING:
     from vae_anomaly import ColumnRoles
-    from vae_anomaly.columns import Column
+    from vae_anomaly.columns import Column, MissingValues
 
 SCORE, P_VALUE, FLAG, REASONS = "anomaly_score", "p_value", "is_anomaly", "reasons"
 APPENDED = (SCORE, P_VALUE, FLAG)
@@ -21,6 +21,7 @@ ROW, FILE, PROBLEM = "row", "file", "problem"
 # What these are called where the input keeps a column of that name.
 SPARE_NAMES = {ROW: "row_number", FILE: "file_name", PROBLEM: "row_problem"}
 GROUP_KINDS = ("categorical", "identifier")
+NOTHING = "none"
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 
 # What a command does with known anomalies: measure by them where there are some, need them, or leave them alone.
@@ -242,6 +243,32 @@ class InputColumns:
             declared[name] = kind
         return declared
 
+    def missing_values(self, given: Sequence[str]) -> "MissingValues":
+        """Read what stands for missing, `--missing VALUE` or `--missing NAME=VALUE`; "none" keeps all.
+
+        Raises
+        ------
+        InputError
+            If one names no column, or "none" stands beside other values.
+        """
+        everywhere: list[str] = []
+        by_name: dict[str, list[str]] = {}
+        for text in given:
+            name, sign, value = text.rpartition("=")
+            if not sign:
+                everywhere.append(text)
+            elif name in self.names:
+                by_name.setdefault(name, []).append(value)
+            else:
+                raise InputError(f"--missing {text}: {_lacks(self.source, name, self.names)}")
+        for values in (everywhere, *by_name.values()):
+            if NOTHING in values and len(values) > 1:
+                raise InputError(f"--missing {NOTHING} keeps all values, and others are named; leave one of them out.")
+        every = _codes(everywhere) if everywhere else None
+        if not by_name:
+            return every
+        return {name: _codes(by_name[name]) if name in by_name else every for name in self.names}
+
     def declared_for_training(self, given: Sequence[str], group: str | None) -> dict[str, str]:
         """Read what the user says columns are; one that rows are calibrated by is categories, or only that.
 
@@ -304,6 +331,10 @@ def find_columns(source: str, names: Sequence[str], given: InputOptions, folder:
         if name in ids and folder is None:
             raise InputError(f"--label {name} is also named by --id; a column is one or the other.")
     return InputColumns(source, tuple(names), ids, label, _named(source, names, "--drop", given.drop))
+
+
+def _codes(values: list[str]) -> "MissingValues":
+    return False if values == [NOTHING] else values
 
 
 def _named(source: str, names: Sequence[str], option: str, given: Sequence[str]) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from vae_anomaly_cli.tables import Table, sample_table
 
 if TYPE_CHECKING:
     from vae_anomaly import VAEDetector
-    from vae_anomaly.columns import Column
+    from vae_anomaly.columns import Column, MissingValues
 
 SAMPLE_ROWS = 1_000_000
 MAX_SHOWN_KINDS = 5
@@ -145,13 +145,18 @@ class TableModel:
 
 
 def new_detector(
-    fitting: FitOptions, declared: Mapping[str, str], device: Device, *, verbose: bool = False
+    fitting: FitOptions,
+    declared: Mapping[str, str],
+    device: Device,
+    *,
+    missing_values: "MissingValues" = None,
+    verbose: bool = False,
 ) -> "VAEDetector":
     """Return a detector, not yet fitted, with the parameters that the user gave."""
     from vae_anomaly import VAEDetector
 
     detector = VAEDetector(device=str(device), verbose=verbose)
-    detector.set_params(**fitting.parameters(), columns=dict(declared) or None)
+    detector.set_params(**fitting.parameters(), columns=dict(declared) or None, missing_values=missing_values)
     return detector
 
 
@@ -189,7 +194,8 @@ def fit_table(
         # Labels that cannot be used are known before the work; those of a sample may be too few to tell.
         columns.label.read(table.values(columns.label.name))
     frame = training_frame(table, names, declared, group, forced=fitting.reads_text)
-    detector = new_detector(fitting, declared, device, verbose=messages.progress)
+    missing_values = columns.missing_values(fitting.missing)
+    detector = new_detector(fitting, declared, device, missing_values=missing_values, verbose=messages.progress)
     start = time.perf_counter()
     with library_errors(table.name, table.locate), messages.library_warnings(locate=table.locate):
         (detector.partial_fit if n_passes > 1 else detector.fit)(frame)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 import warnings
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from vae_anomaly.columns.column import Column, days_of
+from vae_anomaly.columns.column import Column, Kind, days_of
 from vae_anomaly.columns.dates import epoch_unit
 from vae_anomaly.columns.growth import direction_of, why_set_aside
 from vae_anomaly.columns.levels import DECLARED, level_column, ordinal_column, text_column
@@ -105,15 +105,15 @@ def infer_columns(
         codes = tuple(
             _codes(table, position, missing_values, declared.get(name)) for position, name in enumerate(table.names)
         )
-        table = with_missing_cells(table, {place: cells for place, (_, cells) in enumerate(codes) if cells is not None})
+        table = with_missing_cells(table, {position: found.cells for position, found in enumerate(codes)})
         columns = tuple(
-            replace(_infer(table, position, likelihood, weights, declared.get(name)), missing_values=codes[position][0])
-            for position, name in enumerate(table.names)
+            found.told(_infer(table, position, likelihood, weights, declared.get(table.names[position])))
+            for position, found in enumerate(codes)
         )
     if not any(column.is_used for column in columns):
         # A running number is better than nothing, and so is a place in time.
         columns = tuple(
-            replace(_last_resort(table, position, likelihood, weights, column), missing_values=codes[position][0])
+            codes[position].told(_last_resort(table, position, likelihood, weights, column))
             if column.name not in declared and column.kind in ("identifier", "datetime")
             else column
             for position, column in enumerate(columns)
@@ -134,33 +134,45 @@ def infer_columns(
     return columns
 
 
-def _codes(
-    table: Table, position: int, missing_values: MissingValues, declared: str | Likelihood | None
-) -> tuple[tuple[float, ...] | tuple[str, ...], npt.NDArray[np.bool_] | None]:
-    """What stands for missing in a column, and which cells do; None where nothing does."""
+@dataclass(frozen=True)
+class _Codes:
+    """What stands for missing in a column, as `Column.missing_values` has it and as people do, and where it is."""
+
+    values: tuple[float, ...] | tuple[str, ...]
+    texts: tuple[str, ...]
+    cells: npt.NDArray[np.bool_]
+
+    def told(self, column: Column) -> Column:
+        """The column, which knows of them."""
+        if not self.values:
+            return column
+        reason = f"{column.reason}; missing where {' or '.join(self.texts)}"
+        return replace(column, missing_values=self.values, reason=reason)
+
+
+def _codes(table: Table, position: int, missing_values: MissingValues, declared: str | Likelihood | None) -> _Codes:
+    """What stands for missing in a column."""
     name, content = table.names[position], table.content(position)
     given = given_codes(missing_values, name)
-    if given is None and (declared == "identifier" or content == "text" or _exceeds_floats(table, position)):
-        return (), None
+    none = _Codes((), (), np.zeros(table.n_rows, dtype=bool))
+    if table.is_empty(position):
+        return none
     dates = content == "datetime" or declared in DATES
-    unit = _epoch_unit(table, position) if dates and content == "number" and not table.is_empty(position) else ""
-    codes = codes_for(table, position, given, dates=dates, unit=unit)
-    if not codes:
-        return (), None
+    if given is None and (
+        declared == "identifier" or (content == "text" and not dates) or _exceeds_floats(table, position)
+    ):
+        return none
+    unit = _epoch_unit(table, position) if dates and content == "number" else ""
+    values = codes_for(table, position, given, dates=dates, unit=unit)
+    if not values:
+        return none
     # As the column will read it.
-    cells = is_code(
-        table,
-        position,
-        Column(name, "datetime" if dates else "continuous", None, "", missing_values=codes, date_unit=unit),
-    )
+    kind: Kind = "datetime" if dates else "continuous"
+    cells = is_code(table, position, Column(name, kind, None, "", missing_values=values, date_unit=unit))
+    texts = tuple(code_text(value, is_date=dates and not unit) for value in values)
     if given is None:
-        warnings.warn(
-            MissingCodeWarning(
-                name, tuple(code_text(code, is_date=dates and not unit) for code in codes), int(cells.sum())
-            ),
-            stacklevel=5,
-        )
-    return codes, cells
+        warnings.warn(MissingCodeWarning(name, texts, int(cells.sum())), stacklevel=5)
+    return _Codes(values, texts, cells)
 
 
 def _last_resort(

@@ -76,7 +76,7 @@ def number_column(name: str, present: FloatArray, weights: FloatArray | None, de
     location, scale = _location_and_scale(
         np.arcsinh(others / asinh_scale) if asinh_scale else others, None if weights is None else weights[~at_spike]
     )
-    if has_gross and not asinh_scale:
+    if has_gross and not asinh_scale and kind != "bounded":
         scale *= MAX_WIDENING
     rounded = (
         kind != "bounded"
@@ -202,7 +202,7 @@ def date_column(
     observed = ~np.isnan(days)
     usual = without_gross(days[observed], None)[0]
     periods = periods_of(usual)
-    parts = tuple(_part_of_date(name, usual, period) for period in periods)
+    parts = tuple(_part_of_date(name, usual, period, unit) for period in periods)
     n_values = len(np.unique(sample_of(usual)))
     described = f"dates with {n_values} distinct values" if not unit else f"times since 1970 ({unit})"
     if not trend:
@@ -228,7 +228,7 @@ def date_column(
     )
 
 
-def _part_of_date(name: str, days: FloatArray, period: str) -> Column:
+def _part_of_date(name: str, days: FloatArray, period: str, unit: str) -> Column:
     """What recurs in dates."""
     counts = counted_levels(days, period)
     return Column(
@@ -238,6 +238,7 @@ def _part_of_date(name: str, days: FloatArray, period: str) -> Column:
         "part of a date",
         levels=tuple(counts),
         frequencies=smoothed(np.array(list(counts.values()))),
+        date_unit=unit,
     )
 
 

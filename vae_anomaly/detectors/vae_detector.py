@@ -623,7 +623,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
 
         Numbers get the mean over draws and members of where the decoder puts them, on the column's own scale; draws
         that explain the observed cells better count more.  Levels get the most probable one.  Observed cells stay as
-        they are, and so do columns that were set aside.
+        they are, and so do columns that were set aside, and dates whose place in time is not modelled.
 
         Parameters
         ----------
@@ -648,7 +648,8 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         A cell looks wrong if it is rare both given the other cells of its row and alone, beyond what
         `max_tail_probability` of training cells are.  Suspicious cells are hidden and the others scored again, so that
         an error does not make its neighbours look wrong; what remains hidden is replaced by what is predicted from the
-        row's other cells, dates as a whole.  Missing cells stay missing: see `impute`.
+        row's other cells, dates as a whole and only where their place in time is modelled ("datetime+trend").  Missing
+        cells stay missing: see `impute`.
 
         Parameters
         ----------
@@ -711,7 +712,8 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         """What the model expects in every cell, given the row: in the units and the container of `X`.
 
         Numbers are the mean over draws and members of p(x_j | z); levels are the most probable one under the
-        members' mixture.  Missing cells are filled; columns that were set aside are NaN.
+        members' mixture.  Missing cells are filled; columns that were set aside are NaN, and dates whose place in time
+        is not modelled NaT.
 
         Parameters
         ----------
@@ -730,6 +732,8 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         """Rows drawn from the model, in the units of the data.
 
         The ensemble is a mixture: each row comes from one member, chosen at random, by way of z from its prior.
+        Columns that were set aside are NaN, dates whose place in time is not modelled NaT: declare them
+        "datetime+trend".
 
         Parameters
         ----------
