@@ -1,8 +1,8 @@
 """Files as offices export them are read as a person would read them, or refused, and nothing is wrong without a word.
 
-The files, and what a person expects of each, are in `tests/files`; `tests/files/make.py` says what an entry means. The
-quick tests train next to nothing and look at what is read in every other file, 0.3 s each; slow ones take the others, and
-look at ranks.
+The files, and what a person expects of each, are in `tests/files`; `tests/files/make.py` says what an entry means.
+The quick tests train next to nothing and look at what is read in every other file, 0.3 s each; slow ones take the
+others, and look at ranks.
 """
 
 import json
