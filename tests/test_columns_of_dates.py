@@ -13,13 +13,13 @@ def table_of(cells: pd.Series) -> Table:
     return Table(("c",), pd.DataFrame({"c": cells}))
 
 
-def infer(cells: pd.Series) -> Column:
-    return infer_columns(table_of(cells))[0]
+def infer(cells: pd.Series, declared: str | None = None) -> Column:
+    return infer_columns(table_of(cells), declared=None if declared is None else {"c": declared})[0]
 
 
 def test_dates_decode_to_dates():
     dates = pd.Series(pd.to_datetime(["1970-01-11", "1970-01-21", "1970-01-16"]))
-    column = infer(dates)
+    column = infer(dates, "datetime+trend")
     assert column.decode(column.encode(table_of(dates), 0)).tolist() == dates.tolist()
 
 
@@ -33,14 +33,14 @@ def test_booleans_decode_to_booleans():
 
 def test_dates_may_come_as_iso_text_but_not_as_numbers():
     dates = pd.Series(pd.to_datetime(["1970-01-11", "1970-01-21", "1970-01-16"]))
-    column = infer(dates)
+    column = infer(dates, "datetime+trend")
     text = pd.Series(["1970-01-11", "1970-01-21T00:00:00", None], dtype=object)
     found = column.encode(table_of(text), 0)
     np.testing.assert_allclose(found[:2], column.encode(table_of(dates), 0)[:2])
     assert np.isnan(found[2])
     with pytest.raises(DataError, match="holds numbers, where dates are expected"):
         column.encode(table_of(pd.Series([10.0, 20.0])), 0)
-    with pytest.raises(DataError, match=r"holds 'soon' \(row 1\); expected dates"):
+    with pytest.raises(DataError, match=r"holds 'soon' \(index 1\); expected dates"):
         column.encode(table_of(pd.Series(["1970-01-11", "soon"], dtype=object)), 0)
 
 

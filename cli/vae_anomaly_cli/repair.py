@@ -18,6 +18,8 @@ from vae_anomaly_cli.types import DECIMAL_COMMA
 if TYPE_CHECKING:
     import pandas as pd
 
+    from vae_anomaly.data import TextFormat
+
     Series = pd.Series[Any]
 
 
@@ -59,6 +61,7 @@ def repaired_table(
     with messages.library_warnings():
         after = model.detector.repair(before)
     columns = {name: table.values(name) if typed else table.cells[name] for name in table.names}
+    formats = {column.name: column.text_format for column in model.detector.columns_}
     n_replaced = 0
     for name in after.columns:
         there = model.given.get(name, name)
@@ -69,11 +72,20 @@ def repaired_table(
             continue
         n_replaced += int(changed.sum())
         values = dict(zip(rows[changed].tolist(), after[name][changed], strict=True))
+        if pa.types.is_floating(columns[name].type) or pa.types.is_integer(columns[name].type):
+            values = _as_numbers(values, formats.get(name))
         if typed or table.source.format.typed:
             columns[there] = _replaced(columns[there], values)
         else:
             columns[there] = _rewritten(columns[there], values, table.source.decimal_comma)
     return RepairedTable(pa.table(columns), n_replaced)
+
+
+def _as_numbers(values: dict[int, Any], form: "TextFormat | None") -> dict[int, Any]:
+    """Numbers that the library wrote as text, for columns that are numbers in the output."""
+    if form is None:
+        return values
+    return {row: form.numbers([value])[0] if isinstance(value, str) else value for row, value in values.items()}
 
 
 def _differs(before: "Series", after: "Series") -> npt.NDArray[np.bool_]:

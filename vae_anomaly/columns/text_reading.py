@@ -21,7 +21,6 @@ from vae_anomaly.data import (
     decimal_mark_of,
     learn_levels,
     learn_text,
-    read_plain,
 )
 from vae_anomaly.errors import (
     AmbiguousTextWarning,
@@ -89,18 +88,16 @@ def read_training_text(table: Table, declared: Mapping[str, str | Likelihood], r
         name = table.names[position]
         others = [each for place, each in evidence.items() if place != position]
         kind, required = _asked_for(declared.get(name))
-        if kind == "level" or (kind is None and table.has_numeric_levels(position) and not _numeric(column)):
-            learned = learn_levels(column.distinct, rules, by_value=table.has_numeric_levels(position))
-        else:
-            learned = learn_text(column, decimal_mark_of(others), rules, kind)
+        by_value = table.has_numeric_levels(position)
+        learned = learn_text(column, decimal_mark_of(others), rules, kind, by_value=by_value)
         if kind == "number" and not required and learned.odd is not None:
-            learned = learn_levels(column.distinct, rules)
+            learned = learn_levels(column.distinct, rules, by_value=by_value)
         learned = _rather_numbers(learned)
         if required and learned.odd is not None and not _few(learned.odd.count, learned.odd.n_cells):
             raise _unreadable(name, learned.format, learned.odd.text, learned.odd.row)
         formats[position] = learned.format
         read[position] = _cells(learned.format, column.distinct.spread(learned.values, _empty_of(learned.format)))
-        said += _warnings(name, learned)
+        said += _warnings(name, learned, table)
     for position in range(len(table.names)):
         if table.has_categories(position) and declared.get(table.names[position]) != "identifier":
             formats[position], read[position] = _read_categories(table, position, rules)
@@ -136,14 +133,13 @@ def read_text(table: Table, columns: Sequence[Column], *, lenient: bool = False)
         return table if table.formats is not None else table.with_text_read({}, formats)
     read = {}
     for position, column in enumerate(columns):
-        if column.likelihood is None or table.content(position) != "text":
+        if not column.is_used or table.content(position) != "text":
             continue
-        form = column.text_format
-        if form is None and (column.textual or column.kind == "datetime"):
+        form = _format_of(column)
+        if form is None:
             continue
         distinct = table.distinct_texts(position)
-        values, lost = read_plain(distinct.texts) if form is None else form.read(distinct.texts)
-        form = form or TextFormat("number")
+        values, lost = form.read(distinct.texts)
         if form.kind == "level":
             values = np.array([column.spelling_of(level) for level in values] + [None], dtype=object)[:-1]
         elif lost.any():
@@ -152,9 +148,9 @@ def read_text(table: Table, columns: Sequence[Column], *, lenient: bool = False)
             text = distinct.texts[int(distinct.codes[row])]
             if not (lenient and _few(n_odd, table.n_rows)):
                 raise _unreadable(column.name, form, text, row)
-            warnings.warn(
-                OddCellsWarning(column.name, text, row, n_odd, table.n_rows, CONTENT[form.kind]), stacklevel=4
-            )
+            label = table.label(row)
+            odd = OddCellsWarning(column.name, text, row, n_odd, table.n_rows, CONTENT[form.kind], label)
+            warnings.warn(odd, stacklevel=4)
         read[position] = _cells(form, distinct.spread(values, _empty_of(form)))
     return table.with_text_read(read, formats)
 
@@ -182,13 +178,21 @@ def unreadable(column: Column, texts: Any) -> npt.NDArray[np.bool_]:
     [False, False, True, False]
     """
     table = Table((column.name,), pd.DataFrame({column.name: pd.Series(texts).reset_index(drop=True)}))
-    if column.likelihood is None or column.textual or table.content(0) != "text":
+    form = _format_of(column)
+    if not column.is_used or form is None or table.content(0) != "text":
         return np.zeros(table.n_rows, dtype=bool)
     distinct = table.distinct_texts(0)
-    form = column.text_format or (TextFormat("date", date_format="ISO8601") if column.kind == "datetime" else None)
-    lost = (read_plain(distinct.texts) if form is None else form.read(distinct.texts))[1]
-    every: npt.NDArray[np.bool_] = distinct.spread(lost, False)
+    every: npt.NDArray[np.bool_] = distinct.spread(form.read(distinct.texts)[1], False)
     return every
+
+
+def _format_of(column: Column) -> TextFormat | None:
+    """How the text of a column is read, where training had no text of it, too; None of levels that are as they came."""
+    if column.text_format is not None or column.textual:
+        return column.text_format
+    if column.is_date:
+        return TextFormat("date", date_format="ISO8601")
+    return TextFormat("boolean" if column.boolean else "number")
 
 
 def _asked_for(declared: str | Likelihood | None) -> tuple[TextKind | None, bool]:
@@ -201,12 +205,6 @@ def _asked_for(declared: str | Likelihood | None) -> tuple[TextKind | None, bool
     if isinstance(declared, str) and declared.startswith("datetime"):
         return "date", True
     return ("level" if levels == "unordered" or declared in LEVEL_KINDS else None), False
-
-
-def _numeric(column: TextColumn) -> bool:
-    """Whether most texts are numbers."""
-    counts = column.distinct.counts
-    return int(counts[column.parsed.ok & ~column.empty].sum()) * 2 > int(counts[~column.empty].sum())
 
 
 def _rather_numbers(learned: LearnedText) -> LearnedText:
@@ -232,13 +230,14 @@ def _unreadable(name: str, form: TextFormat, text: str, row: int) -> DataError:
     return DataError(f"column {name!r} holds {text!r}", expected, column=name, row=row)
 
 
-def _warnings(name: str, learned: LearnedText) -> list[DataWarning]:
+def _warnings(name: str, learned: LearnedText, table: Table) -> list[DataWarning]:
     """What the user should know of how a column was read."""
     said: list[DataWarning] = []
     form = learned.format
     if learned.odd is not None and form.kind != "level":
         odd = learned.odd
-        said.append(OddCellsWarning(name, odd.text, odd.row, odd.count, odd.n_cells, CONTENT[form.kind]))
+        content, label = CONTENT[form.kind], table.label(odd.row)
+        said.append(OddCellsWarning(name, odd.text, odd.row, odd.count, odd.n_cells, content, label))
     if learned.units:
         said.append(NumericTextWarning(name, "", None, learned.units))
     if learned.mixed is not None:

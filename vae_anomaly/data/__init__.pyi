@@ -3,7 +3,7 @@ from .image_files import SUFFIXES, ImageFileError, find_images, survey, write_pn
 from .image_folders import ImageFiles, is_pillow_images, list_images, open_images, read_pillow_images
 from .image_formats import ImageFormat, Problem, Size
 from .images import Images, arranged, as_array, is_images, read_arrays
-from .table import FloatArray, ObjectArray, Table, text_of
+from .table import FloatArray, ObjectArray, Table, holds_long_numbers, text_of, with_missing_cells
 from .text_format import (
     LearnedText,
     TextColumn,
@@ -13,7 +13,6 @@ from .text_format import (
     decimal_mark_of,
     learn_levels,
     learn_text,
-    read_plain,
 )
 
 __all__ = [
@@ -38,6 +37,7 @@ __all__ = [
     "close_name",
     "decimal_mark_of",
     "find_images",
+    "holds_long_numbers",
     "is_images",
     "is_pillow_images",
     "learn_levels",
@@ -47,8 +47,8 @@ __all__ = [
     "open_images",
     "read_arrays",
     "read_pillow_images",
-    "read_plain",
     "survey",
     "text_of",
+    "with_missing_cells",
     "write_png",
 ]

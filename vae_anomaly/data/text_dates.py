@@ -89,7 +89,7 @@ def find_date_format(texts: Sequence[str], counts: npt.NDArray[np.int64], order:
     some = np.unique(np.linspace(0, len(texts) - 1, min(len(texts), N_TRIED)).astype(np.intp))
     tried = [texts[index] for index in some.tolist()]
     weights = counts[some]
-    if weights[[ISO_DATE(text) is not None for text in tried]].sum() * 2 > weights.sum():
+    if weights[[ISO_DATE(text) is not None for text in tried]].sum() * 2 >= weights.sum():
         return DateFormat(ISO)
     guessed = Counter(found for text in tried[:: max(1, len(tried) // N_GUESSED)] for found in _guesses(text))
     scored = []
@@ -105,13 +105,14 @@ def find_date_format(texts: Sequence[str], counts: npt.NDArray[np.int64], order:
     other = _exchanged(best)
     if other not in guessed:
         return DateFormat(best)
-    # All cells decide, not the sample alone.
-    first, second = ~np.isnat(read_dates(texts, best)), ~np.isnat(read_dates(texts, other))
-    n_first, n_second = int(counts[first].sum()), int(counts[second].sum())
-    if n_second > n_first:
-        best, other, first, second, n_first, n_second = other, best, second, first, n_second, n_first
-    if n_first > n_second:
-        return DateFormat(best, decided_by=texts[int((first & ~second).argmax())] if _order_of(best) else "")
+    for looked_at, n_cells in ((tried, weights), (texts, counts)):
+        # All cells decide where the sample does not.
+        first, second = ~np.isnat(read_dates(looked_at, best)), ~np.isnat(read_dates(looked_at, other))
+        n_first, n_second = int(n_cells[first].sum()), int(n_cells[second].sum())
+        if n_second > n_first:
+            best, other, first, second = other, best, second, first
+        if n_first != n_second:
+            return DateFormat(best, decided_by=looked_at[int((first & ~second).argmax())] if _order_of(best) else "")
     return DateFormat(best, other="" if order or "." in best.split()[0] else other)
 
 

@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
-from vae_anomaly.data.text_dates import DateFormat, find_date_format, read_dates
+from vae_anomaly.data.text_dates import ISO, DateFormat, find_date_format, read_dates
 from vae_anomaly.data.text_numbers import CODE, DOUBTFUL_FACTORS, FACTORS, PLAIN, ParsedNumbers, parse_numbers
 
 Flags = npt.NDArray[np.bool_]
@@ -174,6 +175,23 @@ class TextFormat:
     def numbers(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
         """Texts as numbers, NaN where missing or unreadable."""
         return self.read(texts)[0]
+
+    def write(self, values: npt.NDArray[Any]) -> npt.NDArray[np.object_]:
+        """Numbers, dates and flags as text that this format reads; levels as they are."""
+        if self.kind == "number":
+            texts = [f"{value:.12g}".replace(".", self.decimal) for value in values.tolist()]
+        elif self.kind == "date":
+            moments = pd.DatetimeIndex(values)
+            form = None if self.date_format == ISO else self.date_format
+            texts = [moment.strftime(form) if form else moment.isoformat() for moment in moments]
+        elif self.kind == "boolean":
+            texts = [TRUE if value else FALSE for value in values.tolist()]
+        else:
+            levels = values.astype(object)
+            levels[values == (self.empty_level or None)] = None
+            return levels
+        written: npt.NDArray[np.object_] = np.array([*texts, None], dtype=object)[:-1]
+        return written
 
     def values_of(self, parsed: ParsedNumbers) -> npt.NDArray[np.float64]:
         """Numbers of parsed texts; NaN where this format does not read them."""
@@ -346,6 +364,7 @@ def learn_text(
     declared: TextKind | None = None,
     *,
     order: str = "",
+    by_value: bool = False,
 ) -> LearnedText:
     """Learn what the text of a column stands for.
 
@@ -361,9 +380,11 @@ def learn_text(
         What the user says that it is; cells that it does not read are not taken as missing beyond the usual.
     order : {"", "day", "month"}
         What comes first in dates of other columns.
+    by_value : bool
+        Whether levels that are numbers are known by their value.
     """
     if declared == "level":
-        return learn_levels(column.distinct, rules)
+        return learn_levels(column.distinct, rules, by_value=by_value)
     if declared in (None, "number"):
         numbers = _learn_numbers(column, table_mark, rules, forced=declared is not None)
         if declared or numbers.odd is None or _few(numbers.odd):
@@ -376,7 +397,7 @@ def learn_text(
         dates = _learn_dates(column, rules, order, forced=declared is not None)
         if dates is not None:
             return dates
-    levels = learn_levels(column.distinct, rules)
+    levels = learn_levels(column.distinct, rules, by_value=by_value)
     return levels if declared else _with_doubts(levels, numbers, column)
 
 
@@ -421,11 +442,6 @@ def learn_levels(
             form = replace(form, empty_level=EMPTY_LEVEL, description=f"'{only}' or empty, which is a level of its own")
             levels[[level is None for level in levels]] = EMPTY_LEVEL
     return LearnedText(form, levels, merged=tuple(merged))
-
-
-def read_plain(texts: Sequence[str]) -> tuple[npt.NDArray[np.float64], Flags]:
-    """Read texts as a column of numbers without a format of its own does, and which cannot be read."""
-    return TextFormat("number").read(texts)
 
 
 def _few(odd: OddTexts) -> bool:
@@ -554,7 +570,7 @@ def _learn_dates(column: TextColumn, rules: TextRules, order: str, *, forced: bo
     found = DateFormat(rules.date_format) if rules.date_format else _found_dates(texts, distinct.counts[kept], order)
     if found is None and not forced:
         return None
-    found = found or DateFormat("ISO8601")
+    found = found or DateFormat(ISO)
     form = TextFormat("date", date_format=found.format)
     values, lost = form.read(distinct.texts)
     odd = _odd(distinct, lost)
@@ -573,7 +589,7 @@ def _found_dates(texts: list[str], counts: Counts, order: str) -> DateFormat | N
 
 
 def _spoken_format(form: str) -> str:
-    return "in ISO 8601" if form == "ISO8601" else f"as {form}"
+    return "in ISO 8601" if form == ISO else f"as {form}"
 
 
 def _odd(distinct: DistinctTexts, lost: Flags) -> OddTexts | None:
