@@ -1770,6 +1770,7 @@ def numbers_as_text() -> None:
     )
     CASES[-1]["columns"]["amount"] = [NUMBER, ASIDE]
     CASES[-1]["why"] = "full-width digits are rare: set aside is fair if said"
+    del CASES[-1]["planted"]
 
 
 def shapes() -> None:

@@ -222,7 +222,7 @@ def _rows(case: Case, n_rows: int, verdict: Verdict) -> None:
 
 def _values(case: Case, read: dict[str, dict[str, Any]], explained: list[dict[str, Any]], verdict: Verdict) -> None:
     cells: dict[tuple[str, int], tuple[str, Any]] = {}
-    seen = {str(row["row"]) for row in explained}
+    costs = {str(row["row"]): row["contributions"] for row in explained}
     for row in explained:
         for reason in row["reasons"]:
             cells[reason["column"].strip(), row["row"]] = reason["part"], reason["observed"]
@@ -230,10 +230,9 @@ def _values(case: Case, read: dict[str, dict[str, Any]], explained: list[dict[st
         column = read.get(name.strip())
         if column is None or taken_for(column) not in ("number", "date"):
             continue
-        if not any(column_and_row[0] == name.strip() for column_and_row in cells):
-            continue
         for row, value in expected.items():
-            if row not in seen:
+            # Cells that cost no more than usual are not listed; one that is missing costs nothing.
+            if row not in costs or ((name.strip(), int(row)) not in cells and costs[row].get(column["name"], 0.0)):
                 continue
             part, found = cells.get((name.strip(), int(row)), ("", None))
             fine = any(same(one, found) for one in (value if isinstance(value, list) else [value]))
