@@ -1,7 +1,7 @@
 """`vae-anomaly info`: what is in a model file."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from vae_anomaly_cli.command import Option, command
 from vae_anomaly_cli.errors import InputError
@@ -40,8 +40,14 @@ def info(showing: InfoOptions) -> None:
     if showing.as_json:
         from vae_anomaly_cli.output.summary import write_summary
 
-        write_summary(manifest)
+        write_summary(manifest | {"columns": [column | _text_read_as(column) for column in manifest["columns"]]})
         return
     from vae_anomaly_cli.render.manifest import show_manifest
 
     show_manifest(model, manifest)
+
+
+def _text_read_as(column: dict[str, Any]) -> dict[str, str | None]:
+    """How the text of a column is read, in words, beside its format."""
+    found = column.get("text_format")
+    return {"text_read_as": found["fields"]["description"] or None if found else None}
