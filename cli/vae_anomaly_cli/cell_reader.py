@@ -33,6 +33,10 @@ ISO = "ISO8601"
 NUMERIC_KINDS = ("continuous", "positive", "bounded", "integer", "count", "ordinal")
 
 
+# Of a duration in a second, by its unit.
+TICKS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+
+
 class CellReader(Protocol):
     """How the cells of one format become values; fits and models go by the same rules."""
 
@@ -159,6 +163,9 @@ class TypedCells:
         """Read cells as what a column of a model takes them for."""
         cells = _without_encoding(cells)
         found = cells.type
+        if pa.types.is_duration(found):
+            # As the library reads durations: in seconds.
+            return _numbers(pc.cast(pc.cast(cells, pa.int64()), pa.float64(), safe=False)) / TICKS[found.unit]
         if is_text(found):
             cells = pc.cast(cells, pa.string())
         if column.textual or column.is_date:

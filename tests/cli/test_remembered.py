@@ -202,3 +202,15 @@ def test_images_remember_which_folders_are_normal(run, fast_images, inspected, g
     outcome = run("score", good, "-m", model, "-o", tmp_path / "scores.csv")
     assert outcome.code == 0
     assert "the label 'folder' of the model is left out" in outcome.err
+
+
+def test_durations_in_a_typed_file_are_scored_as_seconds(run, fast, tmp_path):
+    rng = np.random.default_rng(0)
+    seconds = rng.exponential(100, 200).round()
+    frame = pd.DataFrame({"load": rng.normal(size=200), "took": pd.to_timedelta(seconds, unit="s")})
+    frame.to_parquet(tmp_path / "calls.parquet")
+    assert run("fit", tmp_path / "calls.parquet", "-o", tmp_path / "calls.vae", *fast).code == 0
+    outcome = run("score", tmp_path / "calls.parquet", "-m", tmp_path / "calls.vae")
+    assert outcome.code == 0, outcome.err
+    expected = load(tmp_path / "calls.vae").anomaly_score(frame)
+    assert outcome.frame["anomaly_score"].astype(float).to_numpy() == pytest.approx(expected)
