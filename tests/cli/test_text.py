@@ -158,7 +158,8 @@ def test_odd_cell_is_named_with_its_line_and_remembered(run, fit, tmp_path, writ
 
 def test_options_say_how_text_is_read(fit):
     rows = "".join(
-        f'"1.{number * 37 % 90:03d}",0{1 + number % 9}/0{1 + number % 7}/2025,{"Yy"[number % 2]}es\n' for number in range(90)
+        f'"1.{number * 37 % 90:03d}",0{1 + number % 9}/0{1 + number % 7}/2025,{"Yy"[number % 2]}es\n'
+        for number in range(90)
     )
     plain, said = fit("amount,day,paid\n" + rows)
     assert plain["amount"]["location"] == pytest.approx(1, rel=0.1)
