@@ -440,9 +440,9 @@ def test_column_that_rows_set_aside_make_text_is_text() -> None:
 
 
 def test_row_that_is_wrong_has_the_number_that_it_was_given_with() -> None:
-    frame = mixed(300).astype({"age": object})
-    frame["age"] = [[1, 2] if row == 250 else age for row, age in enumerate(frame["age"])]
-    with pytest.raises(DataError, match="row 250"):
+    frame = mixed(300).astype({"age": float})
+    frame.iloc[250, frame.columns.get_loc("age")] = np.inf
+    with pytest.raises(DataError, match="index 250"):
         VAEDetector(calibration="split", **FAST).fit(frame)
 
 

@@ -141,7 +141,7 @@ def test_confirmed_anomalies_leave_their_group():
 
 def test_answers_about_other_rows_are_refused():
     calibration = of([1.0, 2.0])
-    with pytest.raises(DataError, match="row 5 is not among the 2 most anomalous"):
+    with pytest.raises(DataError, match="index 5 is not among the 2 most anomalous"):
         calibration.without([5])
     with pytest.raises(DataError, match="given twice"):
         calibration.without([1, 1])

@@ -222,7 +222,7 @@ def test_cells_inside_the_training_range_are_not_cut_off(likelihood):
 )
 def test_cell_outside_the_support_is_refused_with_its_position(likelihood, cell, takes):
     column = infer(np.array([0.0, 1.0, 1.0]), likelihood)
-    with pytest.raises(DataError, match=f"column 'c' holds {cell:g} .row 2.*{takes}") as caught:
+    with pytest.raises(DataError, match=f"column 'c' holds {cell:g} .index 2.*{takes}") as caught:
         column.encode(table_of(np.array([1.0, NAN, cell])), 0)
     assert (caught.value.column, caught.value.row) == ("c", 2)
     assert "\n" not in str(caught.value)
@@ -230,7 +230,7 @@ def test_cell_outside_the_support_is_refused_with_its_position(likelihood, cell,
 
 @pytest.mark.parametrize("training", [SPREAD, np.repeat([0.0, 1.0], 20)])
 def test_text_where_numbers_were_learned_is_refused_with_its_position(training):
-    with pytest.raises(DataError, match=r"column 'c' holds 'high' \(row 1\)") as caught:
+    with pytest.raises(DataError, match=r"column 'c' holds 'high' \(index 1\)") as caught:
         infer(training).encode(table_of(pd.Series([0.0, "high"], dtype=object)), 0)
     assert (caught.value.column, caught.value.row) == ("c", 1)
 
@@ -296,7 +296,7 @@ def test_level_that_is_called_like_the_pool_keeps_its_own_code():
 
 
 def test_columns_keep_the_users_order_and_names():
-    cells = pd.DataFrame({"z": SPREAD, "a": ["u", "v"] * 25, "m": np.arange(50) % 2})
+    cells = pd.DataFrame({"z": np.roll(SPREAD, 25), "a": ["u", "v"] * 25, "m": np.arange(50) % 2})
     columns = infer_columns(Table(("z", "a", "m"), cells))
     assert [(column.name, column.kind) for column in columns] == [
         ("z", "continuous"),

@@ -46,7 +46,7 @@ TAKEN = {
     "boolean": (FLAGS, "boolean", Binary()),
     "categorical": (NORMAL.round(), "categorical", Categorical()),
     "ordinal": (np.repeat([0.0, 1.0, 2.5], 3), "ordinal", Ordinal()),
-    "datetime": (pd.Series(["2020-01-01", "2021-06-30T12:00"] * 10), "datetime", StudentT()),
+    "datetime+trend": (pd.Series(["2020-01-01", "2021-06-30T12:00"] * 10), "datetime", StudentT()),
 }
 
 
@@ -60,11 +60,17 @@ def test_declared_kind_is_taken_at_its_word(kind):
 
 
 def test_every_kind_that_can_be_declared_is_tested():
-    assert {*TAKEN, "identifier"} == set(DECLARABLE)
+    assert {*TAKEN, "datetime", "identifier"} == set(DECLARABLE)
+
+
+def test_text_declared_dates_gives_their_parts():
+    column = declare(pd.Series(DATES.dt.strftime("%Y-%m-%d").tolist() * 2), "datetime")
+    assert (column.kind, column.likelihood) == ("datetime", None)
+    assert [part.kind for part in column.parts] == ["weekday"]
 
 
 def test_declared_identifier_is_set_aside():
-    table = Table(("c", "d"), np.column_stack([NORMAL, SKEWED]))
+    table = Table(("c", "d"), np.column_stack([NORMAL, np.roll(SKEWED, 100)]))
     with pytest.warns(DataWarning, match="column 'c' is set aside: declared an identifier"):
         columns = infer_columns(table, declared={"c": "identifier"})
     assert [column.likelihood is None for column in columns] == [True, False]
@@ -100,11 +106,19 @@ REFUSED = [
     ("boolean", pd.Series(list("abcd")), r"'c' is declared boolean and holds 4 .*'a', 'b', 'c'.*expected two"),
     ("ordinal", pd.Series(["low", "high"]), r"'c' is declared ordinal and holds text without an order.*ordered=True"),
     ("ordinal", np.arange(65.0), r"'c' is declared ordinal and holds 65 different values; expected at most 64"),
-    ("datetime", pd.Series(["2020-01-01", "soon"]), r"'c' holds 'soon' .row 1.*ISO dates"),
-    ("datetime", np.array([1.0, 2.0]), r"'c' holds numbers.*pandas.to_datetime"),
-    ("continuous", pd.Series(["1.5", "high"]), r"'c' holds 'high' .row 1.*numbers or NaN. Clean"),
+    ("datetime", pd.Series(["2020-01-01", "soon"]), r"'c' holds 'soon' .index 1.*ISO dates"),
+    (
+        "datetime",
+        np.array([1.0, 2.0]),
+        r"'c' is declared datetime and holds 1; .*since 1970. Convert it with pandas.to_datetime",
+    ),
+    ("continuous", pd.Series(["1.5", "high"]), r"'c' holds 'high' .index 1.*numbers or NaN. Clean"),
     *(
-        (kind, DATES, r"'c' holds dates and is declared .*; expected datetime, identifier.*Convert it first")
+        (
+            kind,
+            DATES,
+            r"'c' holds dates and is declared .*; expected datetime, datetime.trend, identifier.*Convert it first",
+        )
         for kind in ("continuous", "integer", "categorical", "ordinal", Poisson(), Categorical())
     ),
 ]

@@ -13,6 +13,7 @@ from scipy import integrate, stats
 
 from vae_anomaly.columns import Column, TableEncoder, infer_columns
 from vae_anomaly.columns.batch import Batch
+from vae_anomaly.columns.dates import PERIODS
 from vae_anomaly.data.table import Table
 from vae_anomaly.likelihoods import Categorical, Gaussian, RoundedStudentT, StudentT
 from vae_anomaly.model.backbones import MLP
@@ -97,15 +98,16 @@ def test_codes_of_ordered_levels_dates_and_parts_survive():
     dates = pd.Series(pd.date_range("2020-01-01T03:00", periods=3000, freq="7h"))
     sizes = pd.Categorical(["s", "l", "m"] * 1000, ["s", "m", "l"], ordered=True)
     table = Table(("when", "size"), pd.DataFrame({"when": dates, "size": sizes}))
-    encoder = TableEncoder(infer_columns(table))
+    encoder = TableEncoder(infer_columns(table, declared={"when": "datetime+trend"}))
     values = encoder.encode(table).values.double().numpy()
     when, size = encoder.decode(values)
     assert size.tolist() == list(sizes)
     assert np.abs(pd.Series(when) - dates).max() < pd.Timedelta("10min")
     parts = {encoder.modelled[index].kind: values[:, index] for index in encoder.model_indices_of(0)}
-    assert set(parts) == {"datetime", "hour", "weekday"}
+    assert set(parts) == {"datetime", "hour", "weekday", "day of month"}
     np.testing.assert_array_equal(parts["hour"], dates.dt.hour)
     np.testing.assert_array_equal(parts["weekday"], dates.dt.day_of_week)
+    np.testing.assert_array_equal(parts["day of month"], dates.dt.day - 1)
 
 
 def test_months_of_dates_before_and_after_1970_are_those_of_the_calendar():
@@ -121,7 +123,7 @@ def test_hours_are_right_to_the_last_microsecond():
     dates = pd.Series(
         pd.to_datetime(["2020-05-05T00:00:00", "2020-05-05T13:00:00", "2020-05-05T12:59:59.9999"], format="ISO8601")
     )
-    part = Column("c hour", "hour", Categorical(), "", levels=("x",) * 24)
+    part = Column("c hour", "hour", Categorical(), "", levels=PERIODS["hour"])
     assert part.encode(Table(("c",), pd.DataFrame({"c": dates})), 0).tolist() == [0, 13, 12]
 
 
@@ -266,7 +268,7 @@ def test_whether_a_cell_is_missing_has_an_influence_only_where_that_is_modelled(
 
 
 def test_empty_column_set_aside_has_no_missing_part():
-    frame = pd.DataFrame({"x": NORMAL, "none": np.full(300, np.nan)})
+    frame = pd.DataFrame({"x": np.roll(NORMAL, 150), "none": np.full(300, np.nan)})
     with pytest.warns(match="'none' is set aside"):
         columns = infer_columns(Table(("x", "none"), frame), model_missing=True)
     assert [[part.kind for part in column.parts] for column in columns] == [["missing"], []]

@@ -141,7 +141,12 @@ RULES = {
     "one number": (np.full(3, 7.5), "constant", Constant(), "the only value in 3 rows is 7.5"),
     "booleans": (pd.Series([True, False, True]), "boolean", Binary(), "its dtype is boolean"),
     "one boolean": (pd.Series([True, True]), "boolean", Constant(), "its dtype is boolean"),
-    "dates": (pd.Series(pd.date_range("2020", periods=30)), "datetime", StudentT(), "dates with 30 distinct values"),
+    "dates": (
+        pd.Series(pd.date_range("2020", periods=30)),
+        "datetime",
+        StudentT(),
+        "dates with 30 distinct values, with the place in time; no other column is left",
+    ),
     "two dates": (
         pd.Series(pd.to_datetime(["2020-01-01", "2021-01-01"] * 20)),
         "datetime",
@@ -151,14 +156,14 @@ RULES = {
     "dates of weeks": (
         pd.Series(pd.date_range("2020", periods=3000, freq="7h")),
         "datetime",
-        StudentT(),
-        "dates with 3000 distinct values, with hour, weekday",
+        None,
+        "dates with 3000 distinct values: hour, weekday, day of month; the place in time does not count, ",
     ),
     "dates of years": (
         pd.Series(pd.date_range("2010", periods=3000, freq="D")),
         "datetime",
-        StudentT(),
-        "dates with 3000 distinct values, with weekday, month",
+        None,
+        "dates with 3000 distinct values: weekday, day of month, month; the place in time does not count, ",
     ),
     "text": (texts(a=3, b=2, c=1), "categorical", Categorical(), "text with 3 distinct values in 6 rows"),
     "two texts": (texts(a=3, b=2), "binary", Binary(), "text with 2 distinct values in 5 rows"),
@@ -241,7 +246,9 @@ def test_dtype_of_any_library_says_the_kind(dtype):
 @pytest.mark.parametrize("rule", SET_ASIDE)
 def test_column_set_aside_has_no_likelihood_and_is_announced(rule):
     cells, reason = SET_ASIDE[rule]
-    table = Table(("bad", "good"), pd.DataFrame({"bad": cells, "good": NORMAL[::6]}))
+    table = Table(
+        ("bad", "good"), pd.DataFrame({"bad": cells, "good": np.random.default_rng(0).permutation(NORMAL[::6])})
+    )
     with pytest.warns(DataWarning, match="column 'bad' is set aside") as caught:
         bad, good = infer_columns(table)
     assert (bad.kind, bad.likelihood) == ("empty" if rule == "empty" else "identifier", None)
@@ -262,13 +269,6 @@ def test_nothing_left_to_model_is_an_error_that_says_why():
 def test_running_number_is_modelled_where_there_is_nothing_else():
     column = infer(np.arange(100.0))
     assert (column.kind, column.reason) == ("integer", "it counts the rows")
-
-
-@pytest.mark.parametrize(
-    "cells", [np.arange(50.0)[::-1].copy(), np.arange(50.0) + 0.5, np.arange(19.0), np.append(np.arange(50.0), NAN)]
-)
-def test_numbers_that_only_nearly_count_the_rows_are_numbers(cells):
-    assert infer_quietly(cells).likelihood is not None
 
 
 def test_asked_likelihood_is_for_numbers_and_not_for_dates_that_it_cannot_hold():
@@ -334,20 +334,16 @@ def test_column_that_is_mostly_numbers_and_taken_as_text_is_announced():
 
 @pytest.mark.parametrize("cells", [[b"a", b"b"], ["a", b"b"]])
 def test_bytes_are_refused_with_the_way_to_decode_them(cells):
-    with pytest.raises(CellTypeError, match=r"column 'c' holds bytes b'.' .row \d.*str.decode\('utf-8'\)") as caught:
+    with pytest.raises(CellTypeError, match=r"column 'c' holds bytes b'.' .index \d.*str.decode\('utf-8'\)") as caught:
         infer(pd.Series(cells, dtype=object))
     assert caught.value.row == cells.index(b"b") - cells.count(b"a")
 
 
-def test_whole_numbers_beyond_the_precision_of_floats_are_numbers_and_keep_their_digits_as_levels():
+def test_whole_numbers_beyond_the_precision_of_floats_keep_their_digits_as_levels():
     large = pd.Series([2**53 + 1, 2**53 + 2, 2**60 + 1] * 20)
     table = Table(("c", "t"), pd.DataFrame({"c": large, "t": ["u", "v", "w"] * 20}))
     column = infer_columns(table, declared={"c": "categorical"})[0]
     assert set(column.levels) == {str(2**53 + 1), str(2**53 + 2), str(2**60 + 1)}
-    spread = pd.Series([2**53 + 3 * position**2 for position in range(100)])
-    numbers = infer(spread)
-    assert numbers.kind == "continuous"
-    np.testing.assert_allclose(numbers.decode(numbers.encode(table_of(spread), 0)), spread.astype(float), rtol=1e-15)
 
 
 @pytest.mark.parametrize(
@@ -372,7 +368,7 @@ def test_dates_out_of_the_range_of_nanoseconds_are_not_missing(dates):
 
 def test_date_beside_the_range_of_iso_text_is_refused_and_not_missing():
     column = infer(pd.Series(pd.date_range("2020", periods=30)))
-    with pytest.raises(DataError, match=r"column 'c' holds '20000-01-01' \(row 1\)"):
+    with pytest.raises(DataError, match=r"column 'c' holds '20000-01-01' \(index 1\)"):
         column.encode(table_of(pd.Series(["2020-01-01", "20000-01-01"], dtype=object)), 0)
 
 

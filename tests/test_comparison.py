@@ -198,7 +198,7 @@ def test_fits_in_other_processes_give_the_same_comparison_and_warnings():
     assert found[0][2] == found[1][2]
     assert {"ColumnSetAsideWarning", "DetectorLeftOutWarning"} <= {name for name, _ in found[0][2]}
     frame.loc[3, "c0"] = np.inf
-    with pytest.raises(DataError, match=r"'c0' holds inf \(row 3\)") as raised:
+    with pytest.raises(DataError, match=r"'c0' holds inf \(index 3\)") as raised:
         compare(frame, y, detectors=detectors, settings=["all"], n_splits=2, n_jobs=2)
     assert (raised.value.row, raised.value.column) == (3, "c0")
 
@@ -231,7 +231,7 @@ def test_error_names_the_row_of_the_table(row):
     X, y = labelled()
     frame = pd.DataFrame(X).add_prefix("c")
     frame.loc[row, "c0"] = np.inf
-    with pytest.raises(DataError, match=rf"'c0' holds inf \(row {row}\)") as caught:
+    with pytest.raises(DataError, match=rf"'c0' holds inf \(index {row}\)") as caught:
         compare(frame, y, detectors={"ours": VAEDetector(max_iter=2, n_estimators=1)}, settings=["clean"], n_splits=4)
     assert caught.value.row == row
     assert caught.value.column == "c0"

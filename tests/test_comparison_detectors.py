@@ -63,7 +63,7 @@ def test_arrays_of_numbers_and_of_objects_are_taken():
 
 
 def test_infinite_cell_is_refused_by_name():
-    with pytest.raises(DataError, match=r"'x' holds inf \(row 1\)"):
+    with pytest.raises(DataError, match=r"'x' holds inf \(index 1\)"):
         NumericEncoder().fit(pd.DataFrame({"x": [1.0, np.inf]}))
 
 

@@ -80,7 +80,7 @@ def test_infinite_scores_have_their_rank():
     assert scores.n_at_least([-np.inf, 1.0, np.inf]).tolist() == [3, 1, 1]
 
 
-@pytest.mark.parametrize(("scores", "complaint"), [([0.0, np.nan], r"NaN \(row 1\)"), ([[0.0]], r"shape \(1, 1\)")])
+@pytest.mark.parametrize(("scores", "complaint"), [([0.0, np.nan], r"NaN \(index 1\)"), ([[0.0]], r"shape \(1, 1\)")])
 def test_what_has_no_rank_is_refused(scores, complaint):
     with pytest.raises(DataError, match=complaint):
         SortedScores.of(scores)

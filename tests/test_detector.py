@@ -197,7 +197,7 @@ def test_absent_device_is_named() -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda X: X.assign(age="much"), "column 'age' holds 'much' \\(row 0\\)"),
+        (lambda X: X.assign(age="much"), "column 'age' holds 'much' \\(index 0\\)"),
         (lambda X: X.assign(age=np.inf), "column 'age' holds inf"),
         (lambda X: X.drop(columns="age"), "lack column 'age'"),
         (lambda X: pd.concat([X, X["age"]], axis=1), "occurs more than once"),

@@ -88,3 +88,11 @@ def test_model_of_floats_reads_no_files(tmp_path):
 def test_two_images_at_least(tmp_path):
     with pytest.raises(DataError, match="1 images can be read"):
         VAEDetector(**SMALL).fit(write(tmp_path / "good", 1))
+
+
+def test_images_that_are_all_refused_end_with_the_first_reason(tmp_path):
+    for number in range(3):
+        levels = np.full((8, 8), 200.0 + number, np.float32)
+        Image.fromarray(levels).save(tmp_path / f"{number}.tif")
+    with pytest.raises(DataError, match=r"0 of 3 images can be read; .* at least 2\. .*0\.tif: .*expected 0 to 1"):
+        VAEDetector(max_iter=5).fit(tmp_path)

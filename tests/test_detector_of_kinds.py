@@ -15,7 +15,7 @@ from vae_anomaly.model.elbo import marginal_terms
 pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning", "ignore::vae_anomaly.DataWarning")
 
 N = 400
-DECLARED = {"code": "categorical", "grade": "ordinal", "key": "identifier"}
+DECLARED = {"code": "categorical", "grade": "ordinal", "when": "datetime+trend", "key": "identifier"}
 KINDS = {
     "height": "continuous",
     "income": "positive",

@@ -145,7 +145,7 @@ def test_sentence_says_whether_it_moved():
 def test_bad_rows_and_levels_are_refused_and_an_empty_batch_changes_nothing():
     jumper = of([1.0, 2.0])
     assert state(jumper.updated([])) == state(jumper)
-    with pytest.raises(DataError, match=r"NaN \(row 1\)"):
+    with pytest.raises(DataError, match=r"NaN \(index 1\)"):
         jumper.updated([0.0, np.nan])
     for level in (0, 1, -0.1, math.nan, True):
         with pytest.raises(SpecificationError, match="alpha is a number above 0 and below 1"):

@@ -25,18 +25,18 @@ def mixed_table():
     n = 60
     return frame_table(
         animal=["cat", "dog", "owl"] * 20,
-        size=np.linspace(10.0, 20.0, n),
+        size=np.roll(np.linspace(10.0, 20.0, n), 30),
         legs=[2, 4] * 30,
         day=pd.date_range("2020-01-01", periods=n),
         id=[f"row {number}" for number in range(n)],
-        weight=np.linspace(-3.0, 3.0, n) ** 3,
+        weight=np.roll(np.linspace(-3.0, 3.0, n), 30) ** 3,
         tame=[True, False] * 30,
     )
 
 
 def mixed_encoder():
     with pytest.warns(DataWarning, match="'id' is set aside"):
-        return TableEncoder(infer_columns(mixed_table()))
+        return TableEncoder(infer_columns(mixed_table(), declared={"day": "datetime+trend"}))
 
 
 def column(likelihood, n_levels=0, **known):
@@ -81,7 +81,7 @@ def test_decoding_restores_the_users_order_and_units():
 
 
 def test_batch_has_float32_values_and_zeros_under_the_mask():
-    table = frame_table(a=np.append(np.arange(60.0), NAN), b=["u", "v", "w"] * 20 + [None])
+    table = frame_table(a=np.append(np.arange(60.0) % 29, NAN), b=["u", "v", "w"] * 20 + [None])
     batch = TableEncoder(infer_columns(table)).encode(table)
     assert batch.values.dtype == torch.float32
     assert batch.observed[:-1].all()
@@ -154,7 +154,7 @@ def test_infinity_is_refused_with_its_position_in_a_matrix_of_any_kinds(number):
     encoder = TableEncoder((column(Gaussian(), scale=2.0), column(Categorical(), 3)))
     cells = np.zeros((4, 2))
     cells[3, number] = -math.inf
-    with pytest.raises(DataError, match=r"holds -inf \(row 3\)") as caught:
+    with pytest.raises(DataError, match=r"holds -inf \(index 3\)") as caught:
         encoder.encode(Table(("a", "b"), cells))
     assert (caught.value.column, caught.value.row) == (("a", "b")[number], 3)
 
@@ -180,12 +180,12 @@ def test_no_rows_give_an_empty_batch():
 
 def test_column_with_parts_owns_several_indices_and_decodes_once():
     dates = pd.Series(pd.date_range("2020-01-01", periods=3000, freq="7h"))
-    table = frame_table(x=np.linspace(0, 1, 3000) ** 0.5, when=dates)
-    encoder = TableEncoder(infer_columns(table, model_missing=True))
-    assert sorted(encoder.order) == [0, 0, 1, 1, 1, 1]
+    table = frame_table(x=np.roll(np.linspace(0, 1, 3000), 1500) ** 0.5, when=dates)
+    encoder = TableEncoder(infer_columns(table, declared={"when": "datetime+trend"}, model_missing=True))
+    assert sorted(encoder.order) == [0, 0, 1, 1, 1, 1, 1]
     kinds = [{encoder.modelled[number].kind for number in encoder.model_indices_of(position)} for position in (0, 1)]
-    assert kinds == [{"continuous", "missing"}, {"datetime", "hour", "weekday", "missing"}]
-    assert [encoder.model_columns[index][0] for index in range(6)] == list(encoder.order)
+    assert kinds == [{"continuous", "missing"}, {"datetime", "hour", "weekday", "day of month", "missing"}]
+    assert [encoder.model_columns[index][0] for index in range(7)] == list(encoder.order)
     decoded = encoder.decode(encoder.encode(table).values.double().numpy())
     assert len(decoded) == 2
     assert np.abs(pd.Series(decoded[1]) - dates).max() < pd.Timedelta("10min")
@@ -205,7 +205,7 @@ def test_missing_date_is_missing_in_all_its_parts_but_the_one_that_says_so():
 
 
 def test_matrix_of_numbers_is_refused_where_dates_were_learned():
-    table = frame_table(when=pd.date_range("2020-01-01", periods=30), x=np.linspace(0, 1, 30))
+    table = frame_table(when=pd.date_range("2020-01-01", periods=80), x=np.roll(np.linspace(0, 1, 80), 40))
     encoder = TableEncoder(infer_columns(table))
     with pytest.raises(DataError, match="'when' holds numbers, where dates are expected"):
         encoder.encode(Table(("when", "x"), np.zeros((3, 2))))

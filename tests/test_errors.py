@@ -20,9 +20,12 @@ from vae_anomaly.errors import (
     FitWarning,
     LevelsMergedWarning,
     MatchedColumnsWarning,
+    MissingCodeWarning,
     ModelFileError,
     NumericTextWarning,
     OddCellsWarning,
+    PagesLeftOutWarning,
+    SortedColumnWarning,
     SpecificationError,
     TextReadWarning,
     TrainingDiverged,
@@ -34,6 +37,7 @@ def test_diverged_training_names_the_step_the_epoch_and_the_loss():
     message = str(TrainingDiverged(iteration=40, epoch=3, last_finite_loss=1.25))
     assert "iteration 40 (epoch 3)" in message
     assert "1.25 nats" in message
+    assert "extreme values of column 'amount'" in str(TrainingDiverged(40, 3, 1.25, "amount"))
 
 
 WITH_FIELDS = [
@@ -41,14 +45,22 @@ WITH_FIELDS = [
     CellTypeError("wrong cell", "expected text.", column="age", row=17, item="image"),
     ImageFileError(Path("a.png"), "the file is empty."),
     TrainingDiverged(40, 3, 1.25),
+    TrainingDiverged(40, 3, 1.25, "amount"),
     FitWarning("posterior collapse", "collapsed"),
     DetectorLeftOutWarning("forest", "clean", "it failed"),
     FileLeftOutWarning(Path("a.png"), "the file is empty."),
     EmptyRowWarning(2, 17),
+    OddCellsWarning("age", "n/a", 17, 2, 400, label="p17"),
+    AmbiguousTextWarning("when", "01/02/2026", "as day/month", "Say so."),
+    LevelsMergedWarning("shop", "NORTH", "north", 2),
+    TextReadWarning((("amount", "numbers with a decimal comma"),)),
     ColumnSetAsideWarning("age", "it holds no value"),
     ExtraColumnsWarning(("age", "sex")),
+    PagesLeftOutWarning(Path("a.tif"), 3),
     MatchedColumnsWarning((" AGE",), ("age",)),
     NumericTextWarning("zip", "12345"),
+    MissingCodeWarning("age", ("-1", "-999"), 12),
+    SortedColumnWarning("price", rises=False),
     NumericTextWarning("zip", "12345", "unknown"),
     NumericTextWarning("load", "", None, ("kg", "lb")),
     OddCellsWarning("age", "18+", 17, 1, 2000),
@@ -75,11 +87,13 @@ def test_every_exception_and_warning_with_fields_is_copied_above():
 
 def test_data_error_tells_where_in_the_terms_of_the_caller():
     error = DataError("column 'age' holds '(row 17)'", "expected numbers.", column="age", row=17)
-    assert str(error) == "column 'age' holds '(row 17)' (row 17); expected numbers."
+    assert str(error) == "column 'age' holds '(row 17)' (index 17); expected numbers."
     assert error.text(row="line 19") == "column 'age' holds '(row 17)' (line 19); expected numbers."
     moved = error.with_row(3)
     assert (moved.row, moved.column, error.row) == (3, "age", 17)
-    assert str(moved) == "column 'age' holds '(row 17)' (row 3); expected numbers."
+    assert str(moved) == "column 'age' holds '(row 17)' (index 3); expected numbers."
+    assert str(DataError("wrong cell", row=2, label="p7")) == "wrong cell (index 'p7')"
+    assert str(DataError("wrong cell", row=2, label=7)) == "wrong cell (index 7)"
     assert str(DataError("infinite pixels", row=2, item="image")) == "infinite pixels (image 2)"
 
 

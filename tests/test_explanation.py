@@ -41,8 +41,9 @@ def table(seed=0, n=N):
 
 @pytest.fixture(scope="module")
 def fitted():
+    detector = VAEDetector(n_estimators=2, max_iter=200, early_stopping=False, columns={"when": "datetime+trend"})
     with pytest.warns(UserWarning, match="'nothing' is set aside"):
-        return VAEDetector(n_estimators=2, max_iter=200, early_stopping=False).fit(table())
+        return detector.fit(table())
 
 
 @pytest.fixture(scope="module")
@@ -160,14 +161,26 @@ def test_sentence_names_score_threshold_cells_and_the_whole(explanation):
 def test_long_table_has_a_line_for_each_reason(explanation):
     frame = explanation.to_frame(2)
     assert list(frame.columns)[:3] == ["row", "rank", "column"]
-    assert frame.groupby("row")["rank"].apply(list).tolist() == [[1, 2]] * 30
-    first = explanation.reasons(1)[5][0]
+    ranks = frame.groupby("row")["rank"].apply(list).to_dict()
+    assert ranks == {row: [*range(1, len(each) + 1)] for row, each in enumerate(explanation.reasons(2)) if each}
+    first = explanation.reasons(2)[5][0]
     assert frame[(frame["row"] == 5) & (frame["rank"] == 1)]["column"].tolist() == [first.column]
 
 
-def test_reasons_are_ranked_by_cell_scores(explanation):
-    ranked = explanation.cell_scores.iloc[0].sort_values(ascending=False).dropna().index[:4].tolist()
-    assert [reason.column for reason in explanation.reasons(4)[0]] == ranked
+def test_reasons_are_chosen_by_cell_scores_of_cells_that_add_nats_and_sorted_by_nats(explanation):
+    nats = explanation.contributions - explanation.typical.iloc[:-1].to_numpy()
+    for row, reasons in enumerate(explanation.reasons(2)):
+        scores = explanation.cell_scores.iloc[row].where(nats.iloc[row] >= 0.05).dropna()
+        assert {reason.column for reason in reasons} == set(scores.sort_values(ascending=False).index[:2])
+        found = [reason.nats for reason in reasons]
+        assert found == sorted(found, reverse=True)
+        assert found == [nats.iloc[row][reason.column] for reason in reasons]
+
+
+def test_row_without_a_cell_that_adds_nats_says_so(explanation):
+    calm = dataclasses.replace(explanation, contributions=explanation.contributions * 0 - 1e3)
+    assert calm.reasons(3) == [[]] * len(calm)
+    assert calm.top(3)[0].endswith(": no cell adds to the score.")
 
 
 def test_reason_reads_as_a_phrase():
@@ -231,7 +244,7 @@ def test_anomalous_hour_of_a_date_is_named_as_such():
     days = pd.to_timedelta(rng.integers(0, 200, 600), unit="D") + pd.to_timedelta(rng.integers(9, 17, 600), unit="h")
     frame = pd.DataFrame({"at": pd.Timestamp("2024-01-01") + days, "amount": rng.normal(size=600)})
     detector = VAEDetector(n_estimators=2, max_iter=100, early_stopping=False).fit(frame)
-    assert [part.kind for part in detector.columns_[0].parts] == ["hour", "weekday"]
+    assert [part.kind for part in detector.columns_[0].parts] == ["hour", "weekday", "day of month"]
     anomalous = pd.DataFrame({"at": [pd.Timestamp("2024-04-10 03:30")], "amount": [0.0]})
     reason = detector.explain(anomalous).reasons(1)[0][0]
     assert (reason.column, reason.part, reason.observed) == ("at", "hour", "03h")

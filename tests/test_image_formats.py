@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vae_anomaly.data.image_files import ImageFileError, ImageFormat, read_image, survey
+from vae_anomaly.data.image_files import ImageFileError, ImageFormat, read_image, read_images, survey
+from vae_anomaly.errors import PagesLeftOutWarning
 
 GREY = ImageFormat(4, 6, 1, 8)
 COLOUR = ImageFormat(4, 6, 3, 8)
@@ -164,7 +165,7 @@ def test_bilevel_is_resized_without_shades(tmp_path):
 
 
 def test_image_that_loses_what_it_shows_is_refused(tmp_path):
-    colour = saved(Image.new("RGB", (6, 4)), tmp_path / "colour.png")
+    colour = saved(Image.new("RGB", (6, 4), "red"), tmp_path / "colour.png")
     assert refusal(colour).startswith("colour image where the model takes grey ones; convert")
     assert refusal(colour, DEEP).startswith("colour image")
     assert refusal(grey(tmp_path / "a.png"), DEEP).startswith("8-bit image where the model takes 16-bit ones")
@@ -208,6 +209,43 @@ def test_first_frame_counts(tmp_path):
     for name in ("a.gif", "a.tif", "a.png"):
         path = saved(first, tmp_path / name, save_all=True, append_images=[second])
         assert (read_image(path, GREY) == 50).all()
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.tif", "a.png", "a.webp"])
+def test_further_pages_and_frames_are_warned_of(tmp_path, name):
+    images = [Image.fromarray(np.full((4, 6), level, np.uint8)) for level in (50, 120, 200)]
+    path = saved(images[0], tmp_path / name, save_all=True, append_images=images[1:])
+    with pytest.warns(PagesLeftOutWarning, match="has 3 pages or frames: the first is read") as caught:
+        list(read_images([path], GREY))
+    assert [(one.message.path, one.message.n_pages) for one in caught] == [(path, 3)]
+
+
+@pytest.mark.filterwarnings("error")
+def test_smaller_copies_in_a_tiff_are_no_pages(tmp_path):
+    copy = Image.new("L", (3, 2), 50)
+    copy.encoderinfo = {"tiffinfo": {254: 1}}
+    path = saved(Image.new("L", (6, 4), 50), tmp_path / "a.tif", save_all=True, append_images=[copy])
+    with Image.open(path) as opened:
+        opened.seek(1)
+        assert opened.tag_v2.get(254) == 1
+    ((_, pixels),) = read_images([path], GREY)
+    assert (pixels == 50).all()
+
+
+def test_colour_of_greys_fits_a_grey_format(tmp_path):
+    rng = np.random.default_rng(0)
+    levels = rng.integers(0, 256, (4, 6), dtype=np.uint8)
+    grey = Image.fromarray(levels)
+    for name, image in (
+        ("a.png", grey.convert("RGB")),
+        ("b.png", grey.convert("RGBA")),
+        ("c.bmp", grey.convert("RGB")),
+    ):
+        assert (read_image(saved(image, tmp_path / name), GREY) == levels).all()
+    nearly = np.array(grey.convert("RGB"))
+    nearly[2, 3, 1] ^= 1
+    with pytest.raises(ImageFileError, match="colour image where the model takes grey ones"):
+        read_image(saved(Image.fromarray(nearly), tmp_path / "d.png"), GREY)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "I;16", "1", "LA"])

@@ -36,7 +36,8 @@ def with_missing_cells(frame, seed=1):
 
 @pytest.fixture(scope="module")
 def fitted():
-    return VAEDetector(n_estimators=2, max_iter=200, early_stopping=False).fit(complete())
+    columns = {"when": "datetime+trend"}
+    return VAEDetector(n_estimators=2, max_iter=200, early_stopping=False, columns=columns).fit(complete())
 
 
 def test_missing_cells_are_filled_and_observed_cells_and_types_stay(fitted):

@@ -241,3 +241,19 @@ def test_partial_fit_takes_further_batches_by_name(people, scores):
     detector.partial_fit(more)
     again.partial_fit(more[["key", "city", "income", "age"]])
     assert (detector.score_samples(people) == again.score_samples(people)).all()
+
+
+def test_errors_call_rows_as_the_index_does(detector, people):
+    wrong = people.assign(age=np.where(np.arange(len(people)) == 7, np.inf, 1.0))
+    with pytest.raises(DataError, match=r"column 'age' holds inf \(index 'p7'\)") as caught:
+        detector.score_samples(wrong)
+    assert (caught.value.row, caught.value.label) == (7, "p7")
+    with pytest.raises(DataError, match=r"\(index 'p7'\)"):
+        VAEDetector(columns=DECLARED, **FAST).fit(wrong)
+    numbered = wrong[["age", "income"]].set_axis(np.arange(len(people)) * 10)
+    with pytest.raises(DataError, match=r"\(index 70\)"):
+        VAEDetector(**FAST).fit(numbered)
+    with pytest.raises(DataError, match=r"\(index 7\)"):
+        VAEDetector(**FAST).fit(numbered.to_numpy())
+    with pytest.raises(DataError, match=r"\(index 'p7'\)"):
+        detector.score_samples(people.iloc[7].replace(people.iloc[7]["age"], np.inf))

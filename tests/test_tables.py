@@ -143,14 +143,14 @@ def test_columns_with_equal_labels_are_read_by_position():
 def test_infinity_is_refused_with_its_position(sign, frame):
     cells = np.array([[0.0, 1.0], [0.0, sign * np.inf], [0.0, 2.0]])
     table = Table(("a", "speed"), pd.DataFrame(cells) if frame else cells)
-    with pytest.raises(DataError, match=r"column 'speed' holds -?inf .row 1.*NaN") as caught:
+    with pytest.raises(DataError, match=r"column 'speed' holds -?inf .index 1.*NaN") as caught:
         table.numbers(1)
     assert (caught.value.column, caught.value.row) == ("speed", 1)
     assert table.numbers(0).tolist() == [0, 0, 0]
 
 
 def test_text_in_a_numeric_column_is_refused_with_its_position():
-    with pytest.raises(DataError, match=r"column 'c' holds 'n/a' \(row 2\).*numbers or NaN") as caught:
+    with pytest.raises(DataError, match=r"column 'c' holds 'n/a' \(index 2\).*numbers or NaN") as caught:
         objects("1.5", None, "n/a", "also not").numbers(0)
     assert (caught.value.column, caught.value.row) == ("c", 2)
     assert not isinstance(caught.value, TypeError)

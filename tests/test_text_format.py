@@ -312,7 +312,7 @@ def test_one_odd_cell_does_not_make_numbers_text(odd: str) -> None:
     (warning,) = said(cells)
     assert isinstance(warning, OddCellsWarning)
     assert (warning.column, warning.found, warning.row, warning.count) == ("c", odd, 17, 1)
-    assert f"column 'c' holds numbers, and '{odd}' (row 17): 1 cell of 200" in str(warning)
+    assert f"column 'c' holds numbers, and '{odd}' (index 17): 1 cell of 200" in str(warning)
     assert "(line 19)" in warning.text(row="line 19")
     assert form is not None
     assert np.isnan(form.numbers([odd])[0])
@@ -345,7 +345,7 @@ def test_one_invalid_date_does_not_make_dates_text() -> None:
     assert form is not None
     assert (form.kind, found[3]) == ("date", None)
     (warning,) = said(cells)
-    assert "holds dates, and '2025-02-30' (row 3)" in str(warning)
+    assert "holds dates, and '2025-02-30' (index 3)" in str(warning)
 
 
 def test_units_that_differ_are_not_guessed() -> None:
@@ -388,8 +388,8 @@ def test_declarations_decide(declared: str, cells: list[str], expected: list[Any
 @pytest.mark.parametrize(
     ("declared", "cell", "message"),
     [
-        ("continuous", "much", r"column 'c' holds 'much' \(row 1\); numeric columns take numbers"),
-        ("datetime", "soon", r"column 'c' holds 'soon' \(row 1\); expected dates"),
+        ("continuous", "much", r"column 'c' holds 'much' \(index 1\); numeric columns take numbers"),
+        ("datetime", "soon", r"column 'c' holds 'soon' \(index 1\); expected dates"),
     ],
 )
 def test_text_that_speaks_against_its_declaration_is_refused(declared: str, cell: str, message: str) -> None:
@@ -489,7 +489,7 @@ def test_format_is_kept_by_the_column_and_its_model_file(tmp_path: Any) -> None:
     shown = frame.assign(price="1.234,50 \u20ac", paid="YES ")
     typed = frame.assign(price=1234.5, paid="Yes")
     assert np.array_equal(again.score_samples(shown), again.score_samples(typed))
-    with pytest.raises(DataError, match=r"column 'price' holds 'viel' \(row 3\)"):
+    with pytest.raises(DataError, match=r"column 'price' holds 'viel' \(index 3\)"):
         again.score_samples(frame.assign(price=["1,5"] * 3 + ["viel"] * 77))
 
 

@@ -7,6 +7,7 @@ that each of them can be pickled and copied.
 from __future__ import annotations
 
 import copy
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Literal, Self
 
@@ -32,12 +33,14 @@ class DataError(VAEAnomalyError, ValueError):
         Position of the row or image, counted from 0.
     item : {"row", "image"}, default="row"
         What `row` counts.
+    label : object, optional
+        What the index of a DataFrame calls the row.
 
     Examples
     --------
     >>> error = DataError("column 'age' holds 'n/a'", "numeric columns take numbers.", column="age", row=17)
     >>> print(error)
-    column 'age' holds 'n/a' (row 17); numeric columns take numbers.
+    column 'age' holds 'n/a' (index 17); numeric columns take numbers.
     >>> print(error.text(row="line 19"))
     column 'age' holds 'n/a' (line 19); numeric columns take numbers.
     """
@@ -50,6 +53,7 @@ class DataError(VAEAnomalyError, ValueError):
         column: str | None = None,
         row: int | None = None,
         item: Literal["row", "image"] = "row",
+        label: Hashable = None,
     ) -> None:
         super().__init__(problem, expected)
         self.problem = problem
@@ -57,6 +61,7 @@ class DataError(VAEAnomalyError, ValueError):
         self.column = column
         self.row = row
         self.item = item
+        self.label = label
 
     def __str__(self) -> str:
         return self.text()
@@ -67,11 +72,16 @@ class DataError(VAEAnomalyError, ValueError):
         Parameters
         ----------
         row : str, optional
-            How the caller calls the row, such as "line 19"; by default its position, such as "row 17". Not used where
-            the error is not about a single row.
+            How the caller calls the row, such as "line 19"; by default its label in the index, or else its position,
+            such as "index 17". Not used where the error is not about a single row.
         """
-        where = "" if self.row is None else f" ({row or f'{self.item} {self.row}'})"
+        where = "" if self.row is None else f" ({row or self._place()})"
         return f"{self.problem}{where}; {self.expected}" if self.expected else f"{self.problem}{where}"
+
+    def _place(self) -> str:
+        if self.item == "image":
+            return f"image {self.row}"
+        return f"index {row_label(self.row if self.label is None else self.label)}"
 
     def with_row(self, row: int) -> Self:
         """The same error about another row, for callers that passed on a selection of their rows."""
@@ -107,10 +117,13 @@ class TrainingDiverged(VAEAnomalyError, RuntimeError):
         Pass over the members' subsamples in which that step lies, counted from 1.
     last_finite_loss : float
         Mean negative ELBO, in nats per row, at the last check where it was finite.
+    column : str, optional
+        The column with the cell that is furthest from the others of its column.
     """
 
-    def __init__(self, iteration: int, epoch: int, last_finite_loss: float) -> None:
-        super().__init__(iteration, epoch, last_finite_loss)
+    def __init__(self, iteration: int, epoch: int, last_finite_loss: float, column: str | None = None) -> None:
+        super().__init__(iteration, epoch, last_finite_loss, column)
+        self.column = column
         self.iteration = iteration
         self.epoch = epoch
         self.last_finite_loss = last_finite_loss
@@ -119,8 +132,14 @@ class TrainingDiverged(VAEAnomalyError, RuntimeError):
         return (
             f"training diverged at iteration {self.iteration} (epoch {self.epoch}), also after a rollback with a tenth "
             f"of the step; the last finite loss was {self.last_finite_loss:.6g} nats per row. "
-            "Lower learning_rate_init, or scale columns with extreme values."
+            f"{self._remedy}"
         )
+
+    @property
+    def _remedy(self) -> str:
+        if self.column is None:
+            return "Lower learning_rate_init, or scale columns with extreme values."
+        return f"Look at the extreme values of column {self.column!r}, or lower learning_rate_init."
 
 
 class VAEAnomalyWarning(UserWarning):
@@ -204,6 +223,30 @@ class FileLeftOutWarning(DataWarning):
         return f"left out: {self.path}: {self.reason}"
 
 
+class PagesLeftOutWarning(DataWarning):
+    """An image file has several pages or frames, of which the first is read.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    n_pages : int
+        How many it has.
+    """
+
+    def __init__(self, path: Path, n_pages: int) -> None:
+        super().__init__(path, n_pages)
+        self.path = path
+        self.n_pages = n_pages
+        self.subject = str(path)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path} has {self.n_pages} pages or frames: the first is read. Save each of them as a file of its "
+            "own to have them all."
+        )
+
+
 class ColumnSetAsideWarning(DataWarning):
     """A column is not modelled.
 
@@ -262,6 +305,59 @@ class MatchedColumnsWarning(DataWarning):
         return f"{_listed(self.columns)} taken for {_listed(self.names)} of the model."
 
 
+class MissingCodeWarning(DataWarning):
+    """A value that repeats far from all others stands for missing cells.
+
+    Parameters
+    ----------
+    column : str
+        Name of the column.
+    codes : tuple of str
+        The values, as people write them.
+    count : int
+        How many training cells hold one of them.
+    """
+
+    def __init__(self, column: str, codes: tuple[str, ...], count: int) -> None:
+        super().__init__(column, codes, count)
+        self.column = column
+        self.codes = codes
+        self.count = count
+        self.subject = column
+
+    def __str__(self) -> str:
+        return (
+            f"column {self.column!r}: {' and '.join(self.codes)} in {self.count} cells is taken as missing, in rows to "
+            f"score as well. Keep it with missing_values={{{self.column!r}: False}}, on the command line --missing "
+            f"{self.column}=none; or name what is missing."
+        )
+
+
+class SortedColumnWarning(DataWarning):
+    """The numbers of a column only rise or only fall from row to row, and it is modelled all the same.
+
+    Parameters
+    ----------
+    column : str
+        Name of the column.
+    rises : bool
+        Whether they rise.
+    """
+
+    def __init__(self, column: str, rises: bool) -> None:
+        super().__init__(column, rises)
+        self.column = column
+        self.rises = rises
+        self.subject = column
+
+    def __str__(self) -> str:
+        return (
+            f"column {self.column!r} {'rises' if self.rises else 'falls'} from row to row. Where the rows were sorted "
+            "by it, all is well; where it goes on with time, all later rows will look anomalous: then leave it out, "
+            f"columns={{{self.column!r}: 'identifier'}}."
+        )
+
+
 class NumericTextWarning(DataWarning):
     """A column that is mostly numbers is taken as text.
 
@@ -310,13 +406,13 @@ class EmptyRowWarning(DataWarning):
     ----------
     n_rows : int
         How many.
-    first : object
+    first : hashable
         The first of them: its label in the index of a DataFrame, or its position from 0.
     item : {"row", "image"}, default="row"
         What they are.
     """
 
-    def __init__(self, n_rows: int, first: object, item: Literal["row", "image"] = "row") -> None:
+    def __init__(self, n_rows: int, first: Hashable, item: Literal["row", "image"] = "row") -> None:
         super().__init__(n_rows, first, item)
         self.n_rows = n_rows
         self.first = first
@@ -325,7 +421,7 @@ class EmptyRowWarning(DataWarning):
     def __str__(self) -> str:
         one = self.n_rows == 1
         what = f"1 {self.item} holds" if one else f"{self.n_rows} {self.item}s hold"
-        where = f"index {self.first}" if one else f"the first at index {self.first}"
+        where = f"{'' if one else 'the first at '}index {row_label(self.first)}"
         return (
             f"{what} no value in any column of the model ({where}): the score is that of an average {self.item} if "
             "missing cells are charged, and says nothing. Leave such rows out, or look at why they are empty."
@@ -347,16 +443,28 @@ class OddCellsWarning(DataWarning):
         How many they are, of how many cells that are not missing.
     content : str, default="numbers"
         What the others are.
+    label : object, optional
+        What the index of a DataFrame calls the row.
     """
 
-    def __init__(self, column: str, found: str, row: int, count: int, n_cells: int, content: str = "numbers") -> None:
-        super().__init__(column, found, row, count, n_cells, content)
+    def __init__(
+        self,
+        column: str,
+        found: str,
+        row: int,
+        count: int,
+        n_cells: int,
+        content: str = "numbers",
+        label: Hashable = None,
+    ) -> None:
+        super().__init__(column, found, row, count, n_cells, content, label)
         self.column = column
         self.found = found
         self.row = row
         self.count = count
         self.n_cells = n_cells
         self.content = content
+        self.label = label
         self.subject = column
 
     def __str__(self) -> str:
@@ -365,8 +473,9 @@ class OddCellsWarning(DataWarning):
     def text(self, *, row: str | None = None) -> str:
         """The sentence, with the row in the caller's terms, such as "line 19"."""
         cells = "1 cell" if self.count == 1 else f"{self.count:,} cells"
+        place = row or f"index {row_label(self.row if self.label is None else self.label)}"
         return (
-            f"column {self.column!r} holds {self.content}, and {self.found!r} ({row or f'row {self.row}'}): {cells} of "
+            f"column {self.column!r} holds {self.content}, and {self.found!r} ({place}): {cells} of "
             f"{self.n_cells:,} that {'is' if self.count == 1 else 'are'} none, taken as missing. Clean the column, or "
             "say that it is categorical."
         )
@@ -450,6 +559,11 @@ class TextReadWarning(DataWarning):
         shown = "; ".join(f"{column!r} as {reading}" for column, reading in self.readings[: self.MAX_SHOWN])
         more = len(self.readings) - self.MAX_SHOWN
         return f"text is read: {shown}{f'; and {more} more columns' if more > 0 else ''}."
+
+
+def row_label(label: Hashable) -> str:
+    """A label of an index in a sentence: text in quotes."""
+    return repr(label) if isinstance(label, str) else str(label)
 
 
 def _listed(names: tuple[str, ...]) -> str:

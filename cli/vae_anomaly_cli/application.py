@@ -48,7 +48,7 @@ pixel. Higher is more anomalous.
   0    done
   1    the work failed: training diverged, output could not be written
   2    options or input that cannot be used
-  3    drift --fail-on-drift found some
+  3    drift --fail-on-drift or score --fail-on-drift found some
   130  interrupted with Ctrl-C: score --resume goes on from there, and fit has
        saved the best model so far, but never over a file that was there.
        In their own training, score and explain go on with that model instead

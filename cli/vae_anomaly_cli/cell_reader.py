@@ -116,7 +116,7 @@ class TextCells:
             # Levels that were numbers are found by their value: 1.0 is the level 1.
             present = _without_missing_but(cells, column.levels)
             return _levels(level_texts(without_missing(cells), self.decimal_comma) if column.numeric else present)
-        if column.kind == "datetime":
+        if column.is_date:
             return _dates(without_missing(cells)) if form is None or form.date_format == ISO else as_series(cells)
         if form is not None and form.kind == "number" and (form.decimal != "." or form.strict):
             return as_series(cells)
@@ -161,7 +161,7 @@ class TypedCells:
         found = cells.type
         if is_text(found):
             cells = pc.cast(cells, pa.string())
-        if column.textual or column.kind == "datetime":
+        if column.textual or column.is_date:
             if not is_text(found):
                 return as_series(pc.cast(cells, pa.float64()) if pa.types.is_decimal(found) else cells)
             iso = column.text_format is None or column.text_format.date_format == ISO
@@ -218,16 +218,25 @@ def _plain(name: str, column: pa.ChunkedArray, declared: str | None, forced: boo
 
 
 def _check_dates(name: str, values: pa.ChunkedArray, declared: str | None) -> None:
-    """Refuse numbers that are said to be dates."""
+    """Refuse numbers that are said to be dates and do not count seconds, or parts of them, since 1970."""
     if declared is None or not declared.startswith("datetime") or is_text(values.type):
         return
-    if not pa.types.is_temporal(values.type):
+    if not (pa.types.is_temporal(values.type) or _is_epoch_time(values)):
         first = next((str(value) for value in values if value.is_valid), None)
         if first is not None:
             raise InputError(
-                f"--column {name}=datetime: the column holds '{first}'; expected dates or times like 2026-02-28 or "
-                "2026-02-28 13:45:00."
+                f"--column {name}={declared}: the column holds '{first}'; expected dates or times like 2026-02-28 or "
+                "2026-02-28 13:45:00, or seconds since 1970."
             )
+
+
+def _is_epoch_time(values: pa.ChunkedArray) -> bool:
+    """Whether numbers count seconds, or parts of them, since 1970."""
+    from vae_anomaly.columns import epoch_unit
+
+    if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
+        return False
+    return epoch_unit(_numbers(values.drop_null())) is not None
 
 
 def _without_missing_but(cells: pa.Array, levels: Sequence[Any]) -> pa.Array:

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from vae_anomaly.data import ColumnRoles, close_name, match_names
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.labels import LabelColumn
@@ -13,11 +12,16 @@ from vae_anomaly_cli.options import InputOptions
 from vae_anomaly_cli.sources import listed
 
 if TYPE_CHECKING:
-    from vae_anomaly.columns import Column
+    from vae_anomaly import ColumnRoles
+    from vae_anomaly.columns import Column, MissingValues
 
 SCORE, P_VALUE, FLAG, REASONS = "anomaly_score", "p_value", "is_anomaly", "reasons"
 APPENDED = (SCORE, P_VALUE, FLAG)
+ROW, FILE, PROBLEM = "row", "file", "problem"
+# What these are called where the input keeps a column of that name.
+SPARE_NAMES = {ROW: "row_number", FILE: "file_name", PROBLEM: "row_problem"}
 GROUP_KINDS = ("categorical", "identifier")
+NOTHING = "none"
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 
 # What a command does with known anomalies: measure by them where there are some, need them, or leave them alone.
@@ -62,8 +66,10 @@ class InputColumns:
         return {*self.ids, *self.dropped, *self.label_names, *self.remembered}
 
     @property
-    def roles(self) -> ColumnRoles:
+    def roles(self) -> "ColumnRoles":
         """What a model file keeps of this."""
+        from vae_anomaly import ColumnRoles
+
         label = self.label
         if label is None:
             return ColumnRoles(self.ids, self.dropped)
@@ -72,17 +78,41 @@ class InputColumns:
     @property
     def of_earlier_run(self) -> set[str]:
         """Columns that an earlier run of ours appended."""
-        found = {*APPENDED} & set(self.names)
-        # A column of reasons alone may be anyone's.
-        return found | ({REASONS} & set(self.names) if {SCORE, FLAG} <= found else set())
+        names = set(self.names)
+        found = {*APPENDED} & names
+        if not {SCORE, FLAG} <= found:
+            return found
+        # A column of reasons, or of rows, alone may be anyone's; a result has one of problems besides.
+        found |= {REASONS} & names
+        if not names & {PROBLEM, SPARE_NAMES[PROBLEM]}:
+            return found
+        return found | {spare if spare in names else name for name, spare in SPARE_NAMES.items()} & names
 
     @property
     def kept(self) -> list[str]:
         """Columns that go to the output."""
         return list(self.ids) or [name for name in self.names if name not in self.of_earlier_run]
 
+    def own_name(self, name: str) -> str:
+        """Return what a column of ours is called in the output, where the input may keep one of that name.
+
+        Raises
+        ------
+        InputError
+            If both names are taken.
+        """
+        spare = SPARE_NAMES[name]
+        if name not in self.kept:
+            return name
+        if spare not in self.kept:
+            return spare
+        raise InputError(
+            f"{self.source} has columns '{name}' and '{spare}', and the output needs one of these names for its own. "
+            "Rename one of them, or name the columns to keep with --id."
+        )
+
     def with_roles(
-        self, roles: ColumnRoles, model: str, use: LabelUse, messages: Messages, folder: str | None = None
+        self, roles: "ColumnRoles", model: str, use: LabelUse, messages: Messages, folder: str | None = None
     ) -> "InputColumns":
         """Treat columns as at the fit of a saved model, where options do not say otherwise.
 
@@ -104,6 +134,8 @@ class InputColumns:
         InputError
             If known anomalies are needed and there are none.
         """
+        from vae_anomaly.data import match_names
+
         found = match_names(roles.names, self.names)
         _note_matched(self.source, found, messages)
         ids = self.ids or tuple(found[name] for name in roles.ids if name in found)
@@ -160,7 +192,9 @@ class InputColumns:
         InputError
             If a column that the model uses is missing, or is no feature now.
         """
-        used = [column.name for column in columns if column.likelihood is not None or column.name == group]
+        from vae_anomaly.data import close_name, match_names
+
+        used = [column.name for column in columns if column.is_used or column.name == group]
         free = [name for name in self.names if name not in self.remembered]
         found = match_names((column.name for column in columns), free)
         missing = [name for name in used if name not in found]
@@ -208,6 +242,32 @@ class InputColumns:
                 raise InputError(f"--column {text}: '{name}' is of an earlier run and no feature; leave it out.")
             declared[name] = kind
         return declared
+
+    def missing_values(self, given: Sequence[str]) -> "MissingValues":
+        """Read what stands for missing, `--missing VALUE` or `--missing NAME=VALUE`; "none" keeps all.
+
+        Raises
+        ------
+        InputError
+            If one names no column, or "none" stands beside other values.
+        """
+        everywhere: list[str] = []
+        by_name: dict[str, list[str]] = {}
+        for text in given:
+            name, sign, value = text.rpartition("=")
+            if not sign:
+                everywhere.append(text)
+            elif name in self.names:
+                by_name.setdefault(name, []).append(value)
+            else:
+                raise InputError(f"--missing {text}: {_lacks(self.source, name, self.names)}")
+        for values in (everywhere, *by_name.values()):
+            if NOTHING in values and len(values) > 1:
+                raise InputError(f"--missing {NOTHING} keeps all values, and others are named; leave one of them out.")
+        every = _codes(everywhere) if everywhere else None
+        if not by_name:
+            return every
+        return {name: _codes(by_name[name]) if name in by_name else every for name in self.names}
 
     def declared_for_training(self, given: Sequence[str], group: str | None) -> dict[str, str]:
         """Read what the user says columns are; one that rows are calibrated by is categories, or only that.
@@ -273,6 +333,10 @@ def find_columns(source: str, names: Sequence[str], given: InputOptions, folder:
     return InputColumns(source, tuple(names), ids, label, _named(source, names, "--drop", given.drop))
 
 
+def _codes(values: list[str]) -> "MissingValues":
+    return False if values == [NOTHING] else values
+
+
 def _named(source: str, names: Sequence[str], option: str, given: Sequence[str]) -> tuple[str, ...]:
     found: list[str] = []
     for text in given:
@@ -288,6 +352,8 @@ def _lacks(source: str, name: str, names: Sequence[str]) -> str:
 
 
 def _close_name(name: str, names: Sequence[str]) -> str:
+    from vae_anomaly.data import close_name
+
     close = close_name(name, names)
     return f"Did you mean '{close}'?" if close else f"It has {listed(list(names))}."
 

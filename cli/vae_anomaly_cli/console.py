@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
 import typer
@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.text import Text
 
 from vae_anomaly_cli.errors import CommandError
+
+MAX_SHOWN_FILES = 20
 
 
 def one_line(text: object) -> str:
@@ -59,6 +61,8 @@ class Messages:
     """Notes and warnings on standard error, silent when the user asked for quiet."""
 
     quiet: bool
+    # Data are read more than once: what was said of them is not said again.
+    _said: set[tuple[type, str]] = field(default_factory=set, repr=False, compare=False)
 
     @property
     def progress(self) -> bool:
@@ -115,20 +119,36 @@ class Messages:
         locate: Callable[[int], Place] | None,
     ) -> None:
         # Whoever warns has loaded the library.
-        from vae_anomaly.errors import FileLeftOutWarning, OddCellsWarning, VAEAnomalyWarning
+        from vae_anomaly.errors import (
+            DataWarning,
+            FileLeftOutWarning,
+            OddCellsWarning,
+            PagesLeftOutWarning,
+            VAEAnomalyWarning,
+        )
 
         shown: dict[tuple[type, str], VAEAnomalyWarning] = {}
+        n_with_pages = 0
         for warning in caught:
             if on_left_out is not None and isinstance(warning, FileLeftOutWarning):
                 on_left_out(str(warning.path), warning.reason)
             elif isinstance(warning, VAEAnomalyWarning):
-                shown.setdefault((type(warning), warning.subject or str(warning)), warning)
+                about = type(warning), warning.subject or str(warning)
+                if about in self._said:
+                    continue
+                if isinstance(warning, DataWarning):
+                    self._said.add(about)
+                n_with_pages += isinstance(warning, PagesLeftOutWarning)
+                if n_with_pages <= MAX_SHOWN_FILES or not isinstance(warning, PagesLeftOutWarning):
+                    shown.setdefault(about, warning)
         for first in shown.values():
             if locate is not None and isinstance(first, OddCellsWarning):
                 place = locate(first.row)
                 self.warning(f"{place.file}: {first.text(row=place.where)}")
             else:
                 self.warning(first)
+        if n_with_pages > MAX_SHOWN_FILES:
+            self.warning(f"{n_with_pages - MAX_SHOWN_FILES:,} more files have several pages: the first is read.")
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from vae_anomaly_cli.labels import Measures
 from vae_anomaly_cli.models import Model
 from vae_anomaly_cli.options import Device, FitOptions, InputOptions
 from vae_anomaly_cli.output.targets import PartFile, TabularSource
-from vae_anomaly_cli.pipeline import Explainer
+from vae_anomaly_cli.pipeline import Explainer, OwnColumns
 from vae_anomaly_cli.render.ranking import Ranking
 from vae_anomaly_cli.render.reasons import Reasons
 from vae_anomaly_cli.sources import Kind
@@ -74,17 +74,27 @@ class Data(Protocol):
     def infer_types(self, names: Sequence[str], messages: Messages) -> Mapping[str, InferredType]:
         """Find out what columns hold that have no types, in a pass over all rows."""
 
-    def text_column(self, *, explain: bool) -> str | None:
-        """Return the name of the last column of the result.
+    def own_columns(self, *, explain: bool, by_file: bool) -> OwnColumns:
+        """Return the columns of the result that are ours, besides scores and flags.
+
+        Parameters
+        ----------
+        explain : bool
+            Whether there are reasons.
+        by_file : bool
+            Whether each file of the input becomes one of results.
 
         Raises
         ------
         InputError
-            If the source has one of that name.
+            If the source has some of the same names.
         """
 
     def read_columns(self, model: Any) -> list[str]:
         """Return the columns to read for a model, its label and the output."""
+
+    def sampled_columns(self, model: Any) -> Sequence[str]:
+        """Return the columns that are compared with the training: none where the model was fitted on them."""
 
     def explainer(self, model: Any, messages: Messages, *, explain: bool, streamed: bool) -> Explainer | None:
         """Return what explains rows: while they are scored if they are streamed to a table, or else the ranked ones."""

@@ -1,5 +1,8 @@
 """What a command reports when it stops: one line for people, one exit code for scripts."""
 
+# Exit code of a command that was asked to fail on drift; no failure has it.
+DRIFTED = 3
+
 
 class CommandError(Exception):
     """The work failed although the input was usable: exit code 1."""

@@ -115,9 +115,28 @@ def select_from(calibration: "Calibration", family: "FamilyCounts", fdr: float) 
     return selection, -math.inf if rank > calibration.n_rows else calibration.pooled.kth_largest(rank)
 
 
+@dataclass(frozen=True)
+class Unlike:
+    """Rows that are not like those of the calibration.
+
+    Attributes
+    ----------
+    fact : str
+        What shows it.
+    guess : str
+        What that may mean, where nothing more is known.
+    """
+
+    fact: str
+    guess: str
+
+    def __str__(self) -> str:
+        return f"{self.fact}: {self.guess}. {DRIFT}."
+
+
 def unlike_calibration(
     decision: Decision, calibration: "Calibration | None", family: "FamilyCounts", n_flagged: int, noun: str
-) -> str | None:
+) -> Unlike | None:
     """Say so where rows are not like those of the calibration; None if nothing is known, or nothing strange.
 
     Parameters
@@ -138,24 +157,25 @@ def unlike_calibration(
         return None
     expected = decision.threshold.expected_rate
     if decision.selection is None and expected is not None and _too_many(n_flagged, n_rows, expected, calibration):
-        return (
-            f"{n_flagged:,} of {counted(n_rows, noun)} flagged; {_percent(expected)} of normal ones expected: many "
-            f"anomalies, or {noun}s that are not like the {calibration.n_rows:,} of the calibration. {DRIFT}."
+        return Unlike(
+            f"{n_flagged:,} of {counted(n_rows, noun)} flagged; {_percent(expected)} of normal ones expected",
+            f"many anomalies, or {noun}s that are not like the {calibration.n_rows:,} of the calibration",
         )
     distance, edge = _largest_distance(calibration, family)
     chance = math.sqrt(math.log(2 / KS_LEVEL) / 2 * (1 / n_rows + 1 / calibration.n_rows))
     if abs(distance) <= chance + USUAL_SHARE:
         return None
     found = _percent(family.n_up_to(edge) / n_rows)
-    why = "more anomalous: many anomalies, or drift"
+    why = "many anomalies, or drift"
     if distance <= 0:
-        why = "less anomalous, as rows are that the model was fitted on, or with more cells missing"
+        why = "as rows are that the model was fitted on, or with more cells missing"
     if distance <= 0 and calibration.groups:
         why += f", or have a '{calibration.group_column}' that the calibration has not, and so a p-value of 1"
     expected_there = _percent(float(_expected(calibration, np.array([edge]))[0]))
-    return (
+    return Unlike(
         f"{found} of {counted(n_rows, noun)} have p-values up to {edge:g}, and {expected_there} of those of the "
-        f"calibration: they are {why}. {DRIFT}."
+        f"calibration, and are {'more' if distance > 0 else 'less'} anomalous",
+        why,
     )
 
 

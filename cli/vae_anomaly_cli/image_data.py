@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from vae_anomaly_cli.columns import InputColumns, LabelUse, find_columns
+from vae_anomaly_cli.columns import PROBLEM, ROW, InputColumns, LabelUse, find_columns
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.flagging import Decision
 from vae_anomaly_cli.image_model import ImageModel, fit_images, load_image_model
@@ -15,7 +15,7 @@ from vae_anomaly_cli.labels import Measures
 from vae_anomaly_cli.models import remembered_roles
 from vae_anomaly_cli.options import Device, FitOptions, InputOptions
 from vae_anomaly_cli.output.sinks import NoOutput
-from vae_anomaly_cli.pipeline import Layout, Pipeline
+from vae_anomaly_cli.pipeline import Layout, OwnColumns, Pipeline
 from vae_anomaly_cli.render.pages import Figures, PageExplainer, plan_figures
 from vae_anomaly_cli.render.ranking import Ranking
 from vae_anomaly_cli.render.reasons import Reasons
@@ -25,8 +25,6 @@ from vae_anomaly_cli.types import InferredType
 
 if TYPE_CHECKING:
     from vae_anomaly_cli.output.targets import PartFile
-
-PROBLEM = "problem"
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ class ImageData:
         """Compare the scores of all images with their labels."""
         if self.columns.label is None:
             return None
-        layout = Layout(self.source.schema, self.columns.kept, {}, PROBLEM)
+        layout = Layout(self.source.schema, self.columns.kept, {}, OwnColumns(row=ROW, problem=PROBLEM))
         names = self.read_columns(model)
         decision = Decision(model.detector.threshold_)
         pipeline = Pipeline(model, names, layout, NoOutput(), messages, decision=decision, label=self.columns.label)
@@ -92,13 +90,17 @@ class ImageData:
         """Return none: all columns have types."""
         return {}
 
-    def text_column(self, *, explain: bool) -> str:
-        """Return the name of the column that says why files cannot be used."""
-        return PROBLEM
+    def own_columns(self, *, explain: bool, by_file: bool) -> OwnColumns:
+        """Return the columns of the result that are ours: the number of the image, and why it cannot be used."""
+        return OwnColumns(row=ROW, problem=PROBLEM)
 
     def read_columns(self, model: ImageModel) -> list[str]:
         """Return all columns."""
         return list(self.source.schema.names)
+
+    def sampled_columns(self, model: ImageModel) -> Sequence[str]:
+        """Return none: images have no columns."""
+        return ()
 
     @property
     def n_drawn(self) -> int:

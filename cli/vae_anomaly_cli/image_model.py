@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from vae_anomaly_cli.console import Messages, counted
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.models import RowScores, UnusableFiles, library_errors, load_detector, rank_among
+from vae_anomaly_cli.models import RowScores, Unusable, library_errors, load_detector, rank_among
 from vae_anomaly_cli.options import Device, FitOptions, Method
 from vae_anomaly_cli.progress import progress_bar
 from vae_anomaly_cli.sources import ImageBatch, ImageSource
@@ -109,7 +109,7 @@ class ImageModel:
         What the fit took; None if it was loaded.
     report : str
         How it was fitted or loaded, in a line.
-    left_out : UnusableFiles
+    left_out : Unusable
         Files that the fit left out.
     with_heat_maps : bool
         Whether all images get heat maps, of which the scores are a part.
@@ -119,7 +119,7 @@ class ImageModel:
     detector: "VAEDetector | PatchDetector"
     fit_seconds: float | None
     report: str
-    left_out: UnusableFiles = field(default_factory=UnusableFiles)
+    left_out: Unusable = field(default_factory=Unusable)
     with_heat_maps: bool = False
     noun: str = "image"
 
@@ -242,9 +242,9 @@ def fit_images(source: ImageSource, fitting: FitOptions, device: Device, message
             "--calibration cross leaves rows of a table out of one VAE after the other; images are set aside for "
             "all of them: expected --calibration split, or none."
         )
-    left_out = UnusableFiles()
+    left_out = Unusable()
     start = time.perf_counter()
-    with library_errors(source.name), messages.library_warnings(left_out.add):
+    with library_errors(source.name), messages.library_warnings(left_out.add_file):
         detector = _new_image_detector(source, fitting, device, verbose=messages.progress)
         detector.fit(list(source.paths))
     seconds = time.perf_counter() - start

@@ -1,6 +1,6 @@
 """What commands ask of a model, be it of tables or of images, and how models are saved and loaded."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from vae_anomaly_cli.console import Messages
+from vae_anomaly_cli.console import MAX_SHOWN_FILES, Messages, counted
 from vae_anomaly_cli.errors import CommandError, InputError, Interrupted
 from vae_anomaly_cli.options import Device, check_model_path
 from vae_anomaly_cli.sources import Batch, Location, Source
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from vae_anomaly.decisions import Calibration
 
 Numbers = npt.NDArray[np.float64]
-
-MAX_SHOWN_FILES = 20
 
 
 class CellBatch(Batch, Protocol):
@@ -38,6 +36,10 @@ class Features(Protocol):
     @property
     def problems(self) -> Mapping[int, str]:
         """Why rows, from 0, cannot be scored."""
+
+    @property
+    def rows(self) -> "Sequence[int] | npt.NDArray[np.intp]":
+        """The other rows, in their order."""
 
 
 @dataclass(frozen=True)
@@ -86,32 +88,64 @@ class RowScores:
 
 
 @dataclass
-class UnusableFiles:
-    """Files of the input that cannot be used: warnings of the first few, and how many there are besides.
+class Unusable:
+    """Rows or files of the input that cannot be used: the first few, and how many there are.
 
     Attributes
     ----------
+    noun : str
+        ``row``, or ``image``, which is a file.
     count : int
         How many there are.
     first : list of str
-        The first few, with what is wrong with them.
+        The first few, with where they are and what is wrong with them.
     """
 
+    noun: str = "image"
     count: int = 0
     first: list[str] = field(default_factory=list)
 
-    def add(self, file: str, reason: str) -> None:
+    def add(self, location: Location, reason: str) -> None:
         """Note one of them."""
         self.count += 1
         if len(self.first) < MAX_SHOWN_FILES:
-            self.first.append(f"{file}: {reason}")
+            where = f", {location.where}" if location.where else ""
+            self.first.append(f"{location.file}{where}: {reason}")
 
-    def warn(self, messages: Messages) -> None:
-        """Warn of those that were noted."""
+    def add_file(self, file: str, reason: str) -> None:
+        """Note a file."""
+        self.add(Location(file, ""), reason)
+
+    def warn(self, messages: Messages, n_rows: int | None = None) -> None:
+        """Warn of those that were noted: of rows in a line.
+
+        Parameters
+        ----------
+        messages : Messages
+            Shows it.
+        n_rows : int, optional
+            How many rows there are in all.
+        """
+        if self.noun == "row":
+            if self.count:
+                messages.warning(self._of_rows(n_rows))
+            return
         for text in self.first:
             messages.warning(f"left out: {text}")
         if self.count > len(self.first):
             messages.warning(f"left out: {self.count - len(self.first):,} more files that cannot be used.")
+
+    def none_of(self, name: str, n_rows: int) -> str:
+        """Say that nothing of an input could be scored."""
+        nouns = "file" if self.noun == "image" else self.noun
+        return f"none of {counted(n_rows, nouns)} of {name} could be scored; {self.first[0]}"
+
+    def _of_rows(self, n_rows: int | None) -> str:
+        many = n_rows is not None and self.count > n_rows / 2
+        of = "" if n_rows is None else f" of {n_rows:,}"
+        loud = ": MORE THAN HALF, is this what the model was fitted on?" if many else ""
+        first = f"{'the first is ' if self.count > 1 else ''}{self.first[0]}"
+        return f"{self.count:,}{of} row{'' if self.count == 1 and not of else 's'} without a score{loud}; {first}."
 
 
 class Model(Protocol):
@@ -131,7 +165,7 @@ class Model(Protocol):
         What the fit took; None if the model was loaded.
     report : str
         How it was fitted or loaded, in a line.
-    left_out : UnusableFiles
+    left_out : Unusable
         Files that the fit left out.
     """
 
@@ -154,7 +188,7 @@ class Model(Protocol):
     def report(self) -> str: ...
 
     @property
-    def left_out(self) -> UnusableFiles: ...
+    def left_out(self) -> Unusable: ...
 
     @property
     def threshold(self) -> float: ...

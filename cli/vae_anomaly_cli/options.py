@@ -210,8 +210,20 @@ class FitOptions:
         tuple[str, ...],
         Option(
             "What a column is, where its values mislead: continuous, positive, bounded, integer, count, binary, "
-            "boolean, categorical, ordinal, datetime, or identifier (set aside). Repeat for more columns.",
+            "boolean, categorical, ordinal, datetime (hours, weekdays, days of the month, months), datetime+trend (the "
+            "place in time as well), or identifier (set aside). Repeat for more columns.",
             metavar="NAME=KIND",
+            panel=FITTING,
+            only=Kind.TABLES,
+            with_model=False,
+        ),
+    ] = ()
+    missing: Annotated[
+        tuple[str, ...],
+        Option(
+            "Value that stands for a missing one, in all columns or in one (VALUE or NAME=VALUE); none keeps all. By "
+            "default codes that repeat far from all other values are recognised, like -999. Repeat for more values.",
+            metavar="VALUE",
             panel=FITTING,
             only=Kind.TABLES,
             with_model=False,

@@ -9,16 +9,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from vae_anomaly_cli.console import Messages, counted
+from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.data import Data
 from vae_anomaly_cli.errors import CommandError
+from vae_anomaly_cli.features import RowFeatures
 from vae_anomaly_cli.image_model import ImageFeatures
 from vae_anomaly_cli.labels import Labels
-from vae_anomaly_cli.models import CellBatch, Features, Model, UnusableFiles, library_errors
+from vae_anomaly_cli.models import CellBatch, Features, Model, Unusable, library_errors
 from vae_anomaly_cli.progress import progress_bar
 from vae_anomaly_cli.stages import run_stages
-from vae_anomaly_cli.table_model import RowFeatures, TableModel
-from vae_anomaly_cli.tables import SmallestKeys
+from vae_anomaly_cli.table_model import TableModel
+from vae_anomaly_cli.tables import SAMPLED_ROWS, SmallestKeys
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,9 +30,6 @@ Scores = npt.NDArray[np.float64]
 Fingerprints = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.intp]
 
-# Of which the library takes what it needs.
-SAMPLED_ROWS = 2048
-
 
 @dataclass(frozen=True)
 class Judged:
@@ -40,7 +38,7 @@ class Judged:
     Attributes
     ----------
     scores : ndarray of shape (rows,)
-        Nats, higher is more anomalous; NaN where a file cannot be used.
+        Nats, higher is more anomalous; NaN where a row or file cannot be used.
     comparisons : ndarray of shape (rows, folds)
         What they are compared with the folds of the model's calibration by; no column where that is not kept.
     fingerprints : ndarray of int, shape (rows,)
@@ -55,23 +53,27 @@ class Judged:
     groups: npt.NDArray[np.object_] | None = None
 
     @classmethod
-    def of(cls, model: Model, batch: CellBatch, features: Any) -> "Judged":
+    def of(cls, model: Model, batch: CellBatch, features: Features) -> "Judged":
         """Judge the rows of a batch."""
         source, detector = model.source, model.detector
-        with library_errors(source.name, lambda row: source.locate(*batch.position(row))):
-            if not isinstance(features, ImageFeatures):
-                found = detector.compared(seen_by_detector(features))
-                return cls(found.scores, found.comparisons, found.fingerprints, found.groups)
-            if not features.rows:
+        with library_errors(source.name, lambda row: source.locate(*batch.position(int(features.rows[row])))):
+            rows = np.asarray(features.rows, dtype=np.intp)
+            if not len(rows):
                 missing = np.full(batch.n_rows, np.nan)
-                return cls(missing, np.repeat(missing[:, None], n_folds(detector), axis=1), np.zeros_like(missing, int))
+                groups = np.full(batch.n_rows, None, dtype=object) if has_groups(detector) else None
+                comparisons = np.repeat(missing[:, None], n_folds(detector), axis=1)
+                return cls(missing, comparisons, np.zeros_like(missing, int), groups)
             found = detector.compared(seen_by_detector(features))
-        rows = list(features.rows)
+        if len(rows) == batch.n_rows:
+            return cls(found.scores, found.comparisons, found.fingerprints, found.groups)
         scores = np.full(batch.n_rows, np.nan)
         comparisons = np.full((batch.n_rows, found.comparisons.shape[1]), np.nan)
         fingerprints = np.zeros(batch.n_rows, dtype=np.int64)
         scores[rows], comparisons[rows], fingerprints[rows] = found.scores, found.comparisons, found.fingerprints
-        return cls(scores, comparisons, fingerprints)
+        groups = None if found.groups is None else np.full(batch.n_rows, None, dtype=object)
+        if groups is not None:
+            groups[rows] = found.groups
+        return cls(scores, comparisons, fingerprints, groups)
 
     @classmethod
     def joined(cls, parts: "list[Judged]") -> "Judged":
@@ -106,10 +108,10 @@ class Sample:
     cells: pa.Table
 
     def frame(self, model: Model, rows: Rows | None = None) -> "pd.DataFrame":
-        """Return what the detector sees of them, or of those that are among others."""
+        """Return what the detector sees of them, or of those that are among others, where they can be scored."""
         assert isinstance(model, TableModel)
         cells = self.cells if rows is None else self.cells.filter(pa.array(np.isin(self.rows, rows)))
-        return model.frame(cells)
+        return model.features_of(cells).usable
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ class Pass:
     labels : Labels or None
         What they are.
     n_unusable : int
-        Files of the input without a score.
+        Rows or files of the input without a score.
     sample : Sample or None
         Some rows of a table, drawn at random, where they were asked for.
     """
@@ -188,7 +190,7 @@ def judge(
     """
     names = data.read_columns(model)
     label = data.columns.label
-    unusable = UnusableFiles()
+    unusable = Unusable(data.noun)
     parts: list[Judged] = []
     labels: list[pa.Array] = []
     sample = SmallestKeys(SAMPLED_ROWS, np.random.default_rng(0)) if sampled and isinstance(model, TableModel) else None
@@ -205,7 +207,7 @@ def judge(
         if sample is not None:
             sample.append(batch.cells)
         for row, problem in features.problems.items():
-            unusable.add(model.source.locate(*batch.position(row)).file, problem)
+            unusable.add(model.source.locate(*batch.position(row)), problem)
         if label is not None:
             labels.append(batch.cells[label.name])
         return batch
@@ -215,20 +217,22 @@ def judge(
         progress_bar(model.source.size, "scoring", model.noun, messages) as advance,
     ):
         run_stages(read(), work, advance, separate_writer=False)
-    unusable.warn(messages)
     judged = Judged.joined(parts)
+    unusable.warn(messages, len(judged.scores))
     if np.isnan(judged.scores).all():
-        raise CommandError(
-            f"none of {counted(model.source.n_files, 'file')} of {model.source.name} could be scored; "
-            f"{unusable.first[0]}"
-        )
+        raise CommandError(unusable.none_of(model.source.name, len(judged.scores)))
     read_labels = None if label is None else label.usable(model.values(pa.chunked_array(labels)), messages)
     return Pass(judged, read_labels, unusable.count, None if sample is None else Sample(*sample.rows_and_cells()))
 
 
 def seen_by_detector(features: Features) -> Any:
-    """Return what a detector takes: of images those that can be used."""
-    return features.images if isinstance(features, ImageFeatures) else cast(RowFeatures, features).frame
+    """Return what a detector takes: the rows or images that can be used."""
+    return features.images if isinstance(features, ImageFeatures) else cast(RowFeatures, features).usable
+
+
+def has_groups(detector: "VAEDetector | PatchDetector") -> bool:
+    """Whether rows are calibrated by the values of a column."""
+    return getattr(detector, "calibration_groups", None) is not None
 
 
 def n_folds(detector: "VAEDetector | PatchDetector") -> int:

@@ -1,8 +1,8 @@
 """The one pipeline of scores, for rows and images in any number: read, score and write batch by batch, all at once."""
 
 import threading
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,16 +13,66 @@ from vae_anomaly_cli.columns import FLAG, P_VALUE, SCORE
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.flagging import Decision
 from vae_anomaly_cli.labels import LabelColumn, Measures
-from vae_anomaly_cli.models import CellBatch, Features, Model, RowScores, UnusableFiles
+from vae_anomaly_cli.models import CellBatch, Features, Model, RowScores, Unusable
 from vae_anomaly_cli.output.journal import KeptRows
 from vae_anomaly_cli.output.sinks import Sink
 from vae_anomaly_cli.progress import progress_bar
 from vae_anomaly_cli.render.reasons import Reasons
 from vae_anomaly_cli.stages import run_stages
+from vae_anomaly_cli.tables import SAMPLED_ROWS, SmallestKeys
 from vae_anomaly_cli.top_k import Ranked, TopK
 from vae_anomaly_cli.types import InferredType, without_missing
 
 Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where rows are.
+
+    Attributes
+    ----------
+    rows : ndarray of int, shape (rows,)
+        Which rows, from 0: of their file, or of images.
+    files : ndarray of int, shape (rows,)
+        In which file of the input.
+    """
+
+    rows: npt.NDArray[np.int64]
+    files: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class OwnColumns:
+    """Columns of the result besides scores and flags; None where there is none.
+
+    Attributes
+    ----------
+    row : str or None
+        Number of the row in its file, or of the image, from 1: the first column.
+    file : str or None
+        The file of the row, where there are several: the second.
+    problem : str or None
+        Why a row could not be scored.
+    reasons : str or None
+        Why a row is anomalous: the last.
+    files : tuple of str
+        Names of the files; none of images, which are files themselves.
+    """
+
+    row: str | None = None
+    file: str | None = None
+    problem: str | None = None
+    reasons: str | None = None
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Texts for rows of a batch, by row from 0."""
+
+    problems: Mapping[int, str] = field(default_factory=dict)
+    reasons: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -37,27 +87,31 @@ class Layout:
         Columns of the input.
     types : dict of str to InferredType
         What those of them are that are text in the input and typed in the result.
-    text : str or None
-        Name of a last column with a text for some rows.
+    own : OwnColumns
+        What else it has.
     """
 
     source: pa.Schema
     kept: list[str]
     types: Mapping[str, InferredType]
-    text: str | None = None
+    own: OwnColumns = field(default_factory=OwnColumns)
 
     @property
     def schema(self) -> pa.Schema:
         """Names and types."""
-        fields = [
+        own = self.own
+        fields = [pa.field(own.row, pa.int64())] if own.row is not None else []
+        fields += [pa.field(own.file, pa.string())] if own.file is not None else []
+        fields += [
             pa.field(name, self.types[name].type) if name in self.types else self.source.field(name)
             for name in self.kept
         ]
         fields += [pa.field(SCORE, pa.float64()), pa.field(P_VALUE, pa.float64()), pa.field(FLAG, pa.bool_())]
-        return pa.schema(fields if self.text is None else [*fields, pa.field(self.text, pa.string())])
+        fields += [pa.field(name, pa.string()) for name in (own.problem, own.reasons) if name is not None]
+        return pa.schema(fields)
 
     def columns(
-        self, cells: pa.RecordBatch | pa.Table, judged: RowScores, flags: Flags, texts: Mapping[int, str]
+        self, cells: pa.RecordBatch | pa.Table, places: Places, judged: RowScores, flags: Flags, texts: Texts
     ) -> list[pa.Array]:
         """Rows of the input, with what was found out about them.
 
@@ -65,14 +119,20 @@ class Layout:
         ----------
         cells : RecordBatch or Table
             The rows.
+        places : Places
+            Where they are.
         judged : RowScores
             Their scores and p-values; those that are NaN become missing values.
         flags : ndarray of bool, shape (rows,)
             Which are flagged; missing where there is no score.
-        texts : mapping of int to str
-            The texts, by row from 0.
+        texts : Texts
+            Problems and reasons.
         """
-        columns = [
+        own, n_rows = self.own, len(judged)
+        columns = [] if own.row is None else [pa.array(places.rows + 1)]
+        if own.file is not None:
+            columns.append(pa.array(own.files).take(pa.array(places.files)))
+        columns += [
             self.types[name].cast(without_missing(cells[name])) if name in self.types else cells[name]
             for name in self.kept
         ]
@@ -82,13 +142,21 @@ class Layout:
             pa.array(judged.p_values, mask=np.isnan(judged.p_values)),
             pa.array(flags, mask=without_score),
         ]
-        if self.text is not None:
-            columns.append(pa.array([texts.get(row) for row in range(len(judged))], pa.string()))
+        if own.problem is not None:
+            columns.append(_text_column(texts.problems, n_rows))
+        if own.reasons is not None:
+            columns.append(_text_column(texts.reasons, n_rows))
         return columns
 
-    def table(self, ranked: Ranked, flags: Flags, texts: Mapping[int, str]) -> pa.Table:
+    def table(self, ranked: Ranked, flags: Flags, reasons: Mapping[int, str]) -> pa.Table:
         """Return the most anomalous rows as a table."""
-        return pa.table(self.columns(ranked.cells, ranked.judged, flags, texts), schema=self.schema)
+        places = Places(ranked.rows_in_file if self.own.files else ranked.rows, ranked.files)
+        columns = self.columns(ranked.cells, places, ranked.judged, flags, Texts(reasons=reasons))
+        return pa.table(columns, schema=self.schema)
+
+
+def _text_column(texts: Mapping[int, str], n_rows: int) -> pa.Array:
+    return pa.array([texts.get(row) for row in range(n_rows)], pa.string()) if texts else pa.nulls(n_rows, pa.string())
 
 
 class Explained(Protocol):
@@ -96,7 +164,7 @@ class Explained(Protocol):
 
     @property
     def texts(self) -> Mapping[int, str]:
-        """For the last column of the result, by row from 0."""
+        """Reasons, by row from 0."""
 
 
 class Explainer(Protocol):
@@ -140,7 +208,7 @@ class Scored:
     judged: RowScores
     flags: Flags
     n_stored: int
-    texts: Mapping[int, str]
+    texts: Texts
     explained: Explained | None
 
 
@@ -169,17 +237,23 @@ class Pipeline:
         The column that the scores are compared with.
     n_top : int
         How many of the most anomalous rows to keep.
+    sampled : sequence of str
+        Columns of which to keep some rows, drawn at random; none by default.
 
     Attributes
     ----------
-    n_rows, n_scored, n_flagged : int
-        Rows so far; those with a score; those that are flagged.
+    n_rows, n_scored, n_flagged, n_written : int
+        Rows read so far; those with a score; those that are flagged; those that went to the sink.
+    lowest, highest : float
+        Score so far, nats.
     family : FamilyCounts
         The p-values so far.
     top : TopK
         The most anomalous of them.
-    unusable : UnusableFiles
-        Files of the input without a score.
+    sample : SmallestKeys or None
+        Some rows, drawn at random.
+    unusable : Unusable
+        Rows or files of the input without a score.
     """
 
     def __init__(
@@ -195,6 +269,7 @@ class Pipeline:
         explainer: Explainer | None = None,
         label: LabelColumn | None = None,
         n_top: int = 0,
+        sampled: Sequence[str] = (),
     ) -> None:
         self.model, self.names, self.layout, self.sink = model, names, layout, sink
         from vae_anomaly.decisions import FamilyCounts
@@ -202,9 +277,12 @@ class Pipeline:
         self.messages, self.decision, self.kept = messages, decision, kept
         self.explainer, self.label = explainer, label
         self.family = FamilyCounts()
-        self.n_rows = self.n_scored = self.n_flagged = 0
+        self.n_rows = self.n_scored = self.n_flagged = self.n_written = 0
+        self.lowest, self.highest = np.inf, -np.inf
         self.top = TopK(n_top)
-        self.unusable = UnusableFiles()
+        self.unusable = Unusable(model.noun)
+        self.sample = SmallestKeys(SAMPLED_ROWS, np.random.default_rng(0)) if sampled else None
+        self._sampled = list(sampled)
         self._schema = layout.schema
         self._stopped = threading.Event()
         self._advance: Callable[[CellBatch], None] = lambda _batch: None
@@ -247,23 +325,28 @@ class Pipeline:
         flags = self.decision.flags(judged)
         self._note(batch, judged, flags)
         explained = None
-        texts: dict[int, str] = {}
+        problems: Mapping[int, str] = {}
         if features is not None:
-            texts |= features.problems
+            problems = features.problems
             for row, problem in features.problems.items():
-                self.unusable.add(self.model.source.locate(*batch.position(row)).file, problem)
+                self.unusable.add(self.model.source.locate(*batch.position(row)), problem)
             if self.explainer is not None:
                 explained = self.explainer.explain(batch, features, flags)
-                texts |= explained.texts
+        texts = Texts(problems, {} if explained is None else explained.texts)
         self._advance(batch)
         return Scored(batch, judged, flags, len(stored), texts, explained)
 
     def _note(self, batch: CellBatch, judged: RowScores, flags: Flags) -> None:
         """Count rows, and keep what is wanted of them in the end."""
         self.n_rows += batch.n_rows
-        self.n_scored += batch.n_rows - int(np.isnan(judged.scores).sum())
+        known = judged.scores[~np.isnan(judged.scores)]
+        self.n_scored += len(known)
+        self.lowest = min(self.lowest, float(known.min(initial=np.inf)))
+        self.highest = max(self.highest, float(known.max(initial=-np.inf)))
         self.n_flagged += int(flags.sum())
         self.family.add(judged.p_values[~np.isnan(judged.p_values)])
+        if self.sample is not None:
+            self.sample.append(batch.cells.select(self._sampled))
         self.top.add(batch, judged)
         if self.label is not None:
             self._labels.append(batch.cells[self.label.name])
@@ -276,6 +359,12 @@ class Pipeline:
                 return
         if self.kept is not None and scored.n_stored < len(scored.judged):
             self.kept.append(scored.judged.take(slice(scored.n_stored, None)))
-        columns = self.layout.columns(scored.batch.cells, scored.judged, scored.flags, scored.texts)
-        file, _ = scored.batch.position(0)
-        self.sink.write(file, pa.RecordBatch.from_arrays(columns, schema=self._schema))
+        batch = scored.batch
+        file, first = batch.position(0)
+        if not self.layout.own.files:
+            first = batch.first
+        places = Places(np.arange(first, first + batch.n_rows), np.full(batch.n_rows, file))
+        columns = self.layout.columns(batch.cells, places, scored.judged, scored.flags, scored.texts)
+        written = pa.RecordBatch.from_arrays(columns, schema=self._schema)
+        self.sink.write(file, written)
+        self.n_written += written.num_rows

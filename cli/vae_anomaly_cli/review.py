@@ -126,7 +126,7 @@ def review_with_cells(data: Data, model: Model, suspects: Suspects) -> Review:
     else:
         assert isinstance(model, TableModel)
         cells = _rows(model, data.read_columns(model), wanted)
-        frame = model.frame(cells)
+        frame = model.features_of(cells).frame
         comparisons = model.detector.compared(frame).comparisons
         reasons = Reasons.of(model, np.arange(len(suspects)), frame.iloc[back])
     _check_scores(data, suspects, comparisons[back])

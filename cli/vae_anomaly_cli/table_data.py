@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from vae_anomaly_cli.columns import REASONS, InputColumns, LabelUse, find_columns
+from vae_anomaly_cli.columns import FILE, PROBLEM, REASONS, ROW, InputColumns, LabelUse, find_columns
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.labels import Labels, Measures
 from vae_anomaly_cli.models import remembered_roles
 from vae_anomaly_cli.options import Device, FitOptions, InputOptions
+from vae_anomaly_cli.pipeline import OwnColumns
 from vae_anomaly_cli.progress import progress_bar
 from vae_anomaly_cli.render.ranking import Ranking, RowNumber
 from vae_anomaly_cli.render.reasons import Reasons, RowExplainer
@@ -72,7 +73,7 @@ class TableData:
         labels = None if table is None else self.labels(table, messages)
         if table is None or labels is None:
             return None
-        return labels.measure(model.score_table(table, model.frame(table.cells)))
+        return labels.measure(model.score_table(table, model.features_of(table.cells)))
 
     def labels(self, table: Table, messages: Messages) -> Labels | None:
         """Read the labels of rows in memory, where there are some."""
@@ -86,19 +87,30 @@ class TableData:
         with progress_bar(self.source.size, "reading", self.noun, messages) as done:
             return self.source.infer_types(names, done)
 
-    def text_column(self, *, explain: bool) -> str | None:
-        """Return the name of the column of reasons."""
+    def own_columns(self, *, explain: bool, by_file: bool) -> OwnColumns:
+        """Return the columns of the result that are ours: row, file where rows of several stand together, and texts."""
         if explain and REASONS in self.columns.kept:
             raise InputError(
                 f"--explain: {self.source.name} has a column '{REASONS}' of its own, and the output gets one. Rename "
                 "it, or name the columns to keep with --id."
             )
-        return REASONS if explain else None
+        names = self.columns
+        return OwnColumns(
+            names.own_name(ROW),
+            names.own_name(FILE) if self.source.n_files > 1 and not by_file else None,
+            names.own_name(PROBLEM),
+            REASONS if explain else None,
+            tuple(file.name for file in self.source.files),
+        )
 
     def read_columns(self, model: TableModel) -> list[str]:
         """Return the columns to read for a model, its label and the output."""
         needed = {*self.columns.kept, *model.names, *self.columns.label_names}
         return [name for name in self.source.names if name in needed]
+
+    def sampled_columns(self, model: TableModel) -> Sequence[str]:
+        """Return the columns that are compared with the training: none where the model was fitted on them."""
+        return model.names if model.fitted is None else ()
 
     def draw(self, ranked: Ranked, model: TableModel, messages: Messages) -> None:
         """Draw nothing: figures are of images."""

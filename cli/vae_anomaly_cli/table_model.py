@@ -13,31 +13,21 @@ import pyarrow as pa
 
 from vae_anomaly_cli.columns import InputColumns
 from vae_anomaly_cli.console import Messages, counted
-from vae_anomaly_cli.features import scoring_frame, training_frame, with_row_numbers
-from vae_anomaly_cli.models import RowScores, UnusableFiles, library_errors, load_detector, rank_among
+from vae_anomaly_cli.features import RowFeatures, scoring_features, training_frame, with_row_numbers
+from vae_anomaly_cli.models import RowScores, Unusable, library_errors, load_detector, rank_among
 from vae_anomaly_cli.options import Device, FitOptions
 from vae_anomaly_cli.progress import progress_bar
 from vae_anomaly_cli.sources import RowBatch, TableSource
 from vae_anomaly_cli.tables import Table, sample_table
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from vae_anomaly import VAEDetector
-    from vae_anomaly.columns import Column
+    from vae_anomaly.columns import Column, MissingValues
 
 SAMPLE_ROWS = 1_000_000
 MAX_SHOWN_KINDS = 5
 # Rows that others are ranked among: of more, every second or third will do.
 MAX_RANKED_AMONG = 100_000
-
-
-@dataclass(frozen=True)
-class RowFeatures:
-    """What a detector sees of rows; text that cannot be read is an error, and so no row has a problem."""
-
-    frame: "pd.DataFrame"
-    problems: Mapping[int, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -60,7 +50,7 @@ class TableModel:
         The rows that it was fitted on; None if it was loaded.
     n_passes : int
         How often the fit went through the table.
-    left_out : UnusableFiles
+    left_out : Unusable
         None: a table that cannot be used is an error.
     """
 
@@ -71,7 +61,7 @@ class TableModel:
     report: str
     fitted: Table | None = None
     n_passes: int = 1
-    left_out: UnusableFiles = dataclasses.field(default_factory=UnusableFiles)
+    left_out: Unusable = dataclasses.field(default_factory=Unusable)
     noun: str = "row"
 
     @property
@@ -95,17 +85,22 @@ class TableModel:
 
     def features(self, batch: RowBatch) -> RowFeatures:
         """Return what the detector sees of a batch."""
-        return RowFeatures(self.frame(batch.cells))
+        return self.features_of(batch.cells)
 
-    def frame(self, cells: pa.RecordBatch | pa.Table) -> "pd.DataFrame":
-        """Return what the detector sees of rows."""
+    def features_of(self, cells: pa.RecordBatch | pa.Table) -> RowFeatures:
+        """Return what the detector sees of rows; where it was fitted on them, odd cells are missing as in the fit."""
         columns, reader, group = self.detector.columns_, self.source.cell_reader, self.detector.calibration_groups
-        return scoring_frame(cells, columns, reader, group, self.given)
+        return scoring_features(cells, columns, reader, group, self.given, forgiving=self.fitted is not None)
 
     def score(self, batch: RowBatch, features: RowFeatures, start: int) -> RowScores:
-        """Score the rows of a batch from one of them on."""
-        with library_errors(self.source.name, lambda row: self.source.locate(*batch.position(start + row))):
-            return RowScores.by(self.detector, features.frame.iloc[start:] if start else features.frame)
+        """Score the rows of a batch from one of them on; NaN where one has a problem."""
+        rows = features.rows[features.rows >= start]
+        if not len(rows):
+            return RowScores.nothing(batch.n_rows - start)
+        every = len(rows) == batch.n_rows
+        with library_errors(self.source.name, lambda row: self.source.locate(*batch.position(int(rows[row])))):
+            found = RowScores.by(self.detector, features.frame if every else features.frame.iloc[rows])
+        return found if every else found.spread(rows.tolist(), batch.n_rows).take(slice(start, None))
 
     def rank_among_fitted(self, messages: Messages) -> None:
         """Compare rows with those that were fitted, or a part of them where they are many."""
@@ -114,12 +109,16 @@ class TableModel:
             return
         cells = table.cells.take(np.arange(0, table.n_rows, -(-table.n_rows // MAX_RANKED_AMONG)))
         with messages.library_warnings(), library_errors(table.name):
-            rank_among(self.detector, self.detector.anomaly_score(self.frame(cells)))
+            rank_among(self.detector, self.detector.anomaly_score(self.features_of(cells).usable))
 
-    def score_table(self, table: Table, frame: "pd.DataFrame") -> npt.NDArray[np.float64]:
-        """Score rows in memory, of which the features are given, in nats."""
-        with library_errors(table.name, table.locate):
-            return self.detector.anomaly_score(frame)
+    def score_table(self, table: Table, features: RowFeatures) -> npt.NDArray[np.float64]:
+        """Score rows in memory, of which the features are given, in nats; NaN where one has a problem."""
+        scores = np.full(table.n_rows, np.nan)
+        rows = features.rows
+        if len(rows):
+            with library_errors(table.name, lambda row: table.locate(int(rows[row]))):
+                scores[rows] = self.detector.anomaly_score(features.usable)
+        return scores
 
     def values(self, cells: pa.ChunkedArray) -> pa.ChunkedArray:
         """Return the cells of a column with their types."""
@@ -130,6 +129,8 @@ class TableModel:
         return {
             "input": self.source.name,
             "rows": n_rows,
+            "rows_scored": n_rows - n_unusable,
+            "unusable": n_unusable,
             "columns": _kinds_of(self.detector.columns_),
             "set_aside": _set_aside(self.detector.columns_),
             "threshold": self.threshold,
@@ -144,13 +145,18 @@ class TableModel:
 
 
 def new_detector(
-    fitting: FitOptions, declared: Mapping[str, str], device: Device, *, verbose: bool = False
+    fitting: FitOptions,
+    declared: Mapping[str, str],
+    device: Device,
+    *,
+    missing_values: "MissingValues" = None,
+    verbose: bool = False,
 ) -> "VAEDetector":
     """Return a detector, not yet fitted, with the parameters that the user gave."""
     from vae_anomaly import VAEDetector
 
     detector = VAEDetector(device=str(device), verbose=verbose)
-    detector.set_params(**fitting.parameters(), columns=dict(declared) or None)
+    detector.set_params(**fitting.parameters(), columns=dict(declared) or None, missing_values=missing_values)
     return detector
 
 
@@ -188,7 +194,8 @@ def fit_table(
         # Labels that cannot be used are known before the work; those of a sample may be too few to tell.
         columns.label.read(table.values(columns.label.name))
     frame = training_frame(table, names, declared, group, forced=fitting.reads_text)
-    detector = new_detector(fitting, declared, device, verbose=messages.progress)
+    missing_values = columns.missing_values(fitting.missing)
+    detector = new_detector(fitting, declared, device, missing_values=missing_values, verbose=messages.progress)
     start = time.perf_counter()
     with library_errors(table.name, table.locate), messages.library_warnings(locate=table.locate):
         (detector.partial_fit if n_passes > 1 else detector.fit)(frame)
@@ -198,8 +205,8 @@ def fit_table(
         while n_done < n_passes and not detector.fit_report_.interrupted:
             table = _draw(source, columns, names, fitting, messages, n_done)
             with library_errors(table.name, table.locate):
-                more = scoring_frame(table.cells, detector.columns_, source.cell_reader, group)
-                detector.partial_fit(with_row_numbers(more, table))
+                more = scoring_features(table.cells, detector.columns_, source.cell_reader, group, forgiving=True)
+                detector.partial_fit(with_row_numbers(more.frame, table))
             n_done += 1
     seconds = time.perf_counter() - start
     report = _fit_report(table, detector.columns_, seconds) + (f", in {n_done} passes" if n_done > 1 else "")
@@ -236,12 +243,12 @@ def _draw(
 
 def _kinds_of(columns: "tuple[Column, ...]") -> dict[str, int]:
     """Count the columns in use by kind, the most frequent kind first."""
-    return dict(Counter(column.kind for column in columns if column.likelihood is not None).most_common())
+    return dict(Counter(column.kind for column in columns if column.is_used).most_common())
 
 
 def _set_aside(columns: "tuple[Column, ...]") -> dict[str, str]:
     """Columns that are not in use, with the reason."""
-    return {column.name: column.reason for column in columns if column.likelihood is None}
+    return {column.name: column.reason for column in columns if not column.is_used}
 
 
 def _fit_report(table: Table, columns: "tuple[Column, ...]", seconds: float) -> str:

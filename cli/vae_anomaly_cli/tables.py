@@ -13,6 +13,8 @@ from vae_anomaly_cli.sources import Location, RowBatch, TableSource
 from vae_anomaly_cli.types import is_text
 
 SAMPLED_BYTES = 1 << 28
+# Rows that stand for an input where it is compared with the training: as many as the library takes at most.
+SAMPLED_ROWS = 2048
 # How far the rows that are kept may outgrow the sample before the surplus is dropped.
 SURPLUS = 1.25
 OFFSET_BYTES, NUMBER_BYTES = 4, 8

@@ -108,7 +108,7 @@ def orders_csv(orders: pd.DataFrame, folder: Path) -> Path:
 def model(orders_csv: Path, folder: Path) -> Path:
     """A model of the orders, fitted through the command."""
     path = folder / "orders.vae"
-    outcome = _run("fit", orders_csv, "-o", path, "--id", "order", *FAST)
+    outcome = _run("fit", orders_csv, "-o", path, "--drop", "order", *FAST)
     assert outcome.code == 0, outcome.err
     return path
 

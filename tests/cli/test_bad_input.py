@@ -1,6 +1,7 @@
 """Every bad input is one line: what, where, what was expected and what to do."""
 
 import gzip
+import json
 import os
 
 import numpy as np
@@ -51,7 +52,7 @@ FILES = [
     ("twice.jsonl", '{"a": 1, "a": 2}\n', "a key occurs twice"),
     ("none.jsonl", "{}\n{}\n", "has no columns"),
     ("undefined.jsonl", b'{"a": "\x81"}\n', "byte 0x81 on line 1"),
-    ("nested.jsonl", '{"a": 1, "b": [1]}\n{"a": 2, "b": []}\n', "column 'b' holds"),
+    ("nested.jsonl", '{"b": [1]}\n{"b": []}\n', "no column is left to model ('b': it holds lists such as [1]"),
     ("sheet.xlsx", b"PK\x03\x04", "is a damaged or truncated zip file"),
     ("old.xls", b"\xd0\xcf\x11\xe0", "has an extension that is not known (.xls). Save it as .xlsx"),
     ("plain", "a,b\n1,2\n", "Say what it is with --format"),
@@ -121,13 +122,14 @@ def test_file_without_permission(run, write):
 
 def test_text_in_a_numeric_column_is_found_by_line(run, write, model):
     path = write("t.csv", 'order,amount,items,shop,paid\n1,2.5,3,"a\nb",true\n\n2,much,4,x,false\n')
-    line = error_of(run("score", path, "-m", model, "--id", "order"))
-    assert "column 'amount' holds 'much' (line 5)" in line
+    outcome = run("score", path, "-m", model, "--id", "order")
+    assert outcome.frame["problem"].tolist() == ["", "'amount' holds 'much', which is no number"]
+    assert f"warning: 1 of 2 rows without a score; {path}, line 5: 'amount' holds 'much'" in outcome.err
 
 
 def test_text_in_a_numeric_column_is_found_among_decimal_commas(run, write, model):
     path = write("t.csv", "amount;items;shop;paid\n2,5;3;x;true\n2,k;3;x;true\n")
-    assert "column 'amount' holds '2,k' (line 3)" in error_of(run("score", path, "-m", model))
+    assert f"{path}, line 3: 'amount' holds '2,k', which is no number" in run("score", path, "-m", model).err
 
 
 def test_text_in_a_numeric_column_of_jsonl_and_parquet(run, orders, tmp_path, model):
@@ -135,10 +137,11 @@ def test_text_in_a_numeric_column_of_jsonl_and_parquet(run, orders, tmp_path, mo
     frame.loc[9, "amount"] = "much"
     frame.to_json(tmp_path / "t.jsonl", orient="records", lines=True)
     frame.astype({"amount": "str"}).to_parquet(tmp_path / "t.parquet")
-    line = error_of(run("score", tmp_path / "t.jsonl", "-m", model, "--drop", "order"))
-    assert "column 'amount' holds 'much' (line 10)" in line
-    line = error_of(run("score", tmp_path / "t.parquet", "-m", model, "--drop", "order"))
-    assert "column 'amount' holds 'much' (row 10)" in line
+    for name, where in (("t.jsonl", "line 10"), ("t.parquet", "row 10")):
+        outcome = run("score", tmp_path / name, "-m", model, "--drop", "order", "--json")
+        assert f"{tmp_path / name}, {where}: 'amount' holds 'much', which is no number" in outcome.err
+        summary = json.loads(outcome.text)
+        assert (summary["rows"], summary["rows_scored"], summary["unusable"]) == (60, 59, 1)
 
 
 def test_missing_columns_are_named(run, orders, write, model):

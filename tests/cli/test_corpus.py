@@ -1,7 +1,8 @@
 """Files as offices export them are read as a person would read them, or refused, and nothing is wrong without a word.
 
-The files, and what a person expects of each, are in `tests/files`; `tests/files/make.py` says what an entry means. The
-quick tests train next to nothing and look at what is read; the slow ones look at ranks, too.
+The files, and what a person expects of each, are in `tests/files`; `tests/files/make.py` says what an entry means.
+The quick tests train next to nothing and look at what is read in every other file, 0.3 s each; slow ones take the
+others, and look at ranks.
 """
 
 import json
@@ -17,7 +18,10 @@ from benchmarks.files import judging
 FOLDER = Path(__file__).resolve().parents[1] / "files"
 CASES: list[dict[str, Any]] = json.loads((FOLDER / "expected.json").read_text(encoding="utf-8"))
 LITTLE = ("--max-iter", "1", "--n-estimators", "1", "--calibration", "none")
-READ: list[Any] = [pytest.param(case, id=case["file"]) for case in CASES]
+READ: list[Any] = [
+    pytest.param(case, id=case["file"], marks=[pytest.mark.slow] if place % 2 else [])
+    for place, case in enumerate(CASES)
+]
 RANKED: list[Any] = [pytest.param(case, id=case["file"]) for case in CASES if "planted" in case or "next" in case]
 
 

@@ -51,7 +51,7 @@ def test_page_is_the_same_whether_all_or_the_strangest_are_drawn(run, image_mode
 
 
 def test_top_draws_the_strangest_alone(run, image_model, inspected, tmp_path):
-    outcome = run("score", inspected, "-m", image_model, "--heatmaps", tmp_path / "maps", "--top", "3")
+    outcome = run("score", inspected, "-m", image_model, "--heatmaps", tmp_path / "maps", "--top", "3", "--only-top")
     assert names_in(tmp_path / "maps") == sorted(outcome.frame["path"])
     assert set(outcome.frame["folder"]) == {"scratch/deep"}
 

@@ -9,6 +9,7 @@ import zlib
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from vae_anomaly import VAEDetector, save
 from vae_anomaly.fitting import MAX_LATENTS
@@ -175,3 +176,14 @@ sys.exit(main(["--help"]))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"error: interrupted.\n")
+
+
+def test_files_with_several_pages_are_named_once(run, good, fast_images, tmp_path):
+    pages = [Image.open(path).convert("L") for path in sorted(good.iterdir())[:24]]
+    for number, page in enumerate(pages):
+        page.save(tmp_path / f"{number}.tif", save_all=True, append_images=[page])
+    outcome = run("score", tmp_path, *fast_images)
+    assert outcome.code == 0, outcome.err
+    assert outcome.err.count("has 2 pages or frames: the first is read") == 20
+    assert outcome.err.count("/0.tif has 2 pages") == 1
+    assert "4 more files have several pages" in outcome.err

@@ -11,7 +11,7 @@ from PIL import Image
 from vae_anomaly import load, read_manifest
 from vae_anomaly.model.steps import Stepper
 
-COLUMNS = ["path", "folder", "anomaly_score", "p_value", "is_anomaly", "problem"]
+COLUMNS = ["row", "path", "folder", "anomaly_score", "p_value", "is_anomaly", "problem"]
 
 
 def test_fit_says_what_it_was_fitted_on(run, good, tmp_path, fast_images):
@@ -62,7 +62,7 @@ def test_scores_do_not_depend_on_how_many_are_read_at_once(run, image_model, ins
 
 
 def test_without_a_model_it_fits_on_the_folder_itself_and_ranks(run, good, fast_images):
-    outcome = run("score", good, "--top", "3", *fast_images)
+    outcome = run("score", good, "--top", "3", "--only-top", *fast_images)
     assert outcome.code == 0, outcome.err
     scores = outcome.frame["anomaly_score"].astype(float)
     assert len(scores) == 3
@@ -158,7 +158,7 @@ def test_label_is_measured_at_the_fit(run, inspected, tmp_path, fast_images):
 @pytest.mark.parametrize(("ids", "columns"), [("path", ["path"]), ("folder", ["folder"]), ("folder,path", None)])
 def test_id_chooses_the_columns_of_the_output(run, image_model, inspected, ids, columns):
     frame = run("score", inspected, "-m", image_model, "--id", ids).frame
-    assert list(frame) == [*(columns or ids.split(",")), *COLUMNS[2:]]
+    assert list(frame) == ["row", *(columns or ids.split(",")), *COLUMNS[3:]]
     summary = json.loads(run("score", inspected, "-m", image_model, "--id", ids, "--json").text)
     assert list(summary["ranked"][0])[1:-3] == (columns or ids.split(","))
 
@@ -239,7 +239,7 @@ def test_one_broken_file_among_many_is_a_warning_and_a_row(run, image_model, ins
         f"warning: left out: {inspected / 'good' / '2.png'}: the file is empty; copy it again or leave it out."
     ]
     row = outcome.frame.iloc[2]
-    assert row.tolist() == ["good/2.png", "good", "", "", "", "the file is empty; copy it again or leave it out."]
+    assert row.tolist() == ["3", "good/2.png", "good", "", "", "", "the file is empty; copy it again or leave it out."]
     assert len(outcome.frame) == 9
     assert len(list((tmp_path / "maps").rglob("*.png"))) == 8
 

@@ -1,6 +1,7 @@
 """Several files, patterns and directories are one table in parts."""
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
@@ -49,12 +50,20 @@ def scores(run, orders_csv, model):
     return run("score", orders_csv, "-m", model, "--id", "order").frame
 
 
+def found_in(frame):
+    """Results without the place of the row."""
+    return frame.drop(columns=["row", "file"], errors="ignore").reset_index(drop=True)
+
+
 @pytest.mark.parametrize("suffix", ["csv", "csv.gz", "jsonl", "parquet"])
 def test_directory_is_read_in_the_order_of_names(run, parts, model, scores, suffix):
     path = parts(suffix).parent / "o.csv"
     outcome = run("score", parts(suffix), "-m", model, "--id", "order", "-o", path)
     assert outcome.code == 0, outcome.err
-    assert pd.read_csv(path, dtype=str).equals(scores)
+    written = pd.read_csv(path, dtype=str, keep_default_na=False)
+    assert found_in(written).equals(found_in(scores))
+    assert written["row"].astype(int).tolist() == [*range(1, 21), *range(1, 26), *range(1, 16)]
+    assert [Path(name).name.split(".")[0] for name in written["file"].unique()] == ["a", "a", "last"]
 
 
 def test_files_and_patterns_are_read_in_their_order(run, parts, model, scores):
@@ -62,15 +71,15 @@ def test_files_and_patterns_are_read_in_their_order(run, parts, model, scores):
     named = run("score", folder / "last.csv", folder / "day=1" / "a.csv", "-m", model, "--id", "order").frame
     assert named["order"].astype(int).tolist() == [*range(45, 60), *range(20)]
     matched = run("score", f"{folder}/day=*/*.csv", "-m", model, "--id", "order").frame
-    assert matched.equals(scores[:45])
+    assert found_in(matched).equals(found_in(scores[:45]))
     deep = run("score", f"{folder}/**/*.csv", "-m", model, "--id", "order").frame
-    assert deep.equals(scores)
+    assert found_in(deep).equals(found_in(scores))
 
 
 def test_pattern_may_match_directories_and_a_file_counts_once(run, parts, model, scores):
     folder = parts()
     outcome = run("score", f"{folder}/day=*", folder / "day=1" / "a.csv", "-m", model, "--id", "order")
-    assert outcome.frame.equals(scores[:45])
+    assert found_in(outcome.frame).equals(found_in(scores[:45]))
 
 
 def test_fit_on_parts_is_the_fit_on_the_whole(run, parts, orders_csv, fast, tmp_path):
@@ -92,7 +101,7 @@ def test_files_may_have_their_columns_in_another_order(run, parts, orders, model
     folder = parts()
     orders[45:][orders.columns[::-1]].to_csv(folder / "last.csv", index=False)
     outcome = run("score", folder, "-m", model)
-    assert list(outcome.frame)[:2] == ["order", "amount"]
+    assert list(outcome.frame)[:4] == ["row", "file", "order", "amount"]
     assert outcome.frame["anomaly_score"].tolist() == scores["anomaly_score"].tolist()
 
 
@@ -126,7 +135,9 @@ def test_files_without_rows_have_results_without_rows(run, parts, model, tmp_pat
     outcome = run("score", folder, "-m", model, *FEATURES, "-o", f"{tmp_path / 'out'}/")
     assert outcome.code == 0, outcome.err
     for name in ("day=1/0.csv", "m.csv", "zero.csv"):
-        assert (tmp_path / "out" / name).read_text() == header.strip() + ",anomaly_score,p_value,is_anomaly\n"
+        assert (
+            tmp_path / "out" / name
+        ).read_text() == f"row,{header.strip()},anomaly_score,p_value,is_anomaly,problem\n"
 
 
 def test_file_without_a_byte_is_left_out_with_a_warning(run, parts, model):
@@ -144,14 +155,15 @@ def test_ranked_rows_tell_their_file(run, parts, model):
     assert ranked[0]["row"] == 21
 
 
-def test_bad_cell_is_found_in_its_file(error_of, parts, model, tmp_path):
+def test_bad_cell_is_found_in_its_file(run, parts, model, tmp_path):
     folder = parts()
     text = (folder / "last.csv").read_text().replace("0050,", "0050,x")
     (folder / "last.csv").write_text(text)
-    line = error_of("score", folder, "-m", model, *FEATURES, "-o", tmp_path / "o.csv")
-    assert f"error: {folder}/last.csv: column 'amount' holds 'x" in line
-    assert "(line 7)" in line
-    assert list(tmp_path.iterdir()) == [folder]
+    outcome = run("score", folder, "-m", model, *FEATURES, "-o", tmp_path / "o.csv")
+    assert outcome.code == 0, outcome.err
+    assert f"warning: 1 of 60 rows without a score; {folder}/last.csv, line 7: 'amount' holds 'x" in outcome.err
+    (row,) = pd.read_csv(tmp_path / "o.csv").query("anomaly_score.isna()").itertuples()
+    assert (row.row, row.file) == (6, f"{folder}/last.csv")
 
 
 def test_types_of_parts_are_made_alike(run, tmp_path, orders, model, scores):
@@ -238,7 +250,8 @@ def test_directory_as_output_needs_names_and_takes_no_ranking(run, error_of, par
     out = f"{tmp_path / 'out'}/"
     same = (folder / "day=1/a.csv", folder / "day=2/a.csv")
     assert "have the same name and would become one file" in error_of("score", *same, "-m", model, "-o", out)
-    assert "--top ranks the rows of all files" in error_of("score", folder, "-m", model, "--top", "2", "-o", out)
+    options = ("--top", "2", "--only-top", "-o", out)
+    assert "--only-top ranks the rows of all files" in error_of("score", folder, "-m", model, *options)
     piped = run("score", "-", "-m", model, "-o", out, stdin=orders_csv.read_bytes())
     assert piped.code == 2
     assert "for standard input expected a file name" in piped.err

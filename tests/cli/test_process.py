@@ -100,7 +100,7 @@ def test_installed_script_runs(orders_csv, model):
         [script, "score", orders_csv, "-m", model, "--drop", "order"], capture_output=True, env=environment()
     )
     assert done.returncode == 0
-    assert done.stdout.startswith(b"order,amount,items,shop,paid,anomaly_score,p_value,is_anomaly\n0000,")
+    assert done.stdout.startswith(b"row,order,amount,items,shop,paid,anomaly_score,p_value,is_anomaly,problem\n1,0000,")
     assert done.stderr.startswith(b"scored ")
     assert done.stderr.count(b"\n") == 1
     assert b"\x1b" not in done.stdout + done.stderr
@@ -111,7 +111,7 @@ def test_installed_script_runs(orders_csv, model):
 def test_data_and_messages_keep_apart(run, orders_csv, model):
     done = run("score", "-", "-m", model, "--id", "order", stdin=orders_csv.read_bytes())
     assert done.code == 0
-    assert done.out.startswith(b"order,anomaly_score,p_value,is_anomaly\n")
+    assert done.out.startswith(b"row,order,anomaly_score,p_value,is_anomaly,problem\n")
     assert done.out.count(b"\n") == 61
     assert done.err.count("\n") == 1
     assert "\x1b" not in done.err
@@ -194,7 +194,7 @@ def test_reader_that_leaves_early_is_no_error(orders, tmp_path, model, capsys):
         pipe.write("left")
         pipe.flush()
     reader.join()
-    assert (code, found) == (0, [b"order,"])
+    assert (code, found) == (0, [b"row,or"])
     assert capsys.readouterr().err == ""
 
 

@@ -63,7 +63,7 @@ def test_info_shows_columns_that_are_no_features(run, sales_model):
 def test_score_needs_no_repetition_and_does_not_warn(run, sales_model):
     path, model = sales_model
     outcome = run("score", path, "-m", model)
-    assert list(outcome.frame) == ["order", "anomaly_score", "p_value", "is_anomaly"]
+    assert list(outcome.frame) == ["row", "order", "anomaly_score", "p_value", "is_anomaly", "problem"]
     assert "warning" not in outcome.err
     assert "label 'state' (fraud = anomaly, 10 of 200 rows): AUROC 1.000" in outcome.err
 
@@ -93,7 +93,7 @@ def test_a_label_of_the_user_that_is_empty_ends_the_run(run, sales_model, sales,
 def test_rows_without_an_id_go_to_the_output_whole(run, sales_model, sales, written):
     _, model = sales_model
     outcome = run("score", written(sales[["income", "age"]]), "-m", model)
-    assert list(outcome.frame)[:2] == ["income", "age"]
+    assert list(outcome.frame)[1:3] == ["income", "age"]
     assert "has no column 'order', by which the model names rows" in outcome.err
 
 
@@ -101,7 +101,7 @@ def test_options_override_what_is_remembered(run, sales_model, sales, written):
     _, model = sales_model
     new = written(sales.assign(seen=(sales["state"] == "fine").astype(int)))
     outcome = run("score", new, "-m", model, "--id", "comment", "--label", "seen")
-    assert list(outcome.frame) == ["comment", "anomaly_score", "p_value", "is_anomaly"]
+    assert list(outcome.frame) == ["row", "comment", "anomaly_score", "p_value", "is_anomaly", "problem"]
     assert "label 'seen' (1 = anomaly, 190 of 200 rows): AUROC 0.000" in outcome.err
     assert "warning" not in outcome.err
 
@@ -155,7 +155,7 @@ def test_names_that_differ_in_case_and_blanks_match_with_one_note(run, sales_mod
     new = written(renamed)
     outcome = run("score", new, "-m", model)
     assert outcome.frame["anomaly_score"].tolist() == run("score", path, "-m", model).frame["anomaly_score"].tolist()
-    assert outcome.frame.columns[0] == "Order"
+    assert outcome.frame.columns[1] == "Order"
     assert "taken for columns 'age', 'income' of the model" in outcome.err
     assert "label 'State' (fraud = anomaly, 10 of 200 rows)" in outcome.err
 

@@ -222,8 +222,8 @@ def test_existing_result_stays_until_the_new_one_is_whole(interrupted, tmp_path)
 
 
 def test_ranking_can_be_resumed(run, interrupted, orders_csv, model, tmp_path, counter):
-    arguments = ("score", orders_csv, "-m", model, "--drop", "order", "--top", "5")
-    assert interrupted("--top", "5").code == 130
+    arguments = ("score", orders_csv, "-m", model, "--drop", "order", "--top", "5", "--only-top")
+    assert interrupted("--top", "5", "--only-top").code == 130
     assert run(*arguments, "-o", tmp_path / "o.csv", "--resume").code == 0
     assert counter.n_rows in (32, 39, 46)
     assert (tmp_path / "o.csv").read_bytes() == run(*arguments).out

@@ -14,7 +14,7 @@ from vae_anomaly_cli.features import training_frame
 from vae_anomaly_cli.sources import open_table
 from vae_anomaly_cli.tables import read_table
 
-APPENDED = ["anomaly_score", "p_value", "is_anomaly"]
+APPENDED = ["anomaly_score", "p_value", "is_anomaly", "problem"]
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def scored(run, orders_csv, model):
 def test_without_a_model_it_fits_on_the_file_and_says_so_in_one_line(run, orders_csv, orders, fast):
     outcome = run("score", orders_csv, *fast)
     assert outcome.code == 0
-    assert list(outcome.frame) == [*orders.columns, *APPENDED]
+    assert list(outcome.frame) == ["row", *orders.columns, *APPENDED]
     assert outcome.frame["order"].tolist() == orders["order"].tolist()
     told = [line for line in outcome.err.splitlines() if not line.startswith("warning: ")]
     assert len(told) == 1
@@ -58,7 +58,7 @@ def test_same_seed_gives_the_same_scores_and_another_seed_others(run, orders_csv
 
 def test_id_columns_replace_the_other_columns(run, orders_csv, model):
     outcome = run("score", orders_csv, "-m", model, "--id", "shop,order")
-    assert list(outcome.frame) == ["shop", "order", *APPENDED]
+    assert list(outcome.frame) == ["row", "shop", "order", *APPENDED]
 
 
 def test_id_is_not_a_feature(run, write, fast):
@@ -68,14 +68,30 @@ def test_id_is_not_a_feature(run, write, fast):
 
 
 def test_top_gives_the_strangest_rows_rank_descending(run, orders_csv, model, scored):
-    outcome = run("score", orders_csv, "-m", model, "--id", "order", "--top", "3")
+    outcome = run("score", orders_csv, "-m", model, "--id", "order", "--top", "3", "--only-top")
     ranked = scored.assign(value=scored["anomaly_score"].astype(float)).sort_values("value", ascending=False)
     assert outcome.frame["order"].tolist() == ranked["order"].tolist()[:3]
     assert outcome.frame["anomaly_score"].tolist() == ranked["anomaly_score"].tolist()[:3]
+    assert outcome.frame["row"].tolist() == ranked["row"].tolist()[:3]
+
+
+def test_top_alone_does_not_cut_the_table(run, orders_csv, model, scored, tmp_path):
+    outcome = run("score", orders_csv, "-m", model, "--id", "order", "--top", "3")
+    assert outcome.frame.equals(scored)
+    assert "--top 3 chooses what is shown, and nothing is: the table has all rows" in outcome.err
+    written = run("score", orders_csv, "-m", model, "--id", "order", "--top", "3", "--json", "-o", tmp_path / "o.csv")
+    assert len(json.loads(written.text)["ranked"]) == 3
+    assert len(pd.read_csv(tmp_path / "o.csv")) == 60
+    assert "--top" not in written.err
+
+
+def test_only_top_needs_top(run, orders_csv, model):
+    line = run("score", orders_csv, "-m", model, "--only-top").error()
+    assert line == "error: --only-top writes the --top rows alone; say how many with --top N."
 
 
 def test_top_may_exceed_the_number_of_rows(run, orders_csv, model):
-    assert len(run("score", orders_csv, "-m", model, "--top", "1000").frame) == 60
+    assert len(run("score", orders_csv, "-m", model, "--top", "1000", "--only-top").frame) == 60
 
 
 def test_other_column_order_gives_the_same_scores(run, orders, write, model, scored):
@@ -143,9 +159,10 @@ def test_dates_become_features(run, write, fast, tmp_path):
     path = write("t.csv", "day,x\n" + rows)
     assert json.loads(run("score", path, *fast, "--json").text)["columns"]["datetime"] == 1
     assert run("fit", path, "-o", tmp_path / "d.vae", *fast).code == 0
-    outcome = run("score", write("bad.csv", "day,x\n2026-01-03,1\nyesterday,2\n"), "-m", tmp_path / "d.vae")
-    assert outcome.code == 2
-    assert "column 'day' holds 'yesterday' (line 3)" in outcome.err
+    bad = write("bad.csv", "day,x\n2026-01-03,1\nyesterday,2\n")
+    outcome = run("score", bad, "-m", tmp_path / "d.vae")
+    assert outcome.frame["problem"].tolist() == ["", "'day' holds 'yesterday', which is no date"]
+    assert f"warning: 1 of 2 rows without a score; {bad}, line 3: 'day' holds 'yesterday'" in outcome.err
 
 
 def test_quiet_leaves_only_data_and_the_auroc_line(run, orders, write, fast):
@@ -214,7 +231,7 @@ def test_every_format_out_holds_the_same_table(run, orders, orders_csv, tmp_path
         written = pd.read_json(path, lines=True, dtype={"order": str})
     else:
         written = pq.read_table(path).to_pandas()
-    assert list(written) == [*orders.columns, *APPENDED]
+    assert list(written) == ["row", *orders.columns, *APPENDED]
     assert written["order"].tolist() == orders["order"].tolist()
     np.testing.assert_allclose(written["anomaly_score"], scored["anomaly_score"].astype(float), rtol=1e-12)
     assert written["is_anomaly"].dtype == bool
@@ -249,7 +266,7 @@ def test_piped_jsonl_stays_jsonl_and_piped_parquet_becomes_csv(run, orders, tmp_
     frame.to_json(tmp_path / "t.jsonl", orient="records", lines=True)
     frame.to_parquet(tmp_path / "t.parquet")
     first = json.loads(run("score", tmp_path / "t.jsonl", "-m", model, "--drop", "order").text.splitlines()[0])
-    assert list(first) == [*orders.columns, *APPENDED]
+    assert list(first) == ["row", *orders.columns, *APPENDED]
     assert list(run("score", tmp_path / "t.parquet", "-m", model, "--drop", "order").frame) == list(first)
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from vae_anomaly import VAEDetector, load
 from vae_anomaly_cli.cell_reader import TextCells, TypedCells
-from vae_anomaly_cli.features import scoring_frame
+from vae_anomaly_cli.features import scoring_features
 from vae_anomaly_cli.stages import run_stages
 
 WORDS = ["a", "1", "1.0", "007", "2", "true", "", "NA", "2026-01-01", "+1", "1e0", "12345678901234567890"]
@@ -70,7 +70,7 @@ def test_scores_of_text_do_not_depend_on_batches(mixed, rows, decimal_comma, siz
     table = pa.table([pa.array(cells, pa.string()) for cells in zip(*rows, strict=True)], names)
 
     def scores(part):
-        frame = scoring_frame(part, mixed.columns_, TextCells(decimal_comma))
+        frame = scoring_features(part, mixed.columns_, TextCells(decimal_comma)).frame
         return mixed.anomaly_score(frame).tolist()
 
     parts = [scores(table.slice(start, size)) for start in range(0, len(rows), size)]
@@ -95,7 +95,7 @@ def test_scores_of_text_do_not_depend_on_batches(mixed, rows, decimal_comma, siz
 def test_ways_to_write_the_same_cell_have_the_same_score(mixed, column, cells, comma):
     names = [known.name for known in mixed.columns_]
     rows = [dict.fromkeys(names, "") | {column: cell} for cell in cells]
-    frame = scoring_frame(pa.Table.from_pylist(rows), mixed.columns_, TextCells(comma))
+    frame = scoring_features(pa.Table.from_pylist(rows), mixed.columns_, TextCells(comma)).frame
     first, second = mixed.anomaly_score(frame)
     assert first == second
 
@@ -103,7 +103,7 @@ def test_ways_to_write_the_same_cell_have_the_same_score(mixed, column, cells, c
 def test_code_is_no_number_for_a_column_of_text(mixed):
     names = [known.name for known in mixed.columns_]
     rows = [dict.fromkeys(names, "") | {"word": cell} for cell in ("007", "7")]
-    frame = scoring_frame(pa.Table.from_pylist(rows), mixed.columns_, TextCells())
+    frame = scoring_features(pa.Table.from_pylist(rows), mixed.columns_, TextCells()).frame
     known, unknown = mixed.anomaly_score(frame)
     assert unknown > known
 
@@ -140,7 +140,7 @@ def test_result_is_the_same_for_any_size_of_batches(run, orders, tmp_path, model
         assert (tmp_path / out).read_bytes() == at_once
 
 
-@pytest.mark.parametrize("options", [("--top", "7"), ("--json", "--top", "3", "--explain"), ()])
+@pytest.mark.parametrize("options", [("--top", "7", "--only-top"), ("--json", "--top", "3", "--explain"), ()])
 def test_ranking_and_pipe_are_the_same_for_any_size_of_batches(run, orders_csv, model, in_batches, options):
     at_once = run("score", orders_csv, "-m", model, *options)
     in_batches(4)
@@ -150,7 +150,7 @@ def test_ranking_and_pipe_are_the_same_for_any_size_of_batches(run, orders_csv, 
 def test_equal_scores_are_ranked_in_the_order_of_the_file(run, orders, write, model, in_batches):
     path = write("t.csv", orders.assign(order="x").iloc[[40] * 20].assign(order=range(20)).to_csv(index=False))
     in_batches(3)
-    ranked = run("score", path, "-m", model, "--id", "order", "--top", "7").frame
+    ranked = run("score", path, "-m", model, "--id", "order", "--top", "7", "--only-top").frame
     assert ranked["order"].tolist() == [str(number) for number in range(7)]
 
 
@@ -160,7 +160,7 @@ def test_types_of_the_result_are_those_of_all_rows(run, write, tmp_path, fast, i
     in_batches(5)
     outcome = run("score", path, "-o", tmp_path / "o.parquet", "--drop", "late", *fast)
     assert outcome.code == 0, outcome.err
-    assert [str(field.type) for field in pq.read_schema(tmp_path / "o.parquet")][:3] == ["double", "int64", "string"]
+    assert [str(field.type) for field in pq.read_schema(tmp_path / "o.parquet")][1:4] == ["double", "int64", "string"]
 
 
 def test_measures_of_a_label_are_those_of_all_rows(run, orders, write, model, in_batches):
@@ -184,9 +184,9 @@ def test_bad_cell_is_found_by_its_line_in_a_late_batch(run, orders, write, model
     path = write("t.csv", frame.to_csv(index=False))
     in_batches(4)
     outcome = run("score", path, "-m", model, "--drop", "order", "-o", tmp_path / "o.csv")
-    assert outcome.code == 2
-    assert f"error: {path}: column 'amount' holds 'much' (line 52)" in outcome.err
-    assert list(tmp_path.iterdir()) == [path]
+    assert outcome.code == 0
+    assert f"1 of 60 rows without a score; {path}, line 52: 'amount' holds 'much', which is no number." in outcome.err
+    assert pd.read_csv(tmp_path / "o.csv")["problem"].first_valid_index() == 50
 
 
 def test_wrong_line_in_a_late_block_leaves_no_file(run, orders, write, model, in_batches, tmp_path):
@@ -203,7 +203,7 @@ def test_unreadable_small_table_leaves_nothing_in_a_pipe(run, write, model):
     outcome = run("score", path, "-m", model, "--drop", "order")
     assert outcome.code == 2
     assert outcome.out == b""
-    assert "(line 3)" in outcome.err
+    assert "line 3: a quote is opened and never closed" in outcome.err
 
 
 def test_open_quote_is_found_in_a_column_that_nobody_wants(run, orders, write, model):
@@ -319,7 +319,7 @@ def test_scores_of_typed_cells_do_not_depend_on_batches(mixed, rows, size, encod
         table = table.set_column(0, "word", table["word"].dictionary_encode())
 
     def scores(part):
-        return mixed.anomaly_score(scoring_frame(part, mixed.columns_, TypedCells())).tolist()
+        return mixed.anomaly_score(scoring_features(part, mixed.columns_, TypedCells()).frame).tolist()
 
     parts = [scores(table.slice(start, size)) for start in range(0, len(rows), size)]
     assert [score for part in parts for score in part] == scores(table)
@@ -330,8 +330,8 @@ def test_text_and_types_say_the_same(mixed):
     text = pa.Table.from_pylist([dict(zip(names, ["007", "1.0", "2.5", "true", "0", "2026-01-05"], strict=True))])
     day = pd.Timestamp("2026-01-05")
     typed = pa.Table.from_pylist([dict(zip(names, ["007", 1.0, 2.5, True, 0, day], strict=True))])
-    first = mixed.anomaly_score(scoring_frame(text, mixed.columns_, TextCells()))
-    second = mixed.anomaly_score(scoring_frame(typed, mixed.columns_, TypedCells()))
+    first = mixed.anomaly_score(scoring_features(text, mixed.columns_, TextCells()).frame)
+    second = mixed.anomaly_score(scoring_features(typed, mixed.columns_, TypedCells()).frame)
     assert first.tolist() == second.tolist()
 
 
@@ -340,7 +340,10 @@ def test_views_of_text_are_ranked_and_sampled(run, orders, model, tmp_path, fast
     place = table.column_names.index("shop")
     pq.write_table(table, tmp_path / "plain.parquet")
     pq.write_table(table.set_column(place, "shop", table["shop"].cast(pa.string_view())), tmp_path / "views.parquet")
-    for arguments in (("-m", model, "--drop", "order", "--top", "3"), ("--id", "order", "--sample-rows", "30", *fast)):
+    for arguments in (
+        ("-m", model, "--drop", "order", "--top", "3", "--only-top"),
+        ("--id", "order", "--sample-rows", "30", *fast),
+    ):
         plain, views = (run("score", tmp_path / name, *arguments) for name in ("plain.parquet", "views.parquet"))
         assert views.code == 0, views.err
         assert views.out == plain.out

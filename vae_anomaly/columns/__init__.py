@@ -3,9 +3,11 @@
 from vae_anomaly.columns.augmentation import MAX_SEEDS, Augment
 from vae_anomaly.columns.batch import Batch, taken
 from vae_anomaly.columns.column import VALUE_LIMIT, Column
+from vae_anomaly.columns.dates import PERIODS, epoch_unit
 from vae_anomaly.columns.encoder import Encoder
 from vae_anomaly.columns.image_encoder import LEVELS_OF_DEPTH, ImageEncoder, learn_channels
 from vae_anomaly.columns.inference import DECLARABLE, Declarations, check_declarations, infer_columns
+from vae_anomaly.columns.missing_codes import MissingValues, given_codes, without_codes
 from vae_anomaly.columns.table_encoder import TableEncoder
 from vae_anomaly.columns.text_reading import read_text, read_training_text, unreadable
 
@@ -13,6 +15,7 @@ __all__ = [
     "DECLARABLE",
     "LEVELS_OF_DEPTH",
     "MAX_SEEDS",
+    "PERIODS",
     "VALUE_LIMIT",
     "Augment",
     "Batch",
@@ -20,12 +23,16 @@ __all__ = [
     "Declarations",
     "Encoder",
     "ImageEncoder",
+    "MissingValues",
     "TableEncoder",
     "check_declarations",
+    "epoch_unit",
+    "given_codes",
     "infer_columns",
     "learn_channels",
     "read_text",
     "read_training_text",
     "taken",
     "unreadable",
+    "without_codes",
 ]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from vae_anomaly.columns.dates import PERIODS, date_part, moments
+from vae_anomaly.columns.dates import EPOCH_UNITS, PERIODS, moments, part_codes
 from vae_anomaly.data import FloatArray, ObjectArray, Table, TextFormat
 from vae_anomaly.errors import DataError
 from vae_anomaly.likelihoods import Binary, ColumnFacts, Likelihood
@@ -33,6 +33,7 @@ Kind = Literal[
     "unusable",
     "hour",
     "weekday",
+    "day of month",
     "month",
     "missing",
     "pixel",
@@ -57,9 +58,10 @@ class Column:
         What it was taken for: "continuous", "positive" (skewed, on a logarithmic scale), "bounded", "integer",
         "count", "binary", "boolean", "categorical", "ordinal", "datetime", "constant" (text or numbers with one
         value in training); "empty", "identifier" and "unusable" (lists, bytes, ...) are set aside.  Of the `parts`:
-        "hour", "weekday", "month" and "missing".  "pixel" is a channel of images.
+        "hour", "weekday", "day of month", "month" and "missing".  "pixel" is a channel of images.
     likelihood : Likelihood or None
-        How its cells are distributed given the latent variables; None if set aside.
+        How its cells are distributed given the latent variables; None if it is set aside, or if its parts are all that
+        is modelled of it.
     reason : str
         Why it was taken for that.
     location, scale, asinh_scale : float
@@ -93,6 +95,10 @@ class Column:
         Cells of a row that it describes, which stand side by side: the pixels of a channel, else 1.
     text_format : TextFormat or None
         How its text is read; None where training had no text.
+    missing_values : tuple of float or str
+        Cells that stand for a missing one; of dates in days since 1970.
+    date_unit : str
+        Of dates that are numbers: what they count since 1970, "s", "ms", "us" or "ns".
     """
 
     name: str
@@ -119,6 +125,23 @@ class Column:
     parts: tuple[Column, ...] = ()
     n_cells: int = 1
     text_format: TextFormat | None = None
+    missing_values: tuple[float, ...] | tuple[str, ...] = ()
+    date_unit: str = ""
+
+    @property
+    def modelled(self) -> tuple[Column, ...]:
+        """What the model sees of it: itself, unless it is set aside or has parts alone, and its parts."""
+        return self.parts if self.likelihood is None else (self, *self.parts)
+
+    @property
+    def is_used(self) -> bool:
+        """Whether the model sees anything of it."""
+        return bool(self.modelled)
+
+    @property
+    def is_date(self) -> bool:
+        """Whether its cells are dates, and not numbers that stand for them."""
+        return self.kind == "datetime" and not self.date_unit
 
     @property
     def width(self) -> int:
@@ -207,7 +230,7 @@ class Column:
         if self.kind == "missing":
             return table.missing(position).astype(np.float64)
         if self.kind in PERIODS:
-            return date_part(table.days(position), self.kind)
+            return part_codes(days_of(table, position, self.date_unit), self.kind, self.levels)
         if self.textual:
             return self._text_codes(table.texts(position))
         if self.kind != "datetime" and table.content(position) == "datetime":
@@ -215,7 +238,7 @@ class Column:
                 f"column {self.name!r} holds dates; it held numbers in training. Convert it to what it was.",
                 column=self.name,
             )
-        numbers = table.days(position) if self.kind == "datetime" else table.numbers(position)
+        numbers = days_of(table, position, self.date_unit) if self.kind == "datetime" else table.numbers(position)
         assert self.likelihood is not None
         if self.likelihood.is_constant:
             return self._constant_codes(numbers)
@@ -239,7 +262,8 @@ class Column:
         """Cells in data units from model units: numbers, text, booleans or dates, as training had them."""
         if self.kind == "datetime":
             days = values * self.scale + self.location
-            return moments(np.rint(days / self.step) * self.step if self.step else days)
+            days = np.rint(days / self.step) * self.step if self.step else days
+            return np.rint(days / EPOCH_UNITS[self.date_unit][0]) if self.date_unit else moments(days)
         if not self.levels:
             straight = values * self.scale + self.location
             with np.errstate(over="ignore"):
@@ -317,6 +341,13 @@ class Column:
         unseen = len(levels) - 1 + np.ceil(np.minimum(steps, VALUE_LIMIT))
         codes = np.where(steps < 1e-3, nearest, unseen)
         return np.where(np.isnan(numbers), np.nan, codes)
+
+
+def days_of(table: Table, position: int, unit: str) -> FloatArray:
+    """A column of dates as days since 1970, NaN where missing; numbers count `unit` since then."""
+    if unit and table.content(position) == "number":
+        return table.numbers(position) * EPOCH_UNITS[unit][0]
+    return table.days(position)
 
 
 def smoothed(counts: npt.NDArray[np.int_]) -> tuple[float, ...]:

@@ -5,19 +5,32 @@ from __future__ import annotations
 import difflib
 import warnings
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 
-from vae_anomaly.columns.column import Column, Kind
+from vae_anomaly.columns.column import Column, Kind, days_of
+from vae_anomaly.columns.dates import epoch_unit
+from vae_anomaly.columns.growth import direction_of, why_set_aside
 from vae_anomaly.columns.levels import DECLARED, level_column, ordinal_column, text_column
+from vae_anomaly.columns.missing_codes import MissingValues, code_text, codes_for, given_codes, is_code
 from vae_anomaly.columns.numeric import asked_column, date_column, number_column
 from vae_anomaly.columns.text_reading import read_training_text
-from vae_anomaly.data import FloatArray, Table, TextFormat, TextRules
-from vae_anomaly.errors import ColumnSetAsideWarning, DataError, SpecificationError
+from vae_anomaly.data import FloatArray, Table, TextFormat, TextRules, holds_long_numbers, with_missing_cells
+from vae_anomaly.errors import (
+    ColumnSetAsideWarning,
+    DataError,
+    MissingCodeWarning,
+    SortedColumnWarning,
+    SpecificationError,
+)
 from vae_anomaly.likelihoods import Likelihood
 
-DECLARABLE: tuple[Kind, ...] = (
+WITH_TREND = "datetime+trend"
+DATES = ("datetime", WITH_TREND)
+DECLARABLE: tuple[str, ...] = (
     "continuous",
     "positive",
     "bounded",
@@ -27,11 +40,9 @@ DECLARABLE: tuple[Kind, ...] = (
     "boolean",
     "categorical",
     "ordinal",
-    "datetime",
+    *DATES,
     "identifier",
 )
-MIN_ROWS_TO_COUNT = 20
-
 Declarations = Mapping[str, str | Likelihood]
 
 
@@ -41,6 +52,7 @@ def infer_columns(
     weights: FloatArray | None = None,
     declared: Declarations | None = None,
     *,
+    missing_values: MissingValues = None,
     model_missing: bool = False,
 ) -> tuple[Column, ...]:
     """Learn from training rows what every column is.
@@ -55,6 +67,8 @@ def infer_columns(
         Weights of the rows, for means and standard deviations.
     declared : mapping of column name to kind or Likelihood, optional
         What the user says some columns are.
+    missing_values : number, text, date, list of these, mapping of columns to these, or False, optional
+        Cells that stand for missing ones; by default codes such as -999 are recognised, False keeps all.
     model_missing : bool, default=False
         Whether every column gets a part that says which of its cells are missing.
 
@@ -85,37 +99,95 @@ def infer_columns(
     'declared so'
     """
     declared = check_declarations(declared or {}, table.names)
-    if table.formats is None:
-        table = read_training_text(table, declared, TextRules())
-    columns = tuple(
-        _infer(table, position, likelihood, weights, declared.get(name)) for position, name in enumerate(table.names)
-    )
-    if all(column.kind == "identifier" or column.likelihood is None for column in columns):
-        # A running number is better than nothing.
+    with table.naming_rows():
+        if table.formats is None:
+            table = read_training_text(table, declared, TextRules())
+        codes = tuple(
+            _codes(table, position, missing_values, declared.get(name)) for position, name in enumerate(table.names)
+        )
+        table = with_missing_cells(table, {position: found.cells for position, found in enumerate(codes)})
         columns = tuple(
-            replace(_infer(table, position, likelihood, weights, "integer"), reason="it counts the rows")
-            if column.kind == "identifier"
-            and table.content(position) == "number"
-            and table.names[position] not in declared
+            found.told(_infer(table, position, likelihood, weights, declared.get(table.names[position])))
+            for position, found in enumerate(codes)
+        )
+    if not any(column.is_used for column in columns):
+        # A running number is better than nothing, and so is a place in time.
+        columns = tuple(
+            codes[position].told(_last_resort(table, position, likelihood, weights, column))
+            if column.name not in declared and column.kind in ("identifier", "datetime")
             else column
             for position, column in enumerate(columns)
         )
     columns = tuple(_with_remark(column, table.remarks.get(column.name)) for column in columns)
     columns = tuple(map(_with_format, columns, table.formats or ()))
     for column in columns:
-        if column.likelihood is None:
+        if not column.is_used:
             warnings.warn(ColumnSetAsideWarning(column.name, column.reason), stacklevel=3)
-    if all(column.likelihood is None for column in columns):
+    if not any(column.is_used for column in columns):
         reasons = "; ".join(f"{column.name!r}: {column.reason}" for column in columns[:3])
         raise DataError(f"no column is left to model ({reasons}). Give at least one column with observed values.")
     if model_missing:
         columns = tuple(
-            column
-            if column.likelihood is None
-            else column.with_missing_part(int(table.missing(position).sum()), table.n_rows)
+            column if not column.is_used else column.with_missing_part(int(table.missing(position).sum()), table.n_rows)
             for position, column in enumerate(columns)
         )
     return columns
+
+
+@dataclass(frozen=True)
+class _Codes:
+    """What stands for missing in a column, as `Column.missing_values` has it and as people do, and where it is."""
+
+    values: tuple[float, ...] | tuple[str, ...]
+    texts: tuple[str, ...]
+    cells: npt.NDArray[np.bool_]
+
+    def told(self, column: Column) -> Column:
+        """The column, which knows of them."""
+        if not self.values:
+            return column
+        reason = f"{column.reason}; missing where {' or '.join(self.texts)}"
+        return replace(column, missing_values=self.values, reason=reason)
+
+
+def _codes(table: Table, position: int, missing_values: MissingValues, declared: str | Likelihood | None) -> _Codes:
+    """What stands for missing in a column."""
+    name, content = table.names[position], table.content(position)
+    given = given_codes(missing_values, name)
+    none = _Codes((), (), np.zeros(table.n_rows, dtype=bool))
+    if table.is_empty(position):
+        return none
+    dates = content == "datetime" or declared in DATES
+    if given is None and (
+        declared == "identifier" or (content == "text" and not dates) or _exceeds_floats(table, position)
+    ):
+        return none
+    unit = _epoch_unit(table, position) if dates and content == "number" else ""
+    values = codes_for(table, position, given, dates=dates, unit=unit)
+    if not values:
+        return none
+    # As the column will read it.
+    kind: Kind = "datetime" if dates else "continuous"
+    cells = is_code(table, position, Column(name, kind, None, "", missing_values=values, date_unit=unit))
+    texts = tuple(code_text(value, is_date=dates and not unit) for value in values)
+    if given is None:
+        warnings.warn(MissingCodeWarning(name, texts, int(cells.sum())), stacklevel=5)
+    return _Codes(values, texts, cells)
+
+
+def _last_resort(
+    table: Table, position: int, likelihood: Likelihood | None, weights: FloatArray | None, column: Column
+) -> Column:
+    """A column that was set aside as what it can be used as, where no other is left; as it is if it holds text."""
+    if column.kind == "datetime":
+        used = _infer(table, position, likelihood, weights, WITH_TREND)
+        return replace(used, reason=f"{used.reason}; no other column is left")
+    if table.content(position) != "number":
+        return column
+    numbers = table.numbers(position)
+    whole = bool((numbers[~np.isnan(numbers)] % 1 == 0).all())
+    used = _infer(table, position, likelihood, weights, "integer" if whole else "continuous")
+    return replace(used, reason="it counts the rows" if used.reason == DECLARED else used.reason)
 
 
 def check_declarations(declared: Declarations, names: tuple[str, ...]) -> Declarations:
@@ -144,12 +216,12 @@ def _infer(
         return Column(name, "empty", None, "it holds no value in any training row")
     if declared == "identifier":
         return Column(name, "identifier", None, "declared an identifier")
-    if content == "datetime" and declared not in (None, "datetime"):
+    if content == "datetime" and declared not in (None, *DATES):
         if isinstance(declared, Likelihood) and declared.standardize:
-            return date_column(name, table.days(position), declared, weights)
+            return date_column(name, table.days(position), declared, weights, trend=True)
         raise DataError(
-            f"column {name!r} holds dates and is declared {declared}; expected datetime, identifier, or a likelihood "
-            "for numbers. Convert it first.",
+            f"column {name!r} holds dates and is declared {declared}; expected datetime, datetime+trend, identifier, "
+            "or a likelihood for numbers. Convert it first.",
             column=name,
         )
     if declared == "ordinal" or _levels_of(declared) == "ordered":
@@ -161,8 +233,12 @@ def _infer(
         return text_column(table, position, declared)
     if content == "text" and declared is None:
         return text_column(table, position, None)
-    if declared == "datetime" or (content == "datetime" and declared is None):
-        return date_column(name, table.days(position), likelihood, weights)
+    if declared in DATES or content == "datetime":
+        unit = _epoch_unit(table, position) if content == "number" else ""
+        days = days_of(table, position, unit)
+        return date_column(name, days, likelihood, weights, trend=declared == WITH_TREND, unit=unit)
+    if declared is None and _exceeds_floats(table, position):
+        return _long_number_column(table, position)
     numbers = table.numbers(position)
     observed = ~np.isnan(numbers)
     present = numbers[observed]
@@ -177,13 +253,13 @@ def _infer(
             return column
     if declared is None and likelihood is not None:
         return asked_column(name, likelihood, present, weights)
-    if declared is None and _counts_rows(present, table.n_rows):
-        return Column(
-            name,
-            "identifier",
-            None,
-            f"it counts the rows from {present[0]:g} to {present[-1]:g}; declare it integer to use it",
-        )
+    if declared is None:
+        reason = why_set_aside(name, present)
+        if reason is not None:
+            return Column(name, "identifier", None, reason)
+        direction = direction_of(present)
+        if direction and len(table.names) > 1:
+            warnings.warn(SortedColumnWarning(name, rises=direction > 0), stacklevel=5)
     return number_column(name, present, weights, declared if isinstance(declared, str) else None)
 
 
@@ -194,6 +270,37 @@ def _with_remark(column: Column, remark: str | None) -> Column:
     if column.kind == "empty":
         return replace(column, kind="unusable", reason=remark)
     return replace(column, reason=f"{column.reason}; {remark}")
+
+
+def _exceeds_floats(table: Table, position: int) -> bool:
+    """Whether a column holds whole numbers that are too large for floats to tell from their neighbours."""
+    return isinstance(table.cells, pd.DataFrame) and holds_long_numbers(table.cells.iloc[:, position])
+
+
+def _long_number_column(table: Table, position: int) -> Column:
+    """Whole numbers that floats do not tell apart: keys where most are different, else codes, which are text."""
+    column = text_column(table, position, None)
+    if column.likelihood is None:
+        return replace(
+            column,
+            reason=f"{len(set(table.texts(position)) - {None})} distinct whole numbers above 2**53 look like "
+            "identifiers; declare it integer to use it",
+        )
+    return replace(column, reason=column.reason.replace("text with", "whole numbers above 2**53, taken as codes:"))
+
+
+def _epoch_unit(table: Table, position: int) -> str:
+    """What numbers that are declared dates count since 1970."""
+    name, numbers = table.names[position], table.numbers(position)
+    present = numbers[~np.isnan(numbers)]
+    unit = epoch_unit(present)
+    if unit is None:
+        raise DataError(
+            f"column {name!r} is declared datetime and holds {present[0]:g}; of numbers expected seconds, or "
+            "thousandths, millionths or billionths of them, since 1970. Convert it with pandas.to_datetime.",
+            column=name,
+        )
+    return unit
 
 
 def _levels_of(declared: str | Likelihood | None) -> str | None:
@@ -214,8 +321,3 @@ def _with_format(column: Column, text_format: TextFormat | None) -> Column:
     elif text_format.kind == "level" and described:
         reason += f"; {described}"
     return replace(column, text_format=text_format, reason=reason)
-
-
-def _counts_rows(present: FloatArray, n_rows: int) -> bool:
-    whole = len(present) == n_rows and float(present[0]).is_integer()
-    return n_rows >= MIN_ROWS_TO_COUNT and whole and bool((np.diff(present) == 1).all())

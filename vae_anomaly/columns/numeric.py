@@ -8,19 +8,31 @@ from dataclasses import replace
 import numpy as np
 
 from vae_anomaly.columns.column import Column, Kind, smoothed
-from vae_anomaly.columns.dates import MICROSECOND, PERIOD_DAYS, PERIODS, date_part, periods_of
+from vae_anomaly.columns.dates import MICROSECOND, PERIOD_DAYS, counted_levels, periods_of
 from vae_anomaly.columns.levels import DECLARED, level_column
-from vae_anomaly.columns.scales import choose_asinh_scale, granularity_of, is_coarse, natural_top, sample_of, spikes_of
+from vae_anomaly.columns.scales import (
+    choose_asinh_scale,
+    granularity_of,
+    gross_cells,
+    is_coarse,
+    natural_top,
+    sample_of,
+    spikes_of,
+)
 from vae_anomaly.data import FloatArray
 from vae_anomaly.errors import DataError
 from vae_anomaly.likelihoods import Bounded, Categorical, Likelihood, Rounded, Spiked, StudentT, WrappableLikelihood
 
 SECOND = 1 / 86_400
+# Of the scale by cells out of all proportion: with it the smallest noise is a quarter of the standard deviation.
+MAX_WIDENING = 5.0
 
 
 def number_column(name: str, present: FloatArray, weights: FloatArray | None, declared: str | None) -> Column:
-    """A column of many numbers: on an asinh scale or not, rounded or not, bounded or not."""
-    granularity = granularity_of(present)
+    """A column of many numbers: on an asinh scale or not, rounded or not, bounded or not.
+
+    A few cells out of all proportion teach nothing but that such cells occur.
+    """
     if declared in ("integer", "count"):
         wrong = (present != np.floor(present)) | ((present < 0) & (declared == "count"))
         if wrong.any():
@@ -35,6 +47,9 @@ def number_column(name: str, present: FloatArray, weights: FloatArray | None, de
             "Declare it continuous.",
             column=name,
         )
+    n_cells = len(present)
+    present, weights, has_gross = without_gross(present, weights)
+    granularity = granularity_of(present)
     top = natural_top(present)
     spikes = spikes_of(present) if declared in (None, "bounded", "count", "integer", "positive") else present[:0]
     at_spike = np.isin(present, spikes)
@@ -61,6 +76,8 @@ def number_column(name: str, present: FloatArray, weights: FloatArray | None, de
     location, scale = _location_and_scale(
         np.arcsinh(others / asinh_scale) if asinh_scale else others, None if weights is None else weights[~at_spike]
     )
+    if has_gross and not asinh_scale and kind != "bounded":
+        scale *= MAX_WIDENING
     rounded = (
         kind != "bounded"
         and declared != "continuous"
@@ -80,6 +97,8 @@ def number_column(name: str, present: FloatArray, weights: FloatArray | None, de
     if len(spikes):
         first = ", ".join(f"{spike:g}" for spike in spikes[:3]) + (", ..." if len(spikes) > 3 else "")
         reason += f", {at_spike.mean():.0%} of them {first}"
+    if has_gross:
+        reason += f"; {n_cells - len(present)} more out of all proportion"
     noise = StudentT()
     beside: WrappableLikelihood = Bounded(noise) if kind == "bounded" else Rounded(noise) if rounded else noise
     return Column(
@@ -101,6 +120,19 @@ def number_column(name: str, present: FloatArray, weights: FloatArray | None, de
     )
 
 
+def without_gross(present: FloatArray, weights: FloatArray | None) -> tuple[FloatArray, FloatArray | None, bool]:
+    """Cells and their weights without those that are out of all proportion, and whether there are any.
+
+    All cells stay where the scale of all is at most `MAX_WIDENING` times that of the others.
+    """
+    gross = gross_cells(present)
+    if gross.any():
+        others, of_others = present[~gross], None if weights is None else weights[~gross]
+        if _location_and_scale(present, weights)[1] > MAX_WIDENING * _location_and_scale(others, of_others)[1]:
+            return others, of_others, True
+    return present, weights, False
+
+
 def asked_column(name: str, likelihood: Likelihood, present: FloatArray, weights: FloatArray | None) -> Column:
     """A numeric column with the likelihood that the user chose."""
     traits = likelihood.traits
@@ -108,8 +140,11 @@ def asked_column(name: str, likelihood: Likelihood, present: FloatArray, weights
         column = level_column(name, present, boolean=False, likelihood=likelihood)
         assert column is not None
         return column
-    reason = f"{likelihood.title} was asked for"
+    reason, has_gross = f"{likelihood.title} was asked for", False
+    if likelihood.standardize:
+        present, weights, has_gross = without_gross(present, weights)
     location, scale = _location_and_scale(present, weights)
+    scale *= MAX_WIDENING if has_gross else 1.0
     granularity = granularity_of(present)
     if not likelihood.standardize:
         return Column(name, "continuous", likelihood, reason, mean=location)
@@ -138,37 +173,72 @@ def asked_column(name: str, likelihood: Likelihood, present: FloatArray, weights
     )
 
 
-def date_column(name: str, days: FloatArray, likelihood: Likelihood | None, weights: FloatArray | None) -> Column:
-    """A column of dates, with the parts that its dates are many and long enough for."""
+def date_column(
+    name: str,
+    days: FloatArray,
+    likelihood: Likelihood | None,
+    weights: FloatArray | None,
+    *,
+    trend: bool,
+    unit: str = "",
+) -> Column:
+    """A column of dates: the parts that its dates are many and long enough for, and the place in time if asked for.
+
+    Without the place in time, and without any part, it is set aside.
+
+    Parameters
+    ----------
+    name : str
+    days : ndarray of shape (rows,)
+        Since 1970, NaN where missing.
+    likelihood : Likelihood or None
+        Of the place in time.
+    weights : ndarray of shape (rows,) or None
+    trend : bool
+        Whether the place in time is modelled.
+    unit : str
+        Where cells are numbers: what they count since 1970, see `EPOCH_UNITS`.
+    """
     observed = ~np.isnan(days)
-    present = days[observed]
-    chosen = likelihood if likelihood is not None and likelihood.standardize else StudentT()
-    column = asked_column(name, chosen, present, None if weights is None else weights[observed])
-    periods = periods_of(present)
-    parts = tuple(
-        Column(
-            f"{name} {period}",
-            period,  # type: ignore[arg-type]
-            Categorical(),
-            "part of a date",
-            levels=PERIODS[period],
-            frequencies=smoothed(
-                np.bincount(date_part(present, period).astype(np.intp), minlength=len(PERIODS[period]))
-            ),
+    usual = without_gross(days[observed], None)[0]
+    periods = periods_of(usual)
+    parts = tuple(_part_of_date(name, usual, period, unit) for period in periods)
+    n_values = len(np.unique(sample_of(usual)))
+    described = f"dates with {n_values} distinct values" if not unit else f"times since 1970 ({unit})"
+    if not trend:
+        used = f"{described}: {', '.join(periods)}; the place in time does not count, {name}=datetime+trend makes it"
+        unused = (
+            f"{described}, too few or over too short a time for hours, weekdays or months to recur; "
+            "declare it datetime+trend to use the place in time"
         )
-        for period in periods
-    )
-    with_periods = f", with {', '.join(periods)}" if periods else ""
-    if np.ptp(present) == 0:
+        return Column(name, "datetime", None, used if periods else unused, parts=parts, date_unit=unit)
+    chosen = likelihood if likelihood is not None and likelihood.standardize else StudentT()
+    column = asked_column(name, chosen, days[observed], None if weights is None else weights[observed])
+    if np.ptp(usual) == 0:
         # The distance to 1970 says nothing of how much dates differ.
-        column = replace(column, location=float(present[0]), scale=1.0)
+        column = replace(column, location=float(usual[0]), scale=1.0)
     return replace(
         column,
         kind="datetime",
-        reason=f"dates with {len(np.unique(sample_of(present)))} distinct values{with_periods}",
-        step=column.step or _date_step(present),
+        reason=f"{described}, with {', '.join(('the place in time', *periods))}",
+        step=column.step or _date_step(usual),
         coarseness=max((PERIOD_DAYS[period] / 2 for period in periods), default=0.0),
         parts=parts,
+        date_unit=unit,
+    )
+
+
+def _part_of_date(name: str, days: FloatArray, period: str, unit: str) -> Column:
+    """What recurs in dates."""
+    counts = counted_levels(days, period)
+    return Column(
+        f"{name} {period}",
+        period,  # type: ignore[arg-type]
+        Categorical(),
+        "part of a date",
+        levels=tuple(counts),
+        frequencies=smoothed(np.array(list(counts.values()))),
+        date_unit=unit,
     )
 
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from vae_anomaly.data import FloatArray
 from vae_anomaly.likelihoods import DF
@@ -25,6 +26,12 @@ COLLAPSE_SHARE = 0.8
 SPIKE_SHARE, SPIKE_HEIGHT, MAX_SPIKES, MIN_SPIKE_CELLS = 0.05, 5.0, 8, 20
 MIN_OTHER_VALUES, MIN_OTHER_CELLS = 5, 20
 TOPS = (1.0, 100.0)
+MIN_WINDOW_CELLS, MAX_GROSS_SHARE, MAX_GROSS_CELLS = 20, 0.02, 2
+# Quantiles, the lengths between them that a window reaches beyond them, and the same on an asinh scale.
+WINDOW, WINDOW_BESIDE_MEDIAN = (0.05, 10.0, 1.0), (0.25, 25.0, 2.5)
+QUARTILES_OF_NORMAL = 1.349
+MAX_ANGLE = 600.0
+SHORTER_SIDE = 0.1
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,72 @@ class Granularity:
 def sample_of(numbers: FloatArray) -> FloatArray:
     """Every k-th number, so that at most twice `SAMPLE_ROWS` are left."""
     return numbers[:: max(1, len(numbers) // SAMPLE_ROWS)]
+
+
+def gross_cells(numbers: FloatArray) -> npt.NDArray[np.bool_]:
+    """Which cells are so far from nearly all others that a mean or a smallest step would be theirs alone.
+
+    Those beyond ten times the distance of the 5 % and 95 % quantiles from these, and also beyond that distance on an
+    asinh scale around the median, which long tails that go on do not reach.  Where the quantiles coincide, the
+    quartiles of the cells beside the median stand for them.  None where they are more than one in fifty, and more than
+    two: then they are a part of what the column holds.
+
+    Parameters
+    ----------
+    numbers : ndarray of shape (cells,)
+        Without missing ones.
+
+    Returns
+    -------
+    bool ndarray of shape (cells,)
+
+    Examples
+    --------
+    >>> numbers = np.r_[np.arange(100.0), 1e9]
+    >>> np.flatnonzero(gross_cells(numbers)).tolist()
+    [100]
+    """
+    none = np.zeros(len(numbers), dtype=bool)
+    if len(numbers) < MIN_WINDOW_CELLS:
+        return none
+    low, high = window_of(numbers)
+    gross = (numbers < low) | (numbers > high)
+    return gross if gross.sum() <= max(MAX_GROSS_CELLS, MAX_GROSS_SHARE * len(numbers)) else none
+
+
+def window_of(numbers: FloatArray) -> tuple[float, float]:
+    """Lowest and highest number that is not out of all proportion; infinite where the numbers say nothing of it.
+
+    Each side by its own distance from the median, so that skewed columns end soon where they have no tail.
+    """
+    share, linear, curved = WINDOW
+    median = float(np.median(numbers))
+    low, high = _inner_quantiles(numbers, share)
+    lower, upper = _inner_quantiles(numbers, 0.25)
+    if low == high:
+        share, linear, curved = WINDOW_BESIDE_MEDIAN
+        beside = numbers[numbers != median]
+        if len(beside) < MIN_WINDOW_CELLS:
+            return -math.inf, math.inf
+        lower, upper = _inner_quantiles(beside, share)
+        if lower == upper:
+            return -math.inf, math.inf
+        low, high = min(lower, median), max(upper, median)
+    sides = np.array([median - low, high - median])
+    sides = np.maximum(sides, SHORTER_SIDE * sides.max())
+    unit = (upper - lower) / QUARTILES_OF_NORMAL or float(sides.sum())
+    angles = np.arcsinh(sides / unit)
+    curve = unit * np.sinh(np.minimum((1 + 2 * curved) * angles, MAX_ANGLE))
+    reach = np.maximum((1 + 2 * linear) * sides, curve)
+    return median - float(reach[0]), median + float(reach[1])
+
+
+def _inner_quantiles(numbers: FloatArray, share: float) -> tuple[float, float]:
+    """Two cells of which the outermost ones are neither."""
+    last = len(numbers) - 1
+    places = math.ceil(share * last), math.floor((1 - share) * last)
+    ordered = np.partition(numbers, places)
+    return float(ordered[places[0]]), float(ordered[places[1]])
 
 
 def granularity_of(numbers: FloatArray) -> Granularity:

@@ -13,6 +13,7 @@ import torch
 from vae_anomaly.columns.batch import Batch
 from vae_anomaly.columns.column import VALUE_LIMIT, Column
 from vae_anomaly.columns.encoder import Encoder
+from vae_anomaly.columns.missing_codes import without_codes
 from vae_anomaly.columns.text_reading import read_text
 from vae_anomaly.data import FloatArray, Table
 
@@ -38,12 +39,7 @@ class TableEncoder(Encoder):
     @cached_property
     def model_columns(self) -> tuple[tuple[int, Column], ...]:
         """What the model sees, in its order: the user's position of a column, and that column or a part of it."""
-        used = [
-            (position, modelled)
-            for position, column in enumerate(self.columns)
-            if column.likelihood is not None
-            for modelled in (column, *column.parts)
-        ]
+        used = [(position, modelled) for position, column in enumerate(self.columns) for modelled in column.modelled]
         groups: dict[tuple[object, int], list[tuple[int, Column]]] = {}
         for position, column in sorted(used, key=lambda entry: entry[1].is_constant):
             groups.setdefault((column.likelihood, column.width), []).append((position, column))
@@ -79,7 +75,8 @@ class TableEncoder(Encoder):
         return tuple(index for index, owner in enumerate(self.order) if owner == position)
 
     def encode(self, data: Table) -> Batch:
-        data = read_text(data, self.columns)
+        with data.naming_rows():
+            data = without_codes(read_text(data, self.columns), self.columns)
         values = np.empty((data.n_rows, self.n_model_columns), dtype=np.float32)
         plain = self._plain
         rest = list(range(len(self.order)))
@@ -95,8 +92,9 @@ class TableEncoder(Encoder):
                     scaled = (data.cells[own, given] - locations) / scales
                 values[own, placed] = np.clip(scaled, -VALUE_LIMIT, VALUE_LIMIT, out=scaled)
             rest = sorted(set(rest) - set(plain.tolist()))
-        for index in rest:
-            values[:, index] = self.modelled[index].encode(data, self.order[index])
+        with data.naming_rows():
+            for index in rest:
+                values[:, index] = self.modelled[index].encode(data, self.order[index])
         observed = ~np.isnan(values)
         np.copyto(values, 0, where=~observed)
         return Batch(torch.from_numpy(values), torch.from_numpy(observed))
@@ -108,14 +106,18 @@ class TableEncoder(Encoder):
         return sums
 
     def decode(self, values: FloatArray) -> list[npt.NDArray[Any]]:
-        """Cells of every column in the user's order; columns that were set aside are NaN.
+        """Cells of every column in the user's order.
+
+        Columns that were set aside are NaN, and dates whose place in time is not modelled are NaT.
 
         Parameters
         ----------
         values : ndarray of shape (rows, modelled columns)
             Model units, in the model's order.
         """
-        decoded: list[npt.NDArray[Any]] = [np.full(len(values), np.nan) for _ in self.columns]
+        decoded: list[npt.NDArray[Any]] = [
+            np.full(len(values), np.datetime64("NaT", "us") if column.is_date else np.nan) for column in self.columns
+        ]
         for index, (position, column) in enumerate(self.model_columns):
             if column is self.columns[position]:
                 decoded[position] = column.decode(values[:, index])

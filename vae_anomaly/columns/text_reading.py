@@ -100,7 +100,7 @@ def read_training_text(table: Table, declared: Mapping[str, str | Likelihood], r
         formats[position] = text.format
         values = found[position].distinct.spread(text.values, _empty_of(text.format))
         read[position] = _cells(text.format, values)
-        said += _warnings(table.names[position], text)
+        said += _warnings(table.names[position], text, table)
     for position in range(len(table.names)):
         if table.has_categories(position) and declared.get(table.names[position]) != "identifier":
             formats[position], read[position] = _read_categories(table, position, rules)
@@ -136,7 +136,7 @@ def read_text(table: Table, columns: Sequence[Column], *, lenient: bool = False)
         return table if table.formats is not None else table.with_text_read({}, formats)
     read = {}
     for position, column in enumerate(columns):
-        if column.likelihood is None or table.content(position) != "text":
+        if not column.is_used or table.content(position) != "text":
             continue
         form = _format_of(column)
         if form is None:
@@ -151,9 +151,9 @@ def read_text(table: Table, columns: Sequence[Column], *, lenient: bool = False)
             text = distinct.texts[int(distinct.codes[row])]
             if not (lenient and _few(n_odd, table.n_rows)):
                 raise _unreadable(column.name, form, text, row)
-            warnings.warn(
-                OddCellsWarning(column.name, text, row, n_odd, table.n_rows, CONTENT[form.kind]), stacklevel=4
-            )
+            label = table.label(row)
+            odd = OddCellsWarning(column.name, text, row, n_odd, table.n_rows, CONTENT[form.kind], label)
+            warnings.warn(odd, stacklevel=4)
         read[position] = _cells(form, distinct.spread(values, _empty_of(form)))
     return table.with_text_read(read, formats)
 
@@ -182,7 +182,7 @@ def unreadable(column: Column, texts: Any) -> npt.NDArray[np.bool_]:
     """
     table = Table((column.name,), pd.DataFrame({column.name: pd.Series(texts).reset_index(drop=True)}))
     form = _format_of(column)
-    if column.likelihood is None or form is None or table.content(0) != "text":
+    if not column.is_used or form is None or table.content(0) != "text":
         return np.zeros(table.n_rows, dtype=bool)
     distinct = table.distinct_texts(0)
     every: npt.NDArray[np.bool_] = distinct.spread(form.read(distinct.texts)[1], False)
@@ -193,7 +193,7 @@ def _format_of(column: Column) -> TextFormat | None:
     """How the text of a column is read, where training had no text of it, too; None of levels that are as they came."""
     if column.text_format is not None or column.textual:
         return column.text_format
-    if column.kind == "datetime":
+    if column.is_date:
         return TextFormat("date", date_format="ISO8601")
     return TextFormat("boolean" if column.boolean else "number")
 
@@ -254,13 +254,14 @@ def _unreadable(name: str, form: TextFormat, text: str, row: int) -> DataError:
     return DataError(f"column {name!r} holds {text!r}", expected, column=name, row=row)
 
 
-def _warnings(name: str, learned: LearnedText) -> list[DataWarning]:
+def _warnings(name: str, learned: LearnedText, table: Table) -> list[DataWarning]:
     """What the user should know of how a column was read."""
     said: list[DataWarning] = []
     form = learned.format
     if learned.odd is not None and form.kind != "level":
         odd = learned.odd
-        said.append(OddCellsWarning(name, odd.text, odd.row, odd.count, odd.n_cells, CONTENT[form.kind]))
+        content, label = CONTENT[form.kind], table.label(odd.row)
+        said.append(OddCellsWarning(name, odd.text, odd.row, odd.count, odd.n_cells, content, label))
     if learned.units:
         said.append(NumericTextWarning(name, "", None, learned.units))
     if learned.mixed is not None:

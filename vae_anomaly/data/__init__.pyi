@@ -3,7 +3,7 @@ from .image_files import SUFFIXES, ImageFileError, find_images, survey, write_pn
 from .image_folders import ImageFiles, is_pillow_images, list_images, open_images, read_pillow_images
 from .image_formats import ImageFormat, Problem, Size
 from .images import Images, arranged, as_array, is_images, read_arrays
-from .table import FloatArray, ObjectArray, Table, text_of
+from .table import FloatArray, ObjectArray, Table, holds_long_numbers, text_of, with_missing_cells
 from .text_dates import order_of
 from .text_format import (
     LearnedText,
@@ -38,6 +38,7 @@ __all__ = [
     "close_name",
     "decimal_mark_of",
     "find_images",
+    "holds_long_numbers",
     "is_images",
     "is_pillow_images",
     "learn_levels",
@@ -50,5 +51,6 @@ __all__ = [
     "read_pillow_images",
     "survey",
     "text_of",
+    "with_missing_cells",
     "write_png",
 ]

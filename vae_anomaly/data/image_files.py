@@ -24,7 +24,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from vae_anomaly.data.image_formats import MAX_LISTED, ImageArray, ImageFormat, Problem, Size, Survey
 from vae_anomaly.data.pixels import UnfitError, image_of, levels_of, mode_of, orientation, upright
-from vae_anomaly.errors import DataError
+from vae_anomaly.errors import DataError, PagesLeftOutWarning
 
 __all__ = [
     "SUFFIXES",
@@ -45,6 +45,9 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", "
 N_AHEAD_PER_WORKER = 2
 MAX_WORKERS = 8
 
+_WITH_PAGES = ("TIFF", "GIF", "WEBP", "PNG")
+# A TIFF's tag that says of a page whether it is a smaller copy of another one.
+_SUBFILE_TYPE = 254
 # Only these: others, such as PostScript, run programs.
 _FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "PPM")
 
@@ -143,18 +146,20 @@ def survey(paths: Iterable[str | os.PathLike[str]], *, n_workers: int | None = N
 def read_image(path: str | os.PathLike[str], image_format: ImageFormat) -> ImageArray:
     """Read the pixels of an image, in the format of a model.
 
-    Of several frames or pages the first counts.  EXIF orientation is applied, if it is stored before the pixels.
-    Transparent pixels become white.  Colour profiles are ignored, and colour has 8 bits, also where the file has 16.
-    Grey with 16 bits becomes 8 bits as ``round(level / 257)``; floats are taken as levels from 0 (black) to 1 (white).
-    An image of another size is resized whole, so that it is distorted if its proportions differ: with a Lanczos
-    window if either side shrinks, bicubic if none does, from the nearest pixel if the format is bilevel.
+    Of several frames or pages the first counts; `read_images` warns of the others.  EXIF orientation is applied, if it
+    is stored before the pixels.  Transparent pixels become white.  Colour profiles are ignored, and colour has 8 bits,
+    also where the file has 16.  Grey with 16 bits becomes 8 bits as ``round(level / 257)``; floats are taken as levels
+    from 0 (black) to 1 (white).  An image of another size is resized whole, so that it is distorted if its proportions
+    differ: with a Lanczos window if either side shrinks, bicubic if none does, from the nearest pixel if the format is
+    bilevel.
 
     Parameters
     ----------
     path : path-like
         The file.
     image_format : ImageFormat
-        Grey images fit into a colour format, bilevel ones into 8 bits and 16 bits into 8, but not the other way.
+        Grey images fit into a colour format, bilevel ones into 8 bits and 16 bits into 8, but not the other way;
+        colour images of which all pixels are grey fit into a grey format.
 
     Returns
     -------
@@ -166,17 +171,7 @@ def read_image(path: str | os.PathLike[str], image_format: ImageFormat) -> Image
     ImageFileError
         If the file cannot be read, is no image, is damaged, or does not fit the format.
     """
-    path = Path(path)
-    with _SILENCE.hold():
-        with _opened(path) as stored:
-            mode = mode_of(stored)
-            stored.load()
-            opened = upright(stored)
-        try:
-            levels = levels_of(opened, mode, image_format)
-        except UnfitError as error:
-            raise ImageFileError(path, str(error)) from None
-    return np.ascontiguousarray(np.broadcast_to(levels, (image_format.channels, *levels.shape[1:])))
+    return _read_page(Path(path), image_format)[0]
 
 
 def read_images(
@@ -197,8 +192,20 @@ def read_images(
     ------
     (Path, ndarray or ImageFileError)
         In the order of the paths: the pixels, or why there are none.
+
+    Warns
+    -----
+    PagesLeftOutWarning
+        For each file that has more than one page.
     """
-    return _in_threads(lambda path: read_image(path, image_format), paths, n_workers)
+    for path, read in _in_threads(lambda path: _read_page(path, image_format), paths, n_workers):
+        if isinstance(read, ImageFileError):
+            yield path, read
+            continue
+        pixels, n_pages = read
+        if n_pages > 1:
+            warnings.warn(PagesLeftOutWarning(path, n_pages), stacklevel=2)
+        yield path, pixels
 
 
 def write_png(
@@ -288,6 +295,36 @@ def _opened(path: Path) -> Iterator[Image.Image]:
                 yield opened
         except Exception as error:  # a damaged file makes Pillow's decoders raise anything
             raise ImageFileError(path, _reason(error, empty=not os.fstat(stream.fileno()).st_size)) from error
+
+
+def _read_page(path: Path, image_format: ImageFormat) -> tuple[ImageArray, int]:
+    """The pixels of the first page, and how many pages there are."""
+    with _SILENCE.hold():
+        with _opened(path) as stored:
+            mode = mode_of(stored)
+            stored.load()
+            opened = upright(stored)
+        try:
+            levels = levels_of(opened, mode, image_format)
+        except UnfitError as error:
+            raise ImageFileError(path, str(error)) from None
+        n_pages = _count_pages(path) if stored.format in _WITH_PAGES else 1
+    return np.ascontiguousarray(np.broadcast_to(levels, (image_format.channels, *levels.shape[1:]))), n_pages
+
+
+def _count_pages(path: Path) -> int:
+    """How many pages or frames a file has, smaller copies of a page not counted; 1 if that cannot be told."""
+    with contextlib.suppress(Exception), Image.open(path, formats=_FORMATS) as opened:
+        n_frames = getattr(opened, "n_frames", 1)
+        if opened.format != "TIFF" or n_frames == 1:
+            return int(n_frames)
+        return 1 + sum(not _is_smaller_copy(opened, page) for page in range(1, n_frames))
+    return 1
+
+
+def _is_smaller_copy(tiff: Any, page: int) -> bool:
+    tiff.seek(page)
+    return bool(tiff.tag_v2.get(_SUBFILE_TYPE, 0) & 1)
 
 
 def _reason(error: Exception, *, empty: bool) -> str:

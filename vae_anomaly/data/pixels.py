@@ -63,7 +63,7 @@ def levels_of(image: Image.Image, mode: str, wanted: ImageFormat) -> ImageArray:
     """
     channels, depth = KINDS.get(mode, COLOUR)
     if channels > wanted.channels:
-        raise UnfitError("colour image where the model takes grey ones; convert it to grey, or leave it out.")
+        image, channels = _grey(image), 1
     if depth < wanted.depth == 16:
         raise UnfitError(f"{depth}-bit image where the model takes 16-bit ones; find the original, or leave it out.")
     if depth == 16:
@@ -77,6 +77,14 @@ def levels_of(image: Image.Image, mode: str, wanted: ImageFormat) -> ImageArray:
         raise UnfitError("holds shades of grey where the model takes black and white; convert it, or leave it out.")
     pixels: npt.NDArray[np.uint8] = np.atleast_3d(np.asarray(_resized(image, wanted))).transpose(2, 0, 1)
     return (pixels > 0).astype(np.uint8) if wanted.depth == 1 else pixels
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    """A colour image whose pixels all are as red as green and blue, as a grey one."""
+    pixels = np.asarray(_opaque(image, "RGB"))
+    if not (pixels == pixels[..., :1]).all():
+        raise UnfitError("colour image where the model takes grey ones; convert it to grey, or leave it out.")
+    return Image.fromarray(np.ascontiguousarray(pixels[..., 0]))
 
 
 def _deep_levels(image: Image.Image) -> npt.NDArray[np.uint16]:

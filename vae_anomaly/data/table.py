@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from numbers import Integral, Real
@@ -22,6 +23,7 @@ Content = Literal["number", "boolean", "datetime", "text"]
 
 DAY = np.timedelta64(1, "D")
 MAX_CHARACTERS = 60
+MAX_EXACT = 2**53
 _OBJECT_CONTENTS: dict[str, Content] = {
     "integer": "number",
     "floating": "number",
@@ -52,6 +54,8 @@ class Table:
         Positions of the columns that were text before it was read.
     remarks : mapping of str to str
         By name, how columns were read that were of other kinds, or why all their cells are missing.
+    index : Index, optional
+        What the rows are called; their positions by default.
     """
 
     names: tuple[str, ...]
@@ -59,6 +63,7 @@ class Table:
     formats: tuple[TextFormat | None, ...] | None = None
     was_text: frozenset[int] = field(default=frozenset(), kw_only=True)
     remarks: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    index: pd.Index[Any] | None = field(default=None, kw_only=True)
 
     @property
     def n_rows(self) -> int:
@@ -67,9 +72,27 @@ class Table:
 
     def take(self, rows: npt.NDArray[np.intp] | slice) -> Table:
         """The same columns of some rows."""
+        index = None if self.index is None else self.index[rows]
         if isinstance(self.cells, pd.DataFrame):
-            return replace(self, cells=self.cells.iloc[rows])
-        return replace(self, cells=self.cells[rows])
+            return replace(self, cells=self.cells.iloc[rows], index=index)
+        return replace(self, cells=self.cells[rows], index=index)
+
+    def label(self, row: int) -> Hashable:
+        """What a row, counted from 0, is called."""
+        if self.index is None:
+            return row
+        label: Hashable = self.index[row]
+        return label
+
+    @contextlib.contextmanager
+    def naming_rows(self) -> Iterator[None]:
+        """Errors inside call a row as the index of its DataFrame does."""
+        try:
+            yield
+        except DataError as error:
+            if self.index is not None and error.row is not None and error.label is None:
+                error.label = self.label(error.row)
+            raise
 
     def with_text_read(self, columns: Mapping[int, Any], formats: tuple[TextFormat | None, ...]) -> Table:
         """The same rows, with what the text of some columns stands for.
@@ -313,6 +336,40 @@ class Table:
                     column=self.names[position],
                     row=row,
                 )
+
+
+def with_missing_cells(table: Table, hidden: Mapping[int, npt.NDArray[np.bool_]]) -> Table:
+    """The same rows with some cells missing.
+
+    Parameters
+    ----------
+    table : Table
+    hidden : mapping of int to bool ndarray of shape (rows,)
+        Which cells of a column, by its position.
+    """
+    hidden = {position: cells for position, cells in hidden.items() if cells.any()}
+    if not hidden:
+        return table
+    if not isinstance(table.cells, pd.DataFrame):
+        matrix = table.cells.copy()
+        for position, cells in hidden.items():
+            matrix[cells, position] = np.nan
+        return replace(table, cells=matrix)
+    frame = table.cells.copy(deep=False)
+    for position, cells in hidden.items():
+        column: Any = frame.iloc[:, position]
+        if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iu":
+            column = column.astype(column.dtype.name.replace("uint", "UInt").replace("int", "Int"))
+        frame.isetitem(position, column.mask(cells))
+    return replace(table, cells=frame)
+
+
+def holds_long_numbers(column: Any) -> bool:
+    """Whether a column of a DataFrame has an integer dtype and numbers beyond 2**53."""
+    if not pd.api.types.is_integer_dtype(column.dtype):
+        return False
+    largest, smallest = column.max(), column.min()
+    return bool(pd.notna(largest) and (largest > MAX_EXACT or smallest < -MAX_EXACT))
 
 
 def _short(cell: object) -> str:

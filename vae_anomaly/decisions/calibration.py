@@ -78,7 +78,7 @@ class Suspects:
         unknown = (found < 0) | (np.append(self.ids, 0)[found] != wanted)
         if unknown.any():
             raise DataError(
-                f"row {wanted[unknown][0]} is not among the {len(self.ids)} most anomalous calibration rows",
+                f"index {wanted[unknown][0]} is not among the {len(self.ids)} most anomalous calibration rows",
                 "an audit takes rows that it has listed.",
             )
         return found

@@ -100,7 +100,7 @@ class Decisions:
             return
         named = ", ".join(map(str, seen[:MAX_NAMED_ROWS])) + (", ..." if len(seen) > MAX_NAMED_ROWS else "")
         raise DataError(
-            f"{len(seen)} of {len(fingerprints)} rows were trained on (rows {named}), and scores of such rows are too "
+            f"{len(seen)} of {len(fingerprints)} rows were trained on (index {named}), and scores of such rows are too "
             "low. Give normal rows that the model has not seen, or fit again with calibration='auto'."
         )
 

@@ -636,6 +636,23 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         check_is_fitted(self)
         return self._column_samples(X)
 
+    def nats_by_column(self, X: Any) -> pd.DataFrame | None:
+        """The mean part of each column in the anomaly score, of training rows and of others.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, or images
+            What `score_samples` takes.
+
+        Returns
+        -------
+        DataFrame or None
+            Columns nats_before and nats_now, and a row for each column; None of images, and where the score is no sum
+            over columns.
+        """
+        check_is_fitted(self)
+        return self._nats_by_column(X)
+
     @abc.abstractmethod
     def _compared(self, X: Any) -> Compared: ...
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from vae_anomaly.columns import Column
+from vae_anomaly.columns import Column, without_codes
 from vae_anomaly.data import Table
 from vae_anomaly.decisions import AlertShift, ColumnSample, ColumnShift, ScoreShift, SimpleJumper, holm
 from vae_anomaly.detectors.inputs import level_text
@@ -140,9 +140,8 @@ def column_samples(columns: tuple[Column, ...], table: Table) -> tuple[ColumnSam
     """
     n_taken = min(table.n_rows, MAX_ROWS, max(MIN_ROWS, MAX_CELLS // max(len(columns), 1)))
     some = table.take(np.unique(np.linspace(0, table.n_rows - 1, n_taken).round().astype(np.intp)))
-    return tuple(
-        _sample(column, some, position) for position, column in enumerate(columns) if column.likelihood is not None
-    )
+    some = without_codes(some, columns)
+    return tuple(_sample(column, some, position) for position, column in enumerate(columns) if column.is_used)
 
 
 def _sample(column: Column, table: Table, position: int) -> ColumnSample:

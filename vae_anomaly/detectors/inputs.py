@@ -29,6 +29,7 @@ from vae_anomaly.data import (
     Problem,
     Table,
     as_array,
+    holds_long_numbers,
     is_images,
     is_pillow_images,
     open_images,
@@ -236,9 +237,10 @@ def _read_files(estimator: BaseEstimator, X: Any, image_shape: Sequence[int] | N
         return images
     seed = new_seed(estimator.get_params(deep=False)["random_state"])
     images, problems = files.load(seed=seed)
-    warn_of_files(problems)
     if images.n_rows < 2:
-        raise DataError(f"{images.n_rows} images can be read; expected at least 2. Give more.")
+        why = f"{problems[0]}" if problems else "Give more."
+        raise DataError(f"{images.n_rows} of {len(files)} images can be read; expected at least 2. {why}")
+    warn_of_files(problems)
     estimator.n_features_in_ = math.prod(images.shape)
     return images
 
@@ -266,7 +268,8 @@ def read_table(estimator: BaseEstimator, X: Any, *, fitting: bool, lenient: bool
     model = getattr(estimator, "model_", None)
     if fitting or model is None or model.takes_images:
         return table
-    return read_text(table, model.encoder.columns, lenient=lenient)
+    with table.naming_rows():
+        return read_text(table, model.encoder.columns, lenient=lenient)
 
 
 def _checked_table(estimator: BaseEstimator, X: Any, *, fitting: bool) -> Table:
@@ -286,12 +289,12 @@ def _checked_table(estimator: BaseEstimator, X: Any, *, fitting: bool) -> Table:
         frame = pd.DataFrame(X.astype(object)).infer_objects()
         validate_data(estimator, X, reset=fitting, skip_check_array=True)
         numbered = tuple(f"x{index}" for index in range(X.shape[1]))
-        return _read_frame(frame, numbered, fitting, needed=frozenset(numbered))
+        return _read_frame(frame, numbered, fitting, needed=frozenset(numbered), labels=None)
     if isinstance(X, pd.DataFrame):
         check_unique(X)
         validate_data(estimator, X, reset=fitting, skip_check_array=True)
         needed = frozenset() if fitting else needed_columns(estimator)
-        return _read_frame(X, tuple(str(name) for name in X.columns), fitting, needed=needed)
+        return _read_frame(X, tuple(str(name) for name in X.columns), fitting, needed=needed, labels=X.index)
     cells: FloatArray = validate_data(
         estimator,
         X,
@@ -306,7 +309,14 @@ def _checked_table(estimator: BaseEstimator, X: Any, *, fitting: bool) -> Table:
     return Table(tuple(str(name) for name in names), cells)
 
 
-def _read_frame(frame: pd.DataFrame, names: tuple[str, ...], fitting: bool, *, needed: frozenset[str]) -> Table:
+def _read_frame(
+    frame: pd.DataFrame,
+    names: tuple[str, ...],
+    fitting: bool,
+    *,
+    needed: frozenset[str],
+    labels: pd.Index[Any] | None,
+) -> Table:
     """A DataFrame as a table; columns that are needed must be usable, others are set aside if they are not."""
     n_rows, n_columns = frame.shape
     if n_columns == 0:
@@ -319,10 +329,14 @@ def _read_frame(frame: pd.DataFrame, names: tuple[str, ...], fitting: bool, *, n
     read = read_odd_columns(frame, names)
     for name, error in read.unusable.items():
         if name in needed:
+            if labels is not None and error.row is not None:
+                error.label = labels[error.row]
             raise error
     frame = read.frame
     plain = all(isinstance(dtype, np.dtype) and dtype.kind in "fiu" for dtype in frame.dtypes)
-    return Table(names, frame.to_numpy(dtype=np.float64) if plain else frame, remarks=read.remarks)
+    # In one matrix of floats such numbers would be others.
+    plain = plain and not any(holds_long_numbers(frame.iloc[:, position]) for position in range(n_columns))
+    return Table(names, frame.to_numpy(dtype=np.float64) if plain else frame, remarks=read.remarks, index=labels)
 
 
 def new_seed(random_state: Any) -> int:

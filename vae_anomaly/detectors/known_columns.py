@@ -100,7 +100,7 @@ def needed_columns(estimator: Any) -> frozenset[str]:
     """Columns that a fitted detector cannot do without: those that it models, and the one that it calibrates by."""
     group = estimator._calibration_groups()
     columns = estimator.columns_
-    return frozenset(column.name for column in columns if column.likelihood is not None or column.name == group)
+    return frozenset(column.name for column in columns if column.is_used or column.name == group)
 
 
 def aligned(estimator: BaseEstimator, X: Any) -> tuple[Any, list[int] | None]:

@@ -17,6 +17,8 @@ from vae_anomaly.errors import CellTypeError
 
 DURATIONS, PERIODS = "durations, in seconds", "periods, by their start"
 MAX_CHARACTERS = 60
+# As scikit-learn says it.
+EXPECTED = "a cell as argument must be a string or a real number: "
 
 # What is known of cells of one type by `pandas.api.types.infer_dtype`, and what to do about it.
 _REMEDIES = {
@@ -24,6 +26,8 @@ _REMEDIES = {
     "complex": ("complex numbers", "Complex data not supported: give real and imaginary parts"),
     "time": ("times of day", "give hours as a number, or a date with the time"),
     "interval": ("intervals", "give their bounds as numbers"),
+    "list": ("lists", "give each of their entries a column of its own, or drop the column"),
+    "dict": ("dicts", "give each of their entries a column of its own, or drop the column"),
 }
 _PLAIN = frozenset(
     {
@@ -86,8 +90,7 @@ def read_odd_columns(frame: pd.DataFrame, names: tuple[str, ...]) -> ReadColumns
             changed[position], remarks[name] = _starts(column), PERIODS
         elif (error := _refusal(name, column, found)) is not None:
             changed[position] = np.full(len(frame), np.nan)
-            remarks[name], unusable[name] = f"it {error.problem.removeprefix(f'column {name!r} ')}", error
-            remarks[name] += f" ({error.expected})" if error.expected else ""
+            remarks[name], unusable[name] = _reason(name, error), error
         elif _holds_dates(column):
             changed[position] = column.map(lambda cell: cell.isoformat() if isinstance(cell, dt.date) else cell)
     if changed:
@@ -144,22 +147,30 @@ def _refusal(name: str, column: Any, found: str) -> CellTypeError | None:
     if not any(is_odd):
         return None
     row = is_odd.index(True)
-    cell = cells[row]
-    holds, remedy = _REMEDIES.get(found, ("", ""))
-    if isinstance(cell, bytes):
-        holds, remedy = _REMEDIES["bytes"]
-    elif isinstance(cell, complex | np.complexfloating):
-        holds, remedy = _REMEDIES["complex"]
-    elif not holds:
-        holds = f"cells of type {type(cell).__name__}"
-        nested = "give each of their entries a column of its own, or "
-        remedy = (
-            f"a cell as argument must be a string or a real number: "
-            f"{nested if isinstance(cell, dict | list | tuple | set | np.ndarray) else ''}drop the column"
-        )
+    cell = cells[row].tolist() if isinstance(cells[row], np.ndarray) else cells[row]
+    holds, remedy = _REMEDIES.get(_named(cell, found), (f"cells of type {type(cell).__name__}", "drop the column"))
     return CellTypeError(
-        f"column {name!r} holds {holds} such as {_short(cell)}", remedy.format(name=name), column=name, row=row
+        f"column {name!r} holds {holds} such as {_short(cell)}",
+        f"{EXPECTED}{remedy.format(name=name)}.",
+        column=name,
+        row=row,
     )
+
+
+def _reason(name: str, error: CellTypeError) -> str:
+    """Why a column is set aside, of an error that says why it is refused."""
+    return f"it {error.problem.removeprefix(f'column {name!r} ')}; {error.expected.removeprefix(EXPECTED)}".rstrip(".")
+
+
+def _named(cell: Any, found: str) -> str:
+    """By which name the table of remedies has a cell."""
+    if isinstance(cell, bytes):
+        return "bytes"
+    if isinstance(cell, complex | np.complexfloating):
+        return "complex"
+    if isinstance(cell, dict):
+        return "dict"
+    return "list" if isinstance(cell, list | tuple | set) else found
 
 
 def _odd_cells(cells: Any) -> list[bool]:
@@ -177,5 +188,5 @@ def _holds_dates(column: Any) -> bool:
 
 
 def _short(cell: object) -> str:
-    line = " ".join(repr(cell).split())
+    line = " ".join((str(cell) if isinstance(cell, dt.time) else repr(cell)).split())
     return line if len(line) <= MAX_CHARACTERS else f"{line[:MAX_CHARACTERS]}..."

@@ -37,6 +37,7 @@ PARAMETER_CONSTRAINTS: dict[str, Any] = {
     "likelihood": [str, Likelihood],
     "columns": [Mapping, None],
     "reading": [Reading, None],
+    "missing_values": "no_validation",
     "model_missing": ["boolean"],
     "image_shape": ["array-like", None],
     "augment": [callable, None],

@@ -24,7 +24,9 @@ from vae_anomaly.columns import (
     Column,
     Encoder,
     ImageEncoder,
+    MissingValues,
     check_declarations,
+    given_codes,
     read_training_text,
 )
 from vae_anomaly.data import ColumnRoles, FloatArray, ImageFormat, Images, Table, as_array
@@ -77,6 +79,7 @@ from vae_anomaly.detectors.training_plan import TrainingPlan
 from vae_anomaly.detectors.training_progress import training_progress
 from vae_anomaly.errors import DataError, EmptyRowWarning, NotAvailable, SpecificationError
 from vae_anomaly.explain import (
+    NO_REASON,
     SUSPICIOUS,
     Explanation,
     ImageExplanation,
@@ -124,6 +127,7 @@ SHAPE_PARAMETERS = (
     "likelihood",
     "columns",
     "reading",
+    "missing_values",
     "model_missing",
     "image_shape",
 )
@@ -175,12 +179,16 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         Gaussian with one learned noise for all, or Bernoulli where they have two values.
     columns : dict, default=None
         What columns are, by name (``x0``, ``x1``, ... for arrays), where inference would be wrong: "continuous",
-        "positive", "bounded", "integer", "count", "binary", "boolean", "categorical", "ordinal", "datetime",
-        "identifier" (set aside), or a Likelihood.
+        "positive", "bounded", "integer", "count", "binary", "boolean", "categorical", "ordinal", "datetime" (hours,
+        weekdays, days of the month and months, where the rows span enough of them), "datetime+trend" (the place in time
+        as well), "identifier" (set aside), or a Likelihood.
     reading : Reading, default=None
         How text is read, where its cells do not tell: decimal mark, date format, upper and lower case; searched as
         ``reading__decimal`` and so on.  None takes the defaults of `Reading`: text that holds numbers or dates is read
         as such, in one format for each column, and `columns_` says how.
+    missing_values : number, text, date, list of these, dict or False, default=None
+        Cells that stand for missing ones, in all columns or by column.  None recognises codes that repeat far from all
+        other values, such as -999, 9999 or 1900-01-01, with a warning; False keeps all.
     model_missing : bool, default=False
         Whether it counts which cells of a row are missing: each column then has a second term, the log-probability of
         its cell being missing or not.
@@ -333,6 +341,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         likelihood: str | Likelihood = "auto",
         columns: Mapping[str, str | Likelihood] | None = None,
         reading: Reading | None = None,
+        missing_values: MissingValues = None,
         model_missing: bool = False,
         image_shape: Sequence[int] | None = None,
         augment: Augment | None = None,
@@ -362,6 +371,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         self.likelihood = likelihood
         self.columns = columns
         self.reading = reading
+        self.missing_values = missing_values
         self.model_missing = model_missing
         self.image_shape = image_shape
         self.augment = augment
@@ -613,7 +623,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
 
         Numbers get the mean over draws and members of where the decoder puts them, on the column's own scale; draws
         that explain the observed cells better count more.  Levels get the most probable one.  Observed cells stay as
-        they are, and so do columns that were set aside.
+        they are, and so do columns that were set aside, and dates whose place in time is not modelled.
 
         Parameters
         ----------
@@ -638,7 +648,8 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         A cell looks wrong if it is rare both given the other cells of its row and alone, beyond what
         `max_tail_probability` of training cells are.  Suspicious cells are hidden and the others scored again, so that
         an error does not make its neighbours look wrong; what remains hidden is replaced by what is predicted from the
-        row's other cells, dates as a whole.  Missing cells stay missing: see `impute`.
+        row's other cells, dates as a whole and only where their place in time is modelled ("datetime+trend").  Missing
+        cells stay missing: see `impute`.
 
         Parameters
         ----------
@@ -701,7 +712,8 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         """What the model expects in every cell, given the row: in the units and the container of `X`.
 
         Numbers are the mean over draws and members of p(x_j | z); levels are the most probable one under the
-        members' mixture.  Missing cells are filled; columns that were set aside are NaN.
+        members' mixture.  Missing cells are filled; columns that were set aside are NaN, and dates whose place in time
+        is not modelled NaT.
 
         Parameters
         ----------
@@ -720,6 +732,8 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         """Rows drawn from the model, in the units of the data.
 
         The ensemble is a mixture: each row comes from one member, chosen at random, by way of z from its prior.
+        Columns that were set aside are NaN, dates whose place in time is not modelled NaT: declare them
+        "datetime+trend".
 
         Parameters
         ----------
@@ -896,6 +910,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
                 weights if chosen is None or weights is None else weights[chosen],
                 resolved_likelihood(self.likelihood),
                 self._declared,
+                missing_values=self.missing_values,
                 model_missing=bool(self.model_missing),
             )
 
@@ -1018,7 +1033,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             return listed.assign(reason=[])
         self.model_ = with_reference(self.model_)
         explanation = explain_table(self.model_, read_table(self, rows, fitting=False), row_labels(rows, len(places)))
-        reasons = ["; ".join(map(str, of_row)) for of_row in explanation.reasons(N_REASONS)]
+        reasons = ["; ".join(map(str, of_row)) or NO_REASON for of_row in explanation.reasons(N_REASONS)]
         reasoned = listed.assign(reason=reasons)
         return reasoned.set_axis(rows.index) if isinstance(rows, pd.DataFrame) else reasoned
 
@@ -1078,7 +1093,7 @@ def check_parameters(detector: VAEDetector) -> None:
     Raises
     ------
     SpecificationError
-        If a name is in no table, a layer has no units, or the device is not here.
+        If a name is in no table, a layer has no units, missing values are none, or the device is not here.
     ValueError
         If a parameter of the training plan has a value that it cannot have.
     """
@@ -1087,6 +1102,9 @@ def check_parameters(detector: VAEDetector) -> None:
     if detector.reading is not None:
         detector.reading.validate()
     check_names(detector.row_score, detector.backbone, detector.likelihood, detector.prior)
+    missing_values = detector.missing_values
+    for name in missing_values if isinstance(missing_values, Mapping) else ("",):
+        given_codes(missing_values, name)
     if detector.hidden_layer_sizes is not None:
         checked_layer_sizes(detector.hidden_layer_sizes)
     resolve_device(detector.device)

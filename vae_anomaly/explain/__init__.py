@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from vae_anomaly.explain.conditionals import expected_cells
 from vae_anomaly.explain.evidence import with_reference
-from vae_anomaly.explain.explanation import NOTABLE_KL, Explanation, ImageExplanation, Reason
+from vae_anomaly.explain.explanation import NO_REASON, NOTABLE_KL, Explanation, ImageExplanation, Reason
 from vae_anomaly.explain.image_explanation import explain_images, impute_images
 from vae_anomaly.explain.reconstruction import reconstruct
 from vae_anomaly.explain.table_explanation import SUSPICIOUS, explain_table, impute_table, repair_table
 
 __all__ = [
     "NOTABLE_KL",
+    "NO_REASON",
     "SUSPICIOUS",
     "Explanation",
     "ImageExplanation",

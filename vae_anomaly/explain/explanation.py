@@ -18,6 +18,9 @@ from vae_anomaly.deprecation import RenamedAttribute
 MAX_CHARACTERS = 40
 MAX_PLAIN = 1e12
 NOTABLE_KL = 5.0
+# Less is written +0.0 nats, and is no reason.
+MIN_NATS = 0.05
+NO_REASON = "no cell adds to the score"
 RARE_CELL = 0.05
 
 
@@ -29,7 +32,8 @@ class Reason:
     ----------
     column : str
     part : str
-        Part of the cell that is meant: "hour", "weekday", "month", "missing"; empty for the cell itself.
+        Part of the cell that is meant: "hour", "weekday", "day of month", "month", "missing"; empty for the cell
+        itself.
     observed, expected : object
         What the cell holds, and what is predicted from the row's other cells.
     lower, upper : object
@@ -178,19 +182,23 @@ class Explanation:
         return self.kl - float(self.typical.iloc[-1])
 
     def reasons(self, n: int = 3) -> list[list[Reason]]:
-        """The most anomalous cells of each row, the most anomalous first.
+        """The most anomalous cells of each row that add to its score, the one that adds the most nats first.
+
+        Which these are is decided by `cell_scores`.  A row may have none.
 
         Parameters
         ----------
         n : int, default=3
             Cells per row, at most.
         """
-        ranked = self.cell_scores.fillna(-1.0).to_numpy()
+        nats = self.contributions.to_numpy() - self.typical.to_numpy()[:-1]
+        ranked = np.where(nats >= MIN_NATS, self.cell_scores.fillna(-1.0).to_numpy(), -1.0)
         order = np.argsort(-ranked, axis=1, kind="stable")[:, :n]
-        return [
+        chosen = [
             [self._reason(row, position) for position in positions if ranked[row, position] >= 0]
             for row, positions in enumerate(order)
         ]
+        return [sorted(reasons, key=lambda reason: -reason.nats) for reasons in chosen]
 
     def top(self, n: int = 3) -> list[str]:
         """One sentence per row: its score, its most anomalous cell, and others that are rare as well.
@@ -203,7 +211,7 @@ class Explanation:
         sentences = []
         for row, (reasons, excess) in enumerate(zip(self.reasons(n), self.excess_kl, strict=True)):
             named = reasons[:1] + [reason for reason in reasons[1:] if reason.is_rare]
-            cells = "; ".join(map(str, named)) if named else "no observed cell"
+            cells = "; ".join(map(str, named)) if named else NO_REASON
             combination = f"; the combination as a whole {excess:+.1f} nats" if excess >= NOTABLE_KL else ""
             sentences.append(f"{self._verdict(row)}: {cells}{combination}.")
         return sentences

@@ -101,11 +101,13 @@ def repair_table(model: FittedModel[Encoder], table: Table, max_tail_probability
     encoder = model.table_encoder
     batch = encoder.encode(table)
     wrong = np.zeros((len(batch), len(encoder.columns)), dtype=bool)
+    # Of a date without its place in time nothing could be proposed.
+    whole = np.array([column.likelihood is not None for column in encoder.columns])
     rows = np.arange(len(batch))
     for _ in range(N_REPAIR_ROUNDS):
         part = batch.take(torch.from_numpy(rows))
         evidence = evidence_of(model, part, in_model_order(encoder, wrong[rows]))
-        now = evidence.is_wrong(max_tail_probability)
+        now = evidence.is_wrong(max_tail_probability) & whole
         changed = (now != wrong[rows]).any(1)
         wrong[rows] = now
         rows = rows[changed]

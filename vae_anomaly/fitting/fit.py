@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
@@ -10,7 +11,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vae_anomaly.columns import MAX_SEEDS, Declarations, Encoder, TableEncoder, infer_columns, learn_channels
+from vae_anomaly.columns import (
+    MAX_SEEDS,
+    Batch,
+    Declarations,
+    Encoder,
+    MissingValues,
+    TableEncoder,
+    infer_columns,
+    learn_channels,
+)
 from vae_anomaly.data import FloatArray, Images, Table
 from vae_anomaly.decisions import (
     NO_THRESHOLD,
@@ -20,7 +30,7 @@ from vae_anomaly.decisions import (
     FixedScore,
     chance_of_repeats,
 )
-from vae_anomaly.errors import SpecificationError
+from vae_anomaly.errors import SpecificationError, TrainingDiverged
 from vae_anomaly.fitting.fit_config import FitConfig, NetworkConfig
 from vae_anomaly.fitting.fit_report import fit_report
 from vae_anomaly.fitting.fitted_model import FittedModel
@@ -56,6 +66,7 @@ def learn_encoder(
     likelihood: Likelihood | None,
     declared: Declarations,
     *,
+    missing_values: MissingValues = None,
     model_missing: bool,
 ) -> Encoder:
     """What the columns of a table or the channels of images are.
@@ -70,11 +81,16 @@ def learn_encoder(
         Of numeric columns or pixels; None chooses by what they hold.
     declared : dict
         What columns are, by name.
+    missing_values : optional
+        Cells that stand for missing ones, see `infer_columns`.
     model_missing : bool
         Whether it counts which cells are missing.
     """
     if not isinstance(data, Images):
-        return TableEncoder(infer_columns(data, likelihood, weights, declared, model_missing=model_missing))
+        columns = infer_columns(
+            data, likelihood, weights, declared, missing_values=missing_values, model_missing=model_missing
+        )
+        return TableEncoder(columns)
     if declared or model_missing:
         name = "columns" if declared else "model_missing"
         raise SpecificationError(f"{name} is about the columns of tables, and the rows are images. Leave it out.")
@@ -141,19 +157,20 @@ def fit_model(
     ):
         # Constant columns have no gradient; without any other there would be no terms at all.
         n_trained = encoder.n_varying or encoder.n_model_columns
-        history = train(
-            vae,
-            batch.leading(n_trained),
-            subsamples,
-            row_weights,
-            None if validation is None else validation.leading(n_trained),
-            scoring_noise(vae.n_members, VALIDATION_DRAWS, vae.latent_dim, seed).to(device),
-            config.training,
-            torch.Generator(device).manual_seed(seed + 1),
-            on_check,
-            continued=initial is not None,
-            redraw=_redraw(rows, seed),
-        )
+        with _naming_the_column(encoder, batch):
+            history = train(
+                vae,
+                batch.leading(n_trained),
+                subsamples,
+                row_weights,
+                None if validation is None else validation.leading(n_trained),
+                scoring_noise(vae.n_members, VALIDATION_DRAWS, vae.latent_dim, seed).to(device),
+                config.training,
+                torch.Generator(device).manual_seed(seed + 1),
+                on_check,
+                continued=initial is not None,
+                redraw=_redraw(rows, seed),
+            )
         vae.requires_grad_(False).eval()
 
         reported = batch.take(subsamples[:, :MAX_VALIDATION_ROWS]) if validation is None else validation
@@ -184,6 +201,18 @@ def fit_model(
         reference=None,
         map_scale=None if grid is None else map_scale(vae, grid, reference_rows, noise),
     )
+
+
+@contextmanager
+def _naming_the_column(encoder: Encoder, batch: Batch) -> Iterator[None]:
+    """Say which column of a table has the most extreme cell where the training diverges."""
+    try:
+        yield
+    except TrainingDiverged as error:
+        if encoder.takes_images:
+            raise
+        column = encoder.modelled[int(batch.values.abs().amax(0).argmax())]
+        raise TrainingDiverged(error.iteration, error.epoch, error.last_finite_loss, column.name) from error
 
 
 def _untrained(encoder: Encoder, network: NetworkConfig, generator: torch.Generator, *, mask_input: bool) -> VAE:

@@ -18,7 +18,7 @@ from vae_anomaly.scores import PooledELBO
 SEED_OF_HIDING = 16
 N_HIDINGS, MAX_HIDING_ROWS = 4, 256
 MIN_ROWS, MAX_ROWS, MAX_CELLS = 64, 1024, 1 << 18
-MIN_UNSEEN = 32
+MIN_UNSEEN, ENOUGH_UNSEEN = 32, 256
 # A model that is right has a surprise of a cell that far above the median once in 20,000 cells.
 MAX_EXCESS, MAX_SPREADS = 10.0, 10.0
 SMOOTHNESS = 1e-3
@@ -79,13 +79,16 @@ class _Costs:
     ----------
     cells : Tensor of shape (rows, columns)
         Surprise of each cell, nats; NaN where it is missing.
+    missing : Tensor of shape (rows,)
+        Share of the counted cells that is missing.
     changes : tuple of Tensor of shape (some rows, hidings)
         Nats that the rest of the row, with its KL, costs less when cells are hidden.
-    shares : tuple of Tensor of shape (some rows, hidings, knots - 1)
-        By how much `stretches` of the missing share are more than before.
+    shares : tuple of Tensor of shape (some rows, hidings, 2)
+        Share of the counted cells that is missing before and after.
     """
 
     cells: Tensor
+    missing: Tensor
     changes: tuple[Tensor, ...]
     shares: tuple[Tensor, ...]
 
@@ -103,9 +106,11 @@ def learn_missing_costs(
 ) -> MissingCosts:
     """What each member's score is expected to have had of missing cells.
 
-    A member learns it from rows that it was not trained on and that do not calibrate it: those that no member has seen,
-    and, where every member leaves out a fold, of each other fold what the member costs that has not seen it.  Where
-    these are too few, from rows that it was trained on, too, whose exemplars do not count for them.
+    A member learns it from rows that it was not trained on and that do not calibrate it: those that no member has seen;
+    where these are few and every member leaves out a fold, also from what the other members find in theirs.  (They were
+    trained on the fold of this member, which so has a small part in what its rows are charged for missing cells, and
+    none in the score of a whole row.)  Where both are too few, from rows that it was trained on, whose exemplars do not
+    count for them; on small tables it then charges too little, by up to a third of a standard deviation of the scores.
 
     Parameters
     ----------
@@ -133,7 +138,7 @@ def learn_missing_costs(
         return np.sort(rng.choice(pool, min(len(pool), n_rows), replace=False))
 
     unseen = drawn(_unseen(rows, parts), n_wanted)
-    folds = [fold for fold in parts.folds if crossed and len(fold)]
+    folds = [fold for fold in parts.folds if crossed and len(fold) and len(unseen) < ENOUGH_UNSEEN]
     own: list[IntArray] = []
     others = len(folds) == vae.n_members > 1
     n_rows = len(unseen)
@@ -158,7 +163,7 @@ def learn_missing_costs(
         of_own = measured(rows.encode(np.concatenate(own)).take(_by_member(own)), trained=not others)
         for member, known in enumerate(of_members):
             known += [one for owner, one in enumerate(of_own) if (owner != member) == others]
-    fitted = [_fitted(costs) for costs in of_members]
+    fitted = [_fitted(costs, int(cells.counted.sum())) for costs in of_members]
     return MissingCosts(
         torch.stack([of_cells for of_cells, _ in fitted]).float(),
         torch.stack([combination for _, combination in fitted]).float(),
@@ -202,7 +207,7 @@ def _measured(
     of_cells = torch.lerp(surprise, -precise(marginal_terms(vae, rows)).expand_as(surprise), independence)
     of_cells = of_cells.where(rows.observed, torch.nan)
     n_columns = int(cells.owners.max()) + 1
-    before = stretches(missing_share(rows.observed, cells.counted)).expand(vae.n_members, -1, -1)
+    missing = missing_share(rows.observed, cells.counted).expand(vae.n_members, -1)
 
     some = torch.arange(0, len(rows), -(-len(rows) // MAX_HIDING_ROWS), device=noise.device)
     part = Batch(rows.values[..., some, :], rows.observed[..., some, :])
@@ -213,16 +218,19 @@ def _measured(
         after, kl_after = _evaluated(vae, part if trained else hidden, hidden, noise)
         left = (surprise[:, some] - after).where(hidden.observed & cells.hideable, 0.0).sum(-1)
         changes.append((1 - independence) * (left + kl[:, some] - kl_after))
-        shares.append(stretches(missing_share(hidden.observed, cells.counted)) - before[:, some])
+        after_hiding = missing_share(hidden.observed, cells.counted).expand(vae.n_members, -1)
+        shares.append(torch.stack([missing[:, some], after_hiding], -1))
 
     nothing = torch.ones(n_columns, dtype=torch.bool, device=noise.device)
     empty = cells.hidden(Batch(rows.values[..., :1, :], rows.observed[..., :1, :]), nothing)
     all_hidden = (1 - independence) * (kl - _evaluated(vae, empty, empty, noise)[1])
+    from_here_to_all = torch.stack([missing, torch.ones_like(missing)], -1)
     return [
         _Costs(
             of_cells[member].cpu(),
+            missing[member].cpu(),
             (torch.stack(changes, -1)[member].cpu(), all_hidden[member].unsqueeze(-1).cpu()),
-            (torch.stack(shares, -2)[member].cpu(), (1 - before[member]).unsqueeze(-2).cpu()),
+            (torch.stack(shares, -2)[member].cpu(), from_here_to_all[member].unsqueeze(-2).cpu()),
         )
         for member in members
     ]
@@ -250,22 +258,32 @@ def _chosen(rows: Batch, n_columns: int, number: int, generator: torch.Generator
     return (order < n_hidden.unsqueeze(-1)).to(rows.values.device)
 
 
-def _fitted(costs: list[_Costs]) -> tuple[Tensor, Tensor]:
-    """What each cell costs on average, and what is charged beside at all knots but the first."""
-    of_cells = _without_gross(torch.cat([of.cells for of in costs])).nanmean(0).nan_to_num()
+def _fitted(costs: list[_Costs], n_counted: int) -> tuple[Tensor, Tensor]:
+    """What each cell costs on average, and what is charged beside at all knots but the first.
+
+    Hidden at random, the cells of a row cost their means; but where training rows miss cells themselves, the cells of
+    those that miss more cost more, because less is known of these rows: a line through what they cost says how much.
+    """
+    surprise = _without_gross(torch.cat([of.cells for of in costs]))
+    of_cells = surprise.nanmean(0).nan_to_num()
+    excess = (surprise - of_cells).nanmean(1).nan_to_num()
+    missing = torch.cat([of.missing for of in costs])
+    spread = (missing - missing.mean()).square().sum()
+    slope = ((missing - missing.mean()) * excess).sum() / spread.clamp(min=1e-9)
+
     changes = [_without_gross(torch.cat(kind)).flatten() for kind in zip(*(of.changes for of in costs), strict=True)]
-    shares = torch.cat([torch.cat(kind).flatten(0, 1) for kind in zip(*(of.shares for of in costs), strict=True)])
+    shares = [torch.cat(kind).flatten(0, 1) for kind in zip(*(of.shares for of in costs), strict=True)]
+    before, after = torch.cat(shares).unbind(-1)
+    n_hidden = (after - before) * n_counted
+    target = torch.cat(changes) + n_hidden * (excess.mean() + slope * (before - missing.mean()))
+
     # Where no row says what happens between two knots, the line goes on.
-    bends = torch.diff(torch.eye(shares.shape[1], dtype=shares.dtype) / _widths(shares), dim=0)
-    weight = SMOOTHNESS * len(shares) ** 0.5
-    design = torch.cat([shares, weight * bends])
-    target = torch.cat([*changes, torch.zeros(len(bends), dtype=shares.dtype)])
+    widths = torch.diff(torch.tensor(KNOTS, dtype=target.dtype))
+    bends = torch.diff(torch.eye(len(widths), dtype=target.dtype) / widths, dim=0)
+    design = torch.cat([stretches(after) - stretches(before), SMOOTHNESS * len(target) ** 0.5 * bends])
+    target = torch.cat([target, torch.zeros(len(bends), dtype=target.dtype)])
     steps = torch.linalg.lstsq(design, target.unsqueeze(1)).solution.squeeze(1)
     return of_cells, steps.cumsum(0)
-
-
-def _widths(shares: Tensor) -> Tensor:
-    return torch.diff(torch.tensor(KNOTS, dtype=shares.dtype))
 
 
 def _without_gross(nats: Tensor) -> Tensor:

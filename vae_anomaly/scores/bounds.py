@@ -114,8 +114,10 @@ class PooledELBO(MemberScore):
         return pooled if charged is None else pooled - charged
 
     def _charged(self, vae: VAE, batch: Batch) -> Tensor | None:
-        """What each member charges each row for its missing cells: (members, rows); None where nothing was learned."""
+        """What each member charges each row for its missing cells: (members, rows); None where it is nothing."""
         if self.missing == "ignored" or vae.missing_costs is None:
+            return None
+        if batch.observed.device.type == "cpu" and bool(batch.observed.all()):
             return None
         return vae.missing_costs.of_rows(batch)
 

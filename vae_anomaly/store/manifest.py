@@ -85,7 +85,7 @@ def checked_map_scale(images: Mapping[str, Any]) -> tuple[float, float]:
 
 def modelled_parts(columns: Sequence[Column]) -> list[Column]:
     """The columns that are modelled, each followed by its parts."""
-    return [part for column in columns if column.likelihood is not None for part in (column, *column.parts)]
+    return [part for column in columns for part in column.modelled]
 
 
 def check_pixels(manifest: Mapping[str, Any], columns: tuple[Column, ...]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -56,6 +57,8 @@ def encode(value: Any) -> Any:
     if callable(value):
         # What changes training images is no part of what was learned from them.
         return None
+    if isinstance(value, dt.date | np.datetime64):
+        return str(value)
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, tuple | list | np.ndarray):

@@ -122,17 +122,17 @@ def compare(
     assert labels is not None
     rows = np.flatnonzero(labels.known)
     _check_counts(labels)
-    declared = data.columns.declared_kinds(fitting.column)
+    declared, missing = data.columns.declared_kinds(fitting.column), data.columns.missing_values(fitting.missing)
     names = data.columns.for_training(messages)
     frame = training_frame(table, names, declared).iloc[rows]
     import vae_anomaly
 
-    start = time.perf_counter()
+    detector, start = new_detector(fitting, declared, run.device, missing_values=missing), time.perf_counter()
     with library_errors(table.name, lambda row: table.locate(int(rows[row]))), messages.library_warnings():
         comparison = vae_anomaly.compare(
             frame,
             labels.is_anomaly[rows],
-            detectors={OURS: new_detector(fitting, declared, run.device), **vae_anomaly.simple_detectors(declared)},
+            detectors={OURS: detector, **vae_anomaly.simple_detectors(declared)},
             settings=SETTINGS[comparing.train],
             n_splits=comparing.splits,
             random_state=fitting.seed or 0,

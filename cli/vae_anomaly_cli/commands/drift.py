@@ -8,16 +8,13 @@ import typer
 
 from vae_anomaly_cli.command import Option, command
 from vae_anomaly_cli.console import Messages, counted
-from vae_anomaly_cli.errors import InputError
+from vae_anomaly_cli.errors import DRIFTED, InputError
 from vae_anomaly_cli.options import InputOptions, NewModelOptions, RunOptions, SavedModelOptions
 from vae_anomaly_cli.sources import Kind
 
 if TYPE_CHECKING:
     from vae_anomaly_cli.models import Features, Model
     from vae_anomaly_cli.passes import Judged, Pass
-
-# No other failure has this code.
-DRIFTED = 3
 
 HELP = """Say whether the rows, or the images, of DATA are still like those that calibrated the model.
 

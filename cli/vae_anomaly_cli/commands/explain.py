@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from vae_anomaly_cli.command import OUTPUT, Option, command
 from vae_anomaly_cli.console import Messages, counted
-from vae_anomaly_cli.errors import InputError
+from vae_anomaly_cli.errors import CommandError, InputError
 from vae_anomaly_cli.options import (
     STANDARD_OUTPUT,
     FitOptions,
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
+    from vae_anomaly_cli.features import RowFeatures
     from vae_anomaly_cli.output.targets import Target
     from vae_anomaly_cli.repair import RepairedTable
+    from vae_anomaly_cli.table_data import TableData
     from vae_anomaly_cli.tables import Table
 
 EXPLAINED_ROWS = 5
@@ -85,7 +87,8 @@ class ExplainOptions:
 
         if self.row:
             return np.array([number - 1 for number in dict.fromkeys(self.row)], dtype=np.intp)
-        return rank_descending(scores, self.top or EXPLAINED_ROWS)
+        rows = rank_descending(scores, self.top or EXPLAINED_ROWS)
+        return rows[~np.isnan(scores[rows])]
 
 
 @command(HELP, (Kind.TABLES,), without=("calibration", "calibration_group"))
@@ -101,7 +104,6 @@ def explain(
     """Say why rows of DATA are anomalous."""
     from vae_anomaly_cli.output.partial_file import write_to_standard_output
     from vae_anomaly_cli.output.summary import write_summary
-    from vae_anomaly_cli.output.targets import choose_target
     from vae_anomaly_cli.render.explanation import ExplainedTable, check_ids
     from vae_anomaly_cli.render.reasons import Reasons
     from vae_anomaly_cli.repair import repaired_table
@@ -109,10 +111,7 @@ def explain(
     from vae_anomaly_cli.tables import read_table
 
     data = TableData.open(given, messages, model=saved.model)
-    target = choose_target(output.output, data.source)
-    repair_target = None if explaining.repair is None else choose_target(explaining.repair, data.source, "--repair")
-    if repair_target is not None and target.is_same_file(repair_target):
-        raise InputError(f"--repair {explaining.repair}: expected the name of a file of its own.")
+    target, repair_target = _targets(data, output.output, explaining.repair)
     table = read_table(data.source)
     _check_rows(table, explaining.row)
     if output.output is not None:
@@ -122,9 +121,10 @@ def explain(
         model = data.fit_own_rows(fitting, run.device, messages)
     else:
         model = data.load(saved.model, run.device, messages)
-    frame = model.frame(table.cells)
+    features = model.features_of(table.cells)
+    frame, n_unusable = features.frame, _check_usable(table, features, explaining.row, messages)
     with messages.library_warnings():
-        scores = model.score_table(table, frame)
+        scores = model.score_table(table, features)
         rows = explaining.rows(scores)
         reasons = Reasons.of(model, rows, frame.iloc[rows], explaining.cells)
     explained = ExplainedTable(table, data.columns.ids, scores, model.threshold, reasons)
@@ -134,12 +134,13 @@ def explain(
     if repair_target is not None:
         repaired = repaired_table(table, model, frame, rows, messages, typed=repair_target.format.typed)
     n_flagged = int((scores > model.threshold).sum())
-    done = model.report if saved.model is None else f"{model.report}: {counted(table.n_rows, 'row')}"
+    done = model.report if saved.model is None else f"{model.report}: {counted(table.n_rows - n_unusable, 'row')}"
     flagged = f"threshold {model.threshold:,.2f} nats, {counted(n_flagged, 'row')} flagged"
     written = _save(lines, target, repaired, repair_target)
     messages.note(f"{done}; {flagged}, {counted(len(rows), 'row')} explained{written}")
     path = None if target.path is None else str(target.path)
-    summary = model.summary(table.n_rows, 0) | {"model": saved.model, "n_anomalies": n_flagged, "output": path}
+    about = {"model": saved.model, "n_anomalies": n_flagged, "output": path}
+    summary = model.summary(table.n_rows, n_unusable) | about
     if labels is not None:
         measures = labels.measure(scores)
         summary["label"] = measures.describe()
@@ -150,6 +151,17 @@ def explain(
         explained.show()
     elif target.path is None:
         write_to_standard_output(lines, target)
+
+
+def _targets(data: "TableData", output: str | None, repair: str | None) -> "tuple[Target, Target | None]":
+    """Settle where the table of cells goes, and the repaired table."""
+    from vae_anomaly_cli.output.targets import choose_target
+
+    target = choose_target(output, data.source)
+    repair_target = None if repair is None else choose_target(repair, data.source, "--repair")
+    if repair_target is not None and target.is_same_file(repair_target):
+        raise InputError(f"--repair {repair}: expected the name of a file of its own.")
+    return target, repair_target
 
 
 def _save(
@@ -166,6 +178,23 @@ def _save(
         save_table(repaired.cells, repair_target, repair_target.path)
         said += f"; {counted(repaired.n_replaced, 'cell')} replaced in {repair_target.path}"
     return said
+
+
+def _check_usable(table: "Table", features: "RowFeatures", numbers: tuple[int, ...], messages: Messages) -> int:
+    """Warn of the rows without a score, and refuse to explain one of them, or nothing; return how many there are."""
+    from vae_anomaly_cli.models import Unusable
+
+    for number in numbers:
+        if number - 1 in features.problems:
+            where, problem = table.locate(number - 1).where, features.problems[number - 1]
+            raise InputError(f"--row {number}: the row has no score, and nothing to explain; {where}: {problem}.")
+    unusable = Unusable("row")
+    for row in sorted(features.problems):
+        unusable.add(table.locate(row), features.problems[row])
+    unusable.warn(messages, table.n_rows)
+    if unusable.count == table.n_rows:
+        raise CommandError(unusable.none_of(table.name, table.n_rows))
+    return unusable.count
 
 
 def _check_rows(table: "Table", numbers: tuple[int, ...]) -> None:

@@ -6,9 +6,11 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from vae_anomaly_cli.command import OUTPUT, Option, command
+import typer
+
+from vae_anomaly_cli.command import FLAGGING, OUTPUT, Option, command
 from vae_anomaly_cli.console import Messages, counted, data_stream
-from vae_anomaly_cli.errors import CommandError, InputError
+from vae_anomaly_cli.errors import DRIFTED, CommandError, InputError
 from vae_anomaly_cli.options import FitOptions, FlagOptions, InputOptions, ModelOptions, OutputOptions, RunOptions
 from vae_anomaly_cli.sources import Kind
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from vae_anomaly_cli.render.ranking import Ranking
     from vae_anomaly_cli.render.reasons import Reasons
     from vae_anomaly_cli.top_k import Ranked
+    from vae_anomaly_cli.training_check import TrainingCheck
 
 MAX_SHOWN_ROWS = 10
 MORE_ROWS = "give the model more calibration rows with vae-anomaly calibrate"
@@ -37,12 +40,13 @@ HELP = """Score every row, or every image, of DATA.
 \b
 [bold]Examples[/bold]
   vae-anomaly score data.csv
-  vae-anomaly score data.csv --label outlier --drop comment --top 20
+  vae-anomaly score data.csv --label outlier --drop comment --top 20 --only-top
   vae-anomaly score data.csv --explain --column zip=categorical
   vae-anomaly score new.csv -m orders.vae --id order_id -o scored.parquet
   vae-anomaly score new.csv -m orders.vae --alerts 20 -o scored.csv
   vae-anomaly score new.csv -m orders.vae --false-alarm-rate 0.001
   vae-anomaly score new.csv -m orders.vae --fdr 0.1 -o scored.csv
+  vae-anomaly score new.csv -m orders.vae --fail-on-drift -o scored.csv
   vae-anomaly score big.parquet -m orders.vae -o scored.parquet --resume
   vae-anomaly score 'parts/day=*/*.csv.gz' -m orders.vae -o scored/
   zcat big.csv.gz | vae-anomaly score - --seed 1 > scored.csv
@@ -52,13 +56,19 @@ HELP = """Score every row, or every image, of DATA.
   vae-anomaly score new/ -m parts.vae --top 50 --sheet sheet.png
   vae-anomaly score 'line1/**/*.png' line2/ -m parts.vae
 
-Appends anomaly_score (the negative ELBO in nats, higher is more anomalous), p_value and is_anomaly to the columns of \
-the input, or to the --id columns alone; rows stay in their order unless --top ranks them. Without -o the table goes \
-to standard output: as text in the input's format (CSV for binary formats), or as a short ranking on a terminal. With \
--o a directory (or a name that ends in '/') gets a file for each table of DATA.
+Appends anomaly_score (the negative ELBO in nats, higher is more anomalous), p_value, is_anomaly and problem to the \
+columns of the input, or to the --id columns alone. The first column is row, the number of the row in its file from 1, \
+and beside it file where rows of several files stand in one table; where the input keeps columns of these names, ours \
+are row_number, file_name and row_problem. Rows stay in their order, all of them, unless --only-top writes the --top \
+rows alone. Without -o the table goes to standard output: as text in the input's format (CSV for binary formats), or \
+as a short ranking on a terminal. With -o a directory (or a name that ends in '/') gets a file for each table of DATA.
+
+A row with a cell that its column of numbers or dates cannot read has no score, and problem says why; so has a row \
+without a value in any column of the model. A warning says how many there are and where the first is; the others are \
+scored. Without --model such a cell is missing, as in the fit.
 
 In CSV and TSV the cells ? NA N/A NULL None NaN and empty ones count as missing, and columns of dates like \
-2026-02-28 are read as dates; --column says otherwise. Columns anomaly_score, p_value and is_anomaly of \
+2026-02-28 are read as dates; --column says otherwise. Columns of \
 an earlier run are replaced.
 
 [bold]Which rows are flagged[/bold]
@@ -80,7 +90,9 @@ twice and scored once. Many rows take many calibration rows: where too few are i
 many.
 
 All this holds for rows like the calibration rows. Where many more are flagged than expected, or p-values are spread \
-in another way, a warning says so, and vae-anomaly drift shows what has changed.
+in another way, a warning says so and names the columns that explain it. Columns of 2,048 rows, drawn from the file, \
+are compared with the training: missing cells, levels and values that it did not have. With --fail-on-drift the exit \
+code is 3, after all is written, where vae-anomaly drift would find drift in these rows.
 
 DATA may be larger than memory: it is read, scored and written batch by batch. Without --model a first pass draws \
 the rows to fit on. Several files need the same columns. Text becomes typed Parquet, JSON Lines or --json in one more \
@@ -90,7 +102,7 @@ A file takes its name when it is whole. With --model the scores so far are kept 
 full disk the same command with --resume goes on where it stopped, if model and input are as they were.
 
 With --explain each row that is shown comes with its most anomalous cells and what is predicted from the row's other \
-cells instead. A table gets a column of reasons, filled for the rows that are flagged, or for all with --top: \
+cells instead. A table gets a column of reasons, filled for the rows that are flagged, or for all with --only-top: \
 explaining takes a pass for each column.
 
 [bold]Images[/bold]
@@ -99,8 +111,8 @@ Images of up to 4096 pixels, or with a side below 16, get a model of whole image
 which finds anomalous spots: each patch's middle is predicted from what surrounds it. --method says otherwise.
 
 DATA holds images if its names say so; where folders hold tables, too, a pattern such as 'folder/*.png' chooses. \
-Without --model the images are their own training data. The output has the columns path (in the folder given, or in \
-the one that several arguments share), folder (the part before the name), anomaly_score, p_value, is_anomaly and \
+Without --model the images are their own training data. The output has the columns row, path (in the folder given, or \
+in the one that several arguments share), folder (the part before the name), anomaly_score, p_value, is_anomaly and \
 problem: why a file could not be used, where the three are empty. Such files are warned of, and the others scored.
 
 Pages of --heatmaps show the image, what the model expects, and the nats by which each pixel is less likely than it \
@@ -121,13 +133,16 @@ class ScoreOptions:
     top: Annotated[
         int | None,
         Option(
-            "Only so many of the most anomalous rows, ranked. Default: all rows in their order; 10 on a terminal and "
-            "with --json.",
+            "How many of the most anomalous rows are shown: on a terminal, and with --json (default 10). The table "
+            "has all rows all the same; see --only-top.",
             images="Of images, also the heat maps, and the sheet (default 24).",
             min=1,
             panel=OUTPUT,
         ),
     ] = None
+    only_top: Annotated[
+        bool, Option("Write the --top rows alone to the table, ranked, and not all rows in their order.", panel=OUTPUT)
+    ] = False
     explain: Annotated[
         bool,
         Option(
@@ -143,6 +158,15 @@ class ScoreOptions:
             "Go on with an interrupted run of the same command, which had --model and --output FILE: what was scored "
             "is not scored again.",
             panel=OUTPUT,
+        ),
+    ] = False
+    fail_on_drift: Annotated[
+        bool,
+        Option(
+            "End with exit code 3, after all is written, where the rows are no longer like those that the model was "
+            "trained on and calibrated with: see vae-anomaly drift.",
+            panel=FLAGGING,
+            only=Kind.TABLES,
         ),
     ] = False
     heatmaps: Annotated[
@@ -166,6 +190,11 @@ class ScoreOptions:
         ),
     ] = None
 
+    def __post_init__(self) -> None:
+        """Refuse to cut where nobody says how."""
+        if self.only_top and self.top is None:
+            raise InputError("--only-top writes the --top rows alone; say how many with --top N.")
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -176,13 +205,16 @@ class Plan:
     target : Target
         Of the table.
     top : int or None
-        Only so many of the most anomalous rows.
+        How many of the most anomalous rows are shown.
+    only_top : bool
+        Whether the table has these alone.
     as_json, on_terminal : bool
         Whether a summary is wanted instead of a table, or people see a ranking.
     """
 
     target: "Target"
     top: int | None
+    only_top: bool
     as_json: bool
     on_terminal: bool
 
@@ -192,14 +224,20 @@ class Plan:
         return self.target.path is not None or not (self.on_terminal or self.as_json)
 
     @property
+    def shows_nothing(self) -> bool:
+        """Whether --top has nothing to choose, as the table has all rows."""
+        return self.top is not None and self.is_streamed and not (self.on_terminal or self.as_json)
+
+    @property
     def is_streamed(self) -> bool:
         """Whether the table has all rows, and is written as they are scored."""
-        return self.is_written and self.top is None
+        return self.is_written and not self.only_top
 
     @property
     def n_ranked(self) -> int:
         """How many of the most anomalous rows are wanted, wherever they go."""
-        return self.top or (MAX_SHOWN_ROWS if self.on_terminal or self.as_json else 0)
+        shown = self.on_terminal or self.as_json or self.only_top
+        return (self.top or MAX_SHOWN_ROWS) if shown else 0
 
 
 @dataclass(frozen=True)
@@ -243,23 +281,22 @@ def score(
     kind: Kind,
 ) -> None:
     """Score every row, or every image, of DATA."""
-    _check_rules(saved, fitting, flagging)
+    _check_rules(saved, fitting, flagging, with_drift=scoring.fail_on_drift)
     from vae_anomaly_cli.output.journal import identity, kept_scores
-    from vae_anomaly_cli.output.targets import choose_target
     from vae_anomaly_cli.pipeline import Layout
     from vae_anomaly_cli.stages import stopped_by_signals
+    from vae_anomaly_cli.training_check import check_against_training
 
     data = _open_data(kind, given, saved, scoring, messages)
-    target = choose_target(output.output, data.source, parts=data.parts)
-    on_terminal = output.output is None and not output.as_json and sys.stdout.isatty()
-    plan = Plan(target, scoring.top, output.as_json, on_terminal)
-    text_column = data.text_column(explain=scoring.explain)
+    plan = _plan(data, output, scoring, messages)
+    target = plan.target
+    own = data.own_columns(explain=scoring.explain, by_file=target.is_directory)
     is_kept = _keeps_scores(data, target, saved.model, scoring)
-    model = _open_model(data, saved, fitting, flagging, run, messages)
+    model = _open_model(data, saved, fitting, flagging, run, messages, with_drift=scoring.fail_on_drift)
     kept = data.columns.kept
     needs_types = output.as_json or (plan.is_written and target.format.typed)
     types = data.infer_types(kept, messages) if needs_types else {}
-    layout = Layout(data.source.schema, kept, types if target.format.typed else {}, text_column)
+    layout = Layout(data.source.schema, kept, types if target.format.typed else {}, own)
     explainer = data.explainer(model, messages, explain=scoring.explain, streamed=plan.is_streamed)
     with contextlib.ExitStack() as closing:
         closing.enter_context(stopped_by_signals())
@@ -269,25 +306,39 @@ def score(
             journal = closing.enter_context(kept_scores(target, known, data.noun, resume=scoring.resume))
         result = _score_all(data, model, plan, layout, flagging, journal, explainer, messages, closing)
 
-    outputs = [*([] if target.path is None else [str(target.path)]), *filter(None, data.figures.values())]
-    done = model.report if saved.model is None else f"{model.report}: {counted(result.pipeline.n_scored, data.noun)}"
-    done += f"; {result.decision.line(data.noun)}, {counted(result.pipeline.n_flagged, data.noun)} flagged"
-    done += "" if saved.model is not None else f", p_value is the rank among the {data.noun}s fitted"
-    if explainer is not None and scoring.explain:
-        done += f", {counted(explainer.n_rows, 'row')} explained"
-    messages.note(f"{done}; written to {', '.join(outputs)}" if outputs else done)
+    n_explained = explainer.n_rows if explainer is not None and scoring.explain else None
+    messages.note(_done(data, model, result, target, n_explained, is_saved=saved.model is not None))
     if flagging.rules and saved.model is not None:
         messages.note(result.decision.sentence)
-    _warn_of_other_rows(model, result, data.noun, messages)
+    check = check_against_training(model, result.decision, result.pipeline, messages, with_drift=scoring.fail_on_drift)
+    check.warn(messages)
     if result.measures is not None:
         messages.answer(result.measures.line(data.noun))
-    if plan.n_ranked and (output.as_json or on_terminal):
+    if plan.n_ranked and (plan.as_json or plan.on_terminal):
         shown = Layout(data.source.schema, kept, types if output.as_json else {})
         ranking = data.ranking(shown.table(result.ranked, result.flags, {}), result.ranked, result.reasons)
-        if on_terminal:
+        if plan.on_terminal:
             ranking.show()
         else:
-            _write_json(data, model, plan, result, saved.model, ranking)
+            _write_json(data, model, plan, result, saved.model, ranking, check)
+    if check.drifted:
+        raise typer.Exit(DRIFTED)
+
+
+def _plan(data: "Data", output: OutputOptions, scoring: ScoreOptions, messages: Messages) -> Plan:
+    """Settle where scores go, and warn where --top would choose nothing."""
+    from vae_anomaly_cli.output.targets import choose_target
+
+    target = choose_target(output.output, data.source, parts=data.parts)
+    shows = output.output is None or (scoring.top is not None and target.path is not None)
+    on_terminal = shows and not output.as_json and sys.stdout.isatty()
+    plan = Plan(target, scoring.top, scoring.only_top, output.as_json, on_terminal)
+    if plan.shows_nothing and not any(data.figures.values()):
+        messages.warning(
+            f"--top {plan.top} chooses what is shown, and nothing is: the table has all rows. --only-top cuts it; on a "
+            "terminal, or with --json, the most anomalous rows are listed."
+        )
+    return plan
 
 
 def _score_all(
@@ -324,20 +375,43 @@ def _score_all(
         explainer=explainer,
         label=data.columns.label,
         n_top=max(plan.n_ranked, data.n_drawn),
+        sampled=data.sampled_columns(model),
     )
     pipeline.run(separate_writer=plan.target.is_resumable)
-    pipeline.unusable.warn(messages)
+    pipeline.unusable.warn(messages, pipeline.n_rows)
     _check_scored(data, pipeline, journal, n_decided)
     measures = pipeline.measures()
     ranked = pipeline.top.ranked(plan.n_ranked)
     flags = decision.flags(ranked.judged)
     reasons = None if explainer is None or not len(ranked) else explainer.reasons(ranked, flags)
+    if pipeline.n_written != pipeline.n_rows:
+        raise CommandError(
+            f"{pipeline.n_written:,} of {counted(pipeline.n_rows, data.noun)} that were read were written; this is a "
+            "fault of vae-anomaly. Report it, please."
+        )
     sink.finish()
     if plan.is_written and not plan.is_streamed:
         _write(layout.table(ranked, flags, {} if reasons is None else reasons.sentences), plan.target)
     if data.n_drawn:
         data.draw(pipeline.top.ranked(data.n_drawn), model, messages)
     return Result(pipeline, measures, ranked, flags, reasons, decision)
+
+
+def _done(
+    data: "Data", model: "Model", result: Result, target: "Target", n_explained: int | None, *, is_saved: bool
+) -> str:
+    """Say what was done: rows read and scored, what flags them, and where they are."""
+    pipeline, noun = result.pipeline, data.noun
+    n_without = pipeline.n_rows - pipeline.n_scored
+    rows = counted(pipeline.n_scored, noun)
+    if n_without:
+        rows = f"{counted(pipeline.n_rows, noun)} read, {pipeline.n_scored:,} scored, {n_without:,} with a problem"
+    done = f"{model.report}: {rows}" if is_saved else f"{model.report}{f'; {rows}' if n_without else ''}"
+    done += f"; {result.decision.line(noun)}, {counted(pipeline.n_flagged, noun)} flagged"
+    done += "" if is_saved else f", p_value is the rank among the {noun}s fitted"
+    done += "" if n_explained is None else f", {counted(n_explained, 'row')} explained"
+    outputs = [*([] if target.path is None else [str(target.path)]), *filter(None, data.figures.values())]
+    return f"{done}; written to {', '.join(outputs)}" if outputs else done
 
 
 def _decide_on_all(
@@ -387,14 +461,16 @@ def _check_scored(data: "Data", pipeline: "Pipeline", journal: "Journal | None",
         return
     if journal is not None:
         journal.forget()
-    raise CommandError(
-        f"none of {counted(data.source.n_files, 'file')} of {data.source.name} could be scored; "
-        f"{pipeline.unusable.first[0]}"
-    )
+    raise CommandError(pipeline.unusable.none_of(data.source.name, pipeline.n_rows))
 
 
-def _check_rules(saved: ModelOptions, fitting: FitOptions, flagging: FlagOptions) -> None:
+def _check_rules(saved: ModelOptions, fitting: FitOptions, flagging: FlagOptions, *, with_drift: bool) -> None:
     """Refuse rules that contradict one another, or promise what nothing is known of."""
+    if with_drift and saved.model is None:
+        raise InputError(
+            "--fail-on-drift compares rows with those that a model was trained on, and without --model it is fitted "
+            "on the rows that it scores. Fit on reference rows first: vae-anomaly fit reference.csv -o m.vae."
+        )
     if flagging.rules and fitting.contamination is not None:
         raise InputError(f"--contamination and {flagging.rules[0]} each say which rows are flagged; give one of them.")
     if flagging.promises is not None and saved.model is None:
@@ -416,7 +492,14 @@ def _open_data(
 
 
 def _open_model(
-    data: "Data", saved: ModelOptions, fitting: FitOptions, flagging: FlagOptions, run: RunOptions, messages: Messages
+    data: "Data",
+    saved: ModelOptions,
+    fitting: FitOptions,
+    flagging: FlagOptions,
+    run: RunOptions,
+    messages: Messages,
+    *,
+    with_drift: bool,
 ) -> "Model":
     """Load the model, or fit one; its threshold is that of this run."""
     from vae_anomaly_cli.models import calibration_of, decision_errors
@@ -425,7 +508,7 @@ def _open_model(
         model = data.fit_own_rows(fitting, run.device, messages)
     else:
         model = data.load(saved.model, run.device, messages)
-        if flagging.rules:
+        if flagging.rules or with_drift:
             calibration_of(model.detector, saved.model)
         elif model.detector.decisions_.calibration is None:
             messages.warning(
@@ -441,20 +524,10 @@ def _open_model(
     return model
 
 
-def _warn_of_other_rows(model: "Model", result: Result, noun: str, messages: Messages) -> None:
-    """Warn where rows are not what the decision promises something of."""
-    from vae_anomaly_cli.flagging import unlike_calibration
-
-    pipeline, calibration = result.pipeline, model.detector.decisions_.calibration
-    warning = unlike_calibration(result.decision, calibration, pipeline.family, pipeline.n_flagged, noun)
-    if warning is not None:
-        messages.warning(warning)
-
-
 def _keeps_scores(data: "Data", target: "Target", model: str | None, scoring: ScoreOptions) -> bool:
     """Refuse what cannot go together, and say whether an interrupted run can be gone on with."""
-    if scoring.top is not None and target.is_directory:
-        raise InputError(f"--top ranks the rows of all files; expected the name of one file, not {target.path}.")
+    if scoring.only_top and target.is_directory:
+        raise InputError(f"--only-top ranks the rows of all files; expected the name of one file, not {target.path}.")
     is_kept = model is not None and target.is_resumable and data.source.identity() is not None
     if scoring.resume and not is_kept:
         raise InputError(
@@ -486,7 +559,13 @@ def _write(cells: "pa.Table", target: "Target") -> None:
 
 
 def _write_json(
-    data: "Data", model: "Model", plan: Plan, result: Result, saved: str | None, ranking: "Ranking"
+    data: "Data",
+    model: "Model",
+    plan: Plan,
+    result: Result,
+    saved: str | None,
+    ranking: "Ranking",
+    check: "TrainingCheck",
 ) -> None:
     from vae_anomaly_cli.output.summary import write_summary
 
@@ -497,7 +576,9 @@ def _write_json(
         "threshold": result.decision.score,
         "decision": result.decision.describe(),
         "n_anomalies": result.pipeline.n_flagged,
+        "problems": result.pipeline.unusable.first,
         "output": None if path is None else str(path),
+        "against_training": check.summary,
         **data.figures,
     }
     if result.measures is not None:

@@ -89,6 +89,8 @@ class ExplainedTable:
 
     def show(self) -> None:
         """Write a block for each row: its score, what the combination costs, its most anomalous cells."""
+        from vae_anomaly.explain import NO_REASON
+
         console = Console(highlight=False)
         explanation = self.reasons.explanation
         for index, row in enumerate(self.reasons.rows):
@@ -102,7 +104,9 @@ class ExplainedTable:
                 f"{self.reasons.excess_kl[row]:+.2f} against a typical row",
                 style="dim",
             )
-            console.print(self._cells(row))
+            if charged := float(explanation.charged.iloc[index]):
+                console.print(f"charged for its missing cells, as expected of them: {charged:.2f} nats", style="dim")
+            console.print(self._cells(row) if self.reasons.of_row[row] else f" {NO_REASON}")
 
     def _heading(self, row: int) -> Text:
         named = [f"{name} {self.table.cells[name][row].as_py()}" for name in self.ids]

@@ -132,15 +132,15 @@ def _columns(manifest: dict[str, Any]) -> RichTable:
         drawn.add_column(heading, overflow="fold")
     for column in manifest["columns"]:
         likelihood = column["likelihood"]
-        used = likelihood is not None
         parts = column.get("parts", ())
+        used = likelihood is not None or bool(parts)
         kinds = "\n".join([one_line(column["kind"]), *(f"+ {one_line(part['kind'])}" for part in parts)])
         missing = [part["reason"] for part in parts if part["kind"] == "missing"]
         because = "; ".join([column["reason"], *missing])
         drawn.add_row(
             Text(one_line(column["name"])),
             Text(kinds),
-            Text(_likelihood_name(likelihood) if used else "set aside"),
+            Text(_likelihood_name(likelihood) if likelihood is not None else "parts alone" if used else "set aside"),
             Text(one_line(because)),
             style="" if used else "dim",
         )

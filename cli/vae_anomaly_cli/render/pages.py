@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from vae_anomaly_cli.errors import CommandError, InputError
 from vae_anomaly_cli.image_model import HeatMap, ImageFeatures, ImageModel
-from vae_anomaly_cli.models import UnusableFiles, library_errors
+from vae_anomaly_cli.models import Unusable, library_errors
 from vae_anomaly_cli.output.targets import check_writable
 from vae_anomaly_cli.progress import progress_bar
 from vae_anomaly_cli.render.heat_maps import SheetEntry, contact_sheet, heat_map_page, number_text
@@ -179,7 +179,7 @@ class Figures:
             return
         rank_of = {index: rank for rank, index in enumerate(ranked.rows.tolist())}
         entries = []
-        unusable = UnusableFiles()
+        unusable = Unusable()
         with (
             library_errors(model.source.name),
             messages.library_warnings(),
@@ -188,7 +188,7 @@ class Figures:
             for batch in model.source.batches_of(list(rank_of), model.n_per_batch):
                 features = model.features(batch)
                 for row, problem in features.problems.items():
-                    unusable.add(str(batch.paths[row]), problem)
+                    unusable.add_file(str(batch.paths[row]), problem)
                 for row, heat_map in features.heat_maps.items():
                     index = batch.indices[row]
                     if self.pages is not None and rank_of[index] < (self.top or 0):

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vae_anomaly_cli.console import Messages, counted
+from vae_anomaly_cli.features import RowFeatures
 from vae_anomaly_cli.sources import RowBatch
-from vae_anomaly_cli.table_model import RowFeatures, TableModel
+from vae_anomaly_cli.table_model import TableModel
 from vae_anomaly_cli.top_k import Ranked
 
 if TYPE_CHECKING:
@@ -66,14 +67,18 @@ class Reasons:
     @cached_property
     def sentences(self) -> Mapping[int, str]:
         """One text per row: its most anomalous cells, and the combination where that costs much."""
+        from vae_anomaly.explain import NO_REASON
+
         return {
-            row: "; ".join([*map(str, reasons), *self._combination(row, "the combination as a whole")])
+            row: "; ".join([*map(str, reasons), *self._combination(row, "the combination as a whole")]) or NO_REASON
             for row, reasons in self.of_row.items()
         }
 
     @cached_property
     def short(self) -> Mapping[int, list[str]]:
         """A few words for each of the most anomalous cells of each row; all but the first only where they are rare."""
+        from vae_anomaly.explain import NO_REASON
+
         return {
             row: [
                 *(
@@ -83,12 +88,13 @@ class Reasons:
                 ),
                 *self._combination(row, "combination"),
             ]
+            or [NO_REASON]
             for row, reasons in self.of_row.items()
         }
 
     @cached_property
     def objects(self) -> Mapping[int, dict[str, Any]]:
-        """Rows for programs: the score is the sum of `contributions` and `kl`."""
+        """Rows for programs: the score is the sum of `contributions` and `kl`, `charged` for missing cells of it."""
         # Adding 0 makes 0 of the -0 of a column that was set aside.
         contributions = (self.explanation.contributions + 0.0).to_dict(orient="records")
         return self._by_row(
@@ -96,9 +102,16 @@ class Reasons:
                 {
                     "reasons": [{field: plain(getattr(reason, field)) for field in FIELDS} for reason in reasons],
                     "kl": float(kl),
+                    "charged": float(charged),
                     "contributions": cells,
                 }
-                for reasons, kl, cells in zip(self.of_row.values(), self.explanation.kl, contributions, strict=True)
+                for reasons, kl, charged, cells in zip(
+                    self.of_row.values(),
+                    self.explanation.kl,
+                    self.explanation.charged,
+                    contributions,
+                    strict=True,
+                )
             ]
         )
 
@@ -161,7 +174,7 @@ class RowExplainer:
         # Flagged rows of a streamed table have been explained there.
         self._count(len(ranked) - int(flags.sum() if self.streamed else 0))
         with self.messages.library_warnings():
-            return Reasons.of(self.model, np.arange(len(ranked)), self.model.frame(ranked.cells))
+            return Reasons.of(self.model, np.arange(len(ranked)), self.model.features_of(ranked.cells).frame)
 
     def _count(self, n_rows: int) -> None:
         before, self.n_rows = self.n_rows, self.n_rows + n_rows

@@ -77,7 +77,8 @@ COMPRESSIONS = (
     Compression("bzip2", ".bz2", "BZh[1-9]1AY&SY", _open_bz2),
     Compression("zstd", ".zst", re.escape("\x28\xb5\x2f\xfd"), _open_zstd),
     Compression("xz", ".xz", re.escape("\xfd7zXZ\0"), _open_xz),
-    Compression("zip", ".zip", ZIP_MAGIC.decode("latin-1"), _open_zip),
+    # The second is that of an archive without files.
+    Compression("zip", ".zip", f"{ZIP_MAGIC.decode()}|PK\x05\x06", _open_zip),
 )
 COMPRESSED_EXTENSIONS = tuple(each.extension for each in COMPRESSIONS)
 

@@ -4,7 +4,7 @@ import datetime as dt
 import decimal
 import re
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,8 @@ DATABASES = (
     "redshift",
     "bigquery",
 )
+SQLITE_EXTENSIONS, SQLITE_MAGIC = (".db", ".sqlite", ".sqlite3"), b"SQLite format 3\0"
+SHOWN_TABLES = 8
 INSTALL = 'python -m pip install "vae-anomaly[sql]"'
 ROWS_PER_BLOCK = 1 << 14
 PASSWORD = re.compile(r"(://[^/:@]*):[^@/]*@")
@@ -115,7 +117,15 @@ def shown_address(address: str) -> str:
     return PASSWORD.sub(r"\1:***@", address)
 
 
-def open_database(address: str, given: GivenLayout) -> DatabaseTable:
+def address_of_file(path: Path) -> str | None:
+    """Return the address of a data base of SQLite in a file; None for other files."""
+    if path.suffix.lower() not in SQLITE_EXTENSIONS or not path.is_file():
+        return None
+    with path.open("rb") as stream:
+        return f"sqlite:///{path}" if stream.read(len(SQLITE_MAGIC)) == SQLITE_MAGIC else None
+
+
+def open_database(address: str, given: GivenLayout, warn: Callable[[str], None]) -> DatabaseTable:
     """Read the columns of a table, or of a query, in a pass over all rows.
 
     Parameters
@@ -124,6 +134,8 @@ def open_database(address: str, given: GivenLayout) -> DatabaseTable:
         As SQLAlchemy has it; ``?table=NAME`` names the table.
     given : GivenLayout
         What options say.
+    warn : callable
+        Is called with the name of the table, where nothing says which.
 
     Raises
     ------
@@ -132,7 +144,7 @@ def open_database(address: str, given: GivenLayout) -> DatabaseTable:
     """
     import pyarrow as pa
 
-    address, query = _query_of(address, given)
+    address, query = _query_of(address, given, warn)
     name = shown_address(address)
     named: list[str] = []
     values: list[_SqlTypes] = []
@@ -148,7 +160,7 @@ def open_database(address: str, given: GivenLayout) -> DatabaseTable:
     return DatabaseTable(ByteSource(name, None), address, query, schema, n_rows)
 
 
-def _query_of(address: str, given: GivenLayout) -> tuple[str, Query]:
+def _query_of(address: str, given: GivenLayout, warn: Callable[[str], None]) -> tuple[str, Query]:
     """Return the address without the name of a table, and the query."""
     for option in given.options:
         if option not in ("--table", "--query"):
@@ -158,6 +170,9 @@ def _query_of(address: str, given: GivenLayout) -> tuple[str, Query]:
     tables = [value for key, value in pairs if key == "table"] + ([given.table] if given.table else [])
     others = urllib.parse.urlencode([(key, value) for key, value in pairs if key != "table"])
     base = f"{base}?{others}" if others else base
+    if not tables and given.query is None:
+        tables = [_only_table(shown_address(address), base)]
+        warn(f"{shown_address(address)}: its only table, '{tables[0]}', is read.")
     if len(tables) + (given.query is not None) != 1:
         raise InputError(
             f"{shown_address(address)}: expected one table, as in sqlite:///file.db?table=orders or --table orders, or "
@@ -168,6 +183,19 @@ def _query_of(address: str, given: GivenLayout) -> tuple[str, Query]:
             raise InputError(f"--query {given.query}: expected one that only reads and begins with SELECT or WITH.")
         return base, Query(text=given.query)
     return base, Query(table=tables[0])
+
+
+def _only_table(name: str, address: str) -> str:
+    with _connected(name, address) as connection:
+        from sqlalchemy import inspect
+
+        tables = sorted([*inspect(connection).get_table_names(), *inspect(connection).get_view_names()])
+    if len(tables) == 1:
+        return tables[0]
+    shown = ", ".join(f"'{table}'" for table in tables[:SHOWN_TABLES])
+    more = f" and {len(tables) - SHOWN_TABLES} more" if len(tables) > SHOWN_TABLES else ""
+    has = f"has the tables {shown}{more}" if tables else "has no table"
+    raise InputError(f"{name} {has}; expected one. Name it with --table, or write a --query.")
 
 
 def _blocks(name: str, address: str, query: Query, named: list[str] | None = None) -> Iterator[list[Any]]:

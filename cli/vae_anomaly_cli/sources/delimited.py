@@ -85,7 +85,7 @@ class DelimitedFile:
                     last = batch
                     n_yielded += batch.num_rows
                     before, n_bytes = n_bytes, max(n_bytes, n_read)
-                    kept = self._checked(batch, n_yielded).select(wanted)
+                    kept = self._checked(batch).select(wanted)
                     yield pa.RecordBatch.from_arrays(kept.columns, names=names), n_bytes - before
                 break
             except (pa.ArrowInvalid, UnicodeDecodeError) as error:
@@ -107,7 +107,7 @@ class DelimitedFile:
         # A quote that is never closed shows in the last column, and so that is always read.
         return list(dict.fromkeys([*wanted, *map(str, sorted(self.layout.blank)), str(self.layout.width - 1)]))
 
-    def _checked(self, batch: pa.RecordBatch, n_before: int) -> pa.RecordBatch:
+    def _checked(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Drop repeated headers, and refuse cells in columns that are left out because they are blank."""
         if self.repeats_header:
             is_header = np.logical_and.reduce(
@@ -152,7 +152,7 @@ class DelimitedFile:
         """Say on which line a data row (from 0) starts."""
         index = 0
         for line, record in _records(self.source, self.layout, self.end):
-            if self.repeats_header and tuple(record) == self.layout.cells:
+            if self.repeats_header and tuple(record) == self.layout.cells[: self.layout.width]:
                 continue
             if index == row:
                 return f"line {line}"
@@ -360,6 +360,8 @@ def _explain(source: ByteSource, layout: TextLayout, end: int, error: Exception)
     with contextlib.suppress(csv.Error):
         for line, record in _records(source, layout, end):
             if len(record) != layout.width:
+                if any("\n" in cell for cell in record):
+                    _check_quotes(source, layout, end)
                 return InputError(
                     f"{source.name} line {line} has {_fields(len(record))}; the header has "
                     f"{layout.width}. Look there for a missing or extra {_spoken(layout.delimiter)} or quote; "

@@ -22,8 +22,11 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 BLOCK_BYTES = 1 << 20
-# Of the letters of a Western European text, those that are not in ASCII; far more are another alphabet.
-MAX_ACCENTED = 0.3
+# Of the letters of a Western European text, those that are not in ASCII, and of the words with such letters, those
+# that have no others: far more are another alphabet.
+MAX_ACCENTED, MAX_FOREIGN_WORDS = 0.3, 0.2
+WORD = re.compile(rb"[A-Za-z\xc0-\xff]{3,}")
+FOREIGN_WORD = re.compile(rb"[\xc0-\xff]{3,}")
 # Characters beside letters that such texts hold.
 SIGNS = frozenset("€£¥§©®°±²³µ·¹º¼½¾¿×÷‚ƒ„…†‡ˆ‰‹‘’“”•–—˜™›¡¢¤¦¨ª«¬¯´¶¸»\xa0\xad")
 CONTROL_BYTES = [byte for byte in range(32) if byte not in b"\t\n\r\f\x1a"] + [127]
@@ -139,6 +142,7 @@ def find_undecodable(lines: Iterable[bytes]) -> Undecodable | None:
     offset = n_valid = 0
     block = bytearray()
     counts = _counts(block)
+    n_accented = n_foreign = 0
     for number, line in enumerate(lines, start=1):
         if not line.isascii():
             try:
@@ -146,6 +150,9 @@ def find_undecodable(lines: Iterable[bytes]) -> Undecodable | None:
             except UnicodeDecodeError as error:
                 if first is None:
                     first = (number, offset + error.start, line[error.start], _word(line, error.start))
+            accented = [word for word in WORD.findall(line) if not word.isascii()]
+            n_accented += len(accented)
+            n_foreign += sum(FOREIGN_WORD.fullmatch(word) is not None for word in accented)
         block += line
         if len(block) >= BLOCK_BYTES:
             counts += _counts(block)
@@ -155,7 +162,8 @@ def find_undecodable(lines: Iterable[bytes]) -> Undecodable | None:
     if first is None:
         return None
     # Where other characters are well-formed UTF-8, the file is damaged UTF-8.
-    return Undecodable(*first[:3], is_windows=n_valid == 0 and _is_western(counts), example=first[3])
+    is_windows = n_valid == 0 and n_foreign <= MAX_FOREIGN_WORDS * n_accented and _is_western(counts)
+    return Undecodable(*first[:3], is_windows=is_windows, example=first[3])
 
 
 def _counts(block: bytearray) -> "npt.NDArray[np.int64]":

@@ -1,11 +1,16 @@
 """Workbooks of Excel: one sheet, its values read row by row."""
 
 import datetime as dt
+import io
 import math
+import re
+import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 import pyarrow as pa
 
@@ -15,8 +20,18 @@ from vae_anomaly_cli.sources.given import GivenLayout
 from vae_anomaly_cli.sources.json_values import ValueTypes, column_of
 from vae_anomaly_cli.sources.layout import Record, TextLayout, is_total, lay_out
 
+if TYPE_CHECKING:
+    import openpyxl
+
 # A sheet has 1,048,576 rows at most, and is read as a whole: it cannot be searched.
 MAX_BYTES = 1 << 29
+LOOKED_AT = 1000
+EMPTY_FILL = re.compile(rb"<(\w+:)?fill\s*/>")
+ERRORS = frozenset(
+    ("#DIV/0!", "#N/A", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#VALUE!", "#GETTING_DATA", "#SPILL!", "#CALC!")
+)
+# What openpyxl raises for damaged files: of XML, too.
+UNREADABLE = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, OSError, TypeError, EOFError, SyntaxError)
 INSTALL = 'python -m pip install "vae-anomaly[excel]"'
 
 
@@ -98,6 +113,31 @@ def _read_sheet(
     source: ByteSource, sheet_name: str | None, warn: Callable[[str], None]
 ) -> tuple[list[int], list[list[Any]]]:
     """Read the rows of a sheet that hold something, as wide as the widest, with their numbers."""
+    with _opened(source, formulas=False) as book:
+        names = [sheet.title for sheet in book.worksheets]
+        if not names:
+            raise InputError(f"{source.name} has no sheet with cells.")
+        if sheet_name is not None and sheet_name not in names:
+            raise InputError(f"--sheet-name {sheet_name}: {source.name} has the sheets {_quoted(names)}.")
+        chosen = names[0] if sheet_name is None else sheet_name
+        if sheet_name is None and len(names) > 1:
+            warn(f"{source.name} has the sheets {_quoted(names)}: the first is read; --sheet-name names another.")
+        found = _filled_rows(book[chosen])
+    width = max(
+        (1 + max(place for place, cell in enumerate(row) if not _is_blank(cell)) for _, row in found), default=0
+    )
+    numbers, rows = [number for number, _ in found], [(row + [None] * width)[:width] for _, row in found]
+    last = rows[(len(rows) + 1) // 2 :][-LOOKED_AT:] or rows
+    blank = [place for place in range(width) if all(_is_blank(row[place]) for row in last)]
+    if blank:
+        _check_formulas(source, chosen, blank)
+    _drop_errors(source.name, numbers, rows, warn)
+    return numbers, rows
+
+
+@contextmanager
+def _opened(source: ByteSource, *, formulas: bool) -> "Iterator[openpyxl.Workbook]":
+    """Open a workbook: formulas as text, or their values as Excel has kept them."""
     try:
         import openpyxl
     except ImportError as error:
@@ -105,30 +145,67 @@ def _read_sheet(
             f"{source.name} is a workbook, which takes openpyxl to read. Install it: {INSTALL}."
         ) from error
     try:
-        with source.raw() as raw:
-            book = openpyxl.load_workbook(raw, read_only=True, data_only=True)
-            names = [sheet.title for sheet in book.worksheets]
-            if not names:
-                raise InputError(f"{source.name} has no sheet with cells.")
-            if sheet_name is not None and sheet_name not in names:
-                raise InputError(f"--sheet-name {sheet_name}: {source.name} has the sheets {_quoted(names)}.")
-            chosen = names[0] if sheet_name is None else sheet_name
-            if sheet_name is None and len(names) > 1:
-                warn(f"{source.name} has the sheets {_quoted(names)}: the first is read; --sheet-name names another.")
-            found = [
-                (number, list(row))
-                for number, row in enumerate(book[chosen].iter_rows(values_only=True), start=1)
-                if any(cell is not None and cell != "" for cell in row)
-            ]
+        # Of styles and extensions that do not matter here.
+        with source.raw() as raw, warnings.catch_warnings(action="ignore"):
+            try:
+                book = openpyxl.load_workbook(raw, read_only=True, data_only=not formulas)
+            except TypeError:
+                book = openpyxl.load_workbook(_with_fills(raw), read_only=True, data_only=not formulas)
+            yield book
             book.close()
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError, TypeError, EOFError) as error:
+    except UNREADABLE as error:
         raise InputError(
             f"{source.name} is not a readable workbook of Excel ({error}). Copy it again, or save the sheet as CSV."
         ) from error
-    width = max(
-        (1 + max(place for place, cell in enumerate(row) if cell not in (None, "")) for _, row in found), default=0
-    )
-    return [number for number, _ in found], [(row + [None] * width)[:width] for _, row in found]
+
+
+def _with_fills(raw: BinaryIO) -> BinaryIO:
+    """Copy a workbook, and say of cells without a fill that they have none: openpyxl refuses what Excel takes."""
+    copy = io.BytesIO()
+    raw.seek(0)
+    with zipfile.ZipFile(raw) as archive, zipfile.ZipFile(copy, "w") as repaired:
+        for member in archive.infolist():
+            content = archive.read(member)
+            if member.filename == "xl/styles.xml":
+                content = EMPTY_FILL.sub(rb"<\1fill><\1patternFill/></\1fill>", content)
+            repaired.writestr(member, content)
+    copy.seek(0)
+    return copy
+
+
+def _filled_rows(sheet: Any) -> list[tuple[int, list[Any]]]:
+    rows = ((number, list(row)) for number, row in enumerate(sheet.iter_rows(values_only=True), start=1))
+    return [(number, row) for number, row in rows if not all(map(_is_blank, row))]
+
+
+def _is_blank(cell: Any) -> bool:
+    return cell is None or (isinstance(cell, str) and not cell.strip())
+
+
+def _check_formulas(source: ByteSource, sheet: str, places: list[int]) -> None:
+    """Refuse columns of formulas whose values nobody has calculated: they would be read as missing."""
+    with _opened(source, formulas=True) as book:
+        for number, row in _filled_rows(book[sheet]):
+            for place in places:
+                if place < len(row) and isinstance(row[place], str) and row[place].startswith("="):
+                    raise InputError(
+                        f"{source.name}: row {number} holds the formula {row[place]} in column {place + 1}, without a "
+                        "value. Open the workbook in Excel or LibreOffice, and save it there."
+                    )
+
+
+def _drop_errors(name: str, numbers: list[int], rows: list[list[Any]], warn: Callable[[str], None]) -> None:
+    """Take cells for missing that could not be calculated."""
+    n_errors, first = 0, ""
+    for number, row in zip(numbers, rows, strict=True):
+        for place, cell in enumerate(row):
+            if isinstance(cell, str) and cell in ERRORS:
+                first = first or f"the first is {cell} in row {number}"
+                n_errors += 1
+                row[place] = None
+    if n_errors:
+        cells = "1 cell holds an error" if n_errors == 1 else f"{n_errors:,} cells hold errors"
+        warn(f"{name}: {cells} of Excel ({first}): missing.")
 
 
 def _quoted(names: list[str]) -> str:

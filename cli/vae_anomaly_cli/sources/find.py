@@ -9,8 +9,8 @@ from pathlib import Path, PurePath
 
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.sources.byte_source import ByteSource, open_bytes
-from vae_anomaly_cli.sources.database import DATABASES, shown_address
-from vae_anomaly_cli.sources.formats import EXTENSIONS, format_of_name, format_to_read, is_surely_table
+from vae_anomaly_cli.sources.database import DATABASES, address_of_file, shown_address
+from vae_anomaly_cli.sources.formats import EXTENSIONS, format_of_name, format_to_read, is_surely_table, may_be_table
 from vae_anomaly_cli.sources.remote import is_remote, path_of, scheme_of
 
 PIPE = "-"
@@ -59,7 +59,10 @@ def find_files(data: Sequence[str]) -> list[FoundFile]:
         scheme = scheme_of(text)
         if scheme is None:
             for path, relative in _expanded(text):
-                if str(path) not in found:
+                address = address_of_file(path)
+                if address is not None:
+                    found.setdefault(str(path), _found_database(address, "sqlite"))
+                elif str(path) not in found:
                     found[str(path)] = FoundFile(open_bytes(str(path)), relative)
         elif is_remote(text):
             found.setdefault(text, FoundFile(open_bytes(text), PurePath(PurePath(path_of(text)).name or "table")))
@@ -169,13 +172,12 @@ def before_magic(path: Path) -> list[str]:
 def _tables_in(folder: Path) -> list[tuple[Path, PurePath]]:
     """Tables in a directory and below; names that begin with a dot or an underscore are nobody's data.
 
-    Text, JSON, workbooks and archives are tables where nothing else is: they lie beside tables, too.
+    JSON, workbooks and archives are tables where nothing else is: they lie beside tables, too.
     """
     found: list[tuple[Path, PurePath]] = []
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
-        is_ours = format_to_read(path) is not None or path.suffix.lower() == ".zip"
-        if is_ours and path.is_file() and not any(part[0] in "._" for part in relative.parts):
+        if may_be_table(path) and path.is_file() and not any(part[0] in "._" for part in relative.parts):
             found.append((path, relative))
     tables = [(path, relative) for path, relative in found if is_surely_table(path)] or found
     if not tables:

@@ -249,7 +249,9 @@ FORMATS = {
 DATABASE = Format("sql", "data bases", (), _delimited, text=False, options=("--table", "--query"), writable=False)
 SPACED_EXTENSIONS = (".txt",)
 # Names that files beside the data often have, too: in a folder they are tables where nothing else is one.
-OFTEN_NO_TABLES = (".txt", ".json", ".xlsx", ".xlsm", ".zip")
+OFTEN_NO_TABLES = (".json", ".xlsx", ".xlsm", ".zip")
+# Notes mostly: tables only where their names, or a pattern, are given.
+NO_TABLES_IN_FOLDERS = (".txt",)
 
 
 def _listed_extensions(entries: list[Format], compressed: str) -> str:
@@ -284,7 +286,15 @@ def format_to_read(path: PurePath) -> Format | None:
 
 def is_surely_table(path: PurePath) -> bool:
     """Whether a name is that of a table, and not also of what often lies beside tables and images."""
-    return format_to_read(path) is not None and not path.name.lower().endswith(OFTEN_NO_TABLES)
+    return format_to_read(path) is not None and not path.name.lower().endswith(
+        (*OFTEN_NO_TABLES, *NO_TABLES_IN_FOLDERS)
+    )
+
+
+def may_be_table(path: PurePath) -> bool:
+    """Whether a file in a folder can be a table by its name, where nothing else there surely is one."""
+    name = path.name.lower()
+    return (format_to_read(path) is not None or name.endswith(".zip")) and not name.endswith(NO_TABLES_IN_FOLDERS)
 
 
 def name_of(source: ByteSource) -> str:
@@ -311,8 +321,6 @@ def sniff_format(source: ByteSource, warn: Callable[[str], None]) -> Format:
 
 def _unknown(source: ByteSource, path: PurePath) -> InputError:
     extension = "".join(path.suffixes[-2:]) or "no extension"
-    if path.suffix in (".db", ".sqlite", ".sqlite3"):
-        return InputError(f"{source.name} is a data base; name a table of it: sqlite:///{source.name}?table=NAME.")
     if path.suffix in (".xls", ".ods"):
         return InputError(
             f"{source.name} has an extension that is not known ({extension}). Save it as .xlsx, or as CSV (UTF-8)."

@@ -15,6 +15,8 @@ csv.field_size_limit(MAX_CELL_BYTES)
 
 MAX_TITLE_LINES, MAX_FOOTER_LINES = 40, 20
 LOOKED_AT = 200
+# Fewer rows say nothing of the range of a column.
+MIN_ROWS = 3
 SHOWN_CELLS, SHOWN_CHARACTERS = 4, 40
 
 NUMBER_LIKE = re.compile(r"[\s(+\-−$€£¥]*(\d[\d.,'’\s\u00a0\u202f]*|\.\d+)(e[+-]?\d+)?\s*[%)€$£¥]*", re.IGNORECASE)
@@ -32,7 +34,7 @@ TOTAL_WORD = (
 TOTAL = re.compile(rf"\s*(?:{TOTAL_WORD})\s*(?:\([^)]*\))?\s*[:=.]?\s*", re.IGNORECASE)
 BEGINS_WITH_TOTAL = re.compile(rf"\s*(?:{TOTAL_WORD})\b", re.IGNORECASE)
 CLOSING_WORDS = re.compile(
-    r"\s*[-=*_#]{3,}|.*\b(rows?|records?|lines?|entries|zeilen)\b\s*(affected|selected|returned|exported)?"
+    r"\s*[-=*_#]{3,}|\x1a|.*\b(rows?|records?|lines?|entries|zeilen)\b\s*(affected|selected|returned|exported)?"
     r"|\s*\(?\d+ rows?.*|\s*(end of|sources?|quelle|generated|created|exported|printed|notes?|page \d|stand|"
     r"copyright|©|erstellt|disclaimer|confidential)\b.*",
     re.IGNORECASE,
@@ -62,6 +64,10 @@ class Record:
     def n_filled(self) -> int:
         """Cells that are not blank."""
         return sum(1 for cell in self.cells if cell.strip())
+
+    def fills(self, width: int) -> bool:
+        """Whether more than half of so many cells are filled, or all but the first: a row index has no name."""
+        return 2 * self.n_filled > width or (self.n_filled == width - 1 == len(self.cells) - 1 and not self.cells[0])
 
     @property
     def shown(self) -> str:
@@ -272,13 +278,13 @@ def _header_at(records: list[Record], width: int) -> int:
     for at, record in enumerate(records[: MAX_TITLE_LINES + 1]):
         rows = records[at + 1 :]
         is_above = at == 0 or (has_comments and _is_comment(record))
-        if is_above or len(record.cells) != width or 2 * record.n_filled <= width or not rows:
+        if is_above or len(record.cells) != width or not record.fills(width) or not rows:
             continue
         is_text = [bool(cell.strip()) and not _is_value(cell) for cell in record.cells]
         if not any(is_text) or looks_like_data(record.cells, rows):
             return 0
         above = _names_above_values(record.cells, rows)
-        wide = [title for title in records[:at] if not _is_comment(title) and title.n_filled > max(1, width // 2)]
+        wide = [title for title in records[:at] if not _is_comment(title) and title.n_filled > 1]
         return at if not wide or (above and all(title.n_filled < width for title in wide)) else 0
     return 0
 
@@ -294,7 +300,7 @@ def _has_comments_above_names(records: list[Record], width: int) -> bool:
 
 
 def _may_be_header(record: Record, rows: list[Record], width: int) -> bool:
-    return 2 * record.n_filled > width and _header_fits(record.cells, rows, width)
+    return record.fills(width) and _header_fits(record.cells, rows, width)
 
 
 def _is_comment(record: Record) -> bool:
@@ -452,7 +458,7 @@ def _far_from_cells(names: Sequence[str], positions: list[int], rows: list[Recor
         ]
     except ValueError:
         return False
-    if numbers != sorted(set(numbers)):
+    if numbers != sorted(set(numbers)) or len(rows) < MIN_ROWS:
         return False
     return all(
         number < 2 * min(column) - max(column) or number > 2 * max(column) - min(column)
@@ -510,7 +516,8 @@ def find_footer(tail: bytes, layout: TextLayout) -> Footer | None:
         return None
     first_cells = [cells[0] for line in rows[-LOOKED_AT:] if (cells := _cells_of(line, layout.delimiter))]
     is_cut = not tail.endswith((b"\n", b"\r"))
-    if not all(_is_below(cells, layout.width, first_cells, is_apart=n_blank > 0, is_cut=is_cut) for cells in found):
+    is_apart = n_blank > 0 and all(line.strip() for line in rows[-LOOKED_AT:])
+    if not all(_is_below(cells, layout.width, first_cells, is_apart=is_apart, is_cut=is_cut) for cells in found):
         return None
     # Blank lines between the rows and what is below stay with the latter; rows of blank cells do too.
     return Footer(sum(map(len, lines[len(rows) :])), len(found), shown_cells(found[-1]))

@@ -1,5 +1,6 @@
 """Folders that say what their files hold, like year=2024/month=05: columns of the table."""
 
+import re
 import urllib.parse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from vae_anomaly_cli.sources.formats import TableFile
 
 # How Hive and Spark write that a value is missing.
 MISSING = "__HIVE_DEFAULT_PARTITION__"
+WHOLE = re.compile(r"-?(0[0-9]|0|[1-9][0-9]{0,17})")
 
 
 @dataclass(frozen=True)
@@ -83,10 +85,12 @@ def with_partitions(files: Sequence[TableFile], relative: Sequence[PurePath]) ->
         return list(files)
     # A column of the files themselves counts.
     names = [name for name in names if not any(name in file.schema.names for file in files)]
-    is_typed = {name: _are_whole([each[name] for each in found]) for name in names}
+    is_whole = {name: _are_whole([each[name] for each in found]) for name in names}
     partitioned: list[TableFile] = []
     for file, each in zip(files, found, strict=True):
-        values = tuple(_scalar(each[name], is_whole=is_typed[name] and file.delimiter is None) for name in names)
+        values = tuple(
+            _scalar(each[name], is_whole=is_whole[name], is_text=file.delimiter is not None) for name in names
+        )
         fields = [pa.field(name, value.type) for name, value in zip(names, values, strict=True)]
         partitioned.append(PartitionedFile(file, values, pa.schema([*file.schema, *fields])) if names else file)
     return partitioned
@@ -103,11 +107,12 @@ def _named_by_folders(path: PurePath) -> dict[str, str | None]:
 
 
 def _are_whole(values: list[str | None]) -> bool:
-    """Whether values are whole numbers, and no codes such as 05."""
-    return all(value is None or (value.isdecimal() and str(int(value)) == value) for value in values)
+    """Whether values are whole numbers, and no codes such as 01234; 05 is a month."""
+    return all(value is None or WHOLE.fullmatch(value) for value in values)
 
 
-def _scalar(value: str | None, *, is_whole: bool) -> pa.Scalar:
+def _scalar(value: str | None, *, is_whole: bool, is_text: bool) -> pa.Scalar:
     if is_whole:
-        return pa.scalar(None if value is None else int(value), pa.int64())
-    return pa.scalar(value, pa.string())
+        whole = None if value is None else int(value)
+        return pa.scalar("" if whole is None else str(whole)) if is_text else pa.scalar(whole, pa.int64())
+    return pa.scalar(value or "" if is_text else value, pa.string())

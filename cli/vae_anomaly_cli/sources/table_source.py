@@ -23,6 +23,7 @@ from vae_anomaly_cli.types import InferredType, without_missing
 
 ROWS_PER_BATCH = 1 << 15
 SHOWN_NAMES = 5
+SHOWN_NOTES = 12
 # Arrow can neither take nor sort rows of views.
 PLAIN_TYPES = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
 
@@ -259,6 +260,8 @@ def open_table(
     """
     given = given or GivenLayout()
     found = find_files(data)
+    notes = _FewNotes(warn)
+    warn = notes.warn
     # A table of a data base is typed, and written as CSV.
     formats = [_format_of(file, format_name, warn) for file in found]
     for file, table_format in zip(found, formats, strict=True):
@@ -283,7 +286,32 @@ def open_table(
     _warn_of_delimiter(files[0], warn)
     found_delimiter = files[0].content.delimiter or formats[0].delimiter
     directories = tuple(input_directories(data))
+    notes.close()
     return TableSource(name, formats[0], files, _common_schema(files), found_delimiter, directories, given)
+
+
+class _FewNotes:
+    """Says what the user should know, of many files only of the first.
+
+    Parameters
+    ----------
+    say : callable
+        Shows a message.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._n_said = 0
+
+    def warn(self, text: str) -> None:
+        self._n_said += 1
+        if self._n_said <= SHOWN_NOTES:
+            self._say(text)
+
+    def close(self) -> None:
+        """Say how many messages are not shown."""
+        if self._n_said > SHOWN_NOTES:
+            self._say(f"{self._n_said - SHOWN_NOTES:,} more such messages of these files are not shown.")
 
 
 def _format_of(file: FoundFile, format_name: str | None, warn: Callable[[str], None]) -> Format:
@@ -294,7 +322,7 @@ def _format_of(file: FoundFile, format_name: str | None, warn: Callable[[str], N
 
 def _opened(file: FoundFile, table_format: Format, given: GivenLayout, warn: Callable[[str], None]) -> TableFile:
     if file.address is not None:
-        return open_database(file.address, given)
+        return open_database(file.address, given, warn)
     return table_format.open(file.source, given, warn)
 
 

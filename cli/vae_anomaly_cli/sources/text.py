@@ -11,6 +11,13 @@ from vae_anomaly_cli.sources.compression import ZIP_MAGIC
 from vae_anomaly_cli.sources.encodings import UTF8, WINDOWS, check_encoding, encoding_of_head, find_undecodable
 
 OLD_OFFICE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+DOCUMENTS = {
+    b"%PDF-": "a PDF",
+    b"{\\rtf": "a document of RTF",
+    b"\x89PNG": "an image",
+    b"\xff\xd8\xff": "an image",
+    b"GIF8": "an image",
+}
 SQLITE_MAGIC = b"SQLite format 3\0"
 BLOCK_BYTES = 1 << 20
 TAIL_BYTES = 1 << 16
@@ -61,6 +68,9 @@ def check_text(name: str, head: bytes, expected: str) -> None:
             f"{name} is a workbook of an old Excel (.xls) by its content; expected {expected} text. Save it as .xlsx, "
             "or as CSV (UTF-8)."
         )
+    document = next((kind for magic, kind in DOCUMENTS.items() if head.startswith(magic)), None)
+    if document is not None:
+        raise InputError(f"{name} is {document} by its content; expected {expected} text. Save the table as CSV.")
     if head.startswith(SQLITE_MAGIC):
         raise InputError(
             f"{name} is a data base of SQLite; expected {expected} text. Name it as sqlite:///{name}?table=NAME."

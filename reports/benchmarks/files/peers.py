@@ -128,7 +128,7 @@ def _cells(case: Case, column: str, cells: pd.Series[Any], taken: str, verdict: 
         found = None if pd.isna(found) else found
         if taken == "date" and found is not None:
             found = found.isoformat()
-        if not same(value, found):
+        if not any(same(one, found) for one in (value if isinstance(value, list) else [value])):
             verdict.differs.append(f"{column}: row {row} means {value}, read as {found}")
             return
 

@@ -6,7 +6,8 @@ python reports/benchmarks/files/run.py --old ../before --page    the code of ano
 python reports/benchmarks/files/run.py --files money_ odd_ --show
 
 Every case is fitted, looked at with `info` and `explain`, and scored, with default options; each command is a process
-of its own. `--reading` trains next to nothing and leaves the ranks out: what is read does not depend on training.
+of its own. `--quick` trains two small members for 100 steps, `--reading` next to nothing and leaves the ranks out: what
+is read does not depend on training.
 `files/results.csv` has a row per case and reader; a run replaces the rows that it measures.
 """
 
@@ -34,6 +35,7 @@ ROOT = HERE.parents[2]
 CORPUS = ROOT / "tests" / "files"
 RESULTS = HERE / "results.csv"
 CODE = (".", "cli", "datasets", "reports")
+QUICK = ("--max-iter", "100", "--n-estimators", "2")
 READING = ("--max-iter", "1", "--n-estimators", "1", "--calibration", "none")
 NOW, BEFORE = "now", "before"
 
@@ -43,6 +45,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--old", type=Path, help="checkout that the column 'before' is made with, and only that column")
     parser.add_argument("--files", nargs="+", help="cases whose file or kind begins with one of these")
     parser.add_argument("--reading", action="store_true", help="what is read, without ranks")
+    parser.add_argument("--quick", action="store_true", help="train little")
     parser.add_argument("--peers", action="store_true", help="pandas and DuckDB only")
     parser.add_argument("--jobs", type=int, default=1, help="cases at a time")
     parser.add_argument("--show", action="store_true", help="show standard error of what is not right")
@@ -80,22 +83,27 @@ def commands_of(checkout: Path) -> Iterator[Command]:
         worker.wait()
 
 
-def part_of(cases: list[Case], checkout: Path, reading: bool) -> list[Verdict]:
+def line(verdict: Verdict) -> str:
+    return f"{verdict.outcome}: {verdict.file}: {'; '.join(verdict.differs)}"
+
+
+def part_of(cases: list[Case], checkout: Path, fit_options: Sequence[str]) -> list[Verdict]:
     verdicts = []
     with commands_of(checkout) as command, tempfile.TemporaryDirectory() as folder:
         for case in cases:
             model = Path(folder) / "model.vae"
-            verdict = judge(case, Path(), model, command, READING if reading else (), ranks=not reading)
+            verdict = judge(case, Path(), model, command, fit_options, ranks=fit_options != READING)
             verdicts.append(verdict)
             if verdict.differs:
-                console.log(f"{verdict.outcome}: {verdict.file}: {'; '.join(verdict.differs)}", markup=False)
+                console.print(line(verdict), markup=False, soft_wrap=True, highlight=False)
     return verdicts
 
 
 def measured(cases: list[Case], checkout: Path, chosen: argparse.Namespace) -> list[Verdict]:
     parts = [cases[begin :: chosen.jobs] for begin in range(chosen.jobs)]
     with ThreadPoolExecutor(chosen.jobs) as threads:
-        found = threads.map(part_of, parts, repeat(checkout), repeat(chosen.reading))
+        fit_options = READING if chosen.reading else QUICK if chosen.quick else ()
+        found = threads.map(part_of, parts, repeat(checkout), repeat(fit_options))
         verdicts = {verdict.file: verdict for part in found for verdict in part}
     return [verdicts[case["file"]] for case in cases]
 
@@ -129,15 +137,14 @@ def main() -> None:
     if not chosen.peers:
         reader, checkout = (NOW, ROOT) if chosen.old is None else (BEFORE, chosen.old.resolve())
         readers[reader] = measured(cases, checkout, chosen)
-    if chosen.old is None and not chosen.reading:
+    if chosen.old is None and (chosen.peers or not (chosen.reading or chosen.quick)):
         for name, read in peers.READERS.items():
             readers[name] = [peers.judge(case, CORPUS, read) for case in cases]
     for reader, verdicts in readers.items():
         console.print(page.counts(reader, [verdict.outcome for verdict in verdicts]), markup=False)
         for verdict in verdicts:
             if chosen.show and verdict.differs:
-                console.print(f"{verdict.outcome}: {verdict.file}: {'; '.join(verdict.differs)}", markup=False)
-                console.print(verdict.err, markup=False)
+                console.print(line(verdict), verdict.err, sep="\n", markup=False, soft_wrap=True, highlight=False)
         if not chosen.dry:
             keep(reader, verdicts)
     if chosen.page:

@@ -16,7 +16,7 @@ from vae_anomaly.fitting import score_rows
 from vae_anomaly.model import VAE
 from vae_anomaly.scores import PooledELBO
 
-N_DRAWS = 8
+N_DRAWS = 4
 EXPECTED = "expected"
 PLAIN = PooledELBO(missing="ignored")
 

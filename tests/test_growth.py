@@ -1,0 +1,120 @@
+"""What only says which row it is is set aside, with the reason; sorted measurements stay, with a word."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from vae_anomaly.columns import infer_columns
+from vae_anomaly.columns.growth import direction_of, names_a_key, why_set_aside
+from vae_anomaly.data.table import Table
+from vae_anomaly.detectors import read_table
+from vae_anomaly.detectors.vae_detector import VAEDetector
+from vae_anomaly.errors import ColumnSetAsideWarning, SortedColumnWarning
+
+N = 600
+RNG = np.random.default_rng(0)
+GAPS = np.cumsum(RNG.integers(1, 9, N)).astype(float)
+SECONDS = 1.7e9 + np.cumsum(RNG.exponential(300, N)).round()
+
+
+def swapped(numbers: np.ndarray) -> np.ndarray:
+    """A few neighbours in ten out of order."""
+    moved = numbers.copy()
+    moved[[50, 51, 300, 303]] = moved[[51, 50, 303, 300]]
+    return moved
+
+
+SET_ASIDE = {
+    "counter": (np.arange(7.0, 7 + N), "x", "it counts the rows from 7 to 606; declare it integer"),
+    "counter by fives": (np.arange(0.0, 5 * N, 5), "x", "it counts the rows from 0 to 2995"),
+    "counter of few rows": (np.arange(25.0), "x", "it counts the rows from 0 to 24"),
+    "gaps": (GAPS, "x", "it grows with the rows, from "),
+    "falling": (GAPS[::-1], "x", "it falls with the rows, from "),
+    "few out of order": (swapped(GAPS), "x", "it grows with the rows"),
+    "a few halves": (np.where(np.arange(N) % 100 == 7, GAPS + 0.5, GAPS), "x", "it grows.*declare it continuous"),
+    "lines of invoices": (np.repeat(GAPS[::3], 3), "Invoice No", "it grows with the rows"),
+    "seconds": (
+        SECONDS,
+        "x",
+        r"it is a time since 1970 \(s\).*declare it datetime to use hours and weekdays, or integer",
+    ),
+    "milliseconds": (SECONDS * 1000 + 7, "x", r"it is a time since 1970 \(ms\)"),
+    "seconds in any order": (RNG.permutation(SECONDS), "timestamp", r"it is a time since 1970 \(s\)"),
+    "shuffled counter": (RNG.permutation(N) + 1.0, "x", "its 600 whole numbers never occur twice.*between 1 and 600"),
+    "keys in any order": (RNG.permutation(2 * N)[:N] + 0.0, "x", "its 600 whole numbers never occur twice"),
+    "sparse keys by name": (RNG.choice(10**9, N, replace=False) + 0.0, "customerId", "its name is that of a key"),
+}
+KEPT = {
+    "sorted prices": (np.sort((RNG.lognormal(3, 1, N) * 100).round()), "price", 1),
+    "sorted measurement": (np.sort(RNG.normal(size=N)), "x", 1),
+    "falling measurement": (-np.sort(RNG.normal(size=N)), "x", -1),
+    "sorted whole normal numbers": (np.sort(RNG.normal(0, 1e5, N).round()), "x", 1),
+    "sorted ages": (np.sort(RNG.integers(18, 90, N)) + 0.0, "age", 0),
+    "salaries": (RNG.lognormal(10.5, 0.5, N).round(), "salary", 0),
+    "keys that repeat": (RNG.integers(0, 200, N) + 0.0, "customer_id", 0),
+    "sparse unique numbers": (RNG.choice(10**9, N, replace=False) + 0.0, "area", 0),
+    "prices of the size of times": (RNG.uniform(1e9, 2e9, N), "price", 0),
+    "two sorted files": (np.tile(np.sort(RNG.normal(size=N // 2)), 2), "x", 0),
+    "few rows": (np.arange(19.0) ** 2, "x", 0),
+}
+
+
+@pytest.mark.parametrize("case", SET_ASIDE)
+def test_what_grows_or_is_a_key_is_set_aside_with_the_reason(case):
+    numbers, name, reason = SET_ASIDE[case]
+    noise = np.random.default_rng(1).normal(size=len(numbers))
+    frame = pd.DataFrame({name: numbers, "noise": noise})
+    with pytest.warns(ColumnSetAsideWarning, match=reason):
+        column = infer_columns(Table((name, "noise"), frame))[0]
+    assert (column.kind, column.likelihood) == ("identifier", None)
+
+
+@pytest.mark.parametrize("case", KEPT)
+def test_measurements_stay_and_those_in_order_get_a_word(case):
+    numbers, name, direction = KEPT[case]
+    assert why_set_aside(name, numbers) is None
+    assert direction_of(numbers) == direction
+    frame = pd.DataFrame({name: numbers, "noise": np.random.default_rng(1).normal(size=len(numbers))})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        column = infer_columns(Table((name, "noise"), frame))[0]
+    assert column.likelihood is not None
+    assert [type(warning.message) for warning in caught] == [SortedColumnWarning] * bool(direction)
+    for warning in caught:
+        assert f"column {name!r} {'rises' if direction > 0 else 'falls'} from row to row" in str(warning.message)
+        assert f"columns={{{name!r}: 'identifier'}}" in str(warning.message)
+
+
+def test_declared_column_is_used_whatever_it_does():
+    frame = pd.DataFrame({"x": GAPS, "noise": RNG.normal(size=N)})
+    assert infer_columns(Table(("x", "noise"), frame), declared={"x": "integer"})[0].kind == "integer"
+
+
+@pytest.mark.parametrize("name", ["id", "ID", "order_no", "customerKey", "row id", "uuid", "Invoice-Number", "ids"])
+def test_names_of_keys(name):
+    assert names_a_key(name)
+
+
+@pytest.mark.parametrize("name", ["width", "no_of_rooms", "number of cells", "idea", "video", "keyboard", "x0", ""])
+def test_names_of_measurements(name):
+    assert not names_a_key(name)
+
+
+def test_whole_numbers_above_two_to_the_53_stay_apart_beside_floats():
+    ids = 2**60 + np.arange(100)
+    frame = pd.DataFrame({"x": RNG.normal(size=100), "id": ids, "code": np.repeat(ids[:4], 25)})
+    table = read_table(VAEDetector(), frame, fitting=True)
+    with pytest.warns(ColumnSetAsideWarning, match="100 distinct whole numbers above 2\\*\\*53 look like identifiers"):
+        _, key, code = infer_columns(table)
+    assert key.likelihood is None
+    assert set(code.levels) == {str(number) for number in ids[:4]}
+    assert code.encode(table, 2).tolist() == np.repeat(np.arange(4.0), 25).tolist()
+
+
+def test_last_column_is_used_even_if_it_grows():
+    (column,) = infer_columns(Table(("x",), GAPS[:, None]))
+    assert (column.kind, column.reason) == ("integer", "it counts the rows")
+    (seconds,) = infer_columns(Table(("x",), SECONDS[:, None] + 0.25))
+    assert seconds.kind == "continuous"

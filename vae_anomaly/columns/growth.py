@@ -1,0 +1,123 @@
+"""Numbers that say which row it is, and not how it is: running numbers, clocks, keys."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from vae_anomaly.columns.dates import epoch_unit
+from vae_anomaly.data import FloatArray
+
+MIN_ROWS_TO_COUNT = 20
+MAX_OUT_OF_ORDER, MIN_OUT_OF_ORDER = 0.02, 2
+MIN_DISTINCT, MIN_DISTINCT_UNNAMED = 0.2, 0.5
+# How many times as fast as elsewhere a running number may grow in a tenth of the rows.
+MAX_ACCELERATION, N_BLOCKS, MIN_ROWS_TO_BE_STEADY = 3.0, 10, 100
+OUTERMOST = 0.01
+MIN_WHOLE = 0.98
+MIN_RANK_CORRELATION = 0.9
+MIN_EXPECTED_REPEATS = 10.0
+KEY_WORDS = frozenset({"id", "ids", "key", "pk", "uuid", "guid", "rowid"})
+LAST_KEY_WORDS = KEY_WORDS | {"nr", "no", "num", "number", "serial", "seq", "sequence"}
+CLOCK_WORDS = frozenset({"time", "timestamp", "ts", "epoch", "datetime", "date"})
+WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+
+
+def names_a_key(name: str) -> bool:
+    """Whether a name is that of an identifier or a number that is given out: id, order_no, customerKey.
+
+    Examples
+    --------
+    >>> names_a_key("customerId"), names_a_key("invoice_no"), names_a_key("number of rooms"), names_a_key("width")
+    (True, True, False, False)
+    """
+    words = [word.lower() for word in WORDS.findall(name)]
+    return bool(words) and (not KEY_WORDS.isdisjoint((words[0], words[-1])) or words[-1] in LAST_KEY_WORDS)
+
+
+def why_set_aside(name: str, numbers: FloatArray) -> str | None:
+    """Why a column only says which row it is; None where it does not, as far as one can see.
+
+    It grows or falls from row to row, with few rows out of order, and is a time since 1970, or bears the name of a key,
+    or holds whole numbers that grow steadily.  Or its whole numbers never occur twice, and bear the name of
+    a key, or would repeat themselves at least ten times if they were drawn at random.
+
+    Parameters
+    ----------
+    name : str
+        Of the column.
+    numbers : ndarray of shape (cells,)
+        Observed cells in the order of the rows.
+
+    Examples
+    --------
+    >>> why_set_aside("n", 1000 + 3.0 * np.arange(100))
+    'it counts the rows from 1000 to 1297; declare it integer to use it'
+    >>> why_set_aside("price", np.sort(np.random.default_rng(0).lognormal(size=100)).round(2)) is None
+    True
+    """
+    if len(numbers) < MIN_ROWS_TO_COUNT:
+        return None
+    share_whole = float((numbers == np.floor(numbers)).mean())
+    whole, mostly_whole = share_whole == 1, share_whole >= MIN_WHOLE
+    kind = "integer" if whole else "continuous"
+    ends = f"from {_written(numbers[0])} to {_written(numbers[-1])}"
+    named = names_a_key(name)
+    direction = direction_of(numbers)
+    n_distinct = len(np.unique(numbers))
+    steady = n_distinct >= MIN_DISTINCT_UNNAMED * len(numbers) and is_steady(numbers)
+    unit = epoch_unit(numbers)
+    clock = unit is not None and (
+        not CLOCK_WORDS.isdisjoint(map(str.lower, WORDS.findall(name)))
+        or (direction != 0 and (steady or named or unit != "s"))
+    )
+    if clock and n_distinct >= max(MIN_ROWS_TO_COUNT, MIN_DISTINCT * len(numbers)):
+        return f"it is a time since 1970 ({unit}), {ends}; declare it datetime to use hours and weekdays, or {kind}"
+    steps = np.diff(numbers)
+    if whole and steps[0] != 0 and (steps == steps[0]).all():
+        return f"it counts the rows {ends}; declare it integer to use it"
+    if direction and mostly_whole and (named or steady):
+        grows = "grows" if direction > 0 else "falls"
+        return f"it {grows} with the rows, {ends}; declare it {kind} to use it"
+    if not whole or n_distinct < len(numbers):
+        return None
+    expected_repeats = len(numbers) * (len(numbers) - 1) / (2 * (float(np.ptp(numbers)) + 1))
+    if named:
+        return "its whole numbers never occur twice, and its name is that of a key; declare it integer to use it"
+    if expected_repeats >= MIN_EXPECTED_REPEATS:
+        return (
+            f"its {len(numbers)} whole numbers never occur twice, though they lie between "
+            f"{_written(numbers.min())} and {_written(numbers.max())}: a key; declare it integer to use it"
+        )
+    return None
+
+
+def direction_of(numbers: FloatArray) -> int:
+    """1 where numbers rise from row to row but for few, -1 where they fall, 0 where neither, or where they repeat."""
+    if len(numbers) < MIN_ROWS_TO_COUNT or len(np.unique(numbers)) < max(
+        MIN_ROWS_TO_COUNT, MIN_DISTINCT * len(numbers)
+    ):
+        return 0
+    n_up, n_down = int((numbers[1:] > numbers[:-1]).sum()), int((numbers[1:] < numbers[:-1]).sum())
+    few = max(MIN_OUT_OF_ORDER, MAX_OUT_OF_ORDER * len(numbers))
+    direction = 1 if n_down <= few else -1 if n_up <= few else 0
+    ranks = np.argsort(np.argsort(numbers, kind="stable"), kind="stable")
+    agreement = np.corrcoef(ranks, np.arange(len(numbers)))[0, 1]
+    return direction if direction * agreement >= MIN_RANK_CORRELATION else 0
+
+
+def is_steady(numbers: FloatArray) -> bool:
+    """Whether numbers in order grow about as fast everywhere, as those do that are given out one after the other.
+
+    Sorted measurements grow slowly where most of them are, and fast in their tails.
+    """
+    if len(numbers) < MIN_ROWS_TO_BE_STEADY:
+        return False
+    edges = np.quantile(numbers, np.linspace(OUTERMOST, 1 - OUTERMOST, N_BLOCKS + 1))
+    lengths = np.diff(edges)
+    return bool(lengths.min() > 0 and lengths.max() <= MAX_ACCELERATION * lengths.min())
+
+
+def _written(number: float) -> str:
+    return f"{number:.0f}" if float(number).is_integer() else f"{number:g}"

@@ -1,0 +1,211 @@
+"""Values that stand for a missing one: -999, 9999, 1900-01-01."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from vae_anomaly.columns.column import Column
+from vae_anomaly.columns.dates import EPOCH_UNITS, moments
+from vae_anomaly.columns.scales import gross_cells
+from vae_anomaly.data import FloatArray, Table, text_of, with_missing_cells
+from vae_anomaly.errors import SpecificationError
+
+Code: TypeAlias = float | str | dt.date
+MissingValues: TypeAlias = bool | Code | Sequence[Code] | Mapping[str, "MissingValues"] | None
+"""What `VAEDetector` takes: None to recognise codes, values, False or none of them to keep all, or that by column."""
+
+NINES = tuple(float("9" * n_digits) for n_digits in range(2, 11))
+NUMBER_CODES = (-2147483648.0, *(-code for code in reversed(NINES)), -9.0, -1.0, *NINES, 2147483647.0)
+EPOCH = dt.date(1970, 1, 1)
+DATE_CODES = tuple(
+    float((dt.date.fromisoformat(day) - EPOCH).days)
+    for day in (
+        *("0001-01-01", "1582-10-15", "1600-01-01", "1601-01-01", "1677-09-21", "1753-01-01", "1800-01-01"),
+        *("1899-12-30", "1899-12-31", "1900-01-01", "1901-01-01", "1904-01-01", "1970-01-01"),
+        *("2099-12-31", "2100-01-01", "2100-12-31", "2199-12-31", "2200-01-01", "2262-04-11", "2999-12-31"),
+        *("3000-01-01", "9999-01-01", "9999-12-31"),
+    )
+)
+MIN_REPEATS = 3
+MIN_OTHER_CELLS, MIN_OTHER_VALUES = 20, 11
+# How many times as large as any other number, and how far from them in widths of the inner nine tenths.
+MIN_RATIO, MIN_GAP, MIN_DATE_GAP, MIN_GAP_DAYS = 5.0, 0.1, 0.25, 365.0
+
+
+def number_codes_of(numbers: FloatArray) -> tuple[float, ...]:
+    """Numbers that are known to stand for missing ones, repeat, and lie far from all others.
+
+    They occur at least three times, and are at least five times as large as the largest of the others, or negative
+    where all others are positive, with a gap between.  Others need eleven different values: few are categories.
+
+    Parameters
+    ----------
+    numbers : ndarray of shape (cells,)
+        Without missing ones.
+
+    Examples
+    --------
+    >>> number_codes_of(np.r_[np.linspace(-20, 40, 200), [-999.0] * 3])
+    (-999.0,)
+    """
+    return _codes_of(numbers, NUMBER_CODES, _is_apart)
+
+
+def date_codes_of(days: FloatArray) -> tuple[float, ...]:
+    """Dates, as days since 1970, that are known to stand for missing ones, repeat, and lie far from all others."""
+    whole = np.floor(days)
+    codes = _codes_of(whole, DATE_CODES, _is_another_time)
+    return tuple(np.unique(days[np.isin(whole, codes)]).tolist()) if codes else ()
+
+
+def given_codes(given: MissingValues, name: str) -> tuple[Code, ...] | None:
+    """What the user says stands for missing in a column; None where it is to be recognised.
+
+    Raises
+    ------
+    SpecificationError
+        If it is neither a number, nor text, nor a date.
+    """
+    if isinstance(given, Mapping):
+        given = given.get(name)
+    if given is None:
+        return None
+    if given is False:
+        return ()
+    codes: list[Any] = [given] if np.ndim(given) == 0 else list(given)  # type: ignore[arg-type]
+    for code in codes:
+        if isinstance(code, bool) or not isinstance(code, str | int | float | np.number | dt.date | np.datetime64):
+            raise SpecificationError(
+                f"missing_values holds {code!r}; expected numbers, text or dates, a list of them, a mapping from "
+                "columns to these, None to recognise usual codes, or False to keep all."
+            )
+    return tuple(codes)
+
+
+def codes_for(
+    table: Table, position: int, given: tuple[Code, ...] | None, *, dates: bool, unit: str = ""
+) -> tuple[float, ...] | tuple[str, ...]:
+    """The cells of a column that stand for missing ones, as `Column.missing_values` has them.
+
+    Parameters
+    ----------
+    table : Table
+        Training rows.
+    position : int
+        Of the column.
+    given : tuple or None
+        What the user says; None recognises usual codes.
+    dates : bool
+        Whether the column is read as dates.
+    unit : str
+        See `Column.date_unit`.
+    """
+    content = table.content(position)
+    if content == "boolean" or given == ():
+        return ()
+    if dates and not unit:
+        return _present(date_codes_of, table.days(position)) if given is None else _floats(map(_day_of, given))
+    if content == "text":
+        return () if given is None else tuple(_text_of(code) for code in given)
+    if given is not None:
+        return _floats(map(_number_of, given))
+    numbers = table.numbers(position)
+    if not dates:
+        return _present(number_codes_of, numbers)
+    tick = EPOCH_UNITS[unit][0]
+    days = _present(date_codes_of, numbers * tick)
+    return tuple(np.unique(numbers[np.isin(numbers * tick, days)]).tolist())
+
+
+def is_code(table: Table, position: int, column: Column) -> npt.NDArray[np.bool_]:
+    """Which cells of a column stand for missing ones."""
+    codes = column.missing_values
+    if isinstance(codes[0], str):
+        return np.isin(table.texts(position).astype(str), codes)
+    if column.is_date:
+        return np.isin(table.days(position), codes)
+    return np.isin(table.numbers(position), codes)
+
+
+def without_codes(table: Table, columns: Sequence[Column]) -> Table:
+    """The same rows in which the cells that stand for missing ones, as each column knows them, are missing."""
+    hidden = {
+        position: is_code(table, position, column) for position, column in enumerate(columns) if column.missing_values
+    }
+    return with_missing_cells(table, hidden)
+
+
+def code_text(code: float | str, *, is_date: bool) -> str:
+    """A code as people write it."""
+    if isinstance(code, str):
+        return repr(code)
+    return str(moments(np.array([code]))[0]).removesuffix("T00:00:00.000000") if is_date else f"{code:.15g}"
+
+
+def _codes_of(
+    numbers: FloatArray, known: Sequence[float], is_apart: Callable[[float, FloatArray], bool]
+) -> tuple[float, ...]:
+    if not len(numbers):
+        return ()
+    lowest, highest = float(numbers.min()), float(numbers.max())
+    within = (code for code in known if lowest <= code <= highest)
+    repeated = [code for code in within if (numbers == code).sum() >= MIN_REPEATS]
+    if not repeated:
+        return ()
+    others = numbers[~np.isin(numbers, repeated)]
+    if len(others) < MIN_OTHER_CELLS or len(np.unique(others)) < MIN_OTHER_VALUES:
+        return ()
+    usual = others[~gross_cells(others)]
+    return tuple(code for code in repeated if is_apart(code, usual))
+
+
+def _present(find: Callable[[FloatArray], tuple[float, ...]], cells: FloatArray) -> tuple[float, ...]:
+    return find(cells[~np.isnan(cells)])
+
+
+def _floats(numbers: Iterable[float | None]) -> tuple[float, ...]:
+    return tuple(number for number in numbers if number is not None)
+
+
+def _is_apart(code: float, others: FloatArray) -> bool:
+    lowest, highest = float(others.min()), float(others.max())
+    if lowest <= code <= highest:
+        return False
+    if abs(code) >= MIN_RATIO * max(abs(lowest), abs(highest), 1.0) and abs(code) >= NINES[0]:
+        return True
+    return code < 0 < lowest and lowest - code >= MIN_GAP * _inner_width(others)
+
+
+def _is_another_time(code: float, others: FloatArray) -> bool:
+    gap = max(float(others.min()) - code, code - float(others.max()))
+    return gap >= max(MIN_GAP_DAYS, MIN_DATE_GAP * _inner_width(others))
+
+
+def _inner_width(numbers: FloatArray) -> float:
+    low, high = np.quantile(numbers, (0.05, 0.95))
+    return float(high - low)
+
+
+def _number_of(code: Code) -> float | None:
+    try:
+        return float(code)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+
+
+def _text_of(code: Code) -> str:
+    return code if isinstance(code, str) else str(text_of(code))
+
+
+def _day_of(code: Code) -> float | None:
+    """Days since 1970 of a date or its text; a number is none."""
+    if _number_of(code) is not None and not isinstance(code, np.datetime64):
+        return None
+    moment = pd.to_datetime(pd.Series([code], dtype=object), errors="coerce", utc=True, format="ISO8601").iloc[0]
+    return None if pd.isna(moment) else moment.timestamp() / 86_400
