@@ -100,6 +100,7 @@ LONG: dict[str, str] = {
     "vae_anomaly.detectors.vae_detector.VAEDetector": "the estimator reads in one file",
     "vae_anomaly.detectors.vae_detector.VAEDetector.__init__": "a line for each parameter to take, and one to keep it",
     "vae_anomaly.fitting.fit.fit_model": "the fit reads from top to bottom",
+    "vae_anomaly_cli.options.FitOptions": "an option of a fit after the other",
     "vae_anomaly.model.training.train": "the training loop reads from top to bottom",
     "vae_anomaly.model.vae.VAE.__init__": "one statement for each buffer and part of the network",
 }

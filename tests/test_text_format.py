@@ -138,6 +138,12 @@ DATES: dict[str, tuple[list[str | None], list[str | None]]] = {
     "short month": (["12-Mar-25", "1-Apr-25"], ["2025-03-12T00:00:00", "2025-04-01T00:00:00"]),
     "short month and four digits": (["12 Mar 2025", "01 Apr 2025"], ["2025-03-12T00:00:00", "2025-04-01T00:00:00"]),
     "long month": (["12 March 2025", "13 April 2025"], ["2025-03-12T00:00:00", "2025-04-13T00:00:00"]),
+    "months by name": (["Jan 2025", "Feb 2026"], ["2025-01-01T00:00:00", "2026-02-01T00:00:00"]),
+    "long months and a hyphen": (["March-2025", "April-2026"], ["2025-03-01T00:00:00", "2026-04-01T00:00:00"]),
+    "ISO in UTC by name": (
+        ["2025-12-31 10:30 UTC", "2026-01-02 11:00 UTC"],
+        ["2025-12-31T10:30:00", "2026-01-02T11:00:00"],
+    ),
     "American": (["Mar 12, 2025", "Apr 1, 2025"], ["2025-03-12T00:00:00", "2025-04-01T00:00:00"]),
     "am and pm": (["12/31/2025 1:05 PM", "1/2/2026 11:00 AM"], ["2025-12-31T13:05:00", "2026-01-02T11:00:00"]),
     "web server": (
@@ -155,6 +161,7 @@ LEVELS: dict[str, tuple[list[str | None], list[str | None]]] = {
     "words for no value are levels": (["a", "unknown", "-"], ["a", "unknown", "-"]),
     "codes": (["007", "12", "013"], ["007", "12", "013"]),
     "codes of one length": (["01234", "98765", "10115"], ["01234", "98765", "10115"]),
+    "numbers longer than floats": (["9007199254740993", "9007199254740995"], ["9007199254740993", "9007199254740995"]),
     "telephone numbers": (["+49 170 123", "+49 30 456"], ["+49 170 123", "+49 30 456"]),
     "telephone numbers in threes": (["555 123 456", "555 987 654"], ["555 123 456", "555 987 654"]),
     "versions": (["1.2.3", "1.10.0"], ["1.2.3", "1.10.0"]),
@@ -274,6 +281,18 @@ def test_day_and_month_that_no_cell_tells_are_announced(cells: list[str], readin
     (warning,) = [each for each in said(cells) if isinstance(each, AmbiguousTextWarning)]
     assert f"read as {reading}. Where it is the other" in str(warning)
     assert "--date-format" in str(warning)
+
+
+def test_day_and_month_go_by_other_columns_where_their_own_cells_do_not_tell() -> None:
+    found, form = read(["03/04/2025", "05/06/2025"], other=["25/12/2025", "01/02/2025"])
+    assert found == ["2025-04-03T00:00:00", "2025-06-05T00:00:00"]
+    assert form is not None
+    assert not [each for each in said(["03/04/2025"], other=["25/12/2025"]) if isinstance(each, AmbiguousTextWarning)]
+
+
+def test_date_format_that_is_said_leaves_dates_of_another_form_alone() -> None:
+    found, _ = read(["2025-12-31", "2026-01-01"], TextRules(date_format="%d/%m/%Y"))
+    assert found == ["2025-12-31T00:00:00", "2026-01-01T00:00:00"]
 
 
 def test_cell_that_decides_day_and_month_is_named() -> None:

@@ -21,6 +21,7 @@ from vae_anomaly.data import (
     decimal_mark_of,
     learn_levels,
     learn_text,
+    order_of,
 )
 from vae_anomaly.errors import (
     AmbiguousTextWarning,
@@ -84,20 +85,22 @@ def read_training_text(table: Table, declared: Mapping[str, str | Likelihood], r
         and declared.get(name) != "identifier"
     }
     evidence = {position: column.evidence for position, column in found.items()}
-    for position, column in found.items():
-        name = table.names[position]
-        others = [each for place, each in evidence.items() if place != position]
-        kind, required = _asked_for(declared.get(name))
-        by_value = table.has_numeric_levels(position)
-        learned = learn_text(column, decimal_mark_of(others), rules, kind, by_value=by_value)
-        if kind == "number" and not required and learned.odd is not None:
-            learned = learn_levels(column.distinct, rules, by_value=by_value)
-        learned = _rather_numbers(learned)
-        if required and learned.odd is not None and not _few(learned.odd.count, learned.odd.n_cells):
-            raise _unreadable(name, learned.format, learned.odd.text, learned.odd.row)
-        formats[position] = learned.format
-        read[position] = _cells(learned.format, column.distinct.spread(learned.values, _empty_of(learned.format)))
-        said += _warnings(name, learned, table)
+
+    def learn(position: int, order: str = "") -> LearnedText:
+        mark = decimal_mark_of([each for place, each in evidence.items() if place != position])
+        return _learned(table, position, found[position], mark, rules, declared, order)
+
+    learned = {position: learn(position) for position in found}
+    dates = [each for each in learned.values() if each.format.kind == "date" and not each.unsure]
+    orders = {order_of(each.format.date_format) for each in dates} - {""}
+    for position, first in learned.items():
+        # Where the cells do not tell day from month, those of other columns may.
+        unsure = first.format.kind == "date" and first.unsure and len(orders) == 1
+        text = learn(position, *orders) if unsure else first
+        formats[position] = text.format
+        values = found[position].distinct.spread(text.values, _empty_of(text.format))
+        read[position] = _cells(text.format, values)
+        said += _warnings(table.names[position], text, table)
     for position in range(len(table.names)):
         if table.has_categories(position) and declared.get(table.names[position]) != "identifier":
             formats[position], read[position] = _read_categories(table, position, rules)
@@ -193,6 +196,27 @@ def _format_of(column: Column) -> TextFormat | None:
     if column.is_date:
         return TextFormat("date", date_format="ISO8601")
     return TextFormat("boolean" if column.boolean else "number")
+
+
+def _learned(
+    table: Table,
+    position: int,
+    column: TextColumn,
+    mark: str | None,
+    rules: TextRules,
+    declared: Mapping[str, str | Likelihood],
+    order: str,
+) -> LearnedText:
+    """What was learned of a column, or a refusal where it is declared to be something else."""
+    name, by_value = table.names[position], table.has_numeric_levels(position)
+    kind, required = _asked_for(declared.get(name))
+    learned = learn_text(column, mark, rules, kind, order=order, by_value=by_value)
+    if kind == "number" and not required and learned.odd is not None:
+        learned = learn_levels(column.distinct, rules, by_value=by_value)
+    learned = _rather_numbers(learned)
+    if required and learned.odd is not None and not _few(learned.odd.count, learned.odd.n_cells):
+        raise _unreadable(name, learned.format, learned.odd.text, learned.odd.row)
+    return learned
 
 
 def _asked_for(declared: str | Likelihood | None) -> tuple[TextKind | None, bool]:

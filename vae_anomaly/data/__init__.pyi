@@ -4,6 +4,7 @@ from .image_folders import ImageFiles, is_pillow_images, list_images, open_image
 from .image_formats import ImageFormat, Problem, Size
 from .images import Images, arranged, as_array, is_images, read_arrays
 from .table import FloatArray, ObjectArray, Table, holds_long_numbers, text_of, with_missing_cells
+from .text_dates import order_of
 from .text_format import (
     LearnedText,
     TextColumn,
@@ -45,6 +46,7 @@ __all__ = [
     "list_images",
     "match_names",
     "open_images",
+    "order_of",
     "read_arrays",
     "read_pillow_images",
     "survey",

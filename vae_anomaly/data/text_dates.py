@@ -23,6 +23,7 @@ ISO_DATE = re.compile(
     r"\s?(?:Z|z|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?)?)?)?"
 ).fullmatch
 ISO_WITHOUT_MARKS = re.compile(r"[0-9]{8}(?:T[0-9]{4}(?:[0-9]{2})?Z?)?").fullmatch
+UTC = ("UTC", "GMT")
 WORDS = frozenset(("today", "now"))
 NUMERIC_DATE = re.compile(
     r"(?P<first>[0-9]{1,4})(?P<mark>[./\- ])(?P<second>[0-9]{1,2})(?P=mark)(?P<third>[0-9]{2,4})(?P<time>[ T].*)?"
@@ -30,6 +31,7 @@ NUMERIC_DATE = re.compile(
 NAMED_DATE = re.compile(
     r"(?P<first>[0-9]{1,2})(?P<mark>[./\- ]|)(?P<month>[A-Za-z]{3,9})(?P=mark)(?P<third>[0-9]{2,4})(?P<time>[ T:].*)?"
 ).fullmatch
+NAMED_MONTH = re.compile(r"(?P<month>[A-Za-z]{3,9})(?P<mark>[./\- ])[0-9]{4}").fullmatch
 TIME = re.compile(
     r"(?P<gap>[ T:])(?P<hour>[0-9]{1,2}):[0-9]{2}(?P<seconds>:[0-9]{2})?(?P<fraction>\.[0-9]{1,9})?"
     r"(?P<noon>\s?[AaPp][Mm])?(?P<zone>\s?(?:Z|[+-][0-9]{2}:?[0-9]{2}))?"
@@ -64,7 +66,12 @@ def read_dates(texts: Sequence[str], date_format: str) -> Moments:
     ['2026-01-31T08:00:00.500000', 'NaT']
     """
     if date_format == ISO:
-        cells: list[str | None] = [text if ISO_DATE(text) or ISO_WITHOUT_MARKS(text) else None for text in texts]
+        cells: list[str | None] = [
+            (f"{text[:-3].rstrip()}Z" if text.endswith(UTC) else text)
+            if ISO_DATE(text) or ISO_WITHOUT_MARKS(text)
+            else None
+            for text in texts
+        ]
     else:
         cells = [None if text.casefold() in WORDS else text for text in texts]
     with warnings.catch_warnings():
@@ -100,7 +107,7 @@ def find_date_format(texts: Sequence[str], counts: npt.NDArray[np.int64], order:
     if not scored or scored[0][0] * 2 < weights.sum():
         return None
     most = scored[0][0]
-    best = next((form for n, _, form in scored if n == most and _order_of(form) == (order or _usual_order(form))), "")
+    best = next((form for n, _, form in scored if n == most and order_of(form) == (order or _usual_order(form))), "")
     best = best or scored[0][2]
     other = _exchanged(best)
     if other not in guessed:
@@ -112,7 +119,7 @@ def find_date_format(texts: Sequence[str], counts: npt.NDArray[np.int64], order:
         if n_second > n_first:
             best, other, first, second = other, best, second, first
         if n_first != n_second:
-            return DateFormat(best, decided_by=looked_at[int((first & ~second).argmax())] if _order_of(best) else "")
+            return DateFormat(best, decided_by=looked_at[int((first & ~second).argmax())] if order_of(best) else "")
     return DateFormat(best, other="" if order or "." in best.split()[0] else other)
 
 
@@ -132,7 +139,9 @@ def _guesses(text: str) -> set[str]:
 
 def _further_guesses(text: str) -> set[str]:
     """Formats with two digits for the year, with am and pm, and with short months."""
-    named, numeric = NAMED_DATE(text), NUMERIC_DATE(text)
+    named, numeric, month_alone = NAMED_DATE(text), NUMERIC_DATE(text), NAMED_MONTH(text)
+    if month_alone is not None:
+        return {f"{'%b' if len(month_alone['month']) == 3 else '%B'}{month_alone['mark']}%Y"}
     parts = numeric or named
     if parts is None:
         return set()
@@ -175,7 +184,7 @@ def _is_date(form: str) -> bool:
     return has_month and ("%Y" in form or ("%y" in form and "%d" in form))
 
 
-def _order_of(form: str) -> str:
+def order_of(form: str) -> str:
     """Whether the day or the month comes first; empty where the month is named or the year is first."""
     if "%d" not in form or "%m" not in form or form.startswith(("%Y", "%y")):
         return ""
@@ -184,7 +193,7 @@ def _order_of(form: str) -> str:
 
 def _usual_order(form: str) -> str:
     """What comes first where no cell tells: the month beside slashes, as pandas has it, else the day."""
-    if not _order_of(form):
+    if not order_of(form):
         return ""
     return "month" if "/" in form else "day"
 

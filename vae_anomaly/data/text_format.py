@@ -45,7 +45,7 @@ MARKS = frozenset(
     ("x", "*", "+", "\u2713", "\u2714", "y", "yes", "j", "ja", "o", "oui", "s", "si", "s\u00ed", "t", TRUE, "on")
 )
 MIN_EMPTY_SHARE = 0.5
-MIN_CODE_DIGITS = 8
+MIN_CODE_DIGITS, MAX_EXACT = 8, 2.0**53
 SPOKEN = {",": "','", ".": "'.'", " ": "spaces", "'": "apostrophes"}
 
 
@@ -523,9 +523,16 @@ def _units_of(parsed: ParsedNumbers, counts: Counts) -> tuple[list[str], bool, l
 
 
 def _are_codes(parsed: ParsedNumbers, distinct: DistinctTexts, counts: Counts) -> bool:
-    """Whether whole numbers are codes: many with leading zeros, or all of one length in groups of three."""
+    """Whether whole numbers are codes: with leading zeros, longer than floats, or all of one length in groups."""
     codes = parsed.codes & (counts > 0)
     total = int(counts.sum())
+    long = [
+        index
+        for index in np.flatnonzero((np.abs(parsed.values) >= MAX_EXACT) & (counts > 0)).tolist()
+        if distinct.texts[index].isdecimal() and int(distinct.texts[index]) != int(parsed.values[index])
+    ]
+    if counts[long].sum() > max(MAX_ODD_SHARE * total, 1):
+        return True
     if codes.any():
         lengths = {len(distinct.texts[index]) for index in np.flatnonzero(codes).tolist()}
         n_alike = sum(
@@ -567,10 +574,14 @@ def _learn_dates(column: TextColumn, rules: TextRules, order: str, *, forced: bo
     texts = [distinct.texts[index] for index in kept.tolist()]
     if not texts:
         return None
-    found = DateFormat(rules.date_format) if rules.date_format else _found_dates(texts, distinct.counts[kept], order)
+    asked = rules.date_format
+    if asked and np.isnat(read_dates(texts, asked)).mean() > MAX_ODD_SHARE:
+        # It is of other columns.
+        asked = None
+    found = DateFormat(asked) if asked else _found_dates(texts, distinct.counts[kept], order)
     if found is None and not forced:
         return None
-    found = found or DateFormat(ISO)
+    found = found or DateFormat(rules.date_format or ISO)
     form = TextFormat("date", date_format=found.format)
     values, lost = form.read(distinct.texts)
     odd = _odd(distinct, lost)
