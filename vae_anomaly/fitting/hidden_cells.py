@@ -12,7 +12,7 @@ from vae_anomaly.columns import Batch, Encoder, TableEncoder
 from vae_anomaly.decisions import Decisions
 from vae_anomaly.fitting.partition import IntArray, Partition, TrainingRows
 from vae_anomaly.fitting.predict import chunk_rows
-from vae_anomaly.model import KNOTS, VAE, MissingCosts, elbo_terms, marginal_terms, missing_share, precise, stretches
+from vae_anomaly.model import VAE, MissingCosts, elbo_terms, marginal_terms, missing_share, precise, stretches
 from vae_anomaly.scores import PooledELBO
 
 SEED_OF_HIDING = 16
@@ -21,7 +21,7 @@ MIN_ROWS, MAX_ROWS, MAX_CELLS = 64, 1024, 1 << 18
 MIN_UNSEEN, ENOUGH_UNSEEN = 32, 256
 # A model that is right has a surprise of a cell that far above the median once in 20,000 cells.
 MAX_EXCESS, MAX_SPREADS = 10.0, 10.0
-SMOOTHNESS = 1e-3
+PRIOR_ROWS = 8
 
 
 @dataclass(frozen=True)
@@ -277,11 +277,10 @@ def _fitted(costs: list[_Costs], n_counted: int) -> tuple[Tensor, Tensor]:
     n_hidden = (after - before) * n_counted
     target = torch.cat(changes) + n_hidden * (excess.mean() + slope * (before - missing.mean()))
 
-    # Where no row says what happens between two knots, the line goes on.
-    widths = torch.diff(torch.tensor(KNOTS, dtype=target.dtype))
-    bends = torch.diff(torch.eye(len(widths), dtype=target.dtype) / widths, dim=0)
-    design = torch.cat([stretches(after) - stretches(before), SMOOTHNESS * len(target) ** 0.5 * bends])
-    target = torch.cat([target, torch.zeros(len(bends), dtype=target.dtype)])
+    # Where training rows miss so many cells that none says what the first cost, these are taken to cost nothing beside.
+    stretch = stretches(after) - stretches(before)
+    design = torch.cat([stretch, PRIOR_ROWS**0.5 * torch.eye(stretch.shape[1], dtype=target.dtype)])
+    target = torch.cat([target, torch.zeros(stretch.shape[1], dtype=target.dtype)])
     steps = torch.linalg.lstsq(design, target.unsqueeze(1)).solution.squeeze(1)
     return of_cells, steps.cumsum(0)
 
