@@ -667,8 +667,8 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         """What the model expects in every cell, given the row: in the units and the container of `X`.
 
         Numbers are the mean over draws and members of p(x_j | z); levels are the most probable one under the
-        members' mixture.  Missing cells are filled; columns that were set aside are NaN, and dates whose place in time is
-        not modelled NaT.
+        members' mixture.  Missing cells are filled; columns that were set aside are NaN, and dates whose place in time
+        is not modelled NaT.
 
         Parameters
         ----------
