@@ -132,7 +132,7 @@ def test_info_folds_long_reasons_and_shows_parts_of_dates(run, write, tmp_path, 
 
 def test_summary_of_a_fit_names_a_few_kinds(run, write, tmp_path, fast):
     header = "a,b,c,d,e,f,g\n"
-    days = pd.date_range("2026-01-01", periods=120, freq="2D").strftime("%Y-%m-%d")
+    days = pd.date_range("2026-01-01", periods=200, freq="2D").strftime("%Y-%m-%d")
     rows = "".join(
         f"{i / 7:.3f},{i % 40},{'xyz'[i % 3]},{'uv'[i % 2]},{'true' if i % 5 else 'false'},{day},5\n"
         for i, day in enumerate(days)
