@@ -353,7 +353,7 @@ class SortedColumnWarning(DataWarning):
     def __str__(self) -> str:
         return (
             f"column {self.column!r} {'rises' if self.rises else 'falls'} from row to row. Where the rows were sorted "
-            "by it, all is well; where it goes on with time, all later rows will look anomalous: then leave it out, "
+            "by it, all is well; where it goes on with time, all later rows will look anomalous: then leave it out: "
             f"columns={{{self.column!r}: 'identifier'}}."
         )
 

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from vae_anomaly import load, read_manifest
@@ -131,10 +132,10 @@ def test_info_folds_long_reasons_and_shows_parts_of_dates(run, write, tmp_path, 
 
 def test_summary_of_a_fit_names_a_few_kinds(run, write, tmp_path, fast):
     header = "a,b,c,d,e,f,g\n"
+    days = pd.date_range("2026-01-01", periods=200, freq="2D").strftime("%Y-%m-%d")
     rows = "".join(
-        f"{i / 7:.3f},{i % 40},{'xyz'[i % 3]},{'uv'[i % 2]},{'true' if i % 5 else 'false'},"
-        f"2026-0{i % 8 + 1}-{i % 28 + 1:02d},5\n"
-        for i in range(120)
+        f"{i / 7:.3f},{i % 40},{'xyz'[i % 3]},{'uv'[i % 2]},{'true' if i % 5 else 'false'},{day},5\n"
+        for i, day in enumerate(days)
     )
     outcome = run("fit", write("t.csv", header + rows), "-o", tmp_path / "m.vae", "--json", *fast)
     (line,) = [line for line in outcome.err.splitlines() if line.startswith("fitted on")]

@@ -24,8 +24,8 @@ from vae_anomaly.errors import DataError
 from vae_anomaly.likelihoods import Bounded, Categorical, Likelihood, Rounded, Spiked, StudentT, WrappableLikelihood
 
 SECOND = 1 / 86_400
-# Of the scale by cells out of all proportion: with it the smallest noise is a quarter of the standard deviation.
-MAX_WIDENING = 5.0
+# Of the scale by cells out of all proportion: with it the smallest noise is a tenth of the standard deviation.
+MAX_WIDENING = 2.0
 
 
 def number_column(name: str, present: FloatArray, weights: FloatArray | None, declared: str | None) -> Column:

@@ -121,7 +121,7 @@ def write_page() -> None:
         .read_text(encoding="utf-8")
         .format(
             surroundings=surroundings(PACKAGES),
-        commits=", ".join(sorted(found["commit"].astype(str).unique())),
+            commits=", ".join(sorted(found["commit"].astype(str).unique())),
             n_tables=found["table"].nunique(),
             n_seeds=len(set(found["seed"]) & set(SEEDS)),
             max_training=MAX_TRAINING,
