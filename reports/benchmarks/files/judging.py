@@ -96,6 +96,8 @@ def judge(
 def _explained(case: Case, path: str, model: Path, command: Command) -> Ended:
     """The rows that hold the cells to look at; a row without a score, for what one of its cells holds, is left out."""
     values = case.get("values", {})
+    if not values:
+        return Ended(0, '{"explained": []}', "")
     wanted = sorted({int(row) for cells in values.values() for row in cells} | {1})
     odd = {int(row) for cells in values.values() for row, value in cells.items() if value is None}
     ask = ["explain", path, "-m", str(model), "--json", "--cells", str(MOST_CELLS), *case.get("options", [])]
@@ -231,8 +233,11 @@ def _values(case: Case, read: dict[str, dict[str, Any]], explained: list[dict[st
         if column is None or taken_for(column) not in ("number", "date"):
             continue
         for row, value in expected.items():
-            # Cells that cost no more than usual are not listed; one that is missing costs nothing.
-            if row not in costs or ((name.strip(), int(row)) not in cells and costs[row].get(column["name"], 0.0)):
+            # Cells that cost no more than usual are not listed; a number that is missing costs nothing.
+            listed = (name.strip(), int(row)) in cells
+            if row not in costs or (
+                not listed and (taken_for(column) == "date" or costs[row].get(column["name"], 0.0))
+            ):
                 continue
             part, found = cells.get((name.strip(), int(row)), ("", None))
             fine = any(same(one, found) for one in (value if isinstance(value, list) else [value]))

@@ -12,7 +12,7 @@ from benchmarks.foundation_page import markdown
 from benchmarks.harness import surroundings
 
 HERE = Path(__file__).resolve().parent
-WORDS, PAGE_FILE = HERE / "says.md", HERE.parent / "files.md"
+PAGE_FILE = HERE.parent / "files.md"
 READERS = ("before", "now", "pandas", "DuckDB")
 PACKAGES = ("vae-anomaly", "torch", "pandas", "pyarrow", "duckdb")
 
@@ -29,10 +29,13 @@ not this page. [`files/results.csv`](files/results.csv) has a row per case and r
 amount thirty times too high, or an age of 455), and what a person would read in it: rows, what each column is, what
 some cells mean, the place among the most anomalous rows that the planted one has to reach (in most the first three),
 the words that a message has to have, or that it has to be refused. `tests/files/make.py` writes them all.
-Expectations were written before the code that reads the files, by someone who had not seen it.
+They were written without the code that reads the files. About ten were changed after a first run, where the expectation
+was at fault or could be met in two ways; those that may be debated are listed below.
 
-Each case goes through the real command with default options: `fit FILE -o MODEL`, `info MODEL --json` (what each column
-is), `explain FILE -m MODEL --row ... --json` (what cells mean), `score FILE -m MODEL --json --top 3`.
+Each case goes through the real command: `fit FILE -o MODEL`, `info MODEL --json` (what each column is), `explain
+FILE -m MODEL --row ... --json` (what cells mean), `score FILE -m MODEL --json --top 3`. How each column of the
+table was fitted: {trained}. `explain` need not list a cell that costs no more than usual: such cells are not
+compared, nor are the cells of a row that gets no score for what one of them holds.
 
 | outcome | is |
 |---|---|
@@ -79,12 +82,13 @@ def counts(reader: str, outcomes: Sequence[str]) -> str:
 def write(results: Path, folder: Path) -> None:
     table = pd.read_csv(results, keep_default_na=False)
     cases = corpus(folder)
-    says = WORDS.read_text(encoding="utf-8").strip().format(**figures(table)) if WORDS.exists() else ""
+    says = _says(table)
     PAGE_FILE.write_text(
         PAGE.format(
             surroundings=surroundings(PACKAGES),
             n_cases=len(cases),
             says=says,
+            trained=_trained(table),
             totals=_totals(table),
             by_kind=_by_kind(table),
             left=_left(table),
@@ -94,10 +98,16 @@ def write(results: Path, folder: Path) -> None:
     )
 
 
-def figures(table: pd.DataFrame) -> dict[str, int]:
-    """`before_wrong`, `pandas_right` and so on."""
-    found = table.groupby(["reader", "outcome"]).size()
-    return {f"{reader}_{outcome}": int(found.get((reader, outcome), 0)) for reader in READERS for outcome in OUTCOMES}
+def _says(table: pd.DataFrame) -> str:
+    """A line for each reader that was measured."""
+    outcomes = {reader: table.loc[table["reader"] == reader, "outcome"].tolist() for reader in _readers(table)}
+    return "\n".join(f"* {counts(reader, found)}." for reader, found in outcomes.items())
+
+
+def _trained(table: pd.DataFrame) -> str:
+    ours = table[table["reader"].isin(READERS[:2])]
+    found = ours.groupby(["reader", "training"]).size()
+    return "; ".join(f"{reader}, {training} ({n} cases)" for (reader, training), n in found.items())
 
 
 def _readers(table: pd.DataFrame) -> list[str]:
@@ -126,6 +136,8 @@ def _by_kind(table: pd.DataFrame) -> str:
 
 
 def _left(table: pd.DataFrame) -> str:
+    if not (table["reader"] == "now").any():
+        return "Not measured yet."
     chosen = table[(table["reader"] == "now") & (table["outcome"] != RIGHT)]
     lines = [f"* `{row.file}`: {row.outcome}; {row.differs}" for row in chosen.itertuples()]
     return "\n".join(lines) or "Nothing."

@@ -108,12 +108,19 @@ def measured(cases: list[Case], checkout: Path, chosen: argparse.Namespace) -> l
     return [verdicts[case["file"]] for case in cases]
 
 
-def keep(reader: str, verdicts: list[Verdict]) -> None:
+def trained(chosen: argparse.Namespace) -> str:
+    if chosen.reading:
+        return "one member, one step, no ranks"
+    return "two members, 100 steps" if chosen.quick else "default options"
+
+
+def keep(reader: str, training: str, verdicts: list[Verdict]) -> None:
     new = pd.DataFrame(
         {
             "reader": reader,
             "file": [verdict.file for verdict in verdicts],
             "kind": [verdict.kind for verdict in verdicts],
+            "training": training,
             "outcome": [verdict.outcome for verdict in verdicts],
             "differs": ["; ".join(verdict.differs) for verdict in verdicts],
         }
@@ -146,7 +153,7 @@ def main() -> None:
             if chosen.show and verdict.differs:
                 console.print(line(verdict), verdict.err, sep="\n", markup=False, soft_wrap=True, highlight=False)
         if not chosen.dry:
-            keep(reader, verdicts)
+            keep(reader, trained(chosen) if reader in (NOW, BEFORE) else "", verdicts)
     if chosen.page:
         page.write(RESULTS, CORPUS)
 
