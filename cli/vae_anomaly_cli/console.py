@@ -16,6 +16,8 @@ from rich.text import Text
 from vae_anomaly_cli.errors import CommandError
 
 MAX_SHOWN_FILES = 20
+MAX_SHOWN_ODD = 5
+MAX_NAMED = 5
 
 
 def one_line(text: object) -> str:
@@ -120,6 +122,7 @@ class Messages:
     ) -> None:
         # Whoever warns has loaded the library.
         from vae_anomaly.errors import (
+            AmbiguousTextWarning,
             DataWarning,
             FileLeftOutWarning,
             OddCellsWarning,
@@ -141,14 +144,38 @@ class Messages:
                 n_with_pages += isinstance(warning, PagesLeftOutWarning)
                 if n_with_pages <= MAX_SHOWN_FILES or not isinstance(warning, PagesLeftOutWarning):
                     shown.setdefault(about, warning)
+        alike: dict[str, list[str]] = {}
+        said: set[str] = set()
         for first in shown.values():
-            if locate is not None and isinstance(first, OddCellsWarning):
-                place = locate(first.row)
-                self.warning(f"{place.file}: {first.text(row=place.where)}")
+            if isinstance(first, AmbiguousTextWarning):
+                alike.setdefault(first.remedy, []).append(first.column)
+        n_odd = 0
+        for first in shown.values():
+            if isinstance(first, OddCellsWarning):
+                n_odd += 1
+                if n_odd <= MAX_SHOWN_ODD:
+                    place = None if locate is None else locate(first.row)
+                    self.warning(first if place is None else f"{place.file}: {first.text(row=place.where)}")
+            elif isinstance(first, AmbiguousTextWarning):
+                # What holds of one column mostly holds of all that a program wrote: one line for those of a remedy.
+                _, *others = alike.pop(first.remedy, [""])
+                if others or first.remedy not in said:
+                    self.warning(f"{first}{_and_so(others)}")
+                said.add(first.remedy)
             else:
                 self.warning(first)
+        if n_odd > MAX_SHOWN_ODD:
+            self.warning(f"{n_odd - MAX_SHOWN_ODD:,} more columns hold odd cells, which are taken as missing, too.")
         if n_with_pages > MAX_SHOWN_FILES:
             self.warning(f"{n_with_pages - MAX_SHOWN_FILES:,} more files have several pages: the first is read.")
+
+
+def _and_so(others: list[str]) -> str:
+    """Name the other columns of which a line holds; empty if there are none."""
+    if not others:
+        return ""
+    names, more = ", ".join(map(repr, others[:MAX_NAMED])), len(others) - MAX_NAMED
+    return f" So it is with {names}{f' and {more} more' if more > 0 else ''}."
 
 
 @contextmanager

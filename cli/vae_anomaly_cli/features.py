@@ -1,5 +1,6 @@
 """The frame that the detector sees: of a table to fit on, and of rows to score."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vae_anomaly_cli.cell_reader import CellReader, as_series, unreadable_rows
+from vae_anomaly_cli.cell_reader import ISO, CellReader, as_series, unreadable_rows
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.tables import Table
 
@@ -73,7 +74,7 @@ class RowFeatures:
     frame : DataFrame
         A line for every row; cells that cannot be read are missing.
     problems : mapping of int to str
-        Why rows, from 0, cannot be scored.
+        Why rows, from 0, cannot be scored; in their order.
     """
 
     frame: "pd.DataFrame"
@@ -138,6 +139,7 @@ def scoring_features(
         features[group] = as_series(reader.group_values(cells[named.get(group, group)]))
     modelled = [column for column in columns if column.is_used]
     problems |= dict.fromkeys(_empty_rows(modelled, features, cells.num_rows, problems), EMPTY)
+    problems = dict(sorted(problems.items()))
     if all(isinstance(feature, np.ndarray) for feature in features.values()):
         # One block that the detector takes as it is.
         matrix = np.full((len(columns), cells.num_rows), np.nan)
@@ -174,8 +176,8 @@ def readable_values(
     """
     values = reader.scoring_values(cells, column)
     if isinstance(values, np.ndarray) and values.dtype != object:
-        infinite = np.isinf(values)
-        return (np.where(infinite, np.nan, values), infinite) if infinite.any() else (values, None)
+        unbounded = np.isinf(values)
+        return (np.where(unbounded, np.nan, values), unbounded) if unbounded.any() else (values, None)
     unreadable = unreadable_rows(values, column)
     if not unreadable.any():
         return values, None
@@ -183,12 +185,34 @@ def readable_values(
     if (unreadable | np.asarray(whole.is_null())).all():
         return np.full(len(whole), np.nan), unreadable
     readable = pc.if_else(pa.array(unreadable), pa.scalar(None, whole.type), whole)
-    return reader.scoring_values(readable, column), unreadable
+    # What is left may be numbers now, some of them infinite.
+    values, infinite = readable_values(readable, column, reader)
+    return values, unreadable if infinite is None else unreadable | infinite
 
 
 def _unreadable(column: "Column", cell: object) -> str:
-    expected = "date" if column.is_date else "number"
-    return f"'{column.name}' holds {str(cell)!r}, which is no {expected}"
+    return f"'{column.name}' holds {str(cell)!r}, which is no {_expected(column, str(cell))}"
+
+
+def _expected(column: "Column", cell: str) -> str:
+    """What a cell should be; how it should be written, where it looks like a date, or a number, of another form."""
+    form = column.text_format
+    looks_right = any(character.isdigit() for character in cell)
+    if column.is_date:
+        written = ISO if form is None else form.date_format
+        spoken = "like 2026-02-28" if written == ISO else f"as {written}"
+        return f"date {spoken}" if looks_right else "date"
+    unit = "" if form is None else form.unit
+    if not looks_right or math.isinf(_plain_number(cell)):
+        return "number"
+    return f"number in '{unit}'" if unit else "plain number"
+
+
+def _plain_number(cell: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        return math.nan
 
 
 def _empty_rows(

@@ -173,8 +173,8 @@ def unlike_calibration(
         why += f", or have a '{calibration.group_column}' that the calibration has not, and so a p-value of 1"
     expected_there = _percent(float(_expected(calibration, np.array([edge]))[0]))
     return Unlike(
-        f"{found} of {counted(n_rows, noun)} have p-values up to {edge:g}, and {expected_there} of those of the "
-        f"calibration, and are {'more' if distance > 0 else 'less'} anomalous",
+        f"the {noun}s are {'more' if distance > 0 else 'less'} anomalous than those of the calibration ({found} of "
+        f"{counted(n_rows, noun)} have p-values up to {edge:.3g}, {expected_there} expected)",
         why,
     )
 

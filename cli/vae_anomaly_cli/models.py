@@ -105,16 +105,25 @@ class Unusable:
     count: int = 0
     first: list[str] = field(default_factory=list)
 
-    def add(self, location: Location, reason: str) -> None:
-        """Note one of them."""
+    def add(self, locate: Callable[[], Location], reason: str) -> None:
+        """Note one of them.
+
+        Parameters
+        ----------
+        locate : callable
+            Says where it is; only of the first few, because it may take reading the file up to there.
+        reason : str
+            What is wrong with it.
+        """
         self.count += 1
         if len(self.first) < MAX_SHOWN_FILES:
+            location = locate()
             where = f", {location.where}" if location.where else ""
             self.first.append(f"{location.file}{where}: {reason}")
 
     def add_file(self, file: str, reason: str) -> None:
         """Note a file."""
-        self.add(Location(file, ""), reason)
+        self.add(lambda: Location(file, ""), reason)
 
     def warn(self, messages: Messages, n_rows: int | None = None) -> None:
         """Warn of those that were noted: of rows in a line.
@@ -127,7 +136,8 @@ class Unusable:
             How many rows there are in all.
         """
         if self.noun == "row":
-            if self.count:
+            # Where it is all of them, that is an error of its own.
+            if self.count and self.count != n_rows:
                 messages.warning(self._of_rows(n_rows))
             return
         for text in self.first:
@@ -138,7 +148,8 @@ class Unusable:
     def none_of(self, name: str, n_rows: int) -> str:
         """Say that nothing of an input could be scored."""
         nouns = "file" if self.noun == "image" else self.noun
-        return f"none of {counted(n_rows, nouns)} of {name} could be scored; {self.first[0]}"
+        remedy = "" if self.noun == "image" else ". Write the cells as in the training, or fit a model on such rows."
+        return f"none of {counted(n_rows, nouns)} of {name} could be scored; {self.first[0]}{remedy}"
 
     def _of_rows(self, n_rows: int | None) -> str:
         many = n_rows is not None and self.count > n_rows / 2

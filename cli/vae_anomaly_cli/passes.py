@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -207,7 +208,7 @@ def judge(
         if sample is not None:
             sample.append(batch.cells)
         for row, problem in features.problems.items():
-            unusable.add(model.source.locate(*batch.position(row)), problem)
+            unusable.add(partial(model.source.locate, *batch.position(row)), problem)
         if label is not None:
             labels.append(batch.cells[label.name])
         return batch

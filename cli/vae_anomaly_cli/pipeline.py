@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -329,7 +330,7 @@ class Pipeline:
         if features is not None:
             problems = features.problems
             for row, problem in features.problems.items():
-                self.unusable.add(self.model.source.locate(*batch.position(row)), problem)
+                self.unusable.add(partial(self.model.source.locate, *batch.position(row)), problem)
             if self.explainer is not None:
                 explained = self.explainer.explain(batch, features, flags)
         texts = Texts(problems, {} if explained is None else explained.texts)

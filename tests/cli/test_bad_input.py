@@ -129,7 +129,7 @@ def test_text_in_a_numeric_column_is_found_by_line(run, write, model):
 
 def test_text_in_a_numeric_column_is_found_among_decimal_commas(run, write, model):
     path = write("t.csv", "amount;items;shop;paid\n2,5;3;x;true\n2,k;3;x;true\n")
-    assert f"{path}, line 3: 'amount' holds '2,k', which is no number" in run("score", path, "-m", model).err
+    assert f"{path}, line 3: 'amount' holds '2,k', which is no plain number" in run("score", path, "-m", model).err
 
 
 def test_text_in_a_numeric_column_of_jsonl_and_parquet(run, orders, tmp_path, model):

@@ -91,10 +91,12 @@ def test_file_of_which_nothing_can_be_scored_is_an_error(run, write, model):
     bad = write("bad.csv", "amount,items,shop,paid\n" + "x,1,north,true\n" * 3)
     line = run("score", bad, "-m", model).error(1)
     assert line == (
-        f"error: none of 3 rows of {bad} could be scored; {bad}, line 2: 'amount' holds 'x', which is no number"
+        f"error: none of 3 rows of {bad} could be scored; {bad}, line 2: 'amount' holds 'x', which is no number. "
+        "Write the cells as in the training, or fit a model on such rows."
     )
     assert run("drift", bad, "-m", model).error(1) == line
     assert run("explain", bad, "-m", model).error(1) == line
+    assert "warning" not in run("score", bad, "-m", model).err
 
 
 def test_more_than_half_is_loud(run, write, model):
@@ -213,3 +215,59 @@ def test_directory_of_results_has_the_rows_of_each_file(run, orders, model, tmp_
         written = pd.read_csv(tmp_path / "out" / f"{name}.csv")
         assert written["row"].tolist() == list(range(1, n_rows + 1))
         assert "file" not in written
+
+
+def test_first_problem_is_that_of_the_first_row(run, write, model):
+    # In a later column than that of the second.
+    path = write("two.csv", "amount,items,shop,paid\n1.5,1,north,true\n2.5,odd,north,true\noops,1,north,true\n")
+    for command in (["score"], ["drift"], ["explain", "--top", "1"]):
+        assert f"; the first is {path}, line 3: 'items'" in run(*command, path, "-m", model).err
+
+
+def test_infinite_number_beside_text_costs_its_row(run, write, model):
+    path = write(
+        "both.csv",
+        "amount,items,shop,paid\n1.5,1,north,true\ninf,1,north,true\noops,1,north,true\n-1e400,1,north,true\n",
+    )
+    outcome = run("score", path, "-m", model)
+    assert outcome.code == 0
+    assert outcome.frame["problem"].tolist() == [
+        "",
+        "'amount' holds 'inf', which is no number",
+        BAD_CELL,
+        "'amount' holds '-1e400', which is no number",
+    ]
+
+
+def test_only_the_first_problems_are_looked_for_in_the_file(run, write, model, monkeypatch):
+    asked = []
+    locate = table_source.TableSource.locate
+    monkeypatch.setattr(
+        table_source.TableSource, "locate", lambda self, file, row: asked.append(row) or locate(self, file, row)
+    )
+    path = write("many.csv", "amount,items,shop,paid\n1.5,1,north,true\n" + "oops,1,north,true\n" * 300)
+    assert "300 of 301 rows without a score" in run("score", path, "-m", model).err
+    assert len(asked) <= 20
+
+
+@pytest.mark.parametrize(
+    ("cell", "problem"),
+    [
+        ("5 kg", "'amount' holds '5 kg', which is no plain number"),
+        ("oops", BAD_CELL),
+    ],
+)
+def test_problem_says_how_a_number_should_be_written(run, write, model, cell, problem):
+    path = write("cell.csv", f"amount,items,shop,paid\n1.5,1,north,true\n{cell},1,north,true\n")
+    assert run("score", path, "-m", model).frame["problem"].tolist() == ["", problem]
+
+
+def test_problem_names_unit_and_form_of_the_training(run, write, tmp_path):
+    rows = [f"{day % 28 + 1:02d}.{day % 12 + 1:02d}.2025;{day % 17 + 3} kg" for day in range(200)]
+    path, saved = write("fit.csv", "\n".join(["day;load", *rows]) + "\n"), tmp_path / "m.vae"
+    assert run("fit", path, "-o", saved, "--max-iter", "5", "--n-estimators", "1").code == 0
+    new = write("new.csv", "day;load\n01.02.2025;5 kg\n2025-02-01;5 kg\n01.02.2025;5 lb\n")
+    assert run("score", new, "-m", saved, "-o", tmp_path / "s.csv").code == 0
+    text = (tmp_path / "s.csv").read_text()
+    assert "'day' holds '2025-02-01', which is no date as %d.%m.%Y" in text
+    assert "'load' holds '5 lb', which is no number in 'kg'" in text

@@ -226,3 +226,19 @@ def test_cells_that_cannot_be_read_are_known_by_row(tmp_path):
         for column in fitted.columns_
     }
     assert lost == {"a": [False, True, False, False], "d": [False, True, False, False]}
+
+
+def test_ambiguous_columns_share_a_line(run, write, tmp_path):
+    rows = "\n".join(",".join(f"{(i * 37 + 11 * j) % 900 / 100 + 1:.3f}" for j in range(8)) for i in range(100))
+    path = write("t.csv", ",".join(f"c{j}" for j in range(8)) + "\n" + rows + "\n")
+    err = run("fit", path, "-o", tmp_path / "m.vae", "--max-iter", "5", "--n-estimators", "1").err
+    assert err.count("can be read in two ways") == 1
+    assert "So it is with 'c1', 'c2', 'c3', 'c4', 'c5' and 2 more." in err
+
+
+def test_odd_cells_of_many_columns_are_a_handful_of_lines(run, write, tmp_path):
+    rows = "\n".join(",".join(f"{(i * 37 + 11 * j) % 900 / 100:.2f}" for j in range(8)) for i in range(300))
+    path = write("t.csv", ",".join(f"c{j}" for j in range(8)) + "\n" + rows + "\n" + ",".join(["odd"] * 8) + "\n")
+    err = run("fit", path, "-o", tmp_path / "m.vae", "--max-iter", "5", "--n-estimators", "1").err
+    assert err.count("'odd' (line 302)") == 5
+    assert "3 more columns hold odd cells, which are taken as missing, too." in err

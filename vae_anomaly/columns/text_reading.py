@@ -159,7 +159,7 @@ def read_text(table: Table, columns: Sequence[Column], *, lenient: bool = False)
 
 
 def unreadable(column: Column, texts: Any) -> npt.NDArray[np.bool_]:
-    """Which texts a column of a model cannot read: no numbers, or no dates, where it wants some.
+    """Which texts a column of a model cannot read: no numbers, infinite ones, or no dates, where it wants some.
 
     Parameters
     ----------
@@ -185,7 +185,10 @@ def unreadable(column: Column, texts: Any) -> npt.NDArray[np.bool_]:
     if not column.is_used or form is None or table.content(0) != "text":
         return np.zeros(table.n_rows, dtype=bool)
     distinct = table.distinct_texts(0)
-    every: npt.NDArray[np.bool_] = distinct.spread(form.read(distinct.texts)[1], False)
+    values, lost = form.read(distinct.texts)
+    if form.kind == "number":
+        lost |= np.isinf(values)
+    every: npt.NDArray[np.bool_] = distinct.spread(lost, False)
     return every
 
 

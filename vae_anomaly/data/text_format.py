@@ -494,7 +494,7 @@ def _described(form: TextFormat, seen: list[str], texts: list[str], empty: Flags
         parts.append(f"with {' and '.join(SPOKEN[mark] for mark in seen)} between thousands")
     words = [text for text, lost in zip(texts, empty.tolist(), strict=True) if lost and text not in MISSING_TEXTS]
     if words:
-        parts.append(f"{', '.join(repr(word) for word in words[:MAX_SHOWN])} as missing")
+        parts.append(f"with {', '.join(repr(word) for word in words[:MAX_SHOWN])} as missing")
     return f"numbers {', '.join(parts)}" if parts else "numbers"
 
 

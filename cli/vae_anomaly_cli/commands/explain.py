@@ -1,6 +1,7 @@
 """`vae-anomaly explain`: why rows are anomalous, cell by cell."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from vae_anomaly_cli.command import OUTPUT, Option, command
@@ -190,7 +191,7 @@ def _check_usable(table: "Table", features: "RowFeatures", numbers: tuple[int, .
             raise InputError(f"--row {number}: the row has no score, and nothing to explain; {where}: {problem}.")
     unusable = Unusable("row")
     for row in sorted(features.problems):
-        unusable.add(table.locate(row), features.problems[row])
+        unusable.add(partial(table.locate, row), features.problems[row])
     unusable.warn(messages, table.n_rows)
     if unusable.count == table.n_rows:
         raise CommandError(unusable.none_of(table.name, table.n_rows))
