@@ -121,7 +121,11 @@ NUMBERS: dict[str, tuple[list[str | None], list[float | None]]] = {
     "hours, minutes and seconds": (["00:32:04", "100:00:00", "0:00:01.5"], [1924, 360_000, 1.5]),
     "minutes and seconds": (["59:30", "1:02:03"], [3570, 3723]),
     "minutes, seconds and fractions": (["01:02.125", "59:30"], [62.125, 3570]),
-    "days": (["0 days 00:01:00", "1 day, 2:00:00", "-1 days +23:59:00", "2 days"], [60, 93_600, -60, 172_800]),
+    "days": (
+        ["0 days 00:01:00", "1 day, 2:00:00", "-1 days +23:59:00", "-1 day, 22:00:00", "2 days"],
+        [60, 93_600, -60, -7200, 172_800],
+    ),
+    "days by themselves are a unit": (["3 days", "12 days", "400 days"], [3, 12, 400]),
     "durations and no value": (["0:10", "n.a.", "", "1:00"], [600, None, None, 3600]),
     "None among numbers": (["1.5", "None", "2"], [1.5, None, 2]),
     "words in German": (["1,5", "k.A.", "keine Angabe", "2,5"], [1.5, None, None, 2.5]),

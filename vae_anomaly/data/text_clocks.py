@@ -42,7 +42,7 @@ def seconds_of(texts: Sequence[str], clock: ClockKind) -> FloatArray:
 
 
 def find_clock(texts: Sequence[str], counts: Counts) -> ClockKind | None:
-    """How a column writes durations or times of day; None where at most half of its cells are any.
+    """How a column writes durations or times of day; None where at most half of its cells are any with a colon.
 
     Two parts are minutes and seconds where one of them has a fraction, or where other cells have three parts; else
     hours and minutes.
@@ -54,7 +54,7 @@ def find_clock(texts: Sequence[str], counts: Counts) -> ClockKind | None:
     counts : ndarray of int
         How often each occurs.
     """
-    found = [CLOCK(text) if ":" in text or "day" in text else None for text in texts]
+    found = [CLOCK(text) if ":" in text else None for text in texts]
     known = np.array([match is not None for match in found], dtype=bool)
     if not known.any() or counts[known].sum() <= MIN_SHARE * counts.sum():
         return None
@@ -69,15 +69,16 @@ def clock_text(seconds: float) -> str:
 
     Examples
     --------
-    >>> clock_text(3570.5), clock_text(-600.0)
-    ('0:59:30.5', '-0:10:00')
+    >>> clock_text(3570.5), clock_text(-600.0), clock_text(-36_000_060.0)
+    ('0:59:30.5', '-0:10:00', '-416 days -16:01:00')
     """
     total = round(abs(seconds), 6)
     minutes, rest = divmod(total, MINUTE)
     hours, minutes = divmod(int(minutes), 60)
     days, hours = divmod(hours, 24) if hours > 9_999 else (0, hours)
     whole = f"{rest:09.6f}".rstrip("0").rstrip(".")
-    return f"{'-' * (seconds < 0)}{f'{days} days ' if days else ''}{hours}:{minutes:02d}:{whole}"
+    sign = "-" if seconds < 0 else ""
+    return f"{f'{sign}{days} days ' if days else ''}{sign}{hours}:{minutes:02d}:{whole}"
 
 
 def _seconds(text: str, clock: ClockKind) -> float:
@@ -98,8 +99,8 @@ def _seconds(text: str, clock: ClockKind) -> float:
             return np.nan
         else:
             total = first * HOUR + second * MINUTE + (int(third) if third else 0) + fraction
-    days = int(match["days"] or 0) * DAY
-    if match["days"] and match["inner"]:
-        # As pandas writes negative ones: -1 days +23:59:00.
+    if match["days"]:
+        # The sign is that of the days, as Python and pandas write it: -1 day, 23:59:00 and -1 days +23:59:00.
+        days = int(match["days"]) * DAY
         return (-days if match["sign"] == "-" else days) + (-total if match["inner"] == "-" else total)
-    return -(days + total) if "-" in (match["sign"], match["inner"]) else days + total
+    return -total if "-" in (match["sign"], match["inner"]) else total
