@@ -280,7 +280,7 @@ def test_mixed_table_with_missing_cells_is_compared_as_it_is():
     frame.loc[::9, "shop"] = None
     frame.loc[::11, "day"] = pd.NaT
     frame.loc[60:, "amount"] = 500.0
-    columns = {"code": "categorical"}
+    columns = {"code": "categorical", "day": "datetime+trend"}
     detectors = {"VAEDetector": VAEDetector(max_iter=20, n_estimators=2, columns=columns), **simple_detectors(columns)}
     comparison = compare(frame, [0] * 60 + [1] * 10, detectors=detectors, n_splits=1)
     assert comparison.settings == ("clean", "all")

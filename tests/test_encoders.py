@@ -129,7 +129,11 @@ def test_matrix_and_frame_give_the_same_batch(data):
 NUMBERS = st.floats(-1e300, 1e300).filter(lambda number: number == 0 or abs(number) > 1e-300)
 
 
-@given(st.lists(st.tuples(NUMBERS, st.text(max_size=2), st.booleans()), min_size=2, max_size=19))
+# Spaces around text, case, and what may be a number, a date or missing: tests/test_text_format.py.
+WORDS = st.text(st.characters(categories=("Lo", "So")), max_size=2).map("w{}".format)
+
+
+@given(st.lists(st.tuples(NUMBERS, WORDS, st.booleans()), min_size=2, max_size=19))
 def test_tables_survive_encoding_and_decoding(rows):
     numbers, texts, flags = (list(cells) for cells in zip(*rows, strict=True))
     table = frame_table(text=pd.Series(texts, dtype=object), number=numbers, flag=flags)

@@ -11,7 +11,7 @@ from vae_anomaly import ModelFileError, PooledELBO, VAEDetector, load, save
 from vae_anomaly.detectors import read_table
 from vae_anomaly.explain.evidence import evidence_of
 from vae_anomaly.explain.explanation import Reason, cell_text, odds
-from vae_anomaly.model import KNOTS
+from vae_anomaly.model.missing_costs import KNOTS
 
 N = 300
 

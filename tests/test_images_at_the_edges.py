@@ -238,7 +238,7 @@ def test_images_of_pillow_are_brought_to_the_model(tmp_path: Path) -> None:
     expected = detector.score_samples(waves()[:1])[0]
     np.testing.assert_array_equal(detector.score_samples([grey, grey.convert("LA"), grey]), expected)
     with pytest.raises(DataError, match=r"cannot be used \(image 1\); colour image where the model takes grey ones"):
-        detector.score_samples([grey, grey.convert("RGB")])
+        detector.score_samples([grey, Image.merge("RGB", (grey, grey.rotate(90), grey))])
     sizes = [grey, grey.resize((8, 8))]
     assert np.isfinite(small(VAEDetector, image_shape=(16, 16)).fit([grey] * 20).score_samples(sizes)).all()
     with pytest.raises(DataError, match="have 2 sizes"):

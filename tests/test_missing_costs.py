@@ -17,7 +17,8 @@ from vae_anomaly.columns import Batch
 from vae_anomaly.detectors import read_table
 from vae_anomaly.fitting import Cells, score_rows, scores_and_comparisons
 from vae_anomaly.fitting.hidden_cells import _without_gross
-from vae_anomaly.model import KNOTS, MissingCosts
+from vae_anomaly.model import MissingCosts
+from vae_anomaly.model.missing_costs import KNOTS
 from vae_anomaly.store import METADATA_KEY
 
 pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning")

@@ -14,7 +14,7 @@ from vae_anomaly.detectors.odd_columns import read_odd_columns
 pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning", "ignore::vae_anomaly.ColumnSetAsideWarning")
 N = 60
 FAST = {"max_iter": 5, "n_estimators": 1}
-SECONDS = np.arange(N) * 1.5
+SECONDS = np.random.default_rng(1).permutation(N) * 1.5
 
 
 def frame_of(cells) -> pd.DataFrame:

@@ -236,19 +236,19 @@ def test_fdr_can_be_gone_on_with(run, mixed_csv, model, tmp_path, monkeypatch, f
     assert n_scored <= 80 - n_before + 21
 
 
-def test_file_that_grows_between_the_passes_is_refused(run, orders_csv, model, write, monkeypatch):
+def test_file_that_shrinks_between_the_passes_is_refused(run, orders_csv, model, write, monkeypatch):
     from vae_anomaly_cli.output.journal import TemporaryRows
 
     data = write("t.csv", orders_csv.read_bytes())
     rewind = TemporaryRows.rewind
 
-    def grown(self):
-        data.write_bytes(data.read_bytes() + b"0060,50.0,3,north,true\n")
+    def cut(self):
+        data.write_bytes(b"".join(data.read_bytes().splitlines(keepends=True)[:-1]))
         rewind(self)
 
-    monkeypatch.setattr(TemporaryRows, "rewind", grown)
+    monkeypatch.setattr(TemporaryRows, "rewind", cut)
     line = run("score", data, "-m", model, *DROP, "--alerts", "5", "--top", "3").error()
-    assert "changed while it was read: it had 60 rows and then 61. Score a copy of it." in line
+    assert "changed while it was read: it had 60 rows and then 59. Score a copy of it." in line
 
 
 MISUSE = [

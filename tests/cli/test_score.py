@@ -155,7 +155,8 @@ def test_drop_takes_repeats_commas_and_names_with_commas(run, write, fast):
 
 
 def test_dates_become_features(run, write, fast, tmp_path):
-    rows = "".join(f"2026-01-{i % 28 + 1:02d},{i / 3:.2f}\n" for i in range(40))
+    days = pd.date_range("2026-01-01", periods=300, freq="D").strftime("%Y-%m-%d")
+    rows = "".join(f"{day},{i * 37 % 101 / 3:.2f}\n" for i, day in enumerate(days))
     path = write("t.csv", "day,x\n" + rows)
     assert json.loads(run("score", path, *fast, "--json").text)["columns"]["datetime"] == 1
     assert run("fit", path, "-o", tmp_path / "d.vae", *fast).code == 0

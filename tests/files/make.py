@@ -15,7 +15,8 @@ columns     what each column is: number, date, levels, aside (an identifier, fre
 values      what some cells mean: row, counted from 1, and the number, the date or null for a missing one, or a list of
             which one is right
 levels      the levels of a column, or how many
-planted     the row that a person would point at, and the place among the most anomalous that it has to reach
+planted     the row that a person would point at (of a folder, in which file), and the place
+            among the most anomalous that it has to reach
 said        texts that standard error has to contain, whatever their case; `a|b` is either
 also_called other names that a column may have
 refused_or_said  a refusal is as good, or to read it with a word about what differs
@@ -1617,6 +1618,7 @@ def formats() -> None:
         piece = Sheet({name: sheet.values[name][rows] for name in ("region", "quantity", "amount")}, {}, 0)
         FILES[f"partitioned/year={2024 + part // 2}/month={1 + part % 2}/part-0.csv"] = piece.csv().encode()
     case("partitioned", kind, "a folder by year and month", sheet, written=True)
+    CASES[-1]["planted"] = {"row": 31, "file": "year=2024/month=2", "top": 3}
 
 
 def refusals() -> None:

@@ -29,11 +29,14 @@ CODES = (
 CURRENCY = rf"(?:[A-Z]{{0,3}}[{SYMBOLS}]|(?:{'|'.join(CODES.split())})|Rs\.?|Fr\.?|kr\.?|zł|Kč|Ft|руб\.?|р\.)"
 MINUS = "\\-\u2212\u2012\u2013"
 SPACES = dict.fromkeys(map(ord, "\u00a0\u2007\u2009\u200a\u202f"), " ")
+# Excel's marks of text, before a cell and around it.
+WRAPPED = re.compile(r"'(?P<marked>[^']+)|=\"(?P<quoted>[^\"]+)\"").fullmatch
 APOSTROPHES = dict.fromkeys(map(ord, "\u2019\u02bc\u00b4`"), "'")
 ONE_KIND = SPACES | APOSTROPHES
 ONE_DIGIT = str.maketrans("123456789", "000000000")
 NUMBER = re.compile(
-    rf"(?P<open>\()?\s?(?P<before>[+{MINUS}])?\s?(?P<prefix>{CURRENCY})?\s?(?P<inner>[+{MINUS}])?\s?"
+    rf"(?P<first>{CURRENCY}\s?(?=\())?(?P<open>\()?\s?(?P<before>[+{MINUS}])?\s?(?P<prefix>{CURRENCY})?\s?"
+    rf"(?P<inner>[+{MINUS}])?\s?"
     r"(?P<body>[0-9](?:[0-9.,' ]*[0-9])?[.,]?|[.,][0-9]+)(?P<exponent>[eE][+-]?[0-9]+)?"
     rf"\s?(?P<suffix>[^0-9\s.,;:()+'\"/{MINUS}][^0-9\s;:()+'\"{MINUS}]{{0,11}}(?:\s{CURRENCY})?)?"
     rf"\s?(?P<behind>[{MINUS}])?(?P<close>\))?"
@@ -173,6 +176,9 @@ def _fill_others(parsed: ParsedNumbers, texts: Sequence[str], chosen: npt.NDArra
             text = text.translate(ONE_KIND)
         elif "`" in text:
             text = text.replace("`", "'")
+        wrapped = WRAPPED(text) if text[:1] in ("'", "=") else None
+        if wrapped:
+            text = (wrapped["marked"] or wrapped["quoted"]).strip()
         written[index] = text
         groups.setdefault(text.translate(ONE_DIGIT), []).append(index)
     for shape, indices in groups.items():
@@ -218,7 +224,9 @@ def _recipe(shape: str) -> _Recipe | None:
     signs = [found[name] for name in ("before", "inner") if found[name]]
     if len(signs) > 1 or (signs == ["+"] and (found["behind"] or found["open"])):
         return None
-    unit = _unit_of(found["prefix"], found["suffix"])
+    if found["first"] and found["prefix"]:
+        return None
+    unit = _unit_of((found["first"] or found["prefix"] or "").strip(), found["suffix"])
     if unit is None:
         return None
     body = found["body"]
@@ -263,7 +271,7 @@ def _marks_of(body: str, marks: set[str], group: str) -> tuple[str, str, str] | 
     return "", mark, ""
 
 
-def _unit_of(prefix: str | None, suffix: str | None) -> tuple[str, str] | None:
+def _unit_of(prefix: str, suffix: str | None) -> tuple[str, str] | None:
     """Currency or unit, and factor; None where there is one before and another behind."""
     suffix = (suffix or "").strip()
     split = FACTOR_AND_CURRENCY(suffix)

@@ -16,7 +16,7 @@ from vae_anomaly.model.convolutions import repeatable_convolutions
 from vae_anomaly.model.device import resolve_device
 from vae_anomaly.model.elbo import Terms, elbo_terms, expected_log_likelihood, marginal_terms, saturated_terms
 from vae_anomaly.model.matmul import LANES, PRECISIONS, UNCHANGED, batch_invariant_gradients, matmul_precision_of
-from vae_anomaly.model.missing_costs import KNOTS, MissingCosts, missing_share, stretches
+from vae_anomaly.model.missing_costs import MissingCosts, missing_share, stretches
 from vae_anomaly.model.priors import (
     LOG_2PI,
     PRIORS,
@@ -38,7 +38,6 @@ from vae_anomaly.model.vae import MAX_LOG_VARIANCE, VAE
 __all__ = [
     "ACTIVATIONS",
     "BACKBONES",
-    "KNOTS",
     "LANES",
     "LOG_2PI",
     "MAX_LOG_VARIANCE",

@@ -84,7 +84,7 @@ def stretches(share: Tensor) -> Tensor:
     Examples
     --------
     >>> stretches(torch.tensor([0.0, 0.05, 0.375, 1.0], dtype=torch.float64)).tolist()[1:3]
-    [[0.5, 0.0, 0.0, 0.0, 0.0], [1.0, 1.0, 0.5, 0.0, 0.0]]
+    [[0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], [1.0, 1.0, 0.5, 0.0, 0.0, 0.0, 0.0]]
     """
     parts = [((share - low) / (high - low)).clamp(0, 1) for low, high in itertools.pairwise(KNOTS)]
     return torch.stack(parts, -1)

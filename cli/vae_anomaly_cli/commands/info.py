@@ -47,7 +47,8 @@ def info(showing: InfoOptions) -> None:
     show_manifest(model, manifest)
 
 
-def _text_read_as(column: dict[str, Any]) -> dict[str, str | None]:
-    """How the text of a column is read, in words, beside its format."""
+def _text_read_as(column: dict[str, Any]) -> dict[str, str]:
+    """How the text of a column is read, in words, beside its format; nothing where there is nothing to say."""
     found = column.get("text_format")
-    return {"text_read_as": found["fields"]["description"] or None if found else None}
+    described = found["fields"]["description"] if found else ""
+    return {"text_read_as": described} if described else {}

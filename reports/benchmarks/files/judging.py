@@ -300,7 +300,7 @@ def _ranks(case: Case, folder: Path, model: Path, command: Command, verdict: Ver
             _stopped(case, ended, verdict)
             return
         ranked = json.loads(ended.out)["ranked"]
-        first = [row["row"] for row in ranked][:top]
+        first = [row["row"] for row in ranked if planted.get("file", "") in row.get("file", "")][:top]
         low, high = min(_one_of(planted["row"])), max(_one_of(planted["row"]))
         if not any(low <= row <= high for row in first):
             _missed(verdict, f"row {planted['row']} is not among the first {top}: {first}")
