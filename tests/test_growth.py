@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from vae_anomaly.columns import infer_columns
-from vae_anomaly.columns.growth import direction_of, names_a_key, why_set_aside
+from vae_anomaly.columns.growth import direction_of, names_a_key, why_codes, why_set_aside
 from vae_anomaly.data.table import Table
 from vae_anomaly.detectors import read_table
 from vae_anomaly.detectors.vae_detector import VAEDetector
@@ -24,6 +24,16 @@ def swapped(numbers: np.ndarray) -> np.ndarray:
     moved = numbers.copy()
     moved[[50, 51, 300, 303]] = moved[[51, 50, 303, 300]]
     return moved
+
+
+def with_check_digit(number: int, weight: int) -> float:
+    """A number with the last digit that makes it an article (3) or a card (2)."""
+    for last in range(10):
+        digits = [int(digit) for digit in f"{number}{last}"[::-1]]
+        products = [digit * weight if place % 2 else digit for place, digit in enumerate(digits)]
+        if sum(sum(map(int, str(each))) if weight == 2 else each for each in products) % 10 == 0:
+            return float(f"{number}{last}")
+    raise AssertionError
 
 
 SET_ASIDE = {
@@ -45,6 +55,21 @@ SET_ASIDE = {
     "shuffled counter": (RNG.permutation(N) + 1.0, "x", "its 600 whole numbers never occur twice.*between 1 and 600"),
     "keys in any order": (RNG.permutation(2 * N)[:N] + 0.0, "x", "its 600 whole numbers never occur twice"),
     "sparse keys by name": (RNG.choice(10**9, N, replace=False) + 0.0, "customerId", "its name is that of a key"),
+}
+CODES = {
+    "articles": ([with_check_digit(number, 3) for number in RNG.integers(4e11, 5e11, N)], "check digit of article"),
+    "short articles": ([with_check_digit(number, 3) for number in RNG.integers(4e6, 5e6, N)], "check digit of article"),
+    "articles that repeat": (RNG.choice([with_check_digit(k, 3) for k in RNG.integers(4e11, 5e11, 40)], N), "check"),
+    "cards": ([with_check_digit(number, 2) for number in RNG.integers(4e14, 5e14, N)], "cards and devices"),
+    "thirteen digits": (RNG.integers(4e12, 5e12, N), "all have 13 digits"),
+}
+NO_CODES = {
+    "amounts in cents": RNG.lognormal(16, 1, N).round(),
+    "populations": RNG.integers(10**7, 10**9, N) + 0.0,
+    "large amounts": RNG.lognormal(28, 1, N).round(),
+    "large round amounts": RNG.integers(10**8, 10**9, N) * 1000.0,
+    "milliseconds": RNG.integers(int(1.6e12), int(1.7e12), N) + 0.0,
+    "fractions": RNG.uniform(4e12, 5e12, N).round(2),
 }
 KEPT = {
     "sorted prices": (np.sort((RNG.lognormal(3, 1, N) * 100).round()), "price", 1),
@@ -69,6 +94,36 @@ def test_what_grows_or_is_a_key_is_set_aside_with_the_reason(case):
     with pytest.warns(ColumnSetAsideWarning, match=reason):
         column = infer_columns(Table((name, "noise"), frame))[0]
     assert (column.kind, column.likelihood) == ("identifier", None)
+
+
+@pytest.mark.parametrize("case", CODES)
+def test_codes_of_things_are_no_numbers(case):
+    numbers, reason = np.array(CODES[case][0], dtype=float), CODES[case][1]
+    assert reason in why_codes(numbers)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ColumnSetAsideWarning)
+        column = infer_columns(Table(("x", "noise"), np.c_[numbers, RNG.normal(size=N)]))[0]
+    assert column.kind == ("categorical" if "repeat" in case else "identifier")
+    assert reason in column.reason
+    if column.kind == "categorical":
+        assert set(column.levels) == {f"{number:.0f}" for number in numbers}
+    used = infer_columns(Table(("x",), numbers[:, None]), declared={"x": "integer"})[0]
+    assert used.kind == "integer"
+
+
+@pytest.mark.parametrize("case", NO_CODES)
+def test_amounts_counts_and_times_are_no_codes(case):
+    assert why_codes(NO_CODES[case]) is None
+
+
+def test_known_check_digits():
+    articles = [4006381333931.0, 96385074.0, 36000291452.0]
+    cards = [4111111111111111.0, 490154203237518.0]
+    for known, other in ((articles, "article"), (cards, "cards")):
+        numbers = np.array(known)
+        assert why_codes(np.r_[numbers, numbers]) is None  # Too few.
+        weight = 3 if other == "article" else 2
+        assert [with_check_digit(int(number) // 10, weight) for number in known] == known
 
 
 @pytest.mark.parametrize("case", KEPT)
@@ -111,6 +166,23 @@ def test_whole_numbers_above_two_to_the_53_stay_apart_beside_floats():
     assert key.likelihood is None
     assert set(code.levels) == {str(number) for number in ids[:4]}
     assert code.encode(table, 2).tolist() == np.repeat(np.arange(4.0), 25).tolist()
+
+
+def test_whole_numbers_beyond_64_bits_stay_apart_in_objects_and_in_text():
+    ids = [10**21 + 7 * number for number in range(100)]
+    codes = [10**21 + 1 + number % 4 for number in range(100)]
+    for written in (int, str):
+        frame = pd.DataFrame(
+            {
+                "x": RNG.normal(size=100),
+                "id": pd.Series(map(written, ids), dtype=object),
+                "code": pd.Series([*map(written, codes[1:]), None], dtype=object),
+            }
+        )
+        with pytest.warns(ColumnSetAsideWarning, match="'id'"):
+            _, key, code = infer_columns(read_table(VAEDetector(), frame, fitting=True))
+        assert key.likelihood is None
+        assert set(code.levels) == {str(10**21 + 1 + number) for number in range(4)}
 
 
 def test_last_column_is_used_even_if_it_grows():

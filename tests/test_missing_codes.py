@@ -23,6 +23,7 @@ RECOGNISED = {
     "99 among small counts": (RNG.integers(0, 15, N), [99.0] * 4, (99.0,)),
     "two codes": (WARM, [-9999.0] * 3 + [9999.0] * 3, (-9999.0, 9999.0)),
     "a gross cell beside it": (WARM, [-999.0] * 3 + [1e12], (-999.0,)),
+    "a slip of the pen between": (AGES, [999.0] * 9 + [455.0], (999.0,)),
     "most of the column": (AGES, [-999.0] * 3 * N, (-999.0,)),
 }
 KEPT = {
@@ -33,6 +34,8 @@ KEPT = {
     "the minimum of scaled data": (RNG.uniform(-1, 1, N), [-1.0] * 9),
     "among balances": (RNG.normal(0, 2000, N), [-999.0] * 4),
     "the top of a tail": (np.minimum(RNG.lognormal(7, 1.5, N).round(), 9999), [9999.0] * 4),
+    "as rare as what lies between": (AGES, [999.0] * 3 + [455.0, 456.0]),
+    "a long tail that is cut off": (np.minimum(RNG.lognormal(3, 2, 9 * N).round(), 9999), [9999.0] * 9),
     "few levels": (RNG.integers(1, 6, N), [-999.0] * 4),
 }
 

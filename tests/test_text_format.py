@@ -19,6 +19,7 @@ from vae_anomaly.errors import (
     DataError,
     DataWarning,
     LevelsMergedWarning,
+    MissingCodeWarning,
     NumericTextWarning,
     OddCellsWarning,
     SpecificationError,
@@ -113,6 +114,22 @@ NUMBERS: dict[str, tuple[list[str | None], list[float | None]]] = {
     "no value": (["1.5", "", None, "NA", "null", "?"], [1.5, None, None, None, None, None]),
     "words for no value": (["1.5", "n.a.", "-", ".", "unknown", "2"], [1.5, None, None, None, None, 2]),
     "errors of spreadsheets": (["1.5", "#DIV/0!", "#N/A", "#VALUE!", "2.5"], [1.5, None, None, None, 2.5]),
+    "letters for digits": (["27"] * 198 + ["4O", "3l"], [27] * 198 + [None, None]),
+    "litres": (["27 l", "3 l", "5"], [27, 3, 5]),
+    "a unit of one cell": (["27"] * 30 + ["4 kg"], [27] * 30 + [None]),
+    "a factor of one cell": (["27"] * 30 + ["3.2k"], [27] * 30 + [3200]),
+    "hours and minutes": (["8:30", "11:00", "-0:10"], [30_600, 39_600, -600]),
+    "times of day": (["08:30", "8:30 pm", "12:15 am", None], [30_600, 73_800, 900, None]),
+    "hours, minutes and seconds": (["00:32:04", "100:00:00", "0:00:01.5"], [1924, 360_000, 1.5]),
+    "minutes and seconds": (["59:30", "1:02:03"], [3570, 3723]),
+    "minutes, seconds and fractions": (["01:02.125", "59:30"], [62.125, 3570]),
+    "days": (
+        ["0 days 00:01:00", "1 day, 2:00:00", "-1 days +23:59:00", "-1 day, 22:00:00", "2 days"],
+        [60, 93_600, -60, -7200, 172_800],
+    ),
+    "days by themselves are a unit": (["3 days", "12 days", "400 days"], [3, 12, 400]),
+    "durations and no value": (["0:10", "n.a.", "", "1:00"], [600, None, None, 3600]),
+    "None among numbers": (["1.5", "None", "2"], [1.5, None, 2]),
     "words in German": (["1,5", "k.A.", "keine Angabe", "2,5"], [1.5, None, None, 2.5]),
 }
 DATES: dict[str, tuple[list[str | None], list[str | None]]] = {
@@ -154,12 +171,29 @@ DATES: dict[str, tuple[list[str | None], list[str | None]]] = {
     ),
     "beyond nanoseconds": (["9999-12-31", "0001-01-01"], ["9999-12-31T00:00:00", "0001-01-01T00:00:00"]),
     "no value": (["2025-12-31", "", "n.a.", "-", None], ["2025-12-31T00:00:00", None, None, None, None]),
+    "nines among days": (["31/12/2025", "99/99/9999", "99/99/9999"], ["2025-12-31T00:00:00", None, None]),
+    "zeros among points": (["31.12.2025", "00.00.0000", "99.99.9999"], ["2025-12-31T00:00:00", None, None]),
+    "zeros among ISO": (
+        ["2025-12-31", "0000-00-00", "9999-99-99", "0000-00-00 00:00:00"],
+        ["2025-12-31T00:00:00", None, None, None],
+    ),
+    "days of nines that are days": (["9/9/99", "8/9/99"], ["1999-09-09T00:00:00", "1999-08-09T00:00:00"]),
+    "None among dates": (["2025-12-31", "None"], ["2025-12-31T00:00:00", None]),
 }
 LEVELS: dict[str, tuple[list[str | None], list[str | None]]] = {
     "words": (["a", "b", None], ["a", "b", None]),
     "trimmed": ([" a", "a ", "b\u00a0"], ["a", "a", "b"]),
     "folded to the most frequent spelling": (["yes", "Yes ", "Yes", "no"], ["Yes", "Yes", "Yes", "no"]),
-    "usual signs for missing": (["a", "NA", "null", "None", "?", "", "b"], ["a", None, None, None, None, None, "b"]),
+    "usual signs for missing": (["a", "NA", "null", "None", "?", "", "b"], ["a", None, None, "None", None, None, "b"]),
+    "none among words": (["Season", "none", "None", "None", None], ["Season", "None", "None", "None", None]),
+    "None among codes": (["007", "012", "None"], ["007", "012", None]),
+    "nothing but None": (["None", "None", None], [None, None, None]),
+    "NA among countries": (["ZA", "NA", "BW", "NA", None], ["ZA", "NA", "BW", "NA", None]),
+    "NA among names of countries": (["Botswana", "NA", "ZA"], ["Botswana", None, "ZA"]),
+    "NA beside one code": (["OK", "OK", "OK", "NA"], ["OK", "OK", "OK", None]),
+    "true and empty cells": (["true", None, "", "true"], ["true", "(empty)", "(empty)", "true"]),
+    "ones and empty cells": (["1", None, "", "1.0"], ["1", "(empty)", "(empty)", "1"]),
+    "flags and nothing": ([True, None, True, None], ["True", "(empty)", "True", "(empty)"]),
     "words for no value are levels": (["a", "unknown", "-"], ["a", "unknown", "-"]),
     "codes": (["007", "12", "013"], ["007", "12", "013"]),
     "codes of one length": (["01234", "98765", "10115"], ["01234", "98765", "10115"]),
@@ -169,7 +203,8 @@ LEVELS: dict[str, tuple[list[str | None], list[str | None]]] = {
     "versions": (["1.2.3", "1.10.0"], ["1.2.3", "1.10.0"]),
     "hexadecimal": (["0x1F", "0x2A"], ["0x1F", "0x2A"]),
     "IP addresses": (["192.168.1.1", "10.0.0.12"], ["192.168.1.1", "10.0.0.12"]),
-    "times of day": (["10:30", "11:00"], ["10:30", "11:00"]),
+    "screens": (["16:9", "4:3"], ["16:9", "4:3"]),
+    "times beside words": (["10:30", "closed", "11:00"], ["10:30", "closed", "11:00"]),
     "ranges": (["10-20", "20-30"], ["10-20", "20-30"]),
     "bounds": (["<10", ">20"], ["<10", ">20"]),
     "ages": (["18+", "65+"], ["18+", "65+"]),
@@ -216,6 +251,48 @@ def test_other_text_is_levels(name: str) -> None:
     assert form is not None
     assert form.kind == "level"
     assert found == expected
+
+
+def test_dates_that_are_none_are_said_and_missing_in_scoring() -> None:
+    cells = ["31/12/2025", "01/02/2025", "99/99/9999"] * 9
+    (warning,) = (each for each in said(cells) if isinstance(each, MissingCodeWarning))
+    assert (warning.codes, warning.count) == (("99/99/9999",), 9)
+    assert "99/99/9999 in 9 cells is no date and taken as missing" in str(warning)
+    form = read(cells)[1]
+    assert form is not None
+    assert form.read(["99/99/9999", "30/12/2025", "98/98/9898"])[1].tolist() == [False, False, True]
+
+
+def test_unit_of_one_cell_is_said_and_refused_in_scoring() -> None:
+    (warning,) = said(["27"] * 30 + ["4O"])
+    assert isinstance(warning, OddCellsWarning)
+    assert "'4O'" in str(warning)
+    form = read(["27"] * 30 + ["4O"])[1]
+    assert form is not None
+    assert form.read(["5O", "27"])[1].tolist() == [True, False]
+
+
+def test_durations_are_written_as_they_are_read() -> None:
+    for cells in (["59:30.5", "01:02"], ["8:30", "11:00"], ["0 days 00:01:00", "12 days 02:00:00"]):
+        numbers, form = read(cells)
+        assert form is not None
+        assert form.numbers(form.write(np.array(numbers)).tolist()).tolist() == numbers
+    (warning,) = said(["8:30", "11:00"])
+    assert "durations or times of day like '8:30', in seconds" in str(warning)
+
+
+@pytest.mark.parametrize("ones", [["true", "true"], ["1", "1"], [True, True]])
+def test_empty_cells_that_are_a_level_are_one_in_any_rows_and_types(ones: list[Any]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        table = read_training_text(table_of(c=ones * 9 + [None] * 9), {}, NONE)
+        (column,) = infer_columns(table)
+    assert set(column.levels) == {str(ones[0]), "(empty)"}
+    for cells in ([None, None], [*ones, None], ["", str(ones[0])], np.array([np.nan, np.nan])):
+        read_again = read_text(table_of(c=cells), [column])
+        codes = column.encode(read_again, 0).tolist()
+        expected = ["(empty)" if cell in (None, "") or cell != cell else str(ones[0]) for cell in cells]
+        assert [column.levels[int(code)] for code in codes] == expected
 
 
 @pytest.mark.parametrize("cells", [["true", "FALSE", " True ", "n.a.", None]])

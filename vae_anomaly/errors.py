@@ -316,16 +316,24 @@ class MissingCodeWarning(DataWarning):
         The values, as people write them.
     count : int
         How many training cells hold one of them.
+    impossible : bool
+        Whether they are dates of no calendar, which cannot be kept.
     """
 
-    def __init__(self, column: str, codes: tuple[str, ...], count: int) -> None:
-        super().__init__(column, codes, count)
+    def __init__(self, column: str, codes: tuple[str, ...], count: int, impossible: bool = False) -> None:
+        super().__init__(column, codes, count, impossible)
         self.column = column
         self.codes = codes
         self.count = count
+        self.impossible = impossible
         self.subject = column
 
     def __str__(self) -> str:
+        if self.impossible:
+            return (
+                f"column {self.column!r}: {' and '.join(self.codes)} in {self.count} cells is no date and taken as "
+                "missing, in rows to score as well."
+            )
         return (
             f"column {self.column!r}: {' and '.join(self.codes)} in {self.count} cells is taken as missing, in rows to "
             f"score as well. Keep it with missing_values={{{self.column!r}: False}}, on the command line --missing "

@@ -122,7 +122,7 @@ class TextCells:
             return _levels(level_texts(without_missing(cells), self.decimal_comma) if column.numeric else present)
         if column.is_date:
             return _dates(without_missing(cells)) if form is None or form.date_format == ISO else as_series(cells)
-        if form is not None and form.kind == "number" and (form.decimal != "." or form.strict):
+        if form is not None and form.kind == "number" and (form.decimal != "." or form.strict or form.clock):
             return as_series(cells)
         booleans = bool(column.levels) and set(column.levels) <= {0.0, 1.0}
         numbers = numbers_of_cells(cells, self.decimal_comma and form is None, booleans=booleans)

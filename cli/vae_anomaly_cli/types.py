@@ -171,8 +171,21 @@ def plain_values(text: pa.ChunkedArray) -> pa.ChunkedArray | None:
     inferred = InferredType(decimal_comma=False)
     inferred.update(text)
     if not pa.types.is_string(inferred.type):
-        return inferred.cast(text)
+        values = inferred.cast(text)
+        return None if _is_mark_or_nothing(values) else values
     return plain_dates(text) if _all(text, DATE) else None
+
+
+def _is_mark_or_nothing(values: pa.ChunkedArray) -> bool:
+    """Whether all cells are true or empty, false or empty, or 1 or empty: levels, one of which is nothing."""
+    if not values.null_count or values.null_count == len(values):
+        return False
+    if pa.types.is_boolean(values.type):
+        return len(pc.unique(pc.drop_null(values))) == 1
+    if pa.types.is_temporal(values.type):
+        return False
+    ends = pc.min_max(values).as_py()
+    return bool(ends["min"] == ends["max"] == 1)
 
 
 def iso_dates(text: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -63,6 +63,19 @@ COLUMNS = {
     "dates with points": days("%d.%m.%y"),
     "one odd cell": [*written("{:.2f}".format)[1:], "<10"],
     "words for missing": [*written("{:.2f}".format)[2:], "n.a.", "-"],
+    "an odd letter": [*chosen("27", "31", "45")[1:], "4O"],
+    "hours and minutes": chosen("8:30", "11:05", "0:10", ""),
+    "minutes and seconds": chosen("59:30.5", "1:02", "n.a."),
+    "days and hours": chosen("0 days 00:01:00", "1 days 12:00:00"),
+    "days that are none": [*days("%d/%m/%Y")[20:], *["99/99/9999"] * 20],
+    "ISO days that are none": [*days("%Y-%m-%d")[20:], *["0000-00-00"] * 20],
+    "none among words": chosen("None", "Staff", "Season", ""),
+    "NA among countries": chosen("NA", "ZA", "BW", ""),
+    "true and nothing": chosen("true", ""),
+    "flags and nothing": chosen(True, None),
+    "ones and nothing": chosen("1", ""),
+    "article codes": RNG.choice(RNG.integers(4 * 10**12, 5 * 10**12, 30), N),
+    "codes beyond 64 bits": chosen(*(str(10**21 + number) for number in range(30))),
     "many levels": chosen(*(f"user {number}" for number in range(80))),
 }
 
@@ -207,7 +220,7 @@ def test_info_says_how_text_is_read(run, fit, tmp_path):
     shown = " ".join(run("info", tmp_path / "m.vae").text.replace("│", " ").split())
     assert "numbers in '$'" in shown
     described = json.loads(run("info", tmp_path / "m.vae", "--json").text)["columns"]
-    assert [column["text_read_as"] for column in described] == [
+    assert [column.get("text_read_as") for column in described] == [
         "numbers in '$', with ',' between thousands",
         "levels in upper or lower case: 'yes' is 'Yes'",
         None,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 import numpy as np
+import numpy.typing as npt
 
-from vae_anomaly.columns.dates import epoch_unit
+from vae_anomaly.columns.dates import EPOCH_UNITS, epoch_unit
 from vae_anomaly.data import FloatArray
 
 MIN_ROWS_TO_COUNT = 20
@@ -16,10 +17,20 @@ MIN_DISTINCT, MIN_DISTINCT_UNNAMED = 0.2, 0.5
 MAX_ACCELERATION, N_BLOCKS, MIN_ROWS_TO_BE_STEADY = 3.0, 10, 100
 OUTERMOST = 0.01
 MIN_WHOLE = 0.98
+MAX_EXACT = 2.0**53
 MIN_RANK_CORRELATION = 0.9
 MIN_EXPECTED_REPEATS = 10.0
 KEY_WORDS = frozenset({"id", "ids", "key", "pk", "uuid", "guid", "rowid"})
-LAST_KEY_WORDS = KEY_WORDS | {"nr", "no", "num", "number", "serial", "seq", "sequence"}
+LAST_KEY_WORDS = KEY_WORDS | {
+    *("nr", "no", "num", "number", "serial", "seq", "sequence"),
+    *("ean", "gtin", "upc", "isbn", "issn", "barcode", "imei", "sku", "plu"),
+}
+# Codes of things: of so many digits with a check digit, or of so many more, all of them the same.
+MIN_CODES, MIN_CHECKED_SHARE = 20, 0.95
+MIN_CHECKED_DIGITS, MAX_ARTICLE_DIGITS, MIN_LUHN_DIGITS, MIN_CODE_DIGITS = 8, 14, 13, 12
+MIN_LAST_DIGITS = 8
+MAX_CODES_LOOKED_AT = 10_000
+CLOCK_YEARS = (1980, 2050)
 CLOCK_WORDS = frozenset({"time", "timestamp", "ts", "epoch", "datetime", "date"})
 WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
@@ -91,6 +102,68 @@ def why_set_aside(name: str, numbers: FloatArray) -> str | None:
             f"{_written(numbers.min())} and {_written(numbers.max())}: a key; declare it integer to use it"
         )
     return None
+
+
+def why_codes(numbers: FloatArray) -> str | None:
+    """Why whole numbers are codes that name things; None where they are not, as far as one can see.
+
+    At least twenty are different, and none is small.  Nineteen in twenty have at least 8 digits and end with the check
+    digit of articles (EAN-8, UPC, EAN-13, GTIN-14), or at least 13 and that of cards and devices (Luhn); of random ones
+    one in ten would.  Or all have the same number of digits, at least 12, are not rounded, and are no times since 1970;
+    amounts, counts and populations of that size differ in their number of digits.
+
+    Parameters
+    ----------
+    numbers : ndarray of shape (cells,)
+        Observed cells.
+
+    Examples
+    --------
+    >>> why_codes(4e12 + 7_777_777_777.0 * np.arange(100))
+    'its whole numbers all have 13 digits'
+    >>> why_codes(np.random.default_rng(0).integers(10**7, 10**8, 500).astype(float)) is None
+    True
+    """
+    if len(numbers) < MIN_CODES or float(numbers.min()) < 10.0 ** (MIN_CHECKED_DIGITS - 1):
+        return None
+    distinct = np.unique(numbers)
+    if len(distinct) < MIN_CODES or distinct[-1] > MAX_EXACT or not (distinct == np.floor(distinct)).all():
+        return None
+    some = distinct[:: max(1, len(distinct) // MAX_CODES_LOOKED_AT)].astype(np.int64)
+    n_digits = _digits_of(some)
+    articles = (_check_sums(some, 3) % 10 == 0) & (n_digits <= MAX_ARTICLE_DIGITS)
+    if articles.mean() >= MIN_CHECKED_SHARE:
+        return "its whole numbers end with the check digit of article numbers (EAN, UPC, GTIN)"
+    cards = (_check_sums(some, 2) % 10 == 0) & (n_digits >= MIN_LUHN_DIGITS)
+    if cards.mean() >= MIN_CHECKED_SHARE:
+        return "its whole numbers end with the check digit of cards and devices (Luhn)"
+    alike = n_digits[0] == n_digits[-1] >= MIN_CODE_DIGITS
+    if alike and len(np.unique(some % 10)) >= MIN_LAST_DIGITS and not _is_clock(distinct):
+        return f"its whole numbers all have {n_digits[0]} digits"
+    return None
+
+
+def _digits_of(whole: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    return np.searchsorted(10 ** np.arange(1, 19, dtype=np.int64), whole, side="right") + 1
+
+
+def _check_sums(whole: npt.NDArray[np.int64], weight: int) -> npt.NDArray[np.int64]:
+    """Sums of digits, every second from the right times a weight; by Luhn the digits of such a product count."""
+    total, rest, place = np.zeros(len(whole), dtype=np.int64), whole, 0
+    while rest.any():
+        rest, digit = np.divmod(rest, 10)
+        product = digit * (weight if place % 2 else 1)
+        total, place = total + (product - 9 * (product > 9) if weight == 2 else product), place + 1
+    return total
+
+
+def _is_clock(numbers: FloatArray) -> bool:
+    """Whether numbers are times since 1970 that clocks of today may have shown."""
+    unit = epoch_unit(numbers)
+    if unit is None:
+        return False
+    years = 1970 + numbers * EPOCH_UNITS[unit][0] / 365.2425
+    return bool(((years >= CLOCK_YEARS[0]) & (years <= CLOCK_YEARS[1])).mean() >= MIN_WHOLE)
 
 
 def direction_of(numbers: FloatArray) -> int:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from vae_anomaly.columns.column import Column, Kind, days_of
 from vae_anomaly.columns.dates import epoch_unit
-from vae_anomaly.columns.growth import direction_of, why_set_aside
+from vae_anomaly.columns.growth import direction_of, why_codes, why_set_aside
 from vae_anomaly.columns.levels import DECLARED, level_column, ordinal_column, text_column
 from vae_anomaly.columns.missing_codes import MissingValues, code_text, codes_for, given_codes, is_code
 from vae_anomaly.columns.numeric import asked_column, date_column, number_column
@@ -30,6 +30,7 @@ from vae_anomaly.likelihoods import Likelihood
 
 WITH_TREND = "datetime+trend"
 DATES = ("datetime", WITH_TREND)
+SEVERAL_UNITS = "numbers in several units"
 DECLARABLE: tuple[str, ...] = (
     "continuous",
     "positive",
@@ -257,6 +258,9 @@ def _infer(
         reason = why_set_aside(name, present)
         if reason is not None:
             return Column(name, "identifier", None, reason)
+        reason = why_codes(present)
+        if reason is not None:
+            return _code_column(table, position, reason)
         direction = direction_of(present)
         if direction and len(table.names) > 1:
             warnings.warn(SortedColumnWarning(name, rises=direction > 0), stacklevel=5)
@@ -289,6 +293,14 @@ def _long_number_column(table: Table, position: int) -> Column:
     return replace(column, reason=column.reason.replace("text with", "whole numbers above 2**53, taken as codes:"))
 
 
+def _code_column(table: Table, position: int, reason: str) -> Column:
+    """Whole numbers that name things: keys where most are different, else levels."""
+    column = text_column(table, position, None)
+    if column.likelihood is None:
+        return replace(column, reason=f"{reason}: a key; declare it integer to use it as a number")
+    return replace(column, reason=f"{column.reason.replace('text with', 'whole numbers with')}; {reason}")
+
+
 def _epoch_unit(table: Table, position: int) -> str:
     """What numbers that are declared dates count since 1970."""
     name, numbers = table.names[position], table.numbers(position)
@@ -316,7 +328,7 @@ def _with_format(column: Column, text_format: TextFormat | None) -> Column:
     reason = column.reason
     if text_format.kind != "level" and not (reason == DECLARED and text_format.is_plain):
         reason += f"; text that is read as {described}"
-    elif text_format.kind == "level" and described and column.kind == "identifier":
+    elif text_format.kind == "level" and described.startswith(SEVERAL_UNITS) and column.kind == "identifier":
         reason = described
     elif text_format.kind == "level" and described:
         reason += f"; {described}"

@@ -33,6 +33,7 @@ DATE_CODES = tuple(
     )
 )
 MIN_REPEATS = 3
+MAX_SLIPS = 2
 MIN_OTHER_CELLS, MIN_OTHER_VALUES = 20, 11
 # How many times as large as any other number, and how far from them in widths of the inner nine tenths.
 MIN_RATIO, MIN_GAP, MIN_DATE_GAP, MIN_GAP_DAYS = 5.0, 0.1, 0.25, 365.0
@@ -43,6 +44,8 @@ def number_codes_of(numbers: FloatArray) -> tuple[float, ...]:
 
     They occur at least three times, and are at least five times as large as the largest of the others, or negative
     where all others are positive, with a gap between.  Others need eleven different values: few are categories.
+    One or two others may lie farther out than that, where the code occurs at least three times as often as they do: a
+    slip of the pen beside a code, which a long tail that is cut off does not look like.
 
     Parameters
     ----------
@@ -54,7 +57,9 @@ def number_codes_of(numbers: FloatArray) -> tuple[float, ...]:
     >>> number_codes_of(np.r_[np.linspace(-20, 40, 200), [-999.0] * 3])
     (-999.0,)
     """
-    return _codes_of(numbers, NUMBER_CODES, _is_apart)
+    return _codes_of(
+        numbers, NUMBER_CODES, lambda code, others: _is_apart_but_for_slips(code, others, int((numbers == code).sum()))
+    )
 
 
 def date_codes_of(days: FloatArray) -> tuple[float, ...]:
@@ -163,6 +168,18 @@ def _codes_of(
         return ()
     usual = others[~gross_cells(others)]
     return tuple(code for code in repeated if is_apart(code, usual))
+
+
+def _is_apart_but_for_slips(code: float, others: FloatArray, count: int) -> bool:
+    """Whether a code is apart from all others, or from all but one or two beside which it occurs often."""
+    in_order = np.sort(others)
+    for n_slips in range(MAX_SLIPS + 1):
+        if count < MIN_REPEATS * n_slips:
+            return False
+        kept = in_order[: len(in_order) - n_slips] if code > 0 else in_order[n_slips:]
+        if _is_apart(code, kept):
+            return True
+    return False
 
 
 def _present(find: Callable[[FloatArray], tuple[float, ...]], cells: FloatArray) -> tuple[float, ...]:

@@ -28,6 +28,7 @@ from vae_anomaly.errors import (
     DataError,
     DataWarning,
     LevelsMergedWarning,
+    MissingCodeWarning,
     NumericTextWarning,
     OddCellsWarning,
     TextReadWarning,
@@ -80,7 +81,7 @@ def read_training_text(table: Table, declared: Mapping[str, str | Likelihood], r
     found = {
         position: TextColumn.of(table.distinct_texts(position))
         for position, name in enumerate(table.names)
-        if table.content(position) == "text"
+        if (table.content(position) == "text" or (name not in declared and _is_flag_or_nothing(table, position)))
         and not table.has_categories(position)
         and declared.get(name) != "identifier"
     }
@@ -136,10 +137,9 @@ def read_text(table: Table, columns: Sequence[Column], *, lenient: bool = False)
         return table if table.formats is not None else table.with_text_read({}, formats)
     read = {}
     for position, column in enumerate(columns):
-        if not column.is_used or table.content(position) != "text":
-            continue
-        form = _format_of(column)
-        if form is None:
+        form = _format_of(column) if column.is_used else None
+        # Where empty cells are a level they are one in any type of column.
+        if form is None or not (form.empty_level or table.content(position) == "text"):
             continue
         distinct = table.distinct_texts(position)
         values, lost = form.read(distinct.texts)
@@ -265,6 +265,9 @@ def _warnings(name: str, learned: LearnedText, table: Table) -> list[DataWarning
         odd = learned.odd
         content, label = CONTENT[form.kind], table.label(odd.row)
         said.append(OddCellsWarning(name, odd.text, odd.row, odd.count, odd.n_cells, content, label))
+    if learned.coded is not None:
+        codes, count = learned.coded
+        said.append(MissingCodeWarning(name, codes, count, impossible=True))
     if learned.units:
         said.append(NumericTextWarning(name, "", None, learned.units))
     if learned.mixed is not None:
@@ -294,6 +297,14 @@ def _read_categories(table: Table, position: int, rules: TextRules) -> tuple[Tex
         return learned.format, levels
     named = [learned.format.level_of(level.strip()) for level in order]
     return learned.format, pd.Categorical(levels, named, ordered=True) if len(set(named)) == len(named) else levels
+
+
+def _is_flag_or_nothing(table: Table, position: int) -> bool:
+    """Whether all cells are true or missing, or all false or missing."""
+    if table.content(position) != "boolean":
+        return False
+    missing = table.missing(position)
+    return bool(missing.any() and not missing.all() and len(np.unique(table.numbers(position)[~missing])) == 1)
 
 
 def _empty_of(form: TextFormat) -> Any:

@@ -365,8 +365,10 @@ def with_missing_cells(table: Table, hidden: Mapping[int, npt.NDArray[np.bool_]]
 
 
 def holds_long_numbers(column: Any) -> bool:
-    """Whether a column of a DataFrame has an integer dtype and numbers beyond 2**53."""
-    if not pd.api.types.is_integer_dtype(column.dtype):
+    """Whether a column of a DataFrame holds integers, by its dtype or its cells, and some are beyond 2**53."""
+    if column.dtype == object and pd.api.types.infer_dtype(column, skipna=True) == "integer":
+        column = column.dropna()
+    elif not pd.api.types.is_integer_dtype(column.dtype):
         return False
     largest, smallest = column.max(), column.min()
     return bool(pd.notna(largest) and (largest > MAX_EXACT or smallest < -MAX_EXACT))

@@ -23,6 +23,11 @@ ISO_DATE = re.compile(
     r"\s?(?:Z|z|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?)?)?)?"
 ).fullmatch
 ISO_WITHOUT_MARKS = re.compile(r"[0-9]{8}(?:T[0-9]{4}(?:[0-9]{2})?Z?)?").fullmatch
+# What forms hold where there is no date.
+NO_DATE = re.compile(
+    r"(?:0{1,4}(?P<zero>[./\- ])0{1,2}(?P=zero)0{1,4}|9{2,4}(?P<nine>[./\- ])99(?P=nine)9{2,4}|0{8}|9{8})"
+    r"(?:[ T][0:.]+Z?|[ T][9:.]+Z?)?"
+).fullmatch
 UTC = ("UTC", "GMT")
 WORDS = frozenset(("today", "now"))
 NUMERIC_DATE = re.compile(
@@ -79,6 +84,17 @@ def read_dates(texts: Sequence[str], date_format: str) -> Moments:
         read: Any = pd.to_datetime(pd.Series(cells, dtype=object), format=date_format, errors="coerce", utc=True)
     moments: Moments = read.dt.tz_localize(None).astype("datetime64[us]").to_numpy(copy=True)
     return moments
+
+
+def is_no_date(text: str) -> bool:
+    """Whether a trimmed text is a date of zeros or nines, which is no day of any calendar.
+
+    Examples
+    --------
+    >>> [is_no_date(text) for text in ("99/99/9999", "0000-00-00 00:00:00", "00.00.0000", "9999-12-31", "09/09/1999")]
+    [True, True, True, False, False]
+    """
+    return NO_DATE(text) is not None
 
 
 def find_date_format(texts: Sequence[str], counts: npt.NDArray[np.int64], order: str = "") -> DateFormat | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from vae_anomaly.data.text_dates import ISO, DateFormat, find_date_format, read_dates
+from vae_anomaly.data.text_clocks import clock_text, find_clock, seconds_of
+from vae_anomaly.data.text_dates import ISO, DateFormat, find_date_format, is_no_date, read_dates
 from vae_anomaly.data.text_numbers import CODE, DOUBTFUL_FACTORS, FACTORS, PLAIN, ParsedNumbers, parse_numbers
 
 Flags = npt.NDArray[np.bool_]
@@ -35,6 +37,9 @@ MISSING_WORDS = frozenset(
     )
 )
 TRUE, FALSE = "true", "false"
+LIKE_DIGITS = frozenset("oil|")
+NONE_WORD, NOT_AVAILABLE = "none", "NA"
+TWO_CAPITALS = re.compile(r"[A-Z]{2}").fullmatch
 MAX_ODD_SHARE, MIN_CELLS_FOR_ODD = 0.01, 20
 MAX_REMEMBERED = 10_000
 MIN_NUMERIC_SHARE = 0.5
@@ -44,6 +49,7 @@ EMPTY_LEVEL = "(empty)"
 MARKS = frozenset(
     ("x", "*", "+", "\u2713", "\u2714", "y", "yes", "j", "ja", "o", "oui", "s", "si", "s\u00ed", "t", TRUE, "on")
 )
+ONES = frozenset(("1", "1.0"))
 MIN_EMPTY_SHARE = 0.5
 MIN_CODE_DIGITS, MAX_EXACT = 8, 2.0**53
 SPOKEN = {",": "','", ".": "'.'", " ": "spaces", "'": "apostrophes"}
@@ -92,12 +98,16 @@ class TextFormat:
         Whether numbers may end with k, M or B.
     strict : bool
         Whether the decimal mark is the only one.
+    clock : {"", "hours", "minutes"}
+        What comes first in durations and times of day of two parts, which are numbers of seconds; empty of others.
     date_format : str
         Of dates, as ``pandas.to_datetime`` takes it.
     missing : tuple of str
         What stands for missing, besides the usual signs.
     usual_missing : bool
         Whether the usual signs stand for missing: NA, null, None, ?.
+    kept : tuple of str
+        Of the usual signs those that are levels.
     fold : bool
         Whether levels that differ in case alone are one.
     by_value : bool
@@ -118,9 +128,11 @@ class TextFormat:
     unit: str = ""
     factors: bool = False
     strict: bool = False
+    clock: Literal["", "hours", "minutes"] = ""
     date_format: str = ""
     missing: tuple[str, ...] = ()
     usual_missing: bool = True
+    kept: tuple[str, ...] = ()
     fold: bool = False
     by_value: bool = False
     empty_level: str = ""
@@ -140,7 +152,8 @@ class TextFormat:
         own = self._missing
         if self.kind == "level":
             usual = MISSING_TEXTS if self.usual_missing else frozenset(("",))
-            return np.array([text in usual or text in own for text in texts], dtype=bool)
+            kept = self.kept
+            return np.array([(text in usual and text not in kept) or text in own for text in texts], dtype=bool)
         return np.array([text.casefold() in MISSING_WORDS or text in own for text in texts], dtype=bool)
 
     def read(self, texts: Sequence[str]) -> tuple[npt.NDArray[Any], Flags]:
@@ -154,8 +167,9 @@ class TextFormat:
         trimmed = [text.strip() for text in texts]
         missing = self.is_missing(trimmed)
         if self.kind == "number":
-            parsed = parse_numbers(trimmed)
-            values: npt.NDArray[Any] = self.values_of(parsed)
+            values: npt.NDArray[Any] = (
+                seconds_of(trimmed, self.clock) if self.clock else self.values_of(parse_numbers(trimmed))
+            )
             values[missing] = np.nan
             return values, np.isnan(values) & ~missing
         if self.kind == "date":
@@ -178,7 +192,9 @@ class TextFormat:
 
     def write(self, values: npt.NDArray[Any]) -> npt.NDArray[np.object_]:
         """Numbers, dates and flags as text that this format reads; levels as they are."""
-        if self.kind == "number":
+        if self.clock:
+            texts = ["" if np.isnan(value) else clock_text(value) for value in values.tolist()]
+        elif self.kind == "number":
             texts = [f"{value:.12g}".replace(".", self.decimal) for value in values.tolist()]
         elif self.kind == "date":
             moments = pd.DatetimeIndex(values)
@@ -309,6 +325,8 @@ class LearnedText:
         Units that keep a column of numbers text.
     unsure : str
         A text that can be read in two ways, where nothing decides; empty where there is none.
+    coded : (tuple of str, int) or None
+        Dates that are none and stand for missing ones, and how many cells hold one.
     merged : tuple of (str, str)
         Spellings of levels that were made one.
     numbers : LearnedText or None
@@ -321,6 +339,7 @@ class LearnedText:
     mixed: tuple[str, str] | None = None
     units: tuple[str, ...] = ()
     unsure: str = ""
+    coded: tuple[tuple[str, ...], int] | None = None
     merged: tuple[tuple[str, str], ...] = ()
     numbers: LearnedText | None = None
 
@@ -385,6 +404,11 @@ def learn_text(
     """
     if declared == "level":
         return learn_levels(column.distinct, rules, by_value=by_value)
+    clocks = _learn_clocks(column) if declared in (None, "number") else None
+    if clocks is not None:
+        return clocks
+    if declared is None and _is_mark_or_nothing(column):
+        return learn_levels(column.distinct, rules, by_value=True)
     if declared in (None, "number"):
         numbers = _learn_numbers(column, table_mark, rules, forced=declared is not None)
         if declared or numbers.odd is None or _few(numbers.odd):
@@ -418,6 +442,8 @@ def learn_levels(
         Whether levels that are numbers are known by their value.
     """
     form = TextFormat("level", usual_missing=not exact, by_value=by_value, fold=rules.fold_case and not exact)
+    if not exact:
+        form = _with_words_kept(form, distinct)
     levels, _ = form.read(distinct.texts)
     counts = distinct.counts
     merged = []
@@ -433,21 +459,65 @@ def learn_levels(
                 levels[alike] = levels[shown]
     if merged:
         first = ", ".join(f"'{one}' is '{other}'" for one, other in merged[:MAX_SHOWN])
-        form = replace(form, description=f"levels in upper or lower case: {first}{', ...' * (len(merged) > MAX_SHOWN)}")
+        described = f"levels in upper or lower case: {first}{', ...' * (len(merged) > MAX_SHOWN)}"
+        form = replace(form, description="; ".join(filter(None, (form.description, described))))
     present = {level for level in levels if level is not None}
     n_empty = len(distinct.codes) - int(counts[[level is not None for level in levels]].sum())
     if len(present) == 1 and n_empty and not exact:
         (only,) = present
-        if only.casefold() in MARKS or n_empty >= MIN_EMPTY_SHARE * len(distinct.codes):
+        if only.casefold() in MARKS or only in ONES or n_empty >= MIN_EMPTY_SHARE * len(distinct.codes):
             form = replace(form, empty_level=EMPTY_LEVEL, description=f"'{only}' or empty, which is a level of its own")
             levels[[level is None for level in levels]] = EMPTY_LEVEL
     return LearnedText(form, levels, merged=tuple(merged))
 
 
+def _with_words_kept(form: TextFormat, distinct: DistinctTexts) -> TextFormat:
+    """A format of levels in which "None" is a level beside words, and "NA" beside codes of two capital letters."""
+    others = [text for text in distinct.texts if text.casefold() not in MISSING_WORDS]
+    n_words = sum(not PLAIN(text) for text in others)
+    kept = []
+    if n_words * 2 > len(others):
+        kept += [text for text in distinct.texts if text.casefold() == NONE_WORD and text in MISSING_TEXTS]
+    if NOT_AVAILABLE in distinct.texts and len(others) > 1 and all(map(TWO_CAPITALS, others)):
+        kept.append(NOT_AVAILABLE)
+    if not kept:
+        return form
+    named = " and ".join(repr(text) for text in kept)
+    return replace(form, kept=tuple(kept), description=f"{named} as a level, not as missing")
+
+
+def _is_mark_or_nothing(column: TextColumn) -> bool:
+    """Whether all cells are 1 or empty, which are two levels."""
+    texts = {text for text in column.distinct.texts if text}
+    nothing = "" in column.distinct.texts or bool((column.distinct.codes < 0).any())
+    return nothing and bool(texts) and all(text in ONES for text in texts)
+
+
 def _few(odd: OddTexts) -> bool:
     """Whether cells are so few that they do not say what a column is."""
-    most = MAX_ODD_SHARE * odd.n_cells
-    return odd.count <= max(most, 1 if odd.n_cells >= MIN_CELLS_FOR_ODD else 0)
+    return odd.count <= _most_odd(odd.n_cells)
+
+
+def _most_odd(n_cells: int) -> float:
+    return max(MAX_ODD_SHARE * n_cells, 1 if n_cells >= MIN_CELLS_FOR_ODD else 0)
+
+
+def _learn_clocks(column: TextColumn) -> LearnedText | None:
+    """Durations or times of day, as seconds; None where a column has none, or too many other cells."""
+    distinct = column.distinct
+    kept = np.flatnonzero(~column.empty)
+    clock = find_clock([distinct.texts[index] for index in kept.tolist()], distinct.counts[kept]) if len(kept) else None
+    if clock is None:
+        return None
+    form = TextFormat("number", clock=clock)
+    values, lost = form.read(distinct.texts)
+    odd = _odd(distinct, lost)
+    if odd is not None and not _few(odd):
+        return None
+    example = distinct.texts[int((~np.isnan(values)).argmax())]
+    parts = " (minutes and seconds)" if clock == "minutes" and example.count(":") == 1 else ""
+    described = f"durations or times of day like '{example}'{parts}, in seconds"
+    return LearnedText(replace(form, missing=_remembered(distinct, lost), description=described), values, odd)
 
 
 def _learn_numbers(column: TextColumn, table_mark: str | None, rules: TextRules, *, forced: bool) -> LearnedText:
@@ -515,9 +585,15 @@ def _units_of(parsed: ParsedNumbers, counts: Counts) -> tuple[list[str], bool, l
     if not weights:
         return [], bool(factors), []
     total = int(counts[parsed.ok].sum())
-    common = [unit for unit, n in weights.most_common() if n > max(MAX_ODD_SHARE * total, 1)] or [
-        weights.most_common(1)[0][0]
-    ]
+    half = total / 2
+    # 4O and 3l beside plain numbers are slips of the pen.
+    likely = {unit: n for unit, n in weights.items() if unit not in LIKE_DIGITS or n > half}
+    common = sorted((unit for unit, n in likely.items() if n > _most_odd(total)), key=lambda unit: -likely[unit])
+    if not common and sum(weights.values()) > half:
+        common = [weights.most_common(1)[0][0]]
+    if not common:
+        # The others have none.
+        return [], bool(factors) and not alone, []
     several = [names[unit] for unit in common] if len(common) > 1 else []
     return [names[common[0]]], bool(factors) and not alone, several
 
@@ -529,7 +605,7 @@ def _are_codes(parsed: ParsedNumbers, distinct: DistinctTexts, counts: Counts) -
     long = [
         index
         for index in np.flatnonzero((np.abs(parsed.values) >= MAX_EXACT) & (counts > 0)).tolist()
-        if distinct.texts[index].isdecimal() and int(distinct.texts[index]) != int(parsed.values[index])
+        if distinct.texts[index].lstrip("+-").isdecimal()
     ]
     if counts[long].sum() > max(MAX_ODD_SHARE * total, 1):
         return True
@@ -570,7 +646,8 @@ def _learn_booleans(column: TextColumn) -> LearnedText | None:
 
 def _learn_dates(column: TextColumn, rules: TextRules, order: str, *, forced: bool) -> LearnedText | None:
     distinct = column.distinct
-    kept = np.flatnonzero(~column.empty)
+    impossible = np.array([is_no_date(text) for text in distinct.texts], dtype=bool) & ~column.empty
+    kept = np.flatnonzero(~column.empty & ~impossible)
     texts = [distinct.texts[index] for index in kept.tolist()]
     if not texts:
         return None
@@ -582,14 +659,21 @@ def _learn_dates(column: TextColumn, rules: TextRules, order: str, *, forced: bo
     if found is None and not forced:
         return None
     found = found or DateFormat(rules.date_format or ISO)
-    form = TextFormat("date", date_format=found.format)
+    codes = tuple(distinct.texts[index] for index in np.flatnonzero(impossible).tolist())
+    form = TextFormat("date", date_format=found.format, missing=codes)
     values, lost = form.read(distinct.texts)
     odd = _odd(distinct, lost)
     if not forced and (lost[kept].all() or not (odd is None or _few(odd))):
         return None
     why = f", by '{found.decided_by}'" if found.decided_by else ""
-    form = replace(form, missing=_remembered(distinct, lost), description=f"dates {_spoken_format(found.format)}{why}")
-    return LearnedText(form, values, odd, unsure=texts[0] if found.other else "")
+    none = f", {' and '.join(map(repr, codes[:MAX_SHOWN]))} as missing" if codes else ""
+    form = replace(
+        form,
+        missing=(*codes, *_remembered(distinct, lost)),
+        description=f"dates {_spoken_format(found.format)}{why}{none}",
+    )
+    coded = (codes, int(distinct.counts[impossible].sum())) if codes else None
+    return LearnedText(form, values, odd, unsure=texts[0] if found.other else "", coded=coded)
 
 
 def _found_dates(texts: list[str], counts: Counts, order: str) -> DateFormat | None:
