@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from vae_anomaly import load
@@ -74,7 +75,8 @@ def test_rows_without_a_label_are_left_out(run, calibrated, later_orders, write)
 
 
 def test_normal_rows_alone_have_a_false_alarm_rate(run, calibrated, later_orders, write):
-    data = write("fine.csv", later_orders.assign(fraud=0).to_csv(index=False))
+    rows = pd.concat([later_orders, *[later_orders[later_orders["fraud"]]] * 3])
+    data = write("fine.csv", rows.assign(fraud=0).to_csv(index=False))
     shown = json.loads(run("evaluate", data, "-m", calibrated, "--label", "fraud", "--json").text)
     assert list(shown["measures"]) == ["false_alarm_rate"]
     # The frauds are called normal here: more false alarms than expected.
