@@ -283,6 +283,17 @@ def test_day_and_month_that_no_cell_tells_are_announced(cells: list[str], readin
     assert "--date-format" in str(warning)
 
 
+def test_year_of_two_digits_may_come_first() -> None:
+    days = pd.date_range("2024-01-01", periods=90, freq="5D")
+    for form in ("%y-%m-%d", "%y/%m/%d %H:%M", "%d-%m-%y", "%d.%m.%y", "%m/%d/%y"):
+        found, _ = read(days.strftime(form).tolist())
+        assert found == [day.isoformat() for day in days], form
+        assert not [each for each in said(days.strftime(form).tolist()) if isinstance(each, AmbiguousTextWarning)]
+    # Two days tell nothing.
+    (warning,) = [each for each in said(["24-03-01", "24-03-02"]) if isinstance(each, AmbiguousTextWarning)]
+    assert "read as %d-%m-%y" in str(warning)
+
+
 def test_day_and_month_go_by_other_columns_where_their_own_cells_do_not_tell() -> None:
     found, form = read(["03/04/2025", "05/06/2025"], other=["25/12/2025", "01/02/2025"])
     assert found == ["2025-04-03T00:00:00", "2025-06-05T00:00:00"]
