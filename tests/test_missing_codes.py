@@ -155,3 +155,9 @@ def test_codes_survive_a_model_file(tmp_path):
     np.testing.assert_array_equal(again.score_samples(X), detector.score_samples(X))
     gone = X.assign(warm=X["warm"].replace(-999.0, np.nan))
     np.testing.assert_array_equal(again.score_samples(gone), detector.score_samples(X))
+
+
+def test_codes_of_a_column_that_is_not_there_are_refused() -> None:
+    table = Table(("temperature",), WARM[:, None])
+    with pytest.raises(SpecificationError, match=r"missing_values names 'temprature', .*did you mean 'temperature'"):
+        infer_columns(table, missing_values={"temprature": -1})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -86,6 +87,15 @@ def given_codes(given: MissingValues, name: str) -> tuple[Code, ...] | None:
                 "columns to these, None to recognise usual codes, or False to keep all."
             )
     return tuple(codes)
+
+
+def check_named_columns(given: MissingValues, names: Sequence[str]) -> None:
+    """Refuse a mapping from columns that are not there: their codes would count as values."""
+    for name in given if isinstance(given, Mapping) else ():
+        if name not in names:
+            close = difflib.get_close_matches(str(name), names, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(map(repr, names[:5]))}."
+            raise SpecificationError(f"missing_values names {name!r}, which is no column of the data; {hint}")
 
 
 def codes_for(
