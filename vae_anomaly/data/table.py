@@ -365,8 +365,9 @@ def with_missing_cells(table: Table, hidden: Mapping[int, npt.NDArray[np.bool_]]
 
 
 def holds_long_numbers(column: Any) -> bool:
-    """Whether a column of a DataFrame has an integer dtype and numbers beyond 2**53."""
-    if not pd.api.types.is_integer_dtype(column.dtype):
+    """Whether a column of a DataFrame has whole numbers alone, by its dtype or its objects, and some beyond 2**53."""
+    whole = pd.api.types.is_integer_dtype(column.dtype)
+    if not whole and (column.dtype != object or pd.api.types.infer_dtype(column, skipna=True) != "integer"):
         return False
     largest, smallest = column.max(), column.min()
     return bool(pd.notna(largest) and (largest > MAX_EXACT or smallest < -MAX_EXACT))
