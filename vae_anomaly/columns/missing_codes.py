@@ -14,7 +14,7 @@ import pandas as pd
 from vae_anomaly.columns.column import Column
 from vae_anomaly.columns.dates import EPOCH_UNITS, moments
 from vae_anomaly.columns.scales import gross_cells
-from vae_anomaly.data import FloatArray, Table, text_of, with_missing_cells
+from vae_anomaly.data import FloatArray, Table, TextFormat, text_of, with_missing_cells
 from vae_anomaly.errors import SpecificationError
 
 Code: TypeAlias = float | str | dt.date
@@ -119,10 +119,13 @@ def codes_for(
     content = table.content(position)
     if content == "boolean" or given == ():
         return ()
+    form = None if table.formats is None else table.formats[position]
+    if given is not None and form is not None:
+        given = tuple(_read(code, form) for code in given)
     if dates and not unit:
         return _present(date_codes_of, table.days(position)) if given is None else _floats(map(_day_of, given))
     if content == "text":
-        return () if given is None else tuple(_text_of(code) for code in given)
+        return () if given is None else _spellings(tuple(map(_text_of, given)), table, position, form)
     if given is not None:
         return _floats(map(_number_of, given))
     numbers = table.numbers(position)
@@ -207,6 +210,26 @@ def _number_of(code: Code) -> float | None:
         return float(code)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return None
+
+
+def _read(code: Code, form: TextFormat) -> Code:
+    """A code as the column reads its text: $0.00, 31/12/2099; as it is where that is nothing."""
+    if not isinstance(code, str) or form.kind not in ("number", "date"):
+        return code
+    values, lost = form.read([code])
+    if lost[0] or pd.isna(values[0]):
+        return code
+    read: Code = float(values[0]) if form.kind == "number" else values[0]
+    return read
+
+
+def _spellings(codes: tuple[str, ...], table: Table, position: int, form: TextFormat | None) -> tuple[str, ...]:
+    """Codes as they are written in a column of levels, whatever their case where that does not count."""
+    if form is None or not form.fold:
+        return codes
+    folded = {code.strip().casefold() for code in codes}
+    found = {text for text in table.texts(position) if text is not None and text.casefold() in folded}
+    return (*codes, *sorted(found.difference(codes)))
 
 
 def _text_of(code: Code) -> str:
