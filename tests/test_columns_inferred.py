@@ -346,6 +346,24 @@ def test_whole_numbers_beyond_the_precision_of_floats_keep_their_digits_as_level
     assert set(column.levels) == {str(2**53 + 1), str(2**53 + 2), str(2**60 + 1)}
 
 
+def test_whole_numbers_beyond_the_precision_of_floats_are_exact_as_objects_too():
+    keys = [None, *(10**30 + row for row in range(59))]
+    table = Table(
+        ("key", "code", "x"),
+        pd.DataFrame(
+            {
+                "key": pd.Series(keys, dtype=object),
+                "code": pd.Series([2**60 + row % 3 for row in range(60)], dtype=object),
+                "x": np.sin(np.arange(60.0)),
+            }
+        ),
+    )
+    with pytest.warns(DataWarning, match="59 distinct whole numbers above"):
+        key, code, _ = infer_columns(table)
+    assert key.kind == "identifier"
+    assert set(code.levels) == {str(2**60 + row) for row in range(3)}
+
+
 @pytest.mark.parametrize(
     "dates",
     [

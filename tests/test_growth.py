@@ -56,6 +56,11 @@ SET_ASIDE = {
     "keys in any order": (RNG.permutation(2 * N)[:N] + 0.0, "x", "its 600 whole numbers never occur twice"),
     "sparse keys by name": (RNG.choice(10**9, N, replace=False) + 0.0, "customerId", "its name is that of a key"),
 }
+SET_ASIDE["dates as numbers"] = (
+    RNG.permutation(np.repeat([20240100.0 + day for day in range(1, 32)], 9)),
+    "day",
+    r"its whole numbers are dates such as 202401\d\d; convert it with pandas.to_datetime",
+)
 CODES = {
     "articles": ([with_check_digit(number, 3) for number in RNG.integers(4e11, 5e11, N)], "check digit of article"),
     "short articles": ([with_check_digit(number, 3) for number in RNG.integers(4e6, 5e6, N)], "check digit of article"),
@@ -72,6 +77,7 @@ NO_CODES = {
     "fractions": RNG.uniform(4e12, 5e12, N).round(2),
 }
 KEPT = {
+    "numbers of the size of dates": (RNG.integers(20_000_000, 20_300_000, N) + 0.0, "amount", 0),
     "sorted prices": (np.sort((RNG.lognormal(3, 1, N) * 100).round()), "price", 1),
     "sorted measurement": (np.sort(RNG.normal(size=N)), "x", 1),
     "falling measurement": (-np.sort(RNG.normal(size=N)), "x", -1),

@@ -158,3 +158,27 @@ def test_codes_survive_a_model_file(tmp_path):
     np.testing.assert_array_equal(again.score_samples(X), detector.score_samples(X))
     gone = X.assign(warm=X["warm"].replace(-999.0, np.nan))
     np.testing.assert_array_equal(again.score_samples(gone), detector.score_samples(X))
+
+
+def test_codes_of_a_column_that_is_not_there_are_refused() -> None:
+    table = Table(("temperature",), WARM[:, None])
+    with pytest.raises(SpecificationError, match=r"missing_values names 'temprature', .*did you mean 'temperature'"):
+        infer_columns(table, missing_values={"temprature": -1})
+
+
+@pytest.mark.parametrize(
+    ("cells", "code", "values"),
+    [
+        ([f"${price:.2f}" for price in AGES] + ["$0.00"] * 9, "$0.00", (0.0,)),
+        ([f"{price:.2f}".replace(".", ",") for price in WARM] + ["0,50"] * 9, "0,50", (0.5,)),
+        ([f"{1 + row % 28:02d}/02/2026" for row in range(N)] + ["31/12/2030"] * 9, "31/12/2030", (22279.0,)),
+        (["a", "b", "UNK "] * 100, "unk", ("unk", "UNK")),
+    ],
+)
+def test_codes_are_read_as_the_text_of_their_column(cells: list[str], code: str, values: tuple[object, ...]) -> None:
+    table = Table(("c", "x"), pd.DataFrame({"c": cells, "x": RNG.normal(size=len(cells))}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        column = infer_columns(table, missing_values={"c": code})[0]
+    assert column.missing_values == values
+    assert "UNK" not in column.levels

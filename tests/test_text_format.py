@@ -18,6 +18,7 @@ from vae_anomaly.errors import (
     AmbiguousTextWarning,
     DataError,
     DataWarning,
+    DecimalMarkWarning,
     LevelsMergedWarning,
     MissingCodeWarning,
     NumericTextWarning,
@@ -25,6 +26,7 @@ from vae_anomaly.errors import (
     SpecificationError,
     TextReadWarning,
 )
+from vae_anomaly.likelihoods import StudentT
 
 NAN = float("nan")
 NONE = TextRules()
@@ -360,6 +362,43 @@ def test_day_and_month_that_no_cell_tells_are_announced(cells: list[str], readin
     (warning,) = [each for each in said(cells) if isinstance(each, AmbiguousTextWarning)]
     assert f"read as {reading}. Where it is the other" in str(warning)
     assert "--date-format" in str(warning)
+
+
+@pytest.mark.parametrize(
+    ("training", "cells", "doubtful"),
+    [
+        (["1.5", "2.25"], ["1,5", "1,234"], ("1,234", "1234", "1,5")),
+        (["1.5", "2.25"], ["1,234", "2,345"], ("1,234", "1234", "")),
+        (["1,5", "2,25"], ["1.5", "1.234"], ("1.234", "1234", "1.5")),
+        (["1.5", "2.25"], ["1,5", "1.234"], ("1.234", "1.234", "1,5")),
+        (["1,234.5", "2.25"], ["1,234", "2.5"], None),
+        (["1,234.5", "2.25"], ["1,234"], None),
+        (["1.5", "2.25"], ["1,234", "1,234.5"], None),
+        (["1.5", "2.25"], ["1,5", "2,75"], None),
+        (["1.5", "2.25"], ["1.234"], None),
+    ],
+)
+def test_marks_that_contradict_training_are_announced(
+    training: list[str], cells: list[str], doubtful: tuple[str, str, str] | None
+) -> None:
+    _, form = read(training)
+    column = Column("c", "continuous", StudentT(), "so", text_format=form)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        read_text(table_of(c=cells), (column,))
+    found = [each.message for each in caught if isinstance(each.message, DecimalMarkWarning)]
+    assert [(each.found, each.reading, each.sure) for each in found] == ([] if doubtful is None else [doubtful])
+
+
+def test_year_of_two_digits_may_come_first() -> None:
+    days = pd.date_range("2024-01-01", periods=90, freq="5D")
+    for form in ("%y-%m-%d", "%y/%m/%d %H:%M", "%d-%m-%y", "%d.%m.%y", "%m/%d/%y"):
+        found, _ = read(days.strftime(form).tolist())
+        assert found == [day.isoformat() for day in days], form
+        assert not [each for each in said(days.strftime(form).tolist()) if isinstance(each, AmbiguousTextWarning)]
+    # Two days tell nothing.
+    (warning,) = [each for each in said(["24-03-01", "24-03-02"]) if isinstance(each, AmbiguousTextWarning)]
+    assert "read as %d-%m-%y" in str(warning)
 
 
 def test_day_and_month_go_by_other_columns_where_their_own_cells_do_not_tell() -> None:

@@ -519,6 +519,41 @@ class AmbiguousTextWarning(DataWarning):
         )
 
 
+class DecimalMarkWarning(DataWarning):
+    """Rows to score have numbers that may be a thousand times what they were written as.
+
+    Parameters
+    ----------
+    column : str
+        Name of the column.
+    found : str
+        A cell that can be read in two ways.
+    reading : str
+        What it is read as, as the column was in training.
+    sure : str
+        A cell of these rows whose decimal mark is another; empty where the column had no thousands in training.
+    count : int
+        How many cells can be read in two ways.
+    """
+
+    def __init__(self, column: str, found: str, reading: str, sure: str, count: int) -> None:
+        super().__init__(column, found, reading, sure, count)
+        self.column = column
+        self.found = found
+        self.reading = reading
+        self.sure = sure
+        self.count = count
+        self.subject = column
+
+    def __str__(self) -> str:
+        why = f"these rows hold {self.sure!r}, too" if self.sure else "it had no marks between thousands in training"
+        return (
+            f"column {self.column!r}: {self.found!r} ({self.count:,} such cell{'s' * (self.count > 1)}) is read as "
+            f"{self.reading}, by the decimal mark of training, but {why}. Where that is wrong, give numbers instead of "
+            "text, or write the rows with the mark of training."
+        )
+
+
 class LevelsMergedWarning(DataWarning):
     """Levels that differ in upper and lower case alone are taken as one.
 

@@ -20,6 +20,7 @@ MIN_WHOLE = 0.98
 MAX_EXACT = 2.0**53
 MIN_RANK_CORRELATION = 0.9
 MIN_EXPECTED_REPEATS = 10.0
+MIN_CALENDAR_DAYS, FIRST_CALENDAR_DAY, LAST_CALENDAR_DAY = 11, 19000101, 20991231
 KEY_WORDS = frozenset({"id", "ids", "key", "pk", "uuid", "guid", "rowid"})
 LAST_KEY_WORDS = KEY_WORDS | {
     *("nr", "no", "num", "number", "serial", "seq", "sequence"),
@@ -51,8 +52,8 @@ def why_set_aside(name: str, numbers: FloatArray) -> str | None:
     """Why a column only says which row it is; None where it does not, as far as one can see.
 
     It grows or falls from row to row, with few rows out of order, and is a time since 1970, or bears the name of a key,
-    or holds whole numbers that grow steadily.  Or its whole numbers never occur twice, and bear the name of
-    a key, or would repeat themselves at least ten times if they were drawn at random.
+    or holds whole numbers that grow steadily.  Or all its whole numbers are dates such as 20240131.  Or they never
+    occur twice, and bear the name of a key, or would repeat themselves at least ten times if they were drawn at random.
 
     Parameters
     ----------
@@ -85,6 +86,11 @@ def why_set_aside(name: str, numbers: FloatArray) -> str | None:
     )
     if clock and n_distinct >= max(MIN_ROWS_TO_COUNT, MIN_DISTINCT * len(numbers)):
         return f"it is a time since 1970 ({unit}), {ends}; declare it datetime to use hours and weekdays, or {kind}"
+    if whole and n_distinct >= MIN_CALENDAR_DAYS and are_calendar_days(numbers):
+        return (
+            f"its whole numbers are dates such as {_written(numbers[0])}; convert it with "
+            "pandas.to_datetime(..., format='%Y%m%d'), or declare it integer to use it"
+        )
     steps = np.diff(numbers)
     if whole and steps[0] != 0 and (steps == steps[0]).all():
         return f"it counts the rows {ends}; declare it integer to use it"
@@ -164,6 +170,27 @@ def _is_clock(numbers: FloatArray) -> bool:
         return False
     years = 1970 + numbers * EPOCH_UNITS[unit][0] / 365.2425
     return bool(((years >= CLOCK_YEARS[0]) & (years <= CLOCK_YEARS[1])).mean() >= MIN_WHOLE)
+
+
+def are_calendar_days(numbers: FloatArray) -> bool:
+    """Whether all whole numbers are days of the years 1900 to 2099, written as 20240131.
+
+    Of numbers drawn at random one in thirty would be.
+
+    Examples
+    --------
+    >>> are_calendar_days(np.array([20240131.0, 19991231.0])), are_calendar_days(np.array([20240230.0]))
+    (True, False)
+    """
+    if numbers.min() < FIRST_CALENDAR_DAY or numbers.max() > LAST_CALENDAR_DAY:
+        return False
+    years, months = numbers // 10_000, numbers // 100 % 100
+    if months.min() < 1 or months.max() > 12:
+        return False
+    starts = ((years - 1970) * 12 + months - 1).astype(np.int64).astype("datetime64[M]")
+    lengths = ((starts + 1).astype("datetime64[D]") - starts.astype("datetime64[D]")).astype(np.int64)
+    days = numbers % 100
+    return bool(((days >= 1) & (days <= lengths)).all())
 
 
 def direction_of(numbers: FloatArray) -> int:

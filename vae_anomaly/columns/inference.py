@@ -15,7 +15,14 @@ from vae_anomaly.columns.column import Column, Kind, days_of
 from vae_anomaly.columns.dates import epoch_unit
 from vae_anomaly.columns.growth import direction_of, why_codes, why_set_aside
 from vae_anomaly.columns.levels import DECLARED, level_column, ordinal_column, text_column
-from vae_anomaly.columns.missing_codes import MissingValues, code_text, codes_for, given_codes, is_code
+from vae_anomaly.columns.missing_codes import (
+    MissingValues,
+    check_named_columns,
+    code_text,
+    codes_for,
+    given_codes,
+    is_code,
+)
 from vae_anomaly.columns.numeric import asked_column, date_column, number_column
 from vae_anomaly.columns.text_reading import read_training_text
 from vae_anomaly.data import FloatArray, Table, TextFormat, TextRules, holds_long_numbers, with_missing_cells
@@ -83,7 +90,7 @@ def infer_columns(
     DataError
         If a column cannot be read, is not what it is declared to be, or if no column is left.
     SpecificationError
-        If a declaration names no column or no kind.
+        If a declaration names no column or no kind, or `missing_values` no column.
 
     Warns
     -----
@@ -100,6 +107,7 @@ def infer_columns(
     'declared so'
     """
     declared = check_declarations(declared or {}, table.names)
+    check_named_columns(missing_values, table.names)
     with table.naming_rows():
         if table.formats is None:
             table = read_training_text(table, declared, TextRules())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -13,7 +14,7 @@ import pandas as pd
 from vae_anomaly.columns.column import Column
 from vae_anomaly.columns.dates import EPOCH_UNITS, moments
 from vae_anomaly.columns.scales import gross_cells
-from vae_anomaly.data import FloatArray, Table, text_of, with_missing_cells
+from vae_anomaly.data import FloatArray, Table, TextFormat, text_of, with_missing_cells
 from vae_anomaly.errors import SpecificationError
 
 Code: TypeAlias = float | str | dt.date
@@ -93,6 +94,15 @@ def given_codes(given: MissingValues, name: str) -> tuple[Code, ...] | None:
     return tuple(codes)
 
 
+def check_named_columns(given: MissingValues, names: Sequence[str]) -> None:
+    """Refuse a mapping from columns that are not there: their codes would count as values."""
+    for name in given if isinstance(given, Mapping) else ():
+        if name not in names:
+            close = difflib.get_close_matches(str(name), names, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(map(repr, names[:5]))}."
+            raise SpecificationError(f"missing_values names {name!r}, which is no column of the data; {hint}")
+
+
 def codes_for(
     table: Table, position: int, given: tuple[Code, ...] | None, *, dates: bool, unit: str = ""
 ) -> tuple[float, ...] | tuple[str, ...]:
@@ -114,10 +124,13 @@ def codes_for(
     content = table.content(position)
     if content == "boolean" or given == ():
         return ()
+    form = None if table.formats is None else table.formats[position]
+    if given is not None and form is not None:
+        given = tuple(_read(code, form) for code in given)
     if dates and not unit:
         return _present(date_codes_of, table.days(position)) if given is None else _floats(map(_day_of, given))
     if content == "text":
-        return () if given is None else tuple(_text_of(code) for code in given)
+        return () if given is None else _spellings(tuple(map(_text_of, given)), table, position, form)
     if given is not None:
         return _floats(map(_number_of, given))
     numbers = table.numbers(position)
@@ -214,6 +227,26 @@ def _number_of(code: Code) -> float | None:
         return float(code)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return None
+
+
+def _read(code: Code, form: TextFormat) -> Code:
+    """A code as the column reads its text: $0.00, 31/12/2099; as it is where that is nothing."""
+    if not isinstance(code, str) or form.kind not in ("number", "date"):
+        return code
+    values, lost = form.read([code])
+    if lost[0] or pd.isna(values[0]):
+        return code
+    read: Code = float(values[0]) if form.kind == "number" else values[0]
+    return read
+
+
+def _spellings(codes: tuple[str, ...], table: Table, position: int, form: TextFormat | None) -> tuple[str, ...]:
+    """Codes as they are written in a column of levels, whatever their case where that does not count."""
+    if form is None or not form.fold:
+        return codes
+    folded = {code.strip().casefold() for code in codes}
+    found = {text for text in table.texts(position) if text is not None and text.casefold() in folded}
+    return (*codes, *sorted(found.difference(codes)))
 
 
 def _text_of(code: Code) -> str:

@@ -27,6 +27,7 @@ from vae_anomaly.errors import (
     AmbiguousTextWarning,
     DataError,
     DataWarning,
+    DecimalMarkWarning,
     LevelsMergedWarning,
     MissingCodeWarning,
     NumericTextWarning,
@@ -136,6 +137,7 @@ def read_text(table: Table, columns: Sequence[Column], *, lenient: bool = False)
     if table.formats is not None or not isinstance(table.cells, pd.DataFrame):
         return table if table.formats is not None else table.with_text_read({}, formats)
     read = {}
+    marked: list[tuple[str, TextFormat, TextColumn]] = []
     for position, column in enumerate(columns):
         form = _format_of(column) if column.is_used else None
         # Where empty cells are a level they are one in any type of column.
@@ -143,6 +145,8 @@ def read_text(table: Table, columns: Sequence[Column], *, lenient: bool = False)
             continue
         distinct = table.distinct_texts(position)
         values, lost = form.read(distinct.texts)
+        if form.kind == "number" and any("," in text or "." in text for text in distinct.texts):
+            marked.append((column.name, form, TextColumn.of(distinct)))
         if form.kind == "level":
             values = np.array([column.spelling_of(level) for level in values] + [None], dtype=object)[:-1]
         elif lost.any():
@@ -155,7 +159,38 @@ def read_text(table: Table, columns: Sequence[Column], *, lenient: bool = False)
             odd = OddCellsWarning(column.name, text, row, n_odd, table.n_rows, CONTENT[form.kind], label)
             warnings.warn(odd, stacklevel=4)
         read[position] = _cells(form, distinct.spread(values, _empty_of(form)))
+    for warning in _doubtful_marks(marked):
+        warnings.warn(warning, stacklevel=4)
     return table.with_text_read(read, formats)
+
+
+def _doubtful_marks(marked: Sequence[tuple[str, TextFormat, TextColumn]]) -> list[DecimalMarkWarning]:
+    """Columns with cells like 1,234 where other cells, or those of training, speak against how they are read."""
+    said = []
+    for name, form, column in marked:
+        parsed, texts, counts = column.parsed, column.distinct.texts, column.distinct.counts
+        doubtful = np.flatnonzero((parsed.marks != "") & ~column.empty)
+        if not len(doubtful):
+            continue
+        others = [column, *(other for _, form_of_other, other in marked if form_of_other.decimal == form.decimal)]
+        sure = next((text for other in others for text in _with_other_mark(other, form.decimal)), "")
+        grouped = doubtful[parsed.marks[doubtful] != form.decimal]
+        own = column.evidence[form.decimal] if column.evidence else 0
+        new = [] if own else [index for index in grouped.tolist() if not form.had_thousands(str(parsed.marks[index]))]
+        if sure or new:
+            first = int(doubtful[0]) if sure else new[0]
+            count = int(counts[doubtful if sure else new].sum())
+            reading = f"{form.read([texts[first]])[0][0]:.15g}"
+            said.append(DecimalMarkWarning(name, texts[first], reading, sure, count))
+    return said
+
+
+def _with_other_mark(column: TextColumn, decimal: str) -> list[str]:
+    """The first text whose decimal mark is certainly another, if there is one."""
+    parsed = column.parsed
+    other = "," if decimal == "." else "."
+    found = np.flatnonzero((parsed.decimals == other) | (parsed.thousands == decimal))
+    return [column.distinct.texts[int(found[0])]] if len(found) else []
 
 
 def unreadable(column: Column, texts: Any) -> npt.NDArray[np.bool_]:

@@ -17,6 +17,8 @@ Moments = npt.NDArray[np.datetime64]
 
 ISO = "ISO8601"
 N_GUESSED, N_TRIED = 60, 1000
+# Days that spread over whole months, as years of two digits hardly do.
+MIN_DAYS, DAYS_OF_MONTH = 12, (3, 28)
 # A year with four digits, a month and a day; what pandas reads as ISO 8601 is more: "2024" and "today", too.
 ISO_DATE = re.compile(
     r"[0-9]{4}-[0-9]{2}(?:-[0-9]{2}(?:[ T][0-9]{1,2}(?::?[0-9]{2}(?::?[0-9]{2}(?:[.,][0-9]+)?)?)?"
@@ -123,6 +125,14 @@ def find_date_format(texts: Sequence[str], counts: npt.NDArray[np.int64], order:
     if not scored or scored[0][0] * 2 < weights.sum():
         return None
     most = scored[0][0]
+    tied = [form for n, _, form in scored if n == most]
+    year_first = next((form for form in tied if form.startswith("%y")), "")
+    days_first, days_last = (_spreads_over_months(tried, place) for place in ("first", "third"))
+    if year_first and (len(tied) == 1 or (days_last and not days_first)):
+        return DateFormat(year_first)
+    if order or (days_first and not days_last):
+        year_first = ""
+    scored = [entry for entry in scored if not entry[2].startswith("%y")]
     best = next((form for n, _, form in scored if n == most and order_of(form) == (order or _usual_order(form))), "")
     best = best or scored[0][2]
     other = _exchanged(best)
@@ -135,7 +145,8 @@ def find_date_format(texts: Sequence[str], counts: npt.NDArray[np.int64], order:
         if n_second > n_first:
             best, other, first, second = other, best, second, first
         if n_first != n_second:
-            return DateFormat(best, decided_by=looked_at[int((first & ~second).argmax())] if order_of(best) else "")
+            decisive = looked_at[int((first & ~second).argmax())] if order_of(best) and not year_first else ""
+            return DateFormat(best, other=year_first, decided_by=decisive)
     return DateFormat(best, other="" if order or "." in best.split()[0] else other)
 
 
@@ -173,7 +184,14 @@ def _further_guesses(text: str) -> set[str]:
     year = {2: "%y", 4: "%Y"}.get(n_year)
     if year is None or len(parts["first"]) > 2 or mark == " ":
         return set()
-    return {f"%d{mark}%m{mark}{year}{time}", f"%m{mark}%d{mark}{year}{time}"}
+    year_first = {f"%y{mark}%m{mark}%d{time}"} if n_year == len(parts["first"]) == 2 else set()
+    return {f"%d{mark}%m{mark}{year}{time}", f"%m{mark}%d{mark}{year}{time}"} | year_first
+
+
+def _spreads_over_months(texts: Sequence[str], place: str) -> bool:
+    """Whether one of three numbers, "first" or "third", has the days of whole months, as few years of two digits do."""
+    days = {int(found[place]) for found in map(NUMERIC_DATE, texts) if found is not None}
+    return len(days) >= MIN_DAYS and min(days) <= DAYS_OF_MONTH[0] and max(days) >= DAYS_OF_MONTH[1]
 
 
 def _time_format(text: str) -> str | None:

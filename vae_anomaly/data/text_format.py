@@ -143,6 +143,10 @@ class TextFormat:
         """Whether it reads what programs write."""
         return self.description in PLAIN_DESCRIPTIONS
 
+    def had_thousands(self, mark: str) -> bool:
+        """Whether numbers in training had a mark between thousands."""
+        return "between thousands" in self.description and SPOKEN[mark] in self.description
+
     @cached_property
     def _missing(self) -> frozenset[str]:
         return frozenset(self.missing)
