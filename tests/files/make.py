@@ -753,7 +753,15 @@ def dates() -> None:
         why="names of months in other languages may be more than can be asked: set aside is fair if said",
         uncompared=True,
     )
-    dates_as("date_yyyymmdd.csv", "20250131", lambda v: f"{v:%Y%m%d}", names={"date": "posting_date"})
+    dates_as(
+        "date_yyyymmdd.csv",
+        "20250131",
+        lambda v: f"{v:%Y%m%d}",
+        date=[DATE, ASIDE],
+        names={"date": "posting_date"},
+        why="whole numbers that are times are fairly set aside if said, as seconds since 1970 are",
+        uncompared=True,
+    )
     dates_as(
         "date_epoch_seconds.csv",
         "seconds since 1970",
@@ -1509,7 +1517,7 @@ def formats() -> None:
         "a duration",
         sheet,
         as_parquet({**sheet.values, "wait": pa.array(waits, pa.duration("s"))}),
-        said=["wait"],
+        why="a type that says that it is a duration needs no word where it is read as one",
     )
     sheet = sales(657)
     clock = [dt.time(6 + row % 12, row % 60) for row in range(120)]
