@@ -1510,7 +1510,7 @@ def formats() -> None:
     )
     sheet = sales(656)
     waits = [dt.timedelta(seconds=40 + 13 * (row % 17)) for row in range(120)]
-    sheet.kinds["wait"] = [ASIDE, NUMBER]
+    sheet.kinds["wait"] = [NUMBER, ASIDE]
     case(
         "parquet_duration.parquet",
         kind,
