@@ -1511,6 +1511,7 @@ def formats() -> None:
     sheet = sales(656)
     waits = [dt.timedelta(seconds=40 + 13 * (row % 17)) for row in range(120)]
     sheet.kinds["wait"] = [NUMBER, ASIDE]
+    sheet.values["wait"] = [int(wait.total_seconds()) for wait in waits]
     case(
         "parquet_duration.parquet",
         kind,
