@@ -34,6 +34,7 @@ from .errors import (
     SpecificationError,
     TextReadWarning,
     TrainingDiverged,
+    UnknownLevelsWarning,
     VAEAnomalyError,
     VAEAnomalyWarning,
 )
@@ -150,6 +151,7 @@ __all__ = [
     "TrainingDiverged",
     "TrainingPlan",
     "UnitGaussian",
+    "UnknownLevelsWarning",
     "VAEAnomalyError",
     "VAEAnomalyWarning",
     "VAEDetector",
