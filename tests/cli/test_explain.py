@@ -346,6 +346,12 @@ def test_dates_and_missing_parts_are_explained(run, write, fast):
     assert {"hour", "missing"} <= set(lines["part"])
 
 
+def test_row_of_several_files_is_refused_as_each_has_one(run, orders_csv, model, write):
+    other = write("more.csv", orders_csv.read_text())
+    line = run("explain", orders_csv, other, "-m", model, "--row", "7").error()
+    assert "is 2 files, and the rows of each count from 1. Name the file of the row alone." in line
+
+
 MISUSES = [
     (["--row", "61"], "--row 61", "expected a number from 1 to 60"),
     (["--row", "0"], "'--row'", "1"),
