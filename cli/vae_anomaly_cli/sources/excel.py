@@ -9,7 +9,6 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 import pyarrow as pa
@@ -19,6 +18,7 @@ from vae_anomaly_cli.sources.byte_source import ByteSource
 from vae_anomaly_cli.sources.given import GivenLayout
 from vae_anomaly_cli.sources.json_values import ValueTypes, column_of
 from vae_anomaly_cli.sources.layout import Record, TextLayout, is_total, lay_out
+from vae_anomaly_cli.sources.whole_table import WholeTable
 
 if TYPE_CHECKING:
     import openpyxl
@@ -35,51 +35,7 @@ UNREADABLE = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, OSError, Typ
 INSTALL = 'python -m pip install "vae-anomaly[excel]"'
 
 
-@dataclass(frozen=True)
-class ExcelFile:
-    """A sheet of a workbook, in memory.
-
-    Attributes
-    ----------
-    source : ByteSource
-        Its bytes.
-    cells : pyarrow.Table
-        Its rows.
-    rows : tuple of int
-        Row of the sheet, from 1, that each of them is.
-    row_index : str or None
-        Which column numbers the rows, if one does that has no name.
-    """
-
-    source: ByteSource
-    cells: pa.Table
-    rows: tuple[int, ...]
-    row_index: str | None = None
-    delimiter: None = None
-
-    @property
-    def schema(self) -> pa.Schema:
-        """Its columns, with the types of their values."""
-        return self.cells.schema
-
-    @property
-    def size(self) -> int:
-        """What there is to read: bytes."""
-        return self.source.n_bytes
-
-    def batches(self, names: list[str], n_rows: int) -> Iterator[tuple[pa.RecordBatch, int]]:
-        """Yield rows with the bytes read."""
-        size = self.size
-        for batch in self.cells.select(names).to_batches(n_rows):
-            yield batch, size
-            size = 0
-
-    def where(self, row: int) -> str:
-        """Say which row of the sheet a data row (from 0) is."""
-        return f"row {self.rows[row]}"
-
-
-def open_file(source: ByteSource, _delimiters: str, given: GivenLayout, warn: Callable[[str], None]) -> ExcelFile:
+def open_file(source: ByteSource, _delimiters: str, given: GivenLayout, warn: Callable[[str], None]) -> WholeTable:
     """Read a sheet: the first, or the one that is named."""
     if source.n_bytes > MAX_BYTES:
         raise InputError(
@@ -101,7 +57,7 @@ def open_file(source: ByteSource, _delimiters: str, given: GivenLayout, warn: Ca
     # Offsets are places among the rows here.
     start, end = layout.start, len(rows) - _n_below(source.name, records[layout.start :], layout, warn)
     rows, numbers = rows[start:end], numbers[start:end]
-    return ExcelFile(source, _table(source.name, rows, numbers, layout), tuple(numbers), layout.index)
+    return WholeTable(source, _table(source.name, rows, numbers, layout), "row", numbers, layout.index)
 
 
 def open_writer(_stream: BinaryIO, _schema: pa.Schema, _delimiter: str) -> NoReturn:

@@ -1,8 +1,7 @@
 """JSON in one piece: an array of objects, or an object that holds one, or the columns."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -12,52 +11,14 @@ from vae_anomaly_cli.sources.byte_source import ByteSource
 from vae_anomaly_cli.sources.given import GivenLayout
 from vae_anomaly_cli.sources.json_values import ValueTypes, check_surrogates, column_of, dumps, unique_keys
 from vae_anomaly_cli.sources.text import as_utf8, checked_utf8
+from vae_anomaly_cli.sources.whole_table import WholeTable
 
 # It is read as a whole, and takes several times the room of its text.
 MAX_BYTES = 1 << 29
 EXPECTED = 'expected an array of objects, like [{"age": 41, "sex": "F"}]'
 
 
-@dataclass(frozen=True)
-class JsonFile:
-    """A table in one JSON document, in memory.
-
-    Attributes
-    ----------
-    source : ByteSource
-        Its bytes.
-    cells : pyarrow.Table
-        Its rows.
-    """
-
-    source: ByteSource
-    cells: pa.Table
-    delimiter: None = None
-    row_index: None = None
-
-    @property
-    def schema(self) -> pa.Schema:
-        """Its columns, with types that have room for all their values."""
-        return self.cells.schema
-
-    @property
-    def size(self) -> int:
-        """What there is to read: bytes."""
-        return self.source.n_bytes
-
-    def batches(self, names: list[str], n_rows: int) -> Iterator[tuple[pa.RecordBatch, int]]:
-        """Yield rows with the bytes read."""
-        size = self.size
-        for batch in self.cells.select(names).to_batches(n_rows):
-            yield batch, size
-            size = 0
-
-    def where(self, row: int) -> str:
-        """Say which record a data row (from 0) is."""
-        return f"record {row + 1}"
-
-
-def open_file(source: ByteSource, _delimiters: str, given: GivenLayout, warn: Callable[[str], None]) -> JsonFile:
+def open_file(source: ByteSource, _delimiters: str, given: GivenLayout, warn: Callable[[str], None]) -> WholeTable:
     """Read the document."""
     source = as_utf8(source, given.encoding, warn)
     text = _text_of(source)
@@ -78,7 +39,7 @@ def open_file(source: ByteSource, _delimiters: str, given: GivenLayout, warn: Ca
     records = _records(source.name, document, warn)
     if not records:
         raise InputError(f"{source.name} is empty; expected a table in json.")
-    return JsonFile(source, _table(records))
+    return WholeTable(source, _table(records), "record", range(1, len(records) + 1))
 
 
 def open_writer(stream: BinaryIO, _schema: pa.Schema, _delimiter: str) -> "JsonWriter":
