@@ -61,6 +61,16 @@ SET_ASIDE["dates as numbers"] = (
     "day",
     r"its whole numbers are dates such as 202401\d\d; convert it with pandas.to_datetime",
 )
+SET_ASIDE["few tickets that fall"] = (
+    9e4 - np.cumsum(RNG.integers(1, 20, 60)),
+    "ticket",
+    "it falls with the rows",
+)
+SET_ASIDE["times by a common name"] = (
+    1.7e9 + RNG.permutation(N) * 977.0,
+    "created_at",
+    r"it is a time since 1970 \(s\)",
+)
 CODES = {
     "articles": ([with_check_digit(number, 3) for number in RNG.integers(4e11, 5e11, N)], "check digit of article"),
     "short articles": ([with_check_digit(number, 3) for number in RNG.integers(4e6, 5e6, N)], "check digit of article"),

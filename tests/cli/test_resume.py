@@ -492,7 +492,7 @@ def test_stop_is_heard_while_nobody_reads_the_pipe(orders, model, tmp_path):
     orders.loc[orders.index.repeat(500)].to_csv(data, index=False)
     arguments = [*COMMAND, "score", str(data), "-m", str(model), "--drop", "order", "-q"]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout.read(1) == b"o"
+        assert process.stdout.read(1) == b"r"
         time.sleep(1)
         process.terminate()
         assert process.wait(20) == 130

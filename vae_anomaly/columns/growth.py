@@ -32,7 +32,13 @@ MIN_CHECKED_DIGITS, MAX_ARTICLE_DIGITS, MIN_LUHN_DIGITS, MIN_CODE_DIGITS = 8, 14
 MIN_LAST_DIGITS = 8
 MAX_CODES_LOOKED_AT = 10_000
 CLOCK_YEARS = (1980, 2050)
-CLOCK_WORDS = frozenset({"time", "timestamp", "ts", "epoch", "datetime", "date"})
+CLOCK_WORDS = frozenset(
+    {"time", "timestamp", "ts", "epoch", "datetime", "date", "created", "updated", "modified", "datum", "zeit", "fecha"}
+)
+# Of papers that are numbered one after the other: keys where the numbers rise or fall with the rows.
+NUMBERED_WORDS = frozenset(
+    {"ticket", "invoice", "receipt", "voucher", "order", "booking", "case", "beleg", "rechnung", "auftrag"}
+)
 WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
 
@@ -94,7 +100,8 @@ def why_set_aside(name: str, numbers: FloatArray) -> str | None:
     steps = np.diff(numbers)
     if whole and steps[0] != 0 and (steps == steps[0]).all():
         return f"it counts the rows {ends}; declare it integer to use it"
-    if direction and mostly_whole and (named or steady):
+    numbered = named or not NUMBERED_WORDS.isdisjoint(map(str.lower, WORDS.findall(name)[-1:]))
+    if direction and mostly_whole and (numbered or steady):
         grows = "grows" if direction > 0 else "falls"
         return f"it {grows} with the rows, {ends}; declare it {kind} to use it"
     if not whole or n_distinct < len(numbers):
