@@ -346,10 +346,15 @@ def test_dates_and_missing_parts_are_explained(run, write, fast):
     assert {"hour", "missing"} <= set(lines["part"])
 
 
-def test_row_of_several_files_is_refused_as_each_has_one(run, orders_csv, model, write):
+def test_rows_count_through_all_files(run, orders_csv, model, write):
     other = write("more.csv", orders_csv.read_text())
-    line = run("explain", orders_csv, other, "-m", model, "--row", "7").error()
-    assert "is 2 files, and the rows of each count from 1. Name the file of the row alone." in line
+    shown = [
+        run("explain", *files, "-m", model, "--row", str(row), "--json").text
+        for files, row in (((orders_csv, other), 61), ((orders_csv,), 1))
+    ]
+    (last,), (first,) = (json.loads(text)["explained"] for text in shown)
+    assert last["row"] == 61
+    assert last["anomaly_score"] == first["anomaly_score"]
 
 
 MISUSES = [

@@ -59,7 +59,12 @@ class ExplainOptions:
     """Which rows to explain, and how."""
 
     row: Annotated[
-        tuple[int, ...], Option("Explain this row of one file, counted from 1. Repeat for more.", metavar="N", min=1)
+        tuple[int, ...],
+        Option(
+            "Explain this row, counted from 1, through all files where there are several. Repeat for more.",
+            metavar="N",
+            min=1,
+        ),
     ] = ()
     top: Annotated[int | None, Option("Explain so many of the most anomalous rows. Default 5.", min=1)] = None
     cells: Annotated[int, Option("Cells per row, at most.", min=1)] = 5
@@ -199,12 +204,7 @@ def _check_usable(table: "Table", features: "RowFeatures", numbers: tuple[int, .
 
 
 def _check_rows(table: "Table", numbers: tuple[int, ...]) -> None:
-    """Refuse numbers of rows that are not there, or of which several files have one."""
-    if numbers and table.source.n_files > 1:
-        raise InputError(
-            f"--row {numbers[0]}: {table.name} is {table.source.n_files} files, and the rows of each count from 1. "
-            "Name the file of the row alone."
-        )
+    """Refuse numbers of rows that are not there."""
     for number in numbers:
         if number > table.n_rows:
             raise InputError(
