@@ -29,7 +29,7 @@ not this page. [`files/results.csv`](files/results.csv) has a row per case and r
 amount thirty times too high, or an age of 455), and what a person would read in it: rows, what each column is, what
 some cells mean, the place among the most anomalous rows that the planted one has to reach (in most the first three),
 the words that a message has to have, or that it has to be refused. `tests/files/make.py` writes them all.
-They were written without the code that reads the files. About ten were changed after a first run, where the expectation
+They were written without the code that reads the files. About twenty were changed after a run, where the expectation
 was at fault or could be met in two ways; those that may be debated are listed below.
 
 Each case goes through the real command: `fit FILE -o MODEL`, `info MODEL --json` (what each column is), `explain
