@@ -106,8 +106,8 @@ def _says(table: pd.DataFrame) -> str:
 
 def _trained(table: pd.DataFrame) -> str:
     ours = table[table["reader"].isin(READERS[:2])]
-    found = ours.groupby(["reader", "training"]).size()
-    return "; ".join(f"{reader}, {training} ({n} cases)" for (reader, training), n in found.items())
+    found = ours.value_counts(["reader", "training"], sort=False).reset_index()
+    return "; ".join(f"{row.reader}, {row.training} ({row.count} cases)" for row in found.itertuples())
 
 
 def _readers(table: pd.DataFrame) -> list[str]:

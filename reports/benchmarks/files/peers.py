@@ -53,7 +53,8 @@ def by_duckdb(path: Path) -> Frame:
     else:
         source = f"read_csv_auto('{shown}')"
     with duckdb.connect() as connection:
-        return connection.sql(f"FROM {source}").df()
+        read: pd.DataFrame = connection.sql(f"FROM {source}").df()
+        return read
 
 
 READERS: dict[str, Read] = {"pandas": by_pandas, "DuckDB": by_duckdb}

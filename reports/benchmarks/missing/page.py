@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 from benchmarks.foundation_page import markdown
@@ -35,12 +36,20 @@ def table_of(found: pd.DataFrame, columns: Sequence[str], cell: str) -> pd.DataF
     return means.loc[list(METHODS), list(columns)]
 
 
+def cell(table: Any, row: str, column: str) -> float:
+    """A cell of a table of figures."""
+    return float(table.loc[row, column])
+
+
 def detection(found: pd.DataFrame) -> str:
     auroc, ap = (table_of(found, DETECTED, metric) for metric in ("auroc", "ap"))
     header = ["AUROC / AP", *DETECTED]
     return markdown(
         header,
-        [[name, *(f"{auroc.loc[name, at]:.3f} / {ap.loc[name, at]:.3f}" for at in DETECTED)] for name in METHODS],
+        [
+            [name, *(f"{cell(auroc, name, at):.3f} / {cell(ap, name, at):.3f}" for at in DETECTED)]
+            for name in METHODS
+        ],
     )
 
 
@@ -67,14 +76,17 @@ def shifts(found: pd.DataFrame) -> str:
     largest = size.pivot_table("size", "method", "missing", "max")
     return markdown(
         ["mean (largest) shift in sd", *SHIFTED],
-        [[name, *(f"{mean.loc[name, at]:.2f} ({largest.loc[name, at]:.2f})" for at in SHIFTED)] for name in METHODS],
+        [
+            [name, *(f"{cell(mean, name, at):.2f} ({cell(largest, name, at):.2f})" for at in SHIFTED)]
+            for name in METHODS
+        ],
     )
 
 
 def shift_by_table(found: pd.DataFrame) -> str:
     means = found[found["method"] == EXPECTED].pivot_table("shift", "table", "missing")
     return markdown(
-        ["table", *SHIFTED], [[table, *(f"{means.loc[table, at]:+.3f}" for at in SHIFTED)] for table in means.index]
+        ["table", *SHIFTED], [[table, *(f"{cell(means, table, at):+.3f}" for at in SHIFTED)] for table in means.index]
     )
 
 
@@ -83,7 +95,7 @@ def alarms(found: pd.DataFrame) -> str:
     five, one = (100 * table_of(found, shown, column) for column in ("flagged_5", "flagged_1"))
     return markdown(
         ["flagged at 5 % / 1 %", *shown],
-        [[name, *(f"{five.loc[name, at]:.1f} / {one.loc[name, at]:.1f}" for at in shown)] for name in METHODS],
+        [[name, *(f"{cell(five, name, at):.1f} / {cell(one, name, at):.1f}" for at in shown)] for name in METHODS],
     )
 
 
@@ -96,13 +108,13 @@ def says(whole: pd.DataFrame, holes: pd.DataFrame) -> str:
     five = 100 * table_of(whole, ["0.5"], "flagged_5")["0.5"]
     best = auroc["0.5"].idxmax()
     with_holes = table_of(holes, DETECTED, "auroc")
-    whole_rows, half, mixed = (auroc.loc[EXPECTED, at] for at in ("0", "0.5", MIXED))
+    whole_rows, half, mixed = (cell(auroc, EXPECTED, at) for at in ("0", "0.5", MIXED))
     lines = [
         f"With half of the cells missing, the default has an AUROC of {half:.3f}, the plain sum",
-        f"{auroc.loc[IGNORED, '0.5']:.3f} (whole rows: {whole_rows:.3f}); best is {best} with",
-        f"{auroc['0.5'].max():.3f}. In mixed rows {mixed:.3f} against {auroc.loc[IGNORED, MIXED]:.3f}; trained with",
-        f"holes, half of the cells missing, {with_holes.loc[EXPECTED, '0.5']:.3f} against",
-        f"{with_holes.loc[IGNORED, '0.5']:.3f}.\n*",
+        f"{cell(auroc, IGNORED, '0.5'):.3f} (whole rows: {whole_rows:.3f}); best is {best} with",
+        f"{auroc['0.5'].max():.3f}. In mixed rows {mixed:.3f} against {cell(auroc, IGNORED, MIXED):.3f}; trained with",
+        f"holes, half of the cells missing, {cell(with_holes, EXPECTED, '0.5'):.3f} against",
+        f"{cell(with_holes, IGNORED, '0.5'):.3f}.\n*",
         f"The mean score moves by {near.mean():.3f} standard deviations on average up to half of the cells missing",
         f"(at most {near.max():.2f}), the plain sum by {plain.mean():.2f} at half. At 75 and 90 % missing it is",
         f"{far.mean():.3f} on average and at most {far.max():.2f}: few rows say what the last cells cost, and the",
