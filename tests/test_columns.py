@@ -12,7 +12,7 @@ from scipy import stats
 from vae_anomaly.columns import Column, infer_columns, read_training_text
 from vae_anomaly.data import TextRules
 from vae_anomaly.data.table import Table
-from vae_anomaly.errors import DataError, UnknownLevelsWarning
+from vae_anomaly.errors import DataError
 from vae_anomaly.likelihoods import (
     Bernoulli,
     Categorical,
@@ -303,11 +303,3 @@ def test_columns_keep_the_users_order_and_names():
         ("a", "binary"),
         ("m", "binary"),
     ]
-
-
-def test_rows_without_any_known_level_are_announced():
-    column = infer(pd.Series(["004", "017", "021"] * 20, dtype=object))
-    assert column.textual
-    with pytest.warns(UnknownLevelsWarning, match="'c' holds no value that the model knows: '4', and in training '0"):
-        column.encode(table_of(np.array([4.0, 17.0] * 10)), 0)
-    column.encode(table_of(pd.Series(["999"] * 19 + ["004"], dtype=object)), 0)

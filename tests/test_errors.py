@@ -30,7 +30,6 @@ from vae_anomaly.errors import (
     SpecificationError,
     TextReadWarning,
     TrainingDiverged,
-    UnknownLevelsWarning,
     VAEAnomalyError,
 )
 
@@ -53,7 +52,6 @@ WITH_FIELDS = [
     FileLeftOutWarning(Path("a.png"), "the file is empty."),
     EmptyRowWarning(2, 17),
     OddCellsWarning("age", "n/a", 17, 2, 400, label="p17"),
-    UnknownLevelsWarning("code", "4", "004"),
     DecimalMarkWarning("amount", "1,234", "1234", "1,5", 2),
     AmbiguousTextWarning("when", "01/02/2026", "as day/month", "Say so."),
     LevelsMergedWarning("shop", "NORTH", "north", 2),

@@ -34,7 +34,6 @@ from .errors import (
     SpecificationError,
     TextReadWarning,
     TrainingDiverged,
-    UnknownLevelsWarning,
     VAEAnomalyError,
     VAEAnomalyWarning,
 )
@@ -151,7 +150,6 @@ __all__ = [
     "TrainingDiverged",
     "TrainingPlan",
     "UnitGaussian",
-    "UnknownLevelsWarning",
     "VAEAnomalyError",
     "VAEAnomalyWarning",
     "VAEDetector",

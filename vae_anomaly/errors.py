@@ -554,31 +554,6 @@ class DecimalMarkWarning(DataWarning):
         )
 
 
-class UnknownLevelsWarning(DataWarning):
-    """Rows to score hold no level that a column of the model knows, as if it were written in another way.
-
-    Parameters
-    ----------
-    column : str
-        Name of the column.
-    found, level : str
-        A cell of these rows, and the most frequent level of training.
-    """
-
-    def __init__(self, column: str, found: str, level: str) -> None:
-        super().__init__(column, found, level)
-        self.column = column
-        self.found = found
-        self.level = level
-        self.subject = column
-
-    def __str__(self) -> str:
-        return (
-            f"column {self.column!r} holds no value that the model knows: {self.found!r}, and in training "
-            f"{self.level!r}. Each such cell looks anomalous; where they are the same, write them as in training."
-        )
-
-
 class LevelsMergedWarning(DataWarning):
     """Levels that differ in upper and lower case alone are taken as one.
 

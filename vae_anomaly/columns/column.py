@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -14,7 +13,7 @@ import torch
 
 from vae_anomaly.columns.dates import EPOCH_UNITS, PERIODS, moments, part_codes
 from vae_anomaly.data import FloatArray, ObjectArray, Table, TextFormat
-from vae_anomaly.errors import DataError, UnknownLevelsWarning
+from vae_anomaly.errors import DataError
 from vae_anomaly.likelihoods import Binary, ColumnFacts, Likelihood
 
 Kind = Literal[
@@ -45,7 +44,6 @@ VALUE_LIMIT = 1e6
 WHOLE_MARGIN, MARGIN = 1e-9, 1e-7
 RAW_LIMIT = 1e15
 SPIKE_MARGIN = 2e-6
-MIN_UNKNOWN_CELLS = 20
 
 
 @dataclass(frozen=True)
@@ -319,16 +317,11 @@ class Column:
     def _text_codes(self, texts: ObjectArray) -> FloatArray:
         known, unseen = self._code_of, float(len(self.levels))
         if self.text_format is not None:
-            codes = np.array([np.nan if text is None else known.get(text, unseen) for text in texts])
-        else:
-            # Files of earlier versions keep levels as they came, with the spaces around them.
-            codes = np.array(
-                [np.nan if text is None else known.get(text, known.get(text.strip(), unseen)) for text in texts]
-            )
-        present = np.flatnonzero(~np.isnan(codes))
-        if len(present) >= MIN_UNKNOWN_CELLS and (codes[present] == unseen).all():
-            warnings.warn(UnknownLevelsWarning(self.name, texts[present[0]], str(self.levels[0])), stacklevel=4)
-        return codes
+            return np.array([np.nan if text is None else known.get(text, unseen) for text in texts])
+        # Files of earlier versions keep levels as they came, with the spaces around them.
+        return np.array(
+            [np.nan if text is None else known.get(text, known.get(text.strip(), unseen)) for text in texts]
+        )
 
     def _constant_codes(self, numbers: FloatArray) -> FloatArray:
         (level,) = np.array(self.levels, dtype=np.float64)
