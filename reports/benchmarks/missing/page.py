@@ -46,10 +46,7 @@ def detection(found: pd.DataFrame) -> str:
     header = ["AUROC / AP", *DETECTED]
     return markdown(
         header,
-        [
-            [name, *(f"{cell(auroc, name, at):.3f} / {cell(ap, name, at):.3f}" for at in DETECTED)]
-            for name in METHODS
-        ],
+        [[name, *(f"{cell(auroc, name, at):.3f} / {cell(ap, name, at):.3f}" for at in DETECTED)] for name in METHODS],
     )
 
 
