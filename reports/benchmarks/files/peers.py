@@ -67,7 +67,7 @@ def judge(case: Case, folder: Path, read: Read) -> Verdict:
         try:
             frame = read(folder / case["file"])
         except Exception as error:  # noqa: BLE001
-            return _refused(case, error, verdict)
+            return _refused(case, error, verdict, folder)
     if "refused" in case:
         verdict.differs.append(f"is read as {frame.shape[0]} rows, {frame.shape[1]} columns")
     else:
@@ -77,10 +77,10 @@ def judge(case: Case, folder: Path, read: Read) -> Verdict:
     return verdict
 
 
-def _refused(case: Case, error: Exception, verdict: Verdict) -> Verdict:
+def _refused(case: Case, error: Exception, verdict: Verdict, folder: Path) -> Verdict:
     if "refused" not in case and not case.get("refused_or_said"):
         verdict.outcome = FAILED if isinstance(error, MemoryError) else REFUSED
-        first = (str(error).splitlines() or [""])[0]
+        first = (str(error).splitlines() or [""])[0].replace(f"{folder}/", "")
         verdict.differs.append(f"{type(error).__name__}: {first[:160]}")
     return verdict
 
