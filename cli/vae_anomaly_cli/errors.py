@@ -20,3 +20,7 @@ class Interrupted(CommandError):
     """Ctrl-C, with a word on how to go on."""
 
     exit_code = 130
+
+
+class ReaderLeft(Exception):
+    """Whoever read standard output left (`| head`): the command ends without a word, exit code 0."""

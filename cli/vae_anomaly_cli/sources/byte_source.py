@@ -1,5 +1,6 @@
 """Where the bytes of a table come from: a file, a pipe or the network, plain or compressed, and in which encoding."""
 
+import errno
 import io
 import shutil
 import sys
@@ -130,7 +131,11 @@ def open_bytes(data: str) -> ByteSource:
     if data == "-":
         # A little at a time, so that Ctrl-C is noticed in between.
         pipe = cast(io.BufferedReader, sys.stdin.buffer)
-        return _spooled("standard input", lambda: pipe.read1(READ_BYTES))
+        try:
+            return _spooled("standard input", lambda: pipe.read1(READ_BYTES))
+        except OSError as error:
+            why = "it is closed" if error.errno == errno.EBADF else error.strerror or error
+            raise InputError(f"standard input cannot be read: {why}. Name a file, or pipe the table.") from error
     if is_remote(data):
         with open_remote(data) as stream:
             return _spooled(data, lambda: stream.read(READ_BYTES))
