@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 
 from vae_anomaly_cli.console import counted
-from vae_anomaly_cli.errors import CommandError, InputError, Interrupted, Terminated
+from vae_anomaly_cli.errors import CommandError, InputChanged, InputError, Interrupted, Terminated
 from vae_anomaly_cli.models import RowScores
 from vae_anomaly_cli.output.partial_file import remove_parts, write_errors
 from vae_anomaly_cli.output.targets import Target
@@ -139,7 +139,7 @@ def kept_scores(target: Target, known: dict[str, Any], noun: str, *, resume: boo
     try:
         yield journal
         keep = False
-    except InputError:
+    except (InputError, InputChanged):
         keep = False
         raise
     except CommandError as error:
