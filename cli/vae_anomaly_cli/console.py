@@ -10,6 +10,8 @@ from typing import BinaryIO, Protocol
 from rich.console import Console
 from rich.text import Text
 
+from vae_anomaly_cli.errors import Terminated
+
 MAX_SHOWN_FILES = 20
 MAX_SHOWN_ODD = 5
 MAX_NAMED = 5
@@ -119,7 +121,7 @@ class Messages:
             warnings.simplefilter("always")
             try:
                 yield
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, Terminated):
                 caught.clear()
                 raise
             finally:

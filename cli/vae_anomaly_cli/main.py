@@ -3,7 +3,8 @@
 import os
 import sys
 
-from vae_anomaly_cli.errors import CommandError, ReaderLeft
+from vae_anomaly_cli.errors import CommandError, ReaderLeft, Terminated
+from vae_anomaly_cli.signals import terminated_by_signals
 from vae_anomaly_cli.standard_streams import drop_output, standard_streams
 
 DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
@@ -20,17 +21,22 @@ def main(arguments: list[str] | None = None) -> int:
     """
     with standard_streams():
         try:
-            code = _run(sys.argv[1:] if arguments is None else arguments)
-            sys.stdout.flush()
+            with terminated_by_signals():
+                code = _run(sys.argv[1:] if arguments is None else arguments)
+                sys.stdout.flush()
+                return code
         except KeyboardInterrupt:
             drop_output()
             _report("interrupted.")
             return INTERRUPTED
+        except Terminated as stop:
+            drop_output()
+            _report(str(stop))
+            return stop.exit_code
         except ReaderLeft:
             return DONE
         except CommandError as error:
             return _stop(error, str(error), error.exit_code)
-        return code
 
 
 def _run(given: list[str]) -> int:

@@ -8,12 +8,9 @@ import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO, cast
+from typing import Any, TextIO, cast
 
 from vae_anomaly_cli.errors import CommandError, ReaderLeft
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
 
 INPUT, OUTPUT, MESSAGES = 0, 1, 2
 # Text that a person could not read back is shown as escapes instead of ending the work.
@@ -64,7 +61,7 @@ class _Descriptor(io.RawIOBase):
     def writable(self) -> bool:
         return True
 
-    def _write(self, data: "ReadableBuffer") -> int:
+    def _write(self, data: Any) -> int:
         while True:
             try:
                 return os.write(self._descriptor, data)
@@ -76,7 +73,7 @@ class _Descriptor(io.RawIOBase):
 class _Output(_Descriptor):
     """Standard output."""
 
-    def write(self, data: "ReadableBuffer", /) -> int:
+    def write(self, data: Any, /) -> int:
         try:
             return self._write(data)
         except BrokenPipeError:
@@ -91,7 +88,7 @@ class _Output(_Descriptor):
 class _Messages(_Descriptor):
     """Standard error: what cannot be said does not end the work."""
 
-    def write(self, data: "ReadableBuffer", /) -> int:
+    def write(self, data: Any, /) -> int:
         try:
             return self._write(data)
         except OSError:
