@@ -10,7 +10,7 @@ import typer
 
 from vae_anomaly_cli.command import FLAGGING, OUTPUT, Option, command
 from vae_anomaly_cli.console import Messages, counted, data_stream
-from vae_anomaly_cli.errors import DRIFTED, CommandError, InputError
+from vae_anomaly_cli.errors import DRIFTED, CommandError, InputChanged, InputError
 from vae_anomaly_cli.options import FitOptions, FlagOptions, InputOptions, ModelOptions, OutputOptions, RunOptions
 from vae_anomaly_cli.sources import Kind
 
@@ -284,7 +284,6 @@ def score(
     _check_rules(saved, fitting, flagging, with_drift=scoring.fail_on_drift)
     from vae_anomaly_cli.output.journal import identity, kept_scores
     from vae_anomaly_cli.pipeline import Layout
-    from vae_anomaly_cli.stages import stopped_by_signals
     from vae_anomaly_cli.training_check import check_against_training
 
     data = _open_data(kind, given, saved, scoring, messages)
@@ -299,7 +298,6 @@ def score(
     layout = Layout(data.source.schema, kept, types if target.format.typed else {}, own)
     explainer = data.explainer(model, messages, explain=scoring.explain, streamed=plan.is_streamed)
     with contextlib.ExitStack() as closing:
-        closing.enter_context(stopped_by_signals())
         journal = None
         if is_kept and saved.model is not None:
             known = identity(saved.model, data.source, dataclasses.asdict(flagging))
@@ -453,7 +451,7 @@ def _decide_on_all(
 def _check_scored(data: "Data", pipeline: "Pipeline", journal: "Journal | None", n_decided: int | None = None) -> None:
     """Refuse to go on where no file could be scored, or other rows were decided by."""
     if n_decided not in (None, pipeline.n_rows):
-        raise InputError(
+        raise InputChanged(
             f"{data.source.name} changed while it was read: it had {counted(n_decided or 0, data.noun)} and then "
             f"{pipeline.n_rows:,}. Score a copy of it."
         )
