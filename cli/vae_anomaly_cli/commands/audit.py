@@ -126,14 +126,14 @@ def _list(auditing: AuditOptions, reading: ReadOptions, run: RunOptions, message
         check_found(auditing.data)
         given = replace(reading.of(auditing.data), id=auditing.id)
         data = open_data(kind_of(given.data), given, messages, model=auditing.model, labels="unused")
-        target = choose_target(auditing.output, data.source)
+        target = choose_target(auditing.output, data.source, others={"MODEL": auditing.model})
         model = data.load(auditing.model, run.device, messages)
         detector = model.detector
         with messages.library_warnings():
             suspects = Suspects.of(calibration_of(detector, auditing.model), n_rows)
             review = review_with_cells(data, model, suspects)
     else:
-        target = choose_target_alone(auditing.output)
+        target = choose_target_alone(auditing.output, others={"MODEL": auditing.model})
         with messages.library_warnings():
             detector = open_model(auditing.model, run.device)
         review = Review(Suspects.of(calibration_of(detector, auditing.model), n_rows))

@@ -84,14 +84,10 @@ def fit(
     from vae_anomaly_cli.flagging import Decision
     from vae_anomaly_cli.models import end_if_interrupted, save_model
     from vae_anomaly_cli.output.summary import write_summary
-    from vae_anomaly_cli.output.targets import check_writable
+    from vae_anomaly_cli.output.targets import choose_model_path
 
     data = open_data(kind, given, messages)
-    if path.exists() and not path.is_dir():
-        if not path.is_file():
-            raise InputError(f"--output {path} is not a file, and a model would take its place; name a file.")
-        data.source.check_output("--output", path)
-    check_writable(path)
+    choose_model_path(saving.output, data.source)
     model = data.fit(fitting, run.device, messages, n_passes=saving.passes)
     model.left_out.warn(messages)
     model.detector.column_roles_ = data.columns.roles
