@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from vae_anomaly_cli.errors import CommandError
+from vae_anomaly_cli.errors import CommandError, Terminated
 
 MAX_SHOWN_FILES = 20
 MAX_SHOWN_ODD = 5
@@ -107,7 +107,7 @@ class Messages:
             warnings.simplefilter("always")
             try:
                 yield
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, Terminated):
                 caught.clear()
                 raise
             finally:
@@ -191,7 +191,7 @@ def data_stream() -> Iterator[BinaryIO]:
     except OSError as error:
         _drop_output()
         raise CommandError(f"standard output cannot be written: {error.strerror or error}.") from error
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Terminated):
         _drop_output()
         raise
 

@@ -1,9 +1,11 @@
 """How the command `vae-anomaly` begins and ends."""
 
+import contextlib
 import os
 import sys
 
-from vae_anomaly_cli.errors import CommandError
+from vae_anomaly_cli.errors import CommandError, Terminated
+from vae_anomaly_cli.signals import terminated_by_signals
 
 DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 DEBUG_VARIABLE = "VAE_ANOMALY_DEBUG"
@@ -18,10 +20,16 @@ def main(arguments: list[str] | None = None) -> int:
         By default those of the process.
     """
     try:
-        return _run(sys.argv[1:] if arguments is None else arguments)
+        with terminated_by_signals():
+            return _run(sys.argv[1:] if arguments is None else arguments)
     except KeyboardInterrupt:
         _report("interrupted.")
         return INTERRUPTED
+    except Terminated as stop:
+        # The terminal may have gone with the session.
+        with contextlib.suppress(OSError):
+            _report(str(stop))
+        return stop.exit_code
 
 
 def _run(given: list[str]) -> int:

@@ -332,14 +332,10 @@ def test_request_to_terminate_is_heard(run, orders_csv, model, tmp_path, counter
         return np.zeros(len(frame))
 
     counter.score = terminated
-    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    try:
-        outcome = run("score", orders_csv, "-m", model, "--drop", "order", "-o", tmp_path / "o.csv")
-        assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    assert (outcome.code, outcome.err) == (130, "error: interrupted.\n")
-    assert not (tmp_path / "o.csv").exists()
+    outcome = run("score", orders_csv, "-m", model, "--drop", "order", "-o", tmp_path / "o.csv")
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert (outcome.code, outcome.err) == (143, "error: terminated.\n")
+    assert files_in(tmp_path) == []
 
 
 def records(journal):
@@ -382,8 +378,9 @@ def test_killed_process_leaves_no_result_and_can_be_resumed(run, long_run, tmp_p
         said = process.stderr.read().decode()
     assert not (tmp_path / "o.csv").exists()
     if number != signal.SIGKILL:
-        assert process.returncode == 130
-        assert said.startswith("error: interrupted. The scores of ")
+        code, word = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "terminated")}[number]
+        assert process.returncode == code
+        assert said.startswith(f"error: {word}. The scores of ")
         assert files_in(tmp_path) == [".o.csv.scores", "data.csv"]
     # Batch by batch: a buffer of Python's holds more.
     assert enough <= records(journal) < 4 * enough
@@ -522,5 +519,5 @@ def test_stop_is_heard_while_nobody_reads_the_pipe(orders, model, tmp_path):
         assert process.stdout.read(1) == b"r"
         time.sleep(1)
         process.terminate()
-        assert process.wait(20) == 130
-        assert process.stderr.read() == b"error: interrupted.\n"
+        assert process.wait(20) == 143
+        assert process.stderr.read() == b"error: terminated.\n"

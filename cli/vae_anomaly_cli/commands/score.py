@@ -285,7 +285,6 @@ def score(
     _check_rules(saved, fitting, flagging, with_drift=scoring.fail_on_drift)
     from vae_anomaly_cli.output.journal import identity, kept_scores
     from vae_anomaly_cli.pipeline import Layout
-    from vae_anomaly_cli.stages import stopped_by_signals
     from vae_anomaly_cli.training_check import check_against_training
 
     data = _open_data(kind, given, saved, scoring, messages)
@@ -300,7 +299,6 @@ def score(
     layout = Layout(data.source.schema, kept, types if target.format.typed else {}, own)
     explainer = data.explainer(model, messages, explain=scoring.explain, streamed=plan.is_streamed)
     with contextlib.ExitStack() as closing:
-        closing.enter_context(stopped_by_signals())
         journal = None
         if is_kept and saved.model is not None:
             known = identity(saved.model, data.source, dataclasses.asdict(flagging))

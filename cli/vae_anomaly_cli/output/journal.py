@@ -17,7 +17,7 @@ import numpy as np
 
 from vae_anomaly.files import make_folder, remove_noted_parts, remove_stale_parts
 from vae_anomaly_cli.console import counted
-from vae_anomaly_cli.errors import CommandError, InputError, Interrupted
+from vae_anomaly_cli.errors import CommandError, InputError, Interrupted, Terminated
 from vae_anomaly_cli.models import RowScores
 from vae_anomaly_cli.output.partial_file import write_errors
 from vae_anomaly_cli.output.targets import Target
@@ -127,7 +127,7 @@ def kept_scores(target: Target, known: dict[str, Any], noun: str, *, resume: boo
 
     Raises
     ------
-    CommandError, Interrupted
+    CommandError, Interrupted, Terminated
         What ended the work, with a word on how to go on.
     """
     if target.is_directory and target.path is not None:
@@ -146,6 +146,8 @@ def kept_scores(target: Target, known: dict[str, Any], noun: str, *, resume: boo
         raise CommandError(journal.hint(str(error))) from error
     except KeyboardInterrupt as stop:
         raise Interrupted(journal.hint("interrupted.")) from stop
+    except Terminated as stop:
+        raise Terminated(stop.number, journal.hint(str(stop))) from stop
     finally:
         journal.close(delete=not keep or not journal.n_kept)
 

@@ -19,15 +19,36 @@ from vae_anomaly_cli.sources.remote import is_remote, open_remote
 SNIFFED_BYTES = 1 << 16
 READ_BYTES = 1 << 20
 SPOOLED_BYTES = 1 << 26
+OPEN_FILES = Path("/proc/self/fd")
 
 
 class Spool:
-    """A temporary file that is gone when nothing refers to it any more."""
+    """A temporary file, for its owner alone, that is gone when nothing refers to it any more.
+
+    Where the system allows that it has no name, and is gone even when the process is killed.
+
+    Attributes
+    ----------
+    stream : binary file
+        For writing.
+    path : Path
+        Opens it for reading, in this process.
+    """
 
     def __init__(self) -> None:
-        folder = tempfile.mkdtemp(prefix="vae-anomaly-")
-        self.path = Path(folder) / "piped"
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self.stream = cast(BinaryIO, tempfile.TemporaryFile(prefix="vae-anomaly-"))  # noqa: SIM115 - closed below
+        self.path = OPEN_FILES / str(self.stream.fileno())
+        try:
+            self.path.open("rb").close()
+        except OSError:
+            # No /proc: what has no name cannot be opened a second time.
+            self.stream.close()
+            folder = tempfile.mkdtemp(prefix="vae-anomaly-")
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            self.path = Path(folder) / "piped"
+            self.stream = self.path.open("xb")
+        # The last is called first.
+        weakref.finalize(self, self.stream.close)
 
 
 @dataclass(frozen=True)
@@ -155,10 +176,10 @@ def _spooled(name: str, read: Callable[[], bytes]) -> ByteSource:
         return ByteSource(name, None, b"".join(parts))
     try:
         spool = Spool()
-        with spool.path.open("wb") as stream:
-            stream.writelines(parts)
-            parts.clear()
-            stream.writelines(iter(read, b""))
+        spool.stream.writelines(parts)
+        parts.clear()
+        spool.stream.writelines(iter(read, b""))
+        spool.stream.flush()
     except OSError as error:
         raise CommandError(
             f"{name} does not fit into {tempfile.gettempdir()}: {error.strerror or error}. Free space there, or name "
