@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import stat
 import weakref
@@ -76,7 +77,7 @@ class OutputFile:
             else:
                 self._final = self.path
                 self.stream = os.fdopen(_open_through(path), "wb")
-                self._drop = weakref.finalize(self, _nothing)
+                self._drop = weakref.finalize(self, partial(_close_stream, self.stream))
 
     def finish(self) -> None:
         """Give the file its name, when all of it is on the disk; leave nothing where that fails.
@@ -107,11 +108,6 @@ class OutputFile:
 
     def discard(self) -> None:
         """Leave nothing of a file that is not whole; without effect on a finished one."""
-        with contextlib.suppress(OSError, ValueError):
-            # What is still held back is dropped: a pipe may take it never, and a full disk neither.
-            self.stream.raw.close()
-        with contextlib.suppress(OSError, ValueError):
-            self.stream.close()
         self._drop()
 
     def __enter__(self) -> Self:
@@ -151,7 +147,7 @@ class OutputFile:
                     take_over_permissions(self._final, descriptor)
                     self.part = part
                     self.stream = os.fdopen(descriptor, "wb")
-                    self._drop = weakref.finalize(self, partial(_drop_part, part, held, os.getpid()))
+                    self._drop = weakref.finalize(self, partial(_drop_part, self.stream, part, held, os.getpid()))
                     return
             except BaseException:
                 _close(descriptor, held)
@@ -195,16 +191,19 @@ def _sync_through(descriptor: int) -> None:
             raise
 
 
-def _drop_part(part: Path, held: int, process: int) -> None:
+def _drop_part(stream: io.BufferedWriter, part: Path, held: int, process: int) -> None:
     """Remove a part that did not become the file, and then the lock on it."""
+    _close_stream(stream)
     # The child of a fork ends, too, and it is not its file.
     if os.getpid() == process:
         _unlink(part)
     _close(held)
 
 
-def _nothing() -> None:
-    """Do nothing: what is written through is not ours to remove."""
+def _close_stream(stream: io.BufferedWriter) -> None:
+    """Close without what is still held back: a pipe may take it never, and a full disk neither."""
+    with contextlib.suppress(OSError, ValueError):
+        stream.raw.close()
 
 
 def _unlink(part: Path) -> None:

@@ -11,17 +11,18 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from vae_anomaly.files.destinations import final_path, is_replaced
+from vae_anomaly.files.destinations import final_path
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-# Of a file system; what a part has around the name of its output comes off it.
+# Of a file system.
 MAX_NAME_BYTES = 255
-_PART = re.compile(r"\.(?P<output>.+)\.[0-9a-f]{8}\.part", re.DOTALL)
-_AROUND = len("..01234567.part")
+PART_PATTERN = re.compile(r"\.(?P<output>.+)\.[0-9a-f]{8}\.part", re.DOTALL)
+# What a part has around the name of its output.
+ACROSS = len("..01234567.part")
 
 
 def new_part(final: Path) -> Path:
@@ -40,16 +41,21 @@ def remove_stale_parts(paths: Iterable[str | os.PathLike[str]]) -> None:
     paths : iterable of path-like
         The files; each folder is searched once.
     """
+    folders: dict[Path, Path] = {}
     wanted: dict[Path, set[str]] = {}
-    for given in paths:
+    for given in map(Path, paths):
         with contextlib.suppress(OSError):
-            if is_replaced(given):
+            if given.is_symlink():
                 final = final_path(given)
-                wanted.setdefault(final.parent, set()).add(_output_in_part(final.name))
+            else:
+                if given.parent not in folders:
+                    folders[given.parent] = final_path(given.parent)
+                final = folders[given.parent] / given.name
+            wanted.setdefault(final.parent, set()).add(_output_in_part(final.name))
     for folder, outputs in wanted.items():
         with contextlib.suppress(OSError):
             for path in folder.iterdir():
-                found = _PART.fullmatch(path.name)
+                found = PART_PATTERN.fullmatch(path.name)
                 if found is not None and found["output"] in outputs:
                     _remove_unheld(path, without_locks=False)
 
@@ -64,9 +70,8 @@ def remove_noted_parts(folder: Path, names: Iterable[str]) -> None:
     names : iterable of str
         Of parts; others are left alone.
     """
-    for name in names:
-        path = folder / name
-        if Path(os.path.realpath(path.parent)).is_relative_to(folder) and _PART.fullmatch(path.name):
+    for path in (folder / name for name in names):
+        if Path(os.path.realpath(path.parent)).is_relative_to(folder) and PART_PATTERN.fullmatch(path.name):
             _remove_unheld(path, without_locks=True)
 
 
@@ -90,7 +95,7 @@ def stands_at(path: Path, descriptor: int) -> bool:
 
 def _output_in_part(name: str) -> str:
     encoded = os.fsencode(name)
-    return name if len(encoded) + _AROUND <= MAX_NAME_BYTES else hashlib.sha256(encoded).hexdigest()
+    return name if len(encoded) + ACROSS <= MAX_NAME_BYTES else hashlib.sha256(encoded).hexdigest()
 
 
 def _remove_unheld(path: Path, *, without_locks: bool) -> None:

@@ -255,12 +255,14 @@ def _named_format(path: Path, option: str) -> tuple[Format, bool]:
 def _check_parts(path: Path, source: Source, parts: Sequence[PartFile], option: str, others: Others) -> None:
     """Refuse a directory where files of results would collide, or cannot be written."""
     taken: dict[Path, str] = {}
+    check_links(path, option)
     for file in parts:
         part = path / file.relative
         if file.path is None:
             raise InputError(f"{option} {path} is a directory; for {file.name} expected a file name.")
         if source.holds(part):
             raise InputError(f"{option} {path}: {part} is an input file itself; name another directory.")
+        check_links(part, option)
         check_apart(option, part, others)
         if part.exists() and not part.is_file():
             raise InputError(f"{option} {path}: {part} is there, and is no file; name another directory.")
@@ -280,23 +282,37 @@ def check_writable(path: Path, option: str = "--output") -> None:
     """Refuse early a file that cannot be written."""
     if path.is_dir():
         raise InputError(f"{option} {path} is a directory; expected a file name.")
+    check_links(path, option)
+    folder = without_links(path).parent if path.is_symlink() else path.parent
+    if not folder.is_dir():
+        raise CommandError(f"{path} cannot be written: the directory {folder} does not exist.")
+    if not is_replaced(path):
+        if descriptor_of(path) is None and not os.access(path, os.W_OK):
+            raise CommandError(f"{path} cannot be written: no permission to write to it.")
+        return
+    if not os.access(folder, os.W_OK):
+        raise CommandError(f"{path} cannot be written: no permission to write in {folder}.")
+
+
+def check_links(path: Path, option: str) -> None:
+    """Refuse a path whose links lead nowhere, or that may not be looked at.
+
+    Raises
+    ------
+    InputError
+        If its links lead in a circle.
+    CommandError
+        If it cannot be seen what is there.
+    """
     try:
-        replaced, final = is_replaced(path), final_path(path)
+        final_path(path)
     except NotADirectoryError:
-        replaced, final = True, without_links(path)
+        # There is no such folder, which is said where one is needed.
+        return
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise InputError(f"{option} {in_a_circle(path)}") from error
         raise CommandError(f"{path} cannot be written: {error.strerror or error}.") from error
-    if not replaced:
-        if descriptor_of(path) is None and not os.access(path, os.W_OK):
-            raise CommandError(f"{path} cannot be written: no permission to write to it.")
-        return
-    folder = path.parent if final == without_links(path.parent) / path.name else final.parent
-    if not folder.is_dir():
-        raise CommandError(f"{path} cannot be written: the directory {folder} does not exist.")
-    if not os.access(folder, os.W_OK):
-        raise CommandError(f"{path} cannot be written: no permission to write in {folder}.")
 
 
 def _is_standard_input(path: Path) -> bool:
