@@ -41,7 +41,7 @@ LIBRARY_FLOORS = (
 # The same within the command line.
 CLI_FLOORS = (
     ("errors",),
-    ("console", "types"),
+    ("console", "signals", "types"),
     ("cell_reader",),
     ("sources",),
     ("kinds", "progress", "stages", "tables"),

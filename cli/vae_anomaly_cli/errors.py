@@ -16,6 +16,10 @@ class InputError(CommandError):
     exit_code = 2
 
 
+class InputChanged(CommandError):
+    """The input did not stay as it was while it was read."""
+
+
 class Interrupted(CommandError):
     """Ctrl-C, with a word on how to go on."""
 

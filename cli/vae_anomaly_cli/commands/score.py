@@ -11,7 +11,7 @@ import typer
 
 from vae_anomaly_cli.command import FLAGGING, OUTPUT, Option, command
 from vae_anomaly_cli.console import Messages, counted, data_stream
-from vae_anomaly_cli.errors import DRIFTED, CommandError, InputError
+from vae_anomaly_cli.errors import DRIFTED, CommandError, InputChanged, InputError
 from vae_anomaly_cli.options import FitOptions, FlagOptions, InputOptions, ModelOptions, OutputOptions, RunOptions
 from vae_anomaly_cli.sources import Kind
 
@@ -455,7 +455,7 @@ def _decide_on_all(
 def _check_scored(data: "Data", pipeline: "Pipeline", journal: "Journal | None", n_decided: int | None = None) -> None:
     """Refuse to go on where no file could be scored, or other rows were decided by."""
     if n_decided not in (None, pipeline.n_rows):
-        raise InputError(
+        raise InputChanged(
             f"{data.source.name} changed while it was read: it had {counted(n_decided or 0, data.noun)} and then "
             f"{pipeline.n_rows:,}. Score a copy of it."
         )

@@ -17,7 +17,7 @@ import numpy as np
 
 from vae_anomaly.files import make_folder, remove_noted_parts, remove_stale_parts
 from vae_anomaly_cli.console import counted
-from vae_anomaly_cli.errors import CommandError, InputError, Interrupted, Terminated
+from vae_anomaly_cli.errors import CommandError, InputChanged, InputError, Interrupted, Terminated
 from vae_anomaly_cli.models import RowScores
 from vae_anomaly_cli.output.partial_file import write_errors
 from vae_anomaly_cli.output.targets import Target
@@ -139,7 +139,7 @@ def kept_scores(target: Target, known: dict[str, Any], noun: str, *, resume: boo
     try:
         yield journal
         keep = False
-    except InputError:
+    except (InputError, InputChanged):
         keep = False
         raise
     except CommandError as error:

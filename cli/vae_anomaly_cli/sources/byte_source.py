@@ -14,6 +14,7 @@ from typing import BinaryIO, cast
 from vae_anomaly_cli.errors import CommandError, InputError
 from vae_anomaly_cli.sources.compression import DAMAGED, Wrapped, compression_of, member_name
 from vae_anomaly_cli.sources.encodings import UTF8, Transcoded
+from vae_anomaly_cli.sources.file_state import FileState
 from vae_anomaly_cli.sources.remote import is_remote, open_remote
 
 SNIFFED_BYTES = 1 << 16
@@ -65,12 +66,26 @@ class ByteSource:
         What the pipe held, in a temporary file if it is much; empty for a file.
     encoding : str
         Of text; it is read as UTF-8 whatever it is.
+    state : FileState or None
+        Of the file before it was read; None for what came through a pipe.
     """
 
     name: str
     path: Path | None
     spooled: bytes | Spool = b""
     encoding: str = UTF8
+    state: FileState | None = None
+
+    def check_unchanged(self) -> None:
+        """Refuse to go on with a file that changed since it was first looked at.
+
+        Raises
+        ------
+        InputChanged
+            If it did.
+        """
+        if self.state is not None:
+            self.state.check(self.name)
 
     @property
     def location(self) -> Path | None:
