@@ -13,6 +13,7 @@ from vae_anomaly_cli.options import (
     ReadOptions,
     RunOptions,
     check_model_path,
+    check_one_on_standard_output,
 )
 from vae_anomaly_cli.sources import check_found, kind_of
 
@@ -101,8 +102,7 @@ class AuditOptions:
                 )
         elif self.id and not self.data:
             raise InputError("--id names columns of DATA, which is not given. Leave it out, or give both.")
-        if self.answers is None and self.as_json and self.output == STANDARD_OUTPUT:
-            raise InputError("--json and --output - both write to standard output; choose one.")
+        check_one_on_standard_output(self.output, as_json=self.as_json)
 
 
 @command(HELP)

@@ -7,7 +7,7 @@ from typing import Annotated
 from vae_anomaly_cli.command import FITTING, Option, command
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.options import FitOptions, InputOptions, Json, RunOptions
+from vae_anomaly_cli.options import FitOptions, InputOptions, Json, RunOptions, check_one_on_standard_output
 from vae_anomaly_cli.sources import Kind, format_of_name, is_image
 
 HELP = """Fit on the rows, or the images, of DATA and save the model.
@@ -55,6 +55,10 @@ class SaveOptions:
             only=Kind.TABLES,
         ),
     ] = 1
+
+    def __post_init__(self) -> None:
+        """Refuse two things in one place."""
+        check_one_on_standard_output(self.output, as_json=self.as_json)
 
     @property
     def path(self) -> Path:
