@@ -7,7 +7,6 @@ import glob
 import logging
 import os
 import re
-import secrets
 import threading
 import warnings
 from collections import Counter, deque
@@ -25,6 +24,7 @@ from PIL.PngImagePlugin import PngInfo
 from vae_anomaly.data.image_formats import MAX_LISTED, ImageArray, ImageFormat, Problem, Size, Survey
 from vae_anomaly.data.pixels import UnfitError, image_of, levels_of, mode_of, orientation, upright
 from vae_anomaly.errors import DataError, PagesLeftOutWarning
+from vae_anomaly.files import OutputFile, make_folder
 
 __all__ = [
     "SUFFIXES",
@@ -220,7 +220,7 @@ def write_png(
     image : ndarray of shape (channels, height, width) or (height, width), or PIL image
         Bools for black and white, uint8, or for one channel uint16.
     path : path-like
-        The file; an existing one is replaced.
+        The file; an existing one is replaced, and a link followed.
     texts : mapping of str to str, optional
         What the file holds beside the pixels, as the format has keywords for it.
 
@@ -236,16 +236,10 @@ def write_png(
     beside = PngInfo()
     for keyword, text in (texts or {}).items():
         beside.add_text(keyword, text)
-    part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with part.open("xb") as stream:
-                opened.save(stream, format="PNG", pnginfo=beside)
-            part.replace(path)
-        finally:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
+        make_folder(path.parent)
+        with OutputFile(path) as file:
+            opened.save(file.stream, format="PNG", pnginfo=beside)
     except OSError as error:
         raise OSError(f"{path} cannot be written: {error.strerror or error}. Name another file.") from error
 

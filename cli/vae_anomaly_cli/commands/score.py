@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -287,7 +288,7 @@ def score(
     from vae_anomaly_cli.training_check import check_against_training
 
     data = _open_data(kind, given, saved, scoring, messages)
-    plan = _plan(data, output, scoring, messages)
+    plan = _plan(data, output, scoring, messages, saved.model)
     target = plan.target
     own = data.own_columns(explain=scoring.explain, by_file=target.is_directory)
     is_kept = _keeps_scores(data, target, saved.model, scoring)
@@ -323,11 +324,14 @@ def score(
         raise typer.Exit(DRIFTED)
 
 
-def _plan(data: "Data", output: OutputOptions, scoring: ScoreOptions, messages: Messages) -> Plan:
+def _plan(data: "Data", output: OutputOptions, scoring: ScoreOptions, messages: Messages, model: str | None) -> Plan:
     """Settle where scores go, and warn where --top would choose nothing."""
-    from vae_anomaly_cli.output.targets import choose_target
+    from vae_anomaly_cli.output.targets import check_apart, choose_target
 
-    target = choose_target(output.output, data.source, parts=data.parts)
+    if scoring.sheet is not None:
+        check_apart("--sheet", Path(scoring.sheet), {"--model": model})
+    others = {"--model": model, "--sheet": scoring.sheet}
+    target = choose_target(output.output, data.source, parts=data.parts, others=others)
     shows = output.output is None or (scoring.top is not None and target.path is not None)
     on_terminal = shows and not output.as_json and sys.stdout.isatty()
     plan = Plan(target, scoring.top, scoring.only_top, output.as_json, on_terminal)
@@ -389,7 +393,7 @@ def _score_all(
         )
     sink.finish()
     if plan.is_written and not plan.is_streamed:
-        _write(layout.table(ranked, flags, {} if reasons is None else reasons.sentences), plan.target)
+        _write(layout.table(ranked, flags, {} if reasons is None else reasons.sentences), plan.target, journal)
     if data.n_drawn:
         data.draw(pipeline.top.ranked(data.n_drawn), model, messages)
     return Result(pipeline, measures, ranked, flags, reasons, decision)
@@ -544,14 +548,14 @@ def _open_sink(
         return OpenStream(target, closing.enter_context(data_stream()), layout.schema)
     if target.is_directory:
         return FileByFile(target, data.parts, layout.schema, journal)
-    return OneFile(target, target.path, layout.schema)
+    return OneFile(target, target.path, layout.schema, journal)
 
 
-def _write(cells: "pa.Table", target: "Target") -> None:
+def _write(cells: "pa.Table", target: "Target", journal: "Journal | None") -> None:
     from vae_anomaly_cli.output.partial_file import save_table, write_to_standard_output
 
     if target.path is not None:
-        save_table(cells, target, target.path)
+        save_table(cells, target, target.path, None if journal is None else journal.note_file)
         return
     write_to_standard_output(cells, target)
 
