@@ -41,7 +41,7 @@ LIBRARY_FLOORS = (
 # The same within the command line.
 CLI_FLOORS = (
     ("errors",),
-    ("console", "signals", "types"),
+    ("console", "signals", "standard_streams", "types"),
     ("cell_reader",),
     ("sources",),
     ("kinds", "progress", "stages", "tables"),

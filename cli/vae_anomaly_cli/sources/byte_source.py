@@ -1,5 +1,7 @@
 """Where the bytes of a table come from: a file, a pipe or the network, plain or compressed, and in which encoding."""
 
+import contextlib
+import errno
 import io
 import shutil
 import sys
@@ -16,6 +18,7 @@ from vae_anomaly_cli.sources.compression import DAMAGED, Wrapped, compression_of
 from vae_anomaly_cli.sources.encodings import UTF8, Transcoded
 from vae_anomaly_cli.sources.file_state import FileState
 from vae_anomaly_cli.sources.remote import is_remote, open_remote
+from vae_anomaly_cli.sources.special_files import check_has_end, open_special
 
 SNIFFED_BYTES = 1 << 16
 READ_BYTES = 1 << 20
@@ -240,21 +243,41 @@ def bytes_read(stream: BinaryIO) -> int:
 
 
 def open_bytes(data: str) -> ByteSource:
-    """Find one input: the path of a file, an address on the network, or `-` for standard input."""
+    """Find one input: the path of a file, an address on the network, or `-` for standard input.
+
+    Raises
+    ------
+    InputError
+        If nothing can be read there, or what is there has no end.
+    """
     if data == "-":
-        # A little at a time, so that Ctrl-C is noticed in between.
-        pipe = cast(io.BufferedReader, sys.stdin.buffer)
-        return _spooled("standard input", lambda: pipe.read1(READ_BYTES))
+        return _standard_input()
     if is_remote(data):
         with open_remote(data) as stream:
             return _spooled(data, lambda: stream.read(READ_BYTES))
     path = Path(data)
     if not path.exists():
         raise InputError(f"{data} does not exist. Check the path ('-' reads standard input).")
-    if not path.is_file():
-        with path.open("rb") as stream:
+    if path.is_file():
+        return ByteSource(data, path)
+    try:
+        with open_special(data, path) as stream:
             return _spooled(data, lambda: stream.read(READ_BYTES))
-    return ByteSource(data, path)
+    except OSError as error:
+        raise InputError(f"{data} cannot be read: {error.strerror or error}.") from error
+
+
+def _standard_input() -> ByteSource:
+    name = "standard input"
+    try:
+        with contextlib.suppress(io.UnsupportedOperation):
+            check_has_end(name, sys.stdin.fileno())
+        # A little at a time, so that Ctrl-C is noticed in between.
+        pipe = cast(io.BufferedReader, sys.stdin.buffer)
+        return _spooled(name, lambda: pipe.read1(READ_BYTES))
+    except OSError as error:
+        why = "it is closed" if error.errno == errno.EBADF else error.strerror or error
+        raise InputError(f"{name} cannot be read: {why}. Name a file, or pipe the table.") from error
 
 
 def _spooled(name: str, read: Callable[[], bytes]) -> ByteSource:
