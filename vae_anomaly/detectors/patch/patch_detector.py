@@ -41,7 +41,7 @@ from vae_anomaly.detectors.patch.patch_config import (
 from vae_anomaly.detectors.patch.sampling import joined, split, with_pixels
 from vae_anomaly.detectors.patch.window_encoder import NOISE_FLOOR, learn_windows
 from vae_anomaly.detectors.patch.window_model import WindowModel
-from vae_anomaly.detectors.patch.windows import IntArray, PaddedImage
+from vae_anomaly.detectors.patch.windows import IntArray, PaddedImage, check_image_size
 from vae_anomaly.detectors.training_progress import training_progress
 from vae_anomaly.errors import DataError, FitWarning
 from vae_anomaly.explain import ImageExplanation
@@ -248,6 +248,7 @@ class PatchDetector(CalibratedDetectorMixin, OutlierMixin, BaseEstimator):
         return self
 
     def _fit(self, images: Images, config: FitConfig) -> None:
+        check_image_size(images.shape)
         _, height, width = images.shape
         geometries = geometries_of(self.window, self.stride, height, width, masked=self.model == MASKED)
         seed = new_seed(self.random_state)
