@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 import torch
 from safetensors.torch import save as serialize
@@ -178,6 +178,9 @@ def one_line(error: object) -> str:
     return " ".join(str(error).split())[:200]
 
 
+Buffer: TypeAlias = bytes | bytearray
+
+
 class _DamagedError(ValueError):
     """A file is no safetensors file."""
 
@@ -189,7 +192,7 @@ class _Digest:
         self._hash = hashlib.sha256()
         self._field(manifest.encode("utf-8", "surrogatepass"))
 
-    def tensor(self, name: str, dtype: str, shape: tuple[int, ...], blocks: Iterable[bytes | memoryview]) -> None:
+    def tensor(self, name: str, dtype: str, shape: tuple[int, ...], blocks: Iterable[Buffer]) -> None:
         """Take in a tensor."""
         self._field(name.encode("utf-8", "surrogatepass"))
         self._field(f"{dtype}{list(shape)}".encode())
@@ -331,8 +334,8 @@ def _blocks(file: BinaryIO, n_bytes: int) -> Iterable[bytearray]:
         yield _whole(file, min(BLOCK_BYTES, n_bytes - begin))
 
 
-def _bytes_of(tensor: Tensor) -> memoryview:
-    return memoryview(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy())
+def _bytes_of(tensor: Tensor) -> bytes:
+    return tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
 def _ascii(text: str) -> bytes:

@@ -113,12 +113,14 @@ def entries(check: Check) -> Check:
     return checked
 
 
-def record(fields: Mapping[str, Check], may_lack: Collection[str] = ()) -> Check:
-    """An object with these names, and others: each value as its check wants it."""
+def record(fields: Mapping[str, Check], may_lack: Collection[str] = (), *, closed: bool = False) -> Check:
+    """An object with these names, and others unless it is closed: each value as its check wants it."""
 
     def checked(value: Any, place: str) -> None:
         if not isinstance(value, dict):
             refuse(value, place, "an object")
+        if closed and not value.keys() <= fields.keys():
+            raise ValueError(f"{place} has the unknown name {min(value.keys() - fields.keys())!r}")
         for name, check in fields.items():
             if name in value:
                 check(value[name], f"{place}.{name}" if place else name)

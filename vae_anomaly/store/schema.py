@@ -66,12 +66,10 @@ def _concept(concept: str, table: Mapping[str, Any]) -> Check:
 
 
 def _field(value: Any, place: str) -> None:
-    """A field of such an object: a number, text, true, false, null, or another likelihood."""
-    if isinstance(value, dict):
+    """A field of such an object: a number, text, true, false, null, or as its base another likelihood."""
+    if place.endswith(".base"):
         LIKELIHOOD(value, place)
-    elif isinstance(value, str | bool) or value is None:
-        return
-    else:
+    elif not (isinstance(value, str | bool) or value is None):
         number(-1e15, 1e15)(value, place)
 
 
@@ -174,6 +172,7 @@ THRESHOLD = record(
         "parameters": entries(optional(number())),
     },
     may_lack={"expected_rate", "rate_bound", "confidence", "kind", "n_calibration", "smallest_p"},
+    closed=True,
 )
 STREAM = record(
     {
