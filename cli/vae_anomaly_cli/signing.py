@@ -40,7 +40,8 @@ def _read(name: str, file: str) -> bytes:
     except OSError as error:
         raise InputError(f"{name} cannot be read: {error.strerror or error}. Name the file with the key.") from error
     if not MIN_KEY_BYTES <= len(key) <= MAX_KEY_BYTES:
-        found = "is empty" if not key else f"has {'more than ' if len(key) > MAX_KEY_BYTES else ''}{len(key):,} bytes"
+        counted = f"{len(key)} bytes" if len(key) < MIN_KEY_BYTES else f"more than {MAX_KEY_BYTES:,} bytes"
+        found = f"has {counted}" if key else "is empty"
         raise InputError(
             f"{name} {found}; expected a key of {MIN_KEY_BYTES} to {MAX_KEY_BYTES:,} bytes that nobody can guess, such "
             "as: head -c 32 /dev/urandom > model.key"

@@ -88,7 +88,7 @@ def checked_key(key: bytes | None) -> bytes | None:
         return None
     if not isinstance(key, bytes | bytearray):
         raise SpecificationError(
-            f"key is {type(key).__name__}; expected bytes, such as Path('model.key').read_bytes()."
+            f"key is of type {type(key).__name__}; expected bytes, such as Path('model.key').read_bytes()."
         )
     if len(key) < MIN_KEY_BYTES:
         raise SpecificationError(

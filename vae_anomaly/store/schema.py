@@ -94,7 +94,8 @@ def _parts(value: Any, place: str) -> None:
 
 
 LIKELIHOOD = record({"concept": one_of("likelihood"), "name": one_of(*LIKELIHOOD_CLASSES), "fields": entries(_field)})
-LEVELS = either(items(text), items(SIZE))
+# Null stands for a text of which the file holds a hash.
+LEVELS = either(items(optional(text)), items(SIZE))
 COLUMN = record(
     {
         "name": text,
@@ -110,7 +111,9 @@ COLUMN = record(
         "low": optional(SIZE),
         "high": optional(SIZE),
         "spikes": items(SIZE, most=1 << 10),
-        "rare": items(text),
+        "levels": LEVELS,
+        "rare": items(optional(text)),
+        "missing_values": LEVELS,
         "unseen": SHARE,
         "boolean": flag,
         "numeric": flag,
@@ -125,7 +128,7 @@ COLUMN = record(
     may_lack={
         *("location", "scale", "asinh_scale", "resolution", "step", "origin", "low", "high", "spikes", "rare"),
         *("unseen", "boolean", "numeric", "frequencies", "mean", "coarseness", "parts", "n_cells", "text_format"),
-        "date_unit",
+        *("date_unit", "levels", "missing_values"),
     },
 )
 FIT_REPORT = record(
