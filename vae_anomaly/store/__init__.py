@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from torch import Tensor
 
 from vae_anomaly.detectors import PatchDetector, VAEDetector
 from vae_anomaly.errors import ModelFileError, SpecificationError
+from vae_anomaly.files import OutputFile, remove_stale_parts
 from vae_anomaly.model import resolve_device
 from vae_anomaly.store import patch_files, row_files
 from vae_anomaly.store.container import checked_key, one_line, packed, strict_json, unpacked
@@ -49,7 +49,10 @@ REFUSED = (
 
 
 def save(detector: VAEDetector | PatchDetector, path: str | os.PathLike[str], *, key: bytes | None = None) -> None:
-    """Write a fitted detector to one file, beside the target first and then renamed.
+    """Write a fitted detector to one file, which has its name when it is whole.
+
+    A link is followed and stays; a file that is replaced hands down its mode and owner. What is no file, like a pipe,
+    is written through.
 
     Parameters
     ----------
@@ -78,25 +81,15 @@ def save(detector: VAEDetector | PatchDetector, path: str | os.PathLike[str], *,
         )
     check_is_fitted(detector)
     key = checked_key(key)
-    target = Path(path).resolve()
     if isinstance(detector, PatchDetector):
         tensors, manifest = patch_files.patch_tensors(detector), patch_files.patch_manifest(detector)
     else:
         tensors, manifest = row_files.row_tensors(detector), row_files.row_manifest(detector)
     text = json.dumps(manifest, allow_nan=False, sort_keys=True, separators=(",", ":"))
     content = packed(text, tensors, key)
-    part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
-    try:
-        with part.open("xb") as file:
-            if target.exists():
-                part.chmod(target.stat().st_mode & 0o777)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(target)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    remove_stale_parts([path])
+    with OutputFile(path) as file:
+        file.stream.write(content)
 
 
 def read_manifest(path: str | os.PathLike[str], *, key: bytes | None = None) -> dict[str, Any]:
