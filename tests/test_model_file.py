@@ -38,7 +38,7 @@ from vae_anomaly.detectors.patch.windows import MAX_IMAGE_VALUES, Windows, check
 from vae_anomaly.errors import DataError
 from vae_anomaly.model import BACKBONES, VAE
 from vae_anomaly.store.container import packed, strict_json, unpacked
-from vae_anomaly.store.sizes import check_columns
+from vae_anomaly.store.sizes import check_columns, check_windows
 
 pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning", "ignore::vae_anomaly.DataWarning")
 
@@ -308,6 +308,29 @@ def test_levels_of_each_of_many_pixels_are_refused() -> None:
     with pytest.raises(ValueError, match="leads to 65,000,000 facts of cells, and the file holds 2,000,000 numbers"):
         check_columns([column], tensors)
     check_columns([dataclasses.replace(column, levels=("x",) * 16)], tensors)
+
+
+def test_margins_out_of_proportion_to_the_images_are_refused() -> None:
+    windows = Windows(5, 5, 60_000, 250)
+    columns = [Column(name, "pixel", None, "", n_cells=n) for name, n in (("grey", 25), ("around", windows.n_given))]
+    with pytest.raises(ValueError, match="margins of 29,998 pixels, and images 24 x 24"):
+        check_windows(windows, 2, columns, (1, 24, 24))
+    modest = Windows(5, 21, 64, 4)
+    columns[1] = dataclasses.replace(columns[1], n_cells=modest.n_given)
+    check_windows(modest, 2, columns, (1, 24, 24))
+
+
+def test_steps_times_weights_are_bounded(tmp_path: Path) -> None:
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    fast = {"max_iter": 1, "hidden_layer_sizes": (300, 300), "n_estimators": 1}
+    save(VAEDetector(**fast, row_score=LikelihoodRegret(2, n_steps=2)).fit(X), tmp_path / "m.vae")
+
+    def much(manifest: Any, tensors: Any) -> None:
+        manifest["score"]["fields"].update(n_steps=10_000, n_draws=4000)
+        tensors["noise"] = torch.zeros(1, 4000, 1, manifest["latent_dim"])
+
+    with pytest.raises(ModelFileError, match=r"scoring a row takes [\d,]+ products"):
+        load(changed(tmp_path / "m.vae", much))
 
 
 @pytest.mark.parametrize("name", BACKBONES)
