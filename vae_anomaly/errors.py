@@ -106,6 +106,28 @@ class ModelFileError(VAEAnomalyError, ValueError):
     """The file is not a model file, is damaged, or was written by a newer version."""
 
 
+class ForkedProcessError(VAEAnomalyError, RuntimeError):
+    """PyTorch cannot compute in this process, because it was forked from one that uses a GPU.
+
+    Parameters
+    ----------
+    reason : str
+        What PyTorch says, or what was asked for.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+    def __str__(self) -> str:
+        reason = " ".join(self.reason.split()).rstrip(".")
+        return (
+            f"this process was forked from one that uses a GPU, and PyTorch cannot compute in it ({reason}). Start "
+            "processes with 'spawn' or 'forkserver', as multiprocessing.get_context('spawn') does, or load the model "
+            "with device='cpu' in the forked process."
+        )
+
+
 class TrainingDiverged(VAEAnomalyError, RuntimeError):
     """The loss became NaN or infinite twice, the second time after a rollback with a smaller step.
 

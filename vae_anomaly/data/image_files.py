@@ -25,6 +25,7 @@ from PIL.PngImagePlugin import PngInfo
 from vae_anomaly.data.image_formats import MAX_LISTED, ImageArray, ImageFormat, Problem, Size, Survey
 from vae_anomaly.data.pixels import UnfitError, image_of, levels_of, mode_of, orientation, upright
 from vae_anomaly.errors import DataError, PagesLeftOutWarning
+from vae_anomaly.forks import at_fork
 
 __all__ = [
     "SUFFIXES",
@@ -259,8 +260,15 @@ class _Silence:
     FILTER: Any = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 
     def __init__(self) -> None:
+        self.start_anew()
+
+    def start_anew(self) -> None:
+        """What a forked process begins with: no holders, and Pillow's warnings as they were before them."""
         self.lock = threading.Lock()
         self.n_holders = 0
+        filters: Any = warnings
+        if self.FILTER in filters.filters:
+            filters.filters.remove(self.FILTER)
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
@@ -280,6 +288,7 @@ class _Silence:
 
 
 _SILENCE = _Silence()
+at_fork(in_child=_SILENCE.start_anew)
 
 
 @contextlib.contextmanager

@@ -46,6 +46,7 @@ from vae_anomaly.detectors.containers import row_labels
 from vae_anomaly.detectors.drift_report import DriftReport, adjusted_p_values
 from vae_anomaly.detectors.inputs import spread
 from vae_anomaly.errors import DataError, DataWarning, FitWarning, NotAvailable, SpecificationError
+from vae_anomaly.model import own_settings
 
 SEED_OF_STREAM = 0
 MAX_REPEATED, MIN_ROWS_TO_WARN = 0.2, 20
@@ -113,6 +114,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
     column_roles_: ColumnRoles = ColumnRoles()
     """Columns of the training rows that are no features."""
 
+    @own_settings()
     def compared(self, X: Any) -> Compared:
         """Score rows for a comparison with the calibration, in one pass.
 
@@ -159,6 +161,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
     def offset_(self, offset: float) -> None:
         self._set_rule(FixedScore(-float(offset)))
 
+    @own_settings()
     def p_values(self, X: Any) -> FloatArray:
         r"""Chance that a row like those of the calibration has at least so anomalous a score.
 
@@ -204,6 +207,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         compared = self._compared(X)
         return _p_values(calibration, compared)
 
+    @own_settings()
     def decide(self, X: Any) -> pd.DataFrame:
         """Scores, p-values and flags in one pass.
 
@@ -233,6 +237,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
             index=row_labels(X, len(compared.scores)),
         )
 
+    @own_settings()
     def calibrate(self, X: Any, y: Any = None) -> Self:
         """Replace the calibration by the scores of other normal rows; nothing is trained, the threshold keeps its rule.
 
@@ -264,6 +269,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         self.decisions_.check_unseen(compared.fingerprints[usable])
         return self.calibrate_with(compared.take(usable), row_ids(X, usable), self._column_samples(X))
 
+    @own_settings()
     def calibrate_with(self, compared: Compared, ids: npt.NDArray[np.int64], columns: tuple[ColumnSample, ...]) -> Self:
         """`calibrate` with rows that were scored before, batch by batch where they are many.
 
@@ -299,6 +305,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         self.decisions_ = dataclasses.replace(self.decisions_.recalibrated(calibration), columns=columns)
         return self
 
+    @own_settings()
     def set_threshold(
         self,
         *,
@@ -392,6 +399,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         self._set_rule(rule)
         return self
 
+    @own_settings()
     def threshold_table(self, confidence: float = 0.95, *, extrapolate: bool = False) -> pd.DataFrame:
         """Thresholds for false-alarm rates from .01 to 10 %, and what to expect of each.
 
@@ -416,6 +424,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         check_is_fitted(self)
         return threshold_table(self.calibration_, confidence, extrapolate=extrapolate)
 
+    @own_settings()
     def select(self, X: Any, fdr: float = 0.1, method: Method = "benjamini_hochberg") -> npt.NDArray[np.bool_]:
         """Choose rows so that the expected share of normal ones among the chosen is at most `fdr`.
 
@@ -449,6 +458,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         """
         return self.selection(X, fdr, method)[1]
 
+    @own_settings()
     def selection(
         self, X: Any, fdr: float = 0.1, method: Method = "benjamini_hochberg"
     ) -> tuple[Selection, npt.NDArray[np.bool_]]:
@@ -474,6 +484,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         selection = select(self.calibration_, p_values[judged], fdr, method)
         return selection, spread(selection.selects(p_values[judged]), judged)
 
+    @own_settings()
     def confirm(self, ids: Sequence[Any], is_anomaly: Sequence[bool]) -> Self:
         """Take the calibration rows that a person found anomalous out of the calibration; see `audit`.
 
@@ -506,6 +517,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         self.decisions_ = self.decisions_.recalibrated(self.calibration_.answered(ids, answers))
         return self
 
+    @own_settings()
     def audit(self, n_rows: int = 50, X: Any = None) -> pd.DataFrame:
         """The most anomalous calibration rows that nobody has looked at: anomalies among them hide others.
 
@@ -546,6 +558,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         )
         return listed if X is None else self._with_reasons(listed, self._prepared(X))
 
+    @own_settings()
     def check_drift(self, X: Any, alpha: float = 0.01) -> DriftReport:
         """Compare rows with those of the calibration: their scores, their columns, and the stream that they go on with.
 
@@ -611,6 +624,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         self.decisions_ = dataclasses.replace(self.decisions_, stream=stream)
         return report
 
+    @own_settings()
     def alerts_moved(self, scores: FloatArray) -> AlertShift | None:
         """Flags beside those that were to be expected; None where these are not known.
 
@@ -625,6 +639,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         rank = round(threshold.expected_rate * (n_rows + 1))
         return alerts_moved(int((scores > threshold.score).sum()), len(scores), rank, n_rows)
 
+    @own_settings()
     def column_samples(self, X: Any) -> tuple[ColumnSample, ...]:
         """What the columns of rows hold, in no order, to compare those of other rows with; images have none.
 
@@ -636,6 +651,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         check_is_fitted(self)
         return self._column_samples(X)
 
+    @own_settings()
     def nats_by_column(self, X: Any) -> pd.DataFrame | None:
         """The mean part of each column in the anomaly score, of training rows and of others.
 
@@ -671,6 +687,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         """Rows of an audit with what makes them anomalous."""
         return listed
 
+    @own_settings()
     def _set_rule(self, rule: ThresholdRule) -> None:
         calibration = self.decisions_.calibration
         if calibration is None and not isinstance(rule, FixedScore):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
 from vae_anomaly.columns import Batch, taken
+from vae_anomaly.forks import at_fork
 from vae_anomaly.model.elbo import elbo_terms
 from vae_anomaly.model.vae import VAE
 
@@ -266,7 +267,19 @@ def step_terms(
     return torch.stack([reconstruction, kl]).detach()
 
 
-_RECORDING = threading.Lock()
+class _Recording:
+    """The right to record, which one thread has at a time."""
+
+    def __init__(self) -> None:
+        self.start_anew()
+
+    def start_anew(self) -> None:
+        """What a forked process begins with."""
+        self.lock = threading.Lock()
+
+
+_RECORDING = _Recording()
+at_fork(in_child=_RECORDING.start_anew)
 
 
 class CudaGraph:
@@ -277,7 +290,7 @@ class CudaGraph:
         stream = torch.cuda.current_stream()
         # Threads record one after the other, and go on with all else while one of them records.
         try:
-            with _RECORDING, torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
+            with _RECORDING.lock, torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
                 work()
         except BaseException:
             # After a recording that failed PyTorch stays on its stream, and the global generator, which nothing here

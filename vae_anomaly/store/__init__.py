@@ -22,7 +22,7 @@ from torch import Tensor
 
 from vae_anomaly.detectors import PatchDetector, VAEDetector
 from vae_anomaly.errors import ModelFileError, SpecificationError
-from vae_anomaly.model import resolve_device
+from vae_anomaly.model import own_settings, resolve_device
 from vae_anomaly.store import patch_files, row_files
 from vae_anomaly.store.manifest import FORMAT_VERSION
 from vae_anomaly.store.migrations import upgraded_manifest, upgraded_tensors
@@ -34,6 +34,7 @@ REBUILT: dict[str, Callable[[dict[str, Any], dict[str, Tensor], torch.device], V
 }
 
 
+@own_settings()
 def save(detector: VAEDetector | PatchDetector, path: str | os.PathLike[str]) -> None:
     """Write a fitted detector to one file, beside the target first and then renamed.
 
@@ -81,6 +82,7 @@ def save(detector: VAEDetector | PatchDetector, path: str | os.PathLike[str]) ->
         raise
 
 
+@own_settings()
 def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
     """What a model file says of itself, read from its header without building the model.
 
@@ -104,6 +106,7 @@ def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
     return _read(path, tensors=False)[0]
 
 
+@own_settings()
 def load(path: str | os.PathLike[str], device: str = "auto") -> VAEDetector | PatchDetector:
     """A fitted detector from a model file; its scores equal those of the one that was saved.
 
