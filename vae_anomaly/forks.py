@@ -7,6 +7,7 @@ locks that other threads held are never released.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -48,6 +49,23 @@ def at_fork(*, before: Callable[[], object] | None = None, in_child: Callable[[]
             os.register_at_fork(before=before)
         if in_child is not None:
             os.register_at_fork(after_in_child=in_child)
+
+
+class ForkSafeLock:
+    """A lock that a thread may take more than once, and that nobody holds where a forked process begins."""
+
+    def __init__(self) -> None:
+        self._renew()
+        at_fork(in_child=self._renew)
+
+    def _renew(self) -> None:
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *raised: object) -> None:
+        self._lock.release()
 
 
 def with_living_threads(function: Callable[[], Result]) -> Result:

@@ -24,7 +24,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from vae_anomaly.data.image_formats import MAX_LISTED, ImageArray, ImageFormat, Problem, Size, Survey
 from vae_anomaly.data.pixels import UnfitError, image_of, levels_of, mode_of, orientation, upright
-from vae_anomaly.errors import DataError, PagesLeftOutWarning
+from vae_anomaly.errors import DataError, PagesLeftOutWarning, callers_level
 from vae_anomaly.forks import at_fork
 
 __all__ = [
@@ -205,7 +205,7 @@ def read_images(
             continue
         pixels, n_pages = read
         if n_pages > 1:
-            warnings.warn(PagesLeftOutWarning(path, n_pages), stacklevel=2)
+            warnings.warn(PagesLeftOutWarning(path, n_pages), stacklevel=callers_level())
         yield path, pixels
 
 

@@ -13,7 +13,11 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, clone
 
 from vae_anomaly.data import FloatArray
+from vae_anomaly.forks import ForkSafeLock
 from vae_anomaly.model import own_settings
+
+# What changes a fitted estimator reads it, and writes it back, while no other thread does.
+CHANGES = ForkSafeLock()
 
 EstimatorT = TypeVar("EstimatorT", bound=BaseEstimator)
 

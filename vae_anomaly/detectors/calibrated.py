@@ -41,11 +41,11 @@ from vae_anomaly.decisions import (
     select,
     threshold_table,
 )
-from vae_anomaly.detectors.base import AnomalyDetectorMixin
+from vae_anomaly.detectors.base import CHANGES, AnomalyDetectorMixin
 from vae_anomaly.detectors.containers import row_labels
 from vae_anomaly.detectors.drift_report import DriftReport, adjusted_p_values
 from vae_anomaly.detectors.inputs import spread
-from vae_anomaly.errors import DataError, DataWarning, FitWarning, NotAvailable, SpecificationError
+from vae_anomaly.errors import DataError, DataWarning, FitWarning, NotAvailable, SpecificationError, callers_level
 from vae_anomaly.model import own_settings
 
 SEED_OF_STREAM = 0
@@ -224,7 +224,8 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         """
         check_is_fitted(self)
         compared = self._compared(X)
-        calibration = self.decisions_.calibration
+        decisions = self.decisions_
+        calibration = decisions.calibration
         p_values = np.full(len(compared.scores), np.nan)
         if calibration is not None:
             p_values = _p_values(calibration, compared)
@@ -232,7 +233,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
             {
                 "anomaly_score": compared.scores,
                 "p_value": p_values,
-                "is_anomaly": compared.scores > self.threshold_.score,
+                "is_anomaly": compared.scores > decisions.threshold.score,
             },
             index=row_labels(X, len(compared.scores)),
         )
@@ -302,7 +303,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
             group_column=self._calibration_groups(),
             declared_normal=True,
         )
-        self.decisions_ = dataclasses.replace(self.decisions_.recalibrated(calibration), columns=columns)
+        self._change(lambda before: dataclasses.replace(before.recalibrated(calibration), columns=columns))
         return self
 
     @own_settings()
@@ -514,7 +515,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         """
         check_is_fitted(self)
         answers = anomalous(is_anomaly, np.size(ids))
-        self.decisions_ = self.decisions_.recalibrated(self.calibration_.answered(ids, answers))
+        self._change(lambda before: before.recalibrated(self.calibration_.answered(ids, answers)))
         return self
 
     @own_settings()
@@ -608,21 +609,18 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
             raise DataError("none of the rows has a score. Give rows that can be read.")
         comparisons = compared.comparisons[judged]
         fold = int(np.argmax([one.n for one in calibration.folds]))
-        stream = self.decisions_.stream or SimpleJumper.of(calibration.folds[fold], SEED_OF_STREAM)
-        stream = stream.updated(comparisons[:, fold])
         columns = columns_moved(self.decisions_.columns, self._column_samples(X)) if self.decisions_.columns else []
         scores = scores_moved(calibration, comparisons)
-        report = DriftReport(
-            float(alpha),
-            scores,
-            self.alerts_moved(compared.scores[judged]),
-            tuple(columns),
-            adjusted_p_values(scores, columns),
-            stream,
-            self._nats_by_column(X),
-        )
-        self.decisions_ = dataclasses.replace(self.decisions_, stream=stream)
-        return report
+        nats, alerts = self._nats_by_column(X), self.alerts_moved(compared.scores[judged])
+
+        def gone_on(before: Decisions) -> Decisions:
+            stream = before.stream or SimpleJumper.of(calibration.folds[fold], SEED_OF_STREAM)
+            return dataclasses.replace(before, stream=stream.updated(comparisons[:, fold]))
+
+        stream = self._change(gone_on).stream
+        assert stream is not None
+        p_values = adjusted_p_values(scores, columns)
+        return DriftReport(float(alpha), scores, alerts, tuple(columns), p_values, stream, nats)
 
     @own_settings()
     def alerts_moved(self, scores: FloatArray) -> AlertShift | None:
@@ -692,7 +690,13 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         calibration = self.decisions_.calibration
         if calibration is None and not isinstance(rule, FixedScore):
             calibration = self.calibration_
-        self.decisions_ = self.decisions_.with_rule(rule)
+        self._change(lambda before: before.with_rule(rule))
+
+    def _change(self, change: Callable[[Decisions], Decisions]) -> Decisions:
+        """Put other decisions in the place of these, without losing what another thread changes meanwhile."""
+        with CHANGES:
+            self.decisions_ = changed = change(self.decisions_)
+        return changed
 
     def _labelled(self, labels: tuple[Any, Any], cost: float) -> LabelledCost:
         try:
@@ -718,7 +722,7 @@ def _p_values(calibration: Calibration, compared: Compared) -> FloatArray:
                 f"no calibration row has {calibration.group_column}={unknown[0]!r}: such rows have a p-value of 1 "
                 "however anomalous they are, and are never selected. Calibrate with rows of this group.",
             ),
-            stacklevel=4,
+            stacklevel=callers_level(),
         )
     return spread(calibration.p_values(compared.comparisons[judged], groups), judged)
 
@@ -761,7 +765,7 @@ def warn_if_uncalibrated(decisions: Decisions, n_rows: int) -> None:
                 "calibrate with others",
                 "uncalibrated",
             ),
-            stacklevel=4,
+            stacklevel=callers_level(),
         )
 
 
@@ -778,7 +782,7 @@ def warn_if_repeated(decisions: Decisions) -> None:
                 "says. Drop repeated rows before the fit, or calibrate with others",
                 "repeated",
             ),
-            stacklevel=4,
+            stacklevel=callers_level(),
         )
 
 

@@ -32,7 +32,7 @@ from vae_anomaly.columns import (
 from vae_anomaly.data import ColumnRoles, FloatArray, ImageFormat, Images, Table, as_array
 from vae_anomaly.decisions import ColumnSample, Decisions
 from vae_anomaly.deprecation import RenamedAttribute
-from vae_anomaly.detectors.base import copied_parameters, fitted_at_once
+from vae_anomaly.detectors.base import CHANGES, copied_parameters, fitted_at_once
 from vae_anomaly.detectors.calibrated import (
     CalibratedDetectorMixin,
     Compared,
@@ -77,7 +77,7 @@ from vae_anomaly.detectors.parameters import (
 from vae_anomaly.detectors.reading import Reading
 from vae_anomaly.detectors.training_plan import TrainingPlan
 from vae_anomaly.detectors.training_progress import training_progress
-from vae_anomaly.errors import DataError, EmptyRowWarning, NotAvailable, SpecificationError
+from vae_anomaly.errors import DataError, EmptyRowWarning, NotAvailable, SpecificationError, callers_level
 from vae_anomaly.explain import (
     NO_REASON,
     SUSPICIOUS,
@@ -629,8 +629,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         if self.model_.takes_images:
             return explain_images(self.model_, read_images(self, X, self.model_.encoder))
         table = read_table(self, X, fitting=False)
-        self.model_ = with_reference(self.model_)
-        return explain_table(self.model_, table, row_labels(X, table.n_rows))
+        return explain_table(self._with_reference(), table, row_labels(X, table.n_rows))
 
     @own_settings()
     def impute(self, X: Any) -> Any:
@@ -690,8 +689,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             raise NotAvailable("the model takes images, whose pixels are not repaired one by one; see explain.")
         rows, places = aligned(self, X)
         table = read_table(self, rows, fitting=False)
-        self.model_ = with_reference(self.model_)
-        cells, columns = repair_table(self.model_, table, max_tail_probability)
+        cells, columns = repair_table(self._with_reference(), table, max_tail_probability)
         return fill_cells(X, cells, table.as_text_again(columns), places)
 
     @own_settings()
@@ -809,7 +807,8 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
 
     @decisions_.setter
     def decisions_(self, decisions: Decisions) -> None:
-        self.model_ = dataclasses.replace(self.model_, decisions=decisions)
+        with CHANGES:
+            self.model_ = dataclasses.replace(self.model_, decisions=decisions)
 
     @property
     def history_(self) -> History:
@@ -967,7 +966,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             seed = new_seed(self.random_state)
             model = fit_model(encoder, rows, config, seed, on_check, None if initial is None else initial.vae)
         for warning in model.report.warnings():
-            warnings.warn(warning, stacklevel=3)
+            warnings.warn(warning, stacklevel=callers_level())
         if self.calibration is not None:
             warn_if_uncalibrated(model.decisions, rows.n_rows)
         if any(column.kind in CONTINUOUS for column in encoder.columns):
@@ -1010,6 +1009,14 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             columns = known or column_samples(self.columns_, data)
             self.decisions_ = dataclasses.replace(self.decisions_, columns=columns)
 
+    def _with_reference(self) -> FittedModel[Encoder]:
+        """The model with what explanations compare cells with, which the detector keeps."""
+        model = with_reference(self.model_)
+        with CHANGES:
+            if self.model_.vae is model.vae:
+                self.model_ = dataclasses.replace(self.model_, reference=model.reference)
+        return model
+
     def _prepared(self, X: Any) -> Any:
         return X if self.model_.takes_images else aligned(self, X)[0]
 
@@ -1022,7 +1029,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         model = self.model_
         if model.takes_images or not isinstance(model.score, ELBO | PooledELBO):
             return None
-        self.model_ = model = with_reference(model)
+        model = self._with_reference()
         if model.reference is None:
             return None
         weight = model.score.independence if isinstance(model.score, PooledELBO) else 0.0
@@ -1051,8 +1058,9 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             raise SpecificationError("X has not the rows of the audit. Give what was given to fit or calibrate.")
         if not len(listed):
             return listed.assign(reason=[])
-        self.model_ = with_reference(self.model_)
-        explanation = explain_table(self.model_, read_table(self, rows, fitting=False), row_labels(rows, len(places)))
+        explanation = explain_table(
+            self._with_reference(), read_table(self, rows, fitting=False), row_labels(rows, len(places))
+        )
         reasons = ["; ".join(map(str, of_row)) or NO_REASON for of_row in explanation.reasons(N_REASONS)]
         reasoned = listed.assign(reason=reasons)
         return reasoned.set_axis(rows.index) if isinstance(rows, pd.DataFrame) else reasoned
@@ -1104,7 +1112,7 @@ def warn_of_empty_rows(encoder: Encoder, batch: Batch, X: Any) -> None:
         item: Literal["row", "image"] = "image" if encoder.takes_images else "row"
         labels = pd.RangeIndex(len(empty)) if encoder.takes_images else row_labels(X, len(empty))
         label = labels[first] if len(labels) == len(empty) else first
-        warnings.warn(EmptyRowWarning(int(empty.sum()), label, item), stacklevel=4)
+        warnings.warn(EmptyRowWarning(int(empty.sum()), label, item), stacklevel=callers_level())
 
 
 def check_parameters(detector: VAEDetector) -> None:

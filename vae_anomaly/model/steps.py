@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
 from vae_anomaly.columns import Batch, taken
-from vae_anomaly.forks import at_fork
+from vae_anomaly.forks import ForkSafeLock
 from vae_anomaly.model.elbo import elbo_terms
 from vae_anomaly.model.vae import VAE
 
@@ -267,19 +266,7 @@ def step_terms(
     return torch.stack([reconstruction, kl]).detach()
 
 
-class _Recording:
-    """The right to record, which one thread has at a time."""
-
-    def __init__(self) -> None:
-        self.start_anew()
-
-    def start_anew(self) -> None:
-        """What a forked process begins with."""
-        self.lock = threading.Lock()
-
-
-_RECORDING = _Recording()
-at_fork(in_child=_RECORDING.start_anew)
+_RECORDING = ForkSafeLock()
 
 
 class CudaGraph:
@@ -290,7 +277,7 @@ class CudaGraph:
         stream = torch.cuda.current_stream()
         # Threads record one after the other, and go on with all else while one of them records.
         try:
-            with _RECORDING.lock, torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
+            with _RECORDING, torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
                 work()
         except BaseException:
             # After a recording that failed PyTorch stays on its stream, and the global generator, which nothing here

@@ -43,7 +43,7 @@ from vae_anomaly.detectors.patch.window_encoder import NOISE_FLOOR, learn_window
 from vae_anomaly.detectors.patch.window_model import WindowModel
 from vae_anomaly.detectors.patch.windows import IntArray, PaddedImage
 from vae_anomaly.detectors.training_progress import training_progress
-from vae_anomaly.errors import DataError, FitWarning
+from vae_anomaly.errors import DataError, FitWarning, callers_level
 from vae_anomaly.explain import ImageExplanation
 from vae_anomaly.fitting import FitConfig, FitReport, TrainingRows, fit_model, rows_set_aside
 from vae_anomaly.likelihoods import Gaussian
@@ -268,7 +268,9 @@ class PatchDetector(CalibratedDetectorMixin, OutlierMixin, BaseEstimator):
             models.append(fitted)
             for warning in fitted.model.report.warnings():
                 side = geometry.windows.target
-                warnings.warn(FitWarning(f"windows of {side}x{side} pixels: {warning}", warning.kind), stacklevel=3)
+                warnings.warn(
+                    FitWarning(f"windows of {side}x{side} pixels: {warning}", warning.kind), stacklevel=callers_level()
+                )
             if fitted.model.history.interrupted:
                 break
         self.models_ = tuple(models)
