@@ -163,7 +163,7 @@ class NonFiniteScoreError(VAEAnomalyError, ArithmeticError):
 
 
 class ForkedProcessError(VAEAnomalyError, RuntimeError):
-    """PyTorch cannot compute in this process, because it was forked from one that uses a GPU.
+    """PyTorch cannot compute in this process, because it was forked beside a GPU.
 
     Parameters
     ----------
@@ -178,9 +178,9 @@ class ForkedProcessError(VAEAnomalyError, RuntimeError):
     def __str__(self) -> str:
         reason = " ".join(self.reason.split()).rstrip(".")
         return (
-            f"this process was forked from one that uses a GPU, and PyTorch cannot compute in it ({reason}). Start "
-            "processes with 'spawn' or 'forkserver', as multiprocessing.get_context('spawn') does, or load the model "
-            "with device='cpu' in the forked process."
+            f"this process was forked on a machine with a GPU, where PyTorch cannot go on after a fork ({reason}). "
+            "Start processes with 'spawn' or 'forkserver', as multiprocessing.get_context('spawn') does, or load the "
+            "model with device='cpu' in the forked process."
         )
 
 
