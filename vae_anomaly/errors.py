@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Literal, Self
@@ -207,10 +208,13 @@ class TrainingDiverged(VAEAnomalyError, RuntimeError):
         self.last_finite_loss = last_finite_loss
 
     def __str__(self) -> str:
+        finite = math.isfinite(self.last_finite_loss)
+        before = (
+            f"the last finite loss was {self.last_finite_loss:.6g} nats per row" if finite else "no loss was finite"
+        )
         return (
             f"training diverged at iteration {self.iteration} (epoch {self.epoch}), also after a rollback with a tenth "
-            f"of the step; the last finite loss was {self.last_finite_loss:.6g} nats per row. "
-            f"{self._remedy}"
+            f"of the step; {before}. {self._remedy}"
         )
 
     @property
