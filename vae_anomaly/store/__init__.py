@@ -20,10 +20,12 @@ from safetensors.torch import save as serialize
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from vae_anomaly.columns import LevelRule
 from vae_anomaly.detectors import PatchDetector, VAEDetector
 from vae_anomaly.errors import ModelFileError, SpecificationError
 from vae_anomaly.model import resolve_device
 from vae_anomaly.store import patch_files, row_files
+from vae_anomaly.store.level_hashes import with_level_hashes
 from vae_anomaly.store.manifest import FORMAT_VERSION
 from vae_anomaly.store.migrations import upgraded_manifest, upgraded_tensors
 
@@ -34,8 +36,19 @@ REBUILT: dict[str, Callable[[dict[str, Any], dict[str, Tensor], torch.device], V
 }
 
 
-def save(detector: VAEDetector | PatchDetector, path: str | os.PathLike[str]) -> None:
+def save(
+    detector: VAEDetector | PatchDetector,
+    path: str | os.PathLike[str],
+    *,
+    min_level_count: int | None = None,
+    raw_values: bool | None = None,
+) -> None:
     """Write a fitted detector to one file, beside the target first and then renamed.
+
+    Texts of training rows that few rows hold, or that have more than 64 characters, are written as keyed hashes: the
+    loaded detector has the same scores and knows such a text when it meets it, and nobody can read it in the file.
+    The key is in the file, so that somebody can try whether it holds a text that he thinks of.  Numbers stay: the
+    smallest and largest, levels, and up to 2,048 sorted cells of each column to compare new rows with.
 
     Parameters
     ----------
@@ -43,6 +56,12 @@ def save(detector: VAEDetector | PatchDetector, path: str | os.PathLike[str]) ->
         A fitted one.
     path : path-like
         The file; an existing one is replaced only when the new one is complete.
+    min_level_count : int, optional
+        Training rows that hold a text, for it to be written as it is; by default 10, or what the file was saved with
+        that the detector was loaded from.
+    raw_values : bool, optional
+        False writes no text of training rows as it is, and no sample of numbers, without which `check_drift` compares
+        scores, levels and missing cells alone; by default True, or as the file that the detector was loaded from.
 
     Raises
     ------
@@ -60,6 +79,7 @@ def save(detector: VAEDetector | PatchDetector, path: str | os.PathLike[str]) ->
             "are code. Pickle it with joblib instead."
         )
     check_is_fitted(detector)
+    detector = with_level_hashes(detector, _level_rule(detector.level_rule_, min_level_count, raw_values))
     target = Path(path).resolve()
     if isinstance(detector, PatchDetector):
         tensors, manifest = patch_files.patch_tensors(detector), patch_files.patch_manifest(detector)
@@ -79,6 +99,14 @@ def save(detector: VAEDetector | PatchDetector, path: str | os.PathLike[str]) ->
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def _level_rule(before: LevelRule, min_level_count: int | None, raw_values: bool | None) -> LevelRule:
+    if min_level_count is None:
+        min_level_count = before.min_count
+    if not isinstance(min_level_count, int) or isinstance(min_level_count, bool) or min_level_count < 1:
+        raise SpecificationError(f"min_level_count is a positive number of rows, not {min_level_count!r}.")
+    return LevelRule(min_level_count, before.raw_values if raw_values is None else bool(raw_values))
 
 
 def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
