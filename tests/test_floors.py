@@ -42,7 +42,7 @@ LIBRARY_FLOORS = (
 CLI_FLOORS = (
     ("errors",),
     ("console", "types"),
-    ("cell_reader",),
+    ("cell_reader", "signing"),
     ("sources",),
     ("kinds", "progress", "stages", "tables"),
     ("command", "features"),

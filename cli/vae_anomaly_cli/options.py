@@ -8,6 +8,7 @@ from typing import Annotated
 
 from vae_anomaly_cli.command import FITTING, FLAGGING, INPUT, OUTPUT, Deprecated, Option
 from vae_anomaly_cli.errors import InputError
+from vae_anomaly_cli.signing import KEY_VARIABLE, use_key
 from vae_anomaly_cli.sources import EXTENSIONS, FORMATS, NO_HEADER, GivenLayout, Kind
 
 
@@ -492,6 +493,17 @@ class OutputOptions:
             raise InputError("--json and --output - both write to standard output; choose one.")
 
 
+KeyFile = Annotated[
+    str | None,
+    Option(
+        "File with the key that models are signed with: those read have to be, those written are. Or the environment "
+        f"variable {KEY_VARIABLE}.",
+        metavar="FILE",
+        is_path=True,
+    ),
+]
+
+
 @dataclass(frozen=True)
 class RunOptions:
     """What has no influence on results."""
@@ -501,6 +513,11 @@ class RunOptions:
         bool,
         Option("No messages, warnings or progress; errors and AUROC stay.", flags=("--quiet", "-q")),
     ] = False
+    key_file: KeyFile = None
+
+    def __post_init__(self) -> None:
+        """Read the key early."""
+        use_key(self.key_file)
 
 
 @dataclass(frozen=True)

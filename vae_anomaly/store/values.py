@@ -119,7 +119,7 @@ def decode_column(entry: dict[str, Any], digests: Tensor | None = None) -> Colum
     ----------
     entry : dict
         Of a manifest.
-    digests : uint8 Tensor of shape (hashed levels, 16), optional
+    digests : int64 Tensor of shape (hashed levels, 2), optional
         Hashes of levels.
     """
     fields = {name: decode(value) for name, value in entry.items() if name not in ("parts", "hashed")}
@@ -128,9 +128,9 @@ def decode_column(entry: dict[str, Any], digests: Tensor | None = None) -> Colum
     if (held is None) != (digests is None):
         raise ValueError(f"column {entry['name']!r} has hashes of levels in one place and not in the other")
     if held is not None and digests is not None:
-        if digests.dtype != torch.uint8 or digests.dim() != 2 or len(digests) != held["n"] or not fields["levels"]:
+        if digests.dtype != torch.int64 or digests.shape != (held["n"], 2) or not fields["levels"]:
             raise ValueError(f"the hashes of levels of column {entry['name']!r} have shape {tuple(digests.shape)}")
-        hashed = HashedTexts(bytes.fromhex(held["key"]), digests.numpy().tobytes(), bool(held["folded"]))
+        hashed = HashedTexts(bytes.fromhex(held["key"]), digests.numpy().astype("<i8").tobytes(), bool(held["folded"]))
         n_own = len(fields["levels"])
         texts = hashed.filled([*fields["levels"], *fields["rare"]])
         n_named = fields["levels"].count(None) + fields["rare"].count(None)
@@ -141,10 +141,10 @@ def decode_column(entry: dict[str, Any], digests: Tensor | None = None) -> Colum
 
 
 def level_tensors(columns: Sequence[Column]) -> dict[str, Tensor]:
-    """Hashes of the levels of each column that has any, (levels, 16) bytes, by its position."""
+    """Hashes of the levels of each column that has any, 16 bytes as two integers, by its position."""
     return {
-        f"{LEVEL_HASHES}{position}": torch.frombuffer(bytearray(column.hashed.digests), dtype=torch.uint8).reshape(
-            len(column.hashed), -1
+        f"{LEVEL_HASHES}{position}": torch.from_numpy(
+            np.frombuffer(column.hashed.digests, dtype="<i8").reshape(-1, 2).astype(np.int64)
         )
         for position, column in enumerate(columns)
         if column.hashed is not None
