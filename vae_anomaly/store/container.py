@@ -335,7 +335,8 @@ def _blocks(file: BinaryIO, n_bytes: int) -> Iterable[bytearray]:
 
 
 def _bytes_of(tensor: Tensor) -> bytes:
-    return tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+    # An empty tensor may have strides that cannot be viewed as bytes.
+    return tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b""
 
 
 def _ascii(text: str) -> bytes:
