@@ -41,8 +41,8 @@ LIBRARY_FLOORS = (
 # The same within the command line.
 CLI_FLOORS = (
     ("errors",),
-    ("console", "signals", "types"),
-    ("cell_reader",),
+    ("console", "signals", "standard_streams", "types"),
+    ("cell_reader", "signing"),
     ("sources",),
     ("kinds", "progress", "stages", "tables"),
     ("command", "features"),
@@ -112,13 +112,12 @@ BELOW_DOORS = {"benchmarks.speed.shares": "times the functions inside, by puttin
 # Files are written with `vae_anomaly.files.OutputFile`. Who opens one in another way, and why.
 WRITERS: dict[str, str] = {
     "vae_anomaly.data.image_files": "Pillow writes to the stream of an OutputFile",
-    "vae_anomaly.files.folders": "opens folders, to have their names on the disk",
     "vae_anomaly.files.output_file": "is how files are written",
     "vae_anomaly.files.stale_parts": "opens what a killed run left, to lock it",
-    "vae_anomaly_cli.console": "sends what is left of standard output to nowhere",
     "vae_anomaly_cli.output.journal": "appends, under a lock, what a run that is killed shall leave; temporary rows",
     "vae_anomaly_cli.output.partial_file": "compresses into the stream of an OutputFile",
     "vae_anomaly_cli.sources.byte_source": "keeps what is piped in a temporary file without a name",
+    "vae_anomaly_cli.standard_streams": "sends what nobody takes to nowhere",
     "vae_anomaly_cli.sources.excel": "repairs workbooks in memory",
 }
 # Calls that make, change or move files whatever their arguments are.
@@ -358,7 +357,10 @@ def writes_a_file(call: ast.Call) -> bool:
     name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
     owner = getattr(call.func.value, "id", "") if isinstance(call.func, ast.Attribute) else ""
     given = [*call.args, *(keyword.value for keyword in call.keywords)]
-    if owner == "os" and name in {"open", "replace", "link", "symlink", "mknod", "mkfifo"}:
+    if owner == "os" and name == "open":
+        flags = " ".join(map(ast.unparse, call.args[1:]))
+        return "O_RDONLY" not in flags or any(flag in flags for flag in ("O_WRONLY", "O_RDWR", "O_CREAT", "O_TRUNC"))
+    if owner == "os" and name in {"replace", "link", "symlink", "mknod", "mkfifo"}:
         return True
     if name in WRITING_CALLS:
         # Not copies of arrays, new names of columns, and what our own `save` does.
@@ -407,6 +409,7 @@ def test_reasons_to_write_otherwise_are_still_there():
         "io.open(path, mode='x')",
         "gzip.open(path, 'wt')",
         "os.open(path, flags)",
+        "os.open(path, os.O_RDONLY | os.O_CREAT)",
         "os.replace(part, path)",
         "path.write_text(text)",
         "tempfile.NamedTemporaryFile()",
@@ -425,7 +428,15 @@ def test_planted_writer_is_found(call):
 
 @pytest.mark.parametrize(
     "call",
-    ["open(path)", "path.open('rb')", "copy.copy(x)", "x.copy()", "text.replace('a', 'w')", "frame.rename(columns=x)"],
+    [
+        "open(path)",
+        "path.open('rb')",
+        "os.open(path, os.O_RDONLY | os.O_CLOEXEC)",
+        "copy.copy(x)",
+        "x.copy()",
+        "text.replace('a', 'w')",
+        "frame.rename(columns=x)",
+    ],
 )
 def test_what_writes_no_file_is_not_taken_for_a_writer(call):
     assert other_writers(modules_of({"vae_anomaly_cli.tables": call})) == []

@@ -26,6 +26,10 @@ class Interrupted(CommandError):
     exit_code = 130
 
 
+class ReaderLeft(Exception):
+    """Whoever read standard output left (`| head`): the command ends without a word, exit code 0."""
+
+
 class Terminated(BaseException):
     """SIGTERM or SIGHUP: ends the command after the clean-up, and no training goes on as it does after Ctrl-C.
 

@@ -1,14 +1,16 @@
 """The options that commands share; see `command` for how a field becomes an option."""
 
+import os
 import re
+import stat
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 from vae_anomaly_cli.command import FITTING, FLAGGING, INPUT, OUTPUT, Deprecated, Option
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.sources import EXTENSIONS, FORMATS, NO_HEADER, GivenLayout, Kind
+from vae_anomaly_cli.signing import KEY_VARIABLE, use_key
+from vae_anomaly_cli.sources import EXTENSIONS, FORMATS, NO_HEADER, GivenLayout, Kind, kind_of_special
 
 
 class Device(StrEnum):
@@ -508,6 +510,17 @@ class OutputOptions:
         check_one_on_standard_output(self.output, as_json=self.as_json)
 
 
+KeyFile = Annotated[
+    str | None,
+    Option(
+        "File with the key that models are signed with: those read have to be, those written are. Or the environment "
+        f"variable {KEY_VARIABLE}.",
+        metavar="FILE",
+        is_path=True,
+    ),
+]
+
+
 @dataclass(frozen=True)
 class RunOptions:
     """What has no influence on results."""
@@ -517,6 +530,11 @@ class RunOptions:
         bool,
         Option("No messages, warnings or progress; errors and AUROC stay.", flags=("--quiet", "-q")),
     ] = False
+    key_file: KeyFile = None
+
+    def __post_init__(self) -> None:
+        """Read the key early."""
+        use_key(self.key_file)
 
 
 @dataclass(frozen=True)
@@ -589,12 +607,25 @@ class ReadOptions:
 
 
 def check_model_path(model: str) -> None:
-    """Refuse a path that cannot be a model file before the library is loaded."""
-    path = Path(model)
-    if path.is_dir():
-        raise InputError(f"{model} is a directory; expected a model file, as vae-anomaly fit writes it.")
-    if not path.exists():
-        raise InputError(f"{model} does not exist; expected a model file. Make one with vae-anomaly fit -o {model}.")
+    """Refuse a path that cannot be a model file before the library is loaded.
+
+    Raises
+    ------
+    InputError
+        If it leads to no file, or to one that cannot be read; a pipe is not waited for.
+    """
+    try:
+        mode = os.stat(model).st_mode  # noqa: PTH116 - a name that ends in a slash is another one
+        if stat.S_ISREG(mode):
+            os.close(os.open(model, os.O_RDONLY))
+            return
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(
+            f"{model} does not exist; expected a model file. Make one with vae-anomaly fit -o {model}."
+        ) from error
+    except OSError as error:
+        raise InputError(f"{model} cannot be read: {error.strerror or error}; expected a model file.") from error
+    raise InputError(f"{model} is {kind_of_special(mode)}; expected a model file, as vae-anomaly fit writes it.")
 
 
 def _separator(given: str | None) -> str | None:

@@ -7,6 +7,7 @@ import glob
 import logging
 import os
 import re
+import stat
 import threading
 import warnings
 from collections import Counter, deque
@@ -280,15 +281,22 @@ _SILENCE = _Silence()
 def _opened(path: Path) -> Iterator[Image.Image]:
     """An opened image whose header is read, turning whatever fails inside into an ImageFileError."""
     try:
-        stream = path.open("rb")
+        # To open a pipe would wait for a writer.
+        stream = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - closed below
     except OSError as error:
         raise ImageFileError(path, f"cannot be read: {error.strerror or error}.") from error
     with stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise ImageFileError(path, "no regular file but a pipe or a device; copy the image to a file.")
         try:
             with Image.open(stream, formats=_FORMATS) as opened:
                 yield opened
         except Exception as error:  # a damaged file makes Pillow's decoders raise anything
             raise ImageFileError(path, _reason(error, empty=not os.fstat(stream.fileno()).st_size)) from error
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _read_page(path: Path, image_format: ImageFormat) -> tuple[ImageArray, int]:

@@ -115,6 +115,9 @@ def _look(path: Path) -> tuple[int, tuple[int, ...]]:
 
 def _digest(path: Path, size: int, n_compared: int) -> str:
     digest = hashlib.sha256(size.to_bytes(8, "little"))
+    if not path.is_file():
+        # A pipe among images would be waited for.
+        return ""
     try:
         with path.open("rb", buffering=0) as stream:
             for block in _blocks(stream, size, n_compared):
