@@ -1,10 +1,12 @@
 """Where results go: nothing is lost, nobody else's is touched, and what is no file stays what it is."""
 
+import contextlib
 import errno
 import fcntl
 import os
 import re
 import shutil
+import sqlite3
 import stat
 import threading
 
@@ -227,6 +229,31 @@ def test_input_is_never_replaced(run, orders_csv, model, normal_csv, tmp_path, f
         ):
             assert "is the input file itself" in run(*arguments).error()
     assert data.read_bytes() == before
+
+
+@pytest.mark.parametrize("way", ["link", "hard link"])
+@pytest.mark.parametrize("address", ["{}", "sqlite:///{}"])
+def test_data_base_that_is_read_is_never_replaced(run, orders, fast, tmp_path, other_name, way, address):
+    data = tmp_path / "orders.db"
+    with contextlib.closing(sqlite3.connect(data)) as connection:
+        orders.astype(object).to_sql("orders", connection, index=False)
+        connection.commit()
+    before = data.read_bytes()
+    output = other_name(way, data, "t.csv")
+    line = run("score", address.format(data), *DROP, *fast, "-o", output).error()
+    assert line == f"error: --output {output} is the input file itself; name another file."
+    assert data.read_bytes() == before
+
+
+@pytest.mark.parametrize("way", ["link", "hard link"])
+def test_image_that_is_read_is_never_replaced(run, good, image_model, tmp_path, other_name, way):
+    image = next(path for path in sorted(good.rglob("*.png")))
+    before = image.read_bytes()
+    for option, name in (("--sheet", "sheet.png"), ("-o", "t.csv")):
+        output = other_name(way, image, name)
+        line = run("score", good, "-m", image_model, option, output).error()
+        assert f"{output} is an input file itself" in line or f"{output} lies in the input folder" in line
+    assert image.read_bytes() == before
 
 
 def test_what_standard_input_reads_is_never_replaced(run, orders_csv, model, tmp_path):
