@@ -13,6 +13,7 @@ from vae_anomaly.columns.augmentation import Augment, augmented
 from vae_anomaly.columns.batch import Batch
 from vae_anomaly.columns.column import VALUE_LIMIT, Column
 from vae_anomaly.columns.encoder import Encoder
+from vae_anomaly.columns.scales import single_tells_apart
 from vae_anomaly.data import FloatArray, ImageFormat, Images, arranged
 from vae_anomaly.errors import DataError, NotAvailable, SpecificationError
 from vae_anomaly.likelihoods import LIKELIHOODS, Bernoulli, Gaussian, Likelihood
@@ -107,7 +108,16 @@ class ImageEncoder(Encoder):
         self._check_support(values, observed)
         values[~observed] = 0
         np.clip(values, -VALUE_LIMIT, VALUE_LIMIT, out=values)
-        return Batch(torch.from_numpy(values), torch.from_numpy(observed))
+        return Batch(torch.from_numpy(values), torch.from_numpy(observed), self._fingerprints(data.pixels, observed))
+
+    def _fingerprints(self, pixels: npt.NDArray[Any], observed: npt.NDArray[np.bool_]) -> torch.Tensor | None:
+        """Of the images with pixels in single precision; None where they are in no higher precision."""
+        if pixels.dtype != np.float64 or not all(column.copies_in_single for column in self.columns):
+            return None
+        with np.errstate(over="ignore"):
+            copies = self._in_model_units(pixels.astype(np.float32))
+        np.clip(copies, -VALUE_LIMIT, VALUE_LIMIT, out=copies)
+        return Batch(torch.from_numpy(copies), torch.from_numpy(observed)).fingerprints()
 
     def augmented(self, batch: Batch, augment: Augment, seed: int) -> Batch:
         """Rows of changed images in place of those of a batch, (..., rows, model columns).
@@ -305,6 +315,7 @@ def _channel(
         unseen=1 / (len(numbers) + 1) if likelihood.rounded else 0.0,
         mean=(float(numbers.mean()) - location) / scale,
         n_cells=n_cells,
+        copies_in_single=single_tells_apart(location, scale, 0.0),
     )
 
 

@@ -32,6 +32,7 @@ from vae_anomaly.errors import (
     MissingCodeWarning,
     SortedColumnWarning,
     SpecificationError,
+    callers_level,
 )
 from vae_anomaly.likelihoods import Likelihood
 
@@ -131,7 +132,7 @@ def infer_columns(
     columns = tuple(map(_with_format, columns, table.formats or ()))
     for column in columns:
         if not column.is_used:
-            warnings.warn(ColumnSetAsideWarning(column.name, column.reason), stacklevel=3)
+            warnings.warn(ColumnSetAsideWarning(column.name, column.reason), stacklevel=callers_level())
     if not any(column.is_used for column in columns):
         reasons = "; ".join(f"{column.name!r}: {column.reason}" for column in columns[:3])
         raise DataError(f"no column is left to model ({reasons}). Give at least one column with observed values.")
@@ -180,7 +181,7 @@ def _codes(table: Table, position: int, missing_values: MissingValues, declared:
     cells = is_code(table, position, Column(name, kind, None, "", missing_values=values, date_unit=unit))
     texts = tuple(code_text(value, is_date=dates and not unit) for value in values)
     if given is None:
-        warnings.warn(MissingCodeWarning(name, texts, int(cells.sum())), stacklevel=5)
+        warnings.warn(MissingCodeWarning(name, texts, int(cells.sum())), stacklevel=callers_level())
     return _Codes(values, texts, cells)
 
 
@@ -271,7 +272,7 @@ def _infer(
             return _code_column(table, position, reason)
         direction = direction_of(present)
         if direction and len(table.names) > 1:
-            warnings.warn(SortedColumnWarning(name, rises=direction > 0), stacklevel=5)
+            warnings.warn(SortedColumnWarning(name, rises=direction > 0), stacklevel=callers_level())
     return number_column(name, present, weights, declared if isinstance(declared, str) else None)
 
 

@@ -31,6 +31,8 @@ MIN_WINDOW_CELLS, MAX_GROSS_SHARE, MAX_GROSS_CELLS = 20, 0.02, 2
 WINDOW, WINDOW_BESIDE_MEDIAN = (0.05, 10.0, 1.0), (0.25, 25.0, 2.5)
 QUARTILES_OF_NORMAL = 1.349
 MAX_ANGLE = 600.0
+# Single precision steps by at most 6e-5 of the scale of a column whose location is as many scales from 0.
+MAX_SCALES_FROM_0, SINGLE_RANGE = 1024.0, (1e-30, 1e30)
 SHORTER_SIDE = 0.1
 
 
@@ -221,6 +223,14 @@ def is_coarse(numbers: FloatArray, step: float, scale: float, asinh_scale: float
         return step >= COARSE * scale
     lowest = np.quantile(np.abs(numbers), 0.1)
     return bool(np.arcsinh((lowest + step) / asinh_scale) - np.arcsinh(lowest / asinh_scale) >= COARSE * scale)
+
+
+def single_tells_apart(location: float, scale: float, asinh_scale: float) -> bool:
+    """Whether single precision tells the cells of a column apart: what of a copy in it is still the same row."""
+    low, high = SINGLE_RANGE
+    if asinh_scale:
+        return low < asinh_scale < high
+    return low < scale < high and abs(location) <= MAX_SCALES_FROM_0 * scale
 
 
 def natural_top(numbers: FloatArray) -> float | None:

@@ -33,6 +33,7 @@ from vae_anomaly.errors import (
     NumericTextWarning,
     OddCellsWarning,
     TextReadWarning,
+    callers_level,
 )
 from vae_anomaly.likelihoods import Likelihood
 
@@ -112,7 +113,7 @@ def read_training_text(table: Table, declared: Mapping[str, str | Likelihood], r
         if form is not None and form.kind != "level" and not form.is_plain
     )
     for warning in [*said, *([TextReadWarning(described)] if described else [])]:
-        warnings.warn(warning, stacklevel=4)
+        warnings.warn(warning, stacklevel=callers_level())
     return table.with_text_read(read, tuple(formats))
 
 
@@ -157,10 +158,10 @@ def read_text(table: Table, columns: Sequence[Column], *, lenient: bool = False)
                 raise _unreadable(column.name, form, text, row)
             label = table.label(row)
             odd = OddCellsWarning(column.name, text, row, n_odd, table.n_rows, CONTENT[form.kind], label)
-            warnings.warn(odd, stacklevel=4)
+            warnings.warn(odd, stacklevel=callers_level())
         read[position] = _cells(form, distinct.spread(values, _empty_of(form)))
     for warning in _doubtful_marks(marked):
-        warnings.warn(warning, stacklevel=4)
+        warnings.warn(warning, stacklevel=callers_level())
     return table.with_text_read(read, formats)
 
 
