@@ -13,8 +13,8 @@ PAGE_FILE = HERE / "trust.md"
 PACKAGES = ("vae-anomaly", "torch", "pyarrow", "pandas", "pillow", "safetensors")
 SAYS = {
     "fuzz": "Damaged and forged files. An example holds where what is refused is refused in our words, without the "
-    "name of an exception, with exit code 1 or 2; where what is accepted gives the results that it has to give; and where "
-    "it takes at most 20 s and 600 MiB.",
+    "name of an exception, with exit code 1 or 2; where what is accepted gives the "
+    "results that it has to give; and where it takes at most 20 s and 600 MiB.",
     "kill": "Runs that get a signal at a random moment, and disks that fill up. A trial holds where the final name has "
     "the old file or the whole new one, the temporary folder is empty, and a second run, every other time with "
     "--resume, ends with the bytes of a run that was left alone and leaves nothing beside them.",
