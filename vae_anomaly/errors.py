@@ -106,6 +106,59 @@ class ModelFileError(VAEAnomalyError, ValueError):
     """The file is not a model file, is damaged, or was written by a newer version."""
 
 
+class NonFiniteScoreError(VAEAnomalyError, ArithmeticError):
+    """Rows with finite cells have a score that is NaN or infinite; it would count as neither normal nor anomalous.
+
+    Parameters
+    ----------
+    n_affected, n_rows : int
+        Rows or images with such a score, and all that were scored with them.
+    row : int
+        Position of the first one, counted from 0.
+    item : {"row", "image"}, default="row"
+        What is counted.
+
+    Examples
+    --------
+    >>> print(NonFiniteScoreError(2, 600, 17))
+    2 of 600 rows have a score that is not finite (the first is index 17), although their cells are; the model is
+    damaged or beyond single precision. Copy or fit it again, and scale columns with extreme values.
+    """
+
+    def __init__(self, n_affected: int, n_rows: int, row: int, item: Literal["row", "image"] = "row") -> None:
+        super().__init__(n_affected, n_rows, row, item)
+        self.n_affected = n_affected
+        self.n_rows = n_rows
+        self.row = row
+        self.item = item
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def text(self, *, row: str | None = None) -> str:
+        """The sentence, with the row in the caller's terms.
+
+        Parameters
+        ----------
+        row : str, optional
+            How the caller calls the first row, such as "line 19"; by default its position.
+        """
+        have = "has" if self.n_affected == 1 else "have"
+        first = row or (f"image {self.row}" if self.item == "image" else f"index {self.row}")
+        cells = "pixels" if self.item == "image" else "cells"
+        return (
+            f"{self.n_affected:,} of {self.n_rows:,} {self.item}s {have} a score that is not finite (the first is "
+            f"{first}), although their {cells} are; the model is damaged or beyond single precision. Copy or fit it "
+            "again, and scale columns with extreme values."
+        )
+
+    def with_row(self, row: int) -> Self:
+        """The same error with another position, for callers that passed on a selection of their rows."""
+        moved = copy.copy(self)
+        moved.row = row
+        return moved
+
+
 class TrainingDiverged(VAEAnomalyError, RuntimeError):
     """The loss became NaN or infinite twice, the second time after a rollback with a smaller step.
 

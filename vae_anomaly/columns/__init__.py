@@ -2,7 +2,7 @@
 
 from vae_anomaly.columns.augmentation import MAX_SEEDS, Augment
 from vae_anomaly.columns.batch import Batch, taken
-from vae_anomaly.columns.column import VALUE_LIMIT, Column
+from vae_anomaly.columns.column import VALUE_LIMIT, Column, Kind
 from vae_anomaly.columns.dates import PERIODS, epoch_unit
 from vae_anomaly.columns.encoder import Encoder
 from vae_anomaly.columns.image_encoder import LEVELS_OF_DEPTH, ImageEncoder, learn_channels
@@ -23,6 +23,7 @@ __all__ = [
     "Declarations",
     "Encoder",
     "ImageEncoder",
+    "Kind",
     "MissingValues",
     "TableEncoder",
     "check_declarations",

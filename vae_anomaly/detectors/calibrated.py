@@ -45,7 +45,7 @@ from vae_anomaly.detectors.base import AnomalyDetectorMixin
 from vae_anomaly.detectors.containers import row_labels
 from vae_anomaly.detectors.drift_report import DriftReport, adjusted_p_values
 from vae_anomaly.detectors.inputs import spread
-from vae_anomaly.errors import DataError, DataWarning, FitWarning, NotAvailable, SpecificationError
+from vae_anomaly.errors import DataError, DataWarning, FitWarning, NonFiniteScoreError, NotAvailable, SpecificationError
 
 SEED_OF_STREAM = 0
 MAX_REPEATED, MIN_ROWS_TO_WARN = 0.2, 20
@@ -83,10 +83,14 @@ class Compared:
         cls, portions: Iterable[tuple[Images, npt.NDArray[np.bool_]]], compare: Callable[[Images], Compared]
     ) -> Compared:
         """Some images at a time, and which of those asked for they are; NaN for the others."""
-        parts = []
+        parts: list[Compared] = []
         for images, usable in portions:
             if usable.any():
-                found = compare(images)
+                try:
+                    found = compare(images)
+                except NonFiniteScoreError as error:
+                    n_before = sum(len(part.scores) for part in parts)
+                    raise error.with_row(n_before + int(np.flatnonzero(usable)[error.row])) from error
                 parts.append(
                     cls(
                         spread(found.scores, usable),

@@ -61,7 +61,7 @@ def rebuilt_rows(manifest: dict[str, Any], tensors: dict[str, Tensor], device: t
     columns = tuple(decode_column(entry) for entry in manifest["columns"])
     decisions, images = rebuilt_decisions(manifest["decisions"], tensors), manifest["images"]
     check_pixels(manifest, columns)
-    check_sizes(manifest, tensors, columns)
+    check_sizes(manifest, tensors, columns, None if images is None else (images["height"], images["width"]))
     encoder: Encoder = TableEncoder(columns) if images is None else image_encoder_of(images, columns)
     map_scale = None if images is None else checked_map_scale(images)
     detector.model_ = rebuilt_model(manifest, tensors, encoder, device, decisions=decisions, map_scale=map_scale)

@@ -5,9 +5,14 @@ from typing import Annotated, Any
 
 from vae_anomaly_cli.command import Option, command
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.options import Json, check_model_path
+from vae_anomaly_cli.options import Json, KeyFile, check_model_path
+from vae_anomaly_cli.signing import signing_key, use_key
 
-HELP = """Show what a model was fitted on and how, without building it.
+HELP = """Show what a model was fitted on and how, without building it, and whether the file is as it was written.
+
+The file is read once for its checksum, which finds damage. Whether somebody changed it only a signature tells: give \
+the key that it was signed with, and a file that is not is refused. Whoever has the key can sign; for a signature that \
+others can verify without, sign the file itself, with minisign or cosign: the same fit gives the same bytes.
 
 \b
 [bold]Examples[/bold]
@@ -22,6 +27,11 @@ class InfoOptions:
 
     model: Annotated[str, Option("Model file.", metavar="MODEL", is_argument=True, is_path=True)]
     as_json: Json = False
+    key_file: KeyFile = None
+
+    def __post_init__(self) -> None:
+        """Read the key early."""
+        use_key(self.key_file)
 
 
 @command(HELP)
@@ -32,7 +42,7 @@ def info(showing: InfoOptions) -> None:
     from vae_anomaly import ModelFileError, read_manifest
 
     try:
-        manifest = read_manifest(model)
+        manifest = read_manifest(model, key=signing_key())
     except ModelFileError as error:
         raise InputError(error) from error
     except OSError as error:
