@@ -24,8 +24,10 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from PIL import Image
 from safetensors.torch import load as tensors_of
+from safetensors.torch import save as serialize
 
 from vae_anomaly import VAEAnomalyError, VAEDetector, load
+from vae_anomaly.store.container import METADATA_KEY, NAMES, packed
 
 OLD = Path(__file__).resolve().parents[3] / "tests" / "data"
 FAST = ("--max-iter", "4", "--n-estimators", "2", "-q")
@@ -365,14 +367,14 @@ def _with_tensor(tensors: dict[str, torch.Tensor], name: str, change: str) -> di
 def _unpacked(path: Path) -> tuple[str, dict[str, torch.Tensor]]:
     content = path.read_bytes()
     size = int.from_bytes(content[:8], "little")
-    return json.loads(content[8 : 8 + size])["__metadata__"]["vae_anomaly"], tensors_of(content)
+    return json.loads(content[8 : 8 + size])["__metadata__"][METADATA_KEY], tensors_of(content)
 
 
 def _packed(manifest: str, tensors: dict[str, torch.Tensor]) -> bytes:
-    """A model file whose checksum is right."""
-    from safetensors.torch import save
-
-    return save(tensors, {"vae_anomaly": manifest})
+    """A model file whose checksum is right; types of tensors that no such file has are written without one."""
+    if all(tensor.dtype in NAMES for tensor in tensors.values()):
+        return packed(manifest, tensors)
+    return serialize(tensors, {METADATA_KEY: manifest})
 
 
 __all__ = ["VALUES", "Target", "Workbench"]
