@@ -6,12 +6,12 @@ from .images import Images, arranged, as_array, is_images, read_arrays
 from .table import FloatArray, ObjectArray, Table, holds_long_numbers, text_of, with_missing_cells
 from .text_dates import order_of
 from .text_format import (
+    DecimalMarks,
     LearnedText,
     TextColumn,
     TextFormat,
     TextKind,
     TextRules,
-    decimal_mark_of,
     learn_levels,
     learn_text,
 )
@@ -19,6 +19,7 @@ from .text_format import (
 __all__ = [
     "SUFFIXES",
     "ColumnRoles",
+    "DecimalMarks",
     "FloatArray",
     "ImageFileError",
     "ImageFiles",
@@ -36,7 +37,6 @@ __all__ = [
     "arranged",
     "as_array",
     "close_name",
-    "decimal_mark_of",
     "find_images",
     "holds_long_numbers",
     "is_images",

@@ -24,8 +24,9 @@ from PIL.PngImagePlugin import PngInfo
 
 from vae_anomaly.data.image_formats import MAX_LISTED, ImageArray, ImageFormat, Problem, Size, Survey
 from vae_anomaly.data.pixels import UnfitError, image_of, levels_of, mode_of, orientation, upright
-from vae_anomaly.errors import DataError, PagesLeftOutWarning
+from vae_anomaly.errors import DataError, PagesLeftOutWarning, callers_level
 from vae_anomaly.files import OutputFile, make_folder
+from vae_anomaly.forks import at_fork
 
 __all__ = [
     "SUFFIXES",
@@ -205,7 +206,7 @@ def read_images(
             continue
         pixels, n_pages = read
         if n_pages > 1:
-            warnings.warn(PagesLeftOutWarning(path, n_pages), stacklevel=2)
+            warnings.warn(PagesLeftOutWarning(path, n_pages), stacklevel=callers_level())
         yield path, pixels
 
 
@@ -254,8 +255,15 @@ class _Silence:
     FILTER: Any = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 
     def __init__(self) -> None:
+        self.start_anew()
+
+    def start_anew(self) -> None:
+        """What a forked process begins with: no holders, and Pillow's warnings as they were before them."""
         self.lock = threading.Lock()
         self.n_holders = 0
+        filters: Any = warnings
+        if self.FILTER in filters.filters:
+            filters.filters.remove(self.FILTER)
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
@@ -275,6 +283,7 @@ class _Silence:
 
 
 _SILENCE = _Silence()
+at_fork(in_child=_SILENCE.start_anew)
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from torch import Tensor
 from vae_anomaly.detectors import PatchDetector, VAEDetector
 from vae_anomaly.errors import ModelFileError, SpecificationError
 from vae_anomaly.files import OutputFile, remove_stale_parts
-from vae_anomaly.model import resolve_device
+from vae_anomaly.model import own_settings, resolve_device
 from vae_anomaly.store import patch_files, row_files
 from vae_anomaly.store.container import checked_key, one_line, packed, strict_json, unpacked
 from vae_anomaly.store.manifest import FORMAT_VERSION
@@ -48,6 +48,7 @@ REFUSED = (
 )
 
 
+@own_settings()
 def save(detector: VAEDetector | PatchDetector, path: str | os.PathLike[str], *, key: bytes | None = None) -> None:
     """Write a fitted detector to one file, which has its name when it is whole.
 
@@ -92,6 +93,7 @@ def save(detector: VAEDetector | PatchDetector, path: str | os.PathLike[str], *,
         file.stream.write(content)
 
 
+@own_settings()
 def read_manifest(path: str | os.PathLike[str], *, key: bytes | None = None) -> dict[str, Any]:
     """What a model file says of itself, without building the model.
 
@@ -121,6 +123,7 @@ def read_manifest(path: str | os.PathLike[str], *, key: bytes | None = None) -> 
     return _read(path, tensors=False, key=key)[0]
 
 
+@own_settings()
 def load(
     path: str | os.PathLike[str], device: str = "auto", *, key: bytes | None = None
 ) -> VAEDetector | PatchDetector:
