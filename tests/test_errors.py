@@ -19,10 +19,12 @@ from vae_anomaly.errors import (
     ExtraColumnsWarning,
     FileLeftOutWarning,
     FitWarning,
+    ForkedProcessError,
     LevelsMergedWarning,
     MatchedColumnsWarning,
     MissingCodeWarning,
     ModelFileError,
+    NonFiniteScoreError,
     NumericTextWarning,
     OddCellsWarning,
     PagesLeftOutWarning,
@@ -42,9 +44,12 @@ def test_diverged_training_names_the_step_the_epoch_and_the_loss():
 
 
 WITH_FIELDS = [
+    ForkedProcessError("Cannot re-initialize CUDA."),
     DataError("wrong cell", "expected numbers.", column="age", row=17),
     CellTypeError("wrong cell", "expected text.", column="age", row=17, item="image"),
     ImageFileError(Path("a.png"), "the file is empty."),
+    NonFiniteScoreError(2, 600, 17),
+    NonFiniteScoreError(1, 6, 3, "image"),
     TrainingDiverged(40, 3, 1.25),
     TrainingDiverged(40, 3, 1.25, "amount"),
     FitWarning("posterior collapse", "collapsed"),

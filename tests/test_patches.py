@@ -7,7 +7,7 @@ import torch
 from vae_anomaly import DataError, PatchDetector
 from vae_anomaly.columns import learn_channels
 from vae_anomaly.data.images import Images
-from vae_anomaly.detectors.patch.maps import PositionLevels, assembled, position_helps, smoothed, top_mean
+from vae_anomaly.detectors.patch.maps import MapSums, PositionLevels, position_helps, smoothed, top_mean
 from vae_anomaly.detectors.patch.window_encoder import learn_windows, level_free, window_levels
 from vae_anomaly.detectors.patch.windows import PaddedImage, Windows
 from vae_anomaly.likelihoods import Gaussian
@@ -129,8 +129,13 @@ def test_encoder_scales_targets_and_surroundings_and_marks_what_is_missing():
 def test_map_is_the_mean_of_the_windows_that_cover_a_pixel():
     windows = Windows(2, 2, 2)
     nats = np.array([[1.0, 2, 3, 4], [10, 20, 30, 40]])
-    found = assembled(nats, np.array([[0, 0], [0, 1]]), windows, (2, 3))
-    assert found.tolist() == [[1, 6, 20], [3, 17, 40]]
+    at_once, one_by_one = MapSums(windows, (2, 3), 1), MapSums(windows, (2, 3), 2)
+    corners = np.array([[0, 0], [0, 1]])
+    at_once.add([nats], corners)
+    for window in range(2):
+        one_by_one.add([nats[[window]], nats[[window]]], corners[[window]])
+    assert at_once.means().tolist() == [[[1, 6, 20], [3, 17, 40]]]
+    assert one_by_one.means().tolist() == 2 * at_once.means().tolist()
 
 
 def test_smoothing_leaves_missing_pixels_missing_and_out_of_the_mean():
@@ -258,7 +263,7 @@ def test_several_windows_have_a_model_each_and_the_mean_of_their_nats():
     both = PatchDetector(**fast, window=(4, 8)).fit(images)
     assert [model.windows.target for model in both.models_] == [4, 8]
     nats = both.explain(images[:1]).contributions[0, 0]
-    (image,) = both._tensors(Images(images[:1, None]))
+    image = both._tensor(both.encoder_.encode(Images(images[:1, None])))
     each = [model.maps(PaddedImage.of(image, model.windows))[0] for model in both.models_]
     np.testing.assert_allclose(nats, (each[0] + each[1]) / 2)
 

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 from sklearn.exceptions import NotFittedError
 
@@ -30,7 +29,8 @@ from vae_anomaly import (
     read_manifest,
     save,
 )
-from vae_anomaly.store import FORMAT_VERSION, METADATA_KEY
+from vae_anomaly.store import FORMAT_VERSION
+from vae_anomaly.store.container import CHECKSUM_KEY, METADATA_KEY, packed, unpacked
 from vae_anomaly_datasets import load_thyroid_sick
 
 pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning", "ignore::vae_anomaly.DataWarning")
@@ -48,7 +48,7 @@ def detector(mixed: pd.DataFrame) -> VAEDetector:
 
 @pytest.fixture
 def file(detector: VAEDetector, tmp_path: Path) -> Path:
-    save(detector, tmp_path / "model.vae")
+    save(detector, tmp_path / "model.vae", min_level_count=1)
     return tmp_path / "model.vae"
 
 
@@ -93,7 +93,7 @@ def test_every_kind_of_detector_survives_the_file(parameters: dict[str, object],
 
 def test_manifest_is_read_without_the_tensors(file: Path, detector: VAEDetector, mixed: pd.DataFrame) -> None:
     manifest = read_manifest(file)
-    assert manifest["format_version"] == FORMAT_VERSION == 7
+    assert manifest["format_version"] == FORMAT_VERSION == 8
     assert manifest["library_version"] == vae_anomaly.__version__
     assert manifest["n_features"] == mixed.shape[1]
     assert manifest["n_training_rows"] == 400
@@ -112,18 +112,18 @@ def test_manifest_is_read_without_the_tensors(file: Path, detector: VAEDetector,
 def test_file_holds_tensors_and_text_only(file: Path) -> None:
     content = file.read_bytes()
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    assert set(header["__metadata__"]) == {METADATA_KEY}
+    assert set(header["__metadata__"]) == {METADATA_KEY, CHECKSUM_KEY}
     assert {entry["dtype"] for name, entry in header.items() if name != "__metadata__"} <= {"F32", "F64", "I64"}
     assert b"pickle" not in content
     assert b"torch._utils" not in content
 
 
 def rewrite(file: Path, change: object) -> None:
-    with safe_open(file, framework="pt") as opened:
-        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-        manifest = json.loads(opened.metadata()[METADATA_KEY])
-    change(manifest, tensors)  # type: ignore[operator]
-    save_file(tensors, file, metadata={METADATA_KEY: json.dumps(manifest)})
+    """Change what a file holds, as somebody would who can compute a checksum."""
+    content = unpacked(file, tensors=True)
+    manifest = json.loads(content.manifest)
+    change(manifest, content.tensors)  # type: ignore[operator]
+    file.write_bytes(packed(json.dumps(manifest), content.tensors))
 
 
 def categorical(manifest: dict[str, Any]) -> dict[str, Any]:
@@ -148,15 +148,21 @@ def categorical(manifest: dict[str, Any]) -> dict[str, Any]:
         (lambda _, t: t.pop("noise"), "inconsistent"),
         (lambda m, _: m.update(hidden_layer_sizes=[200_000, 200_000]), "the file holds"),
         (lambda m, _: m.update(hidden_layer_sizes=[100_000, 1]), "the file holds"),
-        (lambda m, _: categorical(m).update(levels=[str(level) for level in range(10**5)]), "decoder outputs"),
-        (lambda m, _: m["columns"][0].update(n_cells=10**12), "number of columns"),
+        (
+            lambda m, _: categorical(m).update(
+                levels=[str(level) for level in range(10**5)], frequencies=[1e-5] * 10**5
+            ),
+            "decoder outputs",
+        ),
+        (lambda m, _: m["columns"][0].update(n_cells=10**12), "n_cells is 1000000000000"),
+        (lambda m, _: m["columns"][0].update(n_cells=10**9), "number of columns"),
         (lambda m, _: m.update(images={"height": 2, "width": 3}), "inconsistent"),
         (lambda m, _: m.update(n_exemplars=10**9), "the file holds"),
         (lambda m, _: m["columns"][0].update(scale=0.0), "inconsistent"),
         (lambda m, _: m["backbone"].update(name="foo"), "inconsistent"),
         (lambda m, _: m["backbone"].update(name="convolutional", fields={}), "inconsistent"),
         (lambda m, _: m["parameters"].update(contamination="foo"), "inconsistent"),
-        (lambda m, _: m["decisions"]["threshold"].update(score=float("nan")), "inconsistent"),
+        (lambda m, _: m["decisions"]["threshold"].update(score=float("nan")), "NaN is no number"),
         (lambda m, _: m.update(n_features=9), "inconsistent"),
         (lambda _, t: t.update(noise=t["noise"].double()), "inconsistent"),
         (lambda m, _: m.pop("format_version"), "manifest is damaged"),
@@ -278,3 +284,10 @@ def test_detector_with_a_foreign_likelihood_cannot_be_saved(tmp_path: Path) -> N
     with pytest.raises(SpecificationError, match="Private is not one of the library's own"):
         save(detector, tmp_path / "m.vae")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_model_of_constant_columns_can_be_saved(tmp_path):
+    frame = pd.DataFrame({"a": np.ones(60), "b": np.full(60, 2.0)})
+    detector = VAEDetector(max_iter=5, n_estimators=1, random_state=0).fit(frame)
+    save(detector, tmp_path / "m.vae")
+    assert np.array_equal(load(tmp_path / "m.vae").anomaly_score(frame), detector.anomaly_score(frame))

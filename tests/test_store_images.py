@@ -5,15 +5,13 @@ import json
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 
 from vae_anomaly import ModelFileError, TrainingPlan, VAEDetector, load, read_manifest, save
 from vae_anomaly.likelihoods import DiscretizedLogistic
 from vae_anomaly.model.backbones import MLP, Convolutional
 from vae_anomaly.model.vae import VAE
 from vae_anomaly.scores import SCORES, RelativeScore
-from vae_anomaly.store import METADATA_KEY
+from vae_anomaly.store.container import packed, unpacked
 
 pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning")
 
@@ -128,11 +126,10 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_manipulated_sizes_are_refused(change, file):
-    with safe_open(file, framework="pt") as opened:
-        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-        manifest = json.loads(opened.metadata()[METADATA_KEY])
+    content = unpacked(file, tensors=True)
+    manifest = json.loads(content.manifest)
     CHANGES[change](manifest)
-    save_file(tensors, file, metadata={METADATA_KEY: json.dumps(manifest)})
+    file.write_bytes(packed(json.dumps(manifest), content.tensors))
     with pytest.raises(ModelFileError, match="inconsistent") as caught:
         load(file)
     assert "\n" not in str(caught.value)
@@ -154,14 +151,10 @@ def test_sizes_are_refused_before_a_model_of_them_is_made(change, file, monkeypa
 def test_score_that_compares_needs_its_reference_statistics(reference_statistics, tmp_path):
     file = tmp_path / "m.vae"
     save(small(row_score="surprise").fit(GREY), file)
-    with safe_open(file, framework="pt") as opened:
-        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-        metadata = opened.metadata()
-    del tensors["reference_statistics"]
-    save_file(
-        tensors | ({} if reference_statistics is None else {"reference_statistics": reference_statistics}),
-        file,
-        metadata=metadata,
-    )
+    content = unpacked(file, tensors=True)
+    del content.tensors["reference_statistics"]
+    if reference_statistics is not None:
+        content.tensors["reference_statistics"] = reference_statistics
+    file.write_bytes(packed(content.manifest, content.tensors))
     with pytest.raises(ModelFileError, match=r"reference.statistics"):
         load(file)

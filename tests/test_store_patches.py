@@ -4,10 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from safetensors import safe_open
-from safetensors.torch import save_file
 
 from vae_anomaly import ModelFileError, PatchDetector, load, read_manifest, save
+from vae_anomaly.store.container import packed, unpacked
 
 pytestmark = pytest.mark.filterwarnings(r"ignore:\d+ rows are too few to set any aside:vae_anomaly.FitWarning")
 
@@ -52,7 +51,7 @@ def test_model_changed_since_the_fit_does_not_reach_the_file(tmp_path):
 def test_manifest_says_what_the_model_is(tmp_path):
     save(PatchDetector(**FAST, window=8).fit(images()), tmp_path / "model.vae")
     manifest = read_manifest(tmp_path / "model.vae")
-    assert (manifest["kind"], manifest["n_training_images"], manifest["format_version"]) == ("patches", 16, 7)
+    assert (manifest["kind"], manifest["n_training_images"], manifest["format_version"]) == ("patches", 16, 8)
     assert manifest["images"]["height"] == 24
     assert [windows["target"] for windows in manifest["windows"]] == [8]
 
@@ -63,11 +62,10 @@ def whole():
 
 
 def changed(path, change):
-    with safe_open(path, framework="pt") as file:
-        metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    manifest = json.loads(metadata["vae_anomaly"])
+    content = unpacked(path, tensors=True)
+    manifest = json.loads(content.manifest)
     change(manifest)
-    save_file(tensors, path, {"vae_anomaly": json.dumps(manifest)})
+    path.write_bytes(packed(json.dumps(manifest), content.tensors))
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,15 @@ that each of them can be pickled and copied.
 from __future__ import annotations
 
 import copy
+import inspect
+import math
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Literal, Self
 
 MAX_NAMED = 5
+# Packages whose lines are not those of who called the library.
+INTERNAL = frozenset({"vae_anomaly", "sklearn", "contextlib", "joblib", "torch"})
 
 
 class VAEAnomalyError(Exception):
@@ -106,6 +110,81 @@ class ModelFileError(VAEAnomalyError, ValueError):
     """The file is not a model file, is damaged, or was written by a newer version."""
 
 
+class NonFiniteScoreError(VAEAnomalyError, ArithmeticError):
+    """Rows with finite cells have a score that is NaN or infinite; it would count as neither normal nor anomalous.
+
+    Parameters
+    ----------
+    n_affected, n_rows : int
+        Rows or images with such a score, and all that were scored with them.
+    row : int
+        Position of the first one, counted from 0.
+    item : {"row", "image"}, default="row"
+        What is counted.
+
+    Examples
+    --------
+    >>> print(NonFiniteScoreError(2, 600, 17))
+    2 of 600 rows have a score that is not finite (the first is index 17), although their cells are; the model is
+    damaged or beyond single precision. Copy or fit it again, and scale columns with extreme values.
+    """
+
+    def __init__(self, n_affected: int, n_rows: int, row: int, item: Literal["row", "image"] = "row") -> None:
+        super().__init__(n_affected, n_rows, row, item)
+        self.n_affected = n_affected
+        self.n_rows = n_rows
+        self.row = row
+        self.item = item
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def text(self, *, row: str | None = None) -> str:
+        """The sentence, with the row in the caller's terms.
+
+        Parameters
+        ----------
+        row : str, optional
+            How the caller calls the first row, such as "line 19"; by default its position.
+        """
+        have = "has" if self.n_affected == 1 else "have"
+        first = row or (f"image {self.row}" if self.item == "image" else f"index {self.row}")
+        cells = "pixels" if self.item == "image" else "cells"
+        return (
+            f"{self.n_affected:,} of {self.n_rows:,} {self.item}s {have} a score that is not finite (the first is "
+            f"{first}), although their {cells} are; the model is damaged or beyond single precision. Copy or fit it "
+            "again, and scale columns with extreme values."
+        )
+
+    def with_row(self, row: int) -> Self:
+        """The same error with another position, for callers that passed on a selection of their rows."""
+        moved = copy.copy(self)
+        moved.row = row
+        return moved
+
+
+class ForkedProcessError(VAEAnomalyError, RuntimeError):
+    """PyTorch cannot compute in this process, because it was forked beside a GPU.
+
+    Parameters
+    ----------
+    reason : str
+        What PyTorch says, or what was asked for.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+    def __str__(self) -> str:
+        reason = " ".join(self.reason.split()).rstrip(".")
+        return (
+            f"this process was forked on a machine with a GPU, where PyTorch cannot go on after a fork ({reason}). "
+            "Start processes with 'spawn' or 'forkserver', as multiprocessing.get_context('spawn') does, or load the "
+            "model with device='cpu' in the forked process."
+        )
+
+
 class TrainingDiverged(VAEAnomalyError, RuntimeError):
     """The loss became NaN or infinite twice, the second time after a rollback with a smaller step.
 
@@ -129,10 +208,13 @@ class TrainingDiverged(VAEAnomalyError, RuntimeError):
         self.last_finite_loss = last_finite_loss
 
     def __str__(self) -> str:
+        finite = math.isfinite(self.last_finite_loss)
+        before = (
+            f"the last finite loss was {self.last_finite_loss:.6g} nats per row" if finite else "no loss was finite"
+        )
         return (
             f"training diverged at iteration {self.iteration} (epoch {self.epoch}), also after a rollback with a tenth "
-            f"of the step; the last finite loss was {self.last_finite_loss:.6g} nats per row. "
-            f"{self._remedy}"
+            f"of the step; {before}. {self._remedy}"
         )
 
     @property
@@ -583,6 +665,31 @@ class LevelsMergedWarning(DataWarning):
         )
 
 
+class HashedLevelWarning(DataWarning):
+    """What would be put into cells is a level that the model file does not hold: they are left missing.
+
+    Parameters
+    ----------
+    column : str
+        Name of the column.
+    count : int
+        How many cells.
+    """
+
+    def __init__(self, column: str, count: int) -> None:
+        super().__init__(column, count)
+        self.column = column
+        self.count = count
+        self.subject = column
+
+    def __str__(self) -> str:
+        return (
+            f"column {self.column!r}: in {self.count:,} cell{'' if self.count == 1 else 's'} the expected level is one "
+            "that the model file knows by its hash alone, because it is rare or long; left missing. Save the detector "
+            "that was fitted with min_level_count=1 to keep short ones."
+        )
+
+
 class TextReadWarning(DataWarning):
     """How text was read, where it is not plain.
 
@@ -613,3 +720,14 @@ def _listed(names: tuple[str, ...]) -> str:
     """The first few columns, and how many there are beside them."""
     more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
     return f"column{'' if len(names) == 1 else 's'} {', '.join(map(repr, names[:MAX_NAMED]))}{more}"
+
+
+def callers_level() -> int:
+    """The `stacklevel` at which a warning points to the line that called the library, however deep it is made."""
+    level = 1
+    frame = inspect.currentframe()
+    frame = None if frame is None else frame.f_back
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in INTERNAL:
+        frame = frame.f_back
+        level += 1
+    return level

@@ -13,6 +13,7 @@ import pyarrow as pa
 from vae_anomaly_cli.console import MAX_SHOWN_FILES, Messages, counted
 from vae_anomaly_cli.errors import CommandError, InputError, Interrupted
 from vae_anomaly_cli.options import Device, check_model_path
+from vae_anomaly_cli.signing import signing_key
 from vae_anomaly_cli.sources import Batch, Location, Source
 
 if TYPE_CHECKING:
@@ -237,12 +238,17 @@ def library_errors(name: str, locate: Callable[[int], Location] | None = None) -
     locate : callable, optional
         Says where a person finds a row that the library was given.
     """
-    from vae_anomaly import DataError, SpecificationError, TrainingDiverged
+    from vae_anomaly import DataError, NonFiniteScoreError, SpecificationError, TrainingDiverged
 
     try:
         yield
     except TrainingDiverged as error:
         raise CommandError(error) from error
+    except NonFiniteScoreError as error:
+        if locate is None:
+            raise CommandError(f"{name}: {error}") from error
+        location = locate(error.row)
+        raise CommandError(f"{location.file}: {error.text(row=location.where)}") from error
     except DataError as error:
         if error.row is None or locate is None:
             raise InputError(f"{name}: {error}") from error
@@ -283,7 +289,7 @@ def write_model(detector: "VAEDetector | PatchDetector", path: Path) -> None:
     from vae_anomaly import SpecificationError, save
 
     try:
-        save(detector, path)
+        save(detector, path, key=signing_key())
     except SpecificationError as error:
         raise InputError(error) from error
     except OSError as error:
@@ -383,7 +389,7 @@ def remembered_roles(model: str) -> "ColumnRoles":
     from vae_anomaly import ColumnRoles, ModelFileError, read_manifest
 
     try:
-        return ColumnRoles.of(read_manifest(model)["column_roles"])
+        return ColumnRoles.of(read_manifest(model, key=signing_key())["column_roles"])
     except (LookupError, TypeError) as error:
         raise InputError(f"{model}: the manifest is damaged ({error}). Fit or copy it again.") from error
     except ModelFileError as error:
@@ -404,7 +410,7 @@ def open_model(model: str, device: Device) -> "VAEDetector | PatchDetector":
     from vae_anomaly import ModelFileError, SpecificationError, load
 
     try:
-        return load(model, device=str(device))
+        return load(model, device=str(device), key=signing_key())
     except (ModelFileError, SpecificationError) as error:
         raise InputError(error) from error
     except OSError as error:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from vae_anomaly_cli.command import FITTING, FLAGGING, INPUT, OUTPUT, Deprecated, Option
 from vae_anomaly_cli.errors import InputError
+from vae_anomaly_cli.signing import KEY_VARIABLE, use_key
 from vae_anomaly_cli.sources import EXTENSIONS, FORMATS, NO_HEADER, GivenLayout, Kind, kind_of_special
 
 
@@ -471,6 +472,23 @@ class FlagOptions:
 Json = Annotated[bool, Option("One JSON object on standard output.", flags=("--json",), panel=OUTPUT)]
 
 
+def check_one_on_standard_output(output: str | None, *, as_json: bool) -> None:
+    """Refuse a file and an object that would both be written to standard output, by whatever name.
+
+    Raises
+    ------
+    InputError
+        If they would.
+    """
+    if not as_json or output is None:
+        return
+    # Not at the head of the file: the help does without the library.
+    from vae_anomaly.files import descriptor_of
+
+    if output == STANDARD_OUTPUT or descriptor_of(output) == 1:
+        raise InputError(f"--json and --output {output} both write to standard output; choose one.")
+
+
 @dataclass(frozen=True)
 class OutputOptions:
     """Where results go."""
@@ -489,8 +507,18 @@ class OutputOptions:
 
     def __post_init__(self) -> None:
         """Refuse two things in one place."""
-        if self.as_json and self.output == STANDARD_OUTPUT:
-            raise InputError("--json and --output - both write to standard output; choose one.")
+        check_one_on_standard_output(self.output, as_json=self.as_json)
+
+
+KeyFile = Annotated[
+    str | None,
+    Option(
+        "File with the key that models are signed with: those read have to be, those written are. Or the environment "
+        f"variable {KEY_VARIABLE}.",
+        metavar="FILE",
+        is_path=True,
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -502,6 +530,11 @@ class RunOptions:
         bool,
         Option("No messages, warnings or progress; errors and AUROC stay.", flags=("--quiet", "-q")),
     ] = False
+    key_file: KeyFile = None
+
+    def __post_init__(self) -> None:
+        """Read the key early."""
+        use_key(self.key_file)
 
 
 @dataclass(frozen=True)
@@ -535,6 +568,7 @@ class NewModelOptions:
         """Refuse standard output, which is no place for a model."""
         if self.output == STANDARD_OUTPUT:
             raise InputError(f"--output {self.output}: a model goes to a file; expected a name like orders.vae.")
+        check_one_on_standard_output(self.output, as_json=self.as_json)
 
 
 @dataclass(frozen=True)

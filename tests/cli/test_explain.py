@@ -227,7 +227,7 @@ def test_two_outputs_are_never_one_file(run, orders_csv, model, tmp_path, monkey
     (tmp_path / "link.csv").symlink_to("out.csv")
     second = second.format(tmp_path.name)
     line = run("explain", orders_csv, "-m", model, "-o", "out.csv", "--repair", second).error()
-    assert line == f"error: --repair {second}: expected the name of a file of its own."
+    assert line == f"error: --repair {second} is also --output out.csv; name a file of its own."
     assert [path.name for path in tmp_path.iterdir()] == ["link.csv"]
 
 
@@ -360,7 +360,7 @@ def test_rows_count_through_all_files(run, orders_csv, model, write):
 MISUSES = [
     (["--row", "61"], "--row 61", "expected a number from 1 to 60"),
     (["--row", "0"], "'--row'", "1"),
-    (["--row", "x"], "'--row'", "integer"),
+    (["--row", "x"], "'--row'", "'x' is not a valid int"),
     (["--row", "1", "--top", "2"], "--row and --top", "give one of them"),
     (["--top", "0"], "'--top'", "1"),
     (["--cells", "0"], "'--cells'", "1"),

@@ -490,7 +490,8 @@ def test_second_run_into_the_same_output_is_refused(run, interrupted, orders_csv
     fcntl = pytest.importorskip("fcntl")
     interrupted()
     before = (tmp_path / ".o.csv.scores").read_bytes()
-    (tmp_path / ".o.csv.1.part").write_text("of the other run")
+    (part,) = _noted_parts(tmp_path / ".o.csv.scores")
+    part.write_text("of the other run")
     arguments = ("score", orders_csv, "-m", model, "--drop", "order", "-o", tmp_path / "o.csv")
     with (tmp_path / ".o.csv.scores").open("rb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
@@ -499,9 +500,15 @@ def test_second_run_into_the_same_output_is_refused(run, interrupted, orders_csv
             assert outcome.code == 1
             assert outcome.err.endswith("is in use: another run writes the same output. Wait for its end.\n")
     assert (tmp_path / ".o.csv.scores").read_bytes() == before
-    assert files_in(tmp_path) == [".o.csv.1.part", ".o.csv.scores"]
+    assert files_in(tmp_path) == sorted([part.name, ".o.csv.scores"])
     assert run(*arguments, "--resume").code == 0
     assert files_in(tmp_path) == ["o.csv"]
+
+
+def _noted_parts(journal):
+    """Where unfinished files are that a journal names."""
+    names = re.findall(rb"[.]o[.]csv[.][0-9a-f]{8}[.]part", journal.read_bytes())
+    return [journal.with_name(name.decode()) for name in names]
 
 
 def test_what_a_killed_run_left_is_not_in_the_way_of_the_same_process_number(run, orders_csv, model, tmp_path):

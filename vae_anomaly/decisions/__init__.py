@@ -26,6 +26,7 @@ from vae_anomaly.decisions.selection import FamilyCounts, Method, Selection, ben
 from vae_anomaly.decisions.sorted_scores import SortedScores
 from vae_anomaly.decisions.thresholds import (
     MIN_DEVIATION,
+    RULES,
     AlertBudget,
     Contamination,
     FalseAlarmRate,
@@ -41,6 +42,7 @@ from vae_anomaly.decisions.thresholds import (
 __all__ = [
     "MIN_DEVIATION",
     "NO_THRESHOLD",
+    "RULES",
     "AlertBudget",
     "AlertShift",
     "Calibration",

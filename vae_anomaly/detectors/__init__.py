@@ -11,6 +11,8 @@ from vae_anomaly.detectors.image_features import ImageFeatures
 from vae_anomaly.detectors.inputs import new_seed, read_table
 from vae_anomaly.detectors.parameters import MAX_FLAT_PIXELS
 from vae_anomaly.detectors.patch import (
+    MAX_IMAGE_VALUES,
+    MAX_SMOOTHING,
     WHOLE,
     WINDOW_ACTIVATION,
     MapReduction,
@@ -27,6 +29,8 @@ from vae_anomaly.detectors.vae_detector import VAEDetector, fit_config
 
 __all__ = [
     "MAX_FLAT_PIXELS",
+    "MAX_IMAGE_VALUES",
+    "MAX_SMOOTHING",
     "WHOLE",
     "WINDOW_ACTIVATION",
     "Compared",

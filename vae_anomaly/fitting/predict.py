@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -12,9 +13,11 @@ from torch.quasirandom import SobolEngine
 
 from vae_anomaly.columns import Batch
 from vae_anomaly.data import FloatArray
+from vae_anomaly.errors import NonFiniteScoreError
 from vae_anomaly.model import (
     VAE,
     elbo_terms,
+    exact_products,
     marginal_terms,
     parallel_map,
     precise,
@@ -27,6 +30,8 @@ MAX_LATENTS = SobolEngine.MAXDIM
 # On an H100 four times as many cells make scoring a tenth to a third faster, without the reading, which takes longer;
 # they take three times the memory, and twice the time for a single row.
 CHUNK_CELLS, CHUNK_CELLS_ON_CUDA = 1 << 22, 1 << 26
+# Of rows that alone have more numbers than that, one at a time.
+MAX_CELLS_OF_ROWS = 1 << 24
 MIN_CHUNK_ROWS, MAX_CHUNK_ROWS, MAX_CHUNK_ROWS_ON_CUDA = 4, 256, 1 << 16
 
 ChunkFunction = Callable[..., tuple[Tensor, ...]]
@@ -60,7 +65,7 @@ def chunk_rows(vae: VAE, n_draws: int) -> int:
     max_cells, max_rows = (CHUNK_CELLS_ON_CUDA, MAX_CHUNK_ROWS_ON_CUDA) if on_cuda else (CHUNK_CELLS, MAX_CHUNK_ROWS)
     cells = vae.n_members * n_draws * max(vae.n_parameters, vae.n_columns, vae.latent_dim, vae.prior.n_kernels, 64)
     n_rows = 1 << int(math.log2(max(max_cells // cells, 1)))
-    return min(max(n_rows, MIN_CHUNK_ROWS), max_rows)
+    return min(max(n_rows, MIN_CHUNK_ROWS if cells <= MAX_CELLS_OF_ROWS else 1), max_rows)
 
 
 def map_chunks(function: ChunkFunction, vae: VAE, noise: Tensor, batch: Batch, *others: Batch) -> tuple[Tensor, ...]:
@@ -93,7 +98,7 @@ def map_chunks(function: ChunkFunction, vae: VAE, noise: Tensor, batch: Batch, *
     n_rows = chunk_rows(vae, noise.shape[1])
     items = zip(*(_chunks(part, n_rows, noise.device) for part in (batch, *others)), strict=True)
     on_cpu = noise.device.type == "cpu"
-    with repeatable_convolutions(noise.device, exact=True):
+    with exact_products(), repeatable_convolutions(noise.device, exact=True):
         computed = parallel_map(partial(_compute_chunk, function, vae, noise), items, on_cpu=on_cpu)
     return tuple(torch.cat(parts) for parts in zip(*computed, strict=True))
 
@@ -132,8 +137,34 @@ def score_rows(vae: VAE, batch: Batch, score: Score, noise: Tensor) -> Tensor:
     -------
     Tensor of shape (rows,), float64, on the CPU
         Nats, higher for more normal rows.
+
+    Raises
+    ------
+    NonFiniteScoreError
+        If one is not finite.
     """
-    return map_chunks(partial(_scores, score), vae, noise, batch)[0]
+    return finite_scores(map_chunks(partial(_scores, score), vae, noise, batch)[0])
+
+
+def finite_scores(scores: Tensor, item: Literal["row", "image"] = "row") -> Tensor:
+    """The same scores, if they are all finite: the one place that stops a run for those that are not.
+
+    Parameters
+    ----------
+    scores : Tensor of shape (rows,) or (rows, ...)
+        Of rows whose cells are finite or missing.
+    item : {"row", "image"}, default="row"
+        What the rows are.
+
+    Raises
+    ------
+    NonFiniteScoreError
+        If one is not.
+    """
+    wrong = ~scores.isfinite().flatten(1).all(1) if scores.dim() > 1 else ~scores.isfinite()
+    if bool(wrong.any()):
+        raise NonFiniteScoreError(int(wrong.sum()), len(wrong), int(wrong.int().argmax()), item)
+    return scores
 
 
 def _scores(score: Score, vae: VAE, noise: Tensor, part: Batch) -> tuple[Tensor, ...]:
@@ -163,11 +194,17 @@ def scores_and_comparisons(
     scores : ndarray of shape (rows,), float64
         Nats, higher for more normal rows.
     comparisons : ndarray of shape (rows, members or 1), float64
+
+    Raises
+    ------
+    NonFiniteScoreError
+        If one is not finite.
     """
     if not (by_member and isinstance(score, MemberScore)):
         scores = score_rows(vae, batch, score, noise).numpy()
         return scores, scores[:, None]
     pooled, compared = map_chunks(partial(_scores_by_member, score), vae, noise, batch)
+    finite_scores(torch.cat([pooled[:, None], compared], 1))
     return pooled.numpy(), compared.numpy()
 
 
@@ -245,6 +282,7 @@ def cell_terms(vae: VAE, batch: Batch, noise: Tensor, independence: float) -> tu
         With the weight of the members, nats.
     """
     log_likelihood, kl = map_chunks(partial(_cell_terms, independence), vae, noise, batch)
+    finite_scores(log_likelihood.sum(1) + kl)
     return log_likelihood, kl
 
 

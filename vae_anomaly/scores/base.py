@@ -64,6 +64,9 @@ class RelativeScore(Score):
         Latent draws that it needs, taken from the noise that is stored with the model.
     """
 
+    n_statistics: ClassVar[int]
+    """How many numbers rows are compared by."""
+
     @abc.abstractmethod
     def statistics(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
         """What rows are compared by: (rows, statistics), float64."""

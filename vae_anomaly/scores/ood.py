@@ -32,6 +32,7 @@ from vae_anomaly.scores.roughness import neighbor_residuals, predictive_residual
 
 DEVIANCE_FLOOR, RESIDUAL_FLOOR = 4e-3, 4e-4
 MIN_RIDGE = 1e-3
+MAX_STEPS = 10_000
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ class LikelihoodRegret(MemberScore):
     n_draws : int, default=4
         Latent draws per row and member.
     n_steps : int, default=30
-        Steps of Adam on mean and log-variance of the latents.
+        Steps of Adam on mean and log-variance of the latents; at most 10,000.
     learning_rate : float, default=0.1
         Length of a step.
 
@@ -152,8 +153,8 @@ class LikelihoodRegret(MemberScore):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.n_steps >= 1:
-            raise ValueError(f"n_steps is an integer of at least 1, not {self.n_steps!r}")
+        if not 1 <= self.n_steps <= MAX_STEPS:
+            raise ValueError(f"n_steps is an integer from 1 to {MAX_STEPS:,}, not {self.n_steps!r}")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate is a number above 0, not {self.learning_rate!r}")
 
@@ -221,6 +222,7 @@ class LikelihoodPath(RelativeScore):
     """
 
     n_draws: int = 4
+    n_statistics: ClassVar[int] = 4
 
     def statistics(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
         saturated = precise(saturated_terms(vae, batch)).sum(-1).mean(0)

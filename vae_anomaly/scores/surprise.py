@@ -47,6 +47,7 @@ class Surprise(RelativeScore):
     """
 
     n_draws: int = 2
+    n_statistics: ClassVar[int] = 3
     fixed_offset: ClassVar[float | None] = -7.0
     for_images: ClassVar[bool] = True
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +14,7 @@ from vae_anomaly.store.decision_files import decisions_entry
 from vae_anomaly.store.values import encode
 from vae_anomaly.version import __version__
 
-FORMAT_VERSION = 7
+FORMAT_VERSION = 8
 IMAGE_FIELDS = ("height", "width", "channels_last", "channel_axis", "depth")
 
 
@@ -54,7 +53,6 @@ def manifest_head(
         "format_version": FORMAT_VERSION,
         "kind": kind,
         "library_version": __version__,
-        "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "parameters": encoded,
         "n_features": n_features,
         "contamination": encoded["contamination"],

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -14,19 +12,18 @@ from torch import Tensor
 from vae_anomaly.columns import Column, Encoder
 from vae_anomaly.decisions import Decisions
 from vae_anomaly.fitting import CellReference, Cells, FitReport, FittedModel
-from vae_anomaly.likelihoods import Likelihood
 from vae_anomaly.model import (
     VAE,
     Backbone,
-    Convolutional,
     History,
     MissingCosts,
     Prior,
     resolve_backbone,
     resolve_prior,
 )
-from vae_anomaly.scores import RelativeScore, Score, charges_missing, resolve_score
+from vae_anomaly.scores import LikelihoodRegret, RelativeScore, Score, charges_missing, resolve_score
 from vae_anomaly.store.manifest import modelled_parts
+from vae_anomaly.store.sizes import check_columns, check_network
 from vae_anomaly.store.values import decode, encode, encode_column, finite
 
 NOISE = "noise"
@@ -111,9 +108,11 @@ def rebuilt_model(
     vae.prior = shape.prior.empty(shape.n_members, shape.latent_dim, shape.n_exemplars)
     if MISSING_COSTS in tensors:
         vae.missing_costs = MissingCosts.empty(shape.n_members, Cells.of(encoder).counted)
-    vae.load_state_dict(without_prefix(tensors, WEIGHTS))
-    if vae.missing_costs is not None and not vae.missing_costs.is_finite:
-        raise ValueError("what missing cells cost is not finite")
+    state = without_prefix(tensors, WEIGHTS)
+    _check_numbers(vae, state)
+    vae.load_state_dict(state)
+    if not bool(tensors[NOISE].isfinite().all()):
+        raise ValueError("the noise is not finite")
     if REFERENCE_STATISTICS in tensors:
         vae.reference_statistics = tensors[REFERENCE_STATISTICS].clone()
     return FittedModel(
@@ -131,7 +130,12 @@ def rebuilt_model(
     )
 
 
-def check_sizes(entry: Mapping[str, Any], tensors: Mapping[str, Tensor], columns: Sequence[Column]) -> None:
+def check_sizes(
+    entry: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    columns: Sequence[Column],
+    grid: tuple[int, int] | None = None,
+) -> None:
     """Compare the sizes that an entry asks for with those in the file, before anything of that size is made.
 
     Parameters
@@ -142,6 +146,8 @@ def check_sizes(entry: Mapping[str, Any], tensors: Mapping[str, Tensor], columns
         Of the model.
     columns : sequence of Column
         Of the entry.
+    grid : (int, int), optional
+        Height and width where rows are images.
 
     Raises
     ------
@@ -152,19 +158,23 @@ def check_sizes(entry: Mapping[str, Any], tensors: Mapping[str, Tensor], columns
     noise, wanted_noise = tensors[NOISE], (shape.n_members, shape.score.n_draws, 1, shape.latent_dim)
     if noise.dtype != torch.float32 or noise.shape != wanted_noise:
         raise ValueError(f"the noise has shape {tuple(noise.shape)}, the manifest says {wanted_noise}")
-    if not all(math.isfinite(column.location) and 0 < column.scale < math.inf for column in columns):
-        raise ValueError("a column has no usable location and scale")
     modelled = modelled_parts(columns)
-    held = tensors[f"{WEIGHTS}floor"].numel(), tensors[f"{WEIGHTS}start"].numel()
-    n_outputs = sum(part.n_cells * _likelihood(part).n_parameters(part.width) for part in modelled)
-    if (sum(part.n_cells for part in modelled), n_outputs) != held:
-        raise ValueError(f"the manifest has other columns or decoder outputs than the file, which has {held}")
-    if min([*wanted_noise, *shape.hidden_layer_sizes]) < 1:
-        raise ValueError("the members, draws, latents and hidden units are not all positive")
-    n_wanted = shape.n_members * max(_min_weights(shape, modelled), shape.latent_dim * shape.n_exemplars)
-    n_held = sum(tensor.numel() for tensor in tensors.values())
-    if n_wanted > n_held:
-        raise ValueError(f"the manifest asks for {n_wanted} numbers, the file holds {n_held}")
+    if not modelled:
+        raise ValueError("no column is modelled")
+    check_columns(modelled, tensors)
+    check_network(
+        modelled,
+        tensors,
+        backbone=shape.backbone,
+        hidden_layer_sizes=shape.hidden_layer_sizes,
+        latent_dim=shape.latent_dim,
+        n_members=shape.n_members,
+        n_draws=shape.score.n_draws,
+        n_exemplars=shape.n_exemplars,
+        n_steps=shape.score.n_steps if isinstance(shape.score, LikelihoodRegret) else 1,
+        mask_input=entry["mask_input"],
+        grid=grid,
+    )
     _check_statistics(tensors.get(REFERENCE_STATISTICS), shape.score)
     if (MISSING_COSTS in tensors) != charges_missing(shape.score):
         raise ValueError("only a score that charges for missing cells has costs of missing cells, and it needs them")
@@ -214,6 +224,8 @@ def _reference(tensors: Mapping[str, Tensor], n_model_columns: int) -> CellRefer
     shapes = reference.given_others.shape[1:], reference.alone.shape[1:], reference.typical.shape
     if shapes != ((n_model_columns,), (n_model_columns,), (n_model_columns + 1,)):
         raise ValueError(f"the reference for explanations has shapes {shapes} for {n_model_columns} columns")
+    if reference.given_others.isinf().any() or reference.alone.isinf().any() or not reference.typical.isfinite().all():
+        raise ValueError("the reference for explanations is not finite")
     return reference
 
 
@@ -224,21 +236,29 @@ def _check_statistics(statistics: Tensor | None, score: Score) -> None:
         )
     if statistics is not None and (statistics.dtype != torch.float64 or statistics.dim() != 2 or not len(statistics)):
         raise ValueError(f"the reference statistics have shape {tuple(statistics.shape)}")
+    if statistics is not None and isinstance(score, RelativeScore) and statistics.shape[1] != score.n_statistics:
+        raise ValueError(f"the reference statistics have shape {tuple(statistics.shape)}")
+    if statistics is not None and not bool(statistics.isfinite().all()):
+        raise ValueError("the reference statistics are not finite")
 
 
-def _min_weights(shape: _Shape, modelled: Sequence[Column]) -> int:
-    """A lower bound of the weights of a member's encoder."""
-    n_inputs = sum(
-        (1 if isinstance(shape.backbone, Convolutional) else part.n_cells) * _likelihood(part).n_features(part.width)
-        for part in modelled
-    )
-    sizes = [max(n_inputs, 1), *shape.hidden_layer_sizes, 2 * shape.latent_dim]
-    if not isinstance(shape.backbone, Convolutional):
-        return sum(a * b for a, b in itertools.pairwise(sizes))
-    kernels = sum(9 * (a * b + 2 * b * b) for a, b in itertools.pairwise(sizes[:-1]))
-    return kernels + sizes[-2] * sizes[-1]
+def _check_numbers(vae: VAE, state: Mapping[str, Tensor]) -> None:
+    """Refuse numbers that are not finite; levels that a column has not, to fill the axis, have logits of -inf.
 
-
-def _likelihood(column: Column) -> Likelihood:
-    assert column.likelihood is not None
-    return column.likelihood
+    Parameters
+    ----------
+    vae : VAE
+        As the manifest has it, with its own starting values.
+    state : dict of Tensor
+        From the file, for it.
+    """
+    absent = vae.start.isneginf()
+    offset = next(name for name, part in vae.named_parameters() if part is vae.decoder.offset)
+    for name, tensor in state.items():
+        if not tensor.is_floating_point():
+            continue
+        usable = tensor.isfinite()
+        if name in ("start", offset) and tensor.shape[-1:] == absent.shape:
+            usable = usable ^ (tensor.isneginf() & absent)
+        if not bool(usable.all()):
+            raise ValueError(f"{WEIGHTS}{name} holds numbers that are not finite")

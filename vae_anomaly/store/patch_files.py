@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vae_anomaly.columns import Column
 from vae_anomaly.data import ColumnRoles
 from vae_anomaly.decisions import NO_THRESHOLD
 from vae_anomaly.detectors import (
@@ -32,7 +31,6 @@ from vae_anomaly.store.manifest import (
     manifest_head,
 )
 from vae_anomaly.store.models import (
-    WEIGHTS,
     check_sizes,
     model_entry,
     model_tensors,
@@ -40,6 +38,7 @@ from vae_anomaly.store.models import (
     rebuilt_model,
     without_prefix,
 )
+from vae_anomaly.store.sizes import check_images, check_windows
 from vae_anomaly.store.values import decode, decode_column, encode_column
 
 KIND = "patches"
@@ -93,21 +92,21 @@ def rebuilt_patches(manifest: dict[str, Any], tensors: dict[str, Tensor], device
     detector._validate_params()
     columns = tuple(decode_column(entry) for entry in manifest["columns"])
     check_pixels(manifest, columns)
+    check_images(manifest["images"]["height"], manifest["images"]["width"], len(columns))
     detector.encoder_ = image_encoder_of(manifest["images"], columns)
     detector.decisions_ = rebuilt_decisions(manifest["decisions"], tensors)
     detector.map_scale_ = checked_map_scale(manifest["images"])
     if not manifest["windows"]:
         raise ValueError("there are no windows")
+    shape, with_kl = detector.encoder_.shape, detector.model == WHOLE
     detector.models_ = tuple(
-        _rebuilt_window(
-            entry, without_prefix(tensors, f"{number}."), len(columns), device, with_kl=detector.model == WHOLE
-        )
+        _rebuilt_window(entry, without_prefix(tensors, f"{number}."), shape, device, with_kl=with_kl)
         for number, entry in enumerate(manifest["windows"])
     )
     detector.levels_ = None
     if manifest["by_position"]:
         factor = tensors[LEVELS]
-        if factor.shape != detector.encoder_.grid or not bool((factor > 0).all()):
+        if factor.shape != detector.encoder_.grid or not bool(((factor > 0) & factor.isfinite()).all()):
             raise ValueError(f"the weights of positions have shape {tuple(factor.shape)}")
         detector.levels_ = PositionLevels(factor.double().numpy().copy())
     detector.reduction_ = MapReduction(**manifest["map_reduction"])
@@ -119,24 +118,17 @@ def rebuilt_patches(manifest: dict[str, Any], tensors: dict[str, Tensor], device
 
 
 def _rebuilt_window(
-    entry: dict[str, Any], tensors: dict[str, Tensor], n_channels: int, device: torch.device, *, with_kl: bool
+    entry: dict[str, Any],
+    tensors: dict[str, Tensor],
+    shape: tuple[int, int, int],
+    device: torch.device,
+    *,
+    with_kl: bool,
 ) -> WindowModel:
     windows = Windows(*(int(entry[name]) for name in ("target", "near", "far", "cell")))
     columns = tuple(decode_column(column) for column in entry["columns"])
-    _check_windows(windows, columns, n_channels, tensors[f"{WEIGHTS}floor"].numel())
-    if int(entry["stride"]) < 1:
-        raise ValueError("windows are not apart")
+    check_windows(windows, entry["stride"], columns, shape)
     check_sizes(entry, tensors, columns)
     encoder = WindowEncoder(columns, windows)
     model = rebuilt_model(entry, tensors, encoder, device, decisions=NO_THRESHOLD, map_scale=None)
     return WindowModel(model, int(entry["stride"]), with_kl)
-
-
-def _check_windows(windows: Windows, columns: tuple[Column, ...], n_channels: int, n_floor: int) -> None:
-    """Refuse squares with other numbers of pixels than the columns, before anything of their size is made."""
-    ordered = 1 <= windows.target <= windows.near <= windows.far and windows.cell >= 1
-    if not ordered or max(windows.near, windows.far // windows.cell) ** 2 > 2 * n_floor:
-        raise ValueError(f"windows of {windows} for {n_floor} numbers")
-    wanted = [windows.n_target] * n_channels + ([windows.n_given] * n_channels if windows.n_given else [])
-    if [column.n_cells for column in columns] != wanted:
-        raise ValueError("the columns of windows do not fit their squares")

@@ -5,9 +5,16 @@ from typing import Annotated, Any
 
 from vae_anomaly_cli.command import Option, command
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.options import Json, check_model_path
+from vae_anomaly_cli.options import Json, KeyFile, check_model_path
+from vae_anomaly_cli.signing import signing_key, use_key
 
-HELP = """Show what a model was fitted on and how, without building it.
+HELP = """Show what a model was fitted on and how, without building it, and whether the file is as it was written.
+
+The file is read once for its checksum, which finds damage. Whether somebody changed it only a signature tells: give \
+the key that it was signed with, and a file that is not is refused. Whoever has the key can sign; for a signature that \
+others can verify without, sign the file itself, with minisign or cosign: the same fit gives the same bytes.
+
+It says what of the training data the file contains: text as it is, text as keyed hashes, numbers, fingerprints.
 
 \b
 [bold]Examples[/bold]
@@ -22,6 +29,11 @@ class InfoOptions:
 
     model: Annotated[str, Option("Model file.", metavar="MODEL", is_argument=True, is_path=True)]
     as_json: Json = False
+    key_file: KeyFile = None
+
+    def __post_init__(self) -> None:
+        """Read the key early."""
+        use_key(self.key_file)
 
 
 @command(HELP)
@@ -32,15 +44,17 @@ def info(showing: InfoOptions) -> None:
     from vae_anomaly import ModelFileError, read_manifest
 
     try:
-        manifest = read_manifest(model)
+        manifest = read_manifest(model, key=signing_key())
     except ModelFileError as error:
         raise InputError(error) from error
     except OSError as error:
         raise InputError(f"{model} cannot be read: {error.strerror or error}.") from error
     if showing.as_json:
         from vae_anomaly_cli.output.summary import write_summary
+        from vae_anomaly_cli.render.contents import DataContents
 
-        write_summary(manifest | {"columns": [column | _text_read_as(column) for column in manifest["columns"]]})
+        columns = [column | _text_read_as(column) for column in manifest["columns"]]
+        write_summary(manifest | {"columns": columns, "contents": DataContents.of(manifest).describe()})
         return
     from vae_anomaly_cli.render.manifest import show_manifest
 

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -98,7 +99,8 @@ DATA may be larger than memory: it is read, scored and written batch by batch. W
 the rows to fit on. Several files need the same columns. Text becomes typed Parquet, JSON Lines or --json in one more \
 pass, because all rows decide what a column is.
 
-A file takes its name when it is whole. With --model the scores so far are kept beside it: after Ctrl-C, a kill or a \
+A file takes its name when it is whole, and has the mode and owner of the one that it replaces; links are followed, \
+devices and pipes written through. With --model the scores so far are kept beside it: after Ctrl-C, a kill or a \
 full disk the same command with --resume goes on where it stopped, if model and input are as they were.
 
 With --explain each row that is shown comes with its most anomalous cells and what is predicted from the row's other \
@@ -287,7 +289,7 @@ def score(
     from vae_anomaly_cli.training_check import check_against_training
 
     data = _open_data(kind, given, saved, scoring, messages)
-    plan = _plan(data, output, scoring, messages)
+    plan = _plan(data, output, scoring, messages, saved.model)
     target = plan.target
     own = data.own_columns(explain=scoring.explain, by_file=target.is_directory)
     is_kept = _keeps_scores(data, target, saved.model, scoring)
@@ -323,11 +325,14 @@ def score(
         raise typer.Exit(DRIFTED)
 
 
-def _plan(data: "Data", output: OutputOptions, scoring: ScoreOptions, messages: Messages) -> Plan:
+def _plan(data: "Data", output: OutputOptions, scoring: ScoreOptions, messages: Messages, model: str | None) -> Plan:
     """Settle where scores go, and warn where --top would choose nothing."""
-    from vae_anomaly_cli.output.targets import choose_target
+    from vae_anomaly_cli.output.targets import check_apart, choose_target
 
-    target = choose_target(output.output, data.source, parts=data.parts)
+    if scoring.sheet is not None:
+        check_apart("--sheet", Path(scoring.sheet), {"--model": model})
+    others = {"--model": model, "--sheet": scoring.sheet}
+    target = choose_target(output.output, data.source, parts=data.parts, others=others)
     shows = output.output is None or (scoring.top is not None and target.path is not None)
     on_terminal = shows and not output.as_json and sys.stdout.isatty()
     plan = Plan(target, scoring.top, scoring.only_top, output.as_json, on_terminal)
@@ -389,7 +394,7 @@ def _score_all(
         )
     sink.finish()
     if plan.is_written and not plan.is_streamed:
-        _write(layout.table(ranked, flags, {} if reasons is None else reasons.sentences), plan.target)
+        _write(layout.table(ranked, flags, {} if reasons is None else reasons.sentences), plan.target, journal)
     if data.n_drawn:
         data.draw(pipeline.top.ranked(data.n_drawn), model, messages)
     return Result(pipeline, measures, ranked, flags, reasons, decision)
@@ -454,6 +459,11 @@ def _check_scored(data: "Data", pipeline: "Pipeline", journal: "Journal | None",
         raise InputChanged(
             f"{data.source.name} changed while it was read: it had {counted(n_decided or 0, data.noun)} and then "
             f"{pipeline.n_rows:,}. Score a copy of it."
+        )
+    if journal is not None and journal.n_rows:
+        raise InputError(
+            f"--resume: {journal.path} holds scores of {counted(journal.n_rows, data.noun)} more than "
+            f"{data.source.name} has. Score again without --resume."
         )
     if pipeline.n_scored:
         return
@@ -544,14 +554,14 @@ def _open_sink(
         return OpenStream(target, closing.enter_context(data_stream()), layout.schema)
     if target.is_directory:
         return FileByFile(target, data.parts, layout.schema, journal)
-    return OneFile(target, target.path, layout.schema)
+    return OneFile(target, target.path, layout.schema, journal)
 
 
-def _write(cells: "pa.Table", target: "Target") -> None:
+def _write(cells: "pa.Table", target: "Target", journal: "Journal | None") -> None:
     from vae_anomaly_cli.output.partial_file import save_table, write_to_standard_output
 
     if target.path is not None:
-        save_table(cells, target, target.path)
+        save_table(cells, target, target.path, None if journal is None else journal.note_file)
         return
     write_to_standard_output(cells, target)
 

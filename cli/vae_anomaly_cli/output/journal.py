@@ -15,10 +15,11 @@ from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
+from vae_anomaly.files import make_folder, remove_noted_parts, remove_stale_parts
 from vae_anomaly_cli.console import counted
 from vae_anomaly_cli.errors import CommandError, InputChanged, InputError, Interrupted, Terminated
 from vae_anomaly_cli.models import RowScores
-from vae_anomaly_cli.output.partial_file import remove_parts, write_errors
+from vae_anomaly_cli.output.partial_file import write_errors
 from vae_anomaly_cli.output.targets import Target
 from vae_anomaly_cli.sources import Source, without_links
 
@@ -131,10 +132,9 @@ def kept_scores(target: Target, known: dict[str, Any], noun: str, *, resume: boo
     """
     if target.is_directory and target.path is not None:
         with write_errors(target.path):
-            target.path.mkdir(parents=True, exist_ok=True)
+            make_folder(target.path)
     journal = Journal(journal_path(target), known, noun, resume=resume)
-    if resume:
-        remove_parts(target)
+    journal.remove_parts(target, resume=resume)
     keep = True
     try:
         yield journal
@@ -237,6 +237,21 @@ class Journal:
         content = name.encode("utf-8", "surrogateescape")
         self._write(PART, len(content), content)
         self.own_parts.add(name)
+
+    def note_file(self, part: Path) -> None:
+        """Note where an unfinished file will be, if that is beside the journal or below it."""
+        folder = Path(os.path.realpath(self.path.parent))
+        if part.is_relative_to(folder):
+            self.note_part(str(part.relative_to(folder)))
+
+    def remove_parts(self, target: Target, *, resume: bool) -> None:
+        """Remove the unfinished files of runs that were killed.
+
+        With `resume` they are those that this journal names; without, also what only its name gives away.
+        """
+        remove_noted_parts(Path(os.path.realpath(self.path.parent)), self.own_parts)
+        if not resume and target.path is not None and not target.is_directory:
+            remove_stale_parts([target.path])
 
     def forget(self) -> None:
         """Keep nothing of this run."""

@@ -6,6 +6,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from vae_anomaly_cli.console import counted, one_line
+from vae_anomaly_cli.render.contents import DataContents
 from vae_anomaly_cli.render.drawings import percent, show
 
 # Parameters of rules for thresholds that people choose.
@@ -22,21 +23,23 @@ def _facts(model: str, manifest: dict[str, Any]) -> RichTable:
     report = manifest["fit_report"]
     images = manifest.get("images")
     row = "row" if images is None else "image"
-    windows = manifest.get("windows", [])
+    windows = manifest["windows"] if manifest["kind"] == "patches" else []
     model_of = windows[-1] if windows else manifest
     n_members = model_of.get("n_members", manifest["parameters"]["n_estimators"])
     n_training = manifest["n_training_images"] if windows else manifest["n_training_rows"]
     facts = {
         "model": model,
-        "created": f"{manifest['created']} by vae-anomaly {manifest['library_version']}",
+        **_file_facts(manifest),
         f"training {row}s": f"{n_training:,}",
         **({"features": f"{manifest['n_features']}"} if images is None else _image_facts(manifest)),
         **_role_facts(manifest["column_roles"]),
         **_decision_facts(manifest["decisions"], row),
-        "held-out ELBO" if report["n_validation_rows"] else "training ELBO": f"{report['elbo']:,.2f} nats per "
-        f"{'patch' if windows else row}",
+        "held-out ELBO" if report["n_validation_rows"] else "training ELBO": "not known"
+        if report["elbo"] is None
+        else f"{report['elbo']:,.2f} nats per {'patch' if windows else row}",
         "ensemble": f"{counted(n_members, 'member')}, {model_of['latent_dim']} latent dimensions, "
         f"{report['n_iter']} training steps",
+        **DataContents.of(manifest).facts(row),
     }
     drawn = RichTable(box=None, show_header=False)
     drawn.add_column(style="dim", no_wrap=True)
@@ -44,6 +47,20 @@ def _facts(model: str, manifest: dict[str, Any]) -> RichTable:
     for name, fact in facts.items():
         drawn.add_row(name, Text(one_line(fact)))
     return drawn
+
+
+def _file_facts(manifest: dict[str, Any]) -> dict[str, str]:
+    """Lay out who wrote the file, and whether it is as it was written."""
+    created = f"{manifest['created']} " if "created" in manifest else ""
+    checksum, signature = manifest["integrity"]["sha256"], manifest["integrity"]["signature"]
+    facts = {
+        "written": f"{created}by vae-anomaly {manifest['library_version']}, format {manifest['format_version']}",
+        "checksum": "none, written by an earlier version" if checksum is None else f"sha256 {checksum} (holds)",
+    }
+    if signature == "none":
+        return facts
+    known = "verified with the key" if signature == "verified" else "not verified; give --key-file"
+    return facts | {"signature": f"signed, {known}"}
 
 
 def _role_facts(roles: dict[str, Any]) -> dict[str, str]:
@@ -61,7 +78,11 @@ def _decision_facts(decisions: dict[str, Any], row: str) -> dict[str, str]:
     from vae_anomaly.decisions import Threshold
 
     threshold, calibration = Threshold(**decisions["threshold"]), decisions["calibration"]
-    asked = [f"{name} {value:g}".replace("_", " ") for name, value in threshold.parameters.items() if name in ASKED]
+    asked = [
+        f"{name} {value:g}".replace("_", " ")
+        for name, value in threshold.parameters.items()
+        if name in ASKED and value is not None
+    ]
     rule = ", ".join(asked) or threshold.rule
     facts = {"threshold": f"{threshold.score:,.2f} nats ({rule})"}
     if threshold.expected_rate is not None:
@@ -92,7 +113,7 @@ def _image_facts(manifest: dict[str, Any]) -> dict[str, str]:
     size = f"{images['height']}x{images['width']} pixels (height x width)"
     levels = describe_depth(len(channels), images["depth"] or _depth(channels))
     facts = {"images": f"{size}, {levels}"}
-    windows = manifest.get("windows")
+    windows = manifest["windows"] if manifest["kind"] == "patches" else None
     if windows is None:
         return facts | {"backbone": _named(manifest["backbone"]), "score": _named(manifest["score"])}
     sides = " and ".join(f"{one['target']}x{one['target']}" for one in windows)
@@ -105,15 +126,21 @@ def _depth(channels: list[dict[str, Any]]) -> int | None:
     """Bits of an image, by its highest level; None for floats."""
     from vae_anomaly.columns import LEVELS_OF_DEPTH
 
-    if not any(channel["resolution"] or channel["likelihood"]["name"] == "bernoulli" for channel in channels):
+    if not any(channel.get("resolution") or _likelihood_of(channel) == "bernoulli" for channel in channels):
         return None
-    top = max(channel["high"] or 0 for channel in channels)
+    top = max(channel.get("high") or 0 for channel in channels)
     return next((depth for depth, levels in LEVELS_OF_DEPTH.items() if levels == top), 8)
 
 
-def _named(entry: dict[str, Any]) -> str:
+def _named(entry: dict[str, Any] | str) -> str:
+    if isinstance(entry, str):
+        return entry
     fields = ", ".join(f"{name} {value}" for name, value in entry["fields"].items())
     return f"{entry['name']} ({fields})" if fields else str(entry["name"])
+
+
+def _likelihood_of(column: dict[str, Any]) -> str | None:
+    return None if column["likelihood"] is None else str(column["likelihood"]["name"])
 
 
 def _likelihood_name(entry: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ import tempfile
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -22,7 +22,7 @@ from vae_anomaly_cli.sources.special_files import check_has_end, open_special
 
 SNIFFED_BYTES = 1 << 16
 READ_BYTES = 1 << 20
-SPOOLED_BYTES = 1 << 26
+SPOOLED_BYTES, MAX_UNPACKED_BYTES = 1 << 26, 1 << 30
 OPEN_FILES = Path("/proc/self/fd")
 
 
@@ -71,6 +71,8 @@ class ByteSource:
         Of text; it is read as UTF-8 whatever it is.
     state : FileState or None
         Of the file before it was read; None for what came through a pipe.
+    max_line_bytes : int or None
+        No line of text may be longer, in UTF-8; None where nothing is read by lines.
     """
 
     name: str
@@ -78,6 +80,7 @@ class ByteSource:
     spooled: bytes | Spool = b""
     encoding: str = UTF8
     state: FileState | None = None
+    max_line_bytes: int | None = None
 
     def check_unchanged(self) -> None:
         """Refuse to go on with a file that changed since it was first looked at.
@@ -128,6 +131,9 @@ class ByteSource:
                 stream = cast(BinaryIO, io.BufferedReader(Wrapped(compression.open(self.name, raw), raw), READ_BYTES))
             if self.encoding != UTF8:
                 stream = cast(BinaryIO, io.BufferedReader(Transcoded(self.name, stream, raw, self.encoding)))
+            if self.max_line_bytes is not None:
+                limited = ShortLines(stream, raw, self.max_line_bytes, self._too_long)
+                stream = cast(BinaryIO, io.BufferedReader(limited, READ_BYTES))
             yield stream
         except DAMAGED as error:
             kind = "file" if compression is None else f"{compression.name} file"
@@ -141,9 +147,44 @@ class ByteSource:
         finally:
             raw.close()
 
+    def _too_long(self, start: int) -> InputError:
+        """Name a line that begins at an offset, and its length; it is not kept in memory."""
+        line, length = 1, 0
+        with replace(self, max_line_bytes=None).open() as stream:
+            while start and (block := stream.read(min(start, READ_BYTES))):
+                start -= len(block)
+                line += block.count(b"\n")
+            while block := stream.read(READ_BYTES):
+                end = first_line_end(block)
+                length += len(block) if end < 0 else end
+                if end >= 0:
+                    break
+        return InputError(
+            f"{self.name} line {line} has {length:,} bytes; expected lines of at most {self.max_line_bytes or 0:,} "
+            "bytes, as one is in memory as a whole. Look there for line ends that are lost, or leave out the column "
+            "that is so long."
+        )
+
+    def unpacked(self) -> bytes:
+        """Return all bytes, where a format needs them at once.
+
+        Raises
+        ------
+        InputError
+            If there are too many.
+        """
+        with self.open() as stream:
+            content = stream.read(MAX_UNPACKED_BYTES + 1)
+        if len(content) > MAX_UNPACKED_BYTES:
+            raise InputError(
+                f"{self.name} holds more than {MAX_UNPACKED_BYTES >> 20:,} MiB, which would be unpacked into memory as "
+                "a whole; a file that is not compressed is read part by part. Unpack it first."
+            )
+        return content
+
     def head(self) -> bytes:
         """Return the first bytes, uncompressed: enough to tell a format."""
-        with self.open() as stream:
+        with replace(self, max_line_bytes=None).open() as stream:
             return stream.read(SNIFFED_BYTES)
 
     def raw(self) -> BinaryIO:
@@ -155,6 +196,43 @@ class ByteSource:
             return self.location.open("rb")
         except OSError as error:
             raise InputError(f"{self.name} cannot be read: {error.strerror}.") from error
+
+
+class ShortLines(Wrapped):
+    """Text that is refused where a line is too long, before anybody has collected all of it.
+
+    Parameters
+    ----------
+    inner, origin : binary file
+        The text, and the file that it comes from.
+    limit : int
+        Bytes that a line may have.
+    refusal : callable
+        Makes the error of the offset at which a line begins.
+    """
+
+    def __init__(self, inner: BinaryIO, origin: BinaryIO, limit: int, refusal: Callable[[int], InputError]) -> None:
+        super().__init__(inner, origin)
+        self.limit, self.refusal = limit, refusal
+        self.position = self.start = 0
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        # No more at once than a line may have: one that is too long is in more than one part.
+        block = self.inner.read(min(len(buffer), self.limit, READ_BYTES))
+        size, end = len(block), first_line_end(block)
+        buffer[:size] = block
+        if self.position + (size if end < 0 else end) - self.start > self.limit:
+            raise self.refusal(self.start)
+        if end >= 0:
+            self.start = self.position + max(block.rfind(b"\n"), block.rfind(b"\r")) + 1
+        self.position += size
+        return size
+
+
+def first_line_end(block: bytes) -> int:
+    """Where the first line feed or carriage return is; -1 where there is none."""
+    found = block.find(b"\n")
+    return found if (other := block.find(b"\r", 0, found if found >= 0 else len(block))) < 0 else other
 
 
 def bytes_read(stream: BinaryIO) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vae_anomaly.files import file_numbers
 from vae_anomaly_cli.cell_reader import CellReader, TextCells, TypedCells
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.sources.base import Location
@@ -241,8 +242,14 @@ class TableSource:
             raise InputError(f"{option} {path} is the input file itself; name another file.")
 
     def holds(self, path: Path) -> bool:
-        """Whether a path is one of the files, links followed."""
-        return path.exists() and any(file.path is not None and path.samefile(file.path) for file in self.files)
+        """Whether a path is one of the files, or of the data bases in files, by any of its names."""
+        return not self._numbers.isdisjoint(file_numbers([path]))
+
+    @cached_property
+    def _numbers(self) -> frozenset[tuple[int, int]]:
+        states = [(file, file.content.source.state) for file in self.files]
+        paths = [file.path if state is None else state.path for file, state in states]
+        return file_numbers(path for path in paths if path is not None)
 
 
 def open_table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,22 +18,43 @@ MIN_PER_HALF = 4
 CLEARLY = 0.95
 
 
-def assembled(nats: FloatArray, corners: IntArray, windows: Windows, shape: tuple[int, int]) -> FloatArray:
-    """The mean over the windows that cover a pixel: (height, width).
+class MapSums:
+    """Maps whose pixels are means over the windows that cover them, from some of the windows after the other.
 
     Parameters
     ----------
-    nats : ndarray of shape (windows, target pixels)
-    corners : int ndarray of shape (windows, 2)
     windows : Windows
     shape : (height, width)
+        Of a map.
+    n_maps : int
+        Maps that are made at once.
     """
-    height, width = shape
-    pixels = (corners @ np.array([width, 1]))[:, None] + windows.inside @ np.array([width, 1])
-    sums = np.bincount(pixels.ravel(), nats.ravel(), minlength=height * width)
-    counts = np.bincount(pixels.ravel(), minlength=height * width)
-    mean: FloatArray = (sums / np.maximum(counts, 1)).reshape(height, width)
-    return mean
+
+    def __init__(self, windows: Windows, shape: tuple[int, int], n_maps: int) -> None:
+        self._shape = shape
+        self._inside = windows.inside @ np.array([shape[1], 1])
+        self._sums = np.zeros((n_maps, shape[0] * shape[1]))
+        self._counts = np.zeros(shape[0] * shape[1], dtype=np.int64)
+
+    def add(self, values: Sequence[FloatArray], corners: IntArray) -> None:
+        """Take in windows.
+
+        Parameters
+        ----------
+        values : sequence of ndarray of shape (windows, target pixels)
+            For each map.
+        corners : int ndarray of shape (windows, 2)
+            Line and column of the windows.
+        """
+        pixels = ((corners @ np.array([self._shape[1], 1]))[:, None] + self._inside).ravel()
+        for sums, own in zip(self._sums, values, strict=True):
+            np.add.at(sums, pixels, own.ravel())
+        np.add.at(self._counts, pixels, 1)
+
+    def means(self) -> FloatArray:
+        """The maps: (maps, height, width)."""
+        means: FloatArray = (self._sums / np.maximum(self._counts, 1)).reshape(-1, *self._shape)
+        return means
 
 
 def smoothed(image: FloatArray, sigma: float) -> FloatArray:

@@ -24,6 +24,7 @@ WINDOW_ACTIVATION = "silu"
 N_DRAWS = 2
 MASKED_LATENTS, WHOLE_LATENTS = 64, 8
 RING, FAR, CELL, MAX_STRIDE = 16, 64, 4, 4
+MAX_SMOOTHING = 1000
 
 PARAMETER_CONSTRAINTS: dict[str, Any] = {
     "model": [StrOptions({MASKED, WHOLE})],
@@ -31,7 +32,7 @@ PARAMETER_CONSTRAINTS: dict[str, Any] = {
     "stride": [Interval(Integral, 1, None, closed="left"), None],
     "n_windows": [Interval(Integral, 256, None, closed="left")],
     "position": [StrOptions({"auto", "ignore", "use"})],
-    "smoothing": [Interval(Real, 0, None, closed="left")],
+    "smoothing": [Interval(Real, 0, MAX_SMOOTHING, closed="both")],
     "top_pixels": [Interval(Integral, 1, None, closed="left"), None],
     "n_estimators": [Interval(Integral, 1, None, closed="left")],
     "latent_dim": [Interval(Integral, 1, MAX_LATENTS, closed="both"), None],

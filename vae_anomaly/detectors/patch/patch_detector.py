@@ -18,7 +18,7 @@ from vae_anomaly.columns import MAX_SEEDS, Augment, Batch, ImageEncoder, learn_c
 from vae_anomaly.data import ColumnRoles, FloatArray, ImageFormat, Images
 from vae_anomaly.decisions import MIN_DEVIATION, Decisions
 from vae_anomaly.deprecation import RenamedAttribute
-from vae_anomaly.detectors.base import copied_parameters, unchanged_on_failure
+from vae_anomaly.detectors.base import copied_parameters, fitted_at_once
 from vae_anomaly.detectors.calibrated import (
     CalibratedDetectorMixin,
     Compared,
@@ -41,13 +41,13 @@ from vae_anomaly.detectors.patch.patch_config import (
 from vae_anomaly.detectors.patch.sampling import joined, split, with_pixels
 from vae_anomaly.detectors.patch.window_encoder import NOISE_FLOOR, learn_windows
 from vae_anomaly.detectors.patch.window_model import WindowModel
-from vae_anomaly.detectors.patch.windows import IntArray, PaddedImage
+from vae_anomaly.detectors.patch.windows import IntArray, PaddedImage, check_image_size
 from vae_anomaly.detectors.training_progress import training_progress
-from vae_anomaly.errors import DataError, FitWarning
+from vae_anomaly.errors import DataError, FitWarning, NonFiniteScoreError, callers_level
 from vae_anomaly.explain import ImageExplanation
 from vae_anomaly.fitting import FitConfig, FitReport, TrainingRows, fit_model, rows_set_aside
 from vae_anomaly.likelihoods import Gaussian
-from vae_anomaly.model import History
+from vae_anomaly.model import History, own_settings
 
 SAMPLE_WINDOWS, N_SAMPLED_IMAGES, MAX_STOPPING_WINDOWS = 4096, 64, 2048
 MAX_POSITION_IMAGES, AUGMENTED_IMAGES = 128, 512
@@ -214,6 +214,7 @@ class PatchDetector(CalibratedDetectorMixin, OutlierMixin, BaseEstimator):
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @own_settings()
     def fit(self, X: Any, y: Any = None) -> PatchDetector:
         """Learn what windows of normal images look like.
 
@@ -242,12 +243,13 @@ class PatchDetector(CalibratedDetectorMixin, OutlierMixin, BaseEstimator):
         FitWarning
             If the training on windows was interrupted, which leaves later ones out, or its latents collapsed.
         """
-        with unchanged_on_failure(self):
-            config = self._config()
-            self._fit(with_pixels(read_images(self, X, None)), config)
+        with fitted_at_once(self) as draft:
+            config = draft._config()
+            draft._fit(with_pixels(read_images(draft, X, None)), config)
         return self
 
     def _fit(self, images: Images, config: FitConfig) -> None:
+        check_image_size(images.shape)
         _, height, width = images.shape
         geometries = geometries_of(self.window, self.stride, height, width, masked=self.model == MASKED)
         seed = new_seed(self.random_state)
@@ -267,7 +269,9 @@ class PatchDetector(CalibratedDetectorMixin, OutlierMixin, BaseEstimator):
             models.append(fitted)
             for warning in fitted.model.report.warnings():
                 side = geometry.windows.target
-                warnings.warn(FitWarning(f"windows of {side}x{side} pixels: {warning}", warning.kind), stacklevel=3)
+                warnings.warn(
+                    FitWarning(f"windows of {side}x{side} pixels: {warning}", warning.kind), stacklevel=callers_level()
+                )
             if fitted.model.history.interrupted:
                 break
         self.models_ = tuple(models)
@@ -276,6 +280,7 @@ class PatchDetector(CalibratedDetectorMixin, OutlierMixin, BaseEstimator):
         maps = self._learn_positions(images, held_out, kept)
         self._decide(images, judged, np.flatnonzero(aside), maps)
 
+    @own_settings()
     def score_samples(self, X: Any) -> FloatArray:
         """Minus the mean of the largest values of each image's map, nats per pixel; higher for more normal images.
 
@@ -301,6 +306,7 @@ class PatchDetector(CalibratedDetectorMixin, OutlierMixin, BaseEstimator):
             return Compared.over(read_portions(open_files(X, None, self.encoder_)), compared)
         return compared(read_images(self, X, self.encoder_))
 
+    @own_settings()
     def explain(self, X: Any) -> ImageExplanation:
         """Maps of nats per pixel, and what was expected of every pixel.
 
@@ -319,7 +325,7 @@ class PatchDetector(CalibratedDetectorMixin, OutlierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         images = read_images(self, X, self.encoder_)
-        nats, expected = zip(*(self._map(one, with_expected=True) for one in self._tensors(images)), strict=True)
+        nats, expected = zip(*self._mapped(images, with_expected=True), strict=True)
         maps = np.stack([self._smoothed(one) for one in nats])
         return ImageExplanation(
             score=np.array([self.reduction_.score(one) for one in maps]),
@@ -390,7 +396,16 @@ class PatchDetector(CalibratedDetectorMixin, OutlierMixin, BaseEstimator):
         return WindowModel(model, geometry.stride, self.model == WHOLE)
 
     def _scores(self, images: Images) -> FloatArray:
-        return -np.array([self.reduction_.score(self._smoothed(self._map(one)[0])) for one in self._tensors(images)])
+        return -np.array([self.reduction_.score(self._smoothed(nats)) for nats, _ in self._mapped(images)])
+
+    def _mapped(self, images: Images, *, with_expected: bool = False) -> Iterator[tuple[FloatArray, FloatArray]]:
+        """Nats per pixel of every image, and what was expected."""
+        for index in range(images.n_rows):
+            image = self._tensor(self.encoder_.encode(images.take(slice(index, index + 1))))
+            try:
+                yield self._map(image, with_expected=with_expected)
+            except NonFiniteScoreError as error:
+                raise NonFiniteScoreError(1, images.n_rows, index, "image") from error
 
     def _map(self, image: Tensor, *, with_expected: bool = False) -> tuple[FloatArray, FloatArray]:
         """Nats per pixel and what was expected, averaged over the models."""
@@ -404,15 +419,11 @@ class PatchDetector(CalibratedDetectorMixin, OutlierMixin, BaseEstimator):
 
     def _maps(self, images: Images, chosen: IntArray) -> FloatArray:
         """Smoothed maps of some images: (images, height, width)."""
-        maps = [self._smoothed(self._map(one)[0]) for one in self._tensors(images.take(chosen))]
+        maps = [self._smoothed(nats) for nats, _ in self._mapped(images.take(chosen))]
         return np.stack(maps) if maps else np.empty((0, self.encoder_.height, self.encoder_.width))
 
-    def _tensors(self, images: Images) -> Iterator[Tensor]:
-        """Images in model units, (channels, height, width), NaN where a pixel is missing."""
-        for index in range(images.n_rows):
-            yield self._tensor(self.encoder_.encode(images.take(slice(index, index + 1))))
-
     def _tensor(self, batch: Batch) -> Tensor:
+        """An image in model units, (channels, height, width), NaN where a pixel is missing."""
         return batch.values.where(batch.observed, torch.nan).view(self.encoder_.shape)
 
     def _windows(

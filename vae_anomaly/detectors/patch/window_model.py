@@ -11,12 +11,15 @@ from torch import Tensor
 
 from vae_anomaly.columns import Batch
 from vae_anomaly.data import FloatArray
-from vae_anomaly.detectors.patch.maps import assembled
+from vae_anomaly.detectors.patch.maps import MapSums
 from vae_anomaly.detectors.patch.window_encoder import WindowEncoder, window_levels
 from vae_anomaly.detectors.patch.windows import PaddedImage, Windows
 from vae_anomaly.explain import expected_cells
-from vae_anomaly.fitting import FittedModel, map_chunks
+from vae_anomaly.fitting import FittedModel, finite_scores, map_chunks
 from vae_anomaly.model import VAE, elbo_terms, saturated_terms
+
+# Of the windows that are scored at a time, so that memory does not grow with their number.
+MAX_BLOCK_NUMBERS = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -62,15 +65,18 @@ class WindowModel:
         encoder, windows, margin = self.model.encoder, image.windows, image.windows.margin
         height, width = image.shape
         corners = windows.corners(height, width, self.stride)
-        batch = encoder.encode((image, corners))
-        excess = self._excess(batch).unflatten(1, (encoder.n_channels, windows.n_target)).sum(1)
-        nats = assembled(excess.numpy(), corners, windows, (height, width))
+        n_channels = encoder.n_channels
+        sums = MapSums(windows, (height, width), n_channels + 1 if with_expected else 1)
+        n_block = max(1, MAX_BLOCK_NUMBERS // (n_channels * (windows.n_target + windows.n_given)))
+        for begin in range(0, len(corners), n_block):
+            block = corners[begin : begin + n_block]
+            batch = encoder.encode((image, block))
+            excess = finite_scores(self._excess(batch)).unflatten(1, (n_channels, windows.n_target)).sum(1)
+            expected = self._expected(batch, window_levels(image, block)).unbind(1) if with_expected else ()
+            sums.add([part.numpy() for part in (excess, *expected)], block)
         seen = image.seen[:, margin : margin + height, margin : margin + width].amax(0) > 0
-        nats = np.where(seen.numpy(), nats, np.nan)
-        if not with_expected:
-            return nats, np.empty((0, height, width))
-        expected = self._expected(batch, window_levels(image, corners))
-        return nats, np.stack([assembled(one.numpy(), corners, windows, (height, width)) for one in expected.unbind(1)])
+        means = sums.means()
+        return np.where(seen.numpy(), means[0], np.nan), means[1:]
 
     def _excess(self, batch: Batch) -> Tensor:
         """Nats of every target pixel above the least possible: (windows, target pixels), float64."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,6 +15,8 @@ from torch.nn import functional
 from vae_anomaly.errors import DataError
 
 IntArray = npt.NDArray[np.intp]
+# Of an image, over all channels: 33 million pixels in colour. Maps and margins take some ten times as much memory.
+MAX_IMAGE_VALUES = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,14 @@ class Windows:
 
     @property
     def n_given(self) -> int:
-        """Given numbers of a channel."""
-        return len(self.ring) + len(self.cells)
+        """Given numbers of a channel: of the ring and of the cells, counted without making them."""
+        n_ring = self.near**2 - self.target**2
+        if self.far <= self.near:
+            return n_ring
+        first, near_first = (self.target - self.far) // 2, (self.target - self.near) // 2
+        corners = range(first, first + self.far, self.cell)
+        n_covered = len(corners[_position(corners, near_first) : _position(corners, near_first + self.near)])
+        return n_ring + len(corners) ** 2 - n_covered**2
 
     @cached_property
     def inside(self) -> IntArray:
@@ -90,6 +99,25 @@ class Windows:
         """Corners of targets that cover an image, `stride` pixels apart and flush with its last line and column."""
         lines, columns = (_steps(length, self.target, stride) for length in (height, width))
         return np.stack(np.meshgrid(lines, columns, indexing="ij"), -1).reshape(-1, 2)
+
+
+def check_image_size(shape: tuple[int, int, int]) -> None:
+    """Refuse images that are too large to be scored as a whole.
+
+    Parameters
+    ----------
+    shape : (channels, height, width)
+
+    Raises
+    ------
+    DataError
+        If they are.
+    """
+    if math.prod(shape) > MAX_IMAGE_VALUES:
+        raise DataError(
+            f"the images are {shape[1]}x{shape[2]} pixels with {shape[0]} channels; expected at most "
+            f"{MAX_IMAGE_VALUES:,} numbers. Make them smaller, with image_shape=(height, width), or cut them."
+        )
 
 
 @dataclass(frozen=True)
@@ -163,6 +191,11 @@ class PaddedImage:
 def _square(first: int, side: int, step: int = 1) -> IntArray:
     steps = np.arange(first, first + side, step)
     return np.stack(np.meshgrid(steps, steps, indexing="ij"), -1).reshape(-1, 2)
+
+
+def _position(corners: range, line: int) -> int:
+    """How many of the corners lie before a line."""
+    return min(max(-(-(line - corners.start) // corners.step), 0), len(corners))
 
 
 def _within(positions: IntArray, first: int, side: int) -> npt.NDArray[np.bool_]:

@@ -103,6 +103,34 @@ class Backbone(abc.ABC):
         """The ``hidden_layer_sizes`` where none are given."""
 
     @abc.abstractmethod
+    def n_weights(
+        self,
+        n_inputs: int,
+        latent_dim: int,
+        n_outputs: int,
+        hidden_layer_sizes: Sequence[int],
+        grid: tuple[int, int] | None = None,
+    ) -> int:
+        """Weights and biases of a member, encoder and decoder together, without making them.
+
+        Parameters
+        ----------
+        n_inputs : int
+            Of the encoder.
+        latent_dim : int
+        n_outputs : int
+            Of the decoder.
+        hidden_layer_sizes : sequence of int
+        grid : (int, int), optional
+        """
+
+    @abc.abstractmethod
+    def n_activations(
+        self, n_inputs: int, n_outputs: int, hidden_layer_sizes: Sequence[int], grid: tuple[int, int] | None = None
+    ) -> int:
+        """Numbers per row, draw and member of the largest layer, inputs and outputs included."""
+
+    @abc.abstractmethod
     def encoder(
         self,
         n_members: int,

@@ -206,6 +206,35 @@ class Convolutional(Backbone):
         n_levels = max(1, -(-longer // MIN_SIDE) - 1).bit_length()
         return tuple(max(LAST_CHANNELS >> level, NORM_CHANNELS) for level in reversed(range(n_levels)))
 
+    def n_weights(
+        self,
+        n_inputs: int,
+        latent_dim: int,
+        n_outputs: int,
+        hidden_layer_sizes: Sequence[int],
+        grid: tuple[int, int] | None = None,
+    ) -> int:
+        grid, channels = _checked(grid), list(hidden_layer_sizes)
+        n_pixels, sizes = math.prod(grid), _sizes(grid, len(channels))
+        n_first, n_last = n_inputs // n_pixels, n_outputs // n_pixels
+        n_residual = sum(2 * (9 * n * n + n) + 4 * n for n in channels)
+        down = sum(9 * n_in * n_out + n_out for n_in, n_out in itertools.pairwise([n_first, *channels]))
+        up = sum(
+            9 * n_in * n_out + (n_out if size != grid else 0)
+            for size, (n_in, n_out) in zip(sizes[-2::-1], itertools.pairwise([*channels[::-1], n_last]), strict=True)
+        )
+        n_small = math.prod(sizes[-1])
+        head = ([n_first, *channels][-1] * n_small + 1) * 2 * latent_dim
+        stem = (latent_dim + 1) * [n_last, *channels][-1] * n_small
+        return down + up + 2 * n_residual + head + stem + n_outputs
+
+    def n_activations(
+        self, n_inputs: int, n_outputs: int, hidden_layer_sizes: Sequence[int], grid: tuple[int, int] | None = None
+    ) -> int:
+        sizes = _sizes(_checked(grid), len(hidden_layer_sizes))
+        # The decoder enlarges a map before a convolution brings it to the channels of that size.
+        return max(n_inputs, n_outputs, *(n * math.prod(s) for n, s in zip(hidden_layer_sizes, sizes, strict=False)))
+
     def encoder(
         self,
         n_members: int,

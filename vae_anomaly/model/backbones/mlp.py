@@ -71,6 +71,26 @@ class MLP(Backbone):
     def layer_sizes(self, grid: tuple[int, int] | None) -> tuple[int, ...]:
         return (64, 64) if grid is None else (256, 256)
 
+    def n_weights(
+        self,
+        n_inputs: int,
+        latent_dim: int,
+        n_outputs: int,
+        hidden_layer_sizes: Sequence[int],
+        grid: tuple[int, int] | None = None,
+    ) -> int:
+        ends = (n_inputs, 2 * latent_dim), (latent_dim, n_outputs)
+        sizes = list(hidden_layer_sizes)
+        layers = [[first, *order, last] for (first, last), order in zip(ends, (sizes, sizes[::-1]), strict=True)]
+        weights = sum((n_in + 1) * n_out for body in layers for n_in, n_out in itertools.pairwise(body))
+        skipped = sum(first * last for first, last in ends) if self.skip_connection and sizes else 0
+        return weights + skipped
+
+    def n_activations(
+        self, n_inputs: int, n_outputs: int, hidden_layer_sizes: Sequence[int], grid: tuple[int, int] | None = None
+    ) -> int:
+        return max(n_inputs, n_outputs, *hidden_layer_sizes)
+
     def encoder(
         self,
         n_members: int,
