@@ -45,7 +45,7 @@ pixel. Higher is more anomalous.
 
 \b
 [bold]Exit codes[/bold]
-  0    done
+  0    done, or the reader of standard output left (| head)
   1    the work failed: training diverged, output could not be written
   2    options or input that cannot be used
   3    drift --fail-on-drift or score --fail-on-drift found some

@@ -25,11 +25,11 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import typer
 
 from vae_anomaly_cli.console import Messages
-from vae_anomaly_cli.errors import InputError
+from vae_anomaly_cli.errors import CommandError, InputError, ReaderLeft
 from vae_anomaly_cli.sources import Kind, check_found, kind_of, scheme_of
 
 INPUT, FITTING, FLAGGING, OUTPUT = "Input", "Fitting", "Flagging", "Output"
-DATA, MODEL, QUIET = "data", "model", "quiet"
+DATA, MODEL, QUIET, FAIL_ON_DRIFT = "data", "model", "quiet", "fail_on_drift"
 
 
 @dataclass(frozen=True)
@@ -304,7 +304,13 @@ class Command:
             _refuse_beside_model(given)
         found = {Messages: messages, Kind: self._check_kind(values[DATA], given) if self.takes else None}
         arguments |= {name: found[hint] for name, hint in get_type_hints(self.body).items() if hint in found}
-        self.body(**arguments)
+        try:
+            self.body(**arguments)
+        except ReaderLeft:
+            if not values.get(FAIL_ON_DRIFT):
+                raise
+            # Exit code 0 would say that there was none.
+            raise CommandError("whoever read standard output left before all was checked for drift.") from None
 
     def _refuse_unusable_names(self, values: Mapping[str, Any]) -> None:
         """Refuse names that no file can have; those without a letter would stand for the current directory."""

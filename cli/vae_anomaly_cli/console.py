@@ -1,5 +1,6 @@
 """What people read: messages on standard error, one line each, and clean standard output."""
 
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from rich.text import Text
 
 from vae_anomaly_cli.errors import Terminated
 
+HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 MAX_SHOWN_FILES = 20
 MAX_SHOWN_ODD = 5
 MAX_NAMED = 5
@@ -35,9 +37,26 @@ def escaped(text: str, kept: str = "") -> str:
     Examples
     --------
     >>> escaped("\x1b[31mred \udcff")
-    '\\x1b[31mred \\udcff'
+    '\\x1b[31mred \\xff'
     """
+    text = writable(text)
     return text if text.isprintable() else "".join(c if c.isprintable() or c in kept else repr(c)[1:-1] for c in text)
+
+
+def writable(text: str) -> str:
+    r"""Text that can be written anywhere: bytes of names that are no UTF-8, and halves of characters, as escapes.
+
+    Examples
+    --------
+    >>> writable(b"\xff.png".decode("utf-8", "surrogateescape"))
+    '\\xff.png'
+    """
+    return text if text.isascii() else HALF_CHARACTER.sub(_half_character, text)
+
+
+def _half_character(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
 
 
 def counted(count: int, noun: str) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from vae_anomaly_cli.console import writable
 from vae_anomaly_cli.errors import CommandError, InputError
 from vae_anomaly_cli.sources.compression import DAMAGED, Wrapped, compression_of, member_name
 from vae_anomaly_cli.sources.encodings import UTF8, Transcoded
@@ -259,10 +260,10 @@ def open_bytes(data: str) -> ByteSource:
     if not path.exists():
         raise InputError(f"{data} does not exist. Check the path ('-' reads standard input).")
     if path.is_file():
-        return ByteSource(data, path)
+        return ByteSource(writable(data), path)
     try:
         with open_special(data, path) as stream:
-            return _spooled(data, lambda: stream.read(READ_BYTES))
+            return _spooled(writable(data), lambda: stream.read(READ_BYTES))
     except OSError as error:
         raise InputError(f"{data} cannot be read: {error.strerror or error}.") from error
 

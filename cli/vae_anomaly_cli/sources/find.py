@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path, PurePath
 
+from vae_anomaly_cli.console import writable
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.sources.byte_source import ByteSource, open_bytes
 from vae_anomaly_cli.sources.database import DATABASES, address_of_file, shown_address
@@ -146,7 +147,7 @@ def as_text(path: PurePath) -> str:
     >>> as_text(PurePath("größe", b"\xff.png".decode("utf-8", "surrogateescape")))
     'größe/\\xff.png'
     """
-    return path.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return writable(path.as_posix())
 
 
 def _expanded(text: str) -> list[tuple[Path, PurePath]]:

@@ -8,6 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vae_anomaly_cli.console import writable
+
 # What is nested deeper is nobody's table, and ends libraries that call themselves for each level.
 MAX_NESTING = 32
 # Python converts no longer ones.
@@ -159,10 +161,12 @@ def dumps(value: object, indent: int | None = None) -> str:
 
 
 def _strict(value: object) -> object:
+    if isinstance(value, str):
+        return writable(value)
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):
-        return {str(key): _strict(item) for key, item in value.items()}
+        return {writable(str(key)): _strict(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_strict(item) for item in value]
     return value
