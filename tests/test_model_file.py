@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from vae_anomaly import (
+    ELBO,
     LikelihoodRegret,
     ModelFileError,
     NonFiniteScoreError,
@@ -558,3 +559,18 @@ def test_fifo_is_refused_and_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(ModelFileError, match="not a file but a device or pipe"):
         load(tmp_path / "fifo")
+
+
+def test_row_of_a_fit_whose_score_is_not_finite_is_numbered_among_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    reduce = ELBO.reduce
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    X[::3, 0] += 10
+
+    def broken(self: ELBO, terms: Any, vae: Any, batch: Any) -> torch.Tensor:
+        return reduce(self, terms, vae, batch).where(batch.values[:, 0] < 5, torch.nan)
+
+    monkeypatch.setattr(ELBO, "reduce", broken)
+    with pytest.raises(NonFiniteScoreError) as caught:
+        VAEDetector(max_iter=2, row_score=ELBO(2), calibration="split", likelihood="unit_gaussian").fit(X)
+    assert caught.value.row % 3 == 0
+    assert 1 <= caught.value.n_affected < caught.value.n_rows < 60

@@ -3,8 +3,6 @@
 import contextlib
 import os
 import pickle
-import select
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -49,7 +47,8 @@ RNG = np.random.default_rng(5)
 NUMBERS = RNG.normal(size=(700, 3)) @ RNG.normal(size=(3, 4)) + 0.1 * RNG.normal(size=(700, 4))
 ROWS = pd.DataFrame(NUMBERS, columns=list("abcd")).assign(kind=RNG.choice(["x", "y"], 700))
 IMAGES = RNG.integers(0, 256, (20, 24, 24)).astype(np.uint8)
-SECONDS = 30
+
+InFork = Callable[[Callable[[], Any]], Any]
 
 
 def of_rows(**parameters: Any) -> VAEDetector:
@@ -83,31 +82,6 @@ def two_threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def in_fork(function: Callable[[], Any]) -> Any:
-    """What a function returns in a forked process; an error where it hangs there."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            answer: Any = ("found", function())
-        except BaseException as error:  # noqa: BLE001
-            answer = ("raised", f"{type(error).__name__}: {error}")
-        with os.fdopen(writer, "wb") as stream:
-            stream.write(pickle.dumps(answer))
-        os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as stream:
-        ready = select.select([stream], [], [], SECONDS)[0]
-        content = stream.read() if ready else b""
-    if not ready:
-        os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    assert ready, "the forked process hangs"
-    kind, value = pickle.loads(content)
-    assert kind == "found", value
-    return value
-
-
 def weights(detector: Any) -> list[np.ndarray]:
     return [tensor.numpy() for tensor in detector.model_.vae.state_dict().values()]
 
@@ -130,7 +104,9 @@ ACTIONS: dict[str, Callable[[VAEDetector, Path], Any]] = {
 
 @pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize("name", ACTIONS)
-def test_forked_processes_end_with_the_bits_of_their_parent(name: str, fitted: VAEDetector, model_file: Path) -> None:
+def test_forked_processes_end_with_the_bits_of_their_parent(
+    name: str, fitted: VAEDetector, model_file: Path, in_fork: InFork
+) -> None:
     action = ACTIONS[name]
     with usual_threads():
         # As a fit with large products does.
@@ -140,7 +116,7 @@ def test_forked_processes_end_with_the_bits_of_their_parent(name: str, fitted: V
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_forks_of_forks_end_too(fitted: VAEDetector) -> None:
+def test_forks_of_forks_end_too(fitted: VAEDetector, in_fork: InFork) -> None:
     found = in_fork(lambda: in_fork(lambda: (is_forked(), of_rows().fit(ROWS).score_samples(ROWS))))
     assert found[0]
     np.testing.assert_array_equal(found[1], fitted.score_samples(ROWS))
@@ -148,7 +124,7 @@ def test_forks_of_forks_end_too(fitted: VAEDetector) -> None:
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_forks_amid_the_calls_of_other_threads_end_too(fitted: VAEDetector) -> None:
+def test_forks_amid_the_calls_of_other_threads_end_too(fitted: VAEDetector, in_fork: InFork) -> None:
     expected, stop = fitted.score_samples(ROWS), threading.Event()
 
     def busy() -> None:
@@ -169,7 +145,7 @@ def test_forks_amid_the_calls_of_other_threads_end_too(fitted: VAEDetector) -> N
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_no_lock_of_ours_stays_locked_in_a_forked_process() -> None:
+def test_no_lock_of_ours_stays_locked_in_a_forked_process(in_fork: InFork) -> None:
     locks = [
         threads._THREAD_LIMIT.lock,
         torch_settings._DTYPE.lock,
@@ -198,7 +174,7 @@ def test_no_lock_of_ours_stays_locked_in_a_forked_process() -> None:
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_a_fork_keeps_to_one_thread_where_products_are_large() -> None:
+def test_a_fork_keeps_to_one_thread_where_products_are_large(in_fork: InFork) -> None:
     def numbers() -> tuple[int, int, int]:
         with one_thread():
             inside = torch.get_num_threads()
@@ -252,7 +228,9 @@ def test_a_shared_setting_is_given_back_after_the_last_holder() -> None:
     assert process["setting"] == "medium"
 
 
-def test_a_child_of_a_process_that_uses_cuda_is_refused_in_our_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_of_a_process_that_uses_cuda_is_refused_in_our_words(
+    monkeypatch: pytest.MonkeyPatch, in_fork: InFork
+) -> None:
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
 
     def refused() -> list[str]:
@@ -275,7 +253,9 @@ def test_a_child_of_a_process_that_uses_cuda_is_refused_in_our_words(monkeypatch
     assert in_fork(refused) == []
 
 
-def test_what_torch_refuses_in_a_child_beside_a_gpu_is_said_in_our_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_torch_refuses_in_a_child_beside_a_gpu_is_said_in_our_words(
+    monkeypatch: pytest.MonkeyPatch, in_fork: InFork
+) -> None:
     @own_settings()
     def fails() -> None:
         raise RuntimeError("Unable to handle autograd's threading in combination with fork-based multiprocessing.")

@@ -280,7 +280,7 @@ def test_durations_are_written_as_they_are_read() -> None:
         assert form is not None
         assert form.numbers(form.write(np.array(numbers)).tolist()).tolist() == numbers
     (warning,) = said(["8:30", "11:00"])
-    assert "durations or times of day like '8:30', in seconds" in str(warning)
+    assert "durations or times of day, in seconds, like '8:30'" in str(warning)
 
 
 @pytest.mark.parametrize("ones", [["true", "true"], ["1", "1"], [True, True]])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Literal, Self
@@ -163,7 +164,7 @@ class NonFiniteScoreError(VAEAnomalyError, ArithmeticError):
 
 
 class ForkedProcessError(VAEAnomalyError, RuntimeError):
-    """PyTorch cannot compute in this process, because it was forked from one that uses a GPU.
+    """PyTorch cannot compute in this process, because it was forked beside a GPU.
 
     Parameters
     ----------
@@ -178,9 +179,9 @@ class ForkedProcessError(VAEAnomalyError, RuntimeError):
     def __str__(self) -> str:
         reason = " ".join(self.reason.split()).rstrip(".")
         return (
-            f"this process was forked from one that uses a GPU, and PyTorch cannot compute in it ({reason}). Start "
-            "processes with 'spawn' or 'forkserver', as multiprocessing.get_context('spawn') does, or load the model "
-            "with device='cpu' in the forked process."
+            f"this process was forked on a machine with a GPU, where PyTorch cannot go on after a fork ({reason}). "
+            "Start processes with 'spawn' or 'forkserver', as multiprocessing.get_context('spawn') does, or load the "
+            "model with device='cpu' in the forked process."
         )
 
 
@@ -207,10 +208,13 @@ class TrainingDiverged(VAEAnomalyError, RuntimeError):
         self.last_finite_loss = last_finite_loss
 
     def __str__(self) -> str:
+        finite = math.isfinite(self.last_finite_loss)
+        before = (
+            f"the last finite loss was {self.last_finite_loss:.6g} nats per row" if finite else "no loss was finite"
+        )
         return (
             f"training diverged at iteration {self.iteration} (epoch {self.epoch}), also after a rollback with a tenth "
-            f"of the step; the last finite loss was {self.last_finite_loss:.6g} nats per row. "
-            f"{self._remedy}"
+            f"of the step; {before}. {self._remedy}"
         )
 
     @property
@@ -658,6 +662,31 @@ class LevelsMergedWarning(DataWarning):
         return (
             f"column {self.column!r}: {self.spelling!r} is taken for {self.level!r}{more}. Where case matters, say so: "
             "reading=Reading(fold_case=False), or --no-fold."
+        )
+
+
+class HashedLevelWarning(DataWarning):
+    """What would be put into cells is a level that the model file does not hold: they are left missing.
+
+    Parameters
+    ----------
+    column : str
+        Name of the column.
+    count : int
+        How many cells.
+    """
+
+    def __init__(self, column: str, count: int) -> None:
+        super().__init__(column, count)
+        self.column = column
+        self.count = count
+        self.subject = column
+
+    def __str__(self) -> str:
+        return (
+            f"column {self.column!r}: in {self.count:,} cell{'' if self.count == 1 else 's'} the expected level is one "
+            "that the model file knows by its hash alone, because it is rare or long; left missing. Save the detector "
+            "that was fitted with min_level_count=1 to keep short ones."
         )
 
 

@@ -24,6 +24,7 @@ from vae_anomaly.columns.missing_codes import (
     is_code,
 )
 from vae_anomaly.columns.numeric import asked_column, date_column, number_column
+from vae_anomaly.columns.scales import MAX_MAGNITUDE, largest_number
 from vae_anomaly.columns.text_reading import read_training_text
 from vae_anomaly.data import FloatArray, Table, TextFormat, TextRules, holds_long_numbers, with_missing_cells
 from vae_anomaly.errors import (
@@ -202,8 +203,9 @@ def _last_resort(
 
 def check_declarations(declared: Declarations, names: tuple[str, ...]) -> Declarations:
     """Refuse declarations of columns that are not there, and of kinds that are none."""
+    known = frozenset(names)
     for name, kind in declared.items():
-        if name not in names:
+        if name not in known:
             close = difflib.get_close_matches(str(name), names, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(map(repr, names[:5]))}."
             raise SpecificationError(f"columns names {name!r}, which is no column of the data; {hint}")
@@ -251,8 +253,8 @@ def _infer(
         return _long_number_column(table, position)
     numbers = table.numbers(position)
     observed = ~np.isnan(numbers)
-    present = numbers[observed]
-    weights = None if weights is None else weights[observed]
+    present, weights = numbers[observed], None if weights is None else weights[observed]
+    _check_magnitude(name, numbers, present)
     if isinstance(declared, Likelihood) and not levels:
         return asked_column(name, declared, present, weights)
     if _levels_of(likelihood) == "unordered" or (likelihood is None and declared is None) or levels:
@@ -274,6 +276,20 @@ def _infer(
         if direction and len(table.names) > 1:
             warnings.warn(SortedColumnWarning(name, rises=direction > 0), stacklevel=callers_level())
     return number_column(name, present, weights, declared if isinstance(declared, str) else None)
+
+
+def _check_magnitude(name: str, numbers: FloatArray, present: FloatArray) -> None:
+    """Refuse numbers whose distances may be infinite, unless all are one or a few stand out."""
+    furthest = largest_number(present)
+    if furthest is None or np.ptp(present / MAX_MAGNITUDE) == 0:
+        return
+    raise DataError(
+        f"column {name!r} holds {furthest:g}",
+        f"expected numbers up to {MAX_MAGNITUDE:g}. Rescale the column, or replace the cell with NaN if it stands for "
+        "a missing value.",
+        column=name,
+        row=int((numbers == furthest).argmax()),
+    )
 
 
 def _with_remark(column: Column, remark: str | None) -> Column:

@@ -73,7 +73,15 @@ class TableEncoder(Encoder):
 
     def model_indices_of(self, position: int) -> tuple[int, ...]:
         """Indices in the model's order of a column and its parts."""
-        return tuple(index for index, owner in enumerate(self.order) if owner == position)
+        return self._indices[position]
+
+    @cached_property
+    def _indices(self) -> tuple[tuple[int, ...], ...]:
+        """The model's indices of each column of the user's."""
+        owned: list[list[int]] = [[] for _ in self.columns]
+        for index, owner in enumerate(self.order):
+            owned[owner].append(index)
+        return tuple(map(tuple, owned))
 
     def encode(self, data: Table) -> Batch:
         with data.naming_rows():

@@ -329,7 +329,9 @@ def _blocks(file: BinaryIO, n_bytes: int) -> Iterable[bytearray]:
 
 
 def _bytes_of(tensor: Tensor) -> bytes:
-    return tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+    # Of a single number the step may be 0, which no view as bytes takes.
+    flat = tensor.detach().reshape(-1).clone(memory_format=torch.contiguous_format)
+    return flat.view(torch.uint8).numpy().tobytes()
 
 
 def _ascii(text: str) -> bytes:

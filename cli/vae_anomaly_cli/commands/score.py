@@ -460,6 +460,11 @@ def _check_scored(data: "Data", pipeline: "Pipeline", journal: "Journal | None",
             f"{data.source.name} changed while it was read: it had {counted(n_decided or 0, data.noun)} and then "
             f"{pipeline.n_rows:,}. Score a copy of it."
         )
+    if journal is not None and journal.n_rows:
+        raise InputError(
+            f"--resume: {journal.path} holds scores of {counted(journal.n_rows, data.noun)} more than "
+            f"{data.source.name} has. Score again without --resume."
+        )
     if pipeline.n_scored:
         return
     if journal is not None:

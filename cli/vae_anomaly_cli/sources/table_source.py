@@ -16,6 +16,7 @@ from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.sources.base import Location
 from vae_anomaly_cli.sources.compression import COMPRESSED_EXTENSIONS
 from vae_anomaly_cli.sources.database import file_of, open_database
+from vae_anomaly_cli.sources.dates import check_dates, check_types
 from vae_anomaly_cli.sources.file_state import states_of
 from vae_anomaly_cli.sources.find import FoundFile, as_text, find_files, input_directories, without_links
 from vae_anomaly_cli.sources.formats import DATABASE, FORMATS, Format, TableFile, format_of_name, sniff_format
@@ -178,6 +179,9 @@ class TableSource:
             for cells, size in _checked(file.content, present or file.names[:1]):
                 for start in range(0, cells.num_rows, ROWS_PER_BATCH):
                     part = cells.slice(start, ROWS_PER_BATCH)
+                    if self.format.typed:
+                        before = first_in_file
+                        check_dates(file.name, part, lambda row: file.content.where(before + row))  # noqa: B023
                     yield RowBatch(_cast(part, schema), index, first_in_file, first, size if start == 0 else 0)
                     first_in_file += part.num_rows
                     first += part.num_rows
@@ -301,6 +305,7 @@ def _open_found(
     )
     for input_file in files:
         _check_names(input_file)
+        check_types(input_file.name, input_file.content.schema)
     name = files[0].name if len(files) == 1 else f"{len(files)} files from {files[0].name} on"
     if len(data) == 1 and len(files) > 1:
         name = data[0]
