@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -281,7 +282,14 @@ def test_endless_device_as_standard_input_is_refused(process, model):
 def test_pipe_is_read_and_waited_for_with_a_word(process, orders_csv, model, tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    writer = threading.Timer(2.0, pipe.write_bytes, (orders_csv.read_bytes(),))
+    said = process.folder / str(process.n + 1) / "err"
+
+    def write_when_waited_for():
+        while not (said.exists() and said.stat().st_size):
+            time.sleep(0.02)
+        pipe.write_bytes(orders_csv.read_bytes())
+
+    writer = threading.Thread(target=write_when_waited_for, daemon=True)
     writer.start()
     done = process("score", pipe, "-m", model, "-q")
     writer.join()
