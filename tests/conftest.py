@@ -1,9 +1,15 @@
 """What every test shares: one torch thread, repeatable properties, columns by hand, and where the large data is."""
 
 import math
+import os
+import pickle
+import select
+import signal
+import subprocess
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -25,6 +31,7 @@ class Operations(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+SECONDS_OF_A_FORK = 60
 ROOT = Path(__file__).resolve().parents[1]
 
 torch.set_num_threads(1)
@@ -53,6 +60,19 @@ def large_data(root: Path) -> Path:
     if not folder.is_dir():
         pytest.skip("the large data sets (../shared/data) are not on this machine")
     return folder
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of one megabyte."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    try:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no disk can be mounted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.fixture(scope="session")
@@ -103,3 +123,34 @@ def distribution_of(constants_of: Callable[..., Constants]) -> Callable[..., Cel
 def operations() -> Operations:
     """A context that counts the operations inside it."""
     return Operations()
+
+
+@pytest.fixture(scope="session")
+def in_fork() -> Callable[[Callable[[], Any]], Any]:
+    """What a function returns in a forked process; an error where it hangs there."""
+    return _in_fork
+
+
+def _in_fork(function: Callable[[], Any]) -> Any:
+    """What a function returns in a forked process; an error where it hangs there."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            answer: Any = ("found", function())
+        except BaseException as error:  # noqa: BLE001
+            answer = ("raised", f"{type(error).__name__}: {error}")
+        with os.fdopen(writer, "wb") as stream:
+            stream.write(pickle.dumps(answer))
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as stream:
+        ready = select.select([stream], [], [], SECONDS_OF_A_FORK)[0]
+        content = stream.read() if ready else b""
+    if not ready:
+        os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert ready, "the forked process hangs"
+    kind, value = pickle.loads(content)
+    assert kind == "found", value
+    return value

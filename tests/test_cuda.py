@@ -360,3 +360,102 @@ def test_step_that_cannot_be_recorded_is_taken_eagerly_and_leaves_the_stream(ste
     expected = small(n_estimators=1, backbone="mlp").fit(mixed)
     assert isinstance(steppers[-1].replay, CudaGraph)
     np.testing.assert_allclose(detector.score_samples(mixed), expected.score_samples(mixed), rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize("name", ["autocast", "default device", "default dtype", "medium precision"])
+def test_settings_of_the_caller_change_no_bit(name, fitted, mixed, tmp_path):
+    def found():
+        save(fitted, tmp_path / "rows.vae")
+        loaded = load(tmp_path / "rows.vae", device=CUDA)
+        return [
+            small().fit(mixed).score_samples(mixed) if name != "medium precision" else np.empty(0),
+            fitted.score_samples(mixed),
+            loaded.score_samples(mixed),
+            fitted.explain(mixed.iloc[:3]).contributions.to_numpy(),
+            of_images(backbone="convolutional").fit(IMAGES).score_samples(IMAGES[:9])
+            if name != "medium precision"
+            else np.empty(0),
+        ]
+
+    expected = found()
+    try:
+        if name == "autocast":
+            with torch.autocast("cuda", dtype=torch.float16):
+                changed = found()
+                assert torch.is_autocast_enabled("cuda")
+        elif name == "default device":
+            torch.set_default_device("cuda")
+            changed = found()
+            assert torch.get_default_device().type == "cuda"
+        elif name == "default dtype":
+            torch.set_default_dtype(torch.float64)
+            changed = found()
+            assert torch.get_default_dtype() == torch.float64
+        else:
+            torch.set_float32_matmul_precision("medium")
+            changed = found()
+            assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_default_device(None)
+        torch.set_default_dtype(torch.float32)
+        torch.set_float32_matmul_precision("highest")
+    for one, other in zip(changed, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_maps_under_autocast_and_on_a_default_device_are_the_same():
+    images = IMAGES[:20]
+    expected = ImageFeatures(nn.Flatten(), device=CUDA).transform(images)
+    patches = PatchDetector(n_windows=256, max_iter=3, window=8, hidden_layer_sizes=(8,), device=CUDA)
+    scores = copy.deepcopy(patches).fit(images).score_samples(images)
+    with torch.autocast("cuda", dtype=torch.float16), torch.device("cuda"):
+        np.testing.assert_array_equal(ImageFeatures(nn.Flatten(), device=CUDA).transform(images), expected)
+        np.testing.assert_array_equal(copy.deepcopy(patches).fit(images).score_samples(images), scores)
+
+
+def test_a_fork_after_cuda_was_used_is_refused_in_our_words(fitted, on_cpu, mixed, tmp_path, in_fork):
+    save(fitted, tmp_path / "rows.vae")
+    assert torch.cuda.is_initialized()
+    calls = {
+        "load": lambda: load(tmp_path / "rows.vae"),
+        "load on CUDA": lambda: load(tmp_path / "rows.vae", device=CUDA),
+        "score": lambda: fitted.score_samples(mixed),
+        "explain": lambda: fitted.explain(mixed.iloc[:2]),
+        "sample": lambda: fitted.sample(3),
+        "fit": lambda: small().fit(mixed),
+        "fit, auto": lambda: small(device="auto").fit(mixed),
+    }
+
+    def said(call):
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001
+            return type(error).__name__, str(error)
+        return "", ""
+
+    for name, call in calls.items():
+        kind, text = in_fork(lambda call=call: said(call))
+        assert kind == "ForkedProcessError", (name, kind, text)
+        assert "multiprocessing.get_context('spawn')" in text
+    expected = on_cpu.score_samples(mixed)
+
+    def on_the_cpu():
+        return load(tmp_path / "rows.vae", device="cpu").score_samples(mixed)
+
+    np.testing.assert_array_equal(in_fork(on_the_cpu), expected)
+    np.testing.assert_array_equal(in_fork(lambda: on_cpu.score_samples(mixed)), expected)
+
+
+def test_a_fit_in_a_fork_beside_a_gpu_works_or_is_refused_in_our_words(mixed, in_fork):
+    small(device="cpu").fit(mixed)
+
+    def fit():
+        try:
+            return "scores", small(device="cpu").fit(mixed).score_samples(mixed)
+        except Exception as error:  # noqa: BLE001
+            return type(error).__name__, str(error)
+
+    kind, found = in_fork(fit)
+    assert kind in ("scores", "ForkedProcessError"), found
+    if kind == "scores":
+        np.testing.assert_array_equal(found, small(device="cpu").fit(mixed).score_samples(mixed))

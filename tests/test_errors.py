@@ -19,6 +19,8 @@ from vae_anomaly.errors import (
     ExtraColumnsWarning,
     FileLeftOutWarning,
     FitWarning,
+    ForkedProcessError,
+    HashedLevelWarning,
     LevelsMergedWarning,
     MatchedColumnsWarning,
     MissingCodeWarning,
@@ -43,6 +45,7 @@ def test_diverged_training_names_the_step_the_epoch_and_the_loss():
 
 
 WITH_FIELDS = [
+    ForkedProcessError("Cannot re-initialize CUDA."),
     DataError("wrong cell", "expected numbers.", column="age", row=17),
     CellTypeError("wrong cell", "expected text.", column="age", row=17, item="image"),
     ImageFileError(Path("a.png"), "the file is empty."),
@@ -57,6 +60,7 @@ WITH_FIELDS = [
     OddCellsWarning("age", "n/a", 17, 2, 400, label="p17"),
     DecimalMarkWarning("amount", "1,234", "1234", "1,5", 2),
     AmbiguousTextWarning("when", "01/02/2026", "as day/month", "Say so."),
+    HashedLevelWarning("shop", 2),
     LevelsMergedWarning("shop", "NORTH", "north", 2),
     TextReadWarning((("amount", "numbers with a decimal comma"),)),
     ColumnSetAsideWarning("age", "it holds no value"),

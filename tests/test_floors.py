@@ -26,7 +26,7 @@ INSTALLED = ("vae_anomaly", "vae_anomaly_datasets", "vae_anomaly_cli")
 
 # From the ground up: a module imports from its own package or from a lower floor.
 LIBRARY_FLOORS = (
-    ("deprecation", "errors", "version"),
+    ("deprecation", "errors", "files", "forks", "version"),
     ("registry",),
     ("data",),
     ("likelihoods",),
@@ -41,7 +41,7 @@ LIBRARY_FLOORS = (
 # The same within the command line.
 CLI_FLOORS = (
     ("errors",),
-    ("console", "types"),
+    ("console", "signals", "standard_streams", "types"),
     ("cell_reader", "signing"),
     ("sources",),
     ("kinds", "progress", "stages", "tables"),
@@ -107,6 +107,29 @@ LONG: dict[str, str] = {
 
 # Who may go below the doors of packages, and why.
 BELOW_DOORS = {"benchmarks.speed.shares": "times the functions inside, by putting a clock around each"}
+
+
+# Files are written with `vae_anomaly.files.OutputFile`. Who opens one in another way, and why.
+WRITERS: dict[str, str] = {
+    "vae_anomaly.data.image_files": "Pillow writes to the stream of an OutputFile",
+    "vae_anomaly.files.output_file": "is how files are written",
+    "vae_anomaly.files.stale_parts": "opens what a killed run left, to lock it",
+    "vae_anomaly_cli.output.journal": "appends, under a lock, what a run that is killed shall leave; temporary rows",
+    "vae_anomaly_cli.output.partial_file": "compresses into the stream of an OutputFile",
+    "vae_anomaly_cli.sources.byte_source": "keeps what is piped in a temporary file without a name",
+    "vae_anomaly_cli.standard_streams": "sends what nobody takes to nowhere",
+    "vae_anomaly_cli.sources.excel": "repairs workbooks in memory",
+}
+# Calls that make, change or move files whatever their arguments are.
+WRITING_CALLS = {
+    *("copy", "copy2", "copyfile", "copytree", "move"),
+    *("mkstemp", "mkdtemp", "NamedTemporaryFile", "SpooledTemporaryFile", "TemporaryFile", "TemporaryDirectory"),
+    *("hardlink_to", "rename", "renames", "save", "save_file", "savefig", "savetxt", "savez", "savez_compressed"),
+    *("memmap", "symlink_to", "to_csv", "to_excel", "to_feather", "to_json", "to_parquet", "to_pickle", "tofile"),
+    *("touch", "write_bytes", "write_text"),
+}
+# Others, where a mode says so; `os.open` takes numbers.
+OPENING_CALLS = {"BZ2File", "GzipFile", "LZMAFile", "OSFile", "ZipFile", "fdopen", "memory_map", "open", "open_file"}
 
 
 @dataclass(frozen=True)
@@ -328,12 +351,95 @@ def unused_exports(modules: Modules) -> list[str]:
     ]
 
 
-RULES = (wrong_floors, circles, below_doors, foreign_libraries, ambiguous_names, unused_exports)
+def writes_a_file(call: ast.Call) -> bool:
+    """Whether a call makes or changes a file, as far as its name and its mode tell."""
+    is_method = isinstance(call.func, ast.Attribute)
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    owner = getattr(call.func.value, "id", "") if isinstance(call.func, ast.Attribute) else ""
+    given = [*call.args, *(keyword.value for keyword in call.keywords)]
+    if owner == "os" and name == "open":
+        flags = " ".join(map(ast.unparse, call.args[1:]))
+        return "O_RDONLY" not in flags or any(flag in flags for flag in ("O_WRONLY", "O_RDWR", "O_CREAT", "O_TRUNC"))
+    if owner == "os" and name in {"replace", "link", "symlink", "mknod", "mkfifo"}:
+        return True
+    if name in WRITING_CALLS:
+        # Not copies of arrays, new names of columns, and what our own `save` does.
+        is_other = name.startswith(("copy", "move")) or (name == "rename" and call.keywords)
+        return owner == "shutil" or not (is_other or (name == "save" and not is_method))
+    modes = [one.value for one in given if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+    return name in OPENING_CALLS and any(
+        set(mode) <= set("rwaxbtU+") and set(mode) & set("wax+") for mode in modes if mode
+    )
+
+
+def other_writers(modules: Modules) -> list[str]:
+    """Places of library and command line that write files, but not with the one helper, and without a reason."""
+    return [
+        f"{module.name}:{node.lineno} writes a file with {ast.unparse(node.func)}: use vae_anomaly.files.OutputFile"
+        for module in modules.values()
+        if module.name.partition(".")[0] in INSTALLED and module.name not in WRITERS
+        for node in ast.walk(ast.parse(module.source))
+        if isinstance(node, ast.Call) and writes_a_file(node)
+    ]
+
+
+RULES = (wrong_floors, circles, below_doors, foreign_libraries, ambiguous_names, unused_exports, other_writers)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_rule_holds(rule):
     assert rule(read_modules()) == []
+
+
+def test_reasons_to_write_otherwise_are_still_there():
+    modules = read_modules()
+    calls = {
+        name: [node for node in ast.walk(ast.parse(modules[name].source)) if isinstance(node, ast.Call)]
+        for name in WRITERS
+    }
+    assert [name for name in WRITERS if not any(map(writes_a_file, calls[name]))] == [], "take it out of WRITERS"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "open(path, 'w')",
+        "path.open('ab')",
+        "path.open(mode='r+b')",
+        "io.open(path, mode='x')",
+        "gzip.open(path, 'wt')",
+        "os.open(path, flags)",
+        "os.open(path, os.O_RDONLY | os.O_CREAT)",
+        "os.replace(part, path)",
+        "path.write_text(text)",
+        "tempfile.NamedTemporaryFile()",
+        "shutil.copy(one, other)",
+        "image.save(path)",
+        "frame.to_parquet(path)",
+        "zipfile.ZipFile(path, 'w')",
+        "pa.OSFile(path, 'wb')",
+    ],
+)
+def test_planted_writer_is_found(call):
+    (found,) = other_writers(modules_of({"vae_anomaly_cli.tables": call}))
+    assert found.startswith("vae_anomaly_cli.tables:1 writes a file with ")
+    assert other_writers(modules_of({"vae_anomaly.files.output_file": call, "benchmarks.page": call})) == []
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "open(path)",
+        "path.open('rb')",
+        "os.open(path, os.O_RDONLY | os.O_CLOEXEC)",
+        "copy.copy(x)",
+        "x.copy()",
+        "text.replace('a', 'w')",
+        "frame.rename(columns=x)",
+    ],
+)
+def test_what_writes_no_file_is_not_taken_for_a_writer(call):
+    assert other_writers(modules_of({"vae_anomaly_cli.tables": call})) == []
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from vae_anomaly import (
+    ELBO,
     LikelihoodRegret,
     ModelFileError,
     NonFiniteScoreError,
@@ -38,7 +39,7 @@ from vae_anomaly.detectors.patch.windows import MAX_IMAGE_VALUES, Windows, check
 from vae_anomaly.errors import DataError
 from vae_anomaly.model import BACKBONES, VAE
 from vae_anomaly.store.container import packed, strict_json, unpacked
-from vae_anomaly.store.sizes import check_columns
+from vae_anomaly.store.sizes import check_columns, check_windows
 
 pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning", "ignore::vae_anomaly.DataWarning")
 
@@ -310,6 +311,29 @@ def test_levels_of_each_of_many_pixels_are_refused() -> None:
     check_columns([dataclasses.replace(column, levels=("x",) * 16)], tensors)
 
 
+def test_margins_out_of_proportion_to_the_images_are_refused() -> None:
+    windows = Windows(5, 5, 60_000, 250)
+    columns = [Column(name, "pixel", None, "", n_cells=n) for name, n in (("grey", 25), ("around", windows.n_given))]
+    with pytest.raises(ValueError, match="margins of 29,998 pixels, and images 24 x 24"):
+        check_windows(windows, 2, columns, (1, 24, 24))
+    modest = Windows(5, 21, 64, 4)
+    columns[1] = dataclasses.replace(columns[1], n_cells=modest.n_given)
+    check_windows(modest, 2, columns, (1, 24, 24))
+
+
+def test_steps_times_weights_are_bounded(tmp_path: Path) -> None:
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    fast = {"max_iter": 1, "hidden_layer_sizes": (300, 300), "n_estimators": 1}
+    save(VAEDetector(**fast, row_score=LikelihoodRegret(2, n_steps=2)).fit(X), tmp_path / "m.vae")
+
+    def much(manifest: Any, tensors: Any) -> None:
+        manifest["score"]["fields"].update(n_steps=10_000, n_draws=4000)
+        tensors["noise"] = torch.zeros(1, 4000, 1, manifest["latent_dim"])
+
+    with pytest.raises(ModelFileError, match=r"scoring a row takes [\d,]+ products"):
+        load(changed(tmp_path / "m.vae", much))
+
+
 @pytest.mark.parametrize("name", BACKBONES)
 @pytest.mark.parametrize("sizes", [(), (7,), (7, 5), (3, 4, 6, 2)])
 @pytest.mark.parametrize("grid", [(1, 1), (9, 7), (16, 3)])
@@ -535,3 +559,18 @@ def test_fifo_is_refused_and_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(ModelFileError, match="not a file but a device or pipe"):
         load(tmp_path / "fifo")
+
+
+def test_row_of_a_fit_whose_score_is_not_finite_is_numbered_among_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    reduce = ELBO.reduce
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    X[::3, 0] += 10
+
+    def broken(self: ELBO, terms: Any, vae: Any, batch: Any) -> torch.Tensor:
+        return reduce(self, terms, vae, batch).where(batch.values[:, 0] < 5, torch.nan)
+
+    monkeypatch.setattr(ELBO, "reduce", broken)
+    with pytest.raises(NonFiniteScoreError) as caught:
+        VAEDetector(max_iter=2, row_score=ELBO(2), calibration="split", likelihood="unit_gaussian").fit(X)
+    assert caught.value.row % 3 == 0
+    assert 1 <= caught.value.n_affected < caught.value.n_rows < 60

@@ -284,3 +284,10 @@ def test_detector_with_a_foreign_likelihood_cannot_be_saved(tmp_path: Path) -> N
     with pytest.raises(SpecificationError, match="Private is not one of the library's own"):
         save(detector, tmp_path / "m.vae")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_model_of_constant_columns_can_be_saved(tmp_path):
+    frame = pd.DataFrame({"a": np.ones(60), "b": np.full(60, 2.0)})
+    detector = VAEDetector(max_iter=5, n_estimators=1, random_state=0).fit(frame)
+    save(detector, tmp_path / "m.vae")
+    assert np.array_equal(load(tmp_path / "m.vae").anomaly_score(frame), detector.anomaly_score(frame))

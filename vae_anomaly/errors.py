@@ -7,11 +7,15 @@ that each of them can be pickled and copied.
 from __future__ import annotations
 
 import copy
+import inspect
+import math
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Literal, Self
 
 MAX_NAMED = 5
+# Packages whose lines are not those of who called the library.
+INTERNAL = frozenset({"vae_anomaly", "sklearn", "contextlib", "joblib", "torch"})
 
 
 class VAEAnomalyError(Exception):
@@ -159,6 +163,28 @@ class NonFiniteScoreError(VAEAnomalyError, ArithmeticError):
         return moved
 
 
+class ForkedProcessError(VAEAnomalyError, RuntimeError):
+    """PyTorch cannot compute in this process, because it was forked beside a GPU.
+
+    Parameters
+    ----------
+    reason : str
+        What PyTorch says, or what was asked for.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+    def __str__(self) -> str:
+        reason = " ".join(self.reason.split()).rstrip(".")
+        return (
+            f"this process was forked on a machine with a GPU, where PyTorch cannot go on after a fork ({reason}). "
+            "Start processes with 'spawn' or 'forkserver', as multiprocessing.get_context('spawn') does, or load the "
+            "model with device='cpu' in the forked process."
+        )
+
+
 class TrainingDiverged(VAEAnomalyError, RuntimeError):
     """The loss became NaN or infinite twice, the second time after a rollback with a smaller step.
 
@@ -182,10 +208,13 @@ class TrainingDiverged(VAEAnomalyError, RuntimeError):
         self.last_finite_loss = last_finite_loss
 
     def __str__(self) -> str:
+        finite = math.isfinite(self.last_finite_loss)
+        before = (
+            f"the last finite loss was {self.last_finite_loss:.6g} nats per row" if finite else "no loss was finite"
+        )
         return (
             f"training diverged at iteration {self.iteration} (epoch {self.epoch}), also after a rollback with a tenth "
-            f"of the step; the last finite loss was {self.last_finite_loss:.6g} nats per row. "
-            f"{self._remedy}"
+            f"of the step; {before}. {self._remedy}"
         )
 
     @property
@@ -691,3 +720,14 @@ def _listed(names: tuple[str, ...]) -> str:
     """The first few columns, and how many there are beside them."""
     more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
     return f"column{'' if len(names) == 1 else 's'} {', '.join(map(repr, names[:MAX_NAMED]))}{more}"
+
+
+def callers_level() -> int:
+    """The `stacklevel` at which a warning points to the line that called the library, however deep it is made."""
+    level = 1
+    frame = inspect.currentframe()
+    frame = None if frame is None else frame.f_back
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in INTERNAL:
+        frame = frame.f_back
+        level += 1
+    return level

@@ -52,6 +52,8 @@ pixel. Higher is more anomalous.
   130  interrupted with Ctrl-C: score --resume goes on from there, and fit has
        saved the best model so far, but never over a file that was there.
        In their own training, score and explain go on with that model instead
+  143  ended by SIGTERM, 129 by SIGHUP: nothing half done is left, and score
+       --resume goes on from there
 """
 
 application = typer.Typer(

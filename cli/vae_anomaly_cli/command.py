@@ -13,7 +13,9 @@ A command takes such dataclasses as arguments, and gets them filled::
 """
 
 import dataclasses
+import errno
 import inspect
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -24,7 +26,7 @@ import typer
 
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.sources import Kind, check_found, kind_of
+from vae_anomaly_cli.sources import Kind, check_found, kind_of, scheme_of
 
 INPUT, FITTING, FLAGGING, OUTPUT = "Input", "Fitting", "Flagging", "Output"
 DATA, MODEL, QUIET = "data", "model", "quiet"
@@ -292,7 +294,7 @@ class Command:
             parameter.take_deprecated(values, self.parameters, messages)
         for name, parameter in self.parameters.items():
             values[name] = parameter.in_field(values[name])
-        self._refuse_empty_names(values)
+        self._refuse_unusable_names(values)
         arguments: dict[str, Any] = {}
         for name, group in self.groups.items():
             fields = {field.name for field in dataclasses.fields(group)}
@@ -304,14 +306,19 @@ class Command:
         arguments |= {name: found[hint] for name, hint in get_type_hints(self.body).items() if hint in found}
         self.body(**arguments)
 
-    def _refuse_empty_names(self, values: Mapping[str, Any]) -> None:
-        """Refuse names of files without a letter, which would stand for the current directory."""
+    def _refuse_unusable_names(self, values: Mapping[str, Any]) -> None:
+        """Refuse names that no file can have; those without a letter would stand for the current directory."""
         paths = [parameter for parameter in self.parameters.values() if parameter.option.is_path]
         empty = [each.flag for each in paths if values[each.name] == "" or (each.repeats and "" in values[each.name])]
         if empty:
             raise InputError(
                 f"{', '.join(empty)}: the name is empty, as that of an unset variable is; expected a path."
             )
+        for parameter in paths:
+            given = values[parameter.name]
+            for path in given if parameter.repeats else [given]:
+                if path is not None and scheme_of(path) is None:
+                    _check_name(parameter.flag, path)
 
     def _check_kind(self, data: Sequence[str], given: Sequence[Parameter]) -> Kind:
         """Refuse data, and options, of a kind that the command or the data is not of."""
@@ -334,6 +341,19 @@ def command(
 ) -> Callable[[Callable[..., None]], Command]:
     """Make a command of a function whose arguments are dataclasses of options; see `Command`."""
     return lambda body: Command(body, text, takes, without, required)
+
+
+def _check_name(flag: str, path: str) -> None:
+    """Refuse a name that no file can have, or that leads nowhere; whether a file is there is asked later."""
+    try:
+        os.stat(path)  # noqa: PTH116 - a name that ends in a slash is another one
+    except ValueError as error:
+        raise InputError(f"{flag} {path}: the name has a character that no name can have; expected a path.") from error
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.EACCES):
+            raise InputError(f"{flag} {path}: {error.strerror or error}; expected a path.") from error
+        if error.errno == errno.EACCES:
+            raise InputError(f"{flag} {path} cannot be reached: {error.strerror}.") from error
 
 
 def _refuse_beside_model(given: Sequence[Parameter]) -> None:

@@ -1,7 +1,5 @@
 """What people read: messages on standard error, one line each, and clean standard output."""
 
-import contextlib
-import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -9,11 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
-import typer
 from rich.console import Console
 from rich.text import Text
 
-from vae_anomaly_cli.errors import CommandError
+from vae_anomaly_cli.errors import Terminated
 
 MAX_SHOWN_FILES = 20
 MAX_SHOWN_ODD = 5
@@ -22,8 +19,25 @@ MAX_NAMED = 5
 
 def one_line(text: object) -> str:
     """Squeeze a message into one line and show control characters as escapes."""
-    squeezed = " ".join(str(text).split())
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in squeezed)
+    return escaped(" ".join(str(text).split()))
+
+
+def escaped(text: str, kept: str = "") -> str:
+    r"""Show characters that are no signs on paper as escapes: they could steer a terminal, or not be written at all.
+
+    Parameters
+    ----------
+    text : str
+        What is shown.
+    kept : str
+        Such characters that stay.
+
+    Examples
+    --------
+    >>> escaped("\x1b[31mred \udcff")
+    '\\x1b[31mred \\udcff'
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() or c in kept else repr(c)[1:-1] for c in text)
 
 
 def counted(count: int, noun: str) -> str:
@@ -107,7 +121,7 @@ class Messages:
             warnings.simplefilter("always")
             try:
                 yield
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, Terminated):
                 caught.clear()
                 raise
             finally:
@@ -180,26 +194,7 @@ def _and_so(others: list[str]) -> str:
 
 @contextmanager
 def data_stream() -> Iterator[BinaryIO]:
-    """Standard output for bytes; a reader that left early (`| head`) ends the command quietly."""
-    try:
-        sys.stdout.flush()
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        _drop_output()
-        raise typer.Exit(0) from None
-    except OSError as error:
-        _drop_output()
-        raise CommandError(f"standard output cannot be written: {error.strerror or error}.") from error
-    except KeyboardInterrupt:
-        _drop_output()
-        raise
-
-
-def _drop_output() -> None:
-    """Send what is left to nowhere: the interpreter flushes at exit, and would complain again, or wait for ever."""
-    with contextlib.suppress(OSError):
-        descriptor = sys.stdout.fileno()
-        devnull = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(devnull, descriptor)
-        os.close(devnull)
+    """Standard output for bytes, all of them written at the end."""
+    sys.stdout.flush()
+    yield sys.stdout.buffer
+    sys.stdout.buffer.flush()

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from vae_anomaly_cli.console import Messages, counted
-from vae_anomaly_cli.errors import InputError
+from vae_anomaly_cli.errors import CommandError, InputError
 from vae_anomaly_cli.models import RowScores, Unusable, library_errors, load_detector, rank_among
 from vae_anomaly_cli.options import Device, FitOptions, Method
 from vae_anomaly_cli.progress import progress_bar
@@ -159,6 +159,7 @@ class ImageModel:
         with library_errors(self.source.name):
             files = ImageFiles(batch.paths, self.image_format)
             images, problems = files.load(max_bytes=2 * len(files) * prod(files.shape))
+        self.source.check_unchanged(batch.indices)
         reasons = {problem.path: problem.reason for problem in problems}
         by_row = {row: reasons[path] for row, path in enumerate(batch.paths) if path in reasons}
         rows = tuple(row for row in range(batch.n_rows) if row not in by_row)
@@ -244,9 +245,14 @@ def fit_images(source: ImageSource, fitting: FitOptions, device: Device, message
         )
     left_out = Unusable()
     start = time.perf_counter()
-    with library_errors(source.name), messages.library_warnings(left_out.add_file):
-        detector = _new_image_detector(source, fitting, device, verbose=messages.progress)
-        detector.fit(list(source.paths))
+    try:
+        with library_errors(source.name), messages.library_warnings(left_out.add_file):
+            detector = _new_image_detector(source, fitting, device, verbose=messages.progress)
+            detector.fit(list(source.paths))
+    except CommandError:
+        source.check_unchanged()
+        raise
+    source.check_unchanged()
     seconds = time.perf_counter() - start
     wanted = detector.image_format_
     assert wanted is not None

@@ -3,7 +3,9 @@
 import os
 import sys
 
-from vae_anomaly_cli.errors import CommandError
+from vae_anomaly_cli.errors import CommandError, ReaderLeft, Terminated
+from vae_anomaly_cli.signals import terminated_by_signals
+from vae_anomaly_cli.standard_streams import drop_output, standard_streams
 
 DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 DEBUG_VARIABLE = "VAE_ANOMALY_DEBUG"
@@ -17,11 +19,24 @@ def main(arguments: list[str] | None = None) -> int:
     arguments : list of str, optional
         By default those of the process.
     """
-    try:
-        return _run(sys.argv[1:] if arguments is None else arguments)
-    except KeyboardInterrupt:
-        _report("interrupted.")
-        return INTERRUPTED
+    with standard_streams():
+        try:
+            with terminated_by_signals():
+                code = _run(sys.argv[1:] if arguments is None else arguments)
+                sys.stdout.flush()
+                return code
+        except KeyboardInterrupt:
+            drop_output()
+            _report("interrupted.")
+            return INTERRUPTED
+        except Terminated as stop:
+            drop_output()
+            _report(str(stop))
+            return stop.exit_code
+        except ReaderLeft:
+            return DONE
+        except CommandError as error:
+            return _stop(error, str(error), error.exit_code)
 
 
 def _run(given: list[str]) -> int:
@@ -35,8 +50,8 @@ def _run(given: list[str]) -> int:
         code = int(application(given or ["--help"], prog_name="vae-anomaly", standalone_mode=False) or DONE)
     except typer.Abort:
         code = INTERRUPTED
-    except CommandError as error:
-        return _stop(error, str(error), error.exit_code)
+    except (CommandError, ReaderLeft):
+        raise
     except Exception as error:  # noqa: BLE001 - people get one line, never a traceback
         # The class of usage errors is typer's own or click's, as the version has it; both format themselves.
         format_message = getattr(error, "format_message", None)

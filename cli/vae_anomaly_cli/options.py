@@ -1,15 +1,16 @@
 """The options that commands share; see `command` for how a field becomes an option."""
 
+import os
 import re
+import stat
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 from vae_anomaly_cli.command import FITTING, FLAGGING, INPUT, OUTPUT, Deprecated, Option
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.signing import KEY_VARIABLE, use_key
-from vae_anomaly_cli.sources import EXTENSIONS, FORMATS, NO_HEADER, GivenLayout, Kind
+from vae_anomaly_cli.sources import EXTENSIONS, FORMATS, NO_HEADER, GivenLayout, Kind, kind_of_special
 
 
 class Device(StrEnum):
@@ -471,6 +472,23 @@ class FlagOptions:
 Json = Annotated[bool, Option("One JSON object on standard output.", flags=("--json",), panel=OUTPUT)]
 
 
+def check_one_on_standard_output(output: str | None, *, as_json: bool) -> None:
+    """Refuse a file and an object that would both be written to standard output, by whatever name.
+
+    Raises
+    ------
+    InputError
+        If they would.
+    """
+    if not as_json or output is None:
+        return
+    # Not at the head of the file: the help does without the library.
+    from vae_anomaly.files import descriptor_of
+
+    if output == STANDARD_OUTPUT or descriptor_of(output) == 1:
+        raise InputError(f"--json and --output {output} both write to standard output; choose one.")
+
+
 @dataclass(frozen=True)
 class OutputOptions:
     """Where results go."""
@@ -489,8 +507,7 @@ class OutputOptions:
 
     def __post_init__(self) -> None:
         """Refuse two things in one place."""
-        if self.as_json and self.output == STANDARD_OUTPUT:
-            raise InputError("--json and --output - both write to standard output; choose one.")
+        check_one_on_standard_output(self.output, as_json=self.as_json)
 
 
 KeyFile = Annotated[
@@ -551,6 +568,7 @@ class NewModelOptions:
         """Refuse standard output, which is no place for a model."""
         if self.output == STANDARD_OUTPUT:
             raise InputError(f"--output {self.output}: a model goes to a file; expected a name like orders.vae.")
+        check_one_on_standard_output(self.output, as_json=self.as_json)
 
 
 @dataclass(frozen=True)
@@ -589,12 +607,25 @@ class ReadOptions:
 
 
 def check_model_path(model: str) -> None:
-    """Refuse a path that cannot be a model file before the library is loaded."""
-    path = Path(model)
-    if path.is_dir():
-        raise InputError(f"{model} is a directory; expected a model file, as vae-anomaly fit writes it.")
-    if not path.exists():
-        raise InputError(f"{model} does not exist; expected a model file. Make one with vae-anomaly fit -o {model}.")
+    """Refuse a path that cannot be a model file before the library is loaded.
+
+    Raises
+    ------
+    InputError
+        If it leads to no file, or to one that cannot be read; a pipe is not waited for.
+    """
+    try:
+        mode = os.stat(model).st_mode  # noqa: PTH116 - a name that ends in a slash is another one
+        if stat.S_ISREG(mode):
+            os.close(os.open(model, os.O_RDONLY))
+            return
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(
+            f"{model} does not exist; expected a model file. Make one with vae-anomaly fit -o {model}."
+        ) from error
+    except OSError as error:
+        raise InputError(f"{model} cannot be read: {error.strerror or error}; expected a model file.") from error
+    raise InputError(f"{model} is {kind_of_special(mode)}; expected a model file, as vae-anomaly fit writes it.")
 
 
 def _separator(given: str | None) -> str | None:

@@ -1,12 +1,10 @@
 """Reading, work and writing at the same time, in three threads."""
 
-import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 Read = TypeVar("Read")
 Done = TypeVar("Done")
@@ -62,20 +60,3 @@ def run_stages(
             for pool in (reader, writer):
                 pool.shutdown(cancel_futures=True)
             read.close()
-
-
-@contextmanager
-def stopped_by_signals() -> Iterator[None]:
-    """Take a request to terminate as Ctrl-C, so that nothing half done stays behind."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(_signal: int, _frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -227,7 +227,7 @@ def test_two_outputs_are_never_one_file(run, orders_csv, model, tmp_path, monkey
     (tmp_path / "link.csv").symlink_to("out.csv")
     second = second.format(tmp_path.name)
     line = run("explain", orders_csv, "-m", model, "-o", "out.csv", "--repair", second).error()
-    assert line == f"error: --repair {second}: expected the name of a file of its own."
+    assert line == f"error: --repair {second} is also --output out.csv; name a file of its own."
     assert [path.name for path in tmp_path.iterdir()] == ["link.csv"]
 
 

@@ -1,5 +1,6 @@
 import json
 import os
+import threading
 
 from vae_anomaly import read_manifest
 
@@ -14,11 +15,17 @@ def test_fit_tells_what_it_did_and_leaves_standard_output_empty(run, orders_csv,
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_model_never_takes_the_place_of_a_device(run, orders_csv, tmp_path, fast):
-    pipe = tmp_path / "pipe"
+def test_model_is_written_through_a_pipe_and_never_takes_its_place(run, orders_csv, tmp_path, fast):
+    pipe, copy = tmp_path / "pipe", tmp_path / "copy.vae"
     os.mkfifo(pipe)
-    assert "is not a file" in run("fit", orders_csv, "-o", pipe, *fast).error()
+    reader = threading.Thread(target=lambda: copy.write_bytes(pipe.read_bytes()))
+    reader.start()
+    outcome = run("fit", orders_csv, "-o", pipe, *fast)
+    reader.join()
+    assert outcome.code == 0, outcome.err
     assert pipe.is_fifo()
+    assert len(read_manifest(copy)["columns"]) == 5
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy.vae", "pipe"]
 
 
 def test_fit_options_reach_the_model(run, orders_csv, tmp_path, fast):

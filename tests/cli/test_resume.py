@@ -12,6 +12,7 @@ import pytest
 
 from vae_anomaly import VAEDetector
 from vae_anomaly_cli.image_model import ImageModel
+from vae_anomaly_cli.output.journal import SCORES, _header, _records
 
 COMMAND = [sys.executable, "-m", "vae_anomaly_cli"]
 # Shells start background jobs with SIGINT ignored, and children inherit that; slow, to be hit on the way.
@@ -142,18 +143,44 @@ def test_damaged_records_are_scored_again(run, interrupted, orders_csv, model, t
     assert (tmp_path / "o.csv").read_bytes() == run(*arguments).out
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        *(b"", b"vae-anomaly scores 2\n", b"vae-anomaly scores 2\n{", b"vae-anomaly scores 2\n[]\n"),
-        *(b"something else", b"vae-anomaly scores 1\n{}\ns\x00"),
-    ],
-)
-def test_journal_without_a_header_is_begun_anew(run, orders_csv, model, tmp_path, content):
-    (tmp_path / ".o.csv.scores").write_bytes(content)
+@pytest.mark.parametrize("n_bytes", [0, 5, 21, 30, 400])
+def test_journal_of_a_run_that_was_killed_while_it_began_is_begun_anew(
+    run, interrupted, orders_csv, model, tmp_path, n_bytes
+):
+    interrupted()
+    journal = tmp_path / ".o.csv.scores"
+    journal.write_bytes(journal.read_bytes()[:n_bytes])
     arguments = ("score", orders_csv, "-m", model, "--drop", "order")
     assert run(*arguments, "-o", tmp_path / "o.csv", "--resume").code == 0
     assert files_in(tmp_path) == ["o.csv"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"vae-anomaly scores 2\n{}\ns\x00", "was left by another version of vae-anomaly"),
+        (b"vae-anomaly scores 3\n{}\n" + b"0" * 32 + b"\ns\x00", "is damaged at its beginning"),
+    ],
+)
+def test_journal_of_another_version_or_with_a_damaged_header_is_not_resumed(
+    run, orders_csv, model, tmp_path, content, said
+):
+    (tmp_path / ".o.csv.scores").write_bytes(content)
+    arguments = ("score", orders_csv, "-m", model, "--drop", "order", "-o", tmp_path / "o.csv")
+    line = run(*arguments, "--resume").error()
+    assert line == f"error: --resume: {tmp_path}/.o.csv.scores {said}. Score again without --resume."
+    assert files_in(tmp_path) == [".o.csv.scores"]
+    assert run(*arguments).code == 0
+    assert files_in(tmp_path) == ["o.csv"]
+
+
+@pytest.mark.parametrize("options", [(), ("--resume",)])
+def test_file_of_somebody_else_under_the_name_of_the_journal_stays(run, orders_csv, model, tmp_path, options):
+    (tmp_path / ".o.csv.scores").write_bytes(b"goals: 3, 2, 1\n")
+    outcome = run("score", orders_csv, "-m", model, "--drop", "order", "-o", tmp_path / "o.csv", *options)
+    assert "is not a file of vae-anomaly, which keeps scores under that name. Move it away." in outcome.error()
+    assert (tmp_path / ".o.csv.scores").read_bytes() == b"goals: 3, 2, 1\n"
+    assert files_in(tmp_path) == [".o.csv.scores"]
 
 
 def test_what_changed_since_is_refused(run, interrupted, orders_csv, model, write, tmp_path, fast):
@@ -275,11 +302,11 @@ def test_fault_of_ours_keeps_the_scores_too(run, orders_csv, model, tmp_path, co
 
 
 def test_journal_holds_the_scores_as_they_are(run, interrupted, orders_csv, model, tmp_path):
-    from vae_anomaly_cli.output.journal import _records
-
     interrupted()
     with (tmp_path / ".o.csv.scores").open("rb") as stream:
-        kept = np.concatenate([np.frombuffer(part).reshape(-1, 2) for _, _, part in _records(stream)])
+        _, first = _header(stream, tmp_path)
+        contents = [record.content for record in _records(stream, first) if record.kind == SCORES]
+    kept = np.concatenate([np.frombuffer(content).reshape(-1, 2) for content in contents])
     whole = run("score", orders_csv, "-m", model, "--id", "order").frame[["anomaly_score", "p_value"]].astype(float)
     assert kept.tolist() == whole[: len(kept)].to_numpy().tolist()
 
@@ -305,20 +332,16 @@ def test_request_to_terminate_is_heard(run, orders_csv, model, tmp_path, counter
         return np.zeros(len(frame))
 
     counter.score = terminated
-    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    try:
-        outcome = run("score", orders_csv, "-m", model, "--drop", "order", "-o", tmp_path / "o.csv")
-        assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    assert (outcome.code, outcome.err) == (130, "error: interrupted.\n")
-    assert not (tmp_path / "o.csv").exists()
+    outcome = run("score", orders_csv, "-m", model, "--drop", "order", "-o", tmp_path / "o.csv")
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert (outcome.code, outcome.err) == (143, "error: terminated.\n")
+    assert files_in(tmp_path) == []
 
 
 def records(journal):
     """How many bytes of scores a journal holds behind its header."""
     content = journal.read_bytes() if journal.exists() else b""
-    return len(content.partition(b"}\n")[2])
+    return len(b"".join(content.split(b"\n", 3)[3:]))
 
 
 @pytest.fixture(params=["table", "images"])
@@ -355,8 +378,9 @@ def test_killed_process_leaves_no_result_and_can_be_resumed(run, long_run, tmp_p
         said = process.stderr.read().decode()
     assert not (tmp_path / "o.csv").exists()
     if number != signal.SIGKILL:
-        assert process.returncode == 130
-        assert said.startswith("error: interrupted. The scores of ")
+        code, word = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "terminated")}[number]
+        assert process.returncode == code
+        assert said.startswith(f"error: {word}. The scores of ")
         assert files_in(tmp_path) == [".o.csv.scores", "data.csv"]
     # Batch by batch: a buffer of Python's holds more.
     assert enough <= records(journal) < 4 * enough
@@ -466,7 +490,8 @@ def test_second_run_into_the_same_output_is_refused(run, interrupted, orders_csv
     fcntl = pytest.importorskip("fcntl")
     interrupted()
     before = (tmp_path / ".o.csv.scores").read_bytes()
-    (tmp_path / ".o.csv.1.part").write_text("of the other run")
+    (part,) = _noted_parts(tmp_path / ".o.csv.scores")
+    part.write_text("of the other run")
     arguments = ("score", orders_csv, "-m", model, "--drop", "order", "-o", tmp_path / "o.csv")
     with (tmp_path / ".o.csv.scores").open("rb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
@@ -475,9 +500,15 @@ def test_second_run_into_the_same_output_is_refused(run, interrupted, orders_csv
             assert outcome.code == 1
             assert outcome.err.endswith("is in use: another run writes the same output. Wait for its end.\n")
     assert (tmp_path / ".o.csv.scores").read_bytes() == before
-    assert files_in(tmp_path) == [".o.csv.1.part", ".o.csv.scores"]
+    assert files_in(tmp_path) == sorted([part.name, ".o.csv.scores"])
     assert run(*arguments, "--resume").code == 0
     assert files_in(tmp_path) == ["o.csv"]
+
+
+def _noted_parts(journal):
+    """Where unfinished files are that a journal names."""
+    names = re.findall(rb"[.]o[.]csv[.][0-9a-f]{8}[.]part", journal.read_bytes())
+    return [journal.with_name(name.decode()) for name in names]
 
 
 def test_what_a_killed_run_left_is_not_in_the_way_of_the_same_process_number(run, orders_csv, model, tmp_path):
@@ -495,5 +526,5 @@ def test_stop_is_heard_while_nobody_reads_the_pipe(orders, model, tmp_path):
         assert process.stdout.read(1) == b"r"
         time.sleep(1)
         process.terminate()
-        assert process.wait(20) == 130
-        assert process.stderr.read() == b"error: interrupted.\n"
+        assert process.wait(20) == 143
+        assert process.stderr.read() == b"error: terminated.\n"

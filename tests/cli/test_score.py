@@ -293,10 +293,6 @@ def test_parquet_types_reach_the_library_whole(tmp_path):
     assert frame["size"].cat.ordered
 
 
-def test_output_may_be_a_device(run, orders_csv, model):
-    assert run("score", orders_csv, "-m", model, "--drop", "order", "-o", "/dev/null").code == 0
-
-
 def test_output_dash_is_standard_output(run, orders_csv, model, scored):
     assert run("score", orders_csv, "-m", model, "--id", "order", "-o", "-").frame.equals(scored)
 

@@ -26,6 +26,8 @@ class Batch:
         Standardised numbers for continuous columns, codes for categorical ones; 0 where not observed.
     observed : bool Tensor of the same shape
         False where the cell is missing.
+    known_fingerprints : int64 Tensor of shape (..., rows), optional
+        Fingerprints of the rows, where they are those of the cells in single precision and not of `values`.
 
     Examples
     --------
@@ -36,6 +38,7 @@ class Batch:
 
     values: Tensor
     observed: Tensor
+    known_fingerprints: Tensor | None = None
 
     def __len__(self) -> int:
         return self.values.shape[-2]
@@ -47,9 +50,27 @@ class Batch:
 
     def take(self, rows: Tensor | slice) -> Batch:
         """Rows by index; an index with a member axis gives a batch with a member axis in front."""
+        known = None if self.known_fingerprints is None else self.known_fingerprints[rows]
         if isinstance(rows, slice):
-            return Batch(self.values[rows], self.observed[rows])
-        return Batch(taken(self.values, rows), taken(self.observed, rows))
+            return Batch(self.values[rows], self.observed[rows], known)
+        return Batch(taken(self.values, rows), taken(self.observed, rows), known)
+
+    def at(self, rows: Tensor | slice) -> Batch:
+        """Rows by index, the same of every member where there is a member axis."""
+        known = None if self.known_fingerprints is None else self.known_fingerprints[..., rows]
+        return Batch(self.values[..., rows, :], self.observed[..., rows, :], known)
+
+    def of_members(self, members: Tensor) -> Batch:
+        """All rows of some members, with their axis."""
+        known = None if self.known_fingerprints is None else self.known_fingerprints[members]
+        return Batch(self.values[members], self.observed[members], known)
+
+    def followed_by(self, other: Batch) -> Batch:
+        """These rows, then those of another batch with the same columns."""
+        known = None
+        if self.known_fingerprints is not None or other.known_fingerprints is not None:
+            known = torch.cat([self.fingerprints(), other.fingerprints()], -1)
+        return Batch(torch.cat([self.values, other.values], -2), torch.cat([self.observed, other.observed], -2), known)
 
     def leading(self, n_columns: int) -> Batch:
         """The same rows with only their first columns."""
@@ -57,21 +78,23 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same rows on another device."""
-        return Batch(self.values.to(device), self.observed.to(device))
+        known = None if self.known_fingerprints is None else self.known_fingerprints.to(device)
+        return Batch(self.values.to(device), self.observed.to(device), known)
 
     def padded(self, n_rows: int) -> Batch:
         """The same rows followed by empty ones, up to `n_rows`."""
         missing = n_rows - len(self)
         if missing <= 0:
             return self
-        pad = (0, 0, 0, missing)
+        pad, known = (0, 0, 0, missing), self.known_fingerprints
         return Batch(
             torch.nn.functional.pad(self.values, pad),
             torch.nn.functional.pad(self.observed, pad, value=False),
+            None if known is None else torch.nn.functional.pad(known, (0, missing)),
         )
 
     def fingerprints(self) -> Tensor:
-        """One 64-bit integer per row, equal for rows with equal values and masks.
+        """One 64-bit integer per row, equal for rows with equal values and masks, or equal cells in single precision.
 
         Integer arithmetic that wraps around, so the result is the same on every machine and device.
         A collision of two different rows has probability about 2 ** -64.
@@ -80,6 +103,8 @@ class Batch:
         -------
         Tensor of shape (..., rows), int64
         """
+        if self.known_fingerprints is not None:
+            return self.known_fingerprints
         bits = (self.values.float() + 0.0).contiguous().view(torch.int32).to(torch.int64)
         bits = torch.where(self.observed, bits, 0x7FC00001)
         position = torch.arange(1, self.n_columns + 1, device=bits.device) * _FINGERPRINT_PRIME

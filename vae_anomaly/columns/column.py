@@ -99,6 +99,9 @@ class Column:
         Cells that stand for a missing one; of dates in days since 1970.
     date_unit : str
         Of dates that are numbers: what they count since 1970, "s", "ms", "us" or "ns".
+    copies_in_single : bool
+        Whether a cell and the same in single precision are equal where rows are compared with training rows: see
+        `Batch.fingerprints`.  Files of versions up to 7 compare in model units alone.
     counts : tuple of int
         Training rows that hold each of the levels of text; of those that were pooled, the first.  Empty where it is not
         known.
@@ -133,6 +136,7 @@ class Column:
     text_format: TextFormat | None = None
     missing_values: tuple[float, ...] | tuple[str, ...] = ()
     date_unit: str = ""
+    copies_in_single: bool = False
     counts: tuple[int, ...] = ()
     hashed: HashedTexts | None = None
 
@@ -245,17 +249,40 @@ class Column:
             return part_codes(days_of(table, position, self.date_unit), self.kind, self.levels)
         if self.textual:
             return self._text_codes(table.texts(position))
-        if self.kind != "datetime" and table.content(position) == "datetime":
-            raise DataError(
-                f"column {self.name!r} holds dates; it held numbers in training. Convert it to what it was.",
-                column=self.name,
-            )
-        numbers = days_of(table, position, self.date_unit) if self.kind == "datetime" else table.numbers(position)
+        numbers = self.numbers(table, position)
         assert self.likelihood is not None
         if self.likelihood.is_constant:
             return self._constant_codes(numbers)
         if self.levels:
             return self._number_codes(numbers)
+        return self.encode_numbers(numbers)
+
+    def numbers(self, table: Table, position: int) -> FloatArray:
+        """Cells as numbers, or as days since 1970, NaN where missing.
+
+        Raises
+        ------
+        DataError
+            If a cell is neither.
+        """
+        if self.kind == "datetime":
+            return days_of(table, position, self.date_unit)
+        if table.content(position) == "datetime":
+            raise DataError(
+                f"column {self.name!r} holds dates; it held numbers in training. Convert it to what it was.",
+                column=self.name,
+            )
+        return table.numbers(position)
+
+    def encode_numbers(self, numbers: FloatArray) -> FloatArray:
+        """Numbers or days in model units, NaN where missing; of a column without levels.
+
+        Raises
+        ------
+        DataError
+            If one is outside the support.
+        """
+        assert self.likelihood is not None
         if not self.likelihood.standardize:
             outside = ~np.isnan(numbers) & ~self.likelihood.supports(torch.from_numpy(numbers.copy())).numpy()
             if outside.any():

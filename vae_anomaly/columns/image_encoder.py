@@ -13,6 +13,7 @@ from vae_anomaly.columns.augmentation import Augment, augmented
 from vae_anomaly.columns.batch import Batch
 from vae_anomaly.columns.column import VALUE_LIMIT, Column
 from vae_anomaly.columns.encoder import Encoder
+from vae_anomaly.columns.scales import single_tells_apart
 from vae_anomaly.data import FloatArray, ImageFormat, Images, arranged
 from vae_anomaly.errors import DataError, NotAvailable, SpecificationError
 from vae_anomaly.likelihoods import LIKELIHOODS, Bernoulli, Gaussian, Likelihood
@@ -20,6 +21,7 @@ from vae_anomaly.likelihoods import LIKELIHOODS, Bernoulli, Gaussian, Likelihood
 NOISE_FLOOR, FAR_BEYOND = 0.01, 16
 LEVELS_OF_DEPTH = {1: 1, 8: 255, 16: 65_535}
 BLOCK_PIXELS = 1 << 20
+MAX_PIXEL = 1e30
 
 GreyLevels: TypeAlias = tuple[float | None, float | None, float]
 
@@ -95,8 +97,8 @@ class ImageEncoder(Encoder):
 
     def _encoded(self, data: Images) -> Batch:
         values = self._in_model_units(data.pixels)
-        infinite = np.isinf(values).any(1)
-        if infinite.any():
+        infinite = np.isinf(data.pixels).reshape(data.n_rows, -1).any(1) if data.pixels.dtype.kind == "f" else None
+        if infinite is not None and infinite.any():
             raise DataError(
                 "an image holds infinite pixels",
                 "expected finite numbers, or NaN where a pixel is missing.",
@@ -107,7 +109,16 @@ class ImageEncoder(Encoder):
         self._check_support(values, observed)
         values[~observed] = 0
         np.clip(values, -VALUE_LIMIT, VALUE_LIMIT, out=values)
-        return Batch(torch.from_numpy(values), torch.from_numpy(observed))
+        return Batch(torch.from_numpy(values), torch.from_numpy(observed), self._fingerprints(data.pixels, observed))
+
+    def _fingerprints(self, pixels: npt.NDArray[Any], observed: npt.NDArray[np.bool_]) -> torch.Tensor | None:
+        """Of the images with pixels in single precision; None where they are in no higher precision."""
+        if pixels.dtype != np.float64 or not all(column.copies_in_single for column in self.columns):
+            return None
+        with np.errstate(over="ignore"):
+            copies = self._in_model_units(pixels.astype(np.float32))
+        np.clip(copies, -VALUE_LIMIT, VALUE_LIMIT, out=copies)
+        return Batch(torch.from_numpy(copies), torch.from_numpy(observed)).fingerprints()
 
     def augmented(self, batch: Batch, augment: Augment, seed: int) -> Batch:
         """Rows of changed images in place of those of a batch, (..., rows, model columns).
@@ -243,6 +254,7 @@ def learn_channels(images: Images, likelihood: Likelihood | None) -> ImageEncode
         present = pixels[np.isfinite(pixels)] if pixels.dtype.kind == "f" else pixels
         if not present.size:
             raise DataError(f"channel {name!r} holds no finite pixel in any training image.", column=name)
+        _check_magnitude(name, images.pixels[:, channel], present)
         seen.append(present)
     reason = "given"
     if likelihood is None:
@@ -261,6 +273,22 @@ def learn_channels(images: Images, likelihood: Likelihood | None) -> ImageEncode
         for channel, (name, present) in enumerate(zip(images.channel_names, seen, strict=True))
     )
     return ImageEncoder(columns, height, width, images.channels_last, images.channel_axis, images.depth)
+
+
+def _check_magnitude(name: str, pixels: npt.NDArray[Any], present: npt.NDArray[Any]) -> None:
+    """Refuse pixels whose squares may be infinite."""
+    if present.dtype.kind != "f" or float(np.abs(present).max()) <= MAX_PIXEL:
+        return
+    far = (np.abs(pixels) > MAX_PIXEL) & np.isfinite(pixels)
+    image = int(far.any((1, 2)).argmax())
+    raise DataError(
+        f"an image holds {float(pixels[image][far[image]][0]):g} in channel {name!r}",
+        f"expected pixels up to {MAX_PIXEL:g}. Rescale the images, or replace the pixel with NaN if it stands for a "
+        "missing one.",
+        column=name,
+        row=image,
+        item="image",
+    )
 
 
 def _channel(
@@ -305,6 +333,7 @@ def _channel(
         unseen=1 / (len(numbers) + 1) if likelihood.rounded else 0.0,
         mean=(float(numbers.mean()) - location) / scale,
         n_cells=n_cells,
+        copies_in_single=single_tells_apart(location, scale, 0.0),
     )
 
 

@@ -24,6 +24,7 @@ from vae_anomaly.columns.missing_codes import (
     is_code,
 )
 from vae_anomaly.columns.numeric import asked_column, date_column, number_column
+from vae_anomaly.columns.scales import MAX_MAGNITUDE, largest_number
 from vae_anomaly.columns.text_reading import read_training_text
 from vae_anomaly.data import FloatArray, Table, TextFormat, TextRules, holds_long_numbers, with_missing_cells
 from vae_anomaly.errors import (
@@ -32,6 +33,7 @@ from vae_anomaly.errors import (
     MissingCodeWarning,
     SortedColumnWarning,
     SpecificationError,
+    callers_level,
 )
 from vae_anomaly.likelihoods import Likelihood
 
@@ -131,7 +133,7 @@ def infer_columns(
     columns = tuple(map(_with_format, columns, table.formats or ()))
     for column in columns:
         if not column.is_used:
-            warnings.warn(ColumnSetAsideWarning(column.name, column.reason), stacklevel=3)
+            warnings.warn(ColumnSetAsideWarning(column.name, column.reason), stacklevel=callers_level())
     if not any(column.is_used for column in columns):
         reasons = "; ".join(f"{column.name!r}: {column.reason}" for column in columns[:3])
         raise DataError(f"no column is left to model ({reasons}). Give at least one column with observed values.")
@@ -180,7 +182,7 @@ def _codes(table: Table, position: int, missing_values: MissingValues, declared:
     cells = is_code(table, position, Column(name, kind, None, "", missing_values=values, date_unit=unit))
     texts = tuple(code_text(value, is_date=dates and not unit) for value in values)
     if given is None:
-        warnings.warn(MissingCodeWarning(name, texts, int(cells.sum())), stacklevel=5)
+        warnings.warn(MissingCodeWarning(name, texts, int(cells.sum())), stacklevel=callers_level())
     return _Codes(values, texts, cells)
 
 
@@ -201,8 +203,9 @@ def _last_resort(
 
 def check_declarations(declared: Declarations, names: tuple[str, ...]) -> Declarations:
     """Refuse declarations of columns that are not there, and of kinds that are none."""
+    known = frozenset(names)
     for name, kind in declared.items():
-        if name not in names:
+        if name not in known:
             close = difflib.get_close_matches(str(name), names, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(map(repr, names[:5]))}."
             raise SpecificationError(f"columns names {name!r}, which is no column of the data; {hint}")
@@ -250,8 +253,8 @@ def _infer(
         return _long_number_column(table, position)
     numbers = table.numbers(position)
     observed = ~np.isnan(numbers)
-    present = numbers[observed]
-    weights = None if weights is None else weights[observed]
+    present, weights = numbers[observed], None if weights is None else weights[observed]
+    _check_magnitude(name, numbers, present)
     if isinstance(declared, Likelihood) and not levels:
         return asked_column(name, declared, present, weights)
     if _levels_of(likelihood) == "unordered" or (likelihood is None and declared is None) or levels:
@@ -271,8 +274,22 @@ def _infer(
             return _code_column(table, position, reason)
         direction = direction_of(present)
         if direction and len(table.names) > 1:
-            warnings.warn(SortedColumnWarning(name, rises=direction > 0), stacklevel=5)
+            warnings.warn(SortedColumnWarning(name, rises=direction > 0), stacklevel=callers_level())
     return number_column(name, present, weights, declared if isinstance(declared, str) else None)
+
+
+def _check_magnitude(name: str, numbers: FloatArray, present: FloatArray) -> None:
+    """Refuse numbers whose distances may be infinite, unless all are one or a few stand out."""
+    furthest = largest_number(present)
+    if furthest is None or np.ptp(present / MAX_MAGNITUDE) == 0:
+        return
+    raise DataError(
+        f"column {name!r} holds {furthest:g}",
+        f"expected numbers up to {MAX_MAGNITUDE:g}. Rescale the column, or replace the cell with NaN if it stands for "
+        "a missing value.",
+        column=name,
+        row=int((numbers == furthest).argmax()),
+    )
 
 
 def _with_remark(column: Column, remark: str | None) -> Column:

@@ -96,8 +96,9 @@ def given_codes(given: MissingValues, name: str) -> tuple[Code, ...] | None:
 
 def check_named_columns(given: MissingValues, names: Sequence[str]) -> None:
     """Refuse a mapping from columns that are not there: their codes would count as values."""
+    known = frozenset(names)
     for name in given if isinstance(given, Mapping) else ():
-        if name not in names:
+        if name not in known:
             close = difflib.get_close_matches(str(name), names, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(map(repr, names[:5]))}."
             raise SpecificationError(f"missing_values names {name!r}, which is no column of the data; {hint}")

@@ -17,6 +17,7 @@ from vae_anomaly.columns.scales import (
     is_coarse,
     natural_top,
     sample_of,
+    single_tells_apart,
     spikes_of,
 )
 from vae_anomaly.data import FloatArray
@@ -111,6 +112,7 @@ def number_column(name: str, present: FloatArray, weights: FloatArray | None, de
         asinh_scale=asinh_scale,
         spikes=tuple(float(spike) for spike in spikes),
         frequencies=_spiked_frequencies(present, spikes),
+        copies_in_single=single_tells_apart(location, scale, asinh_scale),
         resolution=granularity.resolution,
         step=granularity.step if rounded or (granularity.whole and kind in ("integer", "count")) else 0.0,
         origin=granularity.origin if rounded else 0.0,
@@ -164,6 +166,7 @@ def asked_column(name: str, likelihood: Likelihood, present: FloatArray, weights
         scale=scale,
         spikes=tuple(float(spike) for spike in spikes),
         frequencies=_spiked_frequencies(present, spikes),
+        copies_in_single=single_tells_apart(location, scale, 0.0),
         resolution=granularity.resolution,
         step=(granularity.step or granularity.resolution or scale) if traits.rounded else 0.0,
         origin=granularity.origin if traits.rounded else 0.0,
@@ -225,6 +228,7 @@ def date_column(
         coarseness=max((PERIOD_DAYS[period] / 2 for period in periods), default=0.0),
         parts=parts,
         date_unit=unit,
+        copies_in_single=False,
     )
 
 

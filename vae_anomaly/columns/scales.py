@@ -31,6 +31,10 @@ MIN_WINDOW_CELLS, MAX_GROSS_SHARE, MAX_GROSS_CELLS = 20, 0.02, 2
 WINDOW, WINDOW_BESIDE_MEDIAN = (0.05, 10.0, 1.0), (0.25, 25.0, 2.5)
 QUARTILES_OF_NORMAL = 1.349
 MAX_ANGLE = 600.0
+# Beyond it the distance of two numbers, and sums of several, may be infinite.
+MAX_MAGNITUDE = 1e300
+# Single precision steps by at most 6e-5 of the scale of a column whose location is as many scales from 0.
+MAX_SCALES_FROM_0, SINGLE_RANGE = 1024.0, (1e-30, 1e30)
 SHORTER_SIDE = 0.1
 
 
@@ -85,7 +89,8 @@ def gross_cells(numbers: FloatArray) -> npt.NDArray[np.bool_]:
     none = np.zeros(len(numbers), dtype=bool)
     if len(numbers) < MIN_WINDOW_CELLS:
         return none
-    low, high = window_of(numbers)
+    with np.errstate(over="ignore", invalid="ignore"):
+        low, high = window_of(numbers)
     gross = (numbers < low) | (numbers > high)
     return gross if gross.sum() <= max(MAX_GROSS_CELLS, MAX_GROSS_SHARE * len(numbers)) else none
 
@@ -221,6 +226,23 @@ def is_coarse(numbers: FloatArray, step: float, scale: float, asinh_scale: float
         return step >= COARSE * scale
     lowest = np.quantile(np.abs(numbers), 0.1)
     return bool(np.arcsinh((lowest + step) / asinh_scale) - np.arcsinh(lowest / asinh_scale) >= COARSE * scale)
+
+
+def largest_number(numbers: FloatArray) -> float | None:
+    """The number beyond `MAX_MAGNITUDE` that is furthest from 0, with none so far out apart from others; else None."""
+    if not len(numbers) or float(np.abs(numbers).max()) <= MAX_MAGNITUDE:
+        return None
+    usual = numbers[~gross_cells(numbers)]
+    furthest = float(usual[np.abs(usual).argmax()])
+    return furthest if abs(furthest) > MAX_MAGNITUDE else None
+
+
+def single_tells_apart(location: float, scale: float, asinh_scale: float) -> bool:
+    """Whether single precision tells the cells of a column apart: what of a copy in it is still the same row."""
+    low, high = SINGLE_RANGE
+    if asinh_scale:
+        return low < asinh_scale < high
+    return low < scale < high and abs(location) <= MAX_SCALES_FROM_0 * scale
 
 
 def natural_top(numbers: FloatArray) -> float | None:

@@ -18,6 +18,7 @@ from vae_anomaly.columns.text_reading import read_text
 from vae_anomaly.data import FloatArray, Table
 
 SCALED_ROWS = 512
+COPIED_ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -72,32 +73,82 @@ class TableEncoder(Encoder):
 
     def model_indices_of(self, position: int) -> tuple[int, ...]:
         """Indices in the model's order of a column and its parts."""
-        return tuple(index for index, owner in enumerate(self.order) if owner == position)
+        return self._indices[position]
+
+    @cached_property
+    def _indices(self) -> tuple[tuple[int, ...], ...]:
+        """The model's indices of each column of the user's."""
+        owned: list[list[int]] = [[] for _ in self.columns]
+        for index, owner in enumerate(self.order):
+            owned[owner].append(index)
+        return tuple(map(tuple, owned))
 
     def encode(self, data: Table) -> Batch:
         with data.naming_rows():
             data = without_codes(read_text(data, self.columns), self.columns)
         values = np.empty((data.n_rows, self.n_model_columns), dtype=np.float32)
-        plain = self._plain
-        rest = list(range(len(self.order)))
-        if isinstance(data.cells, np.ndarray) and len(plain) and not np.isinf(data.cells).any():
-            positions = np.array(self.order)[plain]
-            locations = np.array([self.columns[position].location for position in positions])
-            scales = np.array([self.columns[position].scale for position in positions])
-            given, placed = _run(positions), _run(plain)
-            # Some rows at a time, which stay in fast memory.
-            for begin in range(0, data.n_rows, SCALED_ROWS):
-                own = slice(begin, begin + SCALED_ROWS)
-                with np.errstate(over="ignore"):
-                    scaled = (data.cells[own, given] - locations) / scales
-                values[own, placed] = np.clip(scaled, -VALUE_LIMIT, VALUE_LIMIT, out=scaled)
-            rest = sorted(set(rest) - set(plain.tolist()))
+        matrix = data.cells if isinstance(data.cells, np.ndarray) and not np.isinf(data.cells).any() else None
+        if matrix is not None and len(self._plain):
+            self._scale(matrix, values, self._plain, single=False)
+        done = set() if matrix is None else set(self._plain.tolist())
+        copies: dict[int, npt.NDArray[np.float32]] = {}
         with data.naming_rows():
-            for index in rest:
-                values[:, index] = self.modelled[index].encode(data, self.order[index])
+            for index, (position, column) in enumerate(self.model_columns):
+                if index in done:
+                    continue
+                if not column.copies_in_single:
+                    values[:, index] = column.encode(data, position)
+                    continue
+                numbers = column.numbers(data, position)
+                values[:, index] = column.encode_numbers(numbers)
+                copies[index] = column.encode_numbers(in_single(numbers)).astype(np.float32)
         observed = ~np.isnan(values)
+        known = self._fingerprints(values, observed, matrix, copies)
         np.copyto(values, 0, where=~observed)
-        return Batch(torch.from_numpy(values), torch.from_numpy(observed))
+        return Batch(torch.from_numpy(values), torch.from_numpy(observed), known)
+
+    def _scale(
+        self,
+        cells: FloatArray,
+        values: npt.NDArray[np.float32],
+        plain: npt.NDArray[np.intp],
+        *,
+        single: bool,
+    ) -> None:
+        """Set some plain columns of values to cells in model units, or to those of the cells in single precision."""
+        positions = np.array(self.order)[plain]
+        locations = np.array([self.columns[position].location for position in positions])
+        scales = np.array([self.columns[position].scale for position in positions])
+        given, placed = _run(positions), _run(plain)
+        # Some rows at a time, which stay in fast memory.
+        for begin in range(0, len(cells), SCALED_ROWS):
+            own = slice(begin, begin + SCALED_ROWS)
+            with np.errstate(over="ignore"):
+                chosen = cells[own, given]
+                scaled = ((in_single(chosen) if single else chosen) - locations) / scales
+            values[own, placed] = np.clip(scaled, -VALUE_LIMIT, VALUE_LIMIT, out=scaled)
+
+    def _fingerprints(
+        self,
+        values: npt.NDArray[np.float32],
+        observed: npt.NDArray[np.bool_],
+        matrix: FloatArray | None,
+        copies: dict[int, npt.NDArray[np.float32]],
+    ) -> torch.Tensor | None:
+        """Of the rows as they are with cells in single precision where that counts; None where it does nowhere."""
+        plain = self._plain[:0] if matrix is None else self._plain_in_single
+        if not copies and not len(plain):
+            return None
+        found = []
+        for begin in range(0, len(values), COPIED_ROWS):
+            own = slice(begin, begin + COPIED_ROWS)
+            block = values[own].copy()
+            if matrix is not None and len(plain):
+                self._scale(matrix[own], block, plain, single=True)
+            for index, copied in copies.items():
+                block[:, index] = copied[own]
+            found.append(Batch(torch.from_numpy(block), torch.from_numpy(observed[own])).fingerprints())
+        return torch.cat(found) if found else torch.empty(0, dtype=torch.int64)
 
     def by_column(self, terms: FloatArray) -> FloatArray:
         sums = np.zeros((*terms.shape[:-1], len(self.columns)))
@@ -137,6 +188,18 @@ class TableEncoder(Encoder):
             ],
             dtype=np.intp,
         )
+
+    @cached_property
+    def _plain_in_single(self) -> npt.NDArray[np.intp]:
+        """Indices of those of them that count as equal where they are in single precision."""
+        return np.array([index for index in self._plain if self.modelled[index].copies_in_single], dtype=np.intp)
+
+
+def in_single(numbers: FloatArray) -> FloatArray:
+    """The numbers as single precision holds them; infinite beyond its range."""
+    with np.errstate(over="ignore"):
+        single: FloatArray = numbers.astype(np.float32).astype(np.float64)
+    return single
 
 
 def _run(positions: npt.NDArray[np.intp]) -> slice | npt.NDArray[np.intp]:

@@ -12,13 +12,13 @@ import pandas as pd
 
 from vae_anomaly.columns.column import Column
 from vae_anomaly.data import (
+    DecimalMarks,
     LearnedText,
     Table,
     TextColumn,
     TextFormat,
     TextKind,
     TextRules,
-    decimal_mark_of,
     learn_levels,
     learn_text,
     order_of,
@@ -33,6 +33,7 @@ from vae_anomaly.errors import (
     NumericTextWarning,
     OddCellsWarning,
     TextReadWarning,
+    callers_level,
 )
 from vae_anomaly.likelihoods import Likelihood
 
@@ -87,9 +88,10 @@ def read_training_text(table: Table, declared: Mapping[str, str | Likelihood], r
         and declared.get(name) != "identifier"
     }
     evidence = {position: column.evidence for position, column in found.items()}
+    marks = DecimalMarks.of(evidence.values())
 
     def learn(position: int, order: str = "") -> LearnedText:
-        mark = decimal_mark_of([each for place, each in evidence.items() if place != position])
+        mark = marks.without(evidence[position])
         return _learned(table, position, found[position], mark, rules, declared, order)
 
     learned = {position: learn(position) for position in found}
@@ -112,7 +114,7 @@ def read_training_text(table: Table, declared: Mapping[str, str | Likelihood], r
         if form is not None and form.kind != "level" and not form.is_plain
     )
     for warning in [*said, *([TextReadWarning(described)] if described else [])]:
-        warnings.warn(warning, stacklevel=4)
+        warnings.warn(warning, stacklevel=callers_level())
     return table.with_text_read(read, tuple(formats))
 
 
@@ -157,23 +159,27 @@ def read_text(table: Table, columns: Sequence[Column], *, lenient: bool = False)
                 raise _unreadable(column.name, form, text, row)
             label = table.label(row)
             odd = OddCellsWarning(column.name, text, row, n_odd, table.n_rows, CONTENT[form.kind], label)
-            warnings.warn(odd, stacklevel=4)
+            warnings.warn(odd, stacklevel=callers_level())
         read[position] = _cells(form, distinct.spread(values, _empty_of(form)))
     for warning in _doubtful_marks(marked):
-        warnings.warn(warning, stacklevel=4)
+        warnings.warn(warning, stacklevel=callers_level())
     return table.with_text_read(read, formats)
 
 
 def _doubtful_marks(marked: Sequence[tuple[str, TextFormat, TextColumn]]) -> list[DecimalMarkWarning]:
     """Columns with cells like 1,234 where other cells, or those of training, speak against how they are read."""
     said = []
+    # Of the columns that are read with each mark, the first text that certainly has the other.
+    sure_of: dict[str, str] = {}
+    for _, form, column in marked:
+        for text in _with_other_mark(column, form.decimal) if form.decimal not in sure_of else ():
+            sure_of[form.decimal] = text
     for name, form, column in marked:
         parsed, texts, counts = column.parsed, column.distinct.texts, column.distinct.counts
         doubtful = np.flatnonzero((parsed.marks != "") & ~column.empty)
         if not len(doubtful):
             continue
-        others = [column, *(other for _, form_of_other, other in marked if form_of_other.decimal == form.decimal)]
-        sure = next((text for other in others for text in _with_other_mark(other, form.decimal)), "")
+        sure = next(iter(_with_other_mark(column, form.decimal)), sure_of.get(form.decimal, ""))
         grouped = doubtful[parsed.marks[doubtful] != form.decimal]
         own = column.evidence[form.decimal] if column.evidence else 0
         new = [] if own else [index for index in grouped.tolist() if not form.had_thousands(str(parsed.marks[index]))]

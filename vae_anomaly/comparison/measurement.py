@@ -25,7 +25,8 @@ from vae_anomaly.comparison.results import Comparison
 from vae_anomaly.comparison.simple import simple_detectors
 from vae_anomaly.data import FloatArray
 from vae_anomaly.detectors import VAEDetector, as_rows, new_seed
-from vae_anomaly.errors import DataError, DetectorLeftOutWarning, SpecificationError
+from vae_anomaly.errors import DataError, DetectorLeftOutWarning, SpecificationError, callers_level
+from vae_anomaly.forks import with_living_threads
 
 Setting = Literal["clean", "all"]
 SETTINGS: tuple[Setting, ...] = ("clean", "all")
@@ -165,13 +166,13 @@ def compare(
             for outcome in outcomes:
                 split, name = splits[outcome.split], outcome.method
                 for warning in outcome.warnings:
-                    warnings.warn(warning, stacklevel=2)
+                    warnings.warn(warning, stacklevel=callers_level())
                 if (split.setting, name) in failed:
                     continue
                 if isinstance(outcome.result, Exception):
                     failed.add((split.setting, name))
                     line = " ".join(str(outcome.result).split())
-                    warnings.warn(DetectorLeftOutWarning(name, split.setting, line), stacklevel=2)
+                    warnings.warn(DetectorLeftOutWarning(name, split.setting, line), stacklevel=callers_level())
                     continue
                 scored[outcome.split][name], seconds = outcome.result
                 measures.append(_measures(split, name, is_anomaly[split.scored], scored[outcome.split][name]) | seconds)
@@ -233,7 +234,7 @@ def _outcome(number: int, name: str, detector: Any, X: Any, split: _Split, calle
         if elsewhere:
             warnings.simplefilter("always")
         try:
-            result = _scores(detector, X, split)
+            result = with_living_threads(lambda: _scores(detector, X, split))
         except (ValueError, ArithmeticError) as error:
             if not may_fail:
                 raise

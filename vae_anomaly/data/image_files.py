@@ -7,7 +7,7 @@ import glob
 import logging
 import os
 import re
-import secrets
+import stat
 import threading
 import warnings
 from collections import Counter, deque
@@ -24,7 +24,9 @@ from PIL.PngImagePlugin import PngInfo
 
 from vae_anomaly.data.image_formats import MAX_LISTED, ImageArray, ImageFormat, Problem, Size, Survey
 from vae_anomaly.data.pixels import UnfitError, image_of, levels_of, mode_of, orientation, upright
-from vae_anomaly.errors import DataError, PagesLeftOutWarning
+from vae_anomaly.errors import DataError, PagesLeftOutWarning, callers_level
+from vae_anomaly.files import OutputFile, make_folder
+from vae_anomaly.forks import at_fork
 
 __all__ = [
     "SUFFIXES",
@@ -204,7 +206,7 @@ def read_images(
             continue
         pixels, n_pages = read
         if n_pages > 1:
-            warnings.warn(PagesLeftOutWarning(path, n_pages), stacklevel=2)
+            warnings.warn(PagesLeftOutWarning(path, n_pages), stacklevel=callers_level())
         yield path, pixels
 
 
@@ -220,7 +222,7 @@ def write_png(
     image : ndarray of shape (channels, height, width) or (height, width), or PIL image
         Bools for black and white, uint8, or for one channel uint16.
     path : path-like
-        The file; an existing one is replaced.
+        The file; an existing one is replaced, and a link followed.
     texts : mapping of str to str, optional
         What the file holds beside the pixels, as the format has keywords for it.
 
@@ -236,16 +238,10 @@ def write_png(
     beside = PngInfo()
     for keyword, text in (texts or {}).items():
         beside.add_text(keyword, text)
-    part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with part.open("xb") as stream:
-                opened.save(stream, format="PNG", pnginfo=beside)
-            part.replace(path)
-        finally:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
+        make_folder(path.parent)
+        with OutputFile(path) as file:
+            opened.save(file.stream, format="PNG", pnginfo=beside)
     except OSError as error:
         raise OSError(f"{path} cannot be written: {error.strerror or error}. Name another file.") from error
 
@@ -259,8 +255,15 @@ class _Silence:
     FILTER: Any = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 
     def __init__(self) -> None:
+        self.start_anew()
+
+    def start_anew(self) -> None:
+        """What a forked process begins with: no holders, and Pillow's warnings as they were before them."""
         self.lock = threading.Lock()
         self.n_holders = 0
+        filters: Any = warnings
+        if self.FILTER in filters.filters:
+            filters.filters.remove(self.FILTER)
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
@@ -280,21 +283,29 @@ class _Silence:
 
 
 _SILENCE = _Silence()
+at_fork(in_child=_SILENCE.start_anew)
 
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """An opened image whose header is read, turning whatever fails inside into an ImageFileError."""
     try:
-        stream = path.open("rb")
+        # To open a pipe would wait for a writer.
+        stream = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - closed below
     except OSError as error:
         raise ImageFileError(path, f"cannot be read: {error.strerror or error}.") from error
     with stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise ImageFileError(path, "no regular file but a pipe or a device; copy the image to a file.")
         try:
             with Image.open(stream, formats=_FORMATS) as opened:
                 yield opened
         except Exception as error:  # a damaged file makes Pillow's decoders raise anything
             raise ImageFileError(path, _reason(error, empty=not os.fstat(stream.fileno()).st_size)) from error
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _read_page(path: Path, image_format: ImageFormat) -> tuple[ImageArray, int]:

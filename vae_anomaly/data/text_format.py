@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -415,13 +415,46 @@ class TextColumn:
         return self.parsed.evidence(counts) if mostly else Counter()
 
 
-def decimal_mark_of(evidence: Sequence[Counter[str]]) -> str | None:
-    """The decimal mark that most columns of a table have, or of as many the one of most cells; None without any."""
-    columns = Counter(max(found, key=lambda mark: found[mark]) for found in evidence if found)
-    cells = sum(evidence, Counter[str]())
-    if not columns:
-        return None
-    return max((".", ","), key=lambda mark: (columns[mark], cells[mark]))
+@dataclass(frozen=True)
+class DecimalMarks:
+    """How many columns of a table, and how many of their cells, speak for each decimal mark.
+
+    Parameters
+    ----------
+    columns, cells : Counter
+        By mark.
+
+    Examples
+    --------
+    >>> own = Counter({".": 5})
+    >>> marks = DecimalMarks.of([own, Counter({",": 2}), Counter()])
+    >>> marks.without(Counter()), marks.without(own)
+    ('.', ',')
+    """
+
+    columns: Counter[str]
+    cells: Counter[str]
+
+    @classmethod
+    def of(cls, evidence: Iterable[Counter[str]]) -> DecimalMarks:
+        """What the evidence of all columns, see `TextColumn.evidence`, adds up to."""
+        columns, cells = Counter[str](), Counter[str]()
+        for found in evidence:
+            columns.update(_mark_of(found))
+            cells.update(found)
+        return cls(columns, cells)
+
+    def without(self, own: Counter[str]) -> str | None:
+        """The mark that most columns but one have, or of as many the one of most cells; None where none has any."""
+        left = self.columns - Counter(_mark_of(own))
+        if not left:
+            return None
+        return max((".", ","), key=lambda mark: (left[mark], self.cells[mark] - own[mark]))
+
+
+def _mark_of(found: Counter[str]) -> list[str]:
+    """The mark that most cells of a column have, if there is any."""
+    return [max(found, key=lambda mark: found[mark])] if found else []
 
 
 def learn_text(

@@ -22,7 +22,7 @@ from vae_anomaly.decisions.false_alarms import (
 )
 from vae_anomaly.decisions.sorted_scores import IntArray
 from vae_anomaly.decisions.thresholds import percent
-from vae_anomaly.errors import DataError, DataWarning, SpecificationError
+from vae_anomaly.errors import DataError, DataWarning, SpecificationError, callers_level
 
 BoolArray = npt.NDArray[np.bool_]
 Method = Literal["benjamini_hochberg", "storey"]
@@ -379,7 +379,7 @@ def _explain_nothing(selection: Selection) -> None:
                 f"nothing is selected of {n_rows:,} rows, and nobody has audited the {n:,} calibration rows: a few "
                 "anomalies among them hide those among new rows. An audit lists those to look at: fifty often do."
             ),
-            stacklevel=4,
+            stacklevel=callers_level(),
         )
     elif n_least > max(1, n_rows // 100):
         warnings.warn(
@@ -387,5 +387,5 @@ def _explain_nothing(selection: Selection) -> None:
                 f"nothing is selected: that takes {n_least:,} or more of {n_rows:,} rows that are more anomalous than "
                 f"all {n:,} calibration rows; with more of these, fewer are needed."
             ),
-            stacklevel=4,
+            stacklevel=callers_level(),
         )

@@ -28,7 +28,7 @@ from vae_anomaly.decisions.false_alarms import (
 )
 from vae_anomaly.decisions.sorted_scores import SortedScores, checked_scores
 from vae_anomaly.decisions.tail import ParetoTail
-from vae_anomaly.errors import DataError, DataWarning, SpecificationError
+from vae_anomaly.errors import DataError, DataWarning, SpecificationError, callers_level
 
 N_DEVIATIONS = 3.0
 MIN_DEVIATION = 0.5
@@ -215,7 +215,7 @@ class Contamination(ThresholdRule):
                     f"contamination={self.contamination:g} is less than one of {n} calibration rows: the threshold is "
                     f"the largest of them, and {percent(1 / (n + 1))} of new normal rows are above it"
                 ),
-                stacklevel=2,
+                stacklevel=callers_level(),
             )
         return _at_rank(calibration, max(rank, 1), "contamination", parameters)
 

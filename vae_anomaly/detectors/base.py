@@ -6,24 +6,33 @@ import abc
 import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, clone
 
 from vae_anomaly.data import FloatArray
+from vae_anomaly.forks import ForkSafeLock
+from vae_anomaly.model import own_settings
+
+# What changes a fitted estimator reads it, and writes it back, while no other thread does.
+CHANGES = ForkSafeLock()
+
+EstimatorT = TypeVar("EstimatorT", bound=BaseEstimator)
 
 
 @contextmanager
-def unchanged_on_failure(estimator: BaseEstimator) -> Iterator[None]:
-    """Whatever interrupts the fit inside, the estimator is then what it was before."""
-    before = estimator.__dict__.copy()
-    try:
-        yield
-    except BaseException:
-        estimator.__dict__ = before
-        raise
+def fitted_at_once(estimator: EstimatorT) -> Iterator[EstimatorT]:
+    """A copy to fit inside; all that it learned becomes the estimator's at the end, together.
+
+    Whatever interrupts the fit, the estimator stays what it was before, and threads that score with it meanwhile find
+    all of the fit before or all of this one.
+    """
+    draft = object.__new__(type(estimator))
+    draft.__dict__ = estimator.__dict__.copy()
+    yield draft
+    estimator.__dict__ = draft.__dict__
 
 
 def copied_parameters(estimator: BaseEstimator) -> dict[str, Any]:
@@ -47,6 +56,7 @@ class AnomalyDetectorMixin(abc.ABC):
     def score_samples(self, X: Any) -> FloatArray:
         """Scores, higher for more normal rows or images: (n,)."""
 
+    @own_settings()
     def anomaly_score(self, X: Any) -> FloatArray:
         """``-score_samples(X)``: higher for more anomalous rows or images, in nats.
 
@@ -61,6 +71,7 @@ class AnomalyDetectorMixin(abc.ABC):
         """
         return -self.score_samples(X)
 
+    @own_settings()
     def score(self, X: Any, y: Any = None) -> float:
         """Mean of `score_samples`, for a search over parameters without labels; files without a score do not count.
 
@@ -81,6 +92,7 @@ class AnomalyDetectorMixin(abc.ABC):
         """
         return float(np.nanmean(self.score_samples(X)))
 
+    @own_settings()
     def decision_function(self, X: Any) -> FloatArray:
         """``score_samples(X) - offset_``: negative for anomalies.
 
@@ -95,6 +107,7 @@ class AnomalyDetectorMixin(abc.ABC):
         """
         return self.score_samples(X) - self.offset_
 
+    @own_settings()
     def predict(self, X: Any) -> npt.NDArray[np.int64]:
         """-1 for anomalies, +1 for what is normal; what has no score, as a file that cannot be read, is not normal.
 

@@ -41,11 +41,20 @@ from vae_anomaly.decisions import (
     select,
     threshold_table,
 )
-from vae_anomaly.detectors.base import AnomalyDetectorMixin
+from vae_anomaly.detectors.base import CHANGES, AnomalyDetectorMixin
 from vae_anomaly.detectors.containers import row_labels
 from vae_anomaly.detectors.drift_report import DriftReport, adjusted_p_values
 from vae_anomaly.detectors.inputs import spread
-from vae_anomaly.errors import DataError, DataWarning, FitWarning, NonFiniteScoreError, NotAvailable, SpecificationError
+from vae_anomaly.errors import (
+    DataError,
+    DataWarning,
+    FitWarning,
+    NonFiniteScoreError,
+    NotAvailable,
+    SpecificationError,
+    callers_level,
+)
+from vae_anomaly.model import own_settings
 
 SEED_OF_STREAM = 0
 MAX_REPEATED, MIN_ROWS_TO_WARN = 0.2, 20
@@ -118,6 +127,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
     level_rule_: LevelRule = LevelRule()
     """Columns of the training rows that are no features."""
 
+    @own_settings()
     def compared(self, X: Any) -> Compared:
         """Score rows for a comparison with the calibration, in one pass.
 
@@ -164,6 +174,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
     def offset_(self, offset: float) -> None:
         self._set_rule(FixedScore(-float(offset)))
 
+    @own_settings()
     def p_values(self, X: Any) -> FloatArray:
         r"""Chance that a row like those of the calibration has at least so anomalous a score.
 
@@ -209,6 +220,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         compared = self._compared(X)
         return _p_values(calibration, compared)
 
+    @own_settings()
     def decide(self, X: Any) -> pd.DataFrame:
         """Scores, p-values and flags in one pass.
 
@@ -225,7 +237,8 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         """
         check_is_fitted(self)
         compared = self._compared(X)
-        calibration = self.decisions_.calibration
+        decisions = self.decisions_
+        calibration = decisions.calibration
         p_values = np.full(len(compared.scores), np.nan)
         if calibration is not None:
             p_values = _p_values(calibration, compared)
@@ -233,11 +246,12 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
             {
                 "anomaly_score": compared.scores,
                 "p_value": p_values,
-                "is_anomaly": compared.scores > self.threshold_.score,
+                "is_anomaly": compared.scores > decisions.threshold.score,
             },
             index=row_labels(X, len(compared.scores)),
         )
 
+    @own_settings()
     def calibrate(self, X: Any, y: Any = None) -> Self:
         """Replace the calibration by the scores of other normal rows; nothing is trained, the threshold keeps its rule.
 
@@ -269,6 +283,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         self.decisions_.check_unseen(compared.fingerprints[usable])
         return self.calibrate_with(compared.take(usable), row_ids(X, usable), self._column_samples(X))
 
+    @own_settings()
     def calibrate_with(self, compared: Compared, ids: npt.NDArray[np.int64], columns: tuple[ColumnSample, ...]) -> Self:
         """`calibrate` with rows that were scored before, batch by batch where they are many.
 
@@ -301,9 +316,10 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
             group_column=self._calibration_groups(),
             declared_normal=True,
         )
-        self.decisions_ = dataclasses.replace(self.decisions_.recalibrated(calibration), columns=columns)
+        self._change(lambda before: dataclasses.replace(before.recalibrated(calibration), columns=columns))
         return self
 
+    @own_settings()
     def set_threshold(
         self,
         *,
@@ -397,6 +413,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         self._set_rule(rule)
         return self
 
+    @own_settings()
     def threshold_table(self, confidence: float = 0.95, *, extrapolate: bool = False) -> pd.DataFrame:
         """Thresholds for false-alarm rates from .01 to 10 %, and what to expect of each.
 
@@ -421,6 +438,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         check_is_fitted(self)
         return threshold_table(self.calibration_, confidence, extrapolate=extrapolate)
 
+    @own_settings()
     def select(self, X: Any, fdr: float = 0.1, method: Method = "benjamini_hochberg") -> npt.NDArray[np.bool_]:
         """Choose rows so that the expected share of normal ones among the chosen is at most `fdr`.
 
@@ -454,6 +472,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         """
         return self.selection(X, fdr, method)[1]
 
+    @own_settings()
     def selection(
         self, X: Any, fdr: float = 0.1, method: Method = "benjamini_hochberg"
     ) -> tuple[Selection, npt.NDArray[np.bool_]]:
@@ -479,6 +498,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         selection = select(self.calibration_, p_values[judged], fdr, method)
         return selection, spread(selection.selects(p_values[judged]), judged)
 
+    @own_settings()
     def confirm(self, ids: Sequence[Any], is_anomaly: Sequence[bool]) -> Self:
         """Take the calibration rows that a person found anomalous out of the calibration; see `audit`.
 
@@ -508,9 +528,10 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         """
         check_is_fitted(self)
         answers = anomalous(is_anomaly, np.size(ids))
-        self.decisions_ = self.decisions_.recalibrated(self.calibration_.answered(ids, answers))
+        self._change(lambda before: before.recalibrated(self.calibration_.answered(ids, answers)))
         return self
 
+    @own_settings()
     def audit(self, n_rows: int = 50, X: Any = None) -> pd.DataFrame:
         """The most anomalous calibration rows that nobody has looked at: anomalies among them hide others.
 
@@ -551,6 +572,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         )
         return listed if X is None else self._with_reasons(listed, self._prepared(X))
 
+    @own_settings()
     def check_drift(self, X: Any, alpha: float = 0.01) -> DriftReport:
         """Compare rows with those of the calibration: their scores, their columns, and the stream that they go on with.
 
@@ -600,22 +622,20 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
             raise DataError("none of the rows has a score. Give rows that can be read.")
         comparisons = compared.comparisons[judged]
         fold = int(np.argmax([one.n for one in calibration.folds]))
-        stream = self.decisions_.stream or SimpleJumper.of(calibration.folds[fold], SEED_OF_STREAM)
-        stream = stream.updated(comparisons[:, fold])
         columns = columns_moved(self.decisions_.columns, self._column_samples(X)) if self.decisions_.columns else []
         scores = scores_moved(calibration, comparisons)
-        report = DriftReport(
-            float(alpha),
-            scores,
-            self.alerts_moved(compared.scores[judged]),
-            tuple(columns),
-            adjusted_p_values(scores, columns),
-            stream,
-            self._nats_by_column(X),
-        )
-        self.decisions_ = dataclasses.replace(self.decisions_, stream=stream)
-        return report
+        nats, alerts = self._nats_by_column(X), self.alerts_moved(compared.scores[judged])
 
+        def gone_on(before: Decisions) -> Decisions:
+            stream = before.stream or SimpleJumper.of(calibration.folds[fold], SEED_OF_STREAM)
+            return dataclasses.replace(before, stream=stream.updated(comparisons[:, fold]))
+
+        stream = self._change(gone_on).stream
+        assert stream is not None
+        p_values = adjusted_p_values(scores, columns)
+        return DriftReport(float(alpha), scores, alerts, tuple(columns), p_values, stream, nats)
+
+    @own_settings()
     def alerts_moved(self, scores: FloatArray) -> AlertShift | None:
         """Flags beside those that were to be expected; None where these are not known.
 
@@ -630,6 +650,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         rank = round(threshold.expected_rate * (n_rows + 1))
         return alerts_moved(int((scores > threshold.score).sum()), len(scores), rank, n_rows)
 
+    @own_settings()
     def column_samples(self, X: Any) -> tuple[ColumnSample, ...]:
         """What the columns of rows hold, in no order, to compare those of other rows with; images have none.
 
@@ -641,6 +662,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         check_is_fitted(self)
         return self._column_samples(X)
 
+    @own_settings()
     def nats_by_column(self, X: Any) -> pd.DataFrame | None:
         """The mean part of each column in the anomaly score, of training rows and of others.
 
@@ -676,11 +698,18 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         """Rows of an audit with what makes them anomalous."""
         return listed
 
+    @own_settings()
     def _set_rule(self, rule: ThresholdRule) -> None:
         calibration = self.decisions_.calibration
         if calibration is None and not isinstance(rule, FixedScore):
             calibration = self.calibration_
-        self.decisions_ = self.decisions_.with_rule(rule)
+        self._change(lambda before: before.with_rule(rule))
+
+    def _change(self, change: Callable[[Decisions], Decisions]) -> Decisions:
+        """Put other decisions in the place of these, without losing what another thread changes meanwhile."""
+        with CHANGES:
+            self.decisions_ = changed = change(self.decisions_)
+        return changed
 
     def _labelled(self, labels: tuple[Any, Any], cost: float) -> LabelledCost:
         try:
@@ -708,7 +737,7 @@ def _p_values(calibration: Calibration, compared: Compared) -> FloatArray:
                 f"no calibration row has {calibration.group_column}={unknown[0]!r}: such rows have a p-value of 1 "
                 "however anomalous they are, and are never selected. Calibrate with rows of this group.",
             ),
-            stacklevel=4,
+            stacklevel=callers_level(),
         )
     return spread(calibration.p_values(compared.comparisons[judged], groups), judged)
 
@@ -751,7 +780,7 @@ def warn_if_uncalibrated(decisions: Decisions, n_rows: int) -> None:
                 "calibrate with others",
                 "uncalibrated",
             ),
-            stacklevel=4,
+            stacklevel=callers_level(),
         )
 
 
@@ -768,7 +797,7 @@ def warn_if_repeated(decisions: Decisions) -> None:
                 "says. Drop repeated rows before the fit, or calibrate with others",
                 "repeated",
             ),
-            stacklevel=4,
+            stacklevel=callers_level(),
         )
 
 

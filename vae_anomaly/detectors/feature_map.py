@@ -20,7 +20,7 @@ from torch.nn import functional
 from vae_anomaly.data import FloatArray, ImageFormat, Images
 from vae_anomaly.decisions import Decisions
 from vae_anomaly.deprecation import RenamedAttribute
-from vae_anomaly.detectors.base import unchanged_on_failure
+from vae_anomaly.detectors.base import fitted_at_once
 from vae_anomaly.detectors.calibrated import (
     CalibratedDetectorMixin,
     Compared,
@@ -36,7 +36,7 @@ from vae_anomaly.detectors.patch import smoothed, top_mean
 from vae_anomaly.detectors.vae_detector import VAEDetector
 from vae_anomaly.errors import DataError
 from vae_anomaly.fitting import rows_set_aside
-from vae_anomaly.model import resolve_device
+from vae_anomaly.model import each_in_own_settings, own_settings, resolve_device
 
 
 class FeatureMapDetector(CalibratedDetectorMixin, OutlierMixin, BaseEstimator):
@@ -153,6 +153,7 @@ class FeatureMapDetector(CalibratedDetectorMixin, OutlierMixin, BaseEstimator):
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @own_settings()
     def fit(self, X: Any, y: Any = None) -> FeatureMapDetector:
         """Learn what the network makes of positions of normal images.
 
@@ -169,24 +170,24 @@ class FeatureMapDetector(CalibratedDetectorMixin, OutlierMixin, BaseEstimator):
             If the images cannot be used, or the network gives no maps.
         """
         resolve_device(self.device)
-        with unchanged_on_failure(self):
-            images = open_given(self, X, None)
-            seed = new_seed(self.random_state)
+        with fitted_at_once(self) as draft:
+            images = open_given(draft, X, None)
+            seed = new_seed(draft.random_state)
             aside = np.zeros(images.n_images, dtype=bool)
-            if self.calibration is not None:
+            if draft.calibration is not None:
                 aside = rows_set_aside(images.n_images, np.random.default_rng(seed))
             readable = np.zeros(images.n_images, dtype=bool)
-            learned = self._learned(images, aside, readable)
-            rows = self._sampled_positions(chain.from_iterable(map(self._maps, learned)), seed)
+            learned = draft._learned(images, aside, readable)
+            rows = draft._sampled_positions(chain.from_iterable(map(draft._maps, learned)), seed)
             aside &= readable
-            detector = VAEDetector() if self.detector is None else clone(self.detector)
+            detector = VAEDetector() if draft.detector is None else clone(draft.detector)
             # Images calibrate, and not their positions.
             detector.set_params(calibration=None)
-            self.detector_ = detector.fit(rows)
-            self.image_format_ = images.image_format
-            self.decisions_ = self._decisions(images, aside)
-            if self.calibration is not None:
-                warn_if_uncalibrated(self.decisions_, images.n_images)
+            draft.detector_ = detector.fit(rows)
+            draft.image_format_ = images.image_format
+            draft.decisions_ = draft._decisions(images, aside)
+            if draft.calibration is not None:
+                warn_if_uncalibrated(draft.decisions_, images.n_images)
         return self
 
     def anomaly_maps(self, X: Any) -> Iterator[FloatArray]:
@@ -202,6 +203,9 @@ class FeatureMapDetector(CalibratedDetectorMixin, OutlierMixin, BaseEstimator):
         DataError
             If an image cannot be read.
         """
+        yield from each_in_own_settings(self._enlarged_maps(X))
+
+    def _enlarged_maps(self, X: Any) -> Iterator[FloatArray]:
         check_is_fitted(self)
         images = open_given(self, X, self.image_format_)
         maps = chain.from_iterable(map(self._score_maps, images.portions(refuse)))
@@ -209,6 +213,7 @@ class FeatureMapDetector(CalibratedDetectorMixin, OutlierMixin, BaseEstimator):
             large = functional.interpolate(torch.from_numpy(one)[None, None], size=size, mode="bilinear")
             yield large[0, 0].numpy()
 
+    @own_settings()
     def score_samples(self, X: Any) -> FloatArray:
         """Minus the mean of the largest values of each image's map, nats; higher for more normal images.
 

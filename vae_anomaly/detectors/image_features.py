@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -18,7 +20,8 @@ from vae_anomaly.deprecation import RenamedAttribute
 from vae_anomaly.detectors.inputs import is_files
 from vae_anomaly.detectors.network_inputs import open_given, prepared, refuse
 from vae_anomaly.errors import DataError
-from vae_anomaly.model import resolve_device
+from vae_anomaly.forks import at_fork
+from vae_anomaly.model import own_settings, resolve_device, usual_threads
 
 Network = Callable[[Tensor], Any]
 
@@ -104,6 +107,7 @@ class ImageFeatures(TransformerMixin, BaseEstimator):
         self.batch_size = batch_size
         self.device = device
 
+    @own_settings()
     def fit(self, X: Any, y: Any = None) -> ImageFeatures:
         """Check the parameters, and keep the format of the images.
 
@@ -118,6 +122,7 @@ class ImageFeatures(TransformerMixin, BaseEstimator):
         self.image_format_ = open_given(self, X, None).image_format if is_files(X) or is_images(X) else None
         return self
 
+    @own_settings()
     def transform(self, X: Any) -> npt.NDArray[np.float64]:
         """Vectors of images.
 
@@ -165,19 +170,60 @@ def network_outputs(features: Any, images: Images) -> Iterator[list[Tensor]]:
         In memory.
     """
     device = resolve_device(features.device)
-    network = features.network
-    before = None
-    if isinstance(network, nn.Module):
-        before = network.training
-        network = network.eval().to(device)
-    try:
-        with torch.inference_mode():
-            for begin in range(0, images.n_rows, features.batch_size):
-                some = images.take(slice(begin, begin + features.batch_size))
-                yield _outputs(network(prepared(features, some, begin).to(device)), some.n_rows)
-    finally:
-        if before is not None and isinstance(network, nn.Module):
-            network.train(before)
+    for begin in range(0, images.n_rows, features.batch_size):
+        some = images.take(slice(begin, begin + features.batch_size))
+        with torch.inference_mode(), _EVALUATION.of(features.network), usual_threads():
+            if isinstance(features.network, nn.Module):
+                features.network.to(device)
+            outputs = _outputs(features.network(prepared(features, some, begin).to(device)), some.n_rows)
+        yield outputs
+
+
+class _Evaluation:
+    """Keeps networks in evaluation mode while any thread uses them, and gives each of their modules its mode back."""
+
+    def __init__(self) -> None:
+        self.users: dict[int, int] = {}
+        self.modes: dict[int, list[tuple[nn.Module, bool]]] = {}
+        self.start_anew()
+
+    def start_anew(self) -> None:
+        """What a forked process begins with: no users, and the modes from before them."""
+        self.lock = threading.Lock()
+        for modes in self.modes.values():
+            _restore(modes)
+        self.users.clear()
+        self.modes.clear()
+
+    @contextmanager
+    def of(self, network: Network) -> Iterator[None]:
+        """Evaluation mode inside, if it is a module."""
+        if not isinstance(network, nn.Module):
+            yield
+            return
+        key = id(network)
+        with self.lock:
+            if not self.users.get(key):
+                self.modes[key] = [(module, module.training) for module in network.modules()]
+                network.eval()
+            self.users[key] = self.users.get(key, 0) + 1
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.users[key] -= 1
+                if not self.users[key]:
+                    del self.users[key]
+                    _restore(self.modes.pop(key))
+
+
+def _restore(modes: list[tuple[nn.Module, bool]]) -> None:
+    for module, mode in modes:
+        module.training = mode
+
+
+_EVALUATION = _Evaluation()
+at_fork(in_child=_EVALUATION.start_anew)
 
 
 def _outputs(given: Any, n_images: int) -> list[Tensor]:

@@ -39,7 +39,7 @@ from vae_anomaly.data import (
 from vae_anomaly.detectors.containers import as_rows
 from vae_anomaly.detectors.known_columns import aligned, check_unique, needed_columns
 from vae_anomaly.detectors.odd_columns import read_odd_columns
-from vae_anomaly.errors import DataError, FileLeftOutWarning, SpecificationError
+from vae_anomaly.errors import DataError, FileLeftOutWarning, SpecificationError, callers_level
 
 OnProblems = Callable[[Sequence[ImageFileError]], None]
 
@@ -225,7 +225,7 @@ def _file_size(image_shape: tuple[int, ...] | None) -> tuple[int, int] | None:
 def warn_of_files(problems: Sequence[Problem | ImageFileError]) -> None:
     """One `FileLeftOutWarning` for each file that cannot be used."""
     for problem in problems:
-        warnings.warn(FileLeftOutWarning(problem.path, problem.reason), stacklevel=4)
+        warnings.warn(FileLeftOutWarning(problem.path, problem.reason), stacklevel=callers_level())
 
 
 def _read_files(estimator: BaseEstimator, X: Any, image_shape: Sequence[int] | None, known: Encoder | None) -> Images:

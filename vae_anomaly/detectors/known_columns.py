@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 
 from vae_anomaly.data import close_name, match_names
 from vae_anomaly.detectors.containers import as_rows
-from vae_anomaly.errors import DataError, ExtraColumnsWarning, MatchedColumnsWarning
+from vae_anomaly.errors import DataError, ExtraColumnsWarning, MatchedColumnsWarning, callers_level
 
 NOT_THERE = -1
 
@@ -74,11 +74,11 @@ class KnownColumns:
         self._check_complete(found, given)
         renamed = {name: there for name, there in found.items() if name != there}
         if renamed:
-            warnings.warn(MatchedColumnsWarning(tuple(renamed.values()), tuple(renamed)), stacklevel=5)
+            warnings.warn(MatchedColumnsWarning(tuple(renamed.values()), tuple(renamed)), stacklevel=callers_level())
         known = {*found.values(), *match_names(self.others, given).values()}
         extra = tuple(name for name in given if name not in known)
         if extra:
-            warnings.warn(ExtraColumnsWarning(extra), stacklevel=5)
+            warnings.warn(ExtraColumnsWarning(extra), stacklevel=callers_level())
         position_of = {name: position for position, name in enumerate(given)}
         return [position_of[found[name]] if name in found else NOT_THERE for name in self.names]
 

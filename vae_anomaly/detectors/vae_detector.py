@@ -32,7 +32,7 @@ from vae_anomaly.columns import (
 from vae_anomaly.data import ColumnRoles, FloatArray, ImageFormat, Images, Table, as_array
 from vae_anomaly.decisions import ColumnSample, Decisions
 from vae_anomaly.deprecation import RenamedAttribute
-from vae_anomaly.detectors.base import copied_parameters, unchanged_on_failure
+from vae_anomaly.detectors.base import CHANGES, copied_parameters, fitted_at_once
 from vae_anomaly.detectors.calibrated import (
     CalibratedDetectorMixin,
     Compared,
@@ -77,7 +77,7 @@ from vae_anomaly.detectors.parameters import (
 from vae_anomaly.detectors.reading import Reading
 from vae_anomaly.detectors.training_plan import TrainingPlan
 from vae_anomaly.detectors.training_progress import training_progress
-from vae_anomaly.errors import DataError, EmptyRowWarning, NotAvailable, SpecificationError
+from vae_anomaly.errors import DataError, EmptyRowWarning, NotAvailable, SpecificationError, callers_level
 from vae_anomaly.explain import (
     NO_REASON,
     SUSPICIOUS,
@@ -115,7 +115,17 @@ from vae_anomaly.fitting import (
     terms_by_member,
 )
 from vae_anomaly.likelihoods import Likelihood
-from vae_anomaly.model import UNCHANGED, VAE, Backbone, History, Prior, TrainingConfig, resolve_device, resolve_prior
+from vae_anomaly.model import (
+    UNCHANGED,
+    VAE,
+    Backbone,
+    History,
+    Prior,
+    TrainingConfig,
+    own_settings,
+    resolve_device,
+    resolve_prior,
+)
 from vae_anomaly.scores import ELBO, MemberScore, PooledELBO, Score, resolve_score
 
 SHAPE_PARAMETERS = (
@@ -393,6 +403,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @own_settings()
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> VAEDetector:
         """Learn what normal rows look like.
 
@@ -418,10 +429,10 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         TrainingDiverged
             If the loss was not finite even after a rollback with a smaller step.
         """
-        with unchanged_on_failure(self):
-            check_parameters(self)
-            initial = self.model_ if self.warm_start and hasattr(self, "model_") else None
-            training = self._read_training(X, sample_weight, initial, min_rows=2)
+        with fitted_at_once(self) as draft:
+            check_parameters(draft)
+            initial = draft.model_ if draft.warm_start and hasattr(draft, "model_") else None
+            training = draft._read_training(X, sample_weight, initial, min_rows=2)
             encoder = training.encoder
             rows = TrainingRows(
                 training.data.n_rows,
@@ -429,18 +440,19 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
                 training.weights,
                 folds=training.folds,
                 before=None if initial is None else initial.decisions,
-                augment=self._augmentation(encoder),
+                augment=draft._augmentation(encoder),
                 ids=training.ids,
-                group_column=self.calibration_groups,
+                group_column=draft.calibration_groups,
                 groups=training.groups,
             )
-            self._learn(encoder, rows, fit_config(self, encoder, training.kind), initial)
-            self._keep_columns(training.data, ())
-            self._sample = None
-            self.column_roles_ = ColumnRoles()
+            draft._learn(encoder, rows, fit_config(draft, encoder, training.kind), initial)
+            draft._keep_columns(training.data, ())
+            draft._sample = None
+            draft.column_roles_ = ColumnRoles()
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @own_settings()
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> VAEDetector:
         """Learn from a further batch of rows.
 
@@ -488,19 +500,19 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         >>> detector.n_iter_
         17
         """
-        with unchanged_on_failure(self):
-            check_parameters(self)
-            if self.calibration_groups is not None:
+        with fitted_at_once(self) as draft:
+            check_parameters(draft)
+            if draft.calibration_groups is not None:
                 raise SpecificationError(
-                    f"partial_fit has no calibration_groups, and {self.calibration_groups!r} is given: it keeps rows "
+                    f"partial_fit has no calibration_groups, and {draft.calibration_groups!r} is given: it keeps rows "
                     "without their groups. Set it to None, or fit all rows at once."
                 )
-            initial = getattr(self, "model_", None)
+            initial = getattr(draft, "model_", None)
             min_rows = 2 if initial is None else 1
-            training = self._read_training(X, sample_weight, initial, min_rows=min_rows, streaming=True)
-            config = fit_config(self, training.encoder, training.kind)
-            earlier = self._earlier_sample(config)
-            rng = np.random.default_rng([new_seed(self.random_state), 0 if earlier is None else earlier.n_seen])
+            training = draft._read_training(X, sample_weight, initial, min_rows=min_rows, streaming=True)
+            config = fit_config(draft, training.encoder, training.kind)
+            earlier = draft._earlier_sample(config)
+            rng = np.random.default_rng([new_seed(draft.random_state), 0 if earlier is None else earlier.n_seen])
             batch = training.encoder.encode(training.data)
             sample = RowSample.drawn(
                 batch, training.weights, config.split.validation_fraction, rng, training.folds >= 0
@@ -519,12 +531,12 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
                 rows = dataclasses.replace(
                     sample.rows(),
                     before=None if initial is None else initial.decisions,
-                    augment=self._augmentation(training.encoder),
+                    augment=draft._augmentation(training.encoder),
                 )
-                self._learn(training.encoder, rows, config, initial)
-                self._keep_columns(training.data, () if initial is None else initial.decisions.columns)
+                draft._learn(training.encoder, rows, config, initial)
+                draft._keep_columns(training.data, () if initial is None else initial.decisions.columns)
                 sample = dataclasses.replace(sample, trained=np.ones_like(sample.trained))
-            self._sample = sample
+            draft._sample = sample
         return self
 
     def set_params(self, **params: Any) -> VAEDetector:
@@ -547,6 +559,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         super().set_params(**params)
         return self
 
+    @own_settings()
     def score_samples(self, X: Any) -> FloatArray:
         """The score of each row in nats, higher for more normal rows: by default the pooled ELBO.
 
@@ -580,6 +593,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
     @overload
     def explain(self, X: Any) -> Explanation | ImageExplanation: ...
 
+    @own_settings()
     def explain(self, X: Any) -> Explanation | ImageExplanation:
         """Why rows are anomalous: every cell's share of the score, and what was expected instead.
 
@@ -615,9 +629,9 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         if self.model_.takes_images:
             return explain_images(self.model_, read_images(self, X, self.model_.encoder))
         table = read_table(self, X, fitting=False)
-        self.model_ = with_reference(self.model_)
-        return explain_table(self.model_, table, row_labels(X, table.n_rows))
+        return explain_table(self._with_reference(), table, row_labels(X, table.n_rows))
 
+    @own_settings()
     def impute(self, X: Any) -> Any:
         """Fill the missing values with values predicted from the row's observed cells.
 
@@ -642,6 +656,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         cells, columns = impute_table(self.model_, table)
         return fill_cells(X, cells, table.as_text_again(columns), places)
 
+    @own_settings()
     def repair(self, X: Any, max_tail_probability: float = SUSPICIOUS) -> Any:
         """Propose values for the cells that look wrong.
 
@@ -674,10 +689,10 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             raise NotAvailable("the model takes images, whose pixels are not repaired one by one; see explain.")
         rows, places = aligned(self, X)
         table = read_table(self, rows, fitting=False)
-        self.model_ = with_reference(self.model_)
-        cells, columns = repair_table(self.model_, table, max_tail_probability)
+        cells, columns = repair_table(self._with_reference(), table, max_tail_probability)
         return fill_cells(X, cells, table.as_text_again(columns), places)
 
+    @own_settings()
     def transform(self, X: Any) -> FloatArray:
         """Posterior means of the latent variables.
 
@@ -708,6 +723,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         members, latents = range(self.vae_.n_members), range(self.vae_.latent_dim)
         return np.array([f"member{m}_latent{i}" for m in members for i in latents], dtype=object)
 
+    @own_settings()
     def reconstruct(self, X: Any) -> Any:
         """What the model expects in every cell, given the row: in the units and the container of `X`.
 
@@ -728,6 +744,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         rows = self._prepared(X)
         return pack_like(X, reconstruct(self.model_, read_rows(self, rows, self.model_.encoder)), rows)
 
+    @own_settings()
     def sample(self, n_samples: int = 1, random_state: Any = None) -> Any:
         """Rows drawn from the model, in the units of the data.
 
@@ -759,6 +776,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         like = None if names is None else pd.DataFrame(index=range(n_samples), columns=names)
         return pack_like(like, sample_rows(self.model_, n_samples, new_seed(random_state)))
 
+    @own_settings()
     def elbo_terms(self, X: Any) -> ELBOTerms:
         """The ELBO by member, row and cell, before anything is summed.
 
@@ -789,7 +807,8 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
 
     @decisions_.setter
     def decisions_(self, decisions: Decisions) -> None:
-        self.model_ = dataclasses.replace(self.model_, decisions=decisions)
+        with CHANGES:
+            self.model_ = dataclasses.replace(self.model_, decisions=decisions)
 
     @property
     def history_(self) -> History:
@@ -947,7 +966,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             seed = new_seed(self.random_state)
             model = fit_model(encoder, rows, config, seed, on_check, None if initial is None else initial.vae)
         for warning in model.report.warnings():
-            warnings.warn(warning, stacklevel=3)
+            warnings.warn(warning, stacklevel=callers_level())
         if self.calibration is not None:
             warn_if_uncalibrated(model.decisions, rows.n_rows)
         if any(column.kind in CONTINUOUS for column in encoder.columns):
@@ -990,6 +1009,14 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             columns = known or column_samples(self.columns_, data)
             self.decisions_ = dataclasses.replace(self.decisions_, columns=columns)
 
+    def _with_reference(self) -> FittedModel[Encoder]:
+        """The model with what explanations compare cells with, which the detector keeps."""
+        model = with_reference(self.model_)
+        with CHANGES:
+            if self.model_.vae is model.vae:
+                self.model_ = dataclasses.replace(self.model_, reference=model.reference)
+        return model
+
     def _prepared(self, X: Any) -> Any:
         return X if self.model_.takes_images else aligned(self, X)[0]
 
@@ -1002,7 +1029,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         model = self.model_
         if model.takes_images or not isinstance(model.score, ELBO | PooledELBO):
             return None
-        self.model_ = model = with_reference(model)
+        model = self._with_reference()
         if model.reference is None:
             return None
         weight = model.score.independence if isinstance(model.score, PooledELBO) else 0.0
@@ -1031,8 +1058,9 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             raise SpecificationError("X has not the rows of the audit. Give what was given to fit or calibrate.")
         if not len(listed):
             return listed.assign(reason=[])
-        self.model_ = with_reference(self.model_)
-        explanation = explain_table(self.model_, read_table(self, rows, fitting=False), row_labels(rows, len(places)))
+        explanation = explain_table(
+            self._with_reference(), read_table(self, rows, fitting=False), row_labels(rows, len(places))
+        )
         reasons = ["; ".join(map(str, of_row)) or NO_REASON for of_row in explanation.reasons(N_REASONS)]
         reasoned = listed.assign(reason=reasons)
         return reasoned.set_axis(rows.index) if isinstance(rows, pd.DataFrame) else reasoned
@@ -1084,7 +1112,7 @@ def warn_of_empty_rows(encoder: Encoder, batch: Batch, X: Any) -> None:
         item: Literal["row", "image"] = "image" if encoder.takes_images else "row"
         labels = pd.RangeIndex(len(empty)) if encoder.takes_images else row_labels(X, len(empty))
         label = labels[first] if len(labels) == len(empty) else first
-        warnings.warn(EmptyRowWarning(int(empty.sum()), label, item), stacklevel=4)
+        warnings.warn(EmptyRowWarning(int(empty.sum()), label, item), stacklevel=callers_level())
 
 
 def check_parameters(detector: VAEDetector) -> None:

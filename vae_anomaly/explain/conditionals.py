@@ -16,6 +16,7 @@ from vae_anomaly.likelihoods import CellDistribution
 from vae_anomaly.model import LOG_2PI, VAE, Posterior, precise
 
 OUTER_SHARE = 0.05
+MAX_PASSES = 512
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,14 @@ def _of_chunk(
 
 
 def _passes(vae: VAE, columns: Sequence[Sequence[int]]) -> list[Sequence[int]]:
-    """Positions to hide in turn: one pass is enough for all columns that the encoder does not see."""
+    """Positions to hide in turn: one pass is enough for all columns that the encoder does not see.
+
+    Of more than `MAX_PASSES` columns those that stand so far apart are hidden together: time grows with the columns
+    then and not with their square, and neighbours, which tell most of one another, are still seen.
+    """
     hidden_in_turn = [indices for indices in columns if min(indices) < vae.n_varying]
+    if len(hidden_in_turn) > MAX_PASSES:
+        hidden_in_turn = [sum(map(tuple, hidden_in_turn[first::MAX_PASSES]), ()) for first in range(MAX_PASSES)]
     constant = [index for indices in columns if min(indices) >= vae.n_varying for index in indices]
     return [*hidden_in_turn, constant] if constant else hidden_in_turn
 

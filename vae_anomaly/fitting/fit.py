@@ -30,7 +30,7 @@ from vae_anomaly.decisions import (
     FixedScore,
     chance_of_repeats,
 )
-from vae_anomaly.errors import SpecificationError, TrainingDiverged
+from vae_anomaly.errors import NonFiniteScoreError, SpecificationError, TrainingDiverged
 from vae_anomaly.fitting.fit_config import FitConfig, NetworkConfig
 from vae_anomaly.fitting.fit_report import fit_report
 from vae_anomaly.fitting.fitted_model import FittedModel
@@ -215,6 +215,15 @@ def _naming_the_column(encoder: Encoder, batch: Batch) -> Iterator[None]:
         raise TrainingDiverged(error.iteration, error.epoch, error.last_finite_loss, column.name) from error
 
 
+@contextmanager
+def _naming_the_row(chosen: npt.NDArray[np.intp]) -> Iterator[None]:
+    """Number the row whose score is not finite among all rows of the fit, and not among those that were scored."""
+    try:
+        yield
+    except NonFiniteScoreError as error:
+        raise error.with_row(int(chosen[error.row])) from error
+
+
 def _untrained(encoder: Encoder, network: NetworkConfig, generator: torch.Generator, *, mask_input: bool) -> VAE:
     return VAE(
         encoder.modelled,
@@ -243,10 +252,14 @@ def _decisions(vae: VAE, rows: TrainingRows, parts: Partition, config: FitConfig
     )
     if not parts.folds:
         step = 1 if isinstance(config.threshold, Contamination) else max(1, rows.n_rows // MAX_ROWS_FOR_FENCE)
-        scores = -score_rows(vae, rows.encode(np.arange(0, rows.n_rows, step)), config.score, noise).numpy()
+        chosen = np.arange(0, rows.n_rows, step)
+        with _naming_the_row(chosen):
+            scores = -score_rows(vae, rows.encode(chosen), config.score, noise).numpy()
         return Decisions(config.threshold.find(Calibration.of("training", [scores])), None, trained, 0.0)
-    batch = rows.encode(np.concatenate(parts.folds))
-    found = -scores_and_comparisons(vae, batch, config.score, noise, by_member=crossed)[1]
+    chosen = np.concatenate(parts.folds)
+    batch = rows.encode(chosen)
+    with _naming_the_row(chosen):
+        found = -scores_and_comparisons(vae, batch, config.score, noise, by_member=crossed)[1]
     cuts = np.cumsum([len(fold) for fold in parts.folds])[:-1]
     calibration = Calibration.of(
         "cross" if crossed else "split",

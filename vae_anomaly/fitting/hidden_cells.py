@@ -210,7 +210,7 @@ def _measured(
     missing = missing_share(rows.observed, cells.counted).expand(vae.n_members, -1)
 
     some = torch.arange(0, len(rows), -(-len(rows) // MAX_HIDING_ROWS), device=noise.device)
-    part = Batch(rows.values[..., some, :], rows.observed[..., some, :])
+    part = rows.at(some)
     changes, shares = [], []
     for number in range(N_HIDINGS):
         hidden = cells.hidden(part, _chosen(part, n_columns, number, generator))
@@ -222,7 +222,7 @@ def _measured(
         shares.append(torch.stack([missing[:, some], after_hiding], -1))
 
     nothing = torch.ones(n_columns, dtype=torch.bool, device=noise.device)
-    empty = cells.hidden(Batch(rows.values[..., :1, :], rows.observed[..., :1, :]), nothing)
+    empty = cells.hidden(rows.at(slice(0, 1)), nothing)
     all_hidden = (1 - independence) * (kl - _evaluated(vae, empty, empty, noise)[1])
     from_here_to_all = torch.stack([missing, torch.ones_like(missing)], -1)
     return [
@@ -242,7 +242,7 @@ def _evaluated(vae: VAE, rows: Batch, visible: Batch, noise: Tensor) -> tuple[Te
     with torch.inference_mode():
         for begin in range(0, len(rows), size := chunk_rows(vae, noise.shape[1])):
             some = slice(begin, begin + size)
-            part, read = (Batch(of.values[..., some, :], of.observed[..., some, :]) for of in (rows, visible))
+            part, read = rows.at(some), visible.at(some)
             terms = elbo_terms(vae, part, noise, vae.inputs(read))
             surprises.append(-precise(terms.log_likelihood).mean(1))
             kls.append(precise(terms.kl))

@@ -15,7 +15,7 @@ from vae_anomaly.columns import Batch, Encoder
 from vae_anomaly.data import FloatArray, Images, Table
 from vae_anomaly.fitting.fitted_model import FittedModel
 from vae_anomaly.fitting.predict import chunk_rows, map_chunks
-from vae_anomaly.model import VAE, elbo_terms, one_thread, precise
+from vae_anomaly.model import VAE, elbo_terms, exact_products, one_thread, precise
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def sample_rows(model: FittedModel[Encoder], n_samples: int, seed: int) -> list[
     vae = copy.deepcopy(model.vae).cpu()
     parts = []
     size = chunk_rows(vae, 1)
-    with torch.inference_mode(), one_thread():
+    with torch.inference_mode(), one_thread(), exact_products():
         for begin in range(0, n_samples, size):
             n = min(size, n_samples - begin)
             member = torch.randint(vae.n_members, (n,), generator=generator)

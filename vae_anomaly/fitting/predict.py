@@ -17,6 +17,7 @@ from vae_anomaly.errors import NonFiniteScoreError
 from vae_anomaly.model import (
     VAE,
     elbo_terms,
+    exact_products,
     marginal_terms,
     parallel_map,
     precise,
@@ -97,7 +98,7 @@ def map_chunks(function: ChunkFunction, vae: VAE, noise: Tensor, batch: Batch, *
     n_rows = chunk_rows(vae, noise.shape[1])
     items = zip(*(_chunks(part, n_rows, noise.device) for part in (batch, *others)), strict=True)
     on_cpu = noise.device.type == "cpu"
-    with repeatable_convolutions(noise.device, exact=True):
+    with exact_products(), repeatable_convolutions(noise.device, exact=True):
         computed = parallel_map(partial(_compute_chunk, function, vae, noise), items, on_cpu=on_cpu)
     return tuple(torch.cat(parts) for parts in zip(*computed, strict=True))
 

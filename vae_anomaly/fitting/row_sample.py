@@ -90,10 +90,7 @@ class RowSample:
     def joined(self, other: RowSample) -> RowSample:
         """These rows, followed by others."""
         return RowSample(
-            Batch(
-                torch.cat([self.batch.values, other.batch.values]),
-                torch.cat([self.batch.observed, other.batch.observed]),
-            ),
+            self.batch.followed_by(other.batch),
             np.concatenate([self.weights, other.weights]),
             np.concatenate([self.keys, other.keys]),
             np.concatenate([self.held_out, other.held_out]),

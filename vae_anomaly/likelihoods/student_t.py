@@ -79,7 +79,11 @@ class StudentTDistribution(NumberDistribution):
         return student_t_log_density(value, self.loc, self.scale, self.df)
 
     def tails(self, value: Tensor) -> tuple[Tensor, Tensor]:
-        standard = ((value - self.loc) / self.scale).cpu().double().numpy()
+        in_scales = ((value - self.loc) / self.scale).cpu().double()
+        if self.df == DF:
+            # In closed form, which is four times as fast and what explanations take most of their time for.
+            return upper_tail(-in_scales).to(value), upper_tail(in_scales).to(value)
+        standard = in_scales.numpy()
         lower, upper = stdtr(self.df, standard), stdtr(self.df, -standard)
         return torch.from_numpy(lower).to(value), torch.from_numpy(upper).to(value)
 

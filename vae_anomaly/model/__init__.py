@@ -15,7 +15,14 @@ from vae_anomaly.model.backbones import (
 from vae_anomaly.model.convolutions import repeatable_convolutions
 from vae_anomaly.model.device import resolve_device
 from vae_anomaly.model.elbo import Terms, elbo_terms, expected_log_likelihood, marginal_terms, saturated_terms
-from vae_anomaly.model.matmul import LANES, PRECISIONS, UNCHANGED, batch_invariant_gradients, matmul_precision_of
+from vae_anomaly.model.matmul import (
+    LANES,
+    PRECISIONS,
+    UNCHANGED,
+    batch_invariant_gradients,
+    exact_products,
+    matmul_precision_of,
+)
 from vae_anomaly.model.missing_costs import MissingCosts, missing_share, stretches
 from vae_anomaly.model.priors import (
     LOG_2PI,
@@ -31,7 +38,8 @@ from vae_anomaly.model.priors import (
     resolve_prior,
 )
 from vae_anomaly.model.steps import FlatWeights, MiniBatch, MiniBatches, Redraw, Stepper, TrainingConfig
-from vae_anomaly.model.threads import one_thread, parallel_map, threads_for
+from vae_anomaly.model.threads import one_thread, parallel_map, threads_for, usual_threads
+from vae_anomaly.model.torch_settings import each_in_own_settings, own_settings
 from vae_anomaly.model.training import History, train
 from vae_anomaly.model.vae import MAX_LOG_VARIANCE, VAE
 
@@ -67,12 +75,15 @@ __all__ = [
     "Terms",
     "TrainingConfig",
     "batch_invariant_gradients",
+    "each_in_own_settings",
     "elbo_terms",
+    "exact_products",
     "expected_log_likelihood",
     "marginal_terms",
     "matmul_precision_of",
     "missing_share",
     "one_thread",
+    "own_settings",
     "parallel_map",
     "precise",
     "repeatable_convolutions",
@@ -83,4 +94,5 @@ __all__ = [
     "stretches",
     "threads_for",
     "train",
+    "usual_threads",
 ]

@@ -3,44 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator
 
 import torch
 from torch.backends import cudnn
 
-
-class _Settings:
-    """Counts who wants repeatable and exact convolutions, and remembers the process's settings from before the first.
-
-    The settings are those of cuDNN for the whole process.
-    """
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.held: list[bool] = []
-        self.before: tuple[bool, bool | None] = False, None
-
-    @contextlib.contextmanager
-    def hold(self, *, exact: bool) -> Iterator[None]:
-        """Repeatable inside, and as precise as products of single-precision numbers if that is asked for."""
-        with self.lock:
-            if not self.held:
-                self.before = bool(cudnn.deterministic), _allows_tf32()
-            self.held.append(exact)
-            self._apply()
-        try:
-            yield
-        finally:
-            with self.lock:
-                self.held.remove(exact)
-                self._apply()
-
-    def _apply(self) -> None:
-        deterministic, allows_tf32 = self.before
-        cudnn.deterministic = deterministic or bool(self.held)
-        if allows_tf32 is not None:
-            cudnn.allow_tf32 = allows_tf32 and not any(self.held)
+from vae_anomaly.model.shared_setting import SharedSetting
 
 
 def _allows_tf32() -> bool | None:
@@ -51,10 +19,22 @@ def _allows_tf32() -> bool | None:
         return None
 
 
-_SETTINGS = _Settings()
+def _set_deterministic(value: bool) -> None:
+    cudnn.deterministic = value
 
 
-def repeatable_convolutions(device: torch.device, *, exact: bool) -> contextlib.AbstractContextManager[None]:
+def _allow_tf32(value: bool | None) -> None:
+    if value is not None:
+        cudnn.allow_tf32 = value
+
+
+# Settings of cuDNN for the whole process.
+_DETERMINISTIC = SharedSetting(lambda: bool(cudnn.deterministic), _set_deterministic, any)
+_TF32 = SharedSetting(_allows_tf32, _allow_tf32, all)
+
+
+@contextlib.contextmanager
+def repeatable_convolutions(device: torch.device, *, exact: bool) -> Iterator[None]:
     """The same bits inside for the same convolution, forwards and backwards.
 
     Left to itself, cuDNN chooses algorithms that add up gradients in any order, and rounds operands to TF32.
@@ -66,4 +46,12 @@ def repeatable_convolutions(device: torch.device, *, exact: bool) -> contextlib.
     exact : bool
         Whether operands keep single precision; otherwise that is left as PyTorch is set.
     """
-    return _SETTINGS.hold(exact=exact) if device.type == "cuda" else contextlib.nullcontext()
+    if device.type != "cuda":
+        yield
+        return
+    with _DETERMINISTIC.hold(True):
+        if not exact or _allows_tf32() is None:
+            yield
+            return
+        with _TF32.hold(False):
+            yield

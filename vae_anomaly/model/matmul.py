@@ -4,36 +4,58 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from vae_anomaly.model.shared_setting import SharedSetting
 
 LANES = 16
 UNCHANGED = "unchanged"
 PRECISIONS = ("highest", "high", "medium")
 
 
-@contextmanager
-def matmul_precision_of(precision: str) -> Iterator[None]:
+def _precision() -> str | None:
+    """How exact products are; None where the user gave devices settings of their own."""
+    try:
+        return torch.get_float32_matmul_precision()
+    except RuntimeError:
+        return None
+
+
+def _set_precision(precision: str | None) -> None:
+    if precision is not None:
+        torch.set_float32_matmul_precision(precision)
+
+
+def _most_exact(wanted: list[str | None]) -> str:
+    return min((one for one in wanted if one is not None), key=PRECISIONS.index)
+
+
+_PRECISION: SharedSetting[str | None] = SharedSetting(_precision, _set_precision, _most_exact)
+
+
+def matmul_precision_of(precision: str) -> AbstractContextManager[None]:
     """Products of single-precision matrices inside are as exact as asked for.
 
     Parameters
     ----------
     precision : {"unchanged", "highest", "high", "medium"}
-        As in ``torch.set_float32_matmul_precision``: a setting of the process, given back afterwards.  "unchanged"
-        leaves PyTorch as it is set.
+        As in ``torch.set_float32_matmul_precision``: a setting of the process, given back afterwards; while several
+        threads ask for different ones, all have the most exact.  "unchanged" leaves PyTorch as it is set.
     """
-    if precision == UNCHANGED:
-        yield
-        return
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(precision)
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
+    return nullcontext() if precision == UNCHANGED else _PRECISION.hold(precision)
+
+
+def exact_products() -> AbstractContextManager[None]:
+    """Single-precision products of matrices inside are exact to single precision: what rows are scored with.
+
+    Where the user gave devices settings of their own, in the place of ``torch.set_float32_matmul_precision``, these
+    stay.
+    """
+    return nullcontext() if _precision() is None else _PRECISION.hold("highest")
 
 
 _SCORING = threading.local()

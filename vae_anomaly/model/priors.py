@@ -341,7 +341,7 @@ class Exemplar(Prior):
     def fit(self, posterior: Posterior, batch: Batch) -> FittedPrior:
         kept = slice(0, self.max_exemplars)
         mean, log_variance = posterior.mean[:, kept], posterior.log_variance[:, kept]
-        exemplars = Batch(batch.values[:, kept], batch.observed[:, kept])
+        exemplars = batch.at(kept)
         fingerprints = exemplars.fingerprints()
         widths = torch.tensor(
             KERNEL_WIDTHS if self.kernel_width is None else (self.kernel_width,), dtype=mean.dtype, device=mean.device
@@ -349,9 +349,7 @@ class Exemplar(Prior):
         shifts = 2 * widths.log()
         if len(widths) > 1:
             bounds = [
-                self._leave_one_out(
-                    mean[one], log_variance[one], Batch(exemplars.values[one], exemplars.observed[one]), shifts
-                )
+                self._leave_one_out(mean[one], log_variance[one], exemplars.of_members(one), shifts)
                 for one in torch.arange(len(mean), device=mean.device).split(1)
             ]
             shifts = shifts[torch.stack(bounds).argmax(1)]
@@ -362,7 +360,7 @@ class Exemplar(Prior):
         fingerprints = exemplars.fingerprints()
         some = slice(0, LEAVE_ONE_OUT_ROWS)
         own = Posterior(mean[:, some], log_variance[:, some])
-        rows = Batch(exemplars.values[:, some], exemplars.observed[:, some])
+        rows = exemplars.at(some)
         priors = [FittedExemplar(mean, log_variance + shift, fingerprints) for shift in shifts]
         return torch.stack([-prior.kl(own, rows).mean() for prior in priors])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
 from vae_anomaly.columns import Batch, taken
+from vae_anomaly.forks import ForkSafeLock
 from vae_anomaly.model.elbo import elbo_terms
 from vae_anomaly.model.vae import VAE
 
@@ -266,7 +266,7 @@ def step_terms(
     return torch.stack([reconstruction, kl]).detach()
 
 
-_RECORDING = threading.Lock()
+_RECORDING = ForkSafeLock()
 
 
 class CudaGraph:

@@ -14,42 +14,92 @@ import torch
 from joblib import Parallel, delayed
 from joblib.parallel import ThreadingBackend, get_active_backend
 
+from vae_anomaly.forks import at_fork, is_forked
+
 LARGE_PRODUCT = 1 << 26
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+class _Hold(threading.local):
+    """What the present thread holds: nothing, or PyTorch at one thread, and the number from before."""
+
+    is_held = False
+    before = 1
+
+
 class _ThreadLimit:
-    """Counts the callers that limit PyTorch to one thread, and remembers the number from before the first of them."""
+    """Limits PyTorch to one thread while any caller asks for it.
+
+    PyTorch has a number of threads for each thread that computes, and one for threads that have not computed yet.  So
+    each thread that holds remembers its own number.  A thread whose first operation falls into the hold of another
+    finds 1: it has the number from before the first holder.
+
+    A forked process keeps to one thread throughout: the pool of threads of its parent is dead in it, and operations
+    that are handed to it never end.
+    """
 
     def __init__(self) -> None:
+        self.own = _Hold()
+        self.start_anew()
+
+    def start_anew(self) -> None:
+        """What a forked process begins with: a lock that nobody holds, and no holders but the thread that forked."""
         self.lock = threading.Lock()
-        self.n_holders = 0
-        self.before = 1
+        self.n_holders = int(self.own.is_held)
+        self.before = self.own.before
 
     def available(self) -> int:
         """Threads that the caller has without the limit."""
+        return self.own.before if self.own.is_held else self._present()
+
+    def _present(self) -> int:
+        present = torch.get_num_threads()
         with self.lock:
-            return self.before if self.n_holders else torch.get_num_threads()
+            return self.before if present == 1 and self.n_holders else present
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """One thread inside; outside, what was there before the first holder came."""
+        """One thread inside; outside, what this thread had before.  Holds may be nested."""
+        own = self.own
+        if own.is_held:
+            with self._set(1):
+                yield
+            return
+        before = self._present()
         with self.lock:
             if self.n_holders == 0:
-                self.before = torch.get_num_threads()
+                self.before = before
             self.n_holders += 1
-            torch.set_num_threads(1)
+        own.before, own.is_held = before, True
+        try:
+            with self._set(1, before):
+                yield
+        finally:
+            own.is_held = False
+            with self.lock:
+                self.n_holders -= 1
+
+    def lift(self) -> AbstractContextManager[None]:
+        """As many threads inside as without the limit; a forked process has one."""
+        return self._set(1 if is_forked() else self.available())
+
+    @staticmethod
+    @contextmanager
+    def _set(n_threads: int, afterwards: int | None = None) -> Iterator[None]:
+        afterwards = torch.get_num_threads() if afterwards is None else afterwards
+        if torch.get_num_threads() != n_threads:
+            torch.set_num_threads(n_threads)
         try:
             yield
         finally:
-            with self.lock:
-                self.n_holders -= 1
-                torch.set_num_threads(self.before)
+            if torch.get_num_threads() != afterwards:
+                torch.set_num_threads(afterwards)
 
 
 _THREAD_LIMIT = _ThreadLimit()
+at_fork(in_child=_THREAD_LIMIT.start_anew)
 
 
 def one_thread() -> AbstractContextManager[None]:
@@ -57,8 +107,12 @@ def one_thread() -> AbstractContextManager[None]:
     return _THREAD_LIMIT.hold()
 
 
-@contextmanager
-def threads_for(largest_product: int) -> Iterator[None]:
+def usual_threads() -> AbstractContextManager[None]:
+    """The caller's number of PyTorch threads inside, within `one_thread`, too; one in a forked process."""
+    return _THREAD_LIMIT.lift()
+
+
+def threads_for(largest_product: int) -> AbstractContextManager[None]:
     """One PyTorch thread while products are small, the caller's number where they are large.
 
     Small operations gain little from a second thread, and wait for the slowest thread after each of hundreds of
@@ -70,11 +124,7 @@ def threads_for(largest_product: int) -> Iterator[None]:
     largest_product : int
         Multiplications of the largest matrix product inside.
     """
-    if largest_product >= LARGE_PRODUCT:
-        yield
-        return
-    with _THREAD_LIMIT.hold():
-        yield
+    return usual_threads() if largest_product >= LARGE_PRODUCT else one_thread()
 
 
 def parallel_map(function: Callable[[Item], Result], items: Iterable[Item], *, on_cpu: bool) -> list[Result]:
@@ -96,9 +146,9 @@ def parallel_map(function: Callable[[Item], Result], items: Iterable[Item], *, o
         return [function(item) for item in items]
     n_threads = _THREAD_LIMIT.available()
     rest = iter(items)
-    begin = list(itertools.islice(rest, 2))
-    work = itertools.chain(begin, rest)
     with _THREAD_LIMIT.hold():
+        begin = list(itertools.islice(rest, 2))
+        work = itertools.chain(begin, rest)
         if n_threads == 1 or len(begin) < 2:
             return [function(item) for item in work]
         backend, _ = get_active_backend(prefer="threads")
@@ -112,8 +162,5 @@ def parallel_map(function: Callable[[Item], Result], items: Iterable[Item], *, o
 
 def _in_worker(function: Callable[[Item], Result], item: Item) -> Result:
     """One item in a thread or a process that has a number of threads of its own."""
-    if _THREAD_LIMIT.n_holders:
-        torch.set_num_threads(1)
-        return function(item)
     with _THREAD_LIMIT.hold():
         return function(item)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,8 @@ from torch import Tensor
 from vae_anomaly.columns import LevelRule
 from vae_anomaly.detectors import PatchDetector, VAEDetector
 from vae_anomaly.errors import ModelFileError, SpecificationError
-from vae_anomaly.model import resolve_device
+from vae_anomaly.files import OutputFile, remove_stale_parts
+from vae_anomaly.model import own_settings, resolve_device
 from vae_anomaly.store import patch_files, row_files
 from vae_anomaly.store.container import checked_key, one_line, packed, strict_json, unpacked
 from vae_anomaly.store.level_hashes import with_level_hashes
@@ -48,6 +48,7 @@ REFUSED = (
 )
 
 
+@own_settings()
 def save(
     detector: VAEDetector | PatchDetector,
     path: str | os.PathLike[str],
@@ -56,7 +57,10 @@ def save(
     raw_values: bool | None = None,
     key: bytes | None = None,
 ) -> None:
-    """Write a fitted detector to one file, beside the target first and then renamed.
+    """Write a fitted detector to one file, which has its name when it is whole.
+
+    A link is followed and stays; a file that is replaced hands down its mode and owner. What is no file, like a pipe,
+    is written through.
 
     Texts of training rows that few rows hold, or that have more than 64 characters, are written as keyed hashes: the
     loaded detector has the same scores and knows such a text when it meets it, and nobody can read it in the file.
@@ -97,25 +101,15 @@ def save(
     check_is_fitted(detector)
     detector = with_level_hashes(detector, _level_rule(detector.level_rule_, min_level_count, raw_values))
     key = checked_key(key)
-    target = Path(path).resolve()
     if isinstance(detector, PatchDetector):
         tensors, manifest = patch_files.patch_tensors(detector), patch_files.patch_manifest(detector)
     else:
         tensors, manifest = row_files.row_tensors(detector), row_files.row_manifest(detector)
     text = json.dumps(manifest, allow_nan=False, sort_keys=True, separators=(",", ":"))
     content = packed(text, tensors, key)
-    part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
-    try:
-        with part.open("xb") as file:
-            if target.exists():
-                part.chmod(target.stat().st_mode & 0o777)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(target)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    remove_stale_parts([path])
+    with OutputFile(path) as file:
+        file.stream.write(content)
 
 
 def _level_rule(before: LevelRule, min_level_count: int | None, raw_values: bool | None) -> LevelRule:
@@ -126,6 +120,7 @@ def _level_rule(before: LevelRule, min_level_count: int | None, raw_values: bool
     return LevelRule(min_level_count, before.raw_values if raw_values is None else bool(raw_values))
 
 
+@own_settings()
 def read_manifest(path: str | os.PathLike[str], *, key: bytes | None = None) -> dict[str, Any]:
     """What a model file says of itself, without building the model.
 
@@ -155,6 +150,7 @@ def read_manifest(path: str | os.PathLike[str], *, key: bytes | None = None) -> 
     return _read(path, tensors=False, key=key)[0]
 
 
+@own_settings()
 def load(
     path: str | os.PathLike[str], device: str = "auto", *, key: bytes | None = None
 ) -> VAEDetector | PatchDetector:

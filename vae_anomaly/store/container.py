@@ -14,7 +14,6 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from stat import S_ISREG
 from typing import Any, BinaryIO, TypeAlias
 
 import torch
@@ -145,8 +144,11 @@ def unpacked(path: Path, *, tensors: bool, key: bytes | None = None) -> Content:
     OSError
         If it cannot be read.
     """
+    if not path.is_file():
+        # To open a FIFO would wait for its writer.
+        raise ModelFileError(f"{path}: not a file but a device or pipe; a model is one file, written by save().")
     try:
-        with os.fdopen(_opened(path), "rb", buffering=0) as file:
+        with path.open("rb", buffering=0) as file:
             return _read(path, file, tensors=tensors, key=key)
     except _DamagedError as error:
         raise ModelFileError(
@@ -215,16 +217,8 @@ class _Digest:
         self._hash.update(content)
 
 
-def _opened(path: Path) -> int:
-    # A FIFO without a writer would block for ever.
-    return os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-
-
 def _read(path: Path, file: BinaryIO, *, tensors: bool, key: bytes | None) -> Content:
-    state = os.fstat(file.fileno())
-    if not S_ISREG(state.st_mode):
-        raise ModelFileError(f"{path}: not a file but a device or pipe; a model is one file, written by save().")
-    metadata, slots, start = _header(file, state.st_size)
+    metadata, slots, start = _header(file, os.fstat(file.fileno()).st_size)
     if METADATA_KEY not in metadata:
         raise ModelFileError(f"{path}: a safetensors file, but not a model of vae-anomaly. Fit one first.")
     unknown = sorted(set(metadata) - {METADATA_KEY, CHECKSUM_KEY, SIGNATURE_KEY})
@@ -335,8 +329,9 @@ def _blocks(file: BinaryIO, n_bytes: int) -> Iterable[bytearray]:
 
 
 def _bytes_of(tensor: Tensor) -> bytes:
-    # An empty tensor may have strides that cannot be viewed as bytes.
-    return tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b""
+    # Of a single number the step may be 0, which no view as bytes takes.
+    flat = tensor.detach().reshape(-1).clone(memory_format=torch.contiguous_format)
+    return flat.view(torch.uint8).numpy().tobytes()
 
 
 def _ascii(text: str) -> bytes:

@@ -21,7 +21,7 @@ from vae_anomaly.model import (
     resolve_backbone,
     resolve_prior,
 )
-from vae_anomaly.scores import RelativeScore, Score, charges_missing, resolve_score
+from vae_anomaly.scores import LikelihoodRegret, RelativeScore, Score, charges_missing, resolve_score
 from vae_anomaly.store.manifest import modelled_parts
 from vae_anomaly.store.sizes import check_columns, check_network
 from vae_anomaly.store.values import decode, encode, encode_column, finite
@@ -171,6 +171,7 @@ def check_sizes(
         n_members=shape.n_members,
         n_draws=shape.score.n_draws,
         n_exemplars=shape.n_exemplars,
+        n_steps=shape.score.n_steps if isinstance(shape.score, LikelihoodRegret) else 1,
         mask_input=entry["mask_input"],
         grid=grid,
     )

@@ -17,6 +17,8 @@ from vae_anomaly.model import Backbone
 
 # Numbers, of four bytes as a rule, that a file may lead to beside a multiple of those in it.
 FREE_NUMBERS, FREE_NUMBERS_OF_A_ROW, MULTIPLE = 1 << 24, 1 << 26, 4
+# Products of weights that scoring a row may take: some minutes.
+MAX_PRODUCTS_OF_A_ROW = 1 << 41
 MAX_PADDING = 16
 ENCODER, DECODER = "vae.encoder.", "vae.decoder."
 
@@ -47,10 +49,22 @@ def check_network(
     n_members: int,
     n_draws: int,
     n_exemplars: int,
+    n_steps: int,
     mask_input: bool,
     grid: tuple[int, int] | None,
 ) -> None:
     """Compare the numbers of encoder, decoder and prior with those in the file, and bound those of a row.
+
+    Parameters
+    ----------
+    columns : sequence of Column
+        Those that are modelled.
+    tensors : dict of Tensor
+        Of the model.
+    backbone, hidden_layer_sizes, latent_dim, n_members, n_exemplars, mask_input, grid
+        What the network would be made with.
+    n_draws, n_steps : int
+        Draws for a row, and how often the network is gone through for each.
 
     Raises
     ------
@@ -71,6 +85,9 @@ def check_network(
     largest = max(backbone.n_activations(n_inputs, n_outputs, hidden_layer_sizes, grid), n_exemplars, 2 * latent_dim)
     of_a_row = n_members * n_draws * max(largest, sum(part.n_cells for part in columns))
     _check_proportion("numbers for each row", of_a_row, FREE_NUMBERS_OF_A_ROW, tensors)
+    n_products = n_steps * max(n_draws * n_wanted, of_a_row)
+    if n_products > MAX_PRODUCTS_OF_A_ROW:
+        raise ValueError(f"scoring a row takes {n_products:,} products; expected at most {MAX_PRODUCTS_OF_A_ROW:,}")
 
 
 def check_images(height: int, width: int, n_channels: int) -> None:

@@ -13,6 +13,7 @@ from vae_anomaly_cli.options import (
     ReadOptions,
     RunOptions,
     check_model_path,
+    check_one_on_standard_output,
 )
 from vae_anomaly_cli.sources import check_found, kind_of
 
@@ -101,8 +102,7 @@ class AuditOptions:
                 )
         elif self.id and not self.data:
             raise InputError("--id names columns of DATA, which is not given. Leave it out, or give both.")
-        if self.answers is None and self.as_json and self.output == STANDARD_OUTPUT:
-            raise InputError("--json and --output - both write to standard output; choose one.")
+        check_one_on_standard_output(self.output, as_json=self.as_json)
 
 
 @command(HELP)
@@ -126,14 +126,14 @@ def _list(auditing: AuditOptions, reading: ReadOptions, run: RunOptions, message
         check_found(auditing.data)
         given = replace(reading.of(auditing.data), id=auditing.id)
         data = open_data(kind_of(given.data), given, messages, model=auditing.model, labels="unused")
-        target = choose_target(auditing.output, data.source)
+        target = choose_target(auditing.output, data.source, others={"MODEL": auditing.model})
         model = data.load(auditing.model, run.device, messages)
         detector = model.detector
         with messages.library_warnings():
             suspects = Suspects.of(calibration_of(detector, auditing.model), n_rows)
             review = review_with_cells(data, model, suspects)
     else:
-        target = choose_target_alone(auditing.output)
+        target = choose_target_alone(auditing.output, others={"MODEL": auditing.model})
         with messages.library_warnings():
             detector = open_model(auditing.model, run.device)
         review = Review(Suspects.of(calibration_of(detector, auditing.model), n_rows))

@@ -1,6 +1,5 @@
 """`vae-anomaly compare`: VAEDetector and simpler detectors, where anomalies are known."""
 
-import io
 import sys
 import time
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 from vae_anomaly_cli.command import Option, command
-from vae_anomaly_cli.console import Messages, counted, data_stream
+from vae_anomaly_cli.console import Messages, counted
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.options import STANDARD_OUTPUT, FitOptions, InputOptions, OutputOptions, RunOptions
 from vae_anomaly_cli.sources import Kind
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from vae_anomaly_cli.labels import Labels
     from vae_anomaly_cli.output.targets import Target
 
-WIDE = 200
 MIN_ANOMALIES, MIN_NORMAL = 2, 4
 
 HELP = """Compare VAEDetector with simpler detectors on rows of DATA whose anomalies are known.
@@ -183,16 +181,12 @@ def _show(comparison: "Comparison") -> None:
     from rich.console import Console
 
     from vae_anomaly_cli.render.comparison import show_comparison
+    from vae_anomaly_cli.render.drawings import write_plain
 
     if sys.stdout.isatty():
         show_comparison(comparison, Console(highlight=False))
         return
-    plain = Console(file=io.StringIO(), width=WIDE, highlight=False, soft_wrap=True, color_system=None)
-    with plain.capture() as captured:
-        show_comparison(comparison, plain)
-    text = "\n".join(line.rstrip() for line in captured.get().splitlines())
-    with data_stream() as stream:
-        stream.write(f"{text}\n".encode())
+    write_plain(lambda plain: show_comparison(comparison, plain))
 
 
 def _check_counts(labels: "Labels") -> None:

@@ -117,7 +117,7 @@ def explain(
     from vae_anomaly_cli.tables import read_table
 
     data = TableData.open(given, messages, model=saved.model)
-    target, repair_target = _targets(data, output.output, explaining.repair)
+    target, repair_target = _targets(data, output.output, explaining.repair, saved.model)
     table = read_table(data.source)
     _check_rows(table, explaining.row)
     if output.output is not None:
@@ -159,15 +159,17 @@ def explain(
         write_to_standard_output(lines, target)
 
 
-def _targets(data: "TableData", output: str | None, repair: str | None) -> "tuple[Target, Target | None]":
+def _targets(
+    data: "TableData", output: str | None, repair: str | None, model: str | None
+) -> "tuple[Target, Target | None]":
     """Settle where the table of cells goes, and the repaired table."""
     from vae_anomaly_cli.output.targets import choose_target
 
-    target = choose_target(output, data.source)
-    repair_target = None if repair is None else choose_target(repair, data.source, "--repair")
-    if repair_target is not None and target.is_same_file(repair_target):
-        raise InputError(f"--repair {repair}: expected the name of a file of its own.")
-    return target, repair_target
+    target = choose_target(output, data.source, others={"--model": model})
+    if repair is None:
+        return target, None
+    others = {"--model": model, "--output": target.path}
+    return target, choose_target(repair, data.source, "--repair", others=others)
 
 
 def _save(

@@ -7,7 +7,7 @@ from typing import Annotated
 from vae_anomaly_cli.command import FITTING, Option, command
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.options import FitOptions, InputOptions, Json, RunOptions
+from vae_anomaly_cli.options import FitOptions, InputOptions, Json, RunOptions, check_one_on_standard_output
 from vae_anomaly_cli.sources import Kind, format_of_name, is_image
 
 HELP = """Fit on the rows, or the images, of DATA and save the model.
@@ -70,6 +70,10 @@ class SaveOptions:
         ),
     ] = 1
 
+    def __post_init__(self) -> None:
+        """Refuse two things in one place."""
+        check_one_on_standard_output(self.output, as_json=self.as_json)
+
     @property
     def path(self) -> Path:
         """Where the model goes.
@@ -99,14 +103,10 @@ def fit(
     from vae_anomaly_cli.flagging import Decision
     from vae_anomaly_cli.models import end_if_interrupted, save_model
     from vae_anomaly_cli.output.summary import write_summary
-    from vae_anomaly_cli.output.targets import check_writable
+    from vae_anomaly_cli.output.targets import choose_model_path
 
     data = open_data(kind, given, messages)
-    if path.exists() and not path.is_dir():
-        if not path.is_file():
-            raise InputError(f"--output {path} is not a file, and a model would take its place; name a file.")
-        data.source.check_output("--output", path)
-    check_writable(path)
+    choose_model_path(saving.output, data.source)
     model = data.fit(fitting, run.device, messages, n_passes=saving.passes)
     model.left_out.warn(messages)
     model.detector.column_roles_ = data.columns.roles

@@ -4,13 +4,14 @@ import contextlib
 import dataclasses
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vae_anomaly_cli.command import FLAGGING, OUTPUT, Option, command
 from vae_anomaly_cli.console import Messages, counted, data_stream
-from vae_anomaly_cli.errors import DRIFTED, CommandError, InputError
+from vae_anomaly_cli.errors import DRIFTED, CommandError, InputChanged, InputError
 from vae_anomaly_cli.options import FitOptions, FlagOptions, InputOptions, ModelOptions, OutputOptions, RunOptions
 from vae_anomaly_cli.sources import Kind
 
@@ -284,11 +285,10 @@ def score(
     _check_rules(saved, fitting, flagging, with_drift=scoring.fail_on_drift)
     from vae_anomaly_cli.output.journal import identity, kept_scores
     from vae_anomaly_cli.pipeline import Layout
-    from vae_anomaly_cli.stages import stopped_by_signals
     from vae_anomaly_cli.training_check import check_against_training
 
     data = _open_data(kind, given, saved, scoring, messages)
-    plan = _plan(data, output, scoring, messages)
+    plan = _plan(data, output, scoring, messages, saved.model)
     target = plan.target
     own = data.own_columns(explain=scoring.explain, by_file=target.is_directory)
     is_kept = _keeps_scores(data, target, saved.model, scoring)
@@ -299,7 +299,6 @@ def score(
     layout = Layout(data.source.schema, kept, types if target.format.typed else {}, own)
     explainer = data.explainer(model, messages, explain=scoring.explain, streamed=plan.is_streamed)
     with contextlib.ExitStack() as closing:
-        closing.enter_context(stopped_by_signals())
         journal = None
         if is_kept and saved.model is not None:
             known = identity(saved.model, data.source, dataclasses.asdict(flagging))
@@ -325,11 +324,14 @@ def score(
         raise typer.Exit(DRIFTED)
 
 
-def _plan(data: "Data", output: OutputOptions, scoring: ScoreOptions, messages: Messages) -> Plan:
+def _plan(data: "Data", output: OutputOptions, scoring: ScoreOptions, messages: Messages, model: str | None) -> Plan:
     """Settle where scores go, and warn where --top would choose nothing."""
-    from vae_anomaly_cli.output.targets import choose_target
+    from vae_anomaly_cli.output.targets import check_apart, choose_target
 
-    target = choose_target(output.output, data.source, parts=data.parts)
+    if scoring.sheet is not None:
+        check_apart("--sheet", Path(scoring.sheet), {"--model": model})
+    others = {"--model": model, "--sheet": scoring.sheet}
+    target = choose_target(output.output, data.source, parts=data.parts, others=others)
     shows = output.output is None or (scoring.top is not None and target.path is not None)
     on_terminal = shows and not output.as_json and sys.stdout.isatty()
     plan = Plan(target, scoring.top, scoring.only_top, output.as_json, on_terminal)
@@ -391,7 +393,7 @@ def _score_all(
         )
     sink.finish()
     if plan.is_written and not plan.is_streamed:
-        _write(layout.table(ranked, flags, {} if reasons is None else reasons.sentences), plan.target)
+        _write(layout.table(ranked, flags, {} if reasons is None else reasons.sentences), plan.target, journal)
     if data.n_drawn:
         data.draw(pipeline.top.ranked(data.n_drawn), model, messages)
     return Result(pipeline, measures, ranked, flags, reasons, decision)
@@ -453,9 +455,14 @@ def _decide_on_all(
 def _check_scored(data: "Data", pipeline: "Pipeline", journal: "Journal | None", n_decided: int | None = None) -> None:
     """Refuse to go on where no file could be scored, or other rows were decided by."""
     if n_decided not in (None, pipeline.n_rows):
-        raise InputError(
+        raise InputChanged(
             f"{data.source.name} changed while it was read: it had {counted(n_decided or 0, data.noun)} and then "
             f"{pipeline.n_rows:,}. Score a copy of it."
+        )
+    if journal is not None and journal.n_rows:
+        raise InputError(
+            f"--resume: {journal.path} holds scores of {counted(journal.n_rows, data.noun)} more than "
+            f"{data.source.name} has. Score again without --resume."
         )
     if pipeline.n_scored:
         return
@@ -546,14 +553,14 @@ def _open_sink(
         return OpenStream(target, closing.enter_context(data_stream()), layout.schema)
     if target.is_directory:
         return FileByFile(target, data.parts, layout.schema, journal)
-    return OneFile(target, target.path, layout.schema)
+    return OneFile(target, target.path, layout.schema, journal)
 
 
-def _write(cells: "pa.Table", target: "Target") -> None:
+def _write(cells: "pa.Table", target: "Target", journal: "Journal | None") -> None:
     from vae_anomaly_cli.output.partial_file import save_table, write_to_standard_output
 
     if target.path is not None:
-        save_table(cells, target, target.path)
+        save_table(cells, target, target.path, None if journal is None else journal.note_file)
         return
     write_to_standard_output(cells, target)
 

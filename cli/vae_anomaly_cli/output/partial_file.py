@@ -1,27 +1,27 @@
 """Tables in files that are there whole or not at all."""
 
 import contextlib
-import glob
+import errno
 import gzip
-import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import pyarrow as pa
 
+from vae_anomaly.files import OutputFile, remove_stale_parts
 from vae_anomaly_cli.console import data_stream
-from vae_anomaly_cli.errors import CommandError
-from vae_anomaly_cli.output.targets import Target
-from vae_anomaly_cli.sources import without_links
+from vae_anomaly_cli.errors import CommandError, InputError
+from vae_anomaly_cli.output.targets import Target, in_a_circle
 
 ROWS_PER_BATCH = 1 << 16
+Note = Callable[[Path], None]
 
 
 class PartialFile:
     """A table that is written beside its path, under a hidden name, and takes its name when it is whole.
 
-    A device is written to as it is.
+    A device or a pipe is written to as it is.
 
     Parameters
     ----------
@@ -31,29 +31,25 @@ class PartialFile:
         Its name.
     schema : pyarrow.Schema
         Its columns.
+    note : callable, optional
+        Is told where the unfinished table will be, before it is.
     """
 
-    def __init__(self, target: Target, path: Path, schema: pa.Schema) -> None:
+    def __init__(self, target: Target, path: Path, schema: pa.Schema, note: Note | None = None) -> None:
         self.path = path
-        self.final = without_links(path)
-        self.part: Path | None = None
-        self.closing = contextlib.ExitStack()
-        try:
-            with write_errors(path):
-                if path.exists() and not path.is_file():
-                    stream: BinaryIO = self.closing.enter_context(path.open("wb"))
-                else:
-                    # Not the process's number: in a container it is 1 again in the run after one that was killed.
-                    self.part = self.final.with_name(f".{self.final.name}.{secrets.token_hex(4)}.part")
-                    stream = self.closing.enter_context(self.part.open("xb"))
+        self.compressing = contextlib.ExitStack()
+        with write_errors(path):
+            self.file = OutputFile(path, note)
+            try:
+                stream: BinaryIO = self.file.stream
                 if target.gzipped:
                     # Without time and name (of the part): the same table gives the same bytes.
                     zipped = gzip.GzipFile("", fileobj=stream, mode="wb", mtime=0)
-                    stream = cast(BinaryIO, self.closing.enter_context(zipped))
+                    stream = cast(BinaryIO, self.compressing.enter_context(zipped))
                 self.writer = target.writer(stream, schema)
-        except BaseException:
-            self._remove()
-            raise
+            except BaseException:
+                self._remove()
+                raise
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Append rows."""
@@ -64,9 +60,8 @@ class PartialFile:
         """Give the table its name."""
         with write_errors(self.path):
             self.writer.close()
-            self.closing.close()
-            if self.part is not None:
-                self.part.replace(self.final)
+            self.compressing.close()
+            self.file.finish()
 
     def discard(self) -> None:
         """Leave nothing of a table that is not whole; without effect on a finished one."""
@@ -76,23 +71,8 @@ class PartialFile:
 
     def _remove(self) -> None:
         with contextlib.suppress(OSError, ValueError):
-            self.closing.close()
-        if self.part is not None:
-            with contextlib.suppress(OSError):
-                self.part.unlink()
-
-
-def remove_parts(target: Target) -> None:
-    """Remove what runs that were killed left of a target."""
-    assert target.path is not None
-    if target.is_directory:
-        parts = target.path.rglob(".*.part")
-    else:
-        final = without_links(target.path)
-        parts = final.parent.glob(f".{glob.escape(final.name)}.*.part")
-    for part in parts:
-        with contextlib.suppress(OSError):
-            part.unlink()
+            self.compressing.close()
+        self.file.discard()
 
 
 @contextlib.contextmanager
@@ -101,6 +81,8 @@ def write_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise InputError(in_a_circle(path)) from error
         raise CommandError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
@@ -118,9 +100,24 @@ def write_to_standard_output(cells: pa.Table, target: Target) -> None:
         write_table(cells, target, stream)
 
 
-def save_table(cells: pa.Table, target: Target, path: Path) -> None:
-    """Write a table to a file, whole or not at all."""
-    file = PartialFile(target, path, cells.schema)
+def save_table(cells: pa.Table, target: Target, path: Path, note: Note | None = None) -> None:
+    """Write a table to a file, whole or not at all.
+
+    Parameters
+    ----------
+    cells : pyarrow.Table
+        The table.
+    target : Target
+        How it is written.
+    path : Path
+        The file.
+    note : callable, optional
+        Is told where the unfinished table will be. Without it nothing but its name says what a killed run left there,
+        and that is removed.
+    """
+    if note is None:
+        remove_stale_parts([path])
+    file = PartialFile(target, path, cells.schema, note)
     try:
         for batch in cells.to_batches(max_chunksize=ROWS_PER_BATCH):
             file.write(batch)

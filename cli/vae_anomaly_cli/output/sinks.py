@@ -7,6 +7,7 @@ from typing import BinaryIO, Protocol
 
 import pyarrow as pa
 
+from vae_anomaly.files import make_folder, remove_stale_parts
 from vae_anomaly_cli.output.journal import Journal
 from vae_anomaly_cli.output.partial_file import PartialFile, write_errors
 from vae_anomaly_cli.output.targets import PartFile, Target
@@ -57,10 +58,24 @@ class OpenStream:
 
 
 class OneFile:
-    """A file for all rows."""
+    """A file for all rows.
 
-    def __init__(self, target: Target, path: Path, schema: pa.Schema) -> None:
-        self.file = PartialFile(target, path, schema)
+    Parameters
+    ----------
+    target : Target
+        How it is written.
+    path : Path
+        Its name.
+    schema : pyarrow.Schema
+        Its columns.
+    journal : Journal or None
+        Notes the name of the unfinished file.
+    """
+
+    def __init__(self, target: Target, path: Path, schema: pa.Schema, journal: Journal | None) -> None:
+        if journal is None:
+            remove_stale_parts([path])
+        self.file = PartialFile(target, path, schema, None if journal is None else journal.note_file)
 
     def write(self, _file: int, batch: pa.RecordBatch, /) -> None:
         """Append rows."""
@@ -89,7 +104,7 @@ class FileByFile:
     schema : pyarrow.Schema
         Of every one of them.
     journal : Journal or None
-        Knows which are finished.
+        Knows which are finished, and notes the name of the one that is not.
     """
 
     def __init__(self, target: Target, parts: Sequence[PartFile], schema: pa.Schema, journal: Journal | None) -> None:
@@ -98,6 +113,8 @@ class FileByFile:
         self.paths = [target.path / part.relative for part in parts]
         self.index = -1
         self.file: PartialFile | None = None
+        if journal is None:
+            remove_stale_parts(self.paths)
 
     def write(self, file: int, batch: pa.RecordBatch, /) -> None:
         """Append rows; with the first of another file the one before is finished."""
@@ -123,9 +140,10 @@ class FileByFile:
             if self.journal is not None and self.index in self.journal.finished and path.exists():
                 continue
             with write_errors(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(path.parent)
             gzipped = path.name.lower().endswith(".gz")
-            self.file = PartialFile(replace(self.target, gzipped=gzipped), path, self.schema)
+            note = None if self.journal is None else self.journal.note_file
+            self.file = PartialFile(replace(self.target, gzipped=gzipped), path, self.schema, note)
 
     def _finish_file(self) -> None:
         if self.file is None:

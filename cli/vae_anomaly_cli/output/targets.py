@@ -1,13 +1,16 @@
 """Where tables go: a file, a directory of files, a device, or standard output."""
 
+import errno
 import os
-from collections.abc import Sequence
+import stat
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import BinaryIO, Protocol
 
 import pyarrow as pa
 
+from vae_anomaly.files import are_one_file, descriptor_of, final_path, is_replaced
 from vae_anomaly_cli.errors import CommandError, InputError
 from vae_anomaly_cli.options import STANDARD_OUTPUT
 from vae_anomaly_cli.sources import (
@@ -20,6 +23,9 @@ from vae_anomaly_cli.sources import (
     is_image,
     without_links,
 )
+
+# By option, what an output must not be.
+Others = Mapping[str, str | Path | None]
 
 
 class TabularSource(Source, Protocol):
@@ -95,18 +101,12 @@ class Target:
     @property
     def is_file(self) -> bool:
         """Whether the table is written under another name, and takes its own when it is whole."""
-        return self.path is not None and not self.is_directory and (self.path.is_file() or not self.path.exists())
+        return self.path is not None and not self.is_directory and is_replaced(self.path)
 
     @property
     def is_resumable(self) -> bool:
         """Whether an interrupted run can leave something beside it."""
         return self.is_file or self.is_directory
-
-    def is_same_file(self, other: "Target") -> bool:
-        """Whether two files are one, links followed."""
-        if self.path is None or other.path is None or not (self.is_file and other.is_file):
-            return False
-        return without_links(self.path) == without_links(other.path)
 
     def writer(self, stream: BinaryIO, schema: pa.Schema) -> TableWriter:
         """Begin a table on an open stream."""
@@ -114,7 +114,12 @@ class Target:
 
 
 def choose_target(
-    output: str | None, source: TabularSource, option: str = "--output", *, parts: Sequence[PartFile] = ()
+    output: str | None,
+    source: TabularSource,
+    option: str = "--output",
+    *,
+    parts: Sequence[PartFile] = (),
+    others: Others | None = None,
 ) -> Target:
     """Settle where a result goes before any work is done.
 
@@ -130,11 +135,14 @@ def choose_target(
         Which option it is.
     parts : sequence of PartFile
         The files of the source, where a directory may be named, for a file of results for each.
+    others : mapping of str to path-like or None, optional
+        By option, what it must not be besides the input: the model, and outputs that were settled before.
 
     Raises
     ------
     InputError
-        If the extension is not one of ours, or the output is or would become part of the input.
+        If the extension is not one of ours, or the output is the model or another output, or is or would become part of
+        the input.
     CommandError
         If nothing can be written there.
     """
@@ -143,10 +151,11 @@ def choose_target(
     path = Path(output)
     source.check_output(option, path)
     if parts and (output.endswith(("/", os.sep)) or path.is_dir()):
-        _check_parts(path, source, parts, option)
+        _check_parts(path, source, parts, option, others or {})
         return Target(path, source.format.written, source.delimiter, is_directory=True)
+    check_apart(option, path, others or {})
     check_writable(path, option)
-    if path.exists() and not path.is_file():
+    if not is_replaced(path):
         return Target(path, source.format.written, source.delimiter)
     chosen, gzipped = _named_format(path, option)
     # What separated the cells of the input separates them again, where the format leaves a choice.
@@ -154,13 +163,22 @@ def choose_target(
     return Target(path, chosen, source.delimiter if chooses else chosen.delimiter, gzipped)
 
 
-def choose_target_alone(output: str | None, option: str = "--output") -> Target:
+def choose_target_alone(output: str | None, option: str = "--output", *, others: Others | None = None) -> Target:
     """Settle where a table goes that is of no input; standard output has CSV.
+
+    Parameters
+    ----------
+    output : str or None
+        What the user names; None and `-` are standard output.
+    option : str
+        Which option it is.
+    others : mapping of str to path-like or None, optional
+        By option, what it must not be.
 
     Raises
     ------
     InputError
-        If the extension is not one of ours.
+        If the extension is not one of ours, or it is one of the others.
     CommandError
         If nothing can be written there.
     """
@@ -168,8 +186,9 @@ def choose_target_alone(output: str | None, option: str = "--output") -> Target:
     if output is None or output == STANDARD_OUTPUT:
         return Target(None, written, written.delimiter)
     path = Path(output)
+    check_apart(option, path, others or {})
     check_writable(path, option)
-    if path.exists() and not path.is_file():
+    if not is_replaced(path):
         return Target(path, written, written.delimiter)
     written, gzipped = _named_format(path, option)
     return Target(path, written, written.delimiter, gzipped)
@@ -190,7 +209,7 @@ def choose_model_path(output: str, source: Source | None = None, option: str = "
     Raises
     ------
     InputError
-        If it is named like data, or is the input, a directory or a device.
+        If it is named like data, or is the input or a directory.
     CommandError
         If nothing can be written there.
     """
@@ -199,12 +218,30 @@ def choose_model_path(output: str, source: Source | None = None, option: str = "
         named = "an image" if is_image(path) else "a table"
         raise InputError(f"{option} {output} is named like {named}; expected a name for a model, like orders.vae.")
     check_writable(path, option)
-    if path.exists():
-        if not path.is_file():
-            raise InputError(f"{option} {path} is not a file, and a model would take its place; name a file.")
-        if source is not None:
-            source.check_output(option, path)
+    check_apart(option, path, {})
+    if source is not None and path.exists() and is_replaced(path):
+        source.check_output(option, path)
     return path
+
+
+def check_apart(option: str, path: Path, others: Others) -> None:
+    """Refuse an output that is the model, another output or what standard input reads, by whatever name.
+
+    Raises
+    ------
+    InputError
+        If it is.
+    """
+    for other_option, other in others.items():
+        if other is not None and are_one_file(path, other):
+            raise InputError(f"{option} {path} is also {other_option} {other}; name a file of its own.")
+    if _is_standard_input(path):
+        raise InputError(f"{option} {path} is what standard input reads; name another file.")
+
+
+def in_a_circle(path: Path) -> str:
+    """Say that a path leads nowhere."""
+    return f"{path} cannot be written: its links lead in a circle. Name a file."
 
 
 def _named_format(path: Path, option: str) -> tuple[Format, bool]:
@@ -215,21 +252,27 @@ def _named_format(path: Path, option: str) -> tuple[Format, bool]:
     return chosen, gzipped
 
 
-def _check_parts(path: Path, source: Source, parts: Sequence[PartFile], option: str) -> None:
+def _check_parts(path: Path, source: Source, parts: Sequence[PartFile], option: str, others: Others) -> None:
     """Refuse a directory where files of results would collide, or cannot be written."""
     taken: dict[Path, str] = {}
+    check_links(path, option)
     for file in parts:
         part = path / file.relative
         if file.path is None:
             raise InputError(f"{option} {path} is a directory; for {file.name} expected a file name.")
         if source.holds(part):
             raise InputError(f"{option} {path}: {part} is an input file itself; name another directory.")
-        if part in taken:
+        check_links(part, option)
+        check_apart(option, part, others)
+        if part.exists() and not part.is_file():
+            raise InputError(f"{option} {path}: {part} is there, and is no file; name another directory.")
+        final = without_links(part)
+        if final in taken:
             raise InputError(
-                f"{option} {path}: {taken[part]} and {file.name} have the same name and would become one file; "
+                f"{option} {path}: {taken[final]} and {file.name} have the same name and would become one file; "
                 "name a common directory of theirs as input, or write to one file."
             )
-        taken[part] = file.name
+        taken[final] = file.name
     above = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise CommandError(f"{path} cannot be written: no permission to write in {above}.")
@@ -239,8 +282,43 @@ def check_writable(path: Path, option: str = "--output") -> None:
     """Refuse early a file that cannot be written."""
     if path.is_dir():
         raise InputError(f"{option} {path} is a directory; expected a file name.")
-    folder = path.parent
+    check_links(path, option)
+    folder = without_links(path).parent if path.is_symlink() else path.parent
     if not folder.is_dir():
         raise CommandError(f"{path} cannot be written: the directory {folder} does not exist.")
+    if not is_replaced(path):
+        if descriptor_of(path) is None and not os.access(path, os.W_OK):
+            raise CommandError(f"{path} cannot be written: no permission to write to it.")
+        return
     if not os.access(folder, os.W_OK):
         raise CommandError(f"{path} cannot be written: no permission to write in {folder}.")
+
+
+def check_links(path: Path, option: str) -> None:
+    """Refuse a path whose links lead nowhere, or that may not be looked at.
+
+    Raises
+    ------
+    InputError
+        If its links lead in a circle.
+    CommandError
+        If it cannot be seen what is there.
+    """
+    try:
+        final_path(path)
+    except NotADirectoryError:
+        # There is no such folder, which is said where one is needed.
+        return
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise InputError(f"{option} {in_a_circle(path)}") from error
+        raise CommandError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def _is_standard_input(path: Path) -> bool:
+    """Whether a file is the one that standard input comes from."""
+    try:
+        reads = os.fstat(0)
+        return stat.S_ISREG(reads.st_mode) and os.path.samestat(reads, path.stat())
+    except OSError:
+        return False

@@ -9,6 +9,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from vae_anomaly_cli.console import counted
+from vae_anomaly_cli.render.drawings import draw
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,10 +41,13 @@ def show_comparison(comparison: "Comparison", console: Console) -> None:
     """Draw a table and write a verdict for each setting."""
     for setting in comparison.settings:
         measures = comparison.measures[comparison.measures["setting"] == setting]
-        console.print(Text(_heading(setting, measures), style="bold"))
-        console.print(_drawn(comparison, setting, int(measures["n_anomalies"].iloc[0]), console))
-        console.print(Text(f"{comparison.verdict(setting)}\n"))
-    console.print(Text(CAPTION, style="dim"))
+        draw(
+            console,
+            Text(_heading(setting, measures), style="bold"),
+            _drawn(comparison, setting, int(measures["n_anomalies"].iloc[0]), console),
+            f"{comparison.verdict(setting)}\n",
+        )
+    draw(console, Text(CAPTION, style="dim"))
 
 
 def _heading(setting: str, measures: "pd.DataFrame") -> str:

@@ -3,26 +3,54 @@
 import io
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from vae_anomaly_cli.console import data_stream, one_line
+from vae_anomaly_cli.console import data_stream, escaped, one_line
 
 WIDE = 200
 
 
+@dataclass(frozen=True)
+class Escaped:
+    """What is drawn, with control characters of the data, which could steer a terminal, as escapes."""
+
+    drawing: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        """Draw it."""
+        for segment in console.render(self.drawing, options):
+            yield segment if segment.control else Segment(escaped(segment.text, kept="\n"), segment.style)
+
+
+def show(*drawings: RenderableType) -> None:
+    """Write drawings one below the other, as wide as the terminal, or as a pipe is said to be."""
+    draw(Console(highlight=False), *drawings)
+
+
+def draw(console: Console, *drawings: RenderableType) -> None:
+    """Write drawings one below the other; markup in texts is text."""
+    console.print(*(Escaped(Text(each) if isinstance(each, str) else each) for each in drawings), sep="\n")
+
+
 def show_drawings(drawings: Sequence[str | RichTable]) -> None:
     """Write texts and tables one below the other."""
-    rich = [Text(drawing) if isinstance(drawing, str) else drawing for drawing in drawings]
     if sys.stdout.isatty():
-        Console(highlight=False).print(*rich, sep="\n")
+        show(*drawings)
         return
+    write_plain(lambda plain: draw(plain, *drawings))
+
+
+def write_plain(draw_on: Callable[[Console], None]) -> None:
+    """Write to standard output what is drawn on a console without colours that is wider than terminals."""
     plain = Console(file=io.StringIO(), width=WIDE, highlight=False, soft_wrap=True, color_system=None)
     with plain.capture() as captured:
-        plain.print(*rich, sep="\n")
+        draw_on(plain)
     text = "\n".join(line.rstrip() for line in captured.get().splitlines())
     with data_stream() as stream:
         stream.write(f"{text}\n".encode())

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from vae_anomaly_cli.columns import FLAG, SCORE
 from vae_anomaly_cli.console import one_line
 from vae_anomaly_cli.errors import InputError
+from vae_anomaly_cli.render.drawings import show
 from vae_anomaly_cli.render.reasons import FIELDS, Reasons, plain, text_of
 from vae_anomaly_cli.tables import Table
 
@@ -91,22 +91,23 @@ class ExplainedTable:
         """Write a block for each row: its score, what the combination costs, its most anomalous cells."""
         from vae_anomaly.explain import NO_REASON
 
-        console = Console(highlight=False)
         explanation = self.reasons.explanation
         for index, row in enumerate(self.reasons.rows):
             if index:
-                console.print()
-            console.print(self._heading(row))
+                show("")
+            show(self._heading(row))
             bound, score = float(explanation.score.iloc[index]), float(self.scores[row])
             of_bound = "" if np.isclose(bound, score) else f" of a negative ELBO of {bound:.2f}"
-            console.print(
-                f"the combination of its cells (KL): {float(explanation.kl.iloc[index]):.2f} nats{of_bound}, "
-                f"{self.reasons.excess_kl[row]:+.2f} against a typical row",
-                style="dim",
+            show(
+                Text(
+                    f"the combination of its cells (KL): {float(explanation.kl.iloc[index]):.2f} nats{of_bound}, "
+                    f"{self.reasons.excess_kl[row]:+.2f} against a typical row",
+                    style="dim",
+                )
             )
             if charged := float(explanation.charged.iloc[index]):
-                console.print(f"charged for its missing cells, as expected of them: {charged:.2f} nats", style="dim")
-            console.print(self._cells(row) if self.reasons.of_row[row] else f" {NO_REASON}")
+                show(Text(f"charged for its missing cells, as expected of them: {charged:.2f} nats", style="dim"))
+            show(self._cells(row) if self.reasons.of_row[row] else f" {NO_REASON}")
 
     def _heading(self, row: int) -> Text:
         named = [f"{name} {self.table.cells[name][row].as_py()}" for name in self.ids]

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from vae_anomaly_cli.console import counted, one_line
 from vae_anomaly_cli.render.contents import DataContents
-from vae_anomaly_cli.render.drawings import percent
+from vae_anomaly_cli.render.drawings import percent, show
 
 # Parameters of rules for thresholds that people choose.
 ASKED = ("contamination", "false_alarm_rate", "confidence", "n_alerts", "per", "missed_cost")
@@ -16,9 +15,7 @@ ASKED = ("contamination", "false_alarm_rate", "confidence", "n_alerts", "per", "
 
 def show_manifest(model: str, manifest: dict[str, Any]) -> None:
     """Draw what a model was fitted on and what its columns were taken for."""
-    console = Console(highlight=False)
-    console.print(_facts(model, manifest))
-    console.print(_columns(manifest))
+    show(_facts(model, manifest), _columns(manifest))
 
 
 def _facts(model: str, manifest: dict[str, Any]) -> RichTable:
@@ -167,7 +164,13 @@ def _columns(manifest: dict[str, Any]) -> RichTable:
         drawn.add_row(
             Text(one_line(column["name"])),
             Text(kinds),
-            Text(_likelihood_name(likelihood) if likelihood is not None else "parts alone" if used else "set aside"),
+            Text(
+                one_line(_likelihood_name(likelihood))
+                if likelihood is not None
+                else "parts alone"
+                if used
+                else "set aside"
+            ),
             Text(one_line(because)),
             style="" if used else "dim",
         )

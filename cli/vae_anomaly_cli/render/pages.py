@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
+from vae_anomaly.files import make_folder, remove_stale_parts
 from vae_anomaly_cli.errors import CommandError, InputError
 from vae_anomaly_cli.image_model import HeatMap, ImageFeatures, ImageModel
 from vae_anomaly_cli.models import Unusable, library_errors
-from vae_anomaly_cli.output.targets import check_writable
+from vae_anomaly_cli.output.targets import check_links, check_writable
 from vae_anomaly_cli.progress import progress_bar
 from vae_anomaly_cli.render.heat_maps import SheetEntry, contact_sheet, heat_map_page, number_text
 from vae_anomaly_cli.sources import ImageBatch, ImageSource, as_text, without_links
@@ -47,6 +48,7 @@ class Pages:
 
     def __init__(self, folder: Path, source: ImageSource) -> None:
         self.folder, self.source = folder, source
+        check_links(folder, "--heatmaps")
         if folder.exists() and not folder.is_dir():
             raise InputError(f"--heatmaps {folder} is a file; expected the name of a directory.")
         source.check_image_output("--heatmaps", folder)
@@ -55,6 +57,10 @@ class Pages:
         if source.includes(self._paths):
             raise InputError(f"--heatmaps {folder}: pages would replace input files; name another directory.")
         for path in self._paths:
+            if path.is_symlink():
+                check_links(path, "--heatmaps")
+            if path.exists() and not path.is_file():
+                raise InputError(f"--heatmaps {folder}: {path} is there, and is no file; name another directory.")
             if path.is_file() and not _is_marked(path):
                 raise InputError(
                     f"--heatmaps {folder}: a page would replace {path}, which vae-anomaly did not write; name another "
@@ -69,6 +75,11 @@ class Pages:
             while name in self._names:
                 name = PurePath(f"{name}{PNG}")
         return self.folder / name
+
+    def make(self) -> None:
+        """Make the folder, and remove what a killed run left of the pages."""
+        _make_folder(self.folder)
+        remove_stale_parts(self._paths)
 
     def includes(self, path: Path) -> bool:
         """Whether a file is one of the pages."""
@@ -220,9 +231,10 @@ def plan_figures(heatmaps: str | None, sheet: str | None, top: int | None, sourc
         if pages is not None and pages.includes(path):
             raise InputError(f"--sheet {sheet} is also a page of --heatmaps; name another file.")
     if pages is not None:
-        _make_folder(pages.folder)
+        pages.make()
     if path is not None:
         check_writable(path, "--sheet")
+        remove_stale_parts([path])
     return Figures(pages, path, top)
 
 
@@ -243,7 +255,7 @@ def _sheet_entry(source: ImageSource, index: int, heat_map: HeatMap) -> SheetEnt
 
 def _make_folder(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     except OSError as error:
         raise CommandError(f"{folder} cannot be made: {error.strerror or error}. Name another directory.") from error
     if not os.access(folder, os.W_OK | os.X_OK):

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from vae_anomaly_cli.columns import FLAG, P_VALUE, SCORE
 from vae_anomaly_cli.console import one_line
+from vae_anomaly_cli.render.drawings import draw
 from vae_anomaly_cli.render.reasons import Reasons
 from vae_anomaly_cli.types import as_text
 
@@ -108,8 +109,8 @@ class Ranking:
             found = [Text(texts_of[rank], style=style) for texts_of in (scores, p_values, flags)]
             before = [Text(cells[rank]) for cells in named.values()]
             after = [Text(cells[rank]) for cells in others.values()]
-            drawn.add_row(number, *before, *found, *after)
-        console.print(drawn)
+            drawn.add_row(Text(number), *before, *found, *after)
+        draw(console, drawn)
 
     def _others(self, texts: dict[str, list[str]], width: int, drawn: RichTable) -> Mapping[str, list[str]]:
         """Add columns for reasons, or for as many cells as there is room for."""

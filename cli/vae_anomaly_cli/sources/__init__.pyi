@@ -1,9 +1,11 @@
 from .base import Batch, Location, Source
-from .find import Kind, check_found, is_image, kind_of, without_links
+from .find import Kind, as_text, check_found, is_image, kind_of, without_links
 from .formats import EXTENSIONS, FORMATS, WRITTEN_EXTENSIONS, Format, TableWriter, format_of_name
 from .given import NO_HEADER, GivenLayout
-from .image_source import FOLDER, PATH, ImageBatch, ImageSource, as_text, open_images
+from .image_source import FOLDER, PATH, ImageBatch, ImageSource, open_images
 from .json_values import dumps
+from .remote import scheme_of
+from .special_files import kind_of_special
 from .table_source import RowBatch, TableSource, listed, open_table
 
 __all__ = [
@@ -30,8 +32,10 @@ __all__ = [
     "format_of_name",
     "is_image",
     "kind_of",
+    "kind_of_special",
     "listed",
     "open_images",
     "open_table",
+    "scheme_of",
     "without_links",
 ]

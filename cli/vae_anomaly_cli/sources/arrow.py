@@ -108,8 +108,7 @@ def _opened(source: ByteSource, options: pa.ipc.IpcReadOptions) -> Iterator[tupl
     """Open a file or stream, as its first bytes tell."""
     try:
         if source.location is None or source.compressed:
-            with source.open() as stream:
-                content: pa.NativeFile = pa.BufferReader(stream.read())
+            content: pa.NativeFile = pa.BufferReader(source.unpacked())
         else:
             content = pa.OSFile(str(source.location))
         with content:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vae_anomaly_cli.errors import InputError
+from vae_anomaly_cli.errors import InputChanged, InputError
 from vae_anomaly_cli.sources.byte_source import ByteSource
 from vae_anomaly_cli.sources.given import GivenLayout
 
@@ -101,11 +101,18 @@ class DatabaseTable:
 
         places = [self.schema.get_field_index(name) for name in names]
         fields = [self.schema.field(name) for name in names]
+        n_read = 0
         for rows in _blocks(self.source.name, self.address, self.query):
+            n_read += len(rows)
             columns = [
                 _column([row[place] for row in rows], field.type) for place, field in zip(places, fields, strict=True)
             ]
             yield pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields)), len(rows)
+        if n_read != self.n_rows:
+            raise InputChanged(
+                f"{self.source.name} changed while it was read: it had {self.n_rows:,} rows and then {n_read:,}. Run "
+                "again when nobody writes to it, or on a copy."
+            )
 
     def where(self, row: int) -> str:
         """Say which row of the result a row (from 0) is."""
@@ -125,13 +132,22 @@ def address_of_file(path: Path) -> str | None:
         return f"sqlite:///{path}" if stream.read(len(SQLITE_MAGIC)) == SQLITE_MAGIC else None
 
 
-def open_database(address: str, given: GivenLayout, warn: Callable[[str], None]) -> DatabaseTable:
+def file_of(address: str) -> Path | None:
+    """Return the file of a data base of SQLite; None for others."""
+    scheme, _, rest = address.partition("://")
+    path = Path(rest.removeprefix("/").partition("?")[0])
+    return path if scheme.partition("+")[0] == "sqlite" and path.is_file() else None
+
+
+def open_database(address: str, source: ByteSource, given: GivenLayout, warn: Callable[[str], None]) -> DatabaseTable:
     """Read the columns of a table, or of a query, in a pass over all rows.
 
     Parameters
     ----------
     address : str
         As SQLAlchemy has it; ``?table=NAME`` names the table.
+    source : ByteSource
+        Its name, and the state of its file where it has one.
     given : GivenLayout
         What options say.
     warn : callable
@@ -157,7 +173,7 @@ def open_database(address: str, given: GivenLayout, warn: Callable[[str], None])
         n_rows += len(rows)
     values = values or [_SqlTypes() for _ in named]
     schema = pa.schema([pa.field(column, types.type) for column, types in zip(named, values, strict=True)])
-    return DatabaseTable(ByteSource(name, None), address, query, schema, n_rows)
+    return DatabaseTable(source, address, query, schema, n_rows)
 
 
 def _query_of(address: str, given: GivenLayout, warn: Callable[[str], None]) -> tuple[str, Query]:

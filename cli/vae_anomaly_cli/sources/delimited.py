@@ -4,8 +4,9 @@ import contextlib
 import csv
 import io
 import re
+from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 import numpy as np
@@ -17,12 +18,13 @@ from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.sources.byte_source import ByteSource, bytes_read
 from vae_anomaly_cli.sources.compression import Wrapped
 from vae_anomaly_cli.sources.given import GivenLayout
-from vae_anomaly_cli.sources.layout import TextLayout, find_footer, find_layout
+from vae_anomaly_cli.sources.layout import MAX_TITLE_LINES, TextLayout, find_footer, find_layout
 from vae_anomaly_cli.sources.text import TextScan, as_utf8, checked_utf8, scan_text
 from vae_anomaly_cli.types import as_text
 
 # Small blocks are parsed several times as fast as large ones, but every row must fit into one.
 BLOCK_BYTES, MAX_BLOCK_BYTES = 1 << 22, 1 << 26
+MAX_COLUMNS = 1 << 20
 TOO_LONG, NO_ROWS = "straddling object", "Empty CSV file"
 MIN_HEAD_BYTES, MIN_HEAD_LINES = 1 << 16, 8
 # Lines of text in one cell that look like rows: so many of them are no accident.
@@ -211,7 +213,8 @@ def _rows_of(source: ByteSource, layout: TextLayout, end: int) -> Iterator[_Rows
 
 def open_file(source: ByteSource, delimiters: str, given: GivenLayout, warn: Callable[[str], None]) -> DelimitedFile:
     """Find out how the file is laid out; of several delimiters, the one that its first lines have."""
-    source = as_utf8(source, given.encoding, warn)
+    # A row must fit into a block.
+    source = as_utf8(replace(source, max_line_bytes=MAX_BLOCK_BYTES), given.encoding, warn)
     try:
         layout, header = _layout(source, delimiters, given)
         scan = scan_text(source, layout.start, layout.first_line, header)
@@ -236,17 +239,30 @@ def _layout(source: ByteSource, delimiters: str, given: GivenLayout) -> tuple[Te
     """Find the layout, and the header line as it stands; it is read as far as that takes."""
     with source.open() as stream:
         head = stream.read(MIN_HEAD_BYTES)
-        while head.count(b"\n") < MIN_HEAD_LINES and len(head) <= MAX_BLOCK_BYTES:
-            more = stream.read(3 * len(head) or 1)
+        while head.count(b"\n") < MIN_HEAD_LINES and len(head) < MAX_BLOCK_BYTES:
+            more = stream.read(min(3 * len(head) or 1, MAX_BLOCK_BYTES - len(head)))
             if not more:
                 break
             head += more
         is_whole = not stream.read(1)
+    _check_width(source.name, head, delimiters)
     layout = find_layout(head, delimiters, given, is_whole=is_whole)
     head[: layout.start].decode("utf-8")
     lines = head[: layout.start].splitlines()
     header = lines[-1] if lines and layout.cells and "\n" not in "".join(layout.cells) else b""
     return layout, header.removeprefix(b"\xef\xbb\xbf")
+
+
+def _check_width(name: str, head: bytes, delimiters: str) -> None:
+    """Refuse lines of so many cells that nobody can mean columns: each of them takes memory and time."""
+    for number, line in enumerate(head.splitlines()[:MAX_TITLE_LINES], start=1):
+        counts = (line.count(delimiter.encode()) for delimiter in delimiters if delimiter != " ")
+        n_cells = 1 + max(counts, default=0)
+        if n_cells > MAX_COLUMNS:
+            raise InputError(
+                f"{name} line {number} has {n_cells:,} cells; expected at most {MAX_COLUMNS:,} columns. Look there for "
+                "line ends that are lost, or write the table the other way round, a line for each column."
+            )
 
 
 def _footer_bytes(source: ByteSource, layout: TextLayout, scan: TextScan, warn: Callable[[str], None]) -> int:
@@ -321,8 +337,8 @@ def _check_quotes(source: ByteSource, layout: TextLayout, end: int) -> None:
         for _ in _records(source, layout, end, strict=True):
             pass
     except csv.Error as error:
-        *_, (line, _) = _records(source, layout, end)
         if "unexpected end" in str(error):
+            line = deque((line for line, _ in _records(source, layout, end)), maxlen=1)[0]
             raise InputError(
                 f"{source.name} line {line}: a quote is opened and never closed, so the rest of the file is one cell. "
                 "Close it; a quote that belongs to the text is written twice."

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import openpyxl
 
 # A sheet has 1,048,576 rows at most, and is read as a whole: it cannot be searched.
-MAX_BYTES = 1 << 29
+MAX_BYTES, MAX_UNPACKED_BYTES = 1 << 29, 1 << 31
 LOOKED_AT = 1000
 EMPTY_FILL = re.compile(rb"<(\w+:)?fill\s*/>")
 ERRORS = frozenset(
@@ -42,6 +42,7 @@ def open_file(source: ByteSource, _delimiters: str, given: GivenLayout, warn: Ca
             f"{source.name} is a workbook of more than {MAX_BYTES >> 20} MiB, which is read as a whole. Save the sheet "
             "as CSV (UTF-8)."
         )
+    _check_unpacked(source)
     numbers, rows = _read_sheet(source, given.sheet_name, warn)
     records = [
         Record([_text_of(cell) for cell in row], number, place, place + 1)
@@ -113,6 +114,21 @@ def _opened(source: ByteSource, *, formulas: bool) -> "Iterator[openpyxl.Workboo
         raise InputError(
             f"{source.name} is not a readable workbook of Excel ({error}). Copy it again, or save the sheet as CSV."
         ) from error
+
+
+def _check_unpacked(source: ByteSource) -> None:
+    """Refuse a workbook whose parts are far larger than workbooks are, by what its archive says of them."""
+    try:
+        with source.raw() as raw, zipfile.ZipFile(raw) as archive:
+            # More than a part is said to hold is not unpacked.
+            size = sum(member.file_size for member in archive.infolist())
+    except zipfile.BadZipFile:
+        return
+    if size > MAX_UNPACKED_BYTES:
+        raise InputError(
+            f"{source.name} unpacks to {size:,} bytes, and is read as a whole; expected at most "
+            f"{MAX_UNPACKED_BYTES:,}. Save the sheet as CSV (UTF-8)."
+        )
 
 
 def _with_fills(raw: BinaryIO) -> BinaryIO:

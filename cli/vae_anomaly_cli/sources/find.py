@@ -138,6 +138,17 @@ def without_links(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
+def as_text(path: PurePath) -> str:
+    r"""A path as text that can be written anywhere; bytes that are no UTF-8 as escapes.
+
+    Examples
+    --------
+    >>> as_text(PurePath("größe", b"\xff.png".decode("utf-8", "surrogateescape")))
+    'größe/\\xff.png'
+    """
+    return path.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def _expanded(text: str) -> list[tuple[Path, PurePath]]:
     path = Path(text)
     if path.is_dir():

@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.sources.base import Location
-from vae_anomaly_cli.sources.find import before_magic, without_links
+from vae_anomaly_cli.sources.file_state import FileState, states_of
+from vae_anomaly_cli.sources.find import as_text, before_magic, without_links
 from vae_anomaly_cli.sources.formats import FORMATS, Format
 
 PATH, FOLDER = "path", "folder"
@@ -73,6 +74,8 @@ class ImageSource:
         Folders whose images are the input, those of the next run included.
     searched : tuple of Path
         Folders that patterns search to any depth.
+    states : tuple of FileState
+        What the files held before they were read.
     """
 
     name: str
@@ -80,6 +83,7 @@ class ImageSource:
     root: Path
     folders: tuple[Path, ...]
     searched: tuple[Path, ...] = ()
+    states: tuple[FileState, ...] = ()
 
     @property
     def n_files(self) -> int:
@@ -129,8 +133,21 @@ class ImageSource:
         return Location(str(self.paths[file]), "")
 
     def identity(self) -> dict[str, Any]:
-        """What says that two runs had the same images."""
-        return {"read as": ["images"], "input": [_state(path) for path in self.paths]}
+        """What says that two runs had the same images: names and content."""
+        names = [as_text(self.relative(path)) for path in self.paths]
+        files = [[name, state.size, state.digest] for name, state in zip(names, self.states, strict=True)]
+        return {"read as": ["images"], "input": files}
+
+    def check_unchanged(self, indices: Iterable[int] | None = None) -> None:
+        """Refuse to go on with files that changed since they were first looked at: some, or all.
+
+        Raises
+        ------
+        InputChanged
+            If one did.
+        """
+        for index in range(self.n_files) if indices is None else indices:
+            self.states[index].check(str(self.paths[index]))
 
     def check_output(self, option: str, path: Path) -> None:
         """Refuse a table among the images: the next run would find one there.
@@ -209,28 +226,8 @@ def open_images(data: Sequence[str]) -> ImageSource:
         raise InputError("the images lie on several drives; expected one. Score them one after the other.") from error
     name = data[0] if len(data) == 1 else f"{data[0]} and {len(data) - 1} more"
     searched = tuple(_root(text) for text in data if _is_pattern(text) and "**" in Path(text).parts)
-    return ImageSource(name, tuple(found.values()), root, tuple(_folders(data)), searched)
-
-
-def as_text(path: PurePath) -> str:
-    r"""A path as text that can be written anywhere; bytes that are no UTF-8 as escapes.
-
-    Examples
-    --------
-    >>> as_text(PurePath("größe", b"\xff.png".decode("utf-8", "surrogateescape")))
-    'größe/\\xff.png'
-    """
-    return path.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def _state(path: Path) -> list[Any]:
-    """Name, size and time of a file; only the name of one that is not there."""
-    name = as_text(without_links(path))
-    try:
-        known = path.stat()
-    except OSError:
-        return [name]
-    return [name, known.st_size, known.st_mtime_ns]
+    paths = tuple(found.values())
+    return ImageSource(name, paths, root, tuple(_folders(data)), searched, tuple(states_of(paths)))
 
 
 def _resolved(paths: Iterable[Path]) -> Iterator[Path]:

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -17,7 +17,7 @@ from vae_anomaly_cli.sources.json_values import ValueTypes, check_surrogates, co
 from vae_anomaly_cli.sources.text import as_utf8, checked_utf8
 
 # Python objects, where Arrow does not take a block, need several times the room of their text.
-BLOCK_BYTES = 1 << 22
+BLOCK_BYTES, MAX_LINE_BYTES = 1 << 22, 1 << 26
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # Whole numbers that floating point, which Arrow reads beside fractions, may not hold.
 MANY_DIGITS = re.compile(rb"(?<![\d.])\d{16}")
@@ -78,7 +78,7 @@ class JsonlFile:
 
 def open_file(source: ByteSource, _delimiters: str, given: GivenLayout, warn: Callable[[str], None]) -> JsonlFile:
     """Read the keys and the types of all lines: what a cell is must not depend on the block it stands in."""
-    source = as_utf8(source, given.encoding, warn)
+    source = as_utf8(replace(source, max_line_bytes=MAX_LINE_BYTES), given.encoding, warn)
     try:
         return JsonlFile(source, _schema(source))
     except UnicodeDecodeError:

@@ -96,9 +96,7 @@ class ParquetWriter:
 def _opened(source: ByteSource) -> Iterator[pq.ParquetFile]:
     try:
         if source.location is None or source.compressed:
-            with source.open() as stream:
-                content = pa.BufferReader(stream.read())
-            yield pq.ParquetFile(content)
+            yield pq.ParquetFile(pa.BufferReader(source.unpacked()))
         else:
             with pq.ParquetFile(source.location, buffer_size=BUFFER_BYTES) as parquet:
                 yield parquet

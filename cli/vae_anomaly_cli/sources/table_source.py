@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any
@@ -14,8 +14,9 @@ from vae_anomaly_cli.cell_reader import CellReader, TextCells, TypedCells
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.sources.base import Location
 from vae_anomaly_cli.sources.compression import COMPRESSED_EXTENSIONS
-from vae_anomaly_cli.sources.database import open_database
-from vae_anomaly_cli.sources.find import FoundFile, find_files, input_directories, without_links
+from vae_anomaly_cli.sources.database import file_of, open_database
+from vae_anomaly_cli.sources.file_state import states_of
+from vae_anomaly_cli.sources.find import FoundFile, as_text, find_files, input_directories, without_links
 from vae_anomaly_cli.sources.formats import DATABASE, FORMATS, Format, TableFile, format_of_name, sniff_format
 from vae_anomaly_cli.sources.given import GivenLayout
 from vae_anomaly_cli.sources.partitions import with_partitions
@@ -164,6 +165,8 @@ class TableSource:
         ------
         InputError
             If a file cannot be read to its end, or if no file has a row.
+        InputChanged
+            If a file is not as it was when the source was opened, which is known when all of it has been read.
         """
         schema = self.schema if names is None else pa.schema([self.schema.field(name) for name in names])
         first = 0
@@ -171,7 +174,7 @@ class TableSource:
             present = [name for name in schema.names if name in file.content.schema.names]
             first_in_file = 0
             # A table needs a column for its rows to be counted.
-            for cells, size in file.content.batches(present or file.names[:1], ROWS_PER_BATCH):
+            for cells, size in _checked(file.content, present or file.names[:1]):
                 for start in range(0, cells.num_rows, ROWS_PER_BATCH):
                     part = cells.slice(start, ROWS_PER_BATCH)
                     yield RowBatch(_cast(part, schema), index, first_in_file, first, size if start == 0 else 0)
@@ -205,13 +208,14 @@ class TableSource:
         return inferred
 
     def identity(self) -> dict[str, Any] | None:
-        """Format, delimiter, and path, bytes and time of change of each file; None if one of them is a pipe."""
+        """Format, delimiter, and the content of each file, wherever it lies; None if one of them is a pipe."""
         files = []
         for file in self.files:
-            if file.path is None:
+            state = file.content.source.state
+            if file.path is None or state is None:
                 return None
-            known = file.path.stat()
-            files.append([str(file.path.resolve()), known.st_size, known.st_mtime_ns])
+            # The names of several files are in the result.
+            files.append([as_text(file.path) if self.n_files > 1 else "", state.size, state.digest])
         said = [f"{option}={getattr(self.given, option[2:].replace('-', '_'))}" for option in self.given.options]
         return {"read as": [self.format.name, self.delimiter, *said], "input": files}
 
@@ -258,8 +262,19 @@ def open_table(
     InputError
         If a file is no table with unique, non-empty column names, or if files differ in format or columns.
     """
-    given = given or GivenLayout()
-    found = find_files(data)
+    found = _with_states(find_files(data))
+    try:
+        return _open_found(data, found, format_name, given or GivenLayout(), warn)
+    except InputError:
+        # What cannot be read may be half of what somebody writes just now.
+        for file in found:
+            file.source.check_unchanged()
+        raise
+
+
+def _open_found(
+    data: list[str], found: list[FoundFile], format_name: str | None, given: GivenLayout, warn: Callable[[str], None]
+) -> TableSource:
     notes = _FewNotes(warn)
     warn = notes.warn
     # A table of a data base is typed, and written as CSV.
@@ -288,6 +303,26 @@ def open_table(
     directories = tuple(input_directories(data))
     notes.close()
     return TableSource(name, formats[0], files, _common_schema(files), found_delimiter, directories, given)
+
+
+def _with_states(found: list[FoundFile]) -> list[FoundFile]:
+    """Look at what the files hold before any of them is read."""
+    paths = [file.source.path or file_of(file.address or "") for file in found]
+    states = states_of([path for path in paths if path is not None])
+    return [
+        file if path is None else replace(file, source=replace(file.source, state=next(states)))
+        for file, path in zip(found, paths, strict=True)
+    ]
+
+
+def _checked(content: TableFile, names: list[str]) -> Iterator[tuple[pa.RecordBatch, int]]:
+    """Read a file, and make sure that it has not changed when it is read, or cannot be."""
+    try:
+        yield from content.batches(names, ROWS_PER_BATCH)
+    except Exception:
+        content.source.check_unchanged()
+        raise
+    content.source.check_unchanged()
 
 
 class _FewNotes:
@@ -322,7 +357,7 @@ def _format_of(file: FoundFile, format_name: str | None, warn: Callable[[str], N
 
 def _opened(file: FoundFile, table_format: Format, given: GivenLayout, warn: Callable[[str], None]) -> TableFile:
     if file.address is not None:
-        return open_database(file.address, given, warn)
+        return open_database(file.address, file.source, given, warn)
     return table_format.open(file.source, given, warn)
 
 

@@ -18,7 +18,7 @@ from vae_anomaly.columns import MAX_SEEDS, Augment, Batch, ImageEncoder, learn_c
 from vae_anomaly.data import ColumnRoles, FloatArray, ImageFormat, Images
 from vae_anomaly.decisions import MIN_DEVIATION, Decisions
 from vae_anomaly.deprecation import RenamedAttribute
-from vae_anomaly.detectors.base import copied_parameters, unchanged_on_failure
+from vae_anomaly.detectors.base import copied_parameters, fitted_at_once
 from vae_anomaly.detectors.calibrated import (
     CalibratedDetectorMixin,
     Compared,
@@ -43,11 +43,11 @@ from vae_anomaly.detectors.patch.window_encoder import NOISE_FLOOR, learn_window
 from vae_anomaly.detectors.patch.window_model import WindowModel
 from vae_anomaly.detectors.patch.windows import IntArray, PaddedImage, check_image_size
 from vae_anomaly.detectors.training_progress import training_progress
-from vae_anomaly.errors import DataError, FitWarning, NonFiniteScoreError
+from vae_anomaly.errors import DataError, FitWarning, NonFiniteScoreError, callers_level
 from vae_anomaly.explain import ImageExplanation
 from vae_anomaly.fitting import FitConfig, FitReport, TrainingRows, fit_model, rows_set_aside
 from vae_anomaly.likelihoods import Gaussian
-from vae_anomaly.model import History
+from vae_anomaly.model import History, own_settings
 
 SAMPLE_WINDOWS, N_SAMPLED_IMAGES, MAX_STOPPING_WINDOWS = 4096, 64, 2048
 MAX_POSITION_IMAGES, AUGMENTED_IMAGES = 128, 512
@@ -214,6 +214,7 @@ class PatchDetector(CalibratedDetectorMixin, OutlierMixin, BaseEstimator):
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @own_settings()
     def fit(self, X: Any, y: Any = None) -> PatchDetector:
         """Learn what windows of normal images look like.
 
@@ -242,9 +243,9 @@ class PatchDetector(CalibratedDetectorMixin, OutlierMixin, BaseEstimator):
         FitWarning
             If the training on windows was interrupted, which leaves later ones out, or its latents collapsed.
         """
-        with unchanged_on_failure(self):
-            config = self._config()
-            self._fit(with_pixels(read_images(self, X, None)), config)
+        with fitted_at_once(self) as draft:
+            config = draft._config()
+            draft._fit(with_pixels(read_images(draft, X, None)), config)
         return self
 
     def _fit(self, images: Images, config: FitConfig) -> None:
@@ -268,7 +269,9 @@ class PatchDetector(CalibratedDetectorMixin, OutlierMixin, BaseEstimator):
             models.append(fitted)
             for warning in fitted.model.report.warnings():
                 side = geometry.windows.target
-                warnings.warn(FitWarning(f"windows of {side}x{side} pixels: {warning}", warning.kind), stacklevel=3)
+                warnings.warn(
+                    FitWarning(f"windows of {side}x{side} pixels: {warning}", warning.kind), stacklevel=callers_level()
+                )
             if fitted.model.history.interrupted:
                 break
         self.models_ = tuple(models)
@@ -277,6 +280,7 @@ class PatchDetector(CalibratedDetectorMixin, OutlierMixin, BaseEstimator):
         maps = self._learn_positions(images, held_out, kept)
         self._decide(images, judged, np.flatnonzero(aside), maps)
 
+    @own_settings()
     def score_samples(self, X: Any) -> FloatArray:
         """Minus the mean of the largest values of each image's map, nats per pixel; higher for more normal images.
 
@@ -302,6 +306,7 @@ class PatchDetector(CalibratedDetectorMixin, OutlierMixin, BaseEstimator):
             return Compared.over(read_portions(open_files(X, None, self.encoder_)), compared)
         return compared(read_images(self, X, self.encoder_))
 
+    @own_settings()
     def explain(self, X: Any) -> ImageExplanation:
         """Maps of nats per pixel, and what was expected of every pixel.
 

@@ -12,7 +12,7 @@ from vae_anomaly.columns import Batch
 from vae_anomaly.data import Images
 from vae_anomaly.detectors.patch.window_encoder import WindowEncoder
 from vae_anomaly.detectors.patch.windows import IntArray, PaddedImage
-from vae_anomaly.errors import DataError, DataWarning
+from vae_anomaly.errors import DataError, DataWarning, callers_level
 
 HELD_OUT_SHARE, MAX_HELD_OUT, MIN_TO_HOLD_OUT = 0.15, 48, 10
 
@@ -30,7 +30,7 @@ def with_pixels(images: Images) -> Images:
     warnings.warn(
         f"{len(empty)} training images without any observed pixel are left out, image {empty[0]} the first.",
         DataWarning,
-        stacklevel=4,
+        stacklevel=callers_level(),
     )
     return images.take(np.flatnonzero(seen))
 
