@@ -1,6 +1,6 @@
 PYTHON ?= python
 
-.PHONY: install test cuda slow lint types wheel check
+.PHONY: install test cuda slow lint types wheel check oldest newest trust sbom audit
 
 install:
 	$(PYTHON) -m pip install -c constraints.txt -e ".[test]"
@@ -27,3 +27,20 @@ wheel:
 	$(PYTHON) .ci/check_wheel.py dist/*.whl
 
 check: lint types test slow wheel
+
+oldest newest:
+	.ci/versions $@
+
+trust:
+	$(PYTHON) reports/benchmarks/trust/run.py --quick
+
+# What is installed where OF is the interpreter, in CycloneDX; pip install -c constraints.txt -e ".[audit]" has the tool.
+OF ?= $(PYTHON)
+sbom:
+	mkdir -p dist
+	$(PYTHON) -m cyclonedx_py environment --pyproject pyproject.toml --output-reproducible --output-format JSON \
+		--output-file dist/sbom.json "$$(command -v $(OF))"
+
+# Asks the index for known vulnerabilities, so it needs the network, and is no part of check.
+audit:
+	$(PYTHON) -m pip_audit --skip-editable

@@ -22,6 +22,7 @@ FOLDERS = {
     "": ("vae_anomaly", "cli/vae_anomaly_cli", "datasets/vae_anomaly_datasets"),
     "test": ("tests",),
     "benchmark": ("reports/benchmarks",),
+    "audit": (),
     **{extra: (file,) for extra, file in OPTIONAL.items()},
 }
 # What no line of ours imports: programs, plugins and type stubs, and where it says that they are used.
@@ -33,12 +34,24 @@ USED_WITHOUT_IMPORT = {
     "scipy-stubs": ("pyproject.toml", "[tool.mypy]"),
     "pytest-timeout": ("pyproject.toml", "timeout ="),
     "pytest-xdist": ("pyproject.toml", "-n=2"),
+    "cyclonedx-bom": ("Makefile", "-m cyclonedx_py"),
+    "pip-audit": ("Makefile", "-m pip_audit"),
     "tqdm": ("reports/benchmarks/foundation.py", "pyod"),
 }
+# What checks the code and does not run it: only as new as constraints.txt has it.
+CHECKERS = {"build", "mypy", "pandas-stubs", "ruff", "scipy-stubs"}
+# What is not tested at its lower bound, for the reason that constraints-oldest.txt gives.
+NOT_OLDEST = {"torch"}
 
 
 def names_of(requirements: list[str]) -> set[str]:
     return {re.split(r"[^A-Za-z0-9_-]", requirement)[0].lower() for requirement in requirements}
+
+
+def lines_of(constraints: str) -> dict[str, str]:
+    """What a file of constraints says of each distribution."""
+    lines = (ROOT / constraints).read_text(encoding="utf-8").splitlines()
+    return {name: line for line in lines if line and not line.startswith("#") for name in names_of([line])}
 
 
 def declared(extra: str) -> set[str]:
@@ -93,7 +106,36 @@ def test_what_is_not_imported_is_used_where_it_says(name):
     assert name in set().union(*map(declared, FOLDERS))
 
 
+def test_oldest_versions_are_the_lower_bounds():
+    bounds = PROJECT["dependencies"] + [
+        requirement
+        for extra in (*OPTIONAL, "test")
+        for requirement in PROJECT["optional-dependencies"][extra]
+        if not names_of([requirement]) & CHECKERS
+    ]
+    oldest = {requirement.replace(">=", "==") for requirement in bounds}
+    pinned = lines_of("constraints.txt")
+    exceptions = {pinned[name] for name in NOT_OLDEST}
+    expected = {line for line in oldest if not names_of([line]) & NOT_OLDEST} | exceptions
+    assert set(lines_of("constraints-oldest.txt").values()) == expected
+
+
+@pytest.mark.parametrize("extra", FOLDERS)
+def test_every_dependency_has_its_reason(extra):
+    """The table of SECURITY.md says what each is for, and under which licence."""
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1:-1] for line in text.splitlines() if line.startswith("| ")]
+    known = {cells[0].strip(): cells[1:] for cells in rows if len(cells) == 3}
+    assert declared(extra) - known.keys() == set(), "dependencies without a row in SECURITY.md"
+    assert all(cell.strip() for name in declared(extra) for cell in known[name])
+
+
+def test_table_of_reasons_has_no_others():
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    table = text.split("<!-- dependencies -->")[1]
+    named = {line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| ")} - {"dependency"}
+    assert named == set().union(*map(declared, FOLDERS)) | {"hatchling"}
+
+
 def test_tested_versions_are_those_of_the_declared_dependencies():
-    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    pinned = names_of([line for line in lines if line and not line.startswith("#")])
-    assert pinned == set().union(*map(declared, FOLDERS)) | {"hatchling"}
+    assert lines_of("constraints.txt").keys() == set().union(*map(declared, FOLDERS)) | {"hatchling"}

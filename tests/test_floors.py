@@ -73,6 +73,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "joblib": ("fitting", "model", *FROM_DETECTORS_UP),
     "lazy_loader": EVERYBODY,
     "duckdb": (),
+    "hypothesis": (),
     "matplotlib": (),
     "narwhals": ("detectors",),
     "numpy": EVERYBODY,
@@ -106,7 +107,11 @@ LONG: dict[str, str] = {
 }
 
 # Who may go below the doors of packages, and why.
-BELOW_DOORS = {"benchmarks.speed.shares": "times the functions inside, by putting a clock around each"}
+BELOW_DOORS = {
+    "benchmarks.speed.shares": "times the functions inside, by putting a clock around each",
+    "benchmarks.trust.targets": "forges model files, with a checksum that is right",
+    "benchmarks.trust.kill": "makes batches small, so that a short run has many moments to be killed at",
+}
 
 
 # Files are written with `vae_anomaly.files.OutputFile`. Who opens one in another way, and why.

@@ -9,12 +9,12 @@ import pyarrow as pa
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.sources.byte_source import ByteSource
 from vae_anomaly_cli.sources.given import GivenLayout
-from vae_anomaly_cli.sources.json_values import ValueTypes, check_surrogates, column_of, dumps, unique_keys
+from vae_anomaly_cli.sources.json_values import ValueTypes, column_of, dumps, loads
 from vae_anomaly_cli.sources.text import as_utf8, checked_utf8
 from vae_anomaly_cli.sources.whole_table import WholeTable
 
 # It is read as a whole, and takes several times the room of its text.
-MAX_BYTES = 1 << 29
+MAX_BYTES, READ_BYTES = 1 << 29, 1 << 20
 EXPECTED = 'expected an array of objects, like [{"age": 41, "sex": "F"}]'
 
 
@@ -28,13 +28,12 @@ def open_file(source: ByteSource, _delimiters: str, given: GivenLayout, warn: Ca
         source = checked_utf8(source, warn)
         decoded = _text_of(source).decode("utf-8-sig")
     try:
-        document = json.loads(decoded, object_pairs_hook=unique_keys)
-        check_surrogates(text, document)
+        document = loads(decoded, text)
     except json.JSONDecodeError as error:
         raise InputError(
             f"{source.name} line {error.lineno} is not JSON ({error.msg}, column {error.colno}); {EXPECTED}."
         ) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(f"{source.name} is not a table in JSON ({error}); {EXPECTED}.") from error
     records = _records(source.name, document, warn)
     if not records:
@@ -72,14 +71,17 @@ class JsonWriter:
 
 
 def _text_of(source: ByteSource) -> bytes:
+    # In blocks: a single read of so many bytes asks for the memory of them all, however small the file is.
+    text = bytearray()
     with source.open() as stream:
-        text = stream.read(MAX_BYTES + 1)
+        while len(text) <= MAX_BYTES and (block := stream.read(READ_BYTES)):
+            text += block
     if len(text) > MAX_BYTES:
         raise InputError(
             f"{source.name} is one JSON document of more than {MAX_BYTES >> 20} MiB, which is read as a whole; "
             "expected JSON Lines, one object a line, for tables of any size. Convert it: jq -c '.[]'."
         )
-    return text
+    return bytes(text)
 
 
 def _records(name: str, document: Any, warn: Callable[[str], None]) -> list[dict[str, Any]]:

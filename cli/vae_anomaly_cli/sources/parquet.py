@@ -1,5 +1,6 @@
 """Parquet, read a few thousand rows at a time whatever the size of its row groups."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from vae_anomaly_cli.sources.given import GivenLayout
 from vae_anomaly_cli.sources.row_groups import RowGroups
 
 BATCH_BYTES = 1 << 25
+EXCEPTION_NAME = re.compile(r"\b\w+(?:Exception|Error):? ?")
 # Pages are read one by one: neither the file nor a row group stands in memory, nor counts as memory by being mapped.
 BUFFER_BYTES = 1 << 16
 
@@ -54,6 +56,8 @@ class ParquetFile:
             # Group by group: in one go, the buffers of all groups would stay to the end.
             for group in range(parquet.num_row_groups):
                 for batch in parquet.iter_batches(n_rows, [group], columns, use_threads=False):
+                    # Text that is no UTF-8 would fail where it is used.
+                    batch.validate(full=True)
                     yield batch.select(names), batch.num_rows
 
     def where(self, row: int) -> str:
@@ -92,6 +96,11 @@ class ParquetWriter:
         self.file.close()
 
 
+def _plain(error: Exception) -> str:
+    """What a reader says, in one line and without the names of its exceptions."""
+    return EXCEPTION_NAME.sub("", " ".join(str(error).split())).strip()
+
+
 @contextmanager
 def _opened(source: ByteSource) -> Iterator[pq.ParquetFile]:
     try:
@@ -102,5 +111,6 @@ def _opened(source: ByteSource) -> Iterator[pq.ParquetFile]:
                 yield parquet
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(
-            f"{source.name} is not a readable Parquet file ({error}). Copy it again, or say what it is with --format."
+            f"{source.name} is not a readable Parquet file ({_plain(error)}). Copy it again, or say what it is with "
+            "--format."
         ) from error
