@@ -133,7 +133,7 @@ QUICK_ACTIONS = ("load", "fit", "partial_fit", "score_samples", "explain", "samp
 def _user_threads(_: Workplace) -> None:
     """Operations of the user's that start PyTorch's pool of threads."""
     big = torch.ones(1 << 20)
-    for _ in range(3):
+    for _again in range(3):
         big = (big * 2).sqrt()
 
 
