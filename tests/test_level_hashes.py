@@ -202,16 +202,25 @@ def test_reasons_name_the_cell_of_the_row_and_a_stand_in_for_what_is_expected(
 
 def test_same_fit_gives_the_same_hashes_and_another_fit_another_key(people: pd.DataFrame, tmp_path: Path) -> None:
     some = people[["person", "status"]].iloc[:1000]
+    files = []
     keys, digests = [], []
     for rows, seed in ((some, 0), (some, 0), (some.iloc[::-1], 0)):
         detector = VAEDetector(**(QUICK | {"random_state": seed}), columns={"person": "categorical"}).fit(rows)
         save(detector, tmp_path / "model.vae")
+        files.append((tmp_path / "model.vae").read_bytes())
         hashed = load(tmp_path / "model.vae").columns_[0].hashed
         assert hashed is not None
         keys.append(hashed.key)
         digests.append(hashed.digests)
     assert keys[0] == keys[1] != keys[2]
     assert digests[0] == digests[1]
+    assert files[0] == files[1] != files[2]
+
+
+def test_cells_that_nobody_can_use_are_not_in_the_reason(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": np.linspace(0, 1, 50) ** 2, "l": [[row, "ann@example.com"] for row in range(50)]})
+    save(VAEDetector(**QUICK, calibration=None).fit(frame), tmp_path / "model.vae")
+    assert b"@example" not in (tmp_path / "model.vae").read_bytes()
 
 
 def two_levels(count: int) -> VAEDetector:
