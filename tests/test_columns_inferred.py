@@ -203,7 +203,7 @@ RULES = {
 SET_ASIDE = {
     "empty": ([None] * 50, "it holds no value in any training row"),
     "identifier": ([f"id{i // 2}" for i in range(47)] + [None] * 3, "24 distinct texts in 47 rows look like identif"),
-    "running number": (np.arange(7, 57), "it counts the rows from 7 to 56; declare it integer to use it"),
+    "running number": (np.arange(7, 57), "it counts the rows; declare it integer to use it"),
 }
 DTYPES = {
     "string": (["a", "b", None] * 20, "string", "binary"),

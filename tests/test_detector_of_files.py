@@ -96,3 +96,14 @@ def test_images_that_are_all_refused_end_with_the_first_reason(tmp_path):
         Image.fromarray(levels).save(tmp_path / f"{number}.tif")
     with pytest.raises(DataError, match=r"0 of 3 images can be read; .* at least 2\. .*0\.tif: .*expected 0 to 1"):
         VAEDetector(max_iter=5).fit(tmp_path)
+
+
+def test_files_without_a_readable_header_are_counted_and_the_first_says_why(tmp_path):
+    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(tmp_path / "good.png")
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(b"garbage")
+    with (
+        pytest.warns(DataWarning),
+        pytest.raises(DataError, match=r"1 of 3 images can be read; .*a\.png: no image by its first bytes"),
+    ):
+        VAEDetector(max_iter=1).fit(str(tmp_path))

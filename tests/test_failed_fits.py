@@ -86,8 +86,9 @@ def fitted() -> VAEDetector:
     return detector
 
 
-@pytest.mark.parametrize("error", [Stopped, KeyboardInterrupt, MemoryError])
-@pytest.mark.parametrize("point", POINTS_OF_ROWS)
+@pytest.mark.parametrize(
+    ("point", "error"), list(zip(POINTS_OF_ROWS, 3 * [Stopped, KeyboardInterrupt, MemoryError], strict=True))
+)
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 def test_a_fit_that_is_stopped_anywhere_changes_nothing(
     method: str, point: str, error: type[BaseException], fitted: VAEDetector, monkeypatch: pytest.MonkeyPatch

@@ -37,11 +37,11 @@ def with_check_digit(number: int, weight: int) -> float:
 
 
 SET_ASIDE = {
-    "counter": (np.arange(7.0, 7 + N), "x", "it counts the rows from 7 to 606; declare it integer"),
-    "counter by fives": (np.arange(0.0, 5 * N, 5), "x", "it counts the rows from 0 to 2995"),
-    "counter of few rows": (np.arange(25.0), "x", "it counts the rows from 0 to 24"),
-    "gaps": (GAPS, "x", "it grows with the rows, from "),
-    "falling": (GAPS[::-1], "x", "it falls with the rows, from "),
+    "counter": (np.arange(7.0, 7 + N), "x", "it counts the rows; declare it integer"),
+    "counter by fives": (np.arange(0.0, 5 * N, 5), "x", "it counts the rows;"),
+    "counter of few rows": (np.arange(25.0), "x", "it counts the rows;"),
+    "gaps": (GAPS, "x", "it grows with the rows; declare it "),
+    "falling": (GAPS[::-1], "x", "it falls with the rows; declare it "),
     "few out of order": (swapped(GAPS), "x", "it grows with the rows"),
     "a few halves": (np.where(np.arange(N) % 100 == 7, GAPS + 0.5, GAPS), "x", "it grows.*declare it continuous"),
     "lines of invoices": (np.repeat(GAPS[::3], 3), "Invoice No", "it grows with the rows"),
@@ -52,14 +52,14 @@ SET_ASIDE = {
     ),
     "milliseconds": (SECONDS * 1000 + 7, "x", r"it is a time since 1970 \(ms\)"),
     "seconds in any order": (RNG.permutation(SECONDS), "timestamp", r"it is a time since 1970 \(s\)"),
-    "shuffled counter": (RNG.permutation(N) + 1.0, "x", "its 600 whole numbers never occur twice.*between 1 and 600"),
+    "shuffled counter": (RNG.permutation(N) + 1.0, "x", "its 600 whole numbers never occur twice, though"),
     "keys in any order": (RNG.permutation(2 * N)[:N] + 0.0, "x", "its 600 whole numbers never occur twice"),
     "sparse keys by name": (RNG.choice(10**9, N, replace=False) + 0.0, "customerId", "its name is that of a key"),
 }
 SET_ASIDE["dates as numbers"] = (
     RNG.permutation(np.repeat([20240100.0 + day for day in range(1, 32)], 9)),
     "day",
-    r"its whole numbers are dates such as 202401\d\d; convert it with pandas.to_datetime",
+    "its whole numbers are dates, written as 20240131 is; convert it with pandas.to_datetime",
 )
 SET_ASIDE["few tickets that fall"] = (
     9e4 - np.cumsum(RNG.integers(1, 20, 60)),

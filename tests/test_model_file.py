@@ -465,7 +465,7 @@ from vae_anomaly import PatchDetector, VAEDetector, save
 rng = np.random.default_rng(0)
 frame = pd.DataFrame({"a": rng.normal(size=60), "b": rng.choice(["x", "y", "z"], 60), "c": rng.integers(0, 5, 60)})
 frame.loc[::9, "a"] = np.nan
-columns = {"c": "count", "a": "student_t"}
+columns = {"c": "count", "a": "continuous"}
 save(VAEDetector(max_iter=5, columns=columns, calibration_groups="b").fit(frame), sys.argv[1] + "/rows.vae")
 fast = {"n_windows": 256, "max_iter": 3, "hidden_layer_sizes": (8,)}
 save(PatchDetector(**fast).fit(rng.normal(size=(12, 24, 24))), sys.argv[1] + "/patches.vae")

@@ -22,17 +22,17 @@ def frame_of(cells) -> pd.DataFrame:
 
 
 UNUSABLE = {
-    "bytes": ([b"a%d" % n for n in range(N)], "it holds bytes such as b'a0'"),
-    "complex dtype": (np.arange(N) * 1j, "it holds complex numbers such as 0j"),
-    "complex cells": (pd.Series([1.0] * (N - 1) + [2j], dtype=object), "it holds complex numbers such as"),
-    "times": ([dt.time(n % 24) for n in range(N)], "it holds times of day such as 00:00:00"),
-    "lists": ([[n] for n in range(N)], "it holds lists such as [0]"),
-    "dicts": ([{"a": n} for n in range(N)], "it holds dicts such as {'a': 0}"),
-    "one dict": ([1.0] * (N - 1) + [{"a": 1}], "it holds dicts such as {'a': 1}"),
-    "intervals": (pd.interval_range(0, N), "it holds intervals such as Interval(0"),
+    "bytes": ([b"a%d" % n for n in range(N)], "it holds bytes"),
+    "complex dtype": (np.arange(N) * 1j, "it holds complex numbers"),
+    "complex cells": (pd.Series([1.0] * (N - 1) + [2j], dtype=object), "it holds complex numbers"),
+    "times": ([dt.time(n % 24) for n in range(N)], "it holds times of day"),
+    "lists": ([[n] for n in range(N)], "it holds lists"),
+    "dicts": ([{"a": n} for n in range(N)], "it holds dicts"),
+    "one dict": ([1.0] * (N - 1) + [{"a": 1}], "it holds dicts"),
+    "intervals": (pd.interval_range(0, N), "it holds intervals"),
     "objects": ([object()] * N, "it holds cells of type object"),
-    "arrow lists": (pd.Series([[1]] * N, dtype=pd.ArrowDtype(pa.list_(pa.int64()))), "it holds lists such as [1]"),
-    "arrow bytes": (pd.Series([b"a"] * N, dtype=pd.ArrowDtype(pa.binary())), "it holds bytes such as b'a'"),
+    "arrow lists": (pd.Series([[1]] * N, dtype=pd.ArrowDtype(pa.list_(pa.int64()))), "it holds lists"),
+    "arrow bytes": (pd.Series([b"a"] * N, dtype=pd.ArrowDtype(pa.binary())), "it holds bytes"),
     "arrow times": (pd.Series([dt.time(3)] * N, dtype=pd.ArrowDtype(pa.time64("us"))), "it holds times of day"),
 }
 
@@ -62,7 +62,7 @@ def test_reasons_say_what_to_do():
 
 def test_nothing_but_unusable_columns_is_a_clear_error():
     frame = pd.DataFrame({"a": [[1]] * N, "b": [b"x"] * N})
-    with pytest.raises(DataError, match=r"no column is left to model \('a': it holds lists such as \[1\]"):
+    with pytest.raises(DataError, match=r"no column is left to model \('a': it holds lists; give"):
         VAEDetector(**FAST).fit(frame)
 
 

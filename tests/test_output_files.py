@@ -112,6 +112,20 @@ def test_mode_that_changes_while_the_file_is_written_is_kept(old):
     assert mode_of(old) == 0o600
 
 
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP])
+def test_file_system_without_modes_can_be_written_unless_others_could_read(old, monkeypatch, number):
+    failing(monkeypatch, os, "fchmod", number)
+    old.chmod(0o644)
+    write(old)
+    assert (old.read_bytes(), mode_of(old)) == (b"new", 0o600)
+    # As the umask says, in a folder where the file is new when the part is made.
+    old.unlink()
+    with pytest.raises(OSError, match=r"a\.bin"), OutputFile(old):  # noqa: PT012 - it appears meanwhile
+        old.write_bytes(b"private")
+        old.chmod(0o600)
+    assert old.read_bytes() == b"private"
+
+
 def test_set_user_id_is_not_handed_down(old):
     old.chmod(0o4755)
     write(old)

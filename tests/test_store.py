@@ -48,7 +48,7 @@ def detector(mixed: pd.DataFrame) -> VAEDetector:
 
 @pytest.fixture
 def file(detector: VAEDetector, tmp_path: Path) -> Path:
-    save(detector, tmp_path / "model.vae")
+    save(detector, tmp_path / "model.vae", min_level_count=1)
     return tmp_path / "model.vae"
 
 

@@ -665,6 +665,31 @@ class LevelsMergedWarning(DataWarning):
         )
 
 
+class HashedLevelWarning(DataWarning):
+    """What would be put into cells is a level that the model file does not hold: they are left missing.
+
+    Parameters
+    ----------
+    column : str
+        Name of the column.
+    count : int
+        How many cells.
+    """
+
+    def __init__(self, column: str, count: int) -> None:
+        super().__init__(column, count)
+        self.column = column
+        self.count = count
+        self.subject = column
+
+    def __str__(self) -> str:
+        return (
+            f"column {self.column!r}: in {self.count:,} cell{'' if self.count == 1 else 's'} the expected level is one "
+            "that the model file knows by its hash alone, because it is rare or long; left missing. Save the detector "
+            "that was fitted with min_level_count=1 to keep short ones."
+        )
+
+
 class TextReadWarning(DataWarning):
     """How text was read, where it is not plain.
 

@@ -10,6 +10,7 @@ KEY_VARIABLE = "VAE_ANOMALY_KEY_FILE"
 MIN_KEY_BYTES, MAX_KEY_BYTES = 16, 1 << 16
 
 _KEY: ContextVar[bytes | None] = ContextVar("key", default=None)
+_FILE: ContextVar[str | None] = ContextVar("file", default=None)
 
 
 def use_key(file: str | None) -> None:
@@ -21,11 +22,17 @@ def use_key(file: str | None) -> None:
         If there is no such file, or what it holds is no key.
     """
     _KEY.set(_read(f"--key-file {file}", file) if file is not None else _of_environment())
+    _FILE.set(file if file is not None else os.environ.get(KEY_VARIABLE) or None)
 
 
 def signing_key() -> bytes | None:
     """The key of this command; None without one."""
     return _KEY.get()
+
+
+def key_file() -> str | None:
+    """The file with the key of this command; None without one."""
+    return _FILE.get()
 
 
 def _of_environment() -> bytes | None:

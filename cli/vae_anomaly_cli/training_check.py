@@ -301,12 +301,15 @@ def _beyond(old: "ColumnSample", new: "ColumnSample") -> list[tuple[float, Diffe
 
 def _unseen(column: "Column | None", old: "ColumnSample", new: "ColumnSample") -> dict[str, int]:
     """Levels that training did not have, and in how many rows they are; the sample of the training has not all."""
-    known = set(old.levels)
-    if column is not None:
-        known |= {str(level) for level in (*column.levels, *column.rare)}
-        if not column.textual:
-            known |= {str(level != 0) if column.boolean else _whole(level) for level in column.levels}
-    return {level: count for level, count in new.levels.items() if level not in known}
+    levels = list(new.levels)
+    unseen = [level for level, name in zip(levels, old.names_of(levels), strict=True) if name not in old.levels]
+    if column is not None and column.textual:
+        unseen = [level for level in unseen if not column.is_known(level)]
+    elif column is not None:
+        known = {str(level) for level in column.levels}
+        known |= {str(level != 0) if column.boolean else _whole(level) for level in column.levels}
+        unseen = [level for level in unseen if level not in known]
+    return {level: new.levels[level] for level in unseen}
 
 
 def _whole(level: Any) -> str:

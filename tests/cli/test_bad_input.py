@@ -52,7 +52,7 @@ FILES = [
     ("twice.jsonl", '{"a": 1, "a": 2}\n', "a key occurs twice"),
     ("none.jsonl", "{}\n{}\n", "has no columns"),
     ("undefined.jsonl", b'{"a": "\x81"}\n', "byte 0x81 on line 1"),
-    ("nested.jsonl", '{"b": [1]}\n{"b": []}\n', "no column is left to model ('b': it holds lists such as [1]"),
+    ("nested.jsonl", '{"b": [1]}\n{"b": []}\n', "no column is left to model ('b': it holds lists; give"),
     ("sheet.xlsx", b"PK\x03\x04", "is a damaged or truncated zip file"),
     ("old.xls", b"\xd0\xcf\x11\xe0", "has an extension that is not known (.xls). Save it as .xlsx"),
     ("plain", "a,b\n1,2\n", "Say what it is with --format"),

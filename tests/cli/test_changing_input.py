@@ -177,6 +177,33 @@ def test_rows_that_come_into_a_data_base_while_it_is_read(run, orders, model, tm
     assert files_in(tmp_path) == ["t.db"]
 
 
+@pytest.mark.parametrize("change", ["update orders set amount = amount + 1", "select * from orders"])
+@pytest.mark.parametrize("has_log", [True, False])
+def test_data_base_that_writes_to_its_log_first(run, orders, model, tmp_path, changing, change, has_log):
+    path = tmp_path / "t.db"
+    writer = sqlite3.connect(path, check_same_thread=False)
+    orders.drop(columns="order").to_sql("orders", writer, index=False)
+    writer.execute("pragma journal_mode = wal")
+    if has_log:
+        writer.execute("update orders set items = items")
+        writer.commit()
+
+    def write(_path):
+        writer.execute(change)
+        writer.commit()
+
+    changing(write, path)
+    try:
+        outcome = run("score", path, "-m", model, "-o", tmp_path / "o.csv")
+        if change.startswith("select"):
+            assert outcome.code == 0
+        else:
+            assert f"sqlite:///{path} changed while it was read: rows were written. Run again" in outcome.error(1)
+            assert not (tmp_path / "o.csv").exists()
+    finally:
+        writer.close()
+
+
 @pytest.mark.parametrize(
     ("command", "options"),
     [

@@ -222,7 +222,7 @@ def test_info_says_how_text_is_read(run, fit, tmp_path):
     described = json.loads(run("info", tmp_path / "m.vae", "--json").text)["columns"]
     assert [column.get("text_read_as") for column in described] == [
         "numbers in '$', with ',' between thousands",
-        "levels in upper or lower case: 'yes' is 'Yes'",
+        "levels in upper or lower case",
         None,
     ]
 

@@ -7,6 +7,7 @@ from vae_anomaly.columns.dates import PERIODS, epoch_unit
 from vae_anomaly.columns.encoder import Encoder
 from vae_anomaly.columns.image_encoder import LEVELS_OF_DEPTH, ImageEncoder, learn_channels
 from vae_anomaly.columns.inference import DECLARABLE, Declarations, check_declarations, infer_columns
+from vae_anomaly.columns.levels import LevelRule, with_hashed_levels
 from vae_anomaly.columns.missing_codes import MissingValues, given_codes, without_codes
 from vae_anomaly.columns.table_encoder import TableEncoder
 from vae_anomaly.columns.text_reading import read_text, read_training_text, unreadable
@@ -24,6 +25,7 @@ __all__ = [
     "Encoder",
     "ImageEncoder",
     "Kind",
+    "LevelRule",
     "MissingValues",
     "TableEncoder",
     "check_declarations",
@@ -35,5 +37,6 @@ __all__ = [
     "read_training_text",
     "taken",
     "unreadable",
+    "with_hashed_levels",
     "without_codes",
 ]

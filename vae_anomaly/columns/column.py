@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from vae_anomaly.columns.dates import EPOCH_UNITS, PERIODS, moments, part_codes
-from vae_anomaly.data import FloatArray, ObjectArray, Table, TextFormat
+from vae_anomaly.data import FloatArray, HashedTexts, ObjectArray, Table, TextFormat, is_hashed
 from vae_anomaly.errors import DataError
 from vae_anomaly.likelihoods import Binary, ColumnFacts, Likelihood
 
@@ -76,9 +76,9 @@ class Column:
     spikes : tuple of float
         Values that many cells of a numeric column repeat.
     levels : tuple of str or of float
-        Levels in the order of their codes.
+        Levels in the order of their codes; `HashedText` where only the hash is known.
     rare : tuple of str
-        Levels that were pooled into the last one, ``"(rare)"``.
+        Levels that were pooled into the last one, ``"(rare)"``, the most frequent first; of a model file the first.
     unseen : float
         Probability reserved for what training never saw.
     boolean, numeric : bool
@@ -102,6 +102,12 @@ class Column:
     copies_in_single : bool
         Whether a cell and the same in single precision are equal where rows are compared with training rows: see
         `Batch.fingerprints`.  Files of versions up to 7 compare in model units alone.
+    counts : tuple of int
+        Training rows that hold each of the levels of text; of those that were pooled, the first.  Empty where it is not
+        known.
+    hashed : HashedTexts or None
+        Of a model file the levels that are known by hashes alone: those among `levels` in their order, then those that
+        were pooled.
     """
 
     name: str
@@ -131,6 +137,12 @@ class Column:
     missing_values: tuple[float, ...] | tuple[str, ...] = ()
     date_unit: str = ""
     copies_in_single: bool = False
+    counts: tuple[int, ...] = ()
+    hashed: HashedTexts | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Without what is made of the fields when it is first asked for: levels would be kept twice.
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     @property
     def modelled(self) -> tuple[Column, ...]:
@@ -302,12 +314,30 @@ class Column:
             if self.step:
                 numbers = np.rint((numbers - self.origin) / self.step) * self.step + self.origin
             return np.clip(numbers, self.low, self.high) if (self.low, self.high) != (None, None) else numbers
+        decoded = self._decoded_levels(values)
+        if self.numeric:
+            return np.array([np.nan if is_hashed(level) else level for level in decoded], dtype=np.float64)
+        return decoded.astype(bool) if self.boolean else decoded
+
+    def shown(self, values: FloatArray) -> ObjectArray:
+        """Cells in data units from model units, for people: levels that only a hash is known of have a stand-in."""
+        decoded = self.decode(values).astype(object)
+        if self.numeric:
+            hidden = self.is_hashed(values)
+            decoded[hidden] = self._decoded_levels(values)[hidden]
+        return decoded
+
+    def is_hashed(self, values: FloatArray) -> npt.NDArray[np.bool_]:
+        """Which cells in model units are levels of which only the hash is known."""
+        if self.hashed is None:
+            return np.zeros(len(values), dtype=bool)
+        return np.array([is_hashed(level) for level in self._decoded_levels(values)], dtype=bool)
+
+    def _decoded_levels(self, values: FloatArray) -> npt.NDArray[Any]:
         names = (*self.levels[:-1], self.rare[0]) if self.rare else self.levels
         levels = np.array(names, dtype=object if self.textual else np.float64)
         decoded: npt.NDArray[Any] = levels[np.clip(values, 0, len(levels) - 1).astype(np.intp)]
-        if self.numeric:
-            return decoded.astype(np.float64)
-        return decoded.astype(bool) if self.boolean else decoded
+        return decoded
 
     def with_missing_part(self, n_missing: int, n_rows: int) -> Column:
         """The same column, with whether its cells are missing as a further part."""
@@ -328,11 +358,24 @@ class Column:
             return text
         return self._level_of_folded.get(text.casefold(), text)
 
+    def is_known(self, text: str) -> bool:
+        """Whether a text is a level of training."""
+        return bool(self._text_codes(np.array([text], dtype=object))[0] < len(self.levels))
+
     @cached_property
     def _code_of(self) -> dict[str, float]:
         """Codes of text levels; those that were pooled have that of the pool."""
-        codes = {str(level): float(code) for code, level in enumerate(self.levels)}
-        return codes | dict.fromkeys(self.rare, float(len(self.levels) - 1))
+        pool = float(len(self.levels) - 1)
+        codes = {str(level): float(code) for code, level in enumerate(self.levels) if not is_hashed(level)}
+        return codes | {level: pool for level in self.rare if not is_hashed(level)}
+
+    @cached_property
+    def _hashed_codes(self) -> FloatArray:
+        """Codes of the levels that are known by their hashes, in the order of these."""
+        assert self.hashed is not None
+        codes = [float(code) for code, level in enumerate(self.levels) if is_hashed(level)]
+        pooled = np.full(len(self.hashed) - len(codes), float(len(self.levels) - 1))
+        return np.concatenate([codes, pooled])
 
     @cached_property
     def _level_of_folded(self) -> dict[str, str]:
@@ -342,13 +385,24 @@ class Column:
         return {level.casefold(): level for level in reversed(self._code_of)}
 
     def _text_codes(self, texts: ObjectArray) -> FloatArray:
+        codes = self._codes_as_written(texts)
+        if self.text_format is None:
+            # Files of earlier versions keep levels as they came, with the spaces around them.
+            unseen = codes == len(self.levels)
+            stripped = np.array([text.strip() for text in texts[unseen]] + [None], dtype=object)[:-1]
+            codes[unseen] = self._codes_as_written(stripped)
+        return codes
+
+    def _codes_as_written(self, texts: ObjectArray) -> FloatArray:
         known, unseen = self._code_of, float(len(self.levels))
-        if self.text_format is not None:
-            return np.array([np.nan if text is None else known.get(text, unseen) for text in texts])
-        # Files of earlier versions keep levels as they came, with the spaces around them.
-        return np.array(
-            [np.nan if text is None else known.get(text, known.get(text.strip(), unseen)) for text in texts]
-        )
+        codes = np.array([np.nan if text is None else known.get(text, unseen) for text in texts], dtype=np.float64)
+        if self.hashed is not None:
+            rows = np.flatnonzero(codes == unseen)
+            place: dict[str, int] = {}
+            which = np.array([place.setdefault(text, len(place)) for text in texts[rows].tolist()], dtype=np.intp)
+            found = self.hashed.positions(list(place))[which]
+            codes[rows[found >= 0]] = self._hashed_codes[found[found >= 0]]
+        return codes
 
     def _constant_codes(self, numbers: FloatArray) -> FloatArray:
         (level,) = np.array(self.levels, dtype=np.float64)

@@ -71,7 +71,7 @@ def why_set_aside(name: str, numbers: FloatArray) -> str | None:
     Examples
     --------
     >>> why_set_aside("n", 1000 + 3.0 * np.arange(100))
-    'it counts the rows from 1000 to 1297; declare it integer to use it'
+    'it counts the rows; declare it integer to use it'
     >>> why_set_aside("price", np.sort(np.random.default_rng(0).lognormal(size=100)).round(2)) is None
     True
     """
@@ -80,7 +80,6 @@ def why_set_aside(name: str, numbers: FloatArray) -> str | None:
     share_whole = float((numbers == np.floor(numbers)).mean())
     whole, mostly_whole = share_whole == 1, share_whole >= MIN_WHOLE
     kind = "integer" if whole else "continuous"
-    ends = f"from {_written(numbers[0])} to {_written(numbers[-1])}"
     named = names_a_key(name)
     direction = direction_of(numbers)
     n_distinct = len(np.unique(numbers))
@@ -91,19 +90,19 @@ def why_set_aside(name: str, numbers: FloatArray) -> str | None:
         or (direction != 0 and (steady or named or unit != "s"))
     )
     if clock and n_distinct >= max(MIN_ROWS_TO_COUNT, MIN_DISTINCT * len(numbers)):
-        return f"it is a time since 1970 ({unit}), {ends}; declare it datetime to use hours and weekdays, or {kind}"
+        return f"it is a time since 1970 ({unit}); declare it datetime to use hours and weekdays, or {kind}"
     if whole and n_distinct >= MIN_CALENDAR_DAYS and are_calendar_days(numbers):
         return (
-            f"its whole numbers are dates such as {_written(numbers[0])}; convert it with "
+            "its whole numbers are dates, written as 20240131 is; convert it with "
             "pandas.to_datetime(..., format='%Y%m%d'), or declare it integer to use it"
         )
     steps = np.diff(numbers)
     if whole and steps[0] != 0 and (steps == steps[0]).all():
-        return f"it counts the rows {ends}; declare it integer to use it"
+        return "it counts the rows; declare it integer to use it"
     numbered = named or not NUMBERED_WORDS.isdisjoint(map(str.lower, WORDS.findall(name)[-1:]))
     if direction and mostly_whole and (numbered or steady):
         grows = "grows" if direction > 0 else "falls"
-        return f"it {grows} with the rows, {ends}; declare it {kind} to use it"
+        return f"it {grows} with the rows; declare it {kind} to use it"
     if not whole or n_distinct < len(numbers):
         return None
     expected_repeats = len(numbers) * (len(numbers) - 1) / (2 * (float(np.ptp(numbers)) + 1))
@@ -111,8 +110,8 @@ def why_set_aside(name: str, numbers: FloatArray) -> str | None:
         return "its whole numbers never occur twice, and its name is that of a key; declare it integer to use it"
     if expected_repeats >= MIN_EXPECTED_REPEATS:
         return (
-            f"its {len(numbers)} whole numbers never occur twice, though they lie between "
-            f"{_written(numbers.min())} and {_written(numbers.max())}: a key; declare it integer to use it"
+            f"its {len(numbers)} whole numbers never occur twice, though they are close together: a key; declare it "
+            "integer to use it"
         )
     return None
 
@@ -224,7 +223,3 @@ def is_steady(numbers: FloatArray) -> bool:
     edges = np.quantile(numbers, np.linspace(OUTERMOST, 1 - OUTERMOST, N_BLOCKS + 1))
     lengths = np.diff(edges)
     return bool(lengths.min() > 0 and lengths.max() <= MAX_ACCELERATION * lengths.min())
-
-
-def _written(number: float) -> str:
-    return f"{number:.0f}" if float(number).is_integer() else f"{number:g}"

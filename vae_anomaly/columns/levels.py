@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from vae_anomaly.columns.column import Column, Kind, smoothed
 from vae_anomaly.columns.scales import sample_of
-from vae_anomaly.data import FloatArray, ObjectArray, Table
+from vae_anomaly.data import FLAG_WORDS, MISSING_TEXTS, FloatArray, ObjectArray, Table, is_hashed, with_hashed
 from vae_anomaly.errors import DataError
 from vae_anomaly.likelihoods import Binary, Categorical, Constant, Likelihood, Ordinal
 
@@ -19,6 +19,7 @@ MAX_LEVELS = 64
 MIN_IDENTIFIERS = 20
 MIN_STEP, MAX_STEP = 1e-300, 1e300
 RARE = "(rare)"
+MAX_LEVEL_CHARACTERS = 64
 DECLARED = "declared so"
 
 
@@ -88,6 +89,7 @@ def text_column(table: Table, position: int, declared: str | Likelihood | None) 
         unseen=1 / (n + 1),
         numeric=table.content(position) == "number",
         frequencies=smoothed(counts),
+        counts=tuple(int(counted[level]) for level in (kept + rare[:1])),
     )
 
 
@@ -125,7 +127,80 @@ def ordinal_column(table: Table, position: int, declared: str | Likelihood | Non
         levels=order,
         unseen=1 / (len(present) + 1),
         frequencies=smoothed(counts),
+        counts=tuple(counts.tolist()),
     )
+
+
+@dataclass(frozen=True)
+class LevelRule:
+    """Which texts of training rows a model file holds; it knows the others again by keyed hashes.
+
+    Parameters
+    ----------
+    min_count : int, default=10
+        Training rows that hold a text, for it to stay.
+    raw_values : bool, default=True
+        Whether any stays.
+
+    Examples
+    --------
+    >>> LevelRule().keeps("paid", 10), LevelRule().keeps("ann@example.com", 9), LevelRule().keeps("a" * 65, 100)
+    (True, False, False)
+    """
+
+    min_count: int = 10
+    raw_values: bool = True
+
+    def keeps(self, text: str, count: int) -> bool:
+        """Whether a text stays.
+
+        What says that nothing is there does; else, where any does, yes and no in whatever language, and what is common
+        and short.
+        """
+        if text in MISSING_TEXTS or not self.raw_values:
+            return text in MISSING_TEXTS
+        return text.casefold() in FLAG_WORDS or (len(text) <= MAX_LEVEL_CHARACTERS and count >= self.min_count)
+
+
+def with_hashed_levels(column: Column, key: bytes, rule: LevelRule) -> Column:
+    """The same column in which levels of text that a rule does not keep are known by hashes.
+
+    So are all that were pooled but the first.  Codes of cells are what they were.  Numbers and parts of dates stay.
+
+    Parameters
+    ----------
+    column : Column
+    key : bytes
+        Of the hashes, where there are none yet.
+    rule : LevelRule
+        Which levels stay.
+    """
+    form = None if column.text_format is None else column.text_format.with_hashed_missing(key)
+    column = replace(column, text_format=form)
+    if not column.textual:
+        return column
+    empty_level = "" if form is None else form.empty_level
+    levels = [level for level in column.levels if isinstance(level, str)]
+    named = [*levels[:-1], *column.rare] if column.rare else levels
+    counts = column.counts or _counts_of(column)
+    kept = [
+        not is_hashed(level) and (level == empty_level or rule.keeps(level, count))
+        for level, count in zip(named, counts, strict=False)
+    ]
+    kept += [False] * (len(named) - len(kept))
+    folded = form is not None and form.fold
+    shown, hashed = with_hashed(named, kept, column.hashed, key, folded=folded)
+    n_own = len(levels) - bool(column.rare)
+    return replace(
+        column, levels=(*shown[:n_own], *levels[n_own:]), rare=tuple(shown[n_own : n_own + 1]), hashed=hashed
+    )
+
+
+def _counts_of(column: Column) -> tuple[int, ...]:
+    """Training rows that hold each level, from the frequencies of a file that has no counts; 0 of those pooled."""
+    n_rows = round(1 / column.unseen - 1) if column.unseen else 0
+    counts = [round(share * (n_rows + len(column.levels)) - 1) for share in column.frequencies]
+    return (*counts[:-1], 0) if column.rare else tuple(counts)
 
 
 def present_texts(texts: ObjectArray) -> ObjectArray:

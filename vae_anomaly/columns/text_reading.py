@@ -109,7 +109,7 @@ def read_training_text(table: Table, declared: Mapping[str, str | Likelihood], r
         if table.has_categories(position) and declared.get(table.names[position]) != "identifier":
             formats[position], read[position] = _read_categories(table, position, rules)
     described = tuple(
-        (name, form.description)
+        (name, form.described)
         for name, form in zip(table.names, formats, strict=True)
         if form is not None and form.kind != "level" and not form.is_plain
     )

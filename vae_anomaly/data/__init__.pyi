@@ -1,4 +1,5 @@
 from .column_names import ColumnRoles, close_name, match_names
+from .hashed_texts import HashedTexts, is_hashed, with_hashed
 from .image_files import SUFFIXES, ImageFileError, find_images, survey, write_png
 from .image_folders import ImageFiles, is_pillow_images, list_images, open_images, read_pillow_images
 from .image_formats import ImageFormat, Problem, Size
@@ -6,6 +7,8 @@ from .images import Images, arranged, as_array, is_images, read_arrays
 from .table import FloatArray, ObjectArray, Table, holds_long_numbers, text_of, with_missing_cells
 from .text_dates import order_of
 from .text_format import (
+    FLAG_WORDS,
+    MISSING_TEXTS,
     DecimalMarks,
     LearnedText,
     TextColumn,
@@ -17,10 +20,13 @@ from .text_format import (
 )
 
 __all__ = [
+    "FLAG_WORDS",
+    "MISSING_TEXTS",
     "SUFFIXES",
     "ColumnRoles",
     "DecimalMarks",
     "FloatArray",
+    "HashedTexts",
     "ImageFileError",
     "ImageFiles",
     "ImageFormat",
@@ -39,6 +45,7 @@ __all__ = [
     "close_name",
     "find_images",
     "holds_long_numbers",
+    "is_hashed",
     "is_images",
     "is_pillow_images",
     "learn_levels",
@@ -51,6 +58,7 @@ __all__ = [
     "read_pillow_images",
     "survey",
     "text_of",
+    "with_hashed",
     "with_missing_cells",
     "write_png",
 ]

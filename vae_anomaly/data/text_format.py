@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from vae_anomaly.data.hashed_texts import HashedTexts
 from vae_anomaly.data.text_clocks import clock_text, find_clock, seconds_of
 from vae_anomaly.data.text_dates import ISO, DateFormat, find_date_format, is_no_date, read_dates
 from vae_anomaly.data.text_numbers import CODE, DOUBTFUL_FACTORS, FACTORS, PLAIN, ParsedNumbers, parse_numbers
@@ -50,6 +51,8 @@ MARKS = frozenset(
     ("x", "*", "+", "\u2713", "\u2714", "y", "yes", "j", "ja", "o", "oui", "s", "si", "s\u00ed", "t", TRUE, "on")
 )
 ONES = frozenset(("1", "1.0"))
+# Yes and no, which name nobody.
+FLAG_WORDS = MARKS | ONES | {"n", "no", "nein", "non", "nej", "f", FALSE, "off", "0", "0.0"}
 MIN_EMPTY_SHARE = 0.5
 MIN_CODE_DIGITS, MAX_EXACT = 8, 2.0**53
 SPOKEN = {",": "','", ".": "'.'", " ": "spaces", "'": "apostrophes"}
@@ -116,6 +119,10 @@ class TextFormat:
         The level of empty cells; empty where they are missing.
     description : str
         The same for people.
+    examples : str
+        Cells of training that say more; a model file holds none.
+    hashed_missing : HashedTexts or None
+        What stands for missing, too, and is known by hashes alone; nothing that this format reads.
 
     Examples
     --------
@@ -137,11 +144,18 @@ class TextFormat:
     by_value: bool = False
     empty_level: str = ""
     description: str = ""
+    examples: str = field(default="", compare=False)
+    hashed_missing: HashedTexts | None = None
+
+    @property
+    def described(self) -> str:
+        """How it reads, with examples, for people."""
+        return self.description + self.examples
 
     @property
     def is_plain(self) -> bool:
         """Whether it reads what programs write."""
-        return self.description in PLAIN_DESCRIPTIONS
+        return self.described in PLAIN_DESCRIPTIONS
 
     def had_thousands(self, mark: str) -> bool:
         """Whether numbers in training had a mark between thousands."""
@@ -175,11 +189,11 @@ class TextFormat:
                 seconds_of(trimmed, self.clock) if self.clock else self.values_of(parse_numbers(trimmed))
             )
             values[missing] = np.nan
-            return values, np.isnan(values) & ~missing
+            return values, self._not_hashed(trimmed, np.isnan(values) & ~missing)
         if self.kind == "date":
             moments = read_dates(trimmed, self.date_format)
             moments[missing] = np.datetime64("NaT")
-            return moments, np.isnat(moments) & ~missing
+            return moments, self._not_hashed(trimmed, np.isnat(moments) & ~missing)
         if self.kind == "boolean":
             folded = [text.casefold() for text in trimmed]
             flags: dict[str, Any] = {TRUE: True, FALSE: False, "1": True, "0": False, "1.0": True, "0.0": False}
@@ -189,6 +203,34 @@ class TextFormat:
         levels = np.array([self.level_of(text) for text in trimmed] + [None], dtype=object)[:-1]
         levels[missing] = self.empty_level or None
         return levels, np.zeros(len(trimmed), dtype=bool)
+
+    def _not_hashed(self, texts: Sequence[str], lost: Flags) -> Flags:
+        """Which texts of those that are lost are not known by their hashes as missing."""
+        if self.hashed_missing is None or not lost.any():
+            return lost
+        at = np.flatnonzero(lost)
+        lost[at] = self.hashed_missing.positions([texts[index] for index in at.tolist()]) < 0
+        return lost
+
+    def with_hashed_missing(self, key: bytes) -> TextFormat:
+        """The same format without cells of training: those that stand for missing are hashed where nothing reads them.
+
+        Parameters
+        ----------
+        key : bytes
+            Of the hashes, where there are none yet.
+        """
+        if not self.missing:
+            return replace(self, examples="")
+        _, lost = replace(self, missing=(), hashed_missing=None).read(self.missing)
+        hidden = [text for text, odd in zip(self.missing, lost.tolist(), strict=True) if odd]
+        known = self.hashed_missing or HashedTexts.of((), key)
+        return replace(
+            self,
+            missing=tuple(text for text, odd in zip(self.missing, lost.tolist(), strict=True) if not odd),
+            hashed_missing=replace(known, digests=known.digests + HashedTexts.of(hidden, known.key).digests),
+            examples="",
+        )
 
     def numbers(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
         """Texts as numbers, NaN where missing or unreadable."""
@@ -201,9 +243,11 @@ class TextFormat:
         elif self.kind == "number":
             texts = [f"{value:.12g}".replace(".", self.decimal) for value in values.tolist()]
         elif self.kind == "date":
-            moments = pd.DatetimeIndex(values)
             form = None if self.date_format == ISO else self.date_format
-            texts = [moment.strftime(form) if form else moment.isoformat() for moment in moments]
+            texts = [
+                "" if pd.isna(moment) else moment.strftime(form) if form else moment.isoformat()
+                for moment in pd.DatetimeIndex(values)
+            ]
         elif self.kind == "boolean":
             texts = [TRUE if value else FALSE for value in values.tolist()]
         else:
@@ -496,14 +540,15 @@ def learn_levels(
                 levels[alike] = levels[shown]
     if merged:
         first = ", ".join(f"'{one}' is '{other}'" for one, other in merged[:MAX_SHOWN])
-        described = f"levels in upper or lower case: {first}{', ...' * (len(merged) > MAX_SHOWN)}"
-        form = replace(form, description="; ".join(filter(None, (form.description, described))))
+        described = "; ".join(filter(None, (form.description, "levels in upper or lower case")))
+        form = replace(form, description=described, examples=f": {first}{', ...' * (len(merged) > MAX_SHOWN)}")
     present = {level for level in levels if level is not None}
     n_empty = len(distinct.codes) - int(counts[[level is not None for level in levels]].sum())
     if len(present) == 1 and n_empty and not exact:
         (only,) = present
         if only.casefold() in MARKS or only in ONES or n_empty >= MIN_EMPTY_SHARE * len(distinct.codes):
-            form = replace(form, empty_level=EMPTY_LEVEL, description=f"'{only}' or empty, which is a level of its own")
+            named = f"'{only}'" if only.casefold() in MARKS or only in ONES else "one text"
+            form = replace(form, empty_level=EMPTY_LEVEL, description=f"{named} or empty, which is a level of its own")
             levels[[level is None for level in levels]] = EMPTY_LEVEL
     return LearnedText(form, levels, merged=tuple(merged))
 
@@ -553,8 +598,13 @@ def _learn_clocks(column: TextColumn) -> LearnedText | None:
         return None
     example = distinct.texts[int((~np.isnan(values)).argmax())]
     parts = " (minutes and seconds)" if clock == "minutes" and example.count(":") == 1 else ""
-    described = f"durations or times of day like '{example}'{parts}, in seconds"
-    return LearnedText(replace(form, missing=_remembered(distinct, lost), description=described), values, odd)
+    form = replace(
+        form,
+        missing=_remembered(distinct, lost),
+        description=f"durations or times of day{parts}, in seconds",
+        examples=f", like '{example}'",
+    )
+    return LearnedText(form, values, odd)
 
 
 def _learn_numbers(column: TextColumn, table_mark: str | None, rules: TextRules, *, forced: bool) -> LearnedText:
@@ -707,7 +757,8 @@ def _learn_dates(column: TextColumn, rules: TextRules, order: str, *, forced: bo
     form = replace(
         form,
         missing=(*codes, *_remembered(distinct, lost)),
-        description=f"dates {_spoken_format(found.format)}{why}{none}",
+        description=f"dates {_spoken_format(found.format)}",
+        examples=f"{why}{none}",
     )
     coded = (codes, int(distinct.counts[impossible].sum())) if codes else None
     return LearnedText(form, values, odd, unsure=texts[0] if found.other else "", coded=coded)

@@ -11,7 +11,7 @@ from typing import Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-from vae_anomaly.data import FloatArray
+from vae_anomaly.data import FloatArray, HashedTexts
 from vae_anomaly.decisions.sorted_scores import MAX_EXACT, IntArray, SortedScores, checked_scores
 from vae_anomaly.errors import DataError, SpecificationError
 
@@ -104,6 +104,8 @@ class Calibration:
         By level, the scores by fold; empty without groups.
     declared_normal : bool, default=False
         Whether somebody vouched for the rows, as with ``calibrate(X_normal)``.
+    hashed_groups : HashedTexts, optional
+        Those of the groups that are known by hashes alone, in their order.
 
     Examples
     --------
@@ -118,6 +120,7 @@ class Calibration:
     group_column: str | None = None
     groups: Mapping[str, tuple[SortedScores, ...]] = field(default_factory=dict)
     declared_normal: bool = False
+    hashed_groups: HashedTexts | None = None
 
     @classmethod
     def of(
@@ -244,11 +247,16 @@ class Calibration:
                 f"this calibration goes by the column {self.group_column!r}, and each row has one level.",
             )
         p: FloatArray = np.ones(len(compared))
-        level = np.asarray(groups, dtype=object)
-        for name in set(groups) & self.groups.keys():
+        names = self.names_of(groups)
+        level = np.array([*names, None], dtype=object)[:-1]
+        for name in set(names) & self.groups.keys():
             rows = np.flatnonzero(level == name)
             p[rows] = _p_values(self.groups[name], compared[rows])
         return p
+
+    def names_of(self, groups: Sequence[str]) -> list[str]:
+        """Groups as they are called here: those of which only the hash is known by what stands for them."""
+        return list(groups) if self.hashed_groups is None else self.hashed_groups.names_of(groups)
 
     def checked_comparisons(self, comparisons: FloatArray) -> FloatArray:
         """Scores of new rows by the members of each fold, as float64.

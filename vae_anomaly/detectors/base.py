@@ -6,7 +6,7 @@ import abc
 import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +51,14 @@ class AnomalyDetectorMixin(abc.ABC):
 
     offset_: float
     """Rows with lower scores are anomalous."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        # PyTorch shares the copying of large weights among threads, which in a forked process never ends.
+        twin = object.__new__(type(self))
+        memo[id(self)] = twin
+        with own_settings():
+            twin.__dict__ = copy.deepcopy(self.__dict__, memo)
+        return twin
 
     @abc.abstractmethod
     def score_samples(self, X: Any) -> FloatArray:

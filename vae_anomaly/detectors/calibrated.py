@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from vae_anomaly.columns import Batch
+from vae_anomaly.columns import Batch, LevelRule
 from vae_anomaly.data import ColumnRoles, FloatArray, Images
 from vae_anomaly.decisions import (
     AlertBudget,
@@ -124,6 +124,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
     """The threshold and the calibration that it follows from."""
 
     column_roles_: ColumnRoles = ColumnRoles()
+    level_rule_: LevelRule = LevelRule()
     """Columns of the training rows that are no features."""
 
     @own_settings()
@@ -727,7 +728,9 @@ def _p_values(calibration: Calibration, compared: Compared) -> FloatArray:
     """p-values; NaN where there is no score."""
     judged = ~np.isnan(compared.scores)
     groups = None if compared.groups is None else compared.groups[judged].tolist()
-    unknown = sorted(set(groups or ()) - calibration.groups.keys()) if calibration.groups else []
+    given = sorted(set(groups or ())) if calibration.groups else []
+    names = zip(given, calibration.names_of(given), strict=True)
+    unknown = [group for group, name in names if name not in calibration.groups]
     if unknown:
         warnings.warn(
             DataWarning(

@@ -181,8 +181,9 @@ def _filled(series: pd.Series[Any], rows: npt.NDArray[np.bool_], values: npt.NDA
         return filled
     if isinstance(dtype, pd.CategoricalDtype):
         level_of = {str(text_of(level)): level for level in dtype.categories}
-        chosen = chosen.map(lambda value: level_of.get(str(text_of(value)), value))
-        result = result.cat.add_categories([level for level in chosen.unique() if level not in dtype.categories])
+        chosen = chosen.map(lambda value: value if value is None else level_of.get(str(text_of(value)), value))
+        new = (level for level in chosen.unique() if level is not None and level not in dtype.categories)
+        result = result.cat.add_categories(list(new))
     elif isinstance(dtype, pd.DatetimeTZDtype):
         chosen = chosen.dt.tz_localize("UTC").dt.tz_convert(dtype.tz)
     elif isinstance(dtype, pd.PeriodDtype):

@@ -229,17 +229,20 @@ def warn_of_files(problems: Sequence[Problem | ImageFileError]) -> None:
 
 
 def _read_files(estimator: BaseEstimator, X: Any, image_shape: Sequence[int] | None, known: Encoder | None) -> Images:
-    files = open_files(X, image_shape, known)
     if known is not None:
-        images, problems = files.load(max_bytes=sys.maxsize)
+        images, problems = open_files(X, image_shape, known).load(max_bytes=sys.maxsize)
         if problems:
             raise problems[0]
         return images
+    files, unusable = open_images(X, _file_size(_checked_shape(image_shape)))
+    warn_of_files(unusable)
     seed = new_seed(estimator.get_params(deep=False)["random_state"])
     images, problems = files.load(seed=seed)
     if images.n_rows < 2:
-        why = f"{problems[0]}" if problems else "Give more."
-        raise DataError(f"{images.n_rows} of {len(files)} images can be read; expected at least 2. {why}")
+        reasons = [*map(str, problems), *(f"{each.path}: {each.reason}" for each in unusable)]
+        why = f"The first that cannot: {reasons[0]}" if reasons else "Give more."
+        n_files = len(files) + len(unusable)
+        raise DataError(f"{images.n_rows} of {n_files} images can be read; expected at least 2. {why}")
     warn_of_files(problems)
     estimator.n_features_in_ = math.prod(images.shape)
     return images

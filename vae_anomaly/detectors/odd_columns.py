@@ -88,9 +88,9 @@ def read_odd_columns(frame: pd.DataFrame, names: tuple[str, ...]) -> ReadColumns
             changed[position], remarks[name] = _seconds(column), DURATIONS
         elif found == "period":
             changed[position], remarks[name] = _starts(column), PERIODS
-        elif (error := _refusal(name, column, found)) is not None:
+        elif (refusal := _refusal(name, column, found)) is not None:
             changed[position] = np.full(len(frame), np.nan)
-            remarks[name], unusable[name] = _reason(name, error), error
+            unusable[name], remarks[name] = refusal
         elif _holds_dates(column):
             changed[position] = column.map(lambda cell: cell.isoformat() if isinstance(cell, dt.date) else cell)
     if changed:
@@ -140,8 +140,8 @@ def _starts(column: Any) -> Any:
     return pd.Series(starts, index=column.index, dtype="datetime64[ns]")
 
 
-def _refusal(name: str, column: Any, found: str) -> CellTypeError | None:
-    """Why a column cannot be used, by its first cell of that kind; None if all its cells can be."""
+def _refusal(name: str, column: Any, found: str) -> tuple[CellTypeError, str] | None:
+    """Why a column cannot be used, by its first cell of that kind, and without it; None if all its cells can be."""
     cells = column.to_numpy(dtype=object, na_value=None)
     is_odd = [cell is not None and cell is not pd.NaT for cell in cells] if found in _REMEDIES else _odd_cells(cells)
     if not any(is_odd):
@@ -149,17 +149,11 @@ def _refusal(name: str, column: Any, found: str) -> CellTypeError | None:
     row = is_odd.index(True)
     cell = cells[row].tolist() if isinstance(cells[row], np.ndarray) else cells[row]
     holds, remedy = _REMEDIES.get(_named(cell, found), (f"cells of type {type(cell).__name__}", "drop the column"))
-    return CellTypeError(
-        f"column {name!r} holds {holds} such as {_short(cell)}",
-        f"{EXPECTED}{remedy.format(name=name)}.",
-        column=name,
-        row=row,
+    remedy = remedy.format(name=name)
+    error = CellTypeError(
+        f"column {name!r} holds {holds} such as {_short(cell)}", f"{EXPECTED}{remedy}.", column=name, row=row
     )
-
-
-def _reason(name: str, error: CellTypeError) -> str:
-    """Why a column is set aside, of an error that says why it is refused."""
-    return f"it {error.problem.removeprefix(f'column {name!r} ')}; {error.expected.removeprefix(EXPECTED)}".rstrip(".")
+    return error, f"it holds {holds}; {remedy}"
 
 
 def _named(cell: Any, found: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from vae_anomaly.columns import Batch, Encoder
 from vae_anomaly.data import Table
+from vae_anomaly.errors import HashedLevelWarning
 from vae_anomaly.explain.conditionals import expected_cells
 from vae_anomaly.explain.evidence import Evidence, evidence_of, in_model_order, independence_of
 from vae_anomaly.explain.explanation import Explanation
@@ -84,7 +86,8 @@ def impute_table(model: FittedModel[Encoder], table: Table) -> tuple[BoolArray, 
     for index, (position, column) in enumerate(encoder.model_columns):
         if column is encoder.columns[position]:
             missing[:, position] = ~batch.observed[:, index].numpy()
-    return missing, _predicted(model, batch, batch.observed)
+    columns, hashed = _predicted(model, batch, batch.observed, missing)
+    return missing & ~hashed, columns
 
 
 def repair_table(model: FittedModel[Encoder], table: Table, max_tail_probability: float) -> tuple[BoolArray, Columns]:
@@ -113,13 +116,30 @@ def repair_table(model: FittedModel[Encoder], table: Table, max_tail_probability
         rows = rows[changed]
         if len(rows) == 0:
             break
-    return wrong, _predicted(model, batch, batch.observed & ~in_model_order(encoder, wrong))
+    columns, _ = _predicted(model, batch, batch.observed & ~in_model_order(encoder, wrong), wrong)
+    return wrong, columns
 
 
-def _predicted(model: FittedModel[Encoder], batch: Batch, visible: Tensor) -> Columns:
-    """What visible cells predict in every cell, in data units and the user's order."""
+def _predicted(
+    model: FittedModel[Encoder], batch: Batch, visible: Tensor, asked: BoolArray
+) -> tuple[Columns, BoolArray]:
+    """What visible cells predict in every cell, in data units and the user's order, and which are hashed levels.
+
+    These are missing; a warning counts those among the cells that are asked for.
+    """
+    encoder = model.table_encoder
     seen = Batch(batch.values.where(visible, 0.0), visible)
-    return model.table_encoder.decode(expected_cells(model.vae, seen, model.noise, weighted=True).numpy())
+    values = expected_cells(model.vae, seen, model.noise, weighted=True).numpy()
+    columns, hashed = encoder.decode(values), np.zeros_like(asked)
+    for index, (position, column) in enumerate(encoder.model_columns):
+        if column.hashed is not None and column is encoder.columns[position]:
+            hashed[:, position] = column.is_hashed(values[:, index])
+            if not column.numeric:
+                columns[position][hashed[:, position]] = None
+    for position, count in enumerate((hashed & asked).sum(0).tolist()):
+        if count:
+            warnings.warn(HashedLevelWarning(encoder.columns[position].name, count), stacklevel=4)
+    return columns, hashed
 
 
 def _described(
@@ -135,10 +155,10 @@ def _described(
     known = evidence.conditionals
     for index, (position, column) in enumerate(encoder.model_columns):
         rows = np.flatnonzero(evidence.rarest[:, position] == index)
-        expected[rows, position] = column.decode(known.expected[rows, index].numpy()).astype(object)
+        expected[rows, position] = column.shown(known.expected[rows, index].numpy())
         if not column.levels or column.kind == "ordinal":
-            lower[rows, position] = column.decode(known.lower[rows, index].numpy()).astype(object)
-            upper[rows, position] = column.decode(known.upper[rows, index].numpy()).astype(object)
+            lower[rows, position] = column.shown(known.lower[rows, index].numpy())
+            upper[rows, position] = column.shown(known.upper[rows, index].numpy())
         if column is not encoder.columns[position]:
             parts[rows, position] = column.kind
             observed[rows, position] = column.decode(batch.values[rows, index].double().numpy()).astype(object)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 # As many as Linux follows.
@@ -77,6 +79,16 @@ def are_one_file(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> 
         return False
     is_device = stat.S_ISCHR(known.st_mode) or stat.S_ISBLK(known.st_mode)
     return not is_device and os.path.samestat(known, also)
+
+
+def file_numbers(paths: Iterable[str | os.PathLike[str]]) -> frozenset[tuple[int, int]]:
+    """Return device and number of each file that is there: what it has under every name, links followed."""
+    found = set()
+    for path in paths:
+        with contextlib.suppress(OSError):
+            known = Path(path).stat()
+            found.add((known.st_dev, known.st_ino))
+    return frozenset(found)
 
 
 def _status(path: str | os.PathLike[str]) -> os.stat_result | None:

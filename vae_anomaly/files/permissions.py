@@ -11,7 +11,8 @@ from pathlib import Path
 ACCESS_LIST = "system.posix_acl_access"
 # Others are of the system, or say something of the bytes that were there.
 _KEPT_ATTRIBUTES = ("user.", "security.selinux")
-_EVERYBODY = 0o777
+_EVERYBODY, _OTHERS = 0o777, 0o077
+_NO_MODES = {errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 def take_over_permissions(final: Path, descriptor: int) -> None:
@@ -45,7 +46,19 @@ def take_over_permissions(final: Path, descriptor: int) -> None:
             mode &= 0o707 | (mode & 0o007) << 3
     if hasattr(os, "getxattr"):
         mode = _take_over_attributes(final, descriptor, mode)
-    os.fchmod(descriptor, mode)
+    _set_mode(descriptor, mode)
+
+
+def _set_mode(descriptor: int, mode: int) -> None:
+    """Set a mode; where a file system has none of its own, what it gives is taken if nobody else may read for it."""
+    if stat.S_IMODE(os.fstat(descriptor).st_mode) == mode:
+        return
+    try:
+        os.fchmod(descriptor, mode)
+    except OSError as error:
+        lets_in = stat.S_IMODE(os.fstat(descriptor).st_mode) & ~mode & _OTHERS
+        if error.errno not in _NO_MODES or lets_in:
+            raise
 
 
 def _take_over_attributes(final: Path, descriptor: int, mode: int) -> int:

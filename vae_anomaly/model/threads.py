@@ -23,10 +23,17 @@ Result = TypeVar("Result")
 
 
 class _Hold(threading.local):
-    """What the present thread holds: nothing, or PyTorch at one thread, and the number from before."""
+    """What the present thread holds: nothing, or PyTorch at one thread, and the number from before.
+
+    Parameters
+    ----------
+    has_pool : bool
+        Whether operations of ours were shared among several threads, which a process that it forks has not got.
+    """
 
     is_held = False
     before = 1
+    has_pool = False
 
 
 class _ThreadLimit:
@@ -36,8 +43,8 @@ class _ThreadLimit:
     each thread that holds remembers its own number.  A thread whose first operation falls into the hold of another
     finds 1: it has the number from before the first holder.
 
-    A forked process keeps to one thread throughout: the pool of threads of its parent is dead in it, and operations
-    that are handed to it never end.
+    In a forked process our operations keep to one thread: the pool of threads of its parent is dead in it, and what is
+    handed to it never ends.  Where the pool is there because of us, operations of the caller's keep to one, too.
     """
 
     def __init__(self) -> None:
@@ -48,6 +55,9 @@ class _ThreadLimit:
         """What a forked process begins with: a lock that nobody holds, and no holders but the thread that forked."""
         self.lock = threading.Lock()
         self.n_holders = int(self.own.is_held)
+        if self.own.has_pool:
+            torch.set_num_threads(1)
+            self.own.before = 1
         self.before = self.own.before
 
     def available(self) -> int:
@@ -83,7 +93,9 @@ class _ThreadLimit:
 
     def lift(self) -> AbstractContextManager[None]:
         """As many threads inside as without the limit; a forked process has one."""
-        return self._set(1 if is_forked() else self.available())
+        n_threads = 1 if is_forked() else self.available()
+        self.own.has_pool = self.own.has_pool or n_threads > 1
+        return self._set(n_threads)
 
     @staticmethod
     @contextmanager

@@ -18,12 +18,14 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from vae_anomaly.columns import LevelRule
 from vae_anomaly.detectors import PatchDetector, VAEDetector
 from vae_anomaly.errors import ModelFileError, SpecificationError
 from vae_anomaly.files import OutputFile, remove_stale_parts
 from vae_anomaly.model import own_settings, resolve_device
 from vae_anomaly.store import patch_files, row_files
 from vae_anomaly.store.container import checked_key, one_line, packed, strict_json, unpacked
+from vae_anomaly.store.level_hashes import with_level_hashes
 from vae_anomaly.store.manifest import FORMAT_VERSION
 from vae_anomaly.store.migrations import upgraded_manifest, upgraded_tensors
 from vae_anomaly.store.schema import check_manifest
@@ -33,8 +35,6 @@ REBUILT: dict[str, Callable[[dict[str, Any], dict[str, Tensor], torch.device], V
     row_files.KIND: row_files.rebuilt_rows,
     patch_files.KIND: patch_files.rebuilt_patches,
 }
-
-
 # What reading a file that does not agree with itself may raise.
 REFUSED = (
     LookupError,
@@ -49,11 +49,23 @@ REFUSED = (
 
 
 @own_settings()
-def save(detector: VAEDetector | PatchDetector, path: str | os.PathLike[str], *, key: bytes | None = None) -> None:
+def save(
+    detector: VAEDetector | PatchDetector,
+    path: str | os.PathLike[str],
+    *,
+    min_level_count: int | None = None,
+    raw_values: bool | None = None,
+    key: bytes | None = None,
+) -> None:
     """Write a fitted detector to one file, which has its name when it is whole.
 
     A link is followed and stays; a file that is replaced hands down its mode and owner. What is no file, like a pipe,
     is written through.
+
+    Texts of training rows that few rows hold, or that have more than 64 characters, are written as keyed hashes: the
+    loaded detector has the same scores and knows such a text when it meets it, and nobody can read it in the file.
+    The key is in the file, so that somebody can try whether it holds a text that he thinks of.  Numbers stay: the
+    smallest and largest, levels, and up to 2,048 sorted cells of each column to compare new rows with.
 
     Parameters
     ----------
@@ -61,6 +73,12 @@ def save(detector: VAEDetector | PatchDetector, path: str | os.PathLike[str], *,
         A fitted one.
     path : path-like
         The file; an existing one is replaced only when the new one is complete.
+    min_level_count : int, optional
+        Training rows that hold a text, for it to be written as it is; by default 10, or what the file was saved with
+        that the detector was loaded from.
+    raw_values : bool, optional
+        False writes no text of training rows as it is, and no sample of numbers, without which `check_drift` compares
+        scores, levels and missing cells alone; by default True, or as the file that the detector was loaded from.
     key : bytes, optional
         Signs the file (HMAC-SHA256), so that `load` with the same key refuses it if it was changed; at least 16 bytes
         that nobody can guess.  Whoever has the key can sign.
@@ -81,6 +99,7 @@ def save(detector: VAEDetector | PatchDetector, path: str | os.PathLike[str], *,
             "are code. Pickle it with joblib instead."
         )
     check_is_fitted(detector)
+    detector = with_level_hashes(detector, _level_rule(detector.level_rule_, min_level_count, raw_values))
     key = checked_key(key)
     if isinstance(detector, PatchDetector):
         tensors, manifest = patch_files.patch_tensors(detector), patch_files.patch_manifest(detector)
@@ -91,6 +110,14 @@ def save(detector: VAEDetector | PatchDetector, path: str | os.PathLike[str], *,
     remove_stale_parts([path])
     with OutputFile(path) as file:
         file.stream.write(content)
+
+
+def _level_rule(before: LevelRule, min_level_count: int | None, raw_values: bool | None) -> LevelRule:
+    if min_level_count is None:
+        min_level_count = before.min_count
+    if not isinstance(min_level_count, int) or isinstance(min_level_count, bool) or min_level_count < 1:
+        raise SpecificationError(f"min_level_count is a positive number of rows, not {min_level_count!r}.")
+    return LevelRule(min_level_count, before.raw_values if raw_values is None else bool(raw_values))
 
 
 @own_settings()

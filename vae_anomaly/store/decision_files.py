@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from vae_anomaly.data import HashedTexts
 from vae_anomaly.decisions import (
     Calibration,
     ColumnSample,
@@ -23,6 +24,7 @@ from vae_anomaly.decisions import (
     rule_of,
 )
 from vae_anomaly.errors import SpecificationError
+from vae_anomaly.store.values import decode, encode
 
 CALIBRATION = "calibration."
 TRAINED = f"{CALIBRATION}trained"
@@ -56,7 +58,9 @@ def decisions_entry(decisions: Decisions) -> dict[str, Any]:
                 "n_rows": column.n_rows,
                 "n_missing": column.n_missing,
                 "n_values": len(column.values.values),
-                "levels": dict(column.levels),
+                "levels": [encode(level) for level in column.levels],
+                "counts": list(column.levels.values()),
+                "hashed": encode(column.hashed),
             }
             for column in decisions.columns
         ],
@@ -67,7 +71,8 @@ def decisions_entry(decisions: Decisions) -> dict[str, Any]:
             "kind": calibration.kind,
             "n_folds": len(calibration.folds),
             "group_column": calibration.group_column,
-            "groups": list(calibration.groups),
+            "groups": [encode(name) for name in calibration.groups],
+            "hashed_groups": encode(calibration.hashed_groups),
             "n_confirmed": calibration.suspects.n_confirmed,
             "declared_normal": calibration.declared_normal,
         },
@@ -137,12 +142,28 @@ def _columns(entries: Sequence[Mapping[str, Any]], tensors: Mapping[str, Tensor]
         own = slice(stop - int(entry["n_values"]), stop)
         if entry["kind"] not in COLUMN_KINDS:
             raise ValueError(f"a column of kind {entry['kind']!r}")
-        levels = {str(level): int(count) for level, count in entry["levels"].items()}
+        n_rows, n_missing = int(entry["n_rows"]), int(entry["n_missing"])
         held = _sorted_scores(values[own], counts[own])
-        columns.append(
-            ColumnSample(str(entry["name"]), entry["kind"], int(entry["n_rows"]), int(entry["n_missing"]), held, levels)
-        )
+        columns.append(ColumnSample(str(entry["name"]), entry["kind"], n_rows, n_missing, held, *_levels(entry)))
     return tuple(columns)
+
+
+def _levels(entry: Mapping[str, Any]) -> tuple[dict[str, int], HashedTexts | None]:
+    """Levels with their counts, and those that are hashed; up to format version 7 the counts are by their levels."""
+    levels, hashed = entry["levels"], decode(entry.get("hashed"))
+    counts = levels.values() if isinstance(levels, Mapping) else entry["counts"]
+    names = _named(list(levels), hashed)
+    counted = {name: int(count) for name, count in zip(names, counts, strict=True)}
+    if len(counted) != len(names):
+        raise ValueError(f"column {entry['name']!r} has a level twice")
+    return counted, hashed
+
+
+def _named(texts: Sequence[str | None], hashed: HashedTexts | None) -> list[str]:
+    """Texts, what stands for them where they are hashed."""
+    if sum(text is None for text in texts) != (0 if hashed is None else len(hashed)):
+        raise ValueError("there are other hashes than texts that are hashed")
+    return [str(text) for text in texts] if hashed is None else hashed.filled(texts)
 
 
 def _stream(entry: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> SimpleJumper:
@@ -167,7 +188,8 @@ def _sorted_bins(
 
 
 def _calibration(entry: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Calibration:
-    n_folds, names = int(entry["n_folds"]), [str(name) for name in entry["groups"]]
+    n_folds, hashed = int(entry["n_folds"]), decode(entry.get("hashed_groups"))
+    names = _named(entry["groups"], hashed)
     if entry["kind"] not in KINDS or n_folds < 1 or (entry["kind"] == "split" and n_folds > 1):
         raise ValueError(f"a calibration of kind {entry['kind']!r} with {n_folds} folds")
     folds = _folds(tensors, "", n_folds)
@@ -193,6 +215,7 @@ def _calibration(entry: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Cal
         entry["group_column"],
         {name: _folds(tensors, f"group_{number}.", n_folds) for number, name in enumerate(names)},
         bool(entry["declared_normal"]),
+        hashed,
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vae_anomaly.columns import Encoder, TableEncoder
+from vae_anomaly.columns import Encoder, LevelRule, TableEncoder
 from vae_anomaly.data import ColumnRoles
 from vae_anomaly.detectors import VAEDetector, copied_parameters
 from vae_anomaly.explain import with_reference
@@ -22,7 +23,7 @@ from vae_anomaly.store.manifest import (
     manifest_head,
 )
 from vae_anomaly.store.models import check_sizes, model_entry, model_tensors, rebuilt_model
-from vae_anomaly.store.values import decode, decode_column
+from vae_anomaly.store.values import LEVEL_HASHES, decode, decode_column, level_tensors
 
 KIND = "rows"
 
@@ -36,6 +37,7 @@ def row_manifest(detector: VAEDetector) -> dict[str, Any]:
         **manifest_head(KIND, parameters, detector.n_features_in_, model.decisions, images, detector.column_roles_),
         "feature_names": None if names is None else [str(name) for name in names],
         "n_training_rows": model.report.n_rows,
+        "level_rule": dataclasses.asdict(detector.level_rule_),
         **model_entry(model, parameters["activation"], resolve_prior(parameters["prior"])),
     }
 
@@ -45,7 +47,7 @@ def row_tensors(detector: VAEDetector) -> dict[str, Tensor]:
     model = detector.model_
     if not model.takes_images and model.reference_rows is not None:
         model = with_reference(model)
-    return model_tensors(model) | decisions_tensors(model.decisions)
+    return model_tensors(model) | level_tensors(model.encoder.columns) | decisions_tensors(model.decisions)
 
 
 def rebuilt_rows(manifest: dict[str, Any], tensors: dict[str, Tensor], device: torch.device) -> VAEDetector:
@@ -58,7 +60,10 @@ def rebuilt_rows(manifest: dict[str, Any], tensors: dict[str, Tensor], device: t
     """
     detector = VAEDetector(**{name: decode(value) for name, value in manifest["parameters"].items()})
     detector._validate_params()
-    columns = tuple(decode_column(entry) for entry in manifest["columns"])
+    columns = tuple(
+        decode_column(entry, tensors.get(f"{LEVEL_HASHES}{position}"))
+        for position, entry in enumerate(manifest["columns"])
+    )
     decisions, images = rebuilt_decisions(manifest["decisions"], tensors), manifest["images"]
     check_pixels(manifest, columns)
     check_sizes(manifest, tensors, columns, None if images is None else (images["height"], images["width"]))
@@ -68,6 +73,9 @@ def rebuilt_rows(manifest: dict[str, Any], tensors: dict[str, Tensor], device: t
     detector.fitted_parameters_ = copied_parameters(detector)
     detector.n_features_in_ = int(manifest["n_features"])
     detector.column_roles_ = ColumnRoles.of(manifest["column_roles"])
+    if manifest.get("level_rule") is not None:
+        rule = manifest["level_rule"]
+        detector.level_rule_ = LevelRule(int(rule["min_count"]), bool(rule["raw_values"]))
     if manifest["feature_names"] is not None:
         detector.feature_names_in_ = np.array(manifest["feature_names"], dtype=object)
     return detector

@@ -124,11 +124,13 @@ COLUMN = record(
         "n_cells": whole(1, MAX_CELLS),
         "text_format": optional(record({"fields": record({"description": text})})),
         "date_unit": one_of("", "s", "ms", "us", "ns"),
+        "counts": items(ROWS),
+        "hashed": record({"key": text, "folded": flag, "n": ROWS}, closed=True),
     },
     may_lack={
         *("location", "scale", "asinh_scale", "resolution", "step", "origin", "low", "high", "spikes", "rare"),
         *("unseen", "boolean", "numeric", "frequencies", "mean", "coarseness", "parts", "n_cells", "text_format"),
-        *("date_unit", "levels", "missing_values"),
+        *("date_unit", "levels", "missing_values", "counts", "hashed"),
     },
 )
 FIT_REPORT = record(
@@ -196,7 +198,18 @@ CALIBRATION = record(
         "declared_normal": flag,
     }
 )
-SAMPLE = record({"n_rows": ROWS, "n_missing": ROWS, "n_values": ROWS, "kind": one_of("values", "levels", "missing")})
+SAMPLE = record(
+    {
+        "n_rows": ROWS,
+        "n_missing": ROWS,
+        "n_values": ROWS,
+        "kind": one_of("values", "levels", "missing"),
+        # Up to format version 7 the counts were by their levels.
+        "levels": either(items(optional(text)), entries(ROWS)),
+        "counts": items(ROWS),
+    },
+    may_lack={"counts"},
+)
 DECISIONS = record(
     {
         "threshold": THRESHOLD,
@@ -243,7 +256,14 @@ MANIFEST = record(
     # Since format version 8 nothing in a file depends on the clock.
     may_lack={"created"},
 )
-ROWS_OF_TABLES = record({"feature_names": optional(items(text)), "n_training_rows": ROWS})
+ROWS_OF_TABLES = record(
+    {
+        "feature_names": optional(items(text)),
+        "n_training_rows": ROWS,
+        "level_rule": record({"min_count": whole(1), "raw_values": flag}, closed=True),
+    },
+    may_lack={"level_rule"},
+)
 WINDOW = record(
     {
         "target": whole(1, MAX_SIDE),

@@ -32,8 +32,14 @@ normal and new rows are like them. With --calibration none, or too few rows, not
 Images should be normal ones; a few anomalous ones do little harm. They are colour if any is, and have 8 bits unless \
 all have more or are black and white. Files that cannot be used are warned of and left out.
 
-The model file holds numbers and a description, no code. After Ctrl-C it holds the best model so far, and the exit \
-code is 130; a file that was there before is not replaced then. Exit codes: see vae-anomaly --help.
+The model file holds numbers and a description, no code. Of DATA it holds names of columns; texts that at least 10 \
+rows have and of at most 64 characters, and keyed hashes of the others, by which it knows them again; of numbers their \
+scale and limits, and up to 2,048 sorted cells per column, to compare new rows with; rows as latent variables and as \
+fingerprints. A hash cannot be read, but somebody who has the file can try texts that he thinks of. See vae-anomaly \
+info, and --no-raw-values.
+
+After Ctrl-C it holds the best model so far, and the exit code is 130; a file that was there before is not replaced \
+then. Exit codes: see vae-anomaly --help.
 """
 
 
@@ -46,6 +52,14 @@ class SaveOptions:
         Option("Where the model goes, like orders.vae.", flags=("--output", "-o"), metavar="FILE", is_path=True),
     ]
     as_json: Json = False
+    no_raw_values: Annotated[
+        bool,
+        Option(
+            "Write no text of DATA into the model, only keyed hashes, and no sample of numbers, without which their "
+            "drift is not found.",
+            only=Kind.TABLES,
+        ),
+    ] = False
     passes: Annotated[
         int,
         Option(
@@ -84,6 +98,7 @@ def fit(
 ) -> None:
     """Fit on the rows or images of DATA and save the model."""
     path = saving.path
+    from vae_anomaly.columns import LevelRule
     from vae_anomaly_cli.data import open_data
     from vae_anomaly_cli.flagging import Decision
     from vae_anomaly_cli.models import end_if_interrupted, save_model
@@ -95,6 +110,7 @@ def fit(
     model = data.fit(fitting, run.device, messages, n_passes=saving.passes)
     model.left_out.warn(messages)
     model.detector.column_roles_ = data.columns.roles
+    model.detector.level_rule_ = LevelRule(raw_values=not saving.no_raw_values)
     save_model(model.detector, path)
     decision = Decision(model.detector.threshold_)
     messages.note(f"{model.report}; {decision.line(data.noun)}; written to {path}")

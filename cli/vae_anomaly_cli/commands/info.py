@@ -14,6 +14,8 @@ The file is read once for its checksum, which finds damage. Whether somebody cha
 the key that it was signed with, and a file that is not is refused. Whoever has the key can sign; for a signature that \
 others can verify without, sign the file itself, with minisign or cosign: the same fit gives the same bytes.
 
+It says what of the training data the file contains: text as it is, text as keyed hashes, numbers, fingerprints.
+
 \b
 [bold]Examples[/bold]
   vae-anomaly info orders.vae
@@ -49,8 +51,10 @@ def info(showing: InfoOptions) -> None:
         raise InputError(f"{model} cannot be read: {error.strerror or error}.") from error
     if showing.as_json:
         from vae_anomaly_cli.output.summary import write_summary
+        from vae_anomaly_cli.render.contents import DataContents
 
-        write_summary(manifest | {"columns": [column | _text_read_as(column) for column in manifest["columns"]]})
+        columns = [column | _text_read_as(column) for column in manifest["columns"]]
+        write_summary(manifest | {"columns": columns, "contents": DataContents.of(manifest).describe()})
         return
     from vae_anomaly_cli.render.manifest import show_manifest
 

@@ -99,7 +99,8 @@ DATA may be larger than memory: it is read, scored and written batch by batch. W
 the rows to fit on. Several files need the same columns. Text becomes typed Parquet, JSON Lines or --json in one more \
 pass, because all rows decide what a column is.
 
-A file takes its name when it is whole. With --model the scores so far are kept beside it: after Ctrl-C, a kill or a \
+A file takes its name when it is whole, and has the mode and owner of the one that it replaces; links are followed, \
+devices and pipes written through. With --model the scores so far are kept beside it: after Ctrl-C, a kill or a \
 full disk the same command with --resume goes on where it stopped, if model and input are as they were.
 
 With --explain each row that is shown comes with its most anomalous cells and what is predicted from the row's other \

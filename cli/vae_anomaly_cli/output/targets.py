@@ -13,6 +13,7 @@ import pyarrow as pa
 from vae_anomaly.files import are_one_file, descriptor_of, final_path, is_replaced
 from vae_anomaly_cli.errors import CommandError, InputError
 from vae_anomaly_cli.options import STANDARD_OUTPUT
+from vae_anomaly_cli.signing import key_file
 from vae_anomaly_cli.sources import (
     FORMATS,
     WRITTEN_EXTENSIONS,
@@ -225,14 +226,14 @@ def choose_model_path(output: str, source: Source | None = None, option: str = "
 
 
 def check_apart(option: str, path: Path, others: Others) -> None:
-    """Refuse an output that is the model, another output or what standard input reads, by whatever name.
+    """Refuse an output that is the model, its key, another output or what standard input reads, by whatever name.
 
     Raises
     ------
     InputError
         If it is.
     """
-    for other_option, other in others.items():
+    for other_option, other in {"--key-file": key_file(), **others}.items():
         if other is not None and are_one_file(path, other):
             raise InputError(f"{option} {path} is also {other_option} {other}; name a file of its own.")
     if _is_standard_input(path):

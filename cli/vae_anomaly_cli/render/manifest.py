@@ -6,6 +6,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from vae_anomaly_cli.console import counted, one_line
+from vae_anomaly_cli.render.contents import DataContents
 from vae_anomaly_cli.render.drawings import percent, show
 
 # Parameters of rules for thresholds that people choose.
@@ -38,6 +39,7 @@ def _facts(model: str, manifest: dict[str, Any]) -> RichTable:
         else f"{report['elbo']:,.2f} nats per {'patch' if windows else row}",
         "ensemble": f"{counted(n_members, 'member')}, {model_of['latent_dim']} latent dimensions, "
         f"{report['n_iter']} training steps",
+        **DataContents.of(manifest).facts(row),
     }
     drawn = RichTable(box=None, show_header=False)
     drawn.add_column(style="dim", no_wrap=True)

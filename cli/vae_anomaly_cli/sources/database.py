@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from vae_anomaly_cli.errors import InputChanged, InputError
 from vae_anomaly_cli.sources.byte_source import ByteSource
+from vae_anomaly_cli.sources.file_state import FileState
 from vae_anomaly_cli.sources.given import GivenLayout
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ class DatabaseTable:
         The columns, with types that have room for all their values.
     n_rows : int
         Number of rows when the columns were read.
+    log : FileState or None
+        Where a data base of SQLite puts new rows at first: its file alone does not tell that it changed.
     """
 
     source: ByteSource
@@ -87,6 +90,7 @@ class DatabaseTable:
     query: "Query"
     schema: "pa.Schema"
     n_rows: int
+    log: FileState | None = None
     delimiter: None = None
     row_index: None = None
 
@@ -108,10 +112,13 @@ class DatabaseTable:
                 _column([row[place] for row in rows], field.type) for place, field in zip(places, fields, strict=True)
             ]
             yield pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields)), len(rows)
-        if n_read != self.n_rows:
+        change = "" if n_read == self.n_rows else f"it had {self.n_rows:,} rows and then {n_read:,}"
+        if self.log is not None and FileState.of(self.log.path).held != self.log.held:
+            change = change or "rows were written"
+        if change:
             raise InputChanged(
-                f"{self.source.name} changed while it was read: it had {self.n_rows:,} rows and then {n_read:,}. Run "
-                "again when nobody writes to it, or on a copy."
+                f"{self.source.name} changed while it was read: {change}. Run again when nobody writes to it, or on a "
+                "copy."
             )
 
     def where(self, row: int) -> str:
@@ -160,6 +167,8 @@ def open_database(address: str, source: ByteSource, given: GivenLayout, warn: Ca
     """
     import pyarrow as pa
 
+    file = file_of(address)
+    log = None if file is None else FileState.of(file.with_name(f"{file.name}-wal"))
     address, query = _query_of(address, given, warn)
     name = shown_address(address)
     named: list[str] = []
@@ -173,7 +182,7 @@ def open_database(address: str, source: ByteSource, given: GivenLayout, warn: Ca
         n_rows += len(rows)
     values = values or [_SqlTypes() for _ in named]
     schema = pa.schema([pa.field(column, types.type) for column, types in zip(named, values, strict=True)])
-    return DatabaseTable(source, address, query, schema, n_rows)
+    return DatabaseTable(source, address, query, schema, n_rows, log)
 
 
 def _query_of(address: str, given: GivenLayout, warn: Callable[[str], None]) -> tuple[str, Query]:

@@ -64,6 +64,11 @@ class FileState:
         is_settled = max(stamp[2:], default=0) + TICK_NS < time.time_ns()
         return cls(path, size, stamp, _digest(path, size, n_compared), size <= n_compared, is_settled, n_compared)
 
+    @property
+    def held(self) -> tuple[int, str]:
+        """Size and digest of the content; of a file that is not there as of an empty one."""
+        return self.size, self.digest if self.size else ""
+
     def change(self) -> str:
         """Say how the file changed since; empty where it holds what it held, be it touched, moved or copied over."""
         size, stamp = _look(self.path)

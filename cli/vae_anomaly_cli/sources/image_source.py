@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from vae_anomaly.files import file_numbers
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.sources.base import Location
 from vae_anomaly_cli.sources.file_state import FileState, states_of
@@ -174,8 +175,8 @@ class ImageSource:
         return PurePath(os.path.relpath(path, self.root))
 
     def holds(self, path: Path) -> bool:
-        """Whether a path is one of the files, links followed."""
-        return path.exists() and self.includes([path])
+        """Whether a path is one of the files, by any of its names."""
+        return not self._numbers.isdisjoint(file_numbers([path]))
 
     def includes(self, paths: Iterable[Path]) -> bool:
         """Whether a file of the input is among some, links followed."""
@@ -195,6 +196,10 @@ class ImageSource:
         """The sub-folder that a file lies in; empty for the root itself."""
         parent = self.relative(path).parent
         return "" if parent == PurePath() else as_text(parent)
+
+    @cached_property
+    def _numbers(self) -> frozenset[tuple[int, int]]:
+        return file_numbers(self.paths)
 
     @cached_property
     def _resolved(self) -> frozenset[str]:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.sources.byte_source import ByteSource
 from vae_anomaly_cli.sources.given import GivenLayout
-from vae_anomaly_cli.sources.json_values import ValueTypes, check_surrogates, column_of, dumps, unique_keys
+from vae_anomaly_cli.sources.json_values import ValueTypes, column_of, dumps, loads
 from vae_anomaly_cli.sources.text import as_utf8, checked_utf8
 from vae_anomaly_cli.sources.whole_table import WholeTable
 
@@ -28,13 +28,12 @@ def open_file(source: ByteSource, _delimiters: str, given: GivenLayout, warn: Ca
         source = checked_utf8(source, warn)
         decoded = _text_of(source).decode("utf-8-sig")
     try:
-        document = json.loads(decoded, object_pairs_hook=unique_keys)
-        check_surrogates(text, document)
+        document = loads(decoded, text)
     except json.JSONDecodeError as error:
         raise InputError(
             f"{source.name} line {error.lineno} is not JSON ({error.msg}, column {error.colno}); {EXPECTED}."
         ) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(f"{source.name} is not a table in JSON ({error}); {EXPECTED}.") from error
     records = _records(source.name, document, warn)
     if not records:

@@ -56,6 +56,8 @@ class ParquetFile:
             # Group by group: in one go, the buffers of all groups would stay to the end.
             for group in range(parquet.num_row_groups):
                 for batch in parquet.iter_batches(n_rows, [group], columns, use_threads=False):
+                    # Text that is no UTF-8 would fail where it is used.
+                    batch.validate(full=True)
                     yield batch.select(names), batch.num_rows
 
     def where(self, row: int) -> str:

@@ -10,11 +10,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vae_anomaly.files import file_numbers
 from vae_anomaly_cli.cell_reader import CellReader, TextCells, TypedCells
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.sources.base import Location
 from vae_anomaly_cli.sources.compression import COMPRESSED_EXTENSIONS
 from vae_anomaly_cli.sources.database import file_of, open_database
+from vae_anomaly_cli.sources.dates import check_dates, check_types
 from vae_anomaly_cli.sources.file_state import states_of
 from vae_anomaly_cli.sources.find import FoundFile, as_text, find_files, input_directories, without_links
 from vae_anomaly_cli.sources.formats import DATABASE, FORMATS, Format, TableFile, format_of_name, sniff_format
@@ -177,6 +179,9 @@ class TableSource:
             for cells, size in _checked(file.content, present or file.names[:1]):
                 for start in range(0, cells.num_rows, ROWS_PER_BATCH):
                     part = cells.slice(start, ROWS_PER_BATCH)
+                    if self.format.typed:
+                        before = first_in_file
+                        check_dates(file.name, part, lambda row: file.content.where(before + row))  # noqa: B023
                     yield RowBatch(_cast(part, schema), index, first_in_file, first, size if start == 0 else 0)
                     first_in_file += part.num_rows
                     first += part.num_rows
@@ -237,8 +242,14 @@ class TableSource:
             raise InputError(f"{option} {path} is the input file itself; name another file.")
 
     def holds(self, path: Path) -> bool:
-        """Whether a path is one of the files, links followed."""
-        return path.exists() and any(file.path is not None and path.samefile(file.path) for file in self.files)
+        """Whether a path is one of the files, or of the data bases in files, by any of its names."""
+        return not self._numbers.isdisjoint(file_numbers([path]))
+
+    @cached_property
+    def _numbers(self) -> frozenset[tuple[int, int]]:
+        states = [(file, file.content.source.state) for file in self.files]
+        paths = [file.path if state is None else state.path for file, state in states]
+        return file_numbers(path for path in paths if path is not None)
 
 
 def open_table(
@@ -294,6 +305,7 @@ def _open_found(
     )
     for input_file in files:
         _check_names(input_file)
+        check_types(input_file.name, input_file.content.schema)
     name = files[0].name if len(files) == 1 else f"{len(files)} files from {files[0].name} on"
     if len(data) == 1 and len(files) > 1:
         name = data[0]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from vae_anomaly.data import HashedTexts
 from vae_anomaly.decisions.drift.two_sample import ColumnShift, levels_moved, missing_moved, values_moved
 from vae_anomaly.decisions.sorted_scores import SortedScores
 
@@ -31,6 +32,8 @@ class ColumnSample:
         Observed numbers, in the column's unit.
     levels : mapping of str to int
         Observed levels, and how many cells have them.
+    hashed : HashedTexts or None
+        Those of the levels that are known by hashes alone, in their order.
     """
 
     name: str
@@ -39,6 +42,7 @@ class ColumnSample:
     n_missing: int
     values: SortedScores = NO_VALUES
     levels: Mapping[str, int] = field(default_factory=dict)
+    hashed: HashedTexts | None = None
 
     @classmethod
     def of_values(cls, name: str, cells: npt.NDArray[np.float64]) -> ColumnSample:
@@ -66,6 +70,14 @@ class ColumnSample:
         """Cells of which only counts whether they are missing."""
         return cls(name, "missing", len(missing), int(missing.sum()))
 
+    def without_values(self) -> ColumnSample:
+        """The same without its numbers: that many are missing is all that is compared."""
+        return replace(self, values=NO_VALUES)
+
+    def names_of(self, levels: Sequence[str]) -> list[str]:
+        """Levels as this sample calls them: those of which it knows the hash by what stands for them."""
+        return list(levels) if self.hashed is None else self.hashed.names_of(levels)
+
 
 def columns_moved(before: Sequence[ColumnSample], now: Sequence[ColumnSample]) -> list[ColumnShift]:
     """Compare each column with itself: what it holds, and how much of it is missing.
@@ -88,7 +100,19 @@ def columns_moved(before: Sequence[ColumnSample], now: Sequence[ColumnSample]) -
             cells = np.repeat(new.values.values, new.values.counts)
             shifts.append(values_moved(old.name, old.values, cells))
         elif old.kind == "levels" and old.levels and new.levels:
-            shifts.append(levels_moved(old.name, old.levels, new.levels))
+            shifts.append(_levels_moved(old, new))
         if old.n_missing or new.n_missing:
             shifts.append(missing_moved(old.name, old.n_missing, old.n_rows, new.n_missing, new.n_rows))
     return shifts
+
+
+def _levels_moved(old: ColumnSample, new: ColumnSample) -> ColumnShift:
+    if old.hashed is None:
+        return levels_moved(old.name, old.levels, new.levels)
+    counts: dict[str, int] = {}
+    written: dict[str, str] = {}
+    for level, name in zip(new.levels, old.names_of(list(new.levels)), strict=True):
+        counts[name] = counts.get(name, 0) + new.levels[level]
+        written.setdefault(name, level)
+    shift = levels_moved(old.name, old.levels, counts)
+    return replace(shift, level=written.get(str(shift.level), shift.level))
