@@ -56,7 +56,7 @@ def of_images(**parameters: object) -> VAEDetector:
 
 
 def moved(detector, device, tmp_path):
-    save(detector, tmp_path / "model.vae")
+    save(detector, tmp_path / "model.vae", min_level_count=1)
     return load(tmp_path / "model.vae", device=device)
 
 

@@ -9,11 +9,13 @@ from hypothesis import HealthCheck, given, settings
 pytest.importorskip("benchmarks", reason="reports are no part of a source distribution")
 from benchmarks.trust.targets import IMAGE_FORMATS, Workbench
 
+from vae_anomaly.store import FORMAT_VERSION
+
 N_EXAMPLES = 8
 FORMATS = ("csv", "jsonl", "json", "parquet")
 NAMES = (
     *(f"model of {what}, {how}" for what in ("a table", "images") for how in ("damaged", "forged")),
-    *(f"model of version {version}, damaged" for version in range(1, 8)),
+    *(f"model of version {version}, damaged" for version in range(1, FORMAT_VERSION + 1)),
     *(f"{extension} table" for extension in FORMATS),
     *(f"{extension} image" for extension in IMAGE_FORMATS),
     *(f"journal of a {kind}" for kind in ("file", "folder")),

@@ -28,7 +28,7 @@ def test_declared_categories_keep_their_text_with_leading_zeros(run, codes, writ
     column = column_of(path, "zip")
     assert column["kind"] == "categorical"
     assert column["reason"] == "declared so"
-    assert {"01234", "1234", "20000"} <= set(column["levels"])
+    assert column["levels"] == [None] * 40  # each in one row, so that the file has their hashes alone
     assert read_manifest(path)["parameters"]["columns"] == {"mapping": {"zip": "categorical"}}
     known, unknown = (
         float(run("score", write("one.csv", f"zip,x\n{code},1.5\n"), "-m", path).frame["anomaly_score"][0])

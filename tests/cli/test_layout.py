@@ -223,7 +223,7 @@ def test_text_of_several_lines_is_no_stray_quote(write):
 
 
 def test_row_that_fits_no_block_is_refused_with_its_line(write):
-    path = write("t.csv", 'a,b\n1,2\n3,"' + "x" * 30_000 + '"\n')
+    path = write("t.csv", 'a,b\n1,2\n3,"' + ("x" * 300 + "\n") * 100 + '"\n')
     limits = {"BLOCK_BYTES": 512, "MAX_BLOCK_BYTES": 1024}
     with mock.patch.multiple("vae_anomaly_cli.sources.delimited", **limits), pytest.raises(InputError) as caught:
         read(path)
