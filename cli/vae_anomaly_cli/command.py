@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
@@ -290,6 +291,7 @@ class Command:
     def _run(self, values: dict[str, Any]) -> None:
         """Check what was given, fill the dataclasses, and do the work."""
         messages = Messages(bool(values.get(QUIET)))
+        _check_current_directory()
         for parameter in self.parameters.values():
             parameter.take_deprecated(values, self.parameters, messages)
         for name, parameter in self.parameters.items():
@@ -347,6 +349,15 @@ def command(
 ) -> Callable[[Callable[..., None]], Command]:
     """Make a command of a function whose arguments are dataclasses of options; see `Command`."""
     return lambda body: Command(body, text, takes, without, required)
+
+
+def _check_current_directory() -> None:
+    """Refuse to work where the directory is gone: PyTorch's libraries would end the process without a word of ours."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        why = error.strerror or error
+        raise InputError(f"the current directory cannot be used: {why}. Change to one that is there.") from error
 
 
 def _check_name(flag: str, path: str) -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 N_REASONS = 3
 MANY_ROWS = 1000
+# What a cell begins with that spreadsheets take for a formula.
+FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 FIELDS = ("column", "part", "observed", "expected", "lower", "upper", "nats", "tail_probability")
 
 T = TypeVar("T")
@@ -70,7 +72,8 @@ class Reasons:
         from vae_anomaly.explain import NO_REASON
 
         return {
-            row: "; ".join([*map(str, reasons), *self._combination(row, "the combination as a whole")]) or NO_REASON
+            row: no_formula("; ".join([*map(str, reasons), *self._combination(row, "the combination as a whole")]))
+            or NO_REASON
             for row, reasons in self.of_row.items()
         }
 
@@ -183,6 +186,17 @@ class RowExplainer:
                 f"explaining {counted(self.n_rows, 'row')} or more of {self.model.source.name}, with a pass for each "
                 f"of {counted(len(self.model.detector.columns_), 'column')}; --top explains fewer"
             )
+
+
+def no_formula(sentence: str) -> str:
+    """Begin a sentence with a word where the name of a column, which it begins with, is a formula to a spreadsheet.
+
+    Examples
+    --------
+    >>> no_formula("=cmd() is 3, expected 1"), no_formula("age is 3, expected 1")
+    ('column =cmd() is 3, expected 1', 'age is 3, expected 1')
+    """
+    return f"column {sentence}" if sentence.startswith(FORMULAS) else sentence
 
 
 def plain(value: Any) -> Any:
