@@ -17,6 +17,7 @@ from vae_anomaly.decisions.drift import (
 from vae_anomaly.decisions.false_alarms import (
     CalibrationTooSmall,
     band,
+    band_at,
     largest_rank,
     rate_bound,
     rows_needed,
@@ -66,6 +67,7 @@ __all__ = [
     "ThresholdRule",
     "alerts_moved",
     "band",
+    "band_at",
     "benjamini_hochberg",
     "chance_of_repeats",
     "columns_moved",
