@@ -17,7 +17,6 @@ from vae_anomaly.decisions.drift import (
 from vae_anomaly.decisions.false_alarms import (
     CalibrationTooSmall,
     band,
-    band_at,
     largest_rank,
     rate_bound,
     rows_needed,
@@ -67,7 +66,6 @@ __all__ = [
     "ThresholdRule",
     "alerts_moved",
     "band",
-    "band_at",
     "benjamini_hochberg",
     "chance_of_repeats",
     "columns_moved",
