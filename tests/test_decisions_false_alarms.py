@@ -12,6 +12,7 @@ from scipy import stats
 from vae_anomaly.decisions.false_alarms import (
     CalibrationTooSmall,
     band,
+    band_at,
     checked_share,
     largest_rank,
     most_above,
@@ -142,3 +143,8 @@ def test_refusal_carries_its_numbers_and_can_be_pickled():
         "this needs at least 299 calibration rows, and there are 60; ask for more, or give more normal rows with "
         "calibrate(X)."
     )
+
+
+def test_bound_of_one_rank_is_that_of_the_band_and_takes_no_memory_for_the_others() -> None:
+    assert [band_at(200, rank) for rank in range(1, 201)] == band(200).tolist()
+    assert 0.01 < band_at(10**12, 10**10) < 0.0106

@@ -574,3 +574,45 @@ def test_row_of_a_fit_whose_score_is_not_finite_is_numbered_among_all(monkeypatc
         VAEDetector(max_iter=2, row_score=ELBO(2), calibration="split", likelihood="unit_gaussian").fit(X)
     assert caught.value.row % 3 == 0
     assert 1 <= caught.value.n_affected < caught.value.n_rows < 60
+
+
+# What drift, thresholds and text of a forged file lead to.
+
+
+def test_counts_of_calibration_rows_are_bounded(files: dict[str, Path]) -> None:
+    def change(manifest: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
+        name = next(name for name in tensors if name.startswith("calibration.") and name.endswith(".counts"))
+        tensors[name][-1] = 2**62
+
+    with pytest.raises(ModelFileError, match=r"scores of 4\.61e\+18 rows; expected at most 268,435,456"):
+        load(changed(files["mixed"], change))
+
+
+@pytest.mark.parametrize("field", ["n_rows", "n_missing"])
+def test_column_sample_has_no_more_cells_than_rows(field: str, files: dict[str, Path]) -> None:
+    def change(manifest: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
+        manifest["decisions"]["columns"][0][field] = {"n_rows": 2, "n_missing": 10**6}[field]
+
+    with pytest.raises(ModelFileError, match=r"cells in .* rows"):
+        load(changed(files["mixed"], change))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("clock", [1, 2]),
+        ("missing", 10**6),
+        ("kind", "x"),
+        ("unit", None),
+        ("fold", 1),
+        ("hashed_missing", 3),
+        ("y", 1),
+    ],
+)
+def test_fields_of_a_text_format_have_their_types(field: str, value: Any, files: dict[str, Path]) -> None:
+    def change(manifest: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
+        column = next(column for column in manifest["columns"] if column.get("text_format"))
+        column["text_format"]["fields"][field] = value
+
+    with pytest.raises(ModelFileError, match="text_format"):
+        read_manifest(changed(files["mixed"], change))

@@ -163,7 +163,6 @@ def rate_bound(n_calibration: int, rank: int, confidence: float = CONFIDENCE) ->
     return 1.0 if rank > n_calibration else float(betaincinv(rank, n_calibration + 1 - rank, confidence))
 
 
-@lru_cache(maxsize=16)
 def band(n_calibration: int, confidence: float = CONFIDENCE) -> FloatArray:
     """Upper bounds on the false-alarm rates above all calibration scores at once, for a k chosen after looking.
 
@@ -193,12 +192,31 @@ def band(n_calibration: int, confidence: float = CONFIDENCE) -> FloatArray:
     >>> band(1000)[[0, 9, 99]].round(3).tolist()
     [0.006, 0.021, 0.132]
     """
-    ranks = rank_grid(n_calibration, RANK_RATIO)
-    level = _level(n_calibration, ranks, confidence)
-    bounds = 1 - betaincinv(n_calibration + 1 - ranks, ranks, level)
-    every = np.asarray(bounds, dtype=np.float64)[np.searchsorted(ranks, np.arange(1, n_calibration + 1))]
+    ranks, bounds = _bounds(n_calibration, confidence)
+    every: FloatArray = bounds[np.searchsorted(ranks, np.arange(1, n_calibration + 1))]
     every.flags.writeable = False
     return every
+
+
+def band_at(n_calibration: int, rank: int, confidence: float = CONFIDENCE) -> float:
+    """The bound of `band` above the k-th largest calibration score, without those of the others.
+
+    Examples
+    --------
+    >>> round(band_at(1000, 10), 3), band_at(1000, 1001)
+    (0.021, 1.0)
+    """
+    if rank > n_calibration:
+        return 1.0
+    ranks, bounds = _bounds(n_calibration, confidence)
+    return float(bounds[np.searchsorted(ranks, rank)])
+
+
+@lru_cache(maxsize=16)
+def _bounds(n_calibration: int, confidence: float) -> tuple[IntArray, FloatArray]:
+    ranks = rank_grid(n_calibration, RANK_RATIO)
+    level = _level(n_calibration, ranks, confidence)
+    return ranks, np.asarray(1 - betaincinv(n_calibration + 1 - ranks, ranks, level), dtype=np.float64)
 
 
 def _level(n_calibration: int, ranks: IntArray, confidence: float) -> float:

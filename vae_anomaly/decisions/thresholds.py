@@ -14,12 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from vae_anomaly.data import FloatArray
 from vae_anomaly.decisions.calibration import Calibration, Kind
 from vae_anomaly.decisions.false_alarms import (
     CONFIDENCE,
     CalibrationTooSmall,
-    band,
+    band_at,
     checked_share,
     largest_rank,
     rate_bound,
@@ -443,12 +442,12 @@ def threshold_table(
     checked_share(confidence, "confidence")
     n = calibration.n_rows
     tail = ParetoTail.of(calibration.pooled) if extrapolate else None
-    bounds = None if calibration.kind == "training" else band(n, confidence)
+    unbounded = calibration.kind == "training"
     rows = []
     for rate in TABLE_RATES:
         rank = largest_rank(n, rate)
         if rank > 0:
-            bound = math.nan if bounds is None else float(bounds[rank - 1])
+            bound = math.nan if unbounded else band_at(n, rank, confidence)
             rows.append((rate, calibration.pooled.kth_largest(rank), rank / (n + 1) * 1e6, bound, False, ""))
         elif tail is not None:
             score = max(tail.threshold(rate), calibration.pooled.kth_largest(1))
@@ -517,7 +516,7 @@ def _described(
     rule: str,
     parameters: Mapping[str, float],
     confidence: float = CONFIDENCE,
-    bounds: FloatArray | None = None,
+    after_looking: bool = False,
 ) -> Threshold:
     n = calibration.n_rows
     if calibration.kind == "training":
@@ -527,7 +526,7 @@ def _described(
         rate, bound = 0.0, 0.0
     else:
         rate = rank / (n + 1)
-        bound = rate_bound(n, rank, confidence) if bounds is None else float(np.append(bounds, 1.0)[rank - 1])
+        bound = (band_at if after_looking else rate_bound)(n, rank, confidence)
     return Threshold(
         score,
         rule,
@@ -544,5 +543,4 @@ def _described(
 def _chosen_by_scores(calibration: Calibration, score: float, rule: str, parameters: Mapping[str, float]) -> Threshold:
     """A threshold that may depend on the scores: the bound on its rate is the one that holds for all at once."""
     rank = int(calibration.pooled.n_above(np.array([score]))[0]) + 1
-    bounds = None if calibration.kind == "training" else band(calibration.n_rows)
-    return _described(calibration, score, rank, rule, parameters, bounds=bounds)
+    return _described(calibration, score, rank, rule, parameters, after_looking=True)

@@ -766,12 +766,12 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
 
         Raises
         ------
-        ValueError
+        SpecificationError
             If `n_samples` is not a positive integer.
         """
         check_is_fitted(self)
         if not (isinstance(n_samples, int | np.integer) and n_samples >= 1):
-            raise ValueError(f"n_samples is a positive integer, not {n_samples!r}")
+            raise SpecificationError(f"n_samples is a positive integer, not {n_samples!r}.")
         names = getattr(self, "feature_names_in_", None)
         like = None if names is None else pd.DataFrame(index=range(n_samples), columns=names)
         return pack_like(like, sample_rows(self.model_, n_samples, new_seed(random_state)))

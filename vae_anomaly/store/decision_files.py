@@ -31,6 +31,8 @@ TRAINED = f"{CALIBRATION}trained"
 SUSPECTS = f"{CALIBRATION}suspects."
 COLUMNS, STREAM = f"{CALIBRATION}columns.", f"{CALIBRATION}stream."
 KINDS, COLUMN_KINDS = ("split", "cross"), ("values", "levels", "missing")
+# Of a calibration: tests of drift keep some numbers for each of a tenth of them.
+MAX_ROWS = 1 << 28
 STREAM_FIELDS = ("capital", "seed", "n_reference", "n_seen", "largest_wealth")
 
 
@@ -144,7 +146,11 @@ def _columns(entries: Sequence[Mapping[str, Any]], tensors: Mapping[str, Tensor]
             raise ValueError(f"a column of kind {entry['kind']!r}")
         n_rows, n_missing = int(entry["n_rows"]), int(entry["n_missing"])
         held = _sorted_scores(values[own], counts[own])
-        columns.append(ColumnSample(str(entry["name"]), entry["kind"], n_rows, n_missing, held, *_levels(entry)))
+        column = ColumnSample(str(entry["name"]), entry["kind"], n_rows, n_missing, held, *_levels(entry))
+        n_cells = n_missing + held.n + sum(column.levels.values())
+        if n_cells > n_rows:
+            raise ValueError(f"column {column.name!r} has {n_cells:,} cells in {n_rows:,} rows")
+        columns.append(column)
     return tuple(columns)
 
 
@@ -232,6 +238,10 @@ def _folds(tensors: Mapping[str, Tensor], prefix: str, n_folds: int) -> tuple[So
 def _sorted_scores(values: npt.NDArray[np.float64], counts: npt.NDArray[np.int64]) -> SortedScores:
     if values.shape != counts.shape or not (np.diff(values) > 0).all() or not (counts > 0).all():
         raise ValueError("calibration scores are not in order")
+    # Sums of integers may overflow.
+    n_rows = counts.sum(dtype=np.float64)
+    if n_rows > MAX_ROWS:
+        raise ValueError(f"calibration scores of {n_rows:.3g} rows; expected at most {MAX_ROWS:,}")
     return SortedScores(values, counts)
 
 

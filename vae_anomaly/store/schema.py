@@ -94,8 +94,29 @@ def _parts(value: Any, place: str) -> None:
 
 
 LIKELIHOOD = record({"concept": one_of("likelihood"), "name": one_of(*LIKELIHOOD_CLASSES), "fields": entries(_field)})
+HASHED_TEXTS = record(
+    {
+        "concept": one_of("hashed_texts"),
+        "fields": record({"key": text, "digests": text, "folded": flag}, closed=True),
+    }
+)
 # Null stands for a text of which the file holds a hash.
 LEVELS = either(items(optional(text)), items(SIZE))
+TEXT_FORMAT = record(
+    {
+        "kind": one_of("number", "date", "boolean", "level"),
+        "clock": one_of("", "hours", "minutes"),
+        **dict.fromkeys(("decimal", "unit", "date_format", "empty_level", "description", "examples"), text),
+        **dict.fromkeys(("factors", "strict", "usual_missing", "fold", "by_value"), flag),
+        **dict.fromkeys(("missing", "kept"), items(text)),
+        "hashed_missing": optional(HASHED_TEXTS),
+    },
+    may_lack={
+        *("clock", "decimal", "unit", "date_format", "empty_level", "factors", "strict", "usual_missing", "fold"),
+        *("by_value", "missing", "kept", "hashed_missing", "examples"),
+    },
+    closed=True,
+)
 COLUMN = record(
     {
         "name": text,
@@ -122,7 +143,7 @@ COLUMN = record(
         "coarseness": EXTENT,
         "parts": _parts,
         "n_cells": whole(1, MAX_CELLS),
-        "text_format": optional(record({"fields": record({"description": text})})),
+        "text_format": optional(record({"concept": one_of("text_format"), "fields": TEXT_FORMAT})),
         "date_unit": one_of("", "s", "ms", "us", "ns"),
         "counts": items(ROWS),
         "hashed": record({"key": text, "folded": flag, "n": ROWS}, closed=True),
