@@ -77,7 +77,8 @@ def save(
         Training rows that hold a text, for it to be written as it is; by default 10, or what the file was saved with
         that the detector was loaded from.
     raw_values : bool, optional
-        False writes no text of training rows as it is, and no sample of numbers, without which `check_drift` compares
+        False writes no text of training rows as it is, but for units and forms of dates that its columns are read by
+        ("51.2 kg", "%d.%m.%Y"), and no sample of numbers, without which `check_drift` compares
         scores, levels and missing cells alone; by default True, or as the file that the detector was loaded from.
     key : bytes, optional
         Signs the file (HMAC-SHA256), so that `load` with the same key refuses it if it was changed; at least 16 bytes
