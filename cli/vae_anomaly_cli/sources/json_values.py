@@ -157,7 +157,9 @@ def check_surrogates(text: bytes, value: object) -> None:
 
 def dumps(value: object, indent: int | None = None) -> str:
     """Serialise to strict JSON: NaN and infinities are null, dates and the like are text."""
-    return json.dumps(_strict(value), ensure_ascii=False, allow_nan=False, indent=indent, default=str)
+    text = json.dumps(_strict(value), ensure_ascii=False, allow_nan=False, indent=indent, default=str)
+    # Of a file name that is not UTF-8; written as JSON's own escape.
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _strict(value: object) -> object:
