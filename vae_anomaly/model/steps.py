@@ -232,7 +232,9 @@ class FlatWeights:
         gradients = torch.autograd.grad(loss, self.parameters, materialize_grads=True)
         gradient = self.flat.grad
         assert gradient is not None
-        torch.cat([part.flatten(1) for part in gradients], 1, out=gradient)
+        # Where a parameter has no part in the loss, torch 2.6 gives a gradient that asks for one itself.
+        with torch.no_grad():
+            torch.cat([part.flatten(1) for part in gradients], 1, out=gradient)
         norms = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
         gradient.mul_((max_grad_norm / norms.clamp(min=1e-12)).clamp(max=1.0))
 
