@@ -263,7 +263,7 @@ def test_failed_fit_leaves_the_estimator_as_it_was(method: str) -> None:
     assert not hasattr(fresh, "n_features_in_")
     fitted = small(max_iter=5).fit(X)
     before, scores = dict(fitted.__dict__), fitted.score_samples(X)
-    with pytest.raises(ValueError, match="non-zero|a weight above 0"):
+    with pytest.raises(ValueError, match=r"non-zero|a weight above 0"):
         getattr(fitted, method)(X, sample_weight=np.zeros(60))
     if method == "fit":
         with pytest.raises(TrainingDiverged):

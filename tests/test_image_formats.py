@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from vae_anomaly.data.image_files import ImageFileError, ImageFormat, read_image, read_images, survey
 from vae_anomaly.errors import PagesLeftOutWarning
@@ -222,9 +222,11 @@ def test_further_pages_and_frames_are_warned_of(tmp_path, name):
 
 @pytest.mark.filterwarnings("error")
 def test_smaller_copies_in_a_tiff_are_no_pages(tmp_path):
-    copy = Image.new("L", (3, 2), 50)
-    copy.encoderinfo = {"tiffinfo": {254: 1}}
-    path = saved(Image.new("L", (6, 4), 50), tmp_path / "a.tif", save_all=True, append_images=[copy])
+    path = tmp_path / "a.tif"
+    with TiffImagePlugin.AppendingTiffWriter(path, new=True) as pages:
+        Image.new("L", (6, 4), 50).save(pages, "TIFF")
+        pages.newFrame()
+        Image.new("L", (3, 2), 50).save(pages, "TIFF", tiffinfo={254: 1})
     with Image.open(path) as opened:
         opened.seek(1)
         assert opened.tag_v2.get(254) == 1

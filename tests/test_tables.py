@@ -195,6 +195,12 @@ def test_dates_beyond_the_range_of_nanoseconds_are_read(unit):
     assert frame_table(dates).numbers(0).tolist() == [1, 2_932_896]
 
 
+def test_far_date_objects_with_a_zone_are_read_in_utc():
+    zone = dt.timezone(dt.timedelta(hours=2))
+    far, near = dt.datetime(9999, 12, 31, 2, tzinfo=zone), dt.datetime(1970, 1, 2, 14, tzinfo=zone)
+    assert objects(near, None, far).numbers(0)[[0, 2]].tolist() == [1.5, 2_932_896]
+
+
 def test_year_9999_in_date_objects_is_read():
     table = objects(dt.date(1970, 1, 2), dt.date(9999, 12, 31))
     assert table.numbers(0).tolist() == [1, 2_932_896]

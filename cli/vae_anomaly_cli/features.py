@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from vae_anomaly_cli.cell_reader import ISO, CellReader, as_series, unreadable_rows
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.tables import Table
+from vae_anomaly_cli.types import with_nulls
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -184,7 +184,7 @@ def readable_values(
     whole = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
     if (unreadable | np.asarray(whole.is_null())).all():
         return np.full(len(whole), np.nan), unreadable
-    readable = pc.if_else(pa.array(unreadable), pa.scalar(None, whole.type), whole)
+    readable = with_nulls(whole, pa.array(unreadable))
     # What is left may be numbers now, some of them infinite.
     values, infinite = readable_values(readable, column, reader)
     return values, unreadable if infinite is None else unreadable | infinite

@@ -120,8 +120,7 @@ def numbers_of_cells(text: pa.Array, decimal_comma: bool, *, booleans: bool) -> 
     # Mostly the first or the second reading will do, at a fraction of the cost of the third.
     numbers = _cast(text, pa.float64())
     if numbers is None:
-        blank = pc.equal(pc.binary_length(text), 0)
-        numbers = _cast(pc.if_else(blank, pa.scalar(None, pa.string()), text), pa.float64())
+        numbers = _cast(with_nulls(text, pc.equal(pc.binary_length(text), 0)), pa.float64())
     return numbers_of(without_missing(text), decimal_comma) if numbers is None else numbers
 
 
@@ -224,7 +223,16 @@ def plain_dates(text: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array 
 def without_missing(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Trim the cells of a text column and take the usual signs for missing as missing."""
     text = pc.utf8_trim_whitespace(column)
-    return pc.if_else(pc.is_in(text, _missing_texts()), pa.scalar(None, pa.string()), text)
+    return with_nulls(text, pc.is_in(text, _missing_texts()))
+
+
+def with_nulls(cells: pa.ChunkedArray | pa.Array, where: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
+    """Make cells null where a mask is true.
+
+    Arrow before 24 garbles a slice of text in ``if_else`` beside a scalar that is null, and not for nulls in the mask.
+    """
+    kept = pc.if_else(where, pa.scalar(None, pa.bool_()), pa.scalar(True, pa.bool_()))
+    return pc.if_else(kept, cells, cells)
 
 
 @cache

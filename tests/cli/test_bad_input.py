@@ -219,6 +219,7 @@ def test_input_is_never_overwritten(run, write, tmp_path):
     for output in (path, tmp_path / "link.csv"):
         assert "is the input file itself" in error_of(run("score", path, "-o", output))
     assert "is named like a table" in error_of(run("fit", path, "-o", tmp_path / "m.csv"))
+    assert "a model goes to a file" in error_of(run("fit", path, "-o", "-"))
     assert path.read_text() == "a\n1\n2\n"
 
 

@@ -289,7 +289,9 @@ def test_parquet_types_reach_the_library_whole(tmp_path):
     names = InputColumns(source.name, tuple(source.names)).for_training(quiet)
     frame = training_frame(read_table(source), names, {})
     kinds = [str(dtype) for dtype in frame.dtypes]
-    assert kinds == ["str", "category", "datetime64[us]", "float64", "Int64", "boolean"]
+    # pandas 2 holds text as objects.
+    assert kinds[0] in ("str", "object")
+    assert kinds[1:] == ["category", "datetime64[us]", "float64", "Int64", "boolean"]
     assert frame["size"].cat.ordered
 
 

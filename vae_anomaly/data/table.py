@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -293,6 +294,9 @@ class Table:
             # In the unit that they come in: years beyond 292277 do not fit into microseconds.
             stamps = moments.to_numpy()
             lost = np.isnat(stamps) & ~self.missing(position)
+            if lost.any() and column.dtype == object:
+                stamps = _with_far_dates(stamps, column, lost)
+                lost &= np.isnat(stamps)
             if lost.any():
                 row = int(lost.argmax())
                 raise DataError(
@@ -382,6 +386,21 @@ def holds_long_numbers(column: Any) -> bool:
         return False
     largest, smallest = column.max(), column.min()
     return bool(pd.notna(largest) and (largest > MAX_EXACT or smallest < -MAX_EXACT))
+
+
+def _with_far_dates(stamps: npt.NDArray[Any], cells: pd.Series[Any], lost: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+    """Fill in dates of Python that pandas 2 does not read, as they do not fit into nanoseconds; in microseconds."""
+    filled = stamps.astype("datetime64[us]")
+    for row in np.flatnonzero(lost):
+        cell = cells.iloc[row]
+        if isinstance(cell, pd.Timestamp):
+            continue
+        if isinstance(cell, dt.datetime):
+            offset = cell.utcoffset() or dt.timedelta()
+            filled[row] = np.datetime64(cell.replace(tzinfo=None), "us") - np.timedelta64(offset)
+        elif isinstance(cell, dt.date):
+            filled[row] = np.datetime64(cell, "us")
+    return filled
 
 
 def _short(cell: object) -> str:

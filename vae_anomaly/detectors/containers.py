@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -204,11 +205,15 @@ def _filled(series: pd.Series[Any], rows: npt.NDArray[np.bool_], values: npt.NDA
             result = result.astype("Float64" if result.hasnans else np.float64)
     else:
         chosen = chosen.astype(object) if pd.api.types.is_object_dtype(dtype) else chosen
+    places = np.flatnonzero(rows)
     try:
-        result[rows] = chosen
-    except (TypeError, ValueError):
+        with warnings.catch_warnings():
+            # pandas 2 warns of what pandas 3 refuses.
+            warnings.simplefilter("error", FutureWarning)
+            result.iloc[places] = chosen.array
+    except (TypeError, ValueError, FutureWarning):
         result = result.astype(object)
-        result[rows] = chosen.astype(object)
+        result.iloc[places] = chosen.astype(object).array
     return result
 
 

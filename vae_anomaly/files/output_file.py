@@ -31,9 +31,9 @@ class OutputFile:
     """A file that is written beside its path, under a hidden name, and takes its place when it is whole.
 
     Links are followed to their end and stay. A file that is replaced hands down its mode, before the first byte is
-    written, and its owner, group, access list and attributes where the system allows it. Set-user-id bits, times and
-    hard links are not kept: another name of the file keeps what it had. A device, a pipe, a socket or an open file such
-    as ``/dev/stdout`` is never replaced: it is written through, and what is out is out.
+    written, and its owner, group, access list and attributes where the system allows it. Bits that set the user or the
+    group of a process, times and hard links are not kept: another name of the file keeps what it had. A device, a pipe,
+    a socket or an open file such as ``/dev/stdout`` is never replaced: it is written through, and what is out is out.
 
     Parameters
     ----------

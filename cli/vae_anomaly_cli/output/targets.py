@@ -214,6 +214,8 @@ def choose_model_path(output: str, source: Source | None = None, option: str = "
     CommandError
         If nothing can be written there.
     """
+    if output == STANDARD_OUTPUT:
+        raise InputError(f"{option} -: a model goes to a file; name one, like orders.vae, or /dev/stdout for a pipe.")
     path = Path(output)
     if format_of_name(path)[0] is not None or is_image(path):
         named = "an image" if is_image(path) else "a table"
