@@ -4,8 +4,8 @@ python reports/benchmarks/trust/memory.py --quick
 
 A day of a service in miniature: each loop runs in a process of its own, which tells after every twentieth of its calls
 its resident memory, Python objects, file descriptors, threads, and the files of its temporary folder. After the first
-half, which warms caches and allocators up, the line through the rest may not rise by more than a call could ever leak
-unnoticed.
+half, which warms caches and allocators up, the least of the last quarter may not be above that of the third by more
+than noise.
 """
 
 from __future__ import annotations
@@ -174,9 +174,10 @@ def _run_loop(loop: Callable[[Path], Call], n_calls: int, result: Path) -> None:
 def _judged(states: list[dict[str, int]], n_calls: int) -> tuple[list[str], str]:
     """What grew, and the slope in words."""
     half = states[len(states) // 2 :]
-    per_point = float(np.polyfit(np.arange(len(half)), [state["KiB"] for state in half], 1)[0])
-    slope = 1000 * per_point * N_POINTS / n_calls
-    rise = per_point * (len(half) - 1)
+    # What is lost stays: allocators come and go, and the least of some states tells.
+    quarter = len(half) // 2
+    rise = min(state["KiB"] for state in half[quarter:]) - min(state["KiB"] for state in half[:quarter])
+    slope = 1000 * rise / (n_calls * quarter / len(states))
     grown = []
     if slope > MAX_KIB_PER_THOUSAND and rise > NOISE_KIB:
         grown.append(f"memory grows by {slope:.0f} KiB per 1,000 calls")
@@ -187,7 +188,8 @@ def _judged(states: list[dict[str, int]], n_calls: int) -> tuple[list[str], str]
     if half[-1]["files"]:
         grown.append(f"{half[-1]['files']} temporary files")
     last = half[-1]
-    note = f"{n_calls:,} calls: {slope:+.0f} KiB per 1,000; {last['KiB'] // 1024} MiB, {last['threads']} thread(s)"
+    note = f"{n_calls:,} calls: {rise / 1024:+.1f} MiB in the last quarter, of {last['KiB'] // 1024}; "
+    note += f"{half[-1]['objects'] - half[0]['objects']:+,} objects, {last['descriptors']} descriptors, {last['threads']} threads"
     return grown, note
 
 
