@@ -37,6 +37,7 @@ FAST: dict[str, Any] = {"max_iter": 4, "n_estimators": 2, "random_state": 0}
 
 
 def _frame(seed: int, n_rows: int) -> pd.DataFrame:
+    """A new one each time: pandas keeps a list of all that ever looked at one, and clears it now and then."""
     rng = np.random.default_rng(seed)
     return pd.DataFrame(
         {
@@ -54,25 +55,24 @@ def _fitted() -> Any:
 
 
 def _scoring(_: Path) -> Call:
-    detector, frames = _fitted(), [_frame(1 + seed, 50) for seed in range(10)]
-    return lambda call: detector.score_samples(frames[call % 10])
+    detector = _fitted()
+    return lambda call: detector.score_samples(_frame(1 + call % 10, 50))
 
 
 def _partial_fit(_: Path) -> Call:
-    detector, frames = _fitted(), [_frame(1 + seed, 50) for seed in range(10)]
-    return lambda call: detector.partial_fit(frames[call % 10])
+    detector = _fitted()
+    return lambda call: detector.partial_fit(_frame(1 + call % 10, 50))
 
 
 def _explaining(_: Path) -> Call:
-    detector, frames = _fitted(), [_frame(1 + seed, 3) for seed in range(10)]
-    return lambda call: detector.explain(frames[call % 10])
+    detector = _fitted()
+    return lambda call: detector.explain(_frame(1 + call % 10, 3))
 
 
 def _fitting(_: Path) -> Call:
     from vae_anomaly import VAEDetector
 
-    frames = [_frame(seed, 60) for seed in range(10)]
-    return lambda call: VAEDetector(**FAST).fit(frames[call % 10])
+    return lambda call: VAEDetector(**FAST).fit(_frame(call % 10, 60))
 
 
 def _saving(folder: Path) -> Call:
