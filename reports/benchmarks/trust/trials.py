@@ -121,9 +121,9 @@ def at_most(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def status_of(field: str) -> int:
-    """A number that Linux tells of this process: VmRSS and VmHWM in KiB, Threads."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+def status_of(field: str, process: int | str = "self") -> int:
+    """A number that Linux tells of a process: VmRSS and VmHWM in KiB, Threads."""
+    lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
     return int(next(line for line in lines if line.startswith(field + ":")).split()[1])
 
 
