@@ -108,7 +108,6 @@ def commands(orders_csv, later_csv, normal_csv, model, calibrated, folder, fast)
         "help of a command": (("fit", "--help"), True),
         "version": (("--version",), True),
         "nothing": ((), True),
-        "completion": (("--show-completion", "bash"), True),
     }
 
 
@@ -128,7 +127,6 @@ NAMES = (
     "help of a command",
     "version",
     "nothing",
-    "completion",
 )
 QUICK = ("score", "fit", "info", "help", "version")
 EVERY = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in NAMES]

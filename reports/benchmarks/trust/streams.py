@@ -143,7 +143,6 @@ def _commands(folder: Path) -> dict[str, tuple[str, ...]]:
         "help": ("--help",),
         "version": ("--version",),
         "nothing": (),
-        "completion": ("--show-completion", "bash"),
         "misuse": ("score", "--no-such-option"),
     }
 
