@@ -52,6 +52,8 @@ def _run(given: list[str]) -> int:
         code = INTERRUPTED
     except (CommandError, ReaderLeft):
         raise
+    except MemoryError as error:
+        return _stop(error, "the memory does not suffice; give less at once, or run it where there is more.", FAILED)
     except Exception as error:  # noqa: BLE001 - people get one line, never a traceback
         # The class of usage errors is typer's own or click's, as the version has it; both format themselves.
         format_message = getattr(error, "format_message", None)

@@ -239,6 +239,14 @@ def test_divergence_is_a_failure_of_the_work(run, orders_csv, fast, monkeypatch)
     assert "training diverged at iteration 7" in error_of(run("score", orders_csv, *fast), code=1)
 
 
+def test_memory_that_does_not_suffice_is_said(run, orders_csv, monkeypatch):
+    def fail(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr("vae_anomaly_cli.table_data.open_table", fail)
+    assert "the memory does not suffice" in error_of(run("score", orders_csv), code=1)
+
+
 def test_a_fault_of_ours_is_one_line_with_a_hint(run, orders_csv, monkeypatch):
     def fail(*arguments):
         raise RuntimeError("first\nsecond")

@@ -319,6 +319,8 @@ def _read_page(path: Path, image_format: ImageFormat) -> tuple[ImageArray, int]:
             levels = levels_of(opened, mode, image_format)
         except UnfitError as error:
             raise ImageFileError(path, str(error)) from None
+        except MemoryError as error:
+            raise ImageFileError(path, _reason(error, empty=False)) from error
         n_pages = _count_pages(path) if stored.format in _WITH_PAGES else 1
     return np.ascontiguousarray(np.broadcast_to(levels, (image_format.channels, *levels.shape[1:]))), n_pages
 
