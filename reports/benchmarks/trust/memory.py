@@ -189,7 +189,8 @@ def _judged(states: list[dict[str, int]], n_calls: int) -> tuple[list[str], str]
         grown.append(f"{half[-1]['files']} temporary files")
     last = half[-1]
     note = f"{n_calls:,} calls: {rise / 1024:+.1f} MiB in the last quarter, of {last['KiB'] // 1024}; "
-    note += f"{half[-1]['objects'] - half[0]['objects']:+,} objects, {last['descriptors']} descriptors, {last['threads']} threads"
+    note += f"{last['objects'] - half[0]['objects']:+,} objects, {last['descriptors']} descriptors, "
+    note += f"{last['threads']} threads"
     return grown, note
 
 
