@@ -288,6 +288,19 @@ def test_size_that_is_not_in_the_file_is_refused_and_not_tried(
     assert "alloc" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "change", ["del m['decisions']['columns'][1]['name']", "m['decisions']['calibration'].update(groups=7)"]
+)
+def test_what_info_shows_of_decisions_is_checked_before(change: str, files: dict[str, Path], tmp_path: Path) -> None:
+    content = unpacked(files["mixed"], tensors=True)
+    manifest = json.loads(content.manifest)
+    exec(change, {"m": manifest})
+    (tmp_path / "x.vae").write_bytes(packed(json.dumps(manifest), content.tensors))
+    for read in (load, read_manifest):
+        with pytest.raises(ModelFileError, match=r"decisions\.(columns\[1\] has no 'name'|calibration\.groups is 7)"):
+            read(tmp_path / "x.vae")
+
+
 @LINUX
 @pytest.mark.slow
 def test_small_file_whose_manifest_leads_to_much_memory_is_refused_before_it_is_taken(

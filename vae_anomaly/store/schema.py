@@ -214,13 +214,14 @@ CALIBRATION = record(
         "kind": one_of("split", "cross", "training"),
         "n_folds": whole(1, MAX_MEMBERS),
         "group_column": optional(text),
-        "groups": anything,
+        "groups": items(anything),
         "n_confirmed": ROWS,
         "declared_normal": flag,
     }
 )
 SAMPLE = record(
     {
+        "name": text,
         "n_rows": ROWS,
         "n_missing": ROWS,
         "n_values": ROWS,
