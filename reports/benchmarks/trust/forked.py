@@ -24,6 +24,7 @@ from benchmarks.trust.trials import Ended
 
 LIMIT = 120.0
 CRASHED = 70
+HEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 Setup = Callable[[], None]
 
 
@@ -82,9 +83,11 @@ class Child:
     ) -> None:
         self._streams = [tempfile.TemporaryFile() for _ in range(2)]  # noqa: SIM115 - closed when it has ended
         self.begun = time.monotonic()
+        signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
         self.pid = os.fork()
         if self.pid == 0:
             self._become([str(argument) for argument in arguments], stdin, environment or {}, setup)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD)
 
     def _become(
         self, arguments: list[str], stdin: Path | None, environment: Mapping[str, str], setup: Setup | None
@@ -108,9 +111,15 @@ class Child:
             from vae_anomaly_cli.main import main
 
             try:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD)
+            except KeyboardInterrupt:
+                os._exit(128 + signal.SIGINT)
+            try:
                 code = main(arguments) or 0
             except SystemExit as ended:
                 code = ended.code if isinstance(ended.code, int) else CRASHED
+            # What is in Python's hands before and after is not ours to answer for.
+            signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
             atexit._run_exitfuncs()
             sys.stdout.flush()
             sys.stderr.flush()

@@ -80,7 +80,8 @@ class Ended:
         if self.code in (1, 2) and not said.startswith("error: "):
             return f"exit code {self.code} without a line that says why; said {said}"
         if EXCEPTION_NAME.search(self.err):
-            return f"names an exception: {next(line for line in self.err.splitlines() if EXCEPTION_NAME.search(line))}"
+            found = next(line for line in self.err.splitlines() if EXCEPTION_NAME.search(line))
+            return f"names an exception: {found} ... {said}"
         return ""
 
 
