@@ -157,9 +157,7 @@ def check_surrogates(text: bytes, value: object) -> None:
 
 def dumps(value: object, indent: int | None = None) -> str:
     """Serialise to strict JSON: NaN and infinities are null, dates and the like are text."""
-    text = json.dumps(_strict(value), ensure_ascii=False, allow_nan=False, indent=indent, default=str)
-    # Of a file name that is not UTF-8; written as JSON's own escape.
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return json.dumps(_strict(value), ensure_ascii=False, allow_nan=False, indent=indent, default=str)
 
 
 def _strict(value: object) -> object:
