@@ -103,14 +103,13 @@ from vae_anomaly.fitting import (
     SplitConfig,
     TrainingRows,
     calibration_kind,
-    cell_terms,
     drawn_folds,
     fit_model,
     latent_means,
     learn_encoder,
-    missing_charges,
     sample_rows,
     score_rows,
+    score_shares,
     scores_and_comparisons,
     terms_by_member,
 )
@@ -126,7 +125,7 @@ from vae_anomaly.model import (
     resolve_device,
     resolve_prior,
 )
-from vae_anomaly.scores import ELBO, MemberScore, PooledELBO, Score, resolve_score
+from vae_anomaly.scores import AdditiveScore, MemberScore, Score, resolve_score
 
 SHAPE_PARAMETERS = (
     "n_estimators",
@@ -1027,14 +1026,14 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
 
     def _nats_by_column(self, X: Any) -> pd.DataFrame | None:
         model = self.model_
-        if model.takes_images or not isinstance(model.score, ELBO | PooledELBO):
+        score = model.score
+        if model.takes_images or not isinstance(score, AdditiveScore):
             return None
         model = self._with_reference()
         if model.reference is None:
             return None
-        weight = model.score.independence if isinstance(model.score, PooledELBO) else 0.0
         batch = model.encoder.encode(read_table(self, X, fitting=False))
-        cells = cell_terms(model.vae, batch, model.noise, weight)[0] - missing_charges(model.vae, batch, model.score)[0]
+        cells = score_shares(model.vae, batch, score, model.noise).cells
         nats = {
             "nats_before": model.encoder.by_column(model.reference.typical[:-1].numpy()),
             "nats_now": model.encoder.by_column(-cells.mean(0).numpy()),

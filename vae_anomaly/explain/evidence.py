@@ -14,8 +14,8 @@ from vae_anomaly.columns import Batch, Encoder, TableEncoder
 from vae_anomaly.data import FloatArray
 from vae_anomaly.errors import ModelFileError
 from vae_anomaly.explain.conditionals import Conditionals, conditionals, tail_probability
-from vae_anomaly.fitting import CellReference, FittedModel, cell_terms
-from vae_anomaly.scores import PooledELBO, Score
+from vae_anomaly.fitting import CellReference, FittedModel, score_shares
+from vae_anomaly.scores import ELBO, AdditiveScore, Score
 
 MAX_COMPARED_COLUMNS = 512
 
@@ -55,9 +55,9 @@ class Evidence:
         return wrong
 
 
-def independence_of(score: Score) -> float:
-    """Weight of the independence model in the ELBO that is explained."""
-    return score.independence if isinstance(score, PooledELBO) else 0.0
+def explained(score: Score) -> AdditiveScore:
+    """The score whose shares explain a row: the model's own if it is a sum of shares, else the ELBO."""
+    return score if isinstance(score, AdditiveScore) else ELBO(score.n_draws)
 
 
 def with_reference(model: FittedModel[Encoder]) -> FittedModel[Encoder]:
@@ -76,17 +76,18 @@ def with_reference(model: FittedModel[Encoder]) -> FittedModel[Encoder]:
             "the model file was written by an earlier version, which kept nothing to compare cells with. "
             "Fit and save the model again to explain rows."
         )
-    cells, kl = cell_terms(model.vae, rows, model.noise, independence_of(model.score))
+    shares = score_shares(model.vae, rows, explained(model.score), model.noise)
     if rows.n_columns <= MAX_COMPARED_COLUMNS:
         given_others = conditionals(model.vae, rows, model.noise, model_indices(model.table_encoder)).position
         alone = _alone(model, rows).position
     else:
         given_others = alone = torch.empty(0, rows.n_columns)
-    counts = rows.observed.sum(0).clamp(min=1).cpu()
+    cells = shares.cells.where(rows.observed, 0.0)
+    counts = rows.observed.sum(0).clamp(min=1)
     reference = CellReference(
         given_others.float().sort(0).values,
         alone.float().sort(0).values,
-        torch.cat([-cells.sum(0) / counts, kl.mean().unsqueeze(0)]),
+        torch.cat([-cells.sum(0) / counts, shares.of_row.mean().unsqueeze(0)]),
     )
     return dataclasses.replace(model, reference=reference)
 

@@ -10,23 +10,22 @@ import numpy.typing as npt
 from vae_anomaly.columns import Encoder
 from vae_anomaly.data import Images, arranged
 from vae_anomaly.explain.conditionals import expected_cells
-from vae_anomaly.explain.evidence import independence_of
+from vae_anomaly.explain.evidence import explained
 from vae_anomaly.explain.explanation import ImageExplanation
-from vae_anomaly.fitting import FittedModel, cell_terms, missing_charges, pixel_excess, score_rows
+from vae_anomaly.fitting import FittedModel, pixel_excess, score_rows, score_shares
 
 
 def explain_images(model: FittedModel[Encoder], images: Images) -> ImageExplanation:
     """Where images are anomalous."""
     encoder = model.image_encoder
     batch = encoder.encode(images)
-    cells, kl = cell_terms(model.vae, batch, model.noise, independence_of(model.score))
-    of_missing, of_combination = missing_charges(model.vae, batch, model.score)
+    shares = score_shares(model.vae, batch, explained(model.score), model.noise)
     return ImageExplanation(
         score=-score_rows(model.vae, batch, model.score, model.noise).numpy(),
         threshold=-model.offset,
-        excess=pixel_excess(model.vae, encoder.grid, batch, model.noise, cells),
-        contributions=(of_missing - cells).numpy().reshape(len(batch), *encoder.shape),
-        kl=(kl + of_combination).numpy(),
+        excess=pixel_excess(model.vae, encoder.grid, batch, model.noise, shares.cells),
+        contributions=(-shares.cells).numpy().reshape(len(batch), *encoder.shape),
+        kl=shares.of_row.numpy(),
         reconstruction=encoder.decode(expected_cells(model.vae, batch, model.noise, weighted=False).numpy()),
     )
 

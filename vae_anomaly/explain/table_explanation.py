@@ -16,10 +16,10 @@ from vae_anomaly.columns import Batch, Encoder
 from vae_anomaly.data import Table
 from vae_anomaly.errors import HashedLevelWarning
 from vae_anomaly.explain.conditionals import expected_cells
-from vae_anomaly.explain.evidence import Evidence, evidence_of, in_model_order, independence_of
+from vae_anomaly.explain.evidence import Evidence, evidence_of, explained, in_model_order
 from vae_anomaly.explain.explanation import Explanation
-from vae_anomaly.fitting import FittedModel, cell_terms, missing_charges
-from vae_anomaly.scores import ELBO, PooledELBO
+from vae_anomaly.fitting import FittedModel, score_shares
+from vae_anomaly.scores import AdditiveScore
 
 PLAUSIBLE = 0.95
 SUSPICIOUS = 1e-3
@@ -44,9 +44,7 @@ def explain_table(model: FittedModel[Encoder], table: Table, index: pd.Index[Any
     reference = model.reference
     assert reference is not None
     batch = encoder.encode(table)
-    cells, kl = cell_terms(model.vae, batch, model.noise, independence_of(model.score))
-    of_missing, of_combination = missing_charges(model.vae, batch, model.score)
-    cells, kl = cells - of_missing, kl + of_combination
+    shares = score_shares(model.vae, batch, explained(model.score), model.noise)
     suspicious = evidence_of(model, batch).is_wrong(SUSPICIOUS)
     evidence = evidence_of(model, batch, in_model_order(encoder, suspicious), PLAUSIBLE)
     names = [column.name for column in encoder.columns]
@@ -60,10 +58,10 @@ def explain_table(model: FittedModel[Encoder], table: Table, index: pd.Index[Any
     observed, expected, lower, upper, parts = _described(model, table, batch, evidence)
     typical = [*encoder.by_column(reference.typical[None, :-1].numpy())[0], float(reference.typical[-1])]
     return Explanation(
-        score=pd.Series((kl - cells.sum(1)).numpy(), index=index),
-        threshold=-model.offset if isinstance(model.score, ELBO | PooledELBO) else math.nan,
-        contributions=by_column(-cells),
-        kl=pd.Series(kl.numpy(), index=index),
+        score=pd.Series((shares.of_row - shares.cells.sum(1)).numpy(), index=index),
+        threshold=-model.offset if isinstance(model.score, AdditiveScore) else math.nan,
+        contributions=by_column(-shares.cells),
+        kl=pd.Series(shares.of_row.numpy(), index=index),
         typical=pd.Series(typical, index=[*names, "KL"]),
         observed=frame(observed),
         expected=frame(expected),
@@ -73,7 +71,7 @@ def explain_table(model: FittedModel[Encoder], table: Table, index: pd.Index[Any
         tail_probability=frame(evidence.given_others),
         cell_scores=frame(evidence.cell_scores),
         parts=frame(parts),
-        charged=pd.Series((of_missing.sum(1) + of_combination).numpy(), index=index),
+        charged=pd.Series(shares.charged.numpy(), index=index),
         constant=pd.Series([column.is_constant for column in encoder.columns], names),
     )
 

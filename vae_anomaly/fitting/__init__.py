@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from vae_anomaly.fitting.expert_statistics import Cells
 from vae_anomaly.fitting.fit import fit_model, learn_encoder
 from vae_anomaly.fitting.fit_config import FitConfig, NetworkConfig
 from vae_anomaly.fitting.fit_report import FitReport
 from vae_anomaly.fitting.fitted_model import CellReference, FittedModel
-from vae_anomaly.fitting.hidden_cells import Cells
 from vae_anomaly.fitting.latents import ELBOTerms, latent_means, sample_rows, terms_by_member
 from vae_anomaly.fitting.partition import (
     CalibrationKind,
@@ -19,12 +19,11 @@ from vae_anomaly.fitting.partition import (
 from vae_anomaly.fitting.pixel_maps import pixel_excess
 from vae_anomaly.fitting.predict import (
     MAX_LATENTS,
-    cell_terms,
     chunk_rows,
     finite_scores,
     map_chunks,
-    missing_charges,
     score_rows,
+    score_shares,
     scores_and_comparisons,
 )
 from vae_anomaly.fitting.row_sample import RowSample
@@ -43,7 +42,6 @@ __all__ = [
     "SplitConfig",
     "TrainingRows",
     "calibration_kind",
-    "cell_terms",
     "chunk_rows",
     "drawn_folds",
     "finite_scores",
@@ -51,11 +49,11 @@ __all__ = [
     "latent_means",
     "learn_encoder",
     "map_chunks",
-    "missing_charges",
     "pixel_excess",
     "rows_set_aside",
     "sample_rows",
     "score_rows",
+    "score_shares",
     "scores_and_comparisons",
     "terms_by_member",
 ]

@@ -31,10 +31,10 @@ from vae_anomaly.decisions import (
     chance_of_repeats,
 )
 from vae_anomaly.errors import NonFiniteScoreError, SpecificationError, TrainingDiverged
+from vae_anomaly.fitting.expert_statistics import learn_experts, not_calibrating
 from vae_anomaly.fitting.fit_config import FitConfig, NetworkConfig
 from vae_anomaly.fitting.fit_report import fit_report
 from vae_anomaly.fitting.fitted_model import FittedModel
-from vae_anomaly.fitting.hidden_cells import learn_missing_costs
 from vae_anomaly.fitting.partition import MAX_VALIDATION_ROWS, IntArray, Partition, TrainingRows, partition
 from vae_anomaly.fitting.pixel_maps import map_scale
 from vae_anomaly.fitting.predict import row_statistics, score_rows, scores_and_comparisons, scoring_noise
@@ -44,17 +44,19 @@ from vae_anomaly.model import (
     History,
     Redraw,
     elbo_terms,
+    fit_kernels,
     matmul_precision_of,
     repeatable_convolutions,
     threads_for,
     train,
 )
-from vae_anomaly.scores import PooledELBO, RelativeScore, charges_missing
+from vae_anomaly.scores import PooledELBO, RelativeScore
 
 VALIDATION_DRAWS = 2
 MAX_REPORT_DRAWS, REPORT_CELLS = 64, 1 << 22
 MIN_REFERENCE_ROWS, MAX_REFERENCE_ROWS, MAX_REFERENCE_CELLS = 32, 4096, 1 << 16
 MAX_ROWS_FOR_FENCE = 2048
+SEED_OF_KERNELS = 18
 
 EncoderT = TypeVar("EncoderT", bound=Encoder)
 OnCheck = Callable[[History], None]
@@ -180,11 +182,8 @@ def fit_model(
         exemplars = batch.take(subsamples[:, : config.prior.max_rows])
         vae.prior = config.prior.fit(vae.posterior(exemplars), exemplars)
         noise = scoring_noise(vae.n_members, config.score.n_draws, vae.latent_dim, seed).to(device)
-        if isinstance(config.score, PooledELBO) and charges_missing(config.score):
-            crossed = config.split.calibration == "cross"
-            vae.missing_costs = learn_missing_costs(
-                vae, encoder, rows, parts, config.score, noise, seed, crossed=crossed
-            )
+        if isinstance(config.score, PooledELBO):
+            _learn_pool(vae, encoder, rows, parts, config, noise, seed)
         if isinstance(config.score, RelativeScore):
             vae.reference_statistics = row_statistics(vae, rows.encode(parts.compared), config.score, noise).to(device)
     reference_rows = rows.encode(_reference_rows(rows.n_rows, encoder.n_model_columns, rng))
@@ -201,6 +200,22 @@ def fit_model(
         reference=None,
         map_scale=None if grid is None else map_scale(vae, grid, reference_rows, noise),
     )
+
+
+def _learn_pool(
+    vae: VAE, encoder: Encoder, rows: TrainingRows, parts: Partition, config: FitConfig, noise: Tensor, seed: int
+) -> None:
+    """Kernels and statistics of a pool, from rows that do not calibrate."""
+    score = config.score
+    assert isinstance(score, PooledELBO)
+    if score.kernels:
+        rng = np.random.default_rng([seed, SEED_OF_KERNELS])
+        candidates = not_calibrating(rows, parts)
+        centres = np.sort(rng.choice(candidates, min(score.n_kernels, len(candidates)), replace=False))
+        vae.kernels = fit_kernels(vae, rows.encode(centres).to(noise.device))
+    if score.uses_experts:
+        crossed = config.split.calibration == "cross"
+        vae.experts = learn_experts(vae, encoder, rows, parts, score, noise, seed, crossed=crossed)
 
 
 @contextmanager

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from vae_anomaly.columns import Batch
 from vae_anomaly.data import FloatArray
-from vae_anomaly.fitting.predict import cell_terms, saturated_rows
+from vae_anomaly.fitting.predict import saturated_rows, score_shares
 from vae_anomaly.model import VAE
+from vae_anomaly.scores import ELBO
 
 
 def pixel_excess(vae: VAE, grid: tuple[int, int], batch: Batch, noise: Tensor, cells: Tensor) -> FloatArray:
@@ -38,7 +39,7 @@ def map_scale(vae: VAE, grid: tuple[int, int], batch: Batch, noise: Tensor) -> t
     What one pixel in a hundred of training images exceeds, and twice what one in ten thousand does: the same for
     all images of a model, so that they can be compared.
     """
-    cells, _ = cell_terms(vae, batch, noise, 0.0)
+    cells = score_shares(vae, batch, ELBO(noise.shape[1]), noise).cells
     excess = pixel_excess(vae, grid, batch, noise, cells)
     low, high = np.nanquantile(excess, [0.99, 0.9999]) if np.isfinite(excess).any() else (0.0, 1.0)
     return float(low), float(max(2 * high, 2 * low, 1e-6))

@@ -18,13 +18,12 @@ from vae_anomaly.model import (
     VAE,
     elbo_terms,
     exact_products,
-    marginal_terms,
     parallel_map,
     precise,
     repeatable_convolutions,
     saturated_terms,
 )
-from vae_anomaly.scores import MemberScore, RelativeScore, Score, charges_missing
+from vae_anomaly.scores import AdditiveScore, MemberScore, RelativeScore, Score, Shares
 
 MAX_LATENTS = SobolEngine.MAXDIM
 # On an H100 four times as many cells make scoring a tenth to a third faster, without the reading, which takes longer;
@@ -32,6 +31,8 @@ MAX_LATENTS = SobolEngine.MAXDIM
 CHUNK_CELLS, CHUNK_CELLS_ON_CUDA = 1 << 22, 1 << 26
 # Of rows that alone have more numbers than that, one at a time.
 MAX_CELLS_OF_ROWS = 1 << 24
+# Of double precision, for a row and a centre.
+NUMBERS_OF_KERNELS = 4
 MIN_CHUNK_ROWS, MAX_CHUNK_ROWS, MAX_CHUNK_ROWS_ON_CUDA = 4, 256, 1 << 16
 
 ChunkFunction = Callable[..., tuple[Tensor, ...]]
@@ -64,6 +65,8 @@ def chunk_rows(vae: VAE, n_draws: int) -> int:
     on_cuda = vae.raw_noise.device.type == "cuda"
     max_cells, max_rows = (CHUNK_CELLS_ON_CUDA, MAX_CHUNK_ROWS_ON_CUDA) if on_cuda else (CHUNK_CELLS, MAX_CHUNK_ROWS)
     cells = vae.n_members * n_draws * max(vae.n_parameters, vae.n_columns, vae.latent_dim, vae.prior.n_kernels, 64)
+    if vae.kernels is not None:
+        cells = max(cells, NUMBERS_OF_KERNELS * vae.kernels.n_centres)
     n_rows = 1 << int(math.log2(max(max_cells // cells, 1)))
     return min(max(n_rows, MIN_CHUNK_ROWS if cells <= MAX_CELLS_OF_ROWS else 1), max_rows)
 
@@ -260,8 +263,8 @@ def _saturated(vae: VAE, _noise: Tensor, part: Batch) -> tuple[Tensor, ...]:
     return (precise(saturated_terms(vae, part)).mean(0),)
 
 
-def cell_terms(vae: VAE, batch: Batch, noise: Tensor, independence: float) -> tuple[Tensor, Tensor]:
-    """The pooled ELBO by cell, averaged over members and draws: what `score_rows` adds up for `PooledELBO`.
+def score_shares(vae: VAE, batch: Batch, score: AdditiveScore, noise: Tensor) -> Shares:
+    """Every cell's share of the score of its row: what `score_rows` adds up.
 
     Parameters
     ----------
@@ -269,51 +272,25 @@ def cell_terms(vae: VAE, batch: Batch, noise: Tensor, independence: float) -> tu
         With its fitted prior.
     batch : Batch
         Rows of shape (rows, columns).
+    score : AdditiveScore
     noise : Tensor of shape (members, draws, 1, latents)
         Stored noise.
-    independence : float
-        Weight of the independence model; 0 for the score `ELBO`.
 
     Returns
     -------
-    log_likelihood : Tensor of shape (rows, columns), float64, on the CPU
-        E_q[log p(x_j | z)], pooled with log p(x_j), nats; 0 where the cell is missing.
-    kl : Tensor of shape (rows,), float64, on the CPU
-        With the weight of the members, nats.
+    Shares
+        On the CPU.
+
+    Raises
+    ------
+    NonFiniteScoreError
+        If a row's are not finite.
     """
-    log_likelihood, kl = map_chunks(partial(_cell_terms, independence), vae, noise, batch)
-    finite_scores(log_likelihood.sum(1) + kl)
-    return log_likelihood, kl
+    shares = Shares(*map_chunks(partial(_shares, score), vae, noise, batch))
+    finite_scores(shares.cells.sum(1) + shares.of_row)
+    return shares
 
 
-def missing_charges(vae: VAE, batch: Batch, score: Score) -> tuple[Tensor, Tensor]:
-    """What a score charges for missing cells, beside `cell_terms`; 0 where it charges nothing.
-
-    Parameters
-    ----------
-    vae : VAE
-        With its `MissingCosts`.
-    batch : Batch
-        Rows of shape (rows, columns).
-    score : Score
-
-    Returns
-    -------
-    of_cells : Tensor of shape (rows, columns), float64, on the CPU
-        What each missing cell is expected to cost, nats; 0 for observed ones.
-    of_rows : Tensor of shape (rows,), float64, on the CPU
-        What is charged for the row beside, nats.
-    """
-    costs = vae.missing_costs
-    if costs is None or not charges_missing(score):
-        return torch.zeros(batch.values.shape, dtype=torch.float64), torch.zeros(len(batch), dtype=torch.float64)
-    with torch.inference_mode():
-        batch = batch.to(costs.cells.device)
-        return costs.of_cells(batch).cpu().double(), costs.of_combinations(batch).mean(0).cpu().double()
-
-
-def _cell_terms(independence: float, vae: VAE, noise: Tensor, part: Batch) -> tuple[Tensor, ...]:
-    terms = elbo_terms(vae, part, noise)
-    alone = precise(marginal_terms(vae, part))
-    cells = torch.lerp(precise(terms.log_likelihood).mean((0, 1)), alone, independence)
-    return cells, (1 - independence) * precise(terms.kl).mean(0)
+def _shares(score: AdditiveScore, vae: VAE, noise: Tensor, part: Batch) -> tuple[Tensor, ...]:
+    shares = score.by_cell(elbo_terms(vae, part, noise), vae, part)
+    return shares.cells, shares.of_row, shares.charged

@@ -15,6 +15,9 @@ from vae_anomaly.model.backbones import (
 from vae_anomaly.model.convolutions import repeatable_convolutions
 from vae_anomaly.model.device import resolve_device
 from vae_anomaly.model.elbo import Terms, elbo_terms, expected_log_likelihood, marginal_terms, saturated_terms
+from vae_anomaly.model.experts import Experts, missing_share, stretches
+from vae_anomaly.model.kernel_bounds import fit_kernels, kernel_bound, kernel_terms
+from vae_anomaly.model.kernels import Kernels
 from vae_anomaly.model.matmul import (
     LANES,
     PRECISIONS,
@@ -23,7 +26,6 @@ from vae_anomaly.model.matmul import (
     exact_products,
     matmul_precision_of,
 )
-from vae_anomaly.model.missing_costs import MissingCosts, missing_share, stretches
 from vae_anomaly.model.priors import (
     LOG_2PI,
     PRIORS,
@@ -57,16 +59,17 @@ __all__ = [
     "Backbone",
     "Convolutional",
     "Exemplar",
+    "Experts",
     "FittedExemplar",
     "FittedPrior",
     "FittedStandardNormal",
     "FlatWeights",
     "History",
+    "Kernels",
     "MLPBody",
     "MemberLinear",
     "MiniBatch",
     "MiniBatches",
-    "MissingCosts",
     "Posterior",
     "Prior",
     "Redraw",
@@ -79,6 +82,9 @@ __all__ = [
     "elbo_terms",
     "exact_products",
     "expected_log_likelihood",
+    "fit_kernels",
+    "kernel_bound",
+    "kernel_terms",
     "marginal_terms",
     "matmul_precision_of",
     "missing_share",

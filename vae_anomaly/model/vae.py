@@ -14,7 +14,8 @@ from vae_anomaly.columns import Batch, Column
 from vae_anomaly.likelihoods import CellDistribution, Constants, single
 from vae_anomaly.model.backbones import Backbone
 from vae_anomaly.model.column_groups import Group, group_columns
-from vae_anomaly.model.missing_costs import MissingCosts
+from vae_anomaly.model.experts import Experts
+from vae_anomaly.model.kernels import Kernels
 from vae_anomaly.model.priors import FittedPrior, FittedStandardNormal, Posterior
 
 # The logarithm of the noise is stored at a fifth of its value: with Adam's steps of equal size it then moves five times
@@ -55,8 +56,10 @@ class VAE(nn.Module):
         Where the posteriors' log-variances stop, so that the KL to the exemplars of a wide table stays in proportion.
     reference_statistics : Tensor of shape (training rows, statistics)
         What a score that compares a row with training rows compares it with; else empty.
-    missing_costs : MissingCosts or None
-        What a score that is neutral to missing cells charges for them; else None.
+    experts : Experts or None
+        What a score that pools several bounds knows of each of them; else None.
+    kernels : Kernels or None
+        Kernels at training rows, where the score pools their bound; else None.
     """
 
     feature_columns: Tensor
@@ -141,7 +144,8 @@ class VAE(nn.Module):
             self.decoder.offset.copy_(self.start.expand_as(self.decoder.offset))
         self.prior: FittedPrior = FittedStandardNormal(n_members, latent_dim)
         self.register_buffer("reference_statistics", torch.empty(0, 0, dtype=torch.float64), persistent=False)
-        self.missing_costs: MissingCosts | None = None
+        self.experts: Experts | None = None
+        self.kernels: Kernels | None = None
 
     @property
     def n_parameters(self) -> int:
@@ -285,7 +289,7 @@ class VAE(nn.Module):
         """The same weights, to be trained further against N(0, I)."""
         other = copy.deepcopy(self).requires_grad_(True).train()
         other.prior = FittedStandardNormal(self.n_members, self.latent_dim)
-        other.missing_costs = None
+        other.experts = other.kernels = None
         return other
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> VAE:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from vae_anomaly.registry import resolve
-from vae_anomaly.scores.base import MemberScore, RelativeScore, Score
+from vae_anomaly.scores.base import AdditiveScore, MemberScore, RelativeScore, Score, Shares
 from vae_anomaly.scores.bounds import (
     ELBO,
     KL,
     ELBOPerCell,
     ImportanceWeighted,
-    PooledELBO,
     Reconstruction,
-    charges_missing,
 )
 from vae_anomaly.scores.ood import (
     DebiasedELBO,
@@ -20,6 +18,7 @@ from vae_anomaly.scores.ood import (
     LikelihoodRatio,
     LikelihoodRegret,
 )
+from vae_anomaly.scores.pool import PooledELBO
 from vae_anomaly.scores.surprise import Surprise
 
 SCORES: dict[str, type[Score]] = {
@@ -58,6 +57,7 @@ __all__ = [
     "ELBO",
     "KL",
     "SCORES",
+    "AdditiveScore",
     "DebiasedELBO",
     "ELBOPerCell",
     "ImportanceWeighted",
@@ -70,7 +70,7 @@ __all__ = [
     "Reconstruction",
     "RelativeScore",
     "Score",
+    "Shares",
     "Surprise",
-    "charges_missing",
     "resolve_score",
 ]

@@ -53,6 +53,40 @@ class MemberScore(Score):
 
 
 @dataclass(frozen=True)
+class Shares:
+    """What each cell of rows adds to a score, and what is left for the row as a whole.
+
+    Parameters
+    ----------
+    cells : Tensor of shape (rows, columns), float64
+        Nats; of a missing cell minus what the score charges for it.
+    of_row : Tensor of shape (rows,), float64
+        Nats that the score takes off for the combination of the cells: the score is the sum of `cells` less this.
+    charged : Tensor of shape (rows,), float64
+        How much of the negative score is not measured but expected, because cells are missing; nats.
+    """
+
+    cells: Tensor
+    of_row: Tensor
+    charged: Tensor
+
+
+@dataclass(frozen=True)
+class AdditiveScore(MemberScore):
+    """A score that is the sum of what its cells say and of what their combination costs.
+
+    Parameters
+    ----------
+    n_draws : int
+        Latent draws that it needs, taken from the noise that is stored with the model.
+    """
+
+    @abc.abstractmethod
+    def by_cell(self, terms: Terms, vae: VAE, batch: Batch) -> Shares:
+        """Every cell's share of the score of its row."""
+
+
+@dataclass(frozen=True)
 class RelativeScore(Score):
     """A score that compares a row's statistics with those of training rows that no weight has seen.
 

@@ -15,13 +15,14 @@ from vae_anomaly.fitting import CellReference, Cells, FitReport, FittedModel
 from vae_anomaly.model import (
     VAE,
     Backbone,
+    Experts,
     History,
-    MissingCosts,
+    Kernels,
     Prior,
     resolve_backbone,
     resolve_prior,
 )
-from vae_anomaly.scores import LikelihoodRegret, RelativeScore, Score, charges_missing, resolve_score
+from vae_anomaly.scores import LikelihoodRegret, PooledELBO, RelativeScore, Score, resolve_score
 from vae_anomaly.store.manifest import modelled_parts
 from vae_anomaly.store.sizes import check_columns, check_network
 from vae_anomaly.store.values import decode, encode, encode_column, finite
@@ -30,7 +31,10 @@ NOISE = "noise"
 REFERENCE = "reference."
 REFERENCE_STATISTICS = "reference_statistics"
 WEIGHTS = "vae."
-MISSING_COSTS = f"{WEIGHTS}missing_costs.cells"
+EXPERTS, KERNELS = f"{WEIGHTS}experts.cells", f"{WEIGHTS}kernels.values"
+
+# Each of some 10 columns takes the memory of ten numbers of the file in scoring a chunk of rows.
+MAX_KERNELS = 1 << 14
 
 EncoderT = TypeVar("EncoderT", bound=Encoder)
 
@@ -106,8 +110,10 @@ def rebuilt_model(
     )
     vae.min_log_variance = float(entry["min_log_variance"])
     vae.prior = shape.prior.empty(shape.n_members, shape.latent_dim, shape.n_exemplars)
-    if MISSING_COSTS in tensors:
-        vae.missing_costs = MissingCosts.empty(shape.n_members, Cells.of(encoder).counted)
+    if EXPERTS in tensors:
+        vae.experts = Experts.empty(len(tensors[EXPERTS]), Cells.of(encoder).counted)
+    if KERNELS in tensors:
+        vae.kernels = Kernels.empty(*tensors[KERNELS].shape)
     state = without_prefix(tensors, WEIGHTS)
     _check_numbers(vae, state)
     vae.load_state_dict(state)
@@ -176,8 +182,7 @@ def check_sizes(
         grid=grid,
     )
     _check_statistics(tensors.get(REFERENCE_STATISTICS), shape.score)
-    if (MISSING_COSTS in tensors) != charges_missing(shape.score):
-        raise ValueError("only a score that charges for missing cells has costs of missing cells, and it needs them")
+    _check_pool(tensors, shape.score, shape.n_members, sum(part.n_cells for part in modelled))
 
 
 def prefixed(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -240,6 +245,25 @@ def _check_statistics(statistics: Tensor | None, score: Score) -> None:
         raise ValueError(f"the reference statistics have shape {tuple(statistics.shape)}")
     if statistics is not None and not bool(statistics.isfinite().all()):
         raise ValueError("the reference statistics are not finite")
+
+
+def _check_pool(tensors: Mapping[str, Tensor], score: Score, n_members: int, n_cells: int) -> None:
+    """Compare what a pool needs with what the file holds."""
+    pool = score if isinstance(score, PooledELBO) else None
+    wanted = None if pool is None or not pool.uses_experts else (pool.n_experts(n_members), n_cells)
+    if (held := tuple(tensors[EXPERTS].shape) if EXPERTS in tensors else None) != wanted:
+        raise ValueError(f"the statistics of experts have shape {held}, and the score asks for {wanted}")
+    if (KERNELS in tensors) != (pool is not None and pool.kernels > 0):
+        raise ValueError("only a score that pools kernels has them, and it needs them")
+    if KERNELS in tensors:
+        shape = tuple(tensors[KERNELS].shape)
+        if len(shape) != 2 or not 1 <= shape[0] <= MAX_KERNELS or shape[1] != n_cells:
+            raise ValueError(f"the kernels have shape {shape}; expected up to {MAX_KERNELS:,} of {n_cells:,} cells")
+        positive = (f"{WEIGHTS}kernels.widths", f"{WEIGHTS}kernels.min_deviations")
+        if not all(bool((tensors[name] > 0).all()) for name in positive):
+            raise ValueError("the widths of kernels are not all above 0")
+        if not bool((tensors[f"{WEIGHTS}kernels.bandwidths"] >= 0).all()):
+            raise ValueError("the bandwidths of kernels are not all at least 0")
 
 
 def _check_numbers(vae: VAE, state: Mapping[str, Tensor]) -> None:

@@ -1,8 +1,10 @@
-"""Learning what missing cells are expected to cost, from rows some of whose cells are hidden."""
+"""Learning what the experts of a pool say of training rows, and of rows some of whose cells are hidden."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -10,10 +12,13 @@ from torch import Tensor
 
 from vae_anomaly.columns import Batch, Encoder, TableEncoder
 from vae_anomaly.decisions import Decisions
-from vae_anomaly.fitting.partition import IntArray, Partition, TrainingRows
-from vae_anomaly.fitting.predict import chunk_rows
-from vae_anomaly.model import VAE, MissingCosts, elbo_terms, marginal_terms, missing_share, precise, stretches
+from vae_anomaly.fitting.partition import NO_FOLD, IntArray, Partition, TrainingRows
+from vae_anomaly.fitting.predict import chunk_rows, map_chunks
+from vae_anomaly.model import VAE, Experts, elbo_terms, missing_share, precise, stretches
 from vae_anomaly.scores import PooledELBO
+
+Evaluate = Callable[[Batch, Batch], tuple[Tensor, Tensor]]
+"""Surprise of each cell, (experts, rows, columns), and KL, (experts, rows), of rows when others are visible."""
 
 SEED_OF_HIDING = 16
 N_HIDINGS, MAX_HIDING_ROWS = 4, 256
@@ -73,7 +78,7 @@ class Cells:
 
 @dataclass(frozen=True)
 class _Costs:
-    """Of one member and some rows, what cells and hidden cells cost.
+    """Of one expert and some rows, what cells and hidden cells cost.
 
     Parameters
     ----------
@@ -93,7 +98,7 @@ class _Costs:
     shares: tuple[Tensor, ...]
 
 
-def learn_missing_costs(
+def learn_experts(
     vae: VAE,
     encoder: Encoder,
     rows: TrainingRows,
@@ -103,26 +108,28 @@ def learn_missing_costs(
     seed: int,
     *,
     crossed: bool,
-) -> MissingCosts:
-    """What each member's score is expected to have had of missing cells.
+) -> Experts:
+    """What each expert's bound is expected to have had of missing cells, and the median of the bounds.
 
-    A member learns it from rows that it was not trained on and that do not calibrate it: those that no member has seen;
-    where these are few and every member leaves out a fold, also from what the other members find in theirs.  (They were
-    trained on the fold of this member, which so has a small part in what its rows are charged for missing cells, and
-    none in the score of a whole row.)  Where both are too few, from rows that it was trained on, whose exemplars do not
-    count for them; on small tables it then charges too little, by up to a third of a standard deviation of the scores.
+    A member learns what missing cells cost from rows that it was not trained on and that do not calibrate it: those
+    that no member has seen; where these are few and every member leaves out a fold, also from what the other members
+    find in theirs.  (They were trained on the fold of this member, which so has a small part in what its rows are
+    charged for missing cells, and none in the score of a whole row.)  Where both are too few, from rows that it was
+    trained on, whose exemplars do not count for them; on small tables it then charges too little, by up to a third of a
+    standard deviation of the scores.  The other experts learn it, and all experts their medians, from rows that no
+    member has seen, or where these are too few from rows that do not calibrate.
 
     Parameters
     ----------
     vae : VAE
-        With its fitted prior.
+        With its fitted prior, and kernels where the score has them.
     encoder : Encoder
         Of the rows.
     rows : TrainingRows
     parts : Partition
         The part that every row plays.
     score : PooledELBO
-        What the costs are costs of.
+        Whose experts they are.
     noise : Tensor of shape (members, draws, 1, latents)
         The stored noise.
     seed : int
@@ -151,9 +158,12 @@ def learn_missing_costs(
         others = False
         own = [drawn(member, MIN_ROWS) for member in parts.members]
 
+    def generator() -> torch.Generator:
+        return torch.Generator().manual_seed(int(rng.integers(1 << 62)))
+
     def measured(chosen: Batch, *, trained: bool) -> list[_Costs]:
-        generator = torch.Generator().manual_seed(int(rng.integers(1 << 62)))
-        return _measured(vae, cells, chosen.to(noise.device), score.independence, noise, generator, trained=trained)
+        evaluated = partial(_members_evaluated, vae, noise)
+        return _measured(evaluated, cells, chosen.to(noise.device), generator(), trained=trained)
 
     of_members: list[list[_Costs]] = [[] for _ in range(vae.n_members)]
     if len(unseen):
@@ -163,12 +173,36 @@ def learn_missing_costs(
         of_own = measured(rows.encode(np.concatenate(own)).take(_by_member(own)), trained=not others)
         for member, known in enumerate(of_members):
             known += [one for owner, one in enumerate(of_own) if (owner != member) == others]
-    fitted = [_fitted(costs, int(cells.counted.sum())) for costs in of_members]
-    return MissingCosts(
+    of_all = unseen if len(unseen) >= MIN_UNSEEN else drawn(not_calibrating(rows, parts), n_wanted)
+    judged = rows.encode(of_all).to(noise.device)
+    of_others: list[list[_Costs]] = []
+    if len(score.weights) > 1:
+        evaluated = partial(_others_evaluated, vae, noise, score)
+        of_others = [[one] for one in _measured(evaluated, cells, judged, generator(), trained=False)]
+    fitted = [_fitted(costs, int(cells.counted.sum())) for costs in of_members + of_others]
+    vae.experts = Experts(
         torch.stack([of_cells for of_cells, _ in fitted]).float(),
         torch.stack([combination for _, combination in fitted]).float(),
+        torch.zeros(len(fitted), dtype=torch.float32),
         cells.counted,
     ).to(noise.device)
+    bounds = map_chunks(partial(_bounds, score), vae, noise, judged)[0]
+    vae.experts.medians.copy_(bounds.median(0).values)
+    return vae.experts
+
+
+def not_calibrating(rows: TrainingRows, parts: Partition) -> IntArray:
+    """Rows that are in no fold."""
+    free = np.ones(rows.n_rows, dtype=bool)
+    for fold in parts.folds:
+        free[fold] = False
+    if rows.folds is not None:
+        free &= rows.folds == NO_FOLD
+    return np.flatnonzero(free)
+
+
+def _bounds(score: PooledELBO, vae: VAE, noise: Tensor, part: Batch) -> tuple[Tensor, ...]:
+    return (score.bounds(elbo_terms(vae, part, noise), vae, part).T,)
 
 
 def _by_member(own: list[IntArray]) -> Tensor:
@@ -177,13 +211,7 @@ def _by_member(own: list[IntArray]) -> Tensor:
 
 def _unseen(rows: TrainingRows, parts: Partition) -> IntArray:
     """Rows that no member was trained on and that do not calibrate; if possible, not even by an earlier fit."""
-    free = np.ones(rows.n_rows, dtype=bool)
-    free[parts.members] = False
-    for fold in parts.folds:
-        free[fold] = False
-    if rows.folds is not None:
-        free &= rows.folds < 0
-    unseen = np.flatnonzero(free)
+    unseen = np.setdiff1d(not_calibrating(rows, parts), parts.members)
     before: Decisions | None = rows.before
     if before is None or rows.held_out is not None or not len(unseen):
         return unseen
@@ -192,52 +220,42 @@ def _unseen(rows: TrainingRows, parts: Partition) -> IntArray:
 
 
 def _measured(
-    vae: VAE,
-    cells: Cells,
-    rows: Batch,
-    independence: float,
-    noise: Tensor,
-    generator: torch.Generator,
-    *,
-    trained: bool,
+    evaluated: Evaluate, cells: Cells, rows: Batch, generator: torch.Generator, *, trained: bool
 ) -> list[_Costs]:
-    """What cells and hidden cells cost each member; rows are the same for all, or each member's own."""
-    members = range(vae.n_members)
-    surprise, kl = _evaluated(vae, rows, rows, noise)
-    of_cells = torch.lerp(surprise, -precise(marginal_terms(vae, rows)).expand_as(surprise), independence)
-    of_cells = of_cells.where(rows.observed, torch.nan)
+    """What cells and hidden cells cost each expert; rows are the same for all, or each expert's own."""
+    surprise, kl = evaluated(rows, rows)
+    of_cells = surprise.where(rows.observed, torch.nan)
     n_columns = int(cells.owners.max()) + 1
-    missing = missing_share(rows.observed, cells.counted).expand(vae.n_members, -1)
+    missing = missing_share(rows.observed, cells.counted).expand(len(kl), -1)
 
-    some = torch.arange(0, len(rows), -(-len(rows) // MAX_HIDING_ROWS), device=noise.device)
+    some = torch.arange(0, len(rows), -(-len(rows) // MAX_HIDING_ROWS), device=rows.values.device)
     part = rows.at(some)
     changes, shares = [], []
     for number in range(N_HIDINGS):
         hidden = cells.hidden(part, _chosen(part, n_columns, number, generator))
         # The exemplar of a row that was trained on must not count for the same row with cells hidden.
-        after, kl_after = _evaluated(vae, part if trained else hidden, hidden, noise)
+        after, kl_after = evaluated(part if trained else hidden, hidden)
         left = (surprise[:, some] - after).where(hidden.observed & cells.hideable, 0.0).sum(-1)
-        changes.append((1 - independence) * (left + kl[:, some] - kl_after))
-        after_hiding = missing_share(hidden.observed, cells.counted).expand(vae.n_members, -1)
+        changes.append(left + kl[:, some] - kl_after)
+        after_hiding = missing_share(hidden.observed, cells.counted).expand(len(kl), -1)
         shares.append(torch.stack([missing[:, some], after_hiding], -1))
 
-    nothing = torch.ones(n_columns, dtype=torch.bool, device=noise.device)
+    nothing = torch.ones(n_columns, dtype=torch.bool, device=rows.values.device)
     empty = cells.hidden(rows.at(slice(0, 1)), nothing)
-    all_hidden = (1 - independence) * (kl - _evaluated(vae, empty, empty, noise)[1])
+    all_hidden = kl - evaluated(empty, empty)[1]
     from_here_to_all = torch.stack([missing, torch.ones_like(missing)], -1)
     return [
         _Costs(
-            of_cells[member].cpu(),
-            missing[member].cpu(),
-            (torch.stack(changes, -1)[member].cpu(), all_hidden[member].unsqueeze(-1).cpu()),
-            (torch.stack(shares, -2)[member].cpu(), from_here_to_all[member].unsqueeze(-2).cpu()),
+            of_cells[expert].cpu(),
+            missing[expert].cpu(),
+            (torch.stack(changes, -1)[expert].cpu(), all_hidden[expert].unsqueeze(-1).cpu()),
+            (torch.stack(shares, -2)[expert].cpu(), from_here_to_all[expert].unsqueeze(-2).cpu()),
         )
-        for member in members
+        for expert in range(len(kl))
     ]
 
 
-def _evaluated(vae: VAE, rows: Batch, visible: Batch, noise: Tensor) -> tuple[Tensor, Tensor]:
-    """Surprise of each cell, (members, rows, columns), and KL, (members, rows), when the encoder reads other rows."""
+def _members_evaluated(vae: VAE, noise: Tensor, rows: Batch, visible: Batch) -> tuple[Tensor, Tensor]:
     surprises, kls = [], []
     with torch.inference_mode():
         for begin in range(0, len(rows), size := chunk_rows(vae, noise.shape[1])):
@@ -246,6 +264,18 @@ def _evaluated(vae: VAE, rows: Batch, visible: Batch, noise: Tensor) -> tuple[Te
             terms = elbo_terms(vae, part, noise, vae.inputs(read))
             surprises.append(-precise(terms.log_likelihood).mean(1))
             kls.append(precise(terms.kl))
+    return torch.cat(surprises, 1), torch.cat(kls, 1)
+
+
+def _others_evaluated(
+    vae: VAE, noise: Tensor, score: PooledELBO, _rows: Batch, visible: Batch
+) -> tuple[Tensor, Tensor]:
+    surprises, kls = [], []
+    with torch.inference_mode():
+        for begin in range(0, len(visible), size := chunk_rows(vae, noise.shape[1])):
+            terms = score.other_terms(vae, visible.at(slice(begin, begin + size)))
+            surprises.append(torch.stack([-of_cells for of_cells, _ in terms]))
+            kls.append(torch.stack([kl for _, kl in terms]))
     return torch.cat(surprises, 1), torch.cat(kls, 1)
 
 

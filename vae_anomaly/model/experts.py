@@ -1,4 +1,4 @@
-"""What a missing cell is expected to cost, so that it makes a row neither more nor less anomalous."""
+"""What the experts of a pool are expected to say of a row: of all of its cells, and of those that are missing."""
 
 from __future__ import annotations
 
@@ -13,59 +13,60 @@ from vae_anomaly.model.priors import precise
 KNOTS = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.97, 1.0)
 
 
-class MissingCosts(nn.Module):
-    r"""Nats that a member's score is expected to have had of the cells that are missing.
+class Experts(nn.Module):
+    r"""Statistics of the bounds of several experts, learned from training rows: the members, then what is beside them.
 
-    A row with the missing cells :math:`M` is charged :math:`\sum_{j \in M} c_j + r(s)`, with :math:`s` the share of its
-    cells that are missing and :math:`r` linear between `KNOTS`, 0 at 0: a whole row is charged exactly 0.
+    An expert's bound of a row with the missing cells :math:`M` is charged :math:`\sum_{j \in M} c_j + r(s)`, with
+    :math:`s` the share of its cells that are missing and :math:`r` linear between `KNOTS`, 0 at 0: a whole row is
+    charged exactly 0.
 
     Parameters
     ----------
-    cells : Tensor of shape (members, columns)
-        :math:`c_j`, nats.
-    combination : Tensor of shape (members, knots - 1)
+    cells : Tensor of shape (experts, columns)
+        :math:`c_j`, what a cell is expected to cost, nats.
+    combination : Tensor of shape (experts, knots - 1)
         :math:`r` at all `KNOTS` but the first, nats.
+    medians : Tensor of shape (experts,)
+        Of the bounds of training rows, nats.
     counted : bool Tensor of shape (columns,)
         Which cells :math:`s` is a share of: neither those of constant columns, nor whether other cells are missing.
     """
 
     cells: Tensor
     combination: Tensor
+    medians: Tensor
     counted: Tensor
 
-    def __init__(self, cells: Tensor, combination: Tensor, counted: Tensor) -> None:
+    def __init__(self, cells: Tensor, combination: Tensor, medians: Tensor, counted: Tensor) -> None:
         super().__init__()
         self.register_buffer("cells", cells)
         self.register_buffer("combination", combination)
+        self.register_buffer("medians", medians)
         self.register_buffer("counted", counted, persistent=False)
 
     @classmethod
-    def empty(cls, n_members: int, counted: Tensor) -> MissingCosts:
+    def empty(cls, n_experts: int, counted: Tensor) -> Experts:
         """Of the right shapes, to be filled from a model file; nothing is charged."""
         return cls(
-            torch.zeros(n_members, len(counted), dtype=torch.float32),
-            torch.zeros(n_members, len(KNOTS) - 1, dtype=torch.float32),
+            torch.zeros(n_experts, len(counted), dtype=torch.float32),
+            torch.zeros(n_experts, len(KNOTS) - 1, dtype=torch.float32),
+            torch.zeros(n_experts, dtype=torch.float32),
             counted,
         )
 
-    @property
-    def is_finite(self) -> bool:
-        """Whether all numbers are."""
-        return bool(self.cells.isfinite().all()) and bool(self.combination.isfinite().all())
+    def charges(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
+        """What each expert charges each row for its missing cells, and beside them; None where no cell is missing.
 
-    def of_rows(self, batch: Batch) -> Tensor:
-        """What each member charges each row: (members, rows), nats; exactly 0 where no cell is missing."""
-        missing = precise(~batch.observed)
-        return (missing * precise(self.cells).unsqueeze(1)).sum(-1) + self.of_combinations(batch)
-
-    def of_cells(self, batch: Batch) -> Tensor:
-        """What all members together charge for each missing cell: (rows, columns), nats; 0 for observed ones."""
-        return precise(~batch.observed) * precise(self.cells).mean(0)
-
-    def of_combinations(self, batch: Batch) -> Tensor:
-        """What each member charges each row beside its cells, r(s): (members, rows), nats."""
+        Returns
+        -------
+        of_cells, of_combinations : Tensor of shape (experts, rows), float64
+            Nats; exactly 0 where no cell is missing.
+        """
+        if batch.observed.device.type == "cpu" and bool(batch.observed.all()):
+            return None
+        of_cells = (precise(~batch.observed) * precise(self.cells).unsqueeze(1)).sum(-1)
         shares = stretches(missing_share(batch.observed, self.counted))
-        return (shares * precise(self._steps).unsqueeze(1)).sum(-1)
+        return of_cells, (shares * precise(self._steps).unsqueeze(1)).sum(-1)
 
     @property
     def _steps(self) -> Tensor:

@@ -1,0 +1,202 @@
+"""The bound of kernels at training rows, and how they are fitted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from vae_anomaly.columns import Batch
+from vae_anomaly.model.elbo import marginal_terms
+from vae_anomaly.model.kernels import Kernels
+from vae_anomaly.model.matmul import batch_invariant_matmul
+from vae_anomaly.model.priors import precise
+from vae_anomaly.model.vae import VAE
+
+LEVEL_SMOOTHING = 0.25
+CENTRAL = (0.005, 0.995)
+NEIGHBOUR = 3
+SCALES = (0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6)
+PILOT_ROWS = 512
+MAX_LOG_WIDTH = 1.6
+# Of a column whose central cells are all equal, in standard deviations.
+MIN_BANDWIDTH, MIN_DEVIATION = 0.05, 1e-4
+# Kernels that are no narrower add up to 1 over the values of a rounded column, but for one part in a hundred.
+MIN_STEPS = 0.5
+
+
+class _Rows:
+    """Rows beside the centres: what of the kernels does not depend on the centre, and what they are multiplied by.
+
+    Attributes
+    ----------
+    of_row : Tensor of shape (rows, columns), float64
+        What a cell adds to the logarithm of every product: the log-Jacobian of a number, the log-probability of a level
+        in its column; 0 where it is missing.
+    """
+
+    def __init__(self, vae: VAE, batch: Batch, kernels: Kernels, marginal: Tensor) -> None:
+        self.kernels, self.batch = kernels, batch
+        self.seen = precise(batch.observed)
+        marginal = precise(marginal)
+        slope = precise(vae.log_slope(batch.values))
+        self.of_row = torch.where(kernels.bandwidths > 0, slope, marginal) * self.seen
+        arranged = kernels.arranged
+        cells, self.seen_numbers = precise(batch.values[:, arranged.numeric]), self.seen[:, arranged.numeric]
+        alone = (marginal - slope)[:, arranged.numeric]
+        self.powers = [cells.square(), cells, torch.ones_like(cells), alone]
+        self.levels = ((kernels.bandwidths == 0).nonzero().squeeze(1)).tolist()
+        self.levels = [column for column in self.levels if column < vae.n_varying]
+        # The log-Jacobian of levels is that of parts of dates.
+        self.log_share = marginal - precise(vae.log_jacobian)
+
+    def log_kernels(self) -> Tensor:
+        """Logarithm of every product, but for `of_row`, one copy of the row itself left out: (rows, centres)."""
+        arranged = self.kernels.arranged
+        n_terms = 3 if arranged.whole else 4
+        features = torch.cat([power * self.seen_numbers for power in self.powers[:n_terms]], 1)
+        matrix = arranged.coefficients[: features.shape[1]]
+        total = batch_invariant_matmul(features.unsqueeze(0), matrix.unsqueeze(0)).squeeze(0)
+        for column, of_miss, of_match in self._of_levels():
+            total += (self.seen[:, column : column + 1] * arranged.present[column]) * (of_miss + of_match)
+        return total + self._without_copies()
+
+    def cells(self, posterior: Tensor) -> Tensor:
+        """Mean of the logarithm of each cell's kernel over the centres, with `of_row`: (rows, columns)."""
+        arranged = self.kernels.arranged
+        products = batch_invariant_matmul(posterior.unsqueeze(0), arranged.coefficients.T.unsqueeze(0)).squeeze(0)
+        of_numbers = sum(power * part for power, part in zip(self.powers, products.chunk(4, -1), strict=True))
+        cells = self.of_row.index_add(1, arranged.numeric, of_numbers * self.seen_numbers)
+        for column, of_miss, of_match in self._of_levels():
+            present = posterior * arranged.present[column]
+            cells[:, column] += self.seen[:, column] * (present * (of_miss + of_match)).sum(-1)
+        return cells
+
+    def _of_levels(self) -> Iterator[tuple[int, float, Tensor]]:
+        """Of each column with levels: what any level adds, and what the centre's own adds beside, (rows, centres)."""
+        of_miss = math.log(LEVEL_SMOOTHING)
+        for column in self.levels:
+            gain = torch.log(LEVEL_SMOOTHING + (1 - LEVEL_SMOOTHING) * torch.exp(-self.log_share[:, column])) - of_miss
+            matches = self.batch.values[:, column : column + 1] == self.kernels.values[:, column]
+            yield column, of_miss, matches * gain.unsqueeze(1)
+
+    def _without_copies(self) -> Tensor:
+        copies = self.batch.fingerprints().unsqueeze(1) == self.kernels.fingerprints
+        count = copies.sum(1, keepdim=True)
+        discount = torch.log1p(-1 / precise(count.clamp(min=1)))
+        return torch.where(copies, discount, 0.0)
+
+
+def kernel_bound(vae: VAE, batch: Batch, kernels: Kernels, marginal: Tensor) -> Tensor:
+    """log p(x) of the kernels: (rows,), float64, nats, in the units of the data.
+
+    Parameters
+    ----------
+    vae : VAE
+        Whose columns they are.
+    batch : Batch
+        Rows of shape (rows, columns).
+    kernels : Kernels
+    marginal : Tensor of shape (rows, columns)
+        What `marginal_terms` gives for the rows.
+    """
+    rows = _Rows(vae, batch, kernels, marginal)
+    return rows.log_kernels().logsumexp(-1) - math.log(kernels.n_centres) + rows.of_row.sum(-1)
+
+
+def kernel_terms(vae: VAE, batch: Batch, kernels: Kernels, marginal: Tensor) -> tuple[Tensor, Tensor]:
+    """`kernel_bound` by cell, and KL(r || 1/M); the parameters are those of `kernel_bound`.
+
+    Returns
+    -------
+    log_likelihood : Tensor of shape (rows, columns), float64
+        Mean of the logarithm of the cell's kernels over the posterior of the centres; 0 where the cell is missing.
+    kl : Tensor of shape (rows,), float64
+    """
+    rows = _Rows(vae, batch, kernels, marginal)
+    log_posterior = rows.log_kernels().log_softmax(-1)
+    posterior = log_posterior.exp()
+    kl = torch.special.xlogy(posterior, posterior).sum(-1) + math.log(kernels.n_centres)
+    return rows.cells(posterior), kl
+
+
+def fit_kernels(vae: VAE, centres: Batch) -> Kernels:
+    r"""Kernels at training rows, whose widths are found by leaving each centre out in turn.
+
+    Bandwidths of columns are in proportion to the root of their standard deviation times their range: the likelihood
+    would make columns that are nearly constant dominate.  The width of each centre falls with its density in a pilot of
+    equal widths, as :math:`p^{-1/d}` for d columns.
+
+    Parameters
+    ----------
+    vae : VAE
+        Whose columns they are.
+    centres : Batch
+        Training rows, (centres, columns).
+
+    References
+    ----------
+    Silverman, "Density Estimation for Statistics and Data Analysis", 1986, section 5.3 (adaptive kernels).
+    """
+    bandwidths, floor = _bandwidths(vae, centres)
+    kernels = Kernels(
+        centres.values.float().clone(),
+        centres.observed.clone(),
+        torch.ones(len(centres), device=bandwidths.device),
+        bandwidths.float(),
+        floor.float(),
+        centres.fingerprints(),
+    )
+    marginal = marginal_terms(vae, centres)
+    n_varying = max(int((centres.observed[:, : vae.n_varying].any(0)).sum()), 1)
+    kernels = _best_scale(vae, centres, kernels, marginal)
+    log_density = kernel_bound(vae, centres, kernels, marginal)
+    log_width = ((log_density.median() - log_density) / n_varying).clamp(-MAX_LOG_WIDTH, MAX_LOG_WIDTH)
+    return _best_scale(vae, centres, kernels.scaled(log_width.exp().float()), marginal)
+
+
+def _best_scale(vae: VAE, centres: Batch, kernels: Kernels, marginal: Tensor) -> Kernels:
+    some = slice(0, PILOT_ROWS)
+    rows = centres.at(some)
+    bounds = [kernel_bound(vae, rows, kernels.scaled(scale), marginal[some]).mean() for scale in SCALES]
+    return kernels.scaled(SCALES[int(torch.stack(bounds).argmax())])
+
+
+def _bandwidths(vae: VAE, centres: Batch) -> tuple[Tensor, Tensor]:
+    """Bandwidths of columns, 0 of those without an order, and smallest standard deviations of kernels: (columns,)."""
+    values = precise(centres.values).where(centres.observed, torch.nan)
+    ordered = torch.zeros(vae.n_columns, dtype=torch.bool, device=values.device)
+    step = torch.zeros(vae.n_columns, dtype=values.dtype, device=values.device)
+    for group in vae.groups:
+        traits = group.likelihood.traits
+        if group.is_constant or traits.levels == "unordered":
+            continue
+        ordered[group.columns] = True
+        if traits.levels == "ordered":
+            step[group.columns] = 1.0
+    rounded = vae.rounded & (vae.asinh_scale == 0)
+    step = torch.where(rounded, precise(vae.slope_at_0 - vae.log_jacobian).exp(), step)
+    low, high = values.nanquantile(torch.tensor(CENTRAL, dtype=values.dtype, device=values.device), dim=0).nan_to_num()
+    flat = low == high
+    low, high = (
+        torch.where(flat, end, quantile)
+        for end, quantile in (
+            (values.nan_to_num(torch.inf).amin(0), low),
+            (values.nan_to_num(-torch.inf).amax(0), high),
+        )
+    )
+    central = torch.minimum(torch.maximum(values, low), high)
+    deviation = (central - central.nanmean(0)).square().nanmean(0).sqrt().nan_to_num()
+    bandwidths = torch.sqrt(deviation * (high - low).nan_to_num(0.0, 0.0, 0.0)).clamp(min=MIN_BANDWIDTH)
+    floor = (MIN_STEPS * step).clamp(min=MIN_DEVIATION)
+    bandwidths = torch.where(ordered, bandwidths, 0.0)
+    scaled = (central / bandwidths).nan_to_num(0.0, 0.0, 0.0)[:PILOT_ROWS, ordered]
+    if scaled.shape[1]:
+        distances = torch.cdist(scaled, scaled).fill_diagonal_(torch.inf)
+        nearest = distances.kthvalue(min(NEIGHBOUR, len(scaled) - 1), dim=1).values
+        nearest = nearest[nearest > 0]
+        if len(nearest):
+            bandwidths = bandwidths * nearest.median() / math.sqrt(scaled.shape[1])
+    return bandwidths, floor

@@ -1,0 +1,253 @@
+"""The default for tables: the soft minimum of several bounds of the log-density."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vae_anomaly.columns import Batch
+from vae_anomaly.model import VAE, Terms, kernel_bound, kernel_terms, marginal_terms, precise
+from vae_anomaly.scores.base import AdditiveScore, Shares
+from vae_anomaly.scores.bounds import ELBO
+
+MISSING = ("expected", "ignored")
+MAX_SHARPNESS = 1e3
+
+
+@dataclass(frozen=True)
+class PooledELBO(AdditiveScore):
+    r"""The evidence lower bound of the members, pooled with bounds of models that are rigid or local.
+
+    The soft minimum over experts k of their bounds :math:`l_k(x)` about the medians :math:`m_k` of training rows,
+
+    .. math:: S(x) = \sum_k w_k m_k - \frac1b \log \sum_k w_k e^{-b (l_k(x) - m_k)},
+
+    which is their weighted mean for b = 0.  The experts are the members, whose bound is the mean of their ELBOs; an
+    independence model, in which columns are independent; and, if they have a weight, kernels at training rows.  A row
+    is anomalous if one of them says so: where the training rows hold anomalies, flexible members learn them as well,
+    the independence model does not, and for it what is extreme in its own column stays extreme; kernels see gaps in
+    the data that members smooth over.
+
+    Parameters
+    ----------
+    n_draws : int, default=2
+        Latent draws per row and member.
+    independence : float, default=0.4
+        Weight of the independence model, from 0 to below 1.
+    kernels : float, default=0.0
+        Weight of the kernels; both weights add up to less than 1, and what is left is the weight of the members.
+    sharpness : float, default=0.1
+        :math:`b`, per nat: how much an expert that finds the row less likely than the others do counts more than they;
+        0 pools by the mean.
+    n_kernels : int, default=512
+        Training rows with a kernel, at most.
+    missing : {"expected", "ignored"}, default="expected"
+        What a missing cell costs: what it is expected to, so that it is neutral, or nothing, as in the plain sum.
+
+    Notes
+    -----
+    *A bound.*  A power mean of densities with a negative exponent is at most their geometric mean, and that at most
+    their mixture.  So S is a lower bound of the log-density of a mixture of the experts, with the weights
+    :math:`w_k e^{b m_k} / Z`, up to the constant :math:`\frac1b \log Z - \sum_k w_k m_k`, which is the same for all
+    rows.  The pool ranks rows better than the ELBO and bounds the log-likelihood less tightly; take
+    `ImportanceWeighted` where the number itself is to be near the log-density.
+
+    *Additive.*  By convex duality the soft minimum is a weighted mean with weights of the row's own,
+
+    .. math:: S(x) = \sum_k w_k m_k + \min_r \sum_k r_k (l_k(x) - m_k) + \frac1b KL(r \,\|\, w), \qquad
+              r_k \propto w_k e^{-b (l_k(x) - m_k)},
+
+    so a cell's share of the score is the mean of its shares of the bounds with the weights r.
+
+    *Missing cells.*  A sum over observed cells compares rows with different cells missing by the units of their
+    columns: a missing cell of density 1000 takes 7 nats from the score, one of density .001 gives 7.  With
+    ``missing="expected"``, the bound of an expert of a row whose cells :math:`M` are missing is instead
+
+    .. math:: l(x_{obs}) - \sum_{j \in M} c_j - r(s), \qquad c_j = E[-\log p(x_j)], \qquad
+              r(s) = E[l(x_{obs}) - l(x) - \textstyle\sum_{j \in M} \log p(x_j)],
+
+    with :math:`\log p(x_j)` the expert's term of a cell, and s the share of the cells that is missing.  :math:`c_j` is
+    what the cell would have cost, and r, linear between a few shares, what is not additive: the KL saved, less what the
+    other cells now cost more, because the expert knows less about the row.  All are learned once, in the fit, from rows
+    that the member was not trained on, some of whose cells are hidden at random: so that the mean of each bound does
+    not depend on how many cells are missing, whatever the units, if cells are missing completely at random and rows are
+    like those of training.  Whole rows have the plain sum, to the last bit.  What it does not do: the spread of the
+    scores shrinks with the cells that are known, so that fewer rows with missing cells than whole ones are above a high
+    threshold; and where cells are missing because of what they hold, the mean is another one.
+
+    References
+    ----------
+    Genest and Zidek, "Combining probability distributions: a critique and an annotated bibliography",
+    Statistical Science 1(1), 1986, section 3 (logarithmic opinion pools).
+    Hardy, Littlewood and Polya, "Inequalities", 1934, theorem 16 (power means).
+    """
+
+    n_draws: int = 2
+    independence: float = 0.4
+    kernels: float = 0.0
+    sharpness: float = 0.1
+    n_kernels: int = 512
+    missing: str = "expected"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("independence", "kernels"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} is a number from 0 to below 1, not {getattr(self, name)!r}")
+        if not self.independence + self.kernels < 1:
+            raise ValueError(
+                f"independence and kernels add up to less than 1, not to {self.independence + self.kernels!r}"
+            )
+        if not 0 <= self.sharpness <= MAX_SHARPNESS:
+            raise ValueError(f"sharpness is a number from 0 to {MAX_SHARPNESS:g}, not {self.sharpness!r}")
+        if not self.n_kernels >= 2:
+            raise ValueError(f"n_kernels is an integer of at least 2, not {self.n_kernels!r}")
+        if self.missing not in MISSING:
+            raise ValueError(f"missing is one of {MISSING}, not {self.missing!r}")
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """Of the members together, and of the independence model and the kernels where they have one."""
+        others = tuple(weight for weight in (self.independence, self.kernels) if weight)
+        return (1 - sum(others), *others)
+
+    @property
+    def uses_experts(self) -> bool:
+        """Whether it needs ``vae.experts``: what each bound is like for training rows."""
+        return self.missing == "expected" or self.sharpness > 0
+
+    def n_experts(self, n_members: int) -> int:
+        """Experts of a model with so many members."""
+        return n_members + len(self.weights) - 1
+
+    def other_terms(self, vae: VAE, batch: Batch) -> list[tuple[Tensor, Tensor]]:
+        """What the experts beside the members say of each cell, and what they take off for the row.
+
+        Returns
+        -------
+        list of (Tensor of shape (rows, columns), Tensor of shape (rows,)), float64
+            log p(x_j), 0 where it is missing, and the KL; nats.
+        """
+        marginal = precise(marginal_terms(vae, batch))
+        others = [(marginal, torch.zeros_like(marginal[:, 0]))] if self.independence else []
+        if self.kernels:
+            assert vae.kernels is not None
+            others.append(kernel_terms(vae, batch, vae.kernels, marginal))
+        return others
+
+    def _other_bounds(self, vae: VAE, batch: Batch) -> list[Tensor]:
+        """The bounds of the experts beside the members, each of shape (rows,)."""
+        if not (self.independence or self.kernels):
+            return []
+        marginal = precise(marginal_terms(vae, batch))
+        others = [marginal.sum(-1)] if self.independence else []
+        if self.kernels:
+            assert vae.kernels is not None
+            others.append(kernel_bound(vae, batch, vae.kernels, marginal))
+        return others
+
+    def bounds(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
+        """The bound of each expert, charged for missing cells: (experts, rows), nats."""
+        members, others, _, _ = self._bounds(terms, vae, batch)
+        return torch.cat([members, others])
+
+    def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
+        members, others, medians, added_back = self._bounds(terms, vae, batch)
+        n_members = len(members)
+        bounds = torch.cat([members.mean(0, keepdim=True), others])
+        medians = torch.cat([medians[:n_members].mean(0, keepdim=True), medians[n_members:]])
+        pooled, _ = self._soft_minimum(bounds, medians)
+        return pooled if added_back is None else pooled + added_back.mean(0)
+
+    def by_member(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
+        members, others, medians, added_back = self._bounds(terms, vae, batch)
+        n_members = len(members)
+        pooled = torch.stack(
+            [
+                self._soft_minimum(
+                    torch.cat([members[member : member + 1], others]),
+                    torch.cat([medians[member : member + 1], medians[n_members:]]),
+                )[0]
+                for member in range(n_members)
+            ]
+        )
+        return pooled if added_back is None else pooled + added_back
+
+    def by_cell(self, terms: Terms, vae: VAE, batch: Batch) -> Shares:
+        experts = vae.experts if self.uses_experts else None
+        others = self.other_terms(vae, batch)
+        cells = torch.stack([precise(terms.log_likelihood).mean((0, 1)), *(of_cells for of_cells, _ in others)])
+        beside = [of_cells.sum(-1) - kl for of_cells, kl in others]
+        members, bounds, medians, _ = self._bounds(terms, vae, batch, beside)
+        n_members = len(members)
+        pooled, share = self._soft_minimum(
+            torch.cat([members.mean(0, keepdim=True), bounds]),
+            torch.cat([medians[:n_members].mean(0, keepdim=True), medians[n_members:]]),
+        )
+        weights = self._weights(pooled).unsqueeze(1)
+        charged = torch.zeros_like(pooled)
+        if experts is None:
+            of_cells = (share.unsqueeze(-1) * cells).sum(0)
+            return Shares(of_cells, of_cells.sum(-1) - pooled, charged)
+        costs = precise(experts.cells)
+        costs = torch.cat([costs[:n_members].mean(0, keepdim=True), costs[n_members:]]).unsqueeze(1)
+        missing = precise(~batch.observed)
+        # About what cells are expected to cost each expert, so that an expert that counts more shifts no typical cell.
+        expected = (weights.unsqueeze(-1) * costs).sum(0)
+        of_cells = (share.unsqueeze(-1) * (cells + (1 - missing) * costs)).sum(0) - expected
+        charges = experts.charges(batch)
+        if charges is not None:
+            combined = torch.cat([charges[1][:n_members].mean(0, keepdim=True), charges[1][n_members:]])
+            if self.missing == "ignored":
+                of_cells = of_cells + missing * expected
+                pooled = pooled + (missing * expected).sum(-1) + (weights * combined).sum(0)
+            else:
+                charged = (missing * expected).sum(-1) + (share * combined).sum(0)
+        return Shares(of_cells, of_cells.sum(-1) - pooled, charged)
+
+    def _bounds(
+        self, terms: Terms, vae: VAE, batch: Batch, others: list[Tensor] | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Bounds of the members and of the others, with what is charged for missing cells, and medians of all.
+
+        Returns
+        -------
+        members : Tensor of shape (members, rows)
+        others : Tensor of shape (others, rows)
+        medians : Tensor of shape (members + others,)
+        added_back : Tensor of shape (members, rows) or None
+            What is given back to each member's pool, because missing cells cost nothing.
+        """
+        members = ELBO(self.n_draws).by_member(terms, vae, batch)
+        others = self._other_bounds(vae, batch) if others is None else others
+        bounds = torch.cat([members, torch.stack(others)]) if others else members
+        n_members = len(members)
+        experts = vae.experts if self.uses_experts else None
+        if experts is None:
+            return members, bounds[n_members:], bounds.new_zeros(len(bounds)), None
+        medians = precise(experts.medians)
+        charges = experts.charges(batch)
+        if charges is None:
+            return members, bounds[n_members:], medians, None
+        charged = charges[0] + charges[1]
+        bounds = bounds - charged
+        added_back = None
+        if self.missing == "ignored":
+            weights = self._weights(bounds).unsqueeze(1)
+            added_back = weights[0] * charged[:n_members] + (weights[1:] * charged[n_members:]).sum(0)
+        return bounds[:n_members], bounds[n_members:], medians, added_back
+
+    def _soft_minimum(self, bounds: Tensor, medians: Tensor) -> tuple[Tensor, Tensor]:
+        """The pool of (experts, rows), and how much each expert counts in it: (rows,), (experts, rows)."""
+        weights = self._weights(bounds).unsqueeze(1)
+        if self.sharpness == 0:
+            return (weights * bounds).sum(0), weights.expand_as(bounds)
+        medians = medians.unsqueeze(1)
+        exponents = weights.log() - self.sharpness * (bounds - medians)
+        pooled = (weights * medians).sum(0) - exponents.logsumexp(0) / self.sharpness
+        return pooled, exponents.softmax(0)
+
+    def _weights(self, like: Tensor) -> Tensor:
+        return torch.tensor(self.weights, dtype=like.dtype, device=like.device)
