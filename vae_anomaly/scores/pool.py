@@ -137,117 +137,107 @@ class PooledELBO(AdditiveScore):
             others.append(kernel_terms(vae, batch, vae.kernels, marginal))
         return others
 
-    def _other_bounds(self, vae: VAE, batch: Batch) -> list[Tensor]:
-        """The bounds of the experts beside the members, each of shape (rows,)."""
+    def _other_bounds(self, vae: VAE, batch: Batch) -> Tensor:
+        """The bounds of the experts beside the members: (others, rows)."""
         if not (self.independence or self.kernels):
-            return []
+            return precise(batch.values.new_empty(0, len(batch)))
         marginal = precise(marginal_terms(vae, batch))
         others = [marginal.sum(-1)] if self.independence else []
         if self.kernels:
             assert vae.kernels is not None
             others.append(kernel_bound(vae, batch, vae.kernels, marginal))
-        return others
+        return torch.stack(others)
 
     def bounds(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
         """The bound of each expert, charged for missing cells: (experts, rows), nats."""
-        members, others, _, _ = self._bounds(terms, vae, batch)
-        return torch.cat([members, others])
+        bounds = torch.cat([ELBO(self.n_draws).by_member(terms, vae, batch), self._other_bounds(vae, batch)])
+        charges = self._charges(vae, batch)
+        return bounds if charges is None else bounds - charges.sum(0)
 
     def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
-        members, others, medians, added_back = self._bounds(terms, vae, batch)
-        n_members = len(members)
-        bounds = torch.cat([members.mean(0, keepdim=True), others])
-        medians = torch.cat([medians[:n_members].mean(0, keepdim=True), medians[n_members:]])
-        pooled, _ = self._soft_minimum(bounds, medians)
-        return pooled if added_back is None else pooled + added_back.mean(0)
+        of_members = ELBO(self.n_draws).reduce(terms, vae, batch).unsqueeze(0)
+        bounds = torch.cat([of_members, self._other_bounds(vae, batch)])
+        return self._pool(bounds, self._charges(vae, batch), vae)[0]
 
     def by_member(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
-        members, others, medians, added_back = self._bounds(terms, vae, batch)
-        n_members = len(members)
-        pooled = torch.stack(
+        members, others = ELBO(self.n_draws).by_member(terms, vae, batch), self._other_bounds(vae, batch)
+        charges = self._charges(vae, batch)
+        return torch.stack(
             [
-                self._soft_minimum(
-                    torch.cat([members[member : member + 1], others]),
-                    torch.cat([medians[member : member + 1], medians[n_members:]]),
-                )[0]
-                for member in range(n_members)
+                self._pool(torch.cat([members[member : member + 1], others]), charges, vae, member)[0]
+                for member in range(len(members))
             ]
         )
-        return pooled if added_back is None else pooled + added_back
 
     def by_cell(self, terms: Terms, vae: VAE, batch: Batch) -> Shares:
-        experts = vae.experts if self.uses_experts else None
         others = self.other_terms(vae, batch)
         cells = torch.stack([precise(terms.log_likelihood).mean((0, 1)), *(of_cells for of_cells, _ in others)])
-        beside = [of_cells.sum(-1) - kl for of_cells, kl in others]
-        members, bounds, medians, _ = self._bounds(terms, vae, batch, beside)
-        n_members = len(members)
-        pooled, share = self._soft_minimum(
-            torch.cat([members.mean(0, keepdim=True), bounds]),
-            torch.cat([medians[:n_members].mean(0, keepdim=True), medians[n_members:]]),
-        )
-        weights = self._weights(pooled).unsqueeze(1)
-        charged = torch.zeros_like(pooled)
-        if experts is None:
+        of_members = ELBO(self.n_draws).reduce(terms, vae, batch)
+        bounds = torch.stack([of_members, *(of_cells.sum(-1) - kl for of_cells, kl in others)])
+        charges = self._charges(vae, batch)
+        pooled, share = self._pool(bounds, charges, vae)
+        if not self.uses_experts or vae.experts is None:
             of_cells = (share.unsqueeze(-1) * cells).sum(0)
-            return Shares(of_cells, of_cells.sum(-1) - pooled, charged)
-        costs = precise(experts.cells)
-        costs = torch.cat([costs[:n_members].mean(0, keepdim=True), costs[n_members:]]).unsqueeze(1)
-        missing = precise(~batch.observed)
+            return Shares(of_cells, of_cells.sum(-1) - pooled, torch.zeros_like(pooled))
+        costs = self._of_pool(precise(vae.experts.cells), vae.n_members).unsqueeze(1)
         # About what cells are expected to cost each expert, so that an expert that counts more shifts no typical cell.
-        expected = (weights.unsqueeze(-1) * costs).sum(0)
-        of_cells = (share.unsqueeze(-1) * (cells + (1 - missing) * costs)).sum(0) - expected
-        charges = experts.charges(batch)
-        if charges is not None:
-            combined = torch.cat([charges[1][:n_members].mean(0, keepdim=True), charges[1][n_members:]])
-            if self.missing == "ignored":
-                of_cells = of_cells + missing * expected
-                pooled = pooled + (missing * expected).sum(-1) + (weights * combined).sum(0)
-            else:
-                charged = (missing * expected).sum(-1) + (share * combined).sum(0)
+        expected = (self._weights(pooled).view(-1, 1, 1) * costs).sum(0)
+        observed = precise(batch.observed)
+        of_cells = (share.unsqueeze(-1) * (cells + observed * costs)).sum(0) - expected
+        charged = torch.zeros_like(pooled)
+        if self.missing == "ignored":
+            of_cells = of_cells + (1 - observed) * expected
+        elif charges is not None:
+            charged = ((1 - observed) * expected).sum(-1) + (share * self._of_pool(charges[1], vae.n_members)).sum(0)
         return Shares(of_cells, of_cells.sum(-1) - pooled, charged)
 
-    def _bounds(
-        self, terms: Terms, vae: VAE, batch: Batch, others: list[Tensor] | None = None
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """Bounds of the members and of the others, with what is charged for missing cells, and medians of all.
+    def _charges(self, vae: VAE, batch: Batch) -> Tensor | None:
+        """What experts charge for missing cells, and for their combination: (2, experts, rows); None for whole rows."""
+        charges = vae.experts.charges(batch) if self.uses_experts and vae.experts is not None else None
+        return None if charges is None else torch.stack(charges)
+
+    def _pool(
+        self, bounds: Tensor, charges: Tensor | None, vae: VAE, member: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The soft minimum, and how much each expert counts in it.
+
+        Parameters
+        ----------
+        bounds : Tensor of shape (1 + others, rows)
+            Of all members together or of one, and of the others.
+        charges : Tensor of shape (2, experts, rows), optional
+        vae : VAE
+        member : int, optional
+            Whose bound is the first; by default that of all members.
 
         Returns
         -------
-        members : Tensor of shape (members, rows)
-        others : Tensor of shape (others, rows)
-        medians : Tensor of shape (members + others,)
-        added_back : Tensor of shape (members, rows) or None
-            What is given back to each member's pool, because missing cells cost nothing.
+        pooled : Tensor of shape (rows,)
+        share : Tensor of shape (1 + others, rows)
         """
-        members = ELBO(self.n_draws).by_member(terms, vae, batch)
-        others = self._other_bounds(vae, batch) if others is None else others
-        bounds = torch.cat([members, torch.stack(others)]) if others else members
-        n_members = len(members)
-        experts = vae.experts if self.uses_experts else None
-        if experts is None:
-            return members, bounds[n_members:], bounds.new_zeros(len(bounds)), None
-        medians = precise(experts.medians)
-        charges = experts.charges(batch)
-        if charges is None:
-            return members, bounds[n_members:], medians, None
-        charged = charges[0] + charges[1]
-        bounds = bounds - charged
-        added_back = None
-        if self.missing == "ignored":
-            weights = self._weights(bounds).unsqueeze(1)
-            added_back = weights[0] * charged[:n_members] + (weights[1:] * charged[n_members:]).sum(0)
-        return bounds[:n_members], bounds[n_members:], medians, added_back
-
-    def _soft_minimum(self, bounds: Tensor, medians: Tensor) -> tuple[Tensor, Tensor]:
-        """The pool of (experts, rows), and how much each expert counts in it: (rows,), (experts, rows)."""
         weights = self._weights(bounds).unsqueeze(1)
+        charged = None if charges is None else self._of_pool(charges.sum(0), vae.n_members, member)
+        if charged is not None:
+            bounds = bounds - charged
         if self.sharpness == 0:
-            return (weights * bounds).sum(0), weights.expand_as(bounds)
-        medians = medians.unsqueeze(1)
-        exponents = weights.log() - self.sharpness * (bounds - medians)
-        pooled = (weights * medians).sum(0) - exponents.logsumexp(0) / self.sharpness
-        return pooled, exponents.softmax(0)
+            of_two = member is not None and len(bounds) == 2
+            pooled = torch.lerp(bounds[0], bounds[1], self.weights[1]) if of_two else (weights * bounds).sum(0)
+            share = weights.expand_as(bounds)
+        else:
+            assert vae.experts is not None
+            medians = self._of_pool(precise(vae.experts.medians), vae.n_members, member).unsqueeze(1)
+            exponents = weights.log() - self.sharpness * (bounds - medians)
+            pooled = (weights * medians).sum(0) - exponents.logsumexp(0) / self.sharpness
+            share = exponents.softmax(0)
+        if charged is not None and self.missing == "ignored":
+            pooled = pooled + (weights * charged).sum(0)
+        return pooled, share
+
+    @staticmethod
+    def _of_pool(of_experts: Tensor, n_members: int, member: int | None = None) -> Tensor:
+        """From (experts, ...) to (1 + others, ...): the mean of the members, or one of them, before the others."""
+        first = of_experts[:n_members].mean(0) if member is None else of_experts[member]
+        return torch.cat([first.unsqueeze(0), of_experts[n_members:]])
 
     def _weights(self, like: Tensor) -> Tensor:
         return torch.tensor(self.weights, dtype=like.dtype, device=like.device)

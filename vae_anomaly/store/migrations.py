@@ -7,12 +7,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from vae_anomaly.data import ColumnRoles
 from vae_anomaly.decisions import MIN_DEVIATION
 from vae_anomaly.detectors import WINDOW_ACTIVATION, TrainingPlan
-from vae_anomaly.scores import resolve_score
+from vae_anomaly.scores import PooledELBO, Score, resolve_score
 from vae_anomaly.store import patch_files, row_files
 from vae_anomaly.store.models import NOISE, WEIGHTS
 from vae_anomaly.store.patch_files import LEVELS
@@ -38,6 +39,8 @@ WRAPPED_LIKELIHOODS: dict[str, tuple[tuple[str, ...], str]] = {
     "given": ((), "input_only"),
 }
 RENAMED_TENSORS = {"yardstick": "reference_statistics"}
+POOLED_BY_THE_MEAN = {"sharpness": 0.0, "kernels": 0.0}
+MISSING_COSTS_BEFORE_VERSION_9 = f"{WEIGHTS}missing_costs."
 MIN_LOG_VARIANCE, MIN_LOG_VARIANCE_BEFORE_VERSION_3 = -6.0, -14.0
 
 
@@ -54,10 +57,13 @@ def upgraded_manifest(manifest: dict[str, Any], shapes: Mapping[str, Sequence[in
         Of the tensors in the file, by their names there.
     """
     version = manifest["format_version"]
-    if version > 6:
+    if version > 8:
         return manifest
     upgraded = manifest if version > 4 else _before_version_5(manifest, shapes)
-    upgraded = _without_missing_costs(upgraded)
+    upgraded = _with_fields_of_pool(upgraded, POOLED_BY_THE_MEAN)
+    if version > 6:
+        return upgraded
+    upgraded = _with_fields_of_pool(upgraded, {"missing": "ignored"})
     if version < 6:
         upgraded = upgraded | {"decisions": _decisions_before_version_6(upgraded)}
     return upgraded | {"column_roles": dataclasses.asdict(ColumnRoles())}
@@ -83,29 +89,51 @@ def _before_version_5(manifest: dict[str, Any], shapes: Mapping[str, Sequence[in
 
 
 def upgraded_tensors(tensors: dict[str, Tensor], manifest: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Tensors of any readable format version under the names of this version."""
-    if manifest["format_version"] > 4:
+    """Tensors of any readable format version under the names of this version; the manifest is upgraded."""
+    if manifest["format_version"] > 8:
         return tensors
     if manifest["kind"] == patch_files.KIND:
-        return {_upgraded_window_tensor(name): tensor for name, tensor in tensors.items()}
-    return _renamed(tensors, RENAMED_TENSORS)
+        older = manifest["format_version"] <= 4
+        return {_upgraded_window_tensor(name): tensor for name, tensor in tensors.items()} if older else tensors
+    if manifest["format_version"] <= 4:
+        tensors = _renamed(tensors, RENAMED_TENSORS)
+    return _with_experts(tensors, resolve_score(decode(manifest["score"])))
 
 
-def _without_missing_costs(manifest: dict[str, Any]) -> dict[str, Any]:
-    """Up to format version 6, missing cells cost nothing; by name or "auto", a score is the one of this version."""
-    upgraded = manifest | {"parameters": {name: _ignoring(value) for name, value in manifest["parameters"].items()}}
+def _with_experts(tensors: dict[str, Tensor], score: Score) -> dict[str, Tensor]:
+    """Up to format version 8, a member's pool as a whole charged for missing cells, and not each expert."""
+    charged = [f"{MISSING_COSTS_BEFORE_VERSION_9}{name}" for name in ("cells", "combination")]
+    if not isinstance(score, PooledELBO) or charged[0] not in tensors:
+        return tensors
+    upgraded = {name: tensor for name, tensor in tensors.items() if name not in charged}
+    of_members, *others = score.weights
+    for name in charged:
+        costs = tensors[name] / of_members
+        upgraded[name.replace("missing_costs", "experts")] = torch.cat(
+            [costs, costs.new_zeros(len(others), *costs.shape[1:])]
+        )
+    n_experts = len(tensors[charged[0]]) + len(others)
+    return upgraded | {f"{WEIGHTS}experts.medians": torch.zeros(n_experts, dtype=torch.float32)}
+
+
+def _with_fields_of_pool(manifest: dict[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Scores that pool have these fields; by name or "auto", a score is the one of this version."""
+    parameters = {name: _with_fields(value, fields) for name, value in manifest["parameters"].items()}
+    upgraded = manifest | {"parameters": parameters}
     if "score" in upgraded:
-        upgraded["score"] = _ignoring(upgraded["score"])
+        upgraded["score"] = _with_fields(upgraded["score"], fields)
     if "windows" in upgraded:
-        upgraded["windows"] = [window | {"score": _ignoring(window["score"])} for window in upgraded["windows"]]
+        upgraded["windows"] = [
+            window | {"score": _with_fields(window["score"], fields)} for window in upgraded["windows"]
+        ]
     return upgraded
 
 
-def _ignoring(value: Any) -> Any:
-    """A score of the ELBO pooled with an independence model, such that missing cells cost nothing; else the value."""
+def _with_fields(value: Any, fields: Mapping[str, Any]) -> Any:
+    """A score that pools, with further fields; any other value as it is."""
     if not isinstance(value, dict) or (value.get("concept"), value.get("name")) != ("score", "pooled_elbo"):
         return value
-    return value | {"fields": value["fields"] | {"missing": "ignored"}}
+    return value | {"fields": value["fields"] | fields}
 
 
 def _decisions_before_version_6(manifest: Mapping[str, Any]) -> dict[str, Any]:
