@@ -37,13 +37,15 @@ class _Rows:
         in its column; 0 where it is missing.
     """
 
-    def __init__(self, vae: VAE, batch: Batch, kernels: Kernels, marginal: Tensor) -> None:
-        self.kernels, self.batch = kernels, batch
+    def __init__(
+        self, vae: VAE, batch: Batch, kernels: Kernels, marginal: Tensor, *, equal_widths: bool = False
+    ) -> None:
+        self.kernels, self.batch, self.arranged = kernels, batch, kernels.arranged(equal_widths=equal_widths)
         self.seen = precise(batch.observed)
         marginal = precise(marginal)
         slope = precise(vae.log_slope(batch.values))
         self.of_row = torch.where(kernels.bandwidths > 0, slope, marginal) * self.seen
-        arranged = kernels.arranged
+        arranged = self.arranged
         cells, self.seen_numbers = precise(batch.values[:, arranged.numeric]), self.seen[:, arranged.numeric]
         alone = (marginal - slope)[:, arranged.numeric]
         self.powers = [cells.square(), cells, torch.ones_like(cells), alone]
@@ -54,7 +56,7 @@ class _Rows:
 
     def log_kernels(self) -> Tensor:
         """Logarithm of every product, but for `of_row`, one copy of the row itself left out: (rows, centres)."""
-        arranged = self.kernels.arranged
+        arranged = self.arranged
         n_terms = 3 if arranged.whole else 4
         features = torch.cat([power * self.seen_numbers for power in self.powers[:n_terms]], 1)
         matrix = arranged.coefficients[: features.shape[1]]
@@ -65,7 +67,7 @@ class _Rows:
 
     def cells(self, posterior: Tensor) -> Tensor:
         """Mean of the logarithm of each cell's kernel over the centres, with `of_row`: (rows, columns)."""
-        arranged = self.kernels.arranged
+        arranged = self.arranged
         products = batch_invariant_matmul(posterior.unsqueeze(0), arranged.coefficients.T.unsqueeze(0)).squeeze(0)
         of_numbers = sum(power * part for power, part in zip(self.powers, products.chunk(4, -1), strict=True))
         cells = self.of_row.index_add(1, arranged.numeric, of_numbers * self.seen_numbers)
@@ -120,6 +122,23 @@ def kernel_terms(vae: VAE, batch: Batch, kernels: Kernels, marginal: Tensor) -> 
     posterior = log_posterior.exp()
     kl = torch.special.xlogy(posterior, posterior).sum(-1) + math.log(kernels.n_centres)
     return rows.cells(posterior), kl
+
+
+def nearest_centres(vae: VAE, batch: Batch, kernels: Kernels, n_nearest: int) -> Tensor:
+    """Positions of the centres nearest to each row, in bandwidths, but for the row itself: (rows, at most n_nearest).
+
+    Parameters
+    ----------
+    vae : VAE
+        Whose columns they are.
+    batch : Batch
+        Rows of shape (rows, columns).
+    kernels : Kernels
+    n_nearest : int
+        Fewer where there are not as many centres and one more.
+    """
+    rows = _Rows(vae, batch, kernels, marginal_terms(vae, batch), equal_widths=True)
+    return rows.log_kernels().topk(max(min(n_nearest, kernels.n_centres - 1), 1), sorted=False).indices
 
 
 def fit_kernels(vae: VAE, centres: Batch) -> Kernels:

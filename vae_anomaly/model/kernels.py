@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vae_anomaly.columns import Batch
 from vae_anomaly.model.priors import LOG_2PI, precise
 
 
@@ -35,6 +36,8 @@ class Kernels(nn.Module):
     min_deviations : Tensor of shape (columns,)
         Smallest standard deviation of a kernel, in model units.
     fingerprints : int64 Tensor of shape (centres,)
+    scores : Tensor of shape (1 + members, centres), float64
+        Scores of the centres by all members and by each, for a score that compares rows with them; else empty.
     """
 
     values: Tensor
@@ -43,6 +46,7 @@ class Kernels(nn.Module):
     bandwidths: Tensor
     min_deviations: Tensor
     fingerprints: Tensor
+    scores: Tensor
 
     def __init__(
         self,
@@ -52,6 +56,7 @@ class Kernels(nn.Module):
         bandwidths: Tensor,
         min_deviations: Tensor,
         fingerprints: Tensor,
+        scores: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.register_buffer("values", values)
@@ -60,11 +65,13 @@ class Kernels(nn.Module):
         self.register_buffer("bandwidths", bandwidths)
         self.register_buffer("min_deviations", min_deviations)
         self.register_buffer("fingerprints", fingerprints)
-        self._arranged: ArrangedKernels | None = None
+        none = torch.empty(0, len(values), dtype=torch.float64)
+        self.register_buffer("scores", none if scores is None else scores)
+        self._arranged: dict[bool, ArrangedKernels] = {}
 
     @classmethod
-    def empty(cls, n_centres: int, n_columns: int) -> Kernels:
-        """Of the right shapes, to be filled from a model file."""
+    def empty(cls, n_centres: int, n_columns: int, n_scores: int) -> Kernels:
+        """Of the right shapes, to be filled from a model file; with so many scores of each centre."""
         return cls(
             torch.zeros(n_centres, n_columns, dtype=torch.float32),
             torch.zeros(n_centres, n_columns, dtype=torch.bool),
@@ -72,6 +79,7 @@ class Kernels(nn.Module):
             torch.zeros(n_columns, dtype=torch.float32),
             torch.ones(n_columns, dtype=torch.float32),
             torch.zeros(n_centres, dtype=torch.int64),
+            torch.zeros(n_scores, n_centres, dtype=torch.float64),
         )
 
     @property
@@ -79,12 +87,17 @@ class Kernels(nn.Module):
         """Training rows with a kernel."""
         return len(self.values)
 
+    def arranged(self, *, equal_widths: bool = False) -> ArrangedKernels:
+        """The kernels as matrices, arranged on first use; with the widths of the centres, or as wide as bandwidths."""
+        if equal_widths not in self._arranged:
+            widths = torch.ones_like(self.widths) if equal_widths else self.widths
+            self._arranged[equal_widths] = ArrangedKernels.of(self, widths)
+        return self._arranged[equal_widths]
+
     @property
-    def arranged(self) -> ArrangedKernels:
-        """The kernels as matrices, arranged on first use."""
-        if self._arranged is None:
-            self._arranged = ArrangedKernels.of(self)
-        return self._arranged
+    def centres(self) -> Batch:
+        """The training rows that have a kernel."""
+        return Batch(self.values, self.observed, self.fingerprints)
 
     def scaled(self, factor: Tensor | float) -> Kernels:
         """The same centres with other widths."""
@@ -98,15 +111,15 @@ class Kernels(nn.Module):
         )
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Kernels:
-        self._arranged = None
+        self._arranged = {}
         return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
 
     def _load_from_state_dict(self, *arguments: Any) -> None:
-        self._arranged = None
+        self._arranged = {}
         super()._load_from_state_dict(*arguments)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_arranged": None}
+        return self.__dict__ | {"_arranged": {}}
 
 
 @dataclass(frozen=True)
@@ -131,11 +144,12 @@ class ArrangedKernels:
     present: Tensor
 
     @classmethod
-    def of(cls, kernels: Kernels) -> ArrangedKernels:
+    def of(cls, kernels: Kernels, widths: Tensor) -> ArrangedKernels:
+        """Of kernels whose centres have these widths: (centres,)."""
         numeric = kernels.bandwidths.nonzero().squeeze(1)
         centres, present = precise(kernels.values[:, numeric]), precise(kernels.observed[:, numeric])
         bandwidths, floor = precise(kernels.bandwidths[numeric]), precise(kernels.min_deviations[numeric])
-        deviation = torch.maximum(precise(kernels.widths).unsqueeze(1) * bandwidths, floor)
+        deviation = torch.maximum(precise(widths).unsqueeze(1) * bandwidths, floor)
         precision = present / deviation.square()
         constant = -0.5 * (precision * centres.square() + present * (2 * deviation.log() + LOG_2PI))
         coefficients = torch.cat([-0.5 * precision, precision * centres, constant, 1 - present], 1).T.contiguous()

@@ -22,7 +22,7 @@ from vae_anomaly.model import (
     resolve_backbone,
     resolve_prior,
 )
-from vae_anomaly.scores import LikelihoodRegret, PooledELBO, RelativeScore, Score, resolve_score
+from vae_anomaly.scores import LikelihoodRegret, LocalRatio, RelativeScore, Score, pool_of, resolve_score
 from vae_anomaly.store.manifest import modelled_parts
 from vae_anomaly.store.sizes import check_columns, check_network
 from vae_anomaly.store.values import decode, encode, encode_column, finite
@@ -32,6 +32,7 @@ REFERENCE = "reference."
 REFERENCE_STATISTICS = "reference_statistics"
 WEIGHTS = "vae."
 EXPERTS, KERNELS = f"{WEIGHTS}experts.cells", f"{WEIGHTS}kernels.values"
+SCORES_OF_KERNELS = f"{WEIGHTS}kernels.scores"
 
 # Each of some 10 columns takes the memory of ten numbers of the file in scoring a chunk of rows.
 MAX_KERNELS = 1 << 14
@@ -113,7 +114,8 @@ def rebuilt_model(
     if EXPERTS in tensors:
         vae.experts = Experts.empty(len(tensors[EXPERTS]), Cells.of(encoder).counted)
     if KERNELS in tensors:
-        vae.kernels = Kernels.empty(*tensors[KERNELS].shape)
+        n_centres, n_cells = tensors[KERNELS].shape
+        vae.kernels = Kernels.empty(n_centres, n_cells, len(tensors[SCORES_OF_KERNELS]))
     state = without_prefix(tensors, WEIGHTS)
     _check_numbers(vae, state)
     vae.load_state_dict(state)
@@ -249,7 +251,7 @@ def _check_statistics(statistics: Tensor | None, score: Score) -> None:
 
 def _check_pool(tensors: Mapping[str, Tensor], score: Score, n_members: int, n_cells: int) -> None:
     """Compare what a pool needs with what the file holds."""
-    pool = score if isinstance(score, PooledELBO) else None
+    pool = pool_of(score)
     wanted = None if pool is None or not pool.uses_experts else (pool.n_experts(n_members), n_cells)
     if (held := tuple(tensors[EXPERTS].shape) if EXPERTS in tensors else None) != wanted:
         raise ValueError(f"the statistics of experts have shape {held}, and the score asks for {wanted}")
@@ -259,6 +261,9 @@ def _check_pool(tensors: Mapping[str, Tensor], score: Score, n_members: int, n_c
         shape = tuple(tensors[KERNELS].shape)
         if len(shape) != 2 or not 1 <= shape[0] <= MAX_KERNELS or shape[1] != n_cells:
             raise ValueError(f"the kernels have shape {shape}; expected up to {MAX_KERNELS:,} of {n_cells:,} cells")
+        n_scores = 1 + n_members if isinstance(score, LocalRatio) else 0
+        if (held := tuple(tensors[SCORES_OF_KERNELS].shape)) != (n_scores, shape[0]):
+            raise ValueError(f"the scores of kernels have shape {held}; expected {(n_scores, shape[0])}")
         positive = (f"{WEIGHTS}kernels.widths", f"{WEIGHTS}kernels.min_deviations")
         if not all(bool((tensors[name] > 0).all()) for name in positive):
             raise ValueError("the widths of kernels are not all above 0")
