@@ -162,7 +162,7 @@ def fit_kernels(vae: VAE, centres: Batch) -> Kernels:
     bandwidths, floor = _bandwidths(vae, centres)
     kernels = Kernels(
         centres.values.float().clone(),
-        centres.observed.clone(),
+        centres.observed.to(torch.uint8),
         torch.ones(len(centres), device=bandwidths.device),
         bandwidths.float(),
         floor.float(),

@@ -28,7 +28,8 @@ class Kernels(nn.Module):
     ----------
     values : Tensor of shape (centres, columns)
         Model units.
-    observed : bool Tensor of shape (centres, columns)
+    observed : uint8 Tensor of shape (centres, columns)
+        1 where the centre's cell is there, else 0.
     widths : Tensor of shape (centres,)
         Of each centre's kernels, in bandwidths.
     bandwidths : Tensor of shape (columns,)
@@ -74,7 +75,7 @@ class Kernels(nn.Module):
         """Of the right shapes, to be filled from a model file; with so many scores of each centre."""
         return cls(
             torch.zeros(n_centres, n_columns, dtype=torch.float32),
-            torch.zeros(n_centres, n_columns, dtype=torch.bool),
+            torch.zeros(n_centres, n_columns, dtype=torch.uint8),
             torch.ones(n_centres, dtype=torch.float32),
             torch.zeros(n_columns, dtype=torch.float32),
             torch.ones(n_columns, dtype=torch.float32),
@@ -97,7 +98,7 @@ class Kernels(nn.Module):
     @property
     def centres(self) -> Batch:
         """The training rows that have a kernel."""
-        return Batch(self.values, self.observed, self.fingerprints)
+        return Batch(self.values, self.observed.bool(), self.fingerprints)
 
     def scaled(self, factor: Tensor | float) -> Kernels:
         """The same centres with other widths."""

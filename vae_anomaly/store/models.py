@@ -63,6 +63,7 @@ def model_entry(model: FittedModel[Encoder], activation: str, prior: Prior) -> d
         "min_log_variance": vae.min_log_variance,
         "prior": encode(prior),
         "n_exemplars": vae.prior.n_kernels,
+        "n_kernels": 0 if vae.kernels is None else vae.kernels.n_centres,
         "score": encode(model.score),
         "fit_report": finite(dataclasses.asdict(model.report)),
         "history": finite(dataclasses.asdict(model.history)),
@@ -184,7 +185,9 @@ def check_sizes(
         grid=grid,
     )
     _check_statistics(tensors.get(REFERENCE_STATISTICS), shape.score)
-    _check_pool(tensors, shape.score, shape.n_members, sum(part.n_cells for part in modelled))
+    _check_pool(
+        tensors, shape.score, shape.n_members, sum(part.n_cells for part in modelled), entry.get("n_kernels", 0)
+    )
 
 
 def prefixed(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -249,14 +252,15 @@ def _check_statistics(statistics: Tensor | None, score: Score) -> None:
         raise ValueError("the reference statistics are not finite")
 
 
-def _check_pool(tensors: Mapping[str, Tensor], score: Score, n_members: int, n_cells: int) -> None:
+def _check_pool(tensors: Mapping[str, Tensor], score: Score, n_members: int, n_cells: int, said: int) -> None:
     """Compare what a pool needs with what the file holds."""
     pool = pool_of(score)
     wanted = None if pool is None or not pool.uses_experts else (pool.n_experts(n_members), n_cells)
     if (held := tuple(tensors[EXPERTS].shape) if EXPERTS in tensors else None) != wanted:
         raise ValueError(f"the statistics of experts have shape {held}, and the score asks for {wanted}")
-    if (KERNELS in tensors) != (pool is not None and pool.kernels > 0):
-        raise ValueError("only a score that pools kernels has them, and it needs them")
+    n_kernels = len(tensors[KERNELS]) if KERNELS in tensors else 0
+    if (n_kernels > 0) != (pool is not None and pool.kernels > 0) or n_kernels != said:
+        raise ValueError(f"the file holds {n_kernels:,} kernels, the manifest says {said:,}; its score {score}")
     if KERNELS in tensors:
         shape = tuple(tensors[KERNELS].shape)
         if len(shape) != 2 or not 1 <= shape[0] <= MAX_KERNELS or shape[1] != n_cells:
@@ -267,6 +271,8 @@ def _check_pool(tensors: Mapping[str, Tensor], score: Score, n_members: int, n_c
         positive = (f"{WEIGHTS}kernels.widths", f"{WEIGHTS}kernels.min_deviations")
         if not all(bool((tensors[name] > 0).all()) for name in positive):
             raise ValueError("the widths of kernels are not all above 0")
+        if bool((tensors[f"{WEIGHTS}kernels.observed"] > 1).any()):
+            raise ValueError("which cells of kernels are missing is not said by 0 and 1")
         if not bool((tensors[f"{WEIGHTS}kernels.bandwidths"] >= 0).all()):
             raise ValueError("the bandwidths of kernels are not all at least 0")
 
