@@ -844,7 +844,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         >>> from vae_anomaly import VAEDetector
         >>> X = np.random.default_rng(0).normal(size=(200, 2))
         >>> X[0] = [5.0, -5.0]
-        >>> detector = VAEDetector(max_iter=100).fit(X)
+        >>> detector = VAEDetector(max_iter=100, early_stopping=False).fit(X)
         >>> int(detector.training_scores_.argmin())
         0
         """
