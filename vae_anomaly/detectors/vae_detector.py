@@ -1120,7 +1120,9 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         if isinstance(training.data, Images):
             return None
         kept = dataclasses.replace(training, data=training.data.with_cells(unshared(training.data.cells, X)))
-        labels = row_labels(X, len(training.used))
+        labels = training.data.index
+        if labels is None or not training.used.all():
+            labels = row_labels(X, len(training.used))
         if self.preset == ROBUST:
             return TrainingView(partial(_judged, self.model_, kept, labels))
         own = {"preset": ROBUST, "random_state": seed, "warm_start": False, "verbose": False}
@@ -1289,11 +1291,18 @@ def _judged_robustly(
         See `_judged`.
     fixed : bool
         Whether the columns are not learned anew.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If the training was interrupted: nobody would know that its scores are not those of another time.
     """
     detector = VAEDetector(**parameters)
     known = training.encoder if fixed else None
     own = detector._training(training.data, training.weights, training.used, training.ids, known)
     detector._learn_from(own, None)
+    if detector.fit_report_.interrupted:
+        raise KeyboardInterrupt
     return _judged(detector.model_, own, labels)
 
 
