@@ -33,7 +33,7 @@ from vae_anomaly.columns import (
 from vae_anomaly.data import ColumnRoles, FloatArray, ImageFormat, Images, Table, as_array
 from vae_anomaly.decisions import ColumnSample, Decisions
 from vae_anomaly.deprecation import RenamedAttribute
-from vae_anomaly.detectors.base import CHANGES, copied_parameters, fitted_at_once
+from vae_anomaly.detectors.base import CHANGES, as_it_is, copied_parameters, fitted_at_once
 from vae_anomaly.detectors.calibrated import (
     CalibratedDetectorMixin,
     Compared,
@@ -597,13 +597,14 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         ndarray of shape (rows,), float64
         """
         check_is_fitted(self)
-        encoder = self.model_.encoder
-        if self.model_.takes_images and is_files(X):
+        fitted = as_it_is(self)
+        encoder = fitted.model_.encoder
+        if encoder.takes_images and is_files(X):
             portions = read_portions(open_files(X, None, encoder))
             return np.concatenate(
-                [spread(self._scores(images) if usable.any() else np.empty(0), usable) for images, usable in portions]
+                [spread(fitted._scores(images) if usable.any() else np.empty(0), usable) for images, usable in portions]
             )
-        return self._scores(read_rows(self, X, encoder), X)
+        return fitted._scores(read_rows(fitted, X, encoder), X)
 
     @overload
     def explain(self, X: pd.DataFrame) -> Explanation: ...
@@ -1227,16 +1228,17 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         return reasoned.set_axis(rows.index) if isinstance(rows, pd.DataFrame) else reasoned
 
     def _compared(self, X: Any) -> Compared:
-        model = self.model_
+        fitted = as_it_is(self)
+        model = fitted.model_
 
         def compared(data: Table | Images) -> Compared:
             batch = model.encoder.encode(data)
             warn_of_empty_rows(model.encoder, batch, X)
-            return _compared_batch(model, batch, _groups_of(data, self._calibration_groups()))
+            return _compared_batch(model, batch, _groups_of(data, fitted._calibration_groups()))
 
         if model.takes_images and is_files(X):
             return Compared.over(read_portions(open_files(X, None, model.encoder)), compared)
-        return compared(read_rows(self, X, model.encoder))
+        return compared(read_rows(fitted, X, model.encoder))
 
 
 @dataclass(frozen=True)
