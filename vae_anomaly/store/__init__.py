@@ -105,7 +105,7 @@ def save(
     if isinstance(detector, VAEDetector) and detector.vae_.kernels is not None and not rule.raw_values:
         raise SpecificationError(
             f"the score compares rows with {detector.vae_.kernels.n_centres:,} training rows, whose cells a file has "
-            "to hold: raw_values=False cannot be. Fit with preset='default' or 'robust', or a row_score without kernels."
+            "to hold: raw_values=False cannot be. Fit with preset='default' or 'robust', or a score without kernels."
         )
     detector = with_level_hashes(detector, rule)
     key = checked_key(key)
