@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -177,7 +178,7 @@ def fit_model(
         n_draws = _report_draws(vae, len(reported))
         terms = elbo_terms(vae, reported, scoring_noise(vae.n_members, n_draws, vae.latent_dim, seed).to(device))
         report = fit_report(vae, terms, batch, validation, history, rows.n_rows, members.shape[1])
-        exemplars = batch.take(subsamples[:, : config.prior.max_rows])
+        exemplars = batch.take(_exemplars(vae, batch, subsamples, config, seed))
         vae.prior = config.prior.fit(vae.posterior(exemplars), exemplars)
         noise = scoring_noise(vae.n_members, config.score.n_draws, vae.latent_dim, seed).to(device)
         if isinstance(config.score, PooledELBO) and charges_missing(config.score):
@@ -201,6 +202,24 @@ def fit_model(
         reference=None,
         map_scale=None if grid is None else map_scale(vae, grid, reference_rows, noise),
     )
+
+
+def _exemplars(vae: VAE, batch: Batch, subsamples: Tensor, config: FitConfig, seed: int) -> Tensor:
+    """Rows of each member that its prior is made of: (members, rows).
+
+    Where the training was trimmed, those that it would have left out are left out here as well: an anomaly among the
+    exemplars makes others like it normal, even if it was not learned from.
+    """
+    max_rows, trimmed = config.prior.max_rows, config.training.trim_fraction
+    if not trimmed:
+        return subsamples[:, :max_rows]
+    candidates = subsamples[:, : math.ceil(max_rows / (1 - trimmed))]
+    n_kept = candidates.shape[1] - int(trimmed * candidates.shape[1])
+    noise = scoring_noise(vae.n_members, VALIDATION_DRAWS, vae.latent_dim, seed).to(batch.values.device)
+    # The prior is still that of the training, N(0, I).
+    bound = elbo_terms(vae, batch.take(candidates), noise).elbo
+    kept = bound.topk(n_kept, dim=1, sorted=False).indices.sort(dim=1).values
+    return candidates.gather(1, kept)
 
 
 @contextmanager
