@@ -176,10 +176,11 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
     preset : {"default", "accurate", "robust"}, default="default"
         What the training rows are taken for; None and "auto" in other parameters stand for what it says, and what is
         given there wins.  "default" assumes nothing, and is for judging new rows.  "accurate" takes the training rows
-        for normal ones.  "robust" expects anomalies among them, where the rows of the fit
-        themselves are judged or the history is known to be dirty: each autoencoder sees half of the rows, 4,096 at
-        most, for 300 steps, and leaves the most anomalous 15 % out of every mini-batch, of the held-out bound and of
-        the prior.  Images have "default" alone.
+        for normal ones and compares a row with those around it, which takes several times as long for each row: its
+        score is a `LocalRatio`, a ratio of likelihoods and no bound, and a model file holds training rows.  "robust"
+        expects anomalies among them, where the rows of the fit themselves are judged or the history is known to be
+        dirty: each autoencoder sees half of the rows, 4,096 at most, for 300 steps, and leaves the most anomalous 15 %
+        out of every mini-batch, of the held-out bound and of the prior.  Images have "default" alone.
     n_estimators : int, default=None
         Autoencoders in the ensemble, trained at once; None takes 4 for tables and 1 for images.
     max_samples : int or float, default=None
@@ -228,8 +229,9 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         p(z) that rows are scored against: "standard_normal", or "exemplar", the aggregated posterior of the
         training rows.  Training always uses the standard normal.
     row_score : str or Score, default="auto"
-        What `score_samples` returns: "pooled_elbo", the ELBO of the autoencoders pooled with an independence model and
-        the default for tables, in which missing cells are neutral, "elbo" without either, the plain sum,
+        What `score_samples` returns: "pooled_elbo", the default for tables, the soft minimum of the ELBO of the
+        autoencoders and of an independence model, in which missing cells are neutral; "local_ratio", the same with
+        kernels at training rows and less what training rows around the row score; "elbo" alone, the plain sum,
         "elbo_per_cell", "importance_weighted" (a tighter bound), "reconstruction", "kl"; and where high likelihoods
         mislead "surprise", the default for images, "likelihood_ratio", "input_complexity", "debiased_elbo",
         "likelihood_regret" or "likelihood_path".
@@ -617,7 +619,8 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
 
         For images the shares are maps of nats per pixel, and the encoder sees all pixels.
 
-        The contributions of the cells and the KL add up to `anomaly_score` for the scores "pooled_elbo" and "elbo";
+        The contributions of the cells and the KL add up to `anomaly_score` for the scores "pooled_elbo", "local_ratio"
+        and "elbo"; where a score pools several bounds, they are those of each, the more the bound counts for the row.
         `Explanation.charged` is how much of them is expected, for cells that are missing, which are never a reason.
         What is expected and how rare a cell is come from the other cells of its row: the cell itself is hidden from
         the encoder, so that it cannot explain itself, and so are suspicious cells, so that they do not make others
@@ -799,7 +802,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         """The ELBO by member, row and cell, before anything is summed.
 
         The mean over members of ``elbo_terms(X).elbo`` is what `score_samples` returns for ``row_score="elbo"``; the
-        default pools it with an independence model.
+        default pools it with the bound of an independence model.
 
         Parameters
         ----------
