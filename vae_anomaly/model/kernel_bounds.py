@@ -16,6 +16,7 @@ from vae_anomaly.model.priors import precise
 from vae_anomaly.model.vae import VAE
 
 LEVEL_SMOOTHING = 0.25
+OF_ANY_LEVEL = math.log(LEVEL_SMOOTHING)
 CENTRAL = (0.005, 0.995)
 NEIGHBOUR = 3
 SCALES = (0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6)
@@ -49,46 +50,60 @@ class _Rows:
         cells, self.seen_numbers = precise(batch.values[:, arranged.numeric]), self.seen[:, arranged.numeric]
         alone = (marginal - slope)[:, arranged.numeric]
         self.powers = [cells.square(), cells, torch.ones_like(cells), alone]
-        self.levels = ((kernels.bandwidths == 0).nonzero().squeeze(1)).tolist()
-        self.levels = [column for column in self.levels if column < vae.n_varying]
         # The log-Jacobian of levels is that of parts of dates.
-        self.log_share = marginal - precise(vae.log_jacobian)
+        share = torch.exp(precise(vae.log_jacobian) - marginal)
+        self.gain = torch.log(LEVEL_SMOOTHING + (1 - LEVEL_SMOOTHING) * share) - OF_ANY_LEVEL
+        self.slots = arranged.slots(batch.values)
+        self.seen_few, self.seen_many = self.seen[:, arranged.few], self.seen[:, arranged.many]
 
     def log_kernels(self) -> Tensor:
         """Logarithm of every product, but for `of_row`, one copy of the row itself left out: (rows, centres)."""
         arranged = self.arranged
         n_terms = 3 if arranged.whole else 4
         features = torch.cat([power * self.seen_numbers for power in self.powers[:n_terms]], 1)
-        matrix = arranged.coefficients[: features.shape[1]]
-        total = batch_invariant_matmul(features.unsqueeze(0), matrix.unsqueeze(0)).squeeze(0)
-        for column, of_miss, of_match in self._of_levels():
-            total += (self.seen[:, column : column + 1] * arranged.present[column]) * (of_miss + of_match)
+        total = _product(features, arranged.coefficients[: features.shape[1]])
+        if len(arranged.few):
+            of_matches = features.new_zeros(len(features), len(arranged.one_hot))
+            of_matches.scatter_(1, self.slots, self.gain[:, arranged.few] * self.seen_few)
+            of_matches[:, -1] = 0
+            total += _product(self.seen_few * OF_ANY_LEVEL, arranged.present_few) + _product(
+                of_matches, arranged.one_hot
+            )
+        for column, of_centre in self._of_many():
+            total += self.seen_many[:, column : column + 1] * of_centre
         return total + self._without_copies()
 
     def cells(self, posterior: Tensor) -> Tensor:
         """Mean of the logarithm of each cell's kernel over the centres, with `of_row`: (rows, columns)."""
         arranged = self.arranged
-        products = batch_invariant_matmul(posterior.unsqueeze(0), arranged.coefficients.T.unsqueeze(0)).squeeze(0)
+        products = _product(posterior, arranged.coefficients.T)
         of_numbers = sum(power * part for power, part in zip(self.powers, products.chunk(4, -1), strict=True))
         cells = self.of_row.index_add(1, arranged.numeric, of_numbers * self.seen_numbers)
-        for column, of_miss, of_match in self._of_levels():
-            present = posterior * arranged.present[column]
-            cells[:, column] += self.seen[:, column] * (present * (of_miss + of_match)).sum(-1)
+        if len(arranged.few):
+            matching = _product(posterior, arranged.one_hot.T).gather(1, self.slots)
+            matching = matching.where(self.slots < len(arranged.one_hot) - 1, 0.0)
+            of_few = OF_ANY_LEVEL * _product(posterior, arranged.present_few.T) + self.gain[:, arranged.few] * matching
+            cells = cells.index_add(1, arranged.few, of_few * self.seen_few)
+        for column, of_centre in self._of_many():
+            cells[:, arranged.many[column]] += self.seen_many[:, column] * (posterior * of_centre).sum(-1)
         return cells
 
-    def _of_levels(self) -> Iterator[tuple[int, float, Tensor]]:
-        """Of each column with levels: what any level adds, and what the centre's own adds beside, (rows, centres)."""
-        of_miss = math.log(LEVEL_SMOOTHING)
-        for column in self.levels:
-            gain = torch.log(LEVEL_SMOOTHING + (1 - LEVEL_SMOOTHING) * torch.exp(-self.log_share[:, column])) - of_miss
-            matches = self.batch.values[:, column : column + 1] == self.kernels.values[:, column]
-            yield column, of_miss, matches * gain.unsqueeze(1)
+    def _of_many(self) -> Iterator[tuple[int, Tensor]]:
+        """Of each column of many levels: what it adds to the logarithm of every product, (rows, centres)."""
+        for column, position in enumerate(self.arranged.many.tolist()):
+            matches = self.batch.values[:, position : position + 1] == self.kernels.values[:, position]
+            of_level = OF_ANY_LEVEL + matches * self.gain[:, position : position + 1]
+            yield column, self.arranged.present_many[column] * of_level
 
     def _without_copies(self) -> Tensor:
         copies = self.batch.fingerprints().unsqueeze(1) == self.kernels.fingerprints
         count = copies.sum(1, keepdim=True)
         discount = torch.log1p(-1 / precise(count.clamp(min=1)))
         return torch.where(copies, discount, 0.0)
+
+
+def _product(rows: Tensor, matrix: Tensor) -> Tensor:
+    return batch_invariant_matmul(rows.unsqueeze(0), matrix.unsqueeze(0)).squeeze(0)
 
 
 def kernel_bound(vae: VAE, batch: Batch, kernels: Kernels, marginal: Tensor) -> Tensor:

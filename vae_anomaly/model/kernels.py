@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from vae_anomaly.columns import Batch
 from vae_anomaly.model.priors import LOG_2PI, precise
 
+# Levels of a column without an order that centres may hold for a product to count matches; beyond, they are compared.
+MAX_SLOTS = 64
+
 
 class Kernels(nn.Module):
     r"""A mixture of products of kernels, one product for each centre.
@@ -125,24 +128,36 @@ class Kernels(nn.Module):
 
 @dataclass(frozen=True)
 class ArrangedKernels:
-    """Kernels of numbers as the coefficients of a polynomial in the cells, so that a product adds them up.
+    """Kernels as matrices, so that products add up their logarithms.
 
     Parameters
     ----------
     numeric : int64 Tensor of shape (numeric columns,)
-        Their positions.
+        Positions of the columns with an order.
     coefficients : Tensor of shape (4 numeric columns, centres), float64
-        Of the squares, of the cells, of 1, and of the column's own log-density, one after the other.
+        Of the squares of the cells, of the cells, of 1, and of the column's own log-density, one after the other.
     whole : bool
         Whether no centre misses a number.
-    present : Tensor of shape (columns, centres), float64
-        1 where the centre's cell is there.
+    few, many : int64 Tensor of shape (columns,)
+        Positions of columns without an order, of whose levels the centres hold few or many.
+    present_few, present_many : Tensor of shape (columns, centres), float64
+        1 where the centre's cell of such a column is there.
+    first_slot, n_slots : int64 Tensor of shape (few,)
+        Where the levels of a column begin in `one_hot`, and how many there are.
+    one_hot : Tensor of shape (slots + 1, centres), float64
+        1 where the centre has the level; the last one is of no level that a centre has.
     """
 
     numeric: Tensor
     coefficients: Tensor
     whole: bool
-    present: Tensor
+    few: Tensor
+    many: Tensor
+    present_few: Tensor
+    present_many: Tensor
+    first_slot: Tensor
+    n_slots: Tensor
+    one_hot: Tensor
 
     @classmethod
     def of(cls, kernels: Kernels, widths: Tensor) -> ArrangedKernels:
@@ -154,4 +169,30 @@ class ArrangedKernels:
         precision = present / deviation.square()
         constant = -0.5 * (precision * centres.square() + present * (2 * deviation.log() + LOG_2PI))
         coefficients = torch.cat([-0.5 * precision, precision * centres, constant, 1 - present], 1).T.contiguous()
-        return cls(numeric, coefficients, bool(present.all()), precise(kernels.observed).T.contiguous())
+        n_levels = kernels.values.amax(0).long() + 1
+        unordered = kernels.bandwidths == 0
+        few = (unordered & (n_levels <= MAX_SLOTS)).nonzero().squeeze(1)
+        many = (unordered & (n_levels > MAX_SLOTS)).nonzero().squeeze(1)
+        n_slots = n_levels[few]
+        first_slot = n_slots.cumsum(0) - n_slots
+        one_hot = coefficients.new_zeros(int(n_slots.sum()) + 1, len(widths))
+        slots = (first_slot.unsqueeze(1) + kernels.values[:, few].T.long()).reshape(-1, len(widths))
+        present_few, present_many = (precise(kernels.observed[:, some]).T.contiguous() for some in (few, many))
+        one_hot.scatter_(0, slots, present_few)
+        return cls(
+            numeric,
+            coefficients,
+            bool(present.all()),
+            few,
+            many,
+            present_few,
+            present_many,
+            first_slot,
+            n_slots,
+            one_hot,
+        )
+
+    def slots(self, values: Tensor) -> Tensor:
+        """Rows of `one_hot` of the levels of cells, (rows, columns): (rows, few)."""
+        codes = values[:, self.few].long()
+        return torch.where(codes < self.n_slots, self.first_slot + codes, len(self.one_hot) - 1)
