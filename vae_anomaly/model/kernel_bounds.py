@@ -71,7 +71,11 @@ class _Rows:
             )
         for column, of_centre in self._of_many():
             total += self.seen_many[:, column : column + 1] * of_centre
-        return total + self._without_copies()
+        copies = self.batch.fingerprints().unsqueeze(1) == self.kernels.fingerprints
+        if bool(copies.any()):
+            discount = torch.log1p(-1 / precise(copies.sum(1, keepdim=True).clamp(min=1)))
+            total += torch.where(copies, discount, 0.0)
+        return total
 
     def cells(self, posterior: Tensor) -> Tensor:
         """Mean of the logarithm of each cell's kernel over the centres, with `of_row`: (rows, columns)."""
@@ -94,12 +98,6 @@ class _Rows:
             matches = self.batch.values[:, position : position + 1] == self.kernels.values[:, position]
             of_level = OF_ANY_LEVEL + matches * self.gain[:, position : position + 1]
             yield column, self.arranged.present_many[column] * of_level
-
-    def _without_copies(self) -> Tensor:
-        copies = self.batch.fingerprints().unsqueeze(1) == self.kernels.fingerprints
-        count = copies.sum(1, keepdim=True)
-        discount = torch.log1p(-1 / precise(count.clamp(min=1)))
-        return torch.where(copies, discount, 0.0)
 
 
 def _product(rows: Tensor, matrix: Tensor) -> Tensor:
@@ -186,7 +184,13 @@ def fit_kernels(vae: VAE, centres: Batch) -> Kernels:
     marginal = marginal_terms(vae, centres)
     n_varying = max(int((centres.observed[:, : vae.n_varying].any(0)).sum()), 1)
     kernels = _best_scale(vae, centres, kernels, marginal)
-    log_density = kernel_bound(vae, centres, kernels, marginal)
+    log_density = torch.cat(
+        [
+            kernel_bound(vae, centres.at(some), kernels, marginal[some])
+            for begin in range(0, len(centres), PILOT_ROWS)
+            for some in [slice(begin, begin + PILOT_ROWS)]
+        ]
+    )
     log_width = ((log_density.median() - log_density) / n_varying).clamp(-MAX_LOG_WIDTH, MAX_LOG_WIDTH)
     return _best_scale(vae, centres, kernels.scaled(log_width.exp().float()), marginal)
 
