@@ -19,6 +19,7 @@ from vae_anomaly import TrainingPlan, VAEDetector, load, save
 from vae_anomaly.deprecation import OldNameWarning
 from vae_anomaly.detectors import vae_detector
 from vae_anomaly.errors import NotAvailable
+from vae_anomaly.model.steps import Stepper
 
 pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning", "ignore::vae_anomaly.DataWarning")
 
@@ -195,7 +196,21 @@ def test_the_second_training_may_fail_and_be_tried_again(monkeypatch: pytest.Mon
         patched.setattr(vae_detector, "fit_model", lambda *_: (_ for _ in ()).throw(MemoryError))
         with pytest.raises(MemoryError):
             _ = detector.training_scores_
+    step, n_steps = Stepper.step, 0
+
+    def interrupted(*arguments: Any) -> None:
+        nonlocal n_steps
+        n_steps += 1
+        if n_steps > 5:
+            raise KeyboardInterrupt
+        step(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Stepper, "step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            _ = detector.training_scores_
     scores = detector.training_scores_
+    np.testing.assert_array_equal(scores, small(preset="robust").fit(X).score_samples(X))
     with pytest.raises(ValueError, match="infinity"):
         detector.fit(np.full((9, 3), np.inf))
     np.testing.assert_array_equal(detector.training_scores_, scores)

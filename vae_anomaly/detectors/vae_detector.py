@@ -33,7 +33,7 @@ from vae_anomaly.columns import (
 from vae_anomaly.data import ColumnRoles, FloatArray, ImageFormat, Images, Table, as_array
 from vae_anomaly.decisions import ColumnSample, Decisions
 from vae_anomaly.deprecation import RenamedAttribute
-from vae_anomaly.detectors.base import CHANGES, copied_parameters, fitted_at_once
+from vae_anomaly.detectors.base import CHANGES, as_it_is, copied_parameters, fitted_at_once
 from vae_anomaly.detectors.calibrated import (
     CalibratedDetectorMixin,
     Compared,
@@ -597,13 +597,14 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         ndarray of shape (rows,), float64
         """
         check_is_fitted(self)
-        encoder = self.model_.encoder
-        if self.model_.takes_images and is_files(X):
+        fitted = as_it_is(self)
+        encoder = fitted.model_.encoder
+        if encoder.takes_images and is_files(X):
             portions = read_portions(open_files(X, None, encoder))
             return np.concatenate(
-                [spread(self._scores(images) if usable.any() else np.empty(0), usable) for images, usable in portions]
+                [spread(fitted._scores(images) if usable.any() else np.empty(0), usable) for images, usable in portions]
             )
-        return self._scores(read_rows(self, X, encoder), X)
+        return fitted._scores(read_rows(fitted, X, encoder), X)
 
     @overload
     def explain(self, X: pd.DataFrame) -> Explanation: ...
@@ -844,7 +845,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         >>> from vae_anomaly import VAEDetector
         >>> X = np.random.default_rng(0).normal(size=(200, 2))
         >>> X[0] = [5.0, -5.0]
-        >>> detector = VAEDetector(max_iter=100).fit(X)
+        >>> detector = VAEDetector(max_iter=100, early_stopping=False).fit(X)
         >>> int(detector.training_scores_.argmin())
         0
         """
@@ -1120,7 +1121,9 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         if isinstance(training.data, Images):
             return None
         kept = dataclasses.replace(training, data=training.data.with_cells(unshared(training.data.cells, X)))
-        labels = row_labels(X, len(training.used))
+        labels = training.data.index
+        if labels is None or not training.used.all():
+            labels = row_labels(X, len(training.used))
         if self.preset == ROBUST:
             return TrainingView(partial(_judged, self.model_, kept, labels))
         own = {"preset": ROBUST, "random_state": seed, "warm_start": False, "verbose": False}
@@ -1225,16 +1228,17 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         return reasoned.set_axis(rows.index) if isinstance(rows, pd.DataFrame) else reasoned
 
     def _compared(self, X: Any) -> Compared:
-        model = self.model_
+        fitted = as_it_is(self)
+        model = fitted.model_
 
         def compared(data: Table | Images) -> Compared:
             batch = model.encoder.encode(data)
             warn_of_empty_rows(model.encoder, batch, X)
-            return _compared_batch(model, batch, _groups_of(data, self._calibration_groups()))
+            return _compared_batch(model, batch, _groups_of(data, fitted._calibration_groups()))
 
         if model.takes_images and is_files(X):
             return Compared.over(read_portions(open_files(X, None, model.encoder)), compared)
-        return compared(read_rows(self, X, model.encoder))
+        return compared(read_rows(fitted, X, model.encoder))
 
 
 @dataclass(frozen=True)
@@ -1289,11 +1293,18 @@ def _judged_robustly(
         See `_judged`.
     fixed : bool
         Whether the columns are not learned anew.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If the training was interrupted: nobody would know that its scores are not those of another time.
     """
     detector = VAEDetector(**parameters)
     known = training.encoder if fixed else None
     own = detector._training(training.data, training.weights, training.used, training.ids, known)
     detector._learn_from(own, None)
+    if detector.fit_report_.interrupted:
+        raise KeyboardInterrupt
     return _judged(detector.model_, own, labels)
 
 
