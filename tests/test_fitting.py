@@ -307,5 +307,12 @@ def test_plan_that_is_changed_after_the_fit_does_not_change_what_was_fitted() ->
 @pytest.mark.parametrize(("n_columns", "n_steps"), [(1, 700), (32, 700), (33, 711), (64, 990), (5000, 1000)])
 def test_wide_tables_get_more_steps_unless_they_are_given(n_columns: int, n_steps: int) -> None:
     encoder = TableEncoder(tuple(Column(f"x{index}", "continuous", Gaussian(), "given") for index in range(n_columns)))
-    assert fit_config(VAEDetector(), encoder, "none").training.max_iter == n_steps
-    assert fit_config(VAEDetector(max_iter=30), encoder, "none").training.max_iter == 30
+    assert fit_config(VAEDetector(), encoder, "none", 1000).training.max_iter == n_steps
+    assert fit_config(VAEDetector(max_iter=30), encoder, "none", 50).training.max_iter == 30
+
+
+@pytest.mark.parametrize(("n_rows", "fraction", "n_steps"), [(94, 0.1, 100), (95, 0.1, 700), (94, 0.2, 700)])
+def test_tables_too_small_to_stop_by_held_out_rows_get_few_steps(n_rows: int, fraction: float, n_steps: int) -> None:
+    encoder = TableEncoder((Column("x0", "continuous", Gaussian(), "given"),))
+    detector = VAEDetector(validation_fraction=fraction)
+    assert fit_config(detector, encoder, "none", n_rows).training.max_iter == n_steps

@@ -24,7 +24,7 @@ TRIM = PRESETS[ROBUST].trim_fraction
 
 
 def configured(**parameters: Any) -> FitConfig:
-    return fit_config(VAEDetector(**parameters), ENCODER, "none")
+    return fit_config(VAEDetector(**parameters), ENCODER, "none", 1000)
 
 
 def test_robust_preset_has_half_of_the_rows_fewer_steps_and_leaves_the_worst_out() -> None:

@@ -16,7 +16,7 @@ from vae_anomaly.decisions import MIN_DEVIATION, Contamination, FixedScore, Robu
 from vae_anomaly.detectors.reading import Reading
 from vae_anomaly.detectors.training_plan import TrainingPlan
 from vae_anomaly.errors import SpecificationError
-from vae_anomaly.fitting import MAX_LATENTS
+from vae_anomaly.fitting import MAX_LATENTS, can_stop
 from vae_anomaly.likelihoods import Likelihood, resolve_likelihood
 from vae_anomaly.model import ACTIVATIONS, MLP, Backbone, Convolutional, Prior, resolve_backbone, resolve_prior
 from vae_anomaly.scores import PooledELBO, Score, Surprise, resolve_score
@@ -24,6 +24,7 @@ from vae_anomaly.scores import PooledELBO, Score, Surprise, resolve_score
 AUTO = "auto"
 DEFAULT, ACCURATE, ROBUST = "default", "accurate", "robust"
 WIDE_COLUMNS = 32
+UNSTOPPED_STEPS = 100
 MAX_FLAT_PIXELS = 4096
 MIN_SAMPLES, MAX_CELLS = 256, 1 << 28
 BATCH_ROWS, MIN_BATCH_IMAGES, BATCH_PIXELS = 128, 16, 1 << 19
@@ -185,12 +186,18 @@ def resolved_latent_dim(latent_dim: int | None, encoder: Encoder, defaults: Defa
     return min(max(encoder.n_varying, 1), defaults.max_latent_dim)
 
 
-def resolved_max_iter(max_iter: int | None, encoder: Encoder, defaults: Defaults) -> int:
-    """Optimisation steps; by default wide rows get more, with the square root of their width."""
+def resolved_max_iter(
+    max_iter: int | None, encoder: Encoder, defaults: Defaults, n_rows: int, validation_fraction: float
+) -> int:
+    """Optimisation steps; by default wide rows get more, with the square root of their width.
+
+    Tables with too few rows to stop by get few: of 59 rows 700 steps left a held-out bound 22 nats below that of 100.
+    """
     if max_iter is not None:
         return max_iter
     steps = round(defaults.min_iter * math.sqrt(encoder.n_varying / WIDE_COLUMNS))
-    return min(max(steps, defaults.min_iter), defaults.max_iter)
+    steps = min(max(steps, defaults.min_iter), defaults.max_iter)
+    return steps if can_stop(n_rows, validation_fraction) else min(steps, UNSTOPPED_STEPS)
 
 
 def resolved_batch_size(batch_size: int | None, encoder: Encoder) -> int:

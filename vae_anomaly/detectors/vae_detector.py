@@ -176,9 +176,8 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
     preset : {"default", "accurate", "robust"}, default="default"
         What the training rows are taken for; None and "auto" in other parameters stand for what it says, and what is
         given there wins.  "default" assumes nothing, and is for judging new rows.  "accurate" takes the training rows
-        for normal ones and pools the bound of kernels at up to 4,096 of them, which takes several times as long for each
-        row; a model file then holds these rows.  "robust"
-        expects anomalies among them, where the rows of the fit themselves are judged or the history is known to be
+        for normal ones and pools the bound of kernels at up to 4,096 of them, which takes several times as long for
+        each row; a model file then holds these rows.  "robust" expects anomalies among them, where the rows of the fit themselves are judged or the history is known to be
         dirty: each autoencoder sees half of the rows, 4,096 at most, for 300 steps, and leaves the most anomalous 15 %
         out of every mini-batch, of the held-out bound and of the prior.  Images have "default" alone.
     n_estimators : int, default=None
@@ -239,7 +238,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         Rows of a mini-batch, for each member; None takes 128, and fewer large images.
     max_iter : int, default=None
         Optimisation steps; None takes 1,200 for images, and for tables 700, from 33 columns on more, with their
-        square root, up to 1,000; 300 with ``preset="robust"``.
+        square root, up to 1,000; 300 with ``preset="robust"``; 100 for fewer rows than the training can be stopped by.
     learning_rate_init : float, default=None
         Largest step of AdamW; it rises over the first 50 steps and falls along a cosine to 0.  None takes 0.02 for
         tables and 0.003 for images.
@@ -528,7 +527,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             initial = getattr(draft, "model_", None)
             min_rows = 2 if initial is None else 1
             training = draft._read_training(X, sample_weight, initial, min_rows=min_rows, streaming=True)
-            config = fit_config(draft, training.encoder, training.kind)
+            config = fit_config(draft, training.encoder, training.kind, training.data.n_rows)
             earlier = draft._earlier_sample(config)
             rng = np.random.default_rng([new_seed(draft.random_state), 0 if earlier is None else earlier.n_seen])
             batch = training.encoder.encode(training.data)
@@ -1089,7 +1088,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             group_column=self.calibration_groups,
             groups=training.groups,
         )
-        return self._learn(encoder, rows, fit_config(self, encoder, training.kind), initial)
+        return self._learn(encoder, rows, fit_config(self, encoder, training.kind, training.data.n_rows), initial)
 
     def _learn(
         self, encoder: Encoder, rows: TrainingRows, config: FitConfig, initial: FittedModel[Encoder] | None
@@ -1353,7 +1352,7 @@ def check_parameters(detector: VAEDetector) -> None:
     resolve_device(detector.device)
 
 
-def fit_config(detector: VAEDetector, encoder: Encoder, calibration: CalibrationKind) -> FitConfig:
+def fit_config(detector: VAEDetector, encoder: Encoder, calibration: CalibrationKind, n_rows: int) -> FitConfig:
     """The parameters of a detector, with every automatic value replaced by what it stands for.
 
     Parameters
@@ -1363,6 +1362,8 @@ def fit_config(detector: VAEDetector, encoder: Encoder, calibration: Calibration
         What the columns or channels are.
     calibration : {"split", "cross", "none"}
         How to calibrate.
+    n_rows : int
+        Training rows.
 
     Raises
     ------
@@ -1384,7 +1385,7 @@ def fit_config(detector: VAEDetector, encoder: Encoder, calibration: Calibration
             mask_input=True,
         ),
         training=TrainingConfig(
-            max_iter=resolved_max_iter(detector.max_iter, encoder, defaults),
+            max_iter=resolved_max_iter(detector.max_iter, encoder, defaults, n_rows, detector.validation_fraction),
             batch_size=resolved_batch_size(detector.batch_size, encoder),
             learning_rate_init=defaults.learning_rate_init if rate is None else rate,
             weight_decay=plan.weight_decay,

@@ -13,6 +13,7 @@ from vae_anomaly.fitting.partition import (
     SplitConfig,
     TrainingRows,
     calibration_kind,
+    can_stop,
     drawn_folds,
     rows_set_aside,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "SplitConfig",
     "TrainingRows",
     "calibration_kind",
+    "can_stop",
     "chunk_rows",
     "drawn_folds",
     "finite_scores",

@@ -121,6 +121,11 @@ class Partition:
     folds: tuple[IntArray, ...]
 
 
+def can_stop(n_rows: int, validation_fraction: float) -> bool:
+    """Whether of so many rows enough are held out to stop a training by."""
+    return round(validation_fraction * n_rows) >= MIN_VALIDATION_ROWS
+
+
 def calibration_kind(
     wanted: str | None, n_rows: int, n_members: int, max_samples: int | float, *, by_member: bool
 ) -> CalibrationKind:

@@ -89,7 +89,7 @@ class Subject:
         self.rows, _ = table(n_rows, n_columns, 0)
         self.detector = VAEDetector().fit(self.rows)
         self.batch = self.encoded(self.rows)
-        self.plan = fit_config(self.detector, self.detector.encoder_, "none").training
+        self.plan = fit_config(self.detector, self.detector.encoder_, "none", n_rows).training
 
     def encoded(self, rows: Any) -> Batch:
         batch: Batch = self.detector.encoder_.encode(read_table(self.detector, rows, fitting=False))

@@ -53,7 +53,7 @@ def measured(device: str, precision: str, n_rows: int, n_members: int) -> Row:
     begin = time.perf_counter()
     detector = made(device, precision, n_estimators=n_members).fit(X)
     taken = time.perf_counter() - begin
-    batch_size = fit_config(detector, detector.encoder_, "none").training.batch_size
+    batch_size = fit_config(detector, detector.encoder_, "none", n_rows).training.batch_size
     steps = detector.n_iter_ * batch_size * n_members
     on_cpu = f"{processor()}, {torch.get_num_threads()} threads"
     return {
