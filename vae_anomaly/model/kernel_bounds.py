@@ -51,6 +51,10 @@ class _Rows:
         self.levels = [column for column in self.levels if column < vae.n_varying]
         # The log-Jacobian of levels is that of parts of dates.
         self.log_share = marginal - precise(vae.log_jacobian)
+        copies = batch.fingerprints().unsqueeze(1) == kernels.fingerprints
+        count = copies.sum(1, keepdim=True)
+        # What leaving one copy of the row itself out adds to the logarithm of every product: (rows, centres).
+        self.discount = torch.where(copies, torch.log1p(-1 / precise(count.clamp(min=1))), 0.0)
 
     def log_kernels(self) -> Tensor:
         """Logarithm of every product, but for `of_row`, one copy of the row itself left out: (rows, centres)."""
@@ -61,7 +65,7 @@ class _Rows:
         total = batch_invariant_matmul(features.unsqueeze(0), matrix.unsqueeze(0)).squeeze(0)
         for column, of_miss, of_match in self._of_levels():
             total += (self.seen[:, column : column + 1] * arranged.present[column]) * (of_miss + of_match)
-        return total + self._without_copies()
+        return total + self.discount
 
     def cells(self, posterior: Tensor) -> Tensor:
         """Mean of the logarithm of each cell's kernel over the centres, with `of_row`: (rows, columns)."""
@@ -82,12 +86,6 @@ class _Rows:
             matches = self.batch.values[:, column : column + 1] == self.kernels.values[:, column]
             yield column, of_miss, matches * gain.unsqueeze(1)
 
-    def _without_copies(self) -> Tensor:
-        copies = self.batch.fingerprints().unsqueeze(1) == self.kernels.fingerprints
-        count = copies.sum(1, keepdim=True)
-        discount = torch.log1p(-1 / precise(count.clamp(min=1)))
-        return torch.where(copies, discount, 0.0)
-
 
 def kernel_bound(vae: VAE, batch: Batch, kernels: Kernels, marginal: Tensor) -> Tensor:
     """log p(x) of the kernels: (rows,), float64, nats, in the units of the data.
@@ -107,7 +105,9 @@ def kernel_bound(vae: VAE, batch: Batch, kernels: Kernels, marginal: Tensor) -> 
 
 
 def kernel_terms(vae: VAE, batch: Batch, kernels: Kernels, marginal: Tensor) -> tuple[Tensor, Tensor]:
-    """`kernel_bound` by cell, and KL(r || 1/M); the parameters are those of `kernel_bound`.
+    """`kernel_bound` by cell, and KL(r || 1/M), in which copies of the row count as in the bound.
+
+    The parameters are those of `kernel_bound`.
 
     Returns
     -------
@@ -118,7 +118,9 @@ def kernel_terms(vae: VAE, batch: Batch, kernels: Kernels, marginal: Tensor) -> 
     rows = _Rows(vae, batch, kernels, marginal)
     log_posterior = rows.log_kernels().log_softmax(-1)
     posterior = log_posterior.exp()
-    kl = torch.special.xlogy(posterior, posterior).sum(-1) + math.log(kernels.n_centres)
+    # Against 1/M, less what copies of the row are left out for.
+    discount = torch.where(posterior > 0, rows.discount, 0.0)
+    kl = (torch.special.xlogy(posterior, posterior) - posterior * discount).sum(-1) + math.log(kernels.n_centres)
     return rows.cells(posterior), kl
 
 
