@@ -178,7 +178,7 @@ def learn_experts(
     of_others: list[list[_Costs]] = []
     if len(score.weights) > 1:
         evaluated = partial(_others_evaluated, vae, noise, score)
-        of_others = [[one] for one in _measured(evaluated, cells, judged, generator(), trained=False)]
+        of_others = [[one] for one in _measured(evaluated, cells, judged, generator(), trained=True)]
     fitted = [_fitted(costs, int(cells.counted.sum())) for costs in of_members + of_others]
     vae.experts = Experts(
         torch.stack([of_cells for of_cells, _ in fitted]).float(),
@@ -233,7 +233,7 @@ def _measured(
     changes, shares = [], []
     for number in range(N_HIDINGS):
         hidden = cells.hidden(part, _chosen(part, n_columns, number, generator))
-        # The exemplar of a row that was trained on must not count for the same row with cells hidden.
+        # The exemplar or kernel of a row that was trained on must not count for the same row with cells hidden.
         after, kl_after = evaluated(part if trained else hidden, hidden)
         left = (surprise[:, some] - after).where(hidden.observed & cells.hideable, 0.0).sum(-1)
         changes.append(left + kl[:, some] - kl_after)
@@ -268,9 +268,11 @@ def _members_evaluated(vae: VAE, noise: Tensor, rows: Batch, visible: Batch) -> 
 
 
 def _others_evaluated(
-    vae: VAE, noise: Tensor, score: PooledELBO, _rows: Batch, visible: Batch
+    vae: VAE, noise: Tensor, score: PooledELBO, rows: Batch, visible: Batch
 ) -> tuple[Tensor, Tensor]:
     surprises, kls = [], []
+    # Kernels leave the row itself out, also where some of its cells are hidden.
+    visible = Batch(visible.values, visible.observed, rows.fingerprints())
     with torch.inference_mode():
         for begin in range(0, len(visible), size := chunk_rows(vae, noise.shape[1])):
             terms = score.other_terms(vae, visible.at(slice(begin, begin + size)))
