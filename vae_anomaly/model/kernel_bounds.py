@@ -23,6 +23,8 @@ PILOT_ROWS = 512
 MAX_LOG_WIDTH = 1.6
 # Of a column whose central cells are all equal, in standard deviations.
 MIN_BANDWIDTH, MIN_DEVIATION = 0.05, 1e-4
+# Of rows that are not equal, as a share of the largest norm.
+MIN_DISTANCE = 1e-6
 # Kernels that are no narrower add up to 1 over the values of a rounded column, but for one part in a hundred.
 MIN_STEPS = 0.5
 
@@ -180,25 +182,33 @@ def _bandwidths(vae: VAE, centres: Batch) -> tuple[Tensor, Tensor]:
             step[group.columns] = 1.0
     rounded = vae.rounded & (vae.asinh_scale == 0)
     step = torch.where(rounded, precise(vae.slope_at_0 - vae.log_jacobian).exp(), step)
-    low, high = values.nanquantile(torch.tensor(CENTRAL, dtype=values.dtype, device=values.device), dim=0).nan_to_num()
-    flat = low == high
-    low, high = (
-        torch.where(flat, end, quantile)
-        for end, quantile in (
-            (values.nan_to_num(torch.inf).amin(0), low),
-            (values.nan_to_num(-torch.inf).amax(0), high),
-        )
-    )
+    low, high = _central_range(values)
     central = torch.minimum(torch.maximum(values, low), high)
     deviation = (central - central.nanmean(0)).square().nanmean(0).sqrt().nan_to_num()
-    bandwidths = torch.sqrt(deviation * (high - low).nan_to_num(0.0, 0.0, 0.0)).clamp(min=MIN_BANDWIDTH)
+    bandwidths = torch.sqrt(deviation * (high - low)).clamp(min=MIN_BANDWIDTH)
     floor = (MIN_STEPS * step).clamp(min=MIN_DEVIATION)
     bandwidths = torch.where(ordered, bandwidths, 0.0)
     scaled = (central / bandwidths).nan_to_num(0.0, 0.0, 0.0)[:PILOT_ROWS, ordered]
     if scaled.shape[1]:
         distances = torch.cdist(scaled, scaled).fill_diagonal_(torch.inf)
         nearest = distances.kthvalue(min(NEIGHBOUR, len(scaled) - 1), dim=1).values
-        nearest = nearest[nearest > 0]
+        # Distances are by products: those of equal rows are not quite 0.
+        nearest = nearest[nearest > MIN_DISTANCE * scaled.norm(dim=1).amax()]
         if len(nearest):
             bandwidths = bandwidths * nearest.median() / math.sqrt(scaled.shape[1])
     return bandwidths, floor
+
+
+def _central_range(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Of columns of numbers, NaN where they are missing: the cells at both ends of the central ones, (columns,).
+
+    Cells of the column, not between two of them: of a few rows, a gross one would move what lies between.
+    """
+    in_order = values.sort(0).values
+    last = (values.isfinite().sum(0) - 1).clamp(min=0)
+    first = torch.zeros_like(last)
+    low, high = (CENTRAL[0] * last).ceil().long(), (CENTRAL[1] * last).floor().long()
+    flat = in_order.gather(0, low.unsqueeze(0)) >= in_order.gather(0, high.unsqueeze(0))
+    ends = [torch.where(flat, end, other.unsqueeze(0)) for end, other in ((first, low), (last, high))]
+    smallest, largest = (in_order.gather(0, end).squeeze(0).nan_to_num() for end in ends)
+    return smallest, largest
