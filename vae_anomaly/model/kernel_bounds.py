@@ -178,7 +178,7 @@ def _bandwidths(vae: VAE, centres: Batch) -> tuple[Tensor, Tensor]:
         if group.is_constant or traits.levels == "unordered":
             continue
         ordered[group.columns] = True
-        if traits.levels == "ordered":
+        if traits.levels == "ordered" or traits.counts:
             step[group.columns] = 1.0
     rounded = vae.rounded & (vae.asinh_scale == 0)
     step = torch.where(rounded, precise(vae.slope_at_0 - vae.log_jacobian).exp(), step)
