@@ -145,18 +145,7 @@ def learn_experts(
         return np.sort(rng.choice(pool, min(len(pool), n_rows), replace=False))
 
     unseen = drawn(_unseen(rows, parts), n_wanted)
-    folds = [fold for fold in parts.folds if crossed and len(fold) and len(unseen) < ENOUGH_UNSEEN]
-    own: list[IntArray] = []
-    others = len(folds) == vae.n_members > 1
-    n_rows = len(unseen)
-    if others:
-        n_each = max(n_wanted - n_rows, MIN_ROWS) // (vae.n_members - 1)
-        n_each = min(n_each, *map(len, folds))
-        own = [drawn(fold, n_each) for fold in folds]
-        n_rows += n_each * (vae.n_members - 1)
-    if n_rows < MIN_UNSEEN:
-        others = False
-        own = [drawn(member, MIN_ROWS) for member in parts.members]
+    own, others = _of_each_member(parts, len(unseen), n_wanted, drawn, crossed=crossed)
 
     def generator() -> torch.Generator:
         return torch.Generator().manual_seed(int(rng.integers(1 << 62)))
@@ -189,6 +178,22 @@ def learn_experts(
     bounds = map_chunks(partial(_bounds, score), vae, noise, judged)[0]
     vae.experts.medians.copy_(bounds.median(0).values)
     return vae.experts
+
+
+def _of_each_member(
+    parts: Partition, n_unseen: int, n_wanted: int, drawn: Callable[[IntArray, int], IntArray], *, crossed: bool
+) -> tuple[list[IntArray], bool]:
+    """Rows of each member's own, beside those that no member has seen, and whether it is the others that see them."""
+    n_members, own, n_rows = len(parts.members), list[IntArray](), n_unseen
+    folds = [fold for fold in parts.folds if crossed and len(fold) and n_unseen < ENOUGH_UNSEEN]
+    others = len(folds) == n_members > 1
+    if others:
+        n_each = min(max(n_wanted - n_rows, MIN_ROWS) // (n_members - 1), *map(len, folds))
+        own = [drawn(fold, n_each) for fold in folds]
+        n_rows += n_each * (n_members - 1)
+    if n_rows < MIN_UNSEEN:
+        return [drawn(member, MIN_ROWS) for member in parts.members], False
+    return own, others
 
 
 def not_calibrating(rows: TrainingRows, parts: Partition) -> IntArray:
@@ -267,9 +272,7 @@ def _members_evaluated(vae: VAE, noise: Tensor, rows: Batch, visible: Batch) -> 
     return torch.cat(surprises, 1), torch.cat(kls, 1)
 
 
-def _others_evaluated(
-    vae: VAE, noise: Tensor, score: PooledELBO, rows: Batch, visible: Batch
-) -> tuple[Tensor, Tensor]:
+def _others_evaluated(vae: VAE, noise: Tensor, score: PooledELBO, rows: Batch, visible: Batch) -> tuple[Tensor, Tensor]:
     surprises, kls = [], []
     # Kernels leave the row itself out, also where some of its cells are hidden.
     visible = Batch(visible.values, visible.observed, rows.fingerprints())
