@@ -156,7 +156,8 @@ def fit_kernels(vae: VAE, centres: Batch) -> Kernels:
     marginal = marginal_terms(vae, centres)
     n_varying = max(int((centres.observed[:, : vae.n_varying].any(0)).sum()), 1)
     kernels = _best_scale(vae, centres, kernels, marginal)
-    log_density = kernel_bound(vae, centres, kernels, marginal)
+    parts = [slice(begin, begin + PILOT_ROWS) for begin in range(0, len(centres), PILOT_ROWS)]
+    log_density = torch.cat([kernel_bound(vae, centres.at(part), kernels, marginal[part]) for part in parts])
     log_width = ((log_density.median() - log_density) / n_varying).clamp(-MAX_LOG_WIDTH, MAX_LOG_WIDTH)
     return _best_scale(vae, centres, kernels.scaled(log_width.exp().float()), marginal)
 

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 from vae_anomaly.model.priors import LOG_2PI, precise
 
+# Each takes the memory of four numbers of double precision for each column.
+MAX_KERNELS = 1 << 14
+
 
 class Kernels(nn.Module):
     r"""A mixture of products of kernels, one product for each centre.
