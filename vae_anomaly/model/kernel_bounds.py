@@ -23,6 +23,8 @@ PILOT_ROWS = 512
 MAX_LOG_WIDTH = 1.6
 # Of a column whose central cells are all equal, in standard deviations.
 MIN_BANDWIDTH, MIN_DEVIATION = 0.05, 1e-4
+# How far below the median a bound counts: in nats, and in distances between the quartiles.
+MAX_DEFICIT, MAX_SPREADS = 10.0, 10.0
 # Of rows that are not equal, as a share of the largest norm.
 MIN_DISTANCE = 1e-6
 # Kernels that are no narrower add up to 1 over the values of a rounded column, but for one part in a hundred.
@@ -165,8 +167,14 @@ def fit_kernels(vae: VAE, centres: Batch) -> Kernels:
 def _best_scale(vae: VAE, centres: Batch, kernels: Kernels, marginal: Tensor) -> Kernels:
     some = slice(0, PILOT_ROWS)
     rows = centres.at(some)
-    bounds = [kernel_bound(vae, rows, kernels.scaled(scale), marginal[some]).mean() for scale in SCALES]
-    return kernels.scaled(SCALES[int(torch.stack(bounds).argmax())])
+    means = [_mean_without_gross(kernel_bound(vae, rows, kernels.scaled(scale), marginal[some])) for scale in SCALES]
+    return kernels.scaled(SCALES[int(torch.stack(means).argmax())])
+
+
+def _mean_without_gross(bounds: Tensor) -> Tensor:
+    """Mean of bounds of rows, those raised that are so far below the median that one of them would decide."""
+    low, middle, high = bounds.quantile(torch.tensor([0.25, 0.5, 0.75], dtype=bounds.dtype, device=bounds.device))
+    return bounds.clamp(min=middle - (MAX_SPREADS * (high - low)).clamp(min=MAX_DEFICIT)).mean()
 
 
 def _bandwidths(vae: VAE, centres: Batch) -> tuple[Tensor, Tensor]:
