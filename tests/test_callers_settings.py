@@ -346,6 +346,7 @@ ON_ROWS: dict[str, tuple[Any, ...]] = {
     "audit": (3,),
     "calibrate": (ROWS.assign(a=ROWS["a"] * 1.01),),
     "confirm": ([], []),
+    "forget_training_rows": (),
     "sample": (5, 0),
     "set_threshold": (),
     "threshold_table": (),

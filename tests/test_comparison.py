@@ -1,6 +1,7 @@
 """Detectors side by side: what they are shown, what is measured, and what is said of it."""
 
 import threading
+import time
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -8,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from joblib import parallel_config
-from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.base import BaseEstimator, OutlierMixin, clone
 from sklearn.ensemble import IsolationForest
 from sklearn.neighbors import LocalOutlierFactor
 from sklearn.pipeline import make_pipeline
@@ -24,6 +25,7 @@ from vae_anomaly import (
     simple_detectors,
 )
 from vae_anomaly.comparison.simple import MeanDistance
+from vae_anomaly.errors import NotAvailable
 
 rng = np.random.default_rng(0)
 
@@ -44,6 +46,23 @@ class ColumnScore(OutlierMixin, BaseEstimator):
 
     def score_samples(self, X):
         return -np.asarray(X, dtype=float)[:, self.index]
+
+
+class Judging(ColumnScore):
+    """Has scores of its own for the rows of the fit, made when they are first read."""
+
+    seconds: ClassVar = 0.05
+
+    @property
+    def training_scores_(self):
+        time.sleep(self.seconds)
+        return np.arange(self.n_rows_, dtype=float)
+
+
+class WithoutRows(ColumnScore):
+    @property
+    def training_scores_(self):
+        raise NotAvailable("the rows are not here")
 
 
 class Failing(ColumnScore):
@@ -141,6 +160,34 @@ def test_training_row_is_not_its_own_neighbour():
     own = LocalOutlierFactor(n_neighbors=2).fit(X)
     assert scores["LOF"].tolist() == (-own.negative_outlier_factor_).tolist()
     assert scores["LOF"].tolist() != (-factor.fit(X).score_samples(X)).tolist()
+
+
+def test_rows_of_the_fit_are_scored_by_what_a_detector_has_for_these_and_others_by_score_samples():
+    X, y = labelled()
+    detectors = {"own": Judging(), "behind": make_pipeline(NumericEncoder(), Judging()), "none": WithoutRows()}
+    comparison = compare(X, y, detectors=detectors, n_splits=1)
+    by = {"own": "training_scores_", "behind": "training_scores_", "none": "score_samples"}
+    measures, summary = (frame.set_index(["setting", "method"]) for frame in (comparison.measures, comparison.summary))
+    for method, scored_by in by.items():
+        assert measures.loc[("all", method), "scored_by"] == summary.loc[("all", method), "scored_by"] == scored_by
+        assert measures.loc[("clean", method), "scored_by"] == "score_samples"
+    scores = comparison.scores.set_index("setting")
+    assert scores.loc["all", "own"].tolist() == scores.loc["all", "behind"].tolist() == (-np.arange(50)).tolist()
+    assert scores.loc["all", "none"].tolist() == X[:, 0].tolist()
+    assert measures.loc[("all", "own"), "score_seconds"] >= Judging.seconds
+
+
+def test_rows_of_the_fit_are_judged_by_the_robust_view_of_a_vae_detector():
+    X, (_, y) = np.random.default_rng(1).normal(size=(50, 3)), labelled()
+    ours = VAEDetector(max_iter=3, n_estimators=2, random_state=4)
+    comparison = compare(X, y, detectors={"ours": ours}, n_splits=1, random_state=4)
+    scores = comparison.scores.set_index("setting")
+    assert scores.loc["all", "ours"].tolist() == (-clone(ours).fit(X).training_scores_).tolist()
+    robust = clone(ours).set_params(preset="robust").fit(X)
+    assert scores.loc["all", "ours"].tolist() == (-robust.score_samples(X)).tolist()
+    half, held_out = np.random.default_rng(4).permutation(40)[:20], scores.loc["clean", "row"]
+    assert not np.isin(held_out, half).any()
+    assert scores.loc["clean", "ours"].tolist() == clone(ours).fit(X[half]).anomaly_score(X[held_out]).tolist()
 
 
 def test_rows_that_training_did_not_see_may_have_any_neighbour():

@@ -69,6 +69,14 @@ def test_estimator_that_is_strict_about_columns_keeps_the_contract(estimator: VA
 
 
 @pytest.mark.slow
+@parametrize_with_checks(
+    [VAEDetector(preset="robust", n_estimators=2, max_iter=8)], expected_failed_checks=expected_failures
+)
+def test_estimator_of_the_robust_preset_keeps_the_contract(estimator: VAEDetector, check: Any) -> None:
+    check(estimator)
+
+
+@pytest.mark.slow
 @parametrize_with_checks([OTHER], expected_failed_checks=expected_failures)
 def test_estimator_of_other_parts_keeps_the_contract(estimator: VAEDetector, check: Any) -> None:
     check(estimator)

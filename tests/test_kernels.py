@@ -92,7 +92,8 @@ def unrecognised(kernels):
 
 
 def replaced(kernels, **changes):
-    return Kernels(**dict(kernels.named_buffers()) | changes)
+    parts = {name: part for name, part in kernels.named_buffers() if name != "scores"}
+    return Kernels(**parts | changes)
 
 
 def written_out(vae, batch, kernels):
@@ -107,7 +108,7 @@ def written_out(vae, batch, kernels):
             total = 0.0
             for position in batch.observed[row].nonzero().flatten().tolist():
                 width = float(kernels.bandwidths[position])
-                if position == len(MIXED) - 1 or not kernels.observed[number, position]:
+                if not kernels.observed[number, position]:
                     total += alone[row, position]
                 elif width > 0:
                     deviation = max(float(kernels.widths[number]) * width, float(kernels.min_deviations[position]))
@@ -132,6 +133,25 @@ def test_bound_is_the_sum_over_centres_written_out():
     np.testing.assert_allclose(bound_of(vae, batch, kernels), written_out(vae, batch, kernels), rtol=1e-6, atol=1e-6)
 
 
+def test_matches_of_levels_are_counted_alike_where_there_are_few_and_many(monkeypatch):
+    vae, centres, batch = vae_of(*MIXED), mixed(12), mixed(15, seed=1)
+    marginal = marginal_terms(vae, batch)
+    few, many = kernels_at(centres), kernels_at(centres)
+    assert len(few.arranged().few) == 3
+    monkeypatch.setattr("vae_anomaly.model.kernels.MAX_SLOTS", 0)
+    assert len(many.arranged().many) == 3
+    for found in (kernel_bound, lambda *known: kernel_terms(*known)[0], lambda *known: kernel_terms(*known)[1]):
+        torch.testing.assert_close(found(vae, batch, many, marginal), found(vae, batch, few, marginal))
+
+
+def test_level_that_no_centre_has_matches_none():
+    """Also one of a code that is no level of the column, below or far above."""
+    vae, kernels = vae_of(*MIXED), kernels_at(mixed(12, missing=0.0))
+    batch = mixed(3, seed=1, missing=0.0)
+    batch.values[:, 4] = torch.tensor([5.0, 60.0, 1e30])
+    np.testing.assert_allclose(bound_of(vae, batch, kernels), written_out(vae, batch, kernels), rtol=1e-6, atol=1e-6)
+
+
 def test_bound_of_copies_leaves_one_of_them_out():
     vae, centres = vae_of(*MIXED), mixed(6, missing=0.0)
     centres = centres.followed_by(centres.take(torch.tensor([0, 0, 1])))
@@ -145,7 +165,7 @@ def test_bound_of_copies_leaves_one_of_them_out():
 
 
 def per_centre(kernels):
-    return [(name, part) for name, part in kernels.named_buffers() if name not in ("bandwidths", "min_deviations")]
+    return [(name, part) for name, part in kernels.named_buffers() if len(part) == kernels.n_centres]
 
 
 @given(seed=st.integers(0, 10**6), missing=st.sampled_from([0.0, 0.3]), n_copies=st.integers(0, 3))
@@ -322,4 +342,4 @@ def test_arranged_matrices_follow_the_kernels():
     other = kernels_at(mixed(10, seed=3))
     kernels.load_state_dict(other.state_dict())
     assert torch.equal(bound_of(vae, batch, kernels), bound_of(vae, batch, other))
-    assert torch.equal(kernels.to(torch.float64).arranged.coefficients, kernels.arranged.coefficients)
+    assert torch.equal(kernels.to(torch.float64).arranged().coefficients, kernels.arranged().coefficients)

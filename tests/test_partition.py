@@ -19,8 +19,16 @@ from vae_anomaly.fitting.partition import (
 )
 
 
-def drawn(n_rows: int, kind: Any, *, n_members: int = 4, max_samples: int | float = 4096, **parts: Any) -> Partition:
-    split = SplitConfig(max_samples, 0.1, kind)
+def drawn(
+    n_rows: int,
+    kind: Any,
+    *,
+    n_members: int = 4,
+    max_samples: int | float = 4096,
+    max_share: float = 1.0,
+    **parts: Any,
+) -> Partition:
+    split = SplitConfig(max_samples, 0.1, kind, max_share)
     folds = drawn_folds(n_rows, split, n_members, np.random.default_rng(1))
     rows = TrainingRows(n_rows, lambda _: pytest.fail("no row needs to be encoded"), folds=folds)
     options = {"stops": True, "compares": False} | parts
@@ -59,7 +67,7 @@ def test_half_of_the_rows_of_a_small_table_calibrate_and_all_train() -> None:
 
 @given(st.integers(2, 3000), st.sampled_from(["split", "cross"]), st.integers(2, 6))
 def test_columns_are_learned_from_at_least_half_of_the_rows(n_rows: int, kind: Any, n_members: int) -> None:
-    folds = drawn_folds(n_rows, SplitConfig(4096, 0.1, kind), n_members, np.random.default_rng(0))
+    folds = drawn_folds(n_rows, SplitConfig(4096, 0.1, kind, 1.0), n_members, np.random.default_rng(0))
     assert np.count_nonzero(folds >= 0) <= n_rows / 2
 
 

@@ -96,5 +96,5 @@ def test_parameters_that_moved_are_in_a_training_plan_unless_they_are_the_defaul
     found = upgraded_manifest(given, {})["parameters"]
     assert decode(found["training"]) == TrainingPlan(weight_decay=0.0)
     assert not {"weight_decay", "kl_warmup"} & found.keys()
-    defaults = plain | {"parameters": plain["parameters"] | TrainingPlan().get_params()}
+    defaults = plain | {"parameters": plain["parameters"] | TrainingPlan(trim_fraction=0.0).get_params()}
     assert upgraded_manifest(defaults, {})["parameters"]["training"] is None

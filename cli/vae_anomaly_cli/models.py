@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from vae_anomaly_cli.console import MAX_SHOWN_FILES, Messages, counted
 from vae_anomaly_cli.errors import CommandError, InputError, Interrupted
-from vae_anomaly_cli.options import Device, check_model_path
+from vae_anomaly_cli.options import ACCURATE, ROBUST, Device, check_model_path
 from vae_anomaly_cli.signing import signing_key
 from vae_anomaly_cli.sources import Batch, Location, Source
 
@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from vae_anomaly.decisions import Calibration
 
 Numbers = npt.NDArray[np.float64]
+
+# What presets take the rows of a fit for; the default assumes nothing, and nothing is said of it.
+EXPECTATIONS = {
+    ACCURATE: "all rows taken to be normal (preset accurate)",
+    ROBUST: "anomalies expected among the rows (preset robust)",
+}
 
 
 class CellBatch(Batch, Protocol):

@@ -31,6 +31,8 @@ class Method(StrEnum):
 
 
 CALIBRATIONS = ("auto", "split", "cross", "none")
+DEFAULT, ACCURATE, ROBUST = "default", "accurate", "robust"
+PRESETS = (DEFAULT, ACCURATE, ROBUST)
 # Of a Sobol sequence in PyTorch, which is loaded only where it is needed.
 MAX_LATENTS = 21_201
 STANDARD_OUTPUT = "-"
@@ -167,6 +169,19 @@ class ModelOptions:
 class FitOptions:
     """How to fit; None leaves the library's default."""
 
+    preset: Annotated[
+        str | None,
+        Option(
+            "What the rows fitted are taken for: nothing is assumed (default), all are normal (accurate; the closest "
+            "scores, at more time a row), or anomalies are among them (robust; the most anomalous are left out of the "
+            "training). By default robust where the rows fitted are the rows judged, as in score without --model, else "
+            "default.",
+            choices=PRESETS,
+            panel=FITTING,
+            only=Kind.TABLES,
+            with_model=False,
+        ),
+    ] = None
     contamination: Annotated[
         str | None,
         Option(
@@ -194,7 +209,11 @@ class FitOptions:
     max_samples: Annotated[
         int | None,
         Option(
-            "Rows that each VAE sees. Default 4096.", images="More of images.", min=2, panel=FITTING, with_model=False
+            "Rows that each VAE sees. Default 4096; at most half of them with --preset robust.",
+            images="More of images.",
+            min=2,
+            panel=FITTING,
+            with_model=False,
         ),
     ] = None
     max_iter: Annotated[int | None, Option("Training steps at most.", min=1, panel=FITTING, with_model=False)] = None
@@ -345,6 +364,7 @@ class FitOptions:
             If the contamination is not a share, or the size is none.
         """
         given: dict[str, str | int | float | tuple[int, int] | None] = {
+            "preset": self.preset,
             "contamination": _share(self.contamination),
             "random_state": self.seed,
             "n_estimators": self.n_estimators,
@@ -372,8 +392,13 @@ class FitOptions:
         """Whether they say how numbers or dates are written."""
         return any(given is not None for given in (self.decimal, self.thousands, self.date_format))
 
-    def for_own_rows(self) -> "FitOptions":
+    def for_own_rows(self, preset: str | None = None) -> "FitOptions":
         """Options of a fit whose own rows are ranked among themselves: all of them train, if nothing else is said.
+
+        Parameters
+        ----------
+        preset : str, optional
+            The preset, if nothing else is said.
 
         Raises
         ------
@@ -385,7 +410,7 @@ class FitOptions:
                 "--calibration-group belongs to models of other rows than those scored; without --model these are "
                 "ranked all together. Fit first (vae-anomaly fit), and score other rows with --model."
             )
-        return replace(self, calibration=self.calibration or "none")
+        return replace(self, calibration=self.calibration or "none", preset=self.preset or preset)
 
 
 @dataclass(frozen=True)

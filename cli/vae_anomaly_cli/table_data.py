@@ -12,7 +12,7 @@ from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.labels import Labels, Measures
 from vae_anomaly_cli.models import remembered_roles
-from vae_anomaly_cli.options import Device, FitOptions, InputOptions
+from vae_anomaly_cli.options import ROBUST, Device, FitOptions, InputOptions
 from vae_anomaly_cli.pipeline import OwnColumns
 from vae_anomaly_cli.progress import progress_bar
 from vae_anomaly_cli.render.ranking import Ranking, RowNumber
@@ -58,8 +58,8 @@ class TableData:
         return fit_table(self.source, self.columns, fitting, device, messages, n_passes=n_passes)
 
     def fit_own_rows(self, fitting: FitOptions, device: Device, messages: Messages) -> TableModel:
-        """Fit a model whose own rows are judged: they are ranked among themselves."""
-        model = self.fit(fitting.for_own_rows(), device, messages)
+        """Fit a model whose own rows are judged: anomalies are expected, and rows are ranked among themselves."""
+        model = self.fit(fitting.for_own_rows(ROBUST), device, messages)
         model.rank_among_fitted(messages)
         return model
 

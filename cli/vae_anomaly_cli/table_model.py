@@ -14,7 +14,7 @@ import pyarrow as pa
 from vae_anomaly_cli.columns import InputColumns
 from vae_anomaly_cli.console import Messages, counted
 from vae_anomaly_cli.features import RowFeatures, scoring_features, training_frame, with_row_numbers
-from vae_anomaly_cli.models import RowScores, Unusable, library_errors, load_detector, rank_among
+from vae_anomaly_cli.models import EXPECTATIONS, RowScores, Unusable, library_errors, load_detector, rank_among
 from vae_anomaly_cli.options import Device, FitOptions
 from vae_anomaly_cli.progress import progress_bar
 from vae_anomaly_cli.sources import RowBatch, TableSource
@@ -133,6 +133,7 @@ class TableModel:
             "unusable": n_unusable,
             "columns": _kinds_of(self.detector.columns_),
             "set_aside": _set_aside(self.detector.columns_),
+            "preset": self.detector.preset,
             "threshold": self.threshold,
             "fit_seconds": None if self.fit_seconds is None else round(self.fit_seconds, 3),
             "fitted_rows": None if self.fitted is None else self.fitted.n_rows,
@@ -209,7 +210,10 @@ def fit_table(
                 detector.partial_fit(with_row_numbers(more.frame, table))
             n_done += 1
     seconds = time.perf_counter() - start
+    # The table has them, where they are needed.
+    detector.forget_training_rows()
     report = _fit_report(table, detector.columns_, seconds) + (f", in {n_done} passes" if n_done > 1 else "")
+    report += f", {EXPECTATIONS[detector.preset]}" if detector.preset in EXPECTATIONS else ""
     return TableModel(source, detector, {name: name for name in names}, seconds, report, table, n_done)
 
 

@@ -106,6 +106,19 @@ def test_pipe_gets_plain_aligned_text_and_the_verdict(run, visits_csv):
     assert not any(line.endswith(" ") for line in lines)
 
 
+def test_heading_and_measures_say_what_scored_the_rows_of_the_fit(run, visits_csv, compared):
+    _, told, measured = compared
+    by = measured.set_index(["setting", "method"])["scored_by"]
+    assert set(by.loc["clean"]) == {"score_samples"}
+    assert set(by.loc["all", "VAEDetector"]) == {"training_scores_"}
+    assert set(by.loc["all", "kNN"]) == {"score_training_rows"}
+    (ours,) = (row for row in told["settings"]["all"]["methods"] if row["method"] == "VAEDetector")
+    assert ours["scored_by"] == "training_scores_"
+    plain = run("compare", visits_csv, "--label", "fraud", "--drop", "outcome,visit", *QUICK, "--train", "all")
+    heading = "all: fitted on all 70 rows, 10 anomalies among them, and scored the same; VAEDetector by its"
+    assert " ".join(plain.text.split()).startswith(f"{heading} training_scores_; 2 seeds")
+
+
 def test_named_label_is_the_same_as_a_label_of_0_and_1(run, visits_csv, compared):
     arguments = ("--label", "outcome", "--anomalous", "sick", "--drop", "fraud", "--id", "visit", *QUICK, "--json")
     arguments += ("--train", "clean")

@@ -95,7 +95,8 @@ def test_blocks_show_score_combination_and_cells(run, orders_csv, model):
 
 def test_without_a_model_it_fits_first(run, orders_csv, tmp_path, fast):
     path = tmp_path / "m.vae"
-    assert run("fit", orders_csv, "--id", "order", "-o", path, "--calibration", "none", *fast).code == 0
+    robust = ("--preset", "robust", "--calibration", "none")
+    assert run("fit", orders_csv, "--id", "order", "-o", path, *robust, *fast).code == 0
     at_once = run("explain", orders_csv, "--id", "order", *fast)
     later = run("explain", orders_csv, "--id", "order", "-m", path)
     assert at_once.out == later.out

@@ -59,6 +59,7 @@ def test_pattern_chooses_among_tables_and_images(run, tmp_path, write, image_mod
         ["--column", "a=count"],
         ["--model-missing"],
         ["--sample-rows", "9"],
+        ["--preset", "robust"],
         ["--explain"],
         ["--passes", "2"],
     ],

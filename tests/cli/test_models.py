@@ -43,7 +43,7 @@ def test_fit_options_reach_the_model(run, orders_csv, tmp_path, fast):
 
 
 def test_scoring_with_the_model_equals_scoring_while_fitting(run, orders_csv, model, fast):
-    at_once = run("score", orders_csv, "--id", "order", "--calibration", "auto", *fast)
+    at_once = run("score", orders_csv, "--id", "order", "--calibration", "auto", "--preset", "default", *fast)
     later = run("score", orders_csv, "--id", "order", "-m", model)
     assert at_once.frame["anomaly_score"].equals(later.frame["anomaly_score"])
     assert "p_value is the rank among the rows fitted" in at_once.err

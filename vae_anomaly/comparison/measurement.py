@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -31,6 +31,8 @@ from vae_anomaly.forks import with_living_threads
 Setting = Literal["clean", "all"]
 SETTINGS: tuple[Setting, ...] = ("clean", "all")
 MIN_ANOMALIES, MIN_NORMAL = 2, 4
+# What scores the rows of the fit, where a detector has more to say of these than of others.
+OF_TRAINING_ROWS = ("training_scores_", "score_training_rows", "negative_outlier_factor_")
 
 Rows = npt.NDArray[np.intp]
 BoolArray = npt.NDArray[np.bool_]
@@ -58,14 +60,14 @@ class _Outcome:
     method : str
         Name of the detector.
     result : tuple of ndarray and dict, or Exception
-        Scores and seconds, or why there are none.
+        Scores, and by what and in how many seconds; or why there are none.
     warnings : tuple of Warning
         Warnings that were issued in another process.
     """
 
     split: int
     method: str
-    result: tuple[FloatArray, dict[str, float]] | Exception
+    result: tuple[FloatArray, dict[str, Any]] | Exception
     warnings: tuple[Warning, ...]
 
 
@@ -84,8 +86,11 @@ def compare(
 
     In the setting "clean" a detector is fitted on a random half of the normal rows, another one in each split, and
     scores the other half and all anomalies. In "all" it is fitted on all rows, anomalies among them, and scores the
-    same rows; splits then differ by the seed alone. No detector is given labels, and all see the same rows. A scored
-    training row is not its own neighbour in LOF and in kNN.
+    same rows; splits then differ by the seed alone. No detector is given labels, and all see the same rows.
+
+    Held-out rows are scored by `score_samples`. The rows of the fit are scored by what a detector has for these:
+    VAEDetector by `training_scores_`, which come from its robust preset whatever preset it has, and whose making counts
+    as scoring; in LOF and in kNN a training row is not its own neighbour.
 
     Parameters
     ----------
@@ -174,8 +179,8 @@ def compare(
                     line = " ".join(str(outcome.result).split())
                     warnings.warn(DetectorLeftOutWarning(name, split.setting, line), stacklevel=callers_level())
                     continue
-                scored[outcome.split][name], seconds = outcome.result
-                measures.append(_measures(split, name, is_anomaly[split.scored], scored[outcome.split][name]) | seconds)
+                scored[outcome.split][name], how = outcome.result
+                measures.append(_measures(split, name, is_anomaly[split.scored], scored[outcome.split][name]) | how)
     kept = [row for row in measures if (row["setting"], row["method"]) not in failed]
     scores = [_scored_rows(split, is_anomaly, of_split) for split, of_split in zip(splits, scored, strict=True)]
     return Comparison(tuple(detectors), pd.DataFrame(kept), pd.concat(scores, ignore_index=True))
@@ -228,7 +233,7 @@ def _splits(is_anomaly: BoolArray, settings: Sequence[Setting], n_splits: int, s
 
 def _outcome(number: int, name: str, detector: Any, X: Any, split: _Split, caller: int, *, may_fail: bool) -> _Outcome:
     """Fit and score one detector on one split, in the process of the caller or in another."""
-    result: tuple[FloatArray, dict[str, float]] | Exception
+    result: tuple[FloatArray, dict[str, Any]] | Exception
     elsewhere = os.getpid() != caller
     with warnings.catch_warnings(record=True) if elsewhere else nullcontext(()) as caught:
         if elsewhere:
@@ -243,8 +248,8 @@ def _outcome(number: int, name: str, detector: Any, X: Any, split: _Split, calle
     return _Outcome(number, name, result, tuple(message for message in messages if isinstance(message, Warning)))
 
 
-def _scores(detector: Any, X: Any, split: _Split) -> tuple[FloatArray, dict[str, float]]:
-    """Anomaly scores, higher is more anomalous, and the seconds that they took."""
+def _scores(detector: Any, X: Any, split: _Split) -> tuple[FloatArray, dict[str, Any]]:
+    """Anomaly scores, higher is more anomalous; what made them, and the seconds that they took."""
     model = clone(detector)
     seeds = [name for name in model.get_params() if name == "random_state" or name.endswith("__random_state")]
     model.set_params(**dict.fromkeys(seeds, split.seed))
@@ -258,12 +263,12 @@ def _scores(detector: Any, X: Any, split: _Split) -> tuple[FloatArray, dict[str,
         raise KeyboardInterrupt
     fitted = time.perf_counter()
     with _rows_of_the_table(split.scored):
-        own = split.setting == "all"
-        scores = -np.asarray(_training_scores(model)(rows) if own else model.score_samples(rows))
+        scored_by = _of_training_rows(model) if split.setting == "all" else None
+        scores = -np.asarray(model.score_samples(rows) if scored_by is None else _own_scores(model, scored_by))
     seconds = {"fit_seconds": fitted - start, "score_seconds": time.perf_counter() - fitted}
     if not np.isfinite(scores).all():
         raise ArithmeticError(f"{np.count_nonzero(~np.isfinite(scores))} of its {len(scores)} scores are not finite")
-    return scores, seconds
+    return scores, {"scored_by": scored_by or "score_samples"} | seconds
 
 
 @contextmanager
@@ -277,15 +282,19 @@ def _rows_of_the_table(rows: Rows) -> Iterator[None]:
         raise error.with_row(int(rows[error.row])) from error
 
 
-def _training_scores(model: Any) -> Callable[[Any], FloatArray]:
-    """How a fitted model scores its training rows without each being its own neighbour."""
-    last = model[-1] if isinstance(model, Pipeline) else model
-    for name in ("score_training_rows", "negative_outlier_factor_"):
-        if hasattr(last, name):
-            own = getattr(last, name)
-            return lambda _: own() if callable(own) else own
-    score_samples: Callable[[Any], FloatArray] = model.score_samples
-    return score_samples
+def _of_training_rows(model: Any) -> str | None:
+    """What of a fitted model, or of the last step of a pipeline, scores the rows of the fit; None for score_samples."""
+    return next((name for name in OF_TRAINING_ROWS if hasattr(_last(model), name)), None)
+
+
+def _own_scores(model: Any, name: str) -> FloatArray:
+    own = getattr(_last(model), name)
+    scores: FloatArray = own() if callable(own) else own
+    return scores
+
+
+def _last(model: Any) -> Any:
+    return model[-1] if isinstance(model, Pipeline) else model
 
 
 def _taken(X: Any, rows: Rows) -> Any:

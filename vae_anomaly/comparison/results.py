@@ -25,7 +25,8 @@ class Comparison:
         Their names; the others are compared with the first.
     measures : DataFrame
         A row for each method, setting and split: numbers of rows, AUROC, average precision, precision among as many
-        rows as there are anomalies, and seconds.
+        rows as there are anomalies, what of the detector made the scores ("score_samples", or "training_scores_" and
+        the like for the rows of the fit), and seconds.
     scores : DataFrame
         Anomaly scores, higher is more anomalous: a row for each setting, split and scored row, a column per method.
     """
@@ -41,7 +42,7 @@ class Comparison:
 
     @cached_property
     def summary(self) -> pd.DataFrame:
-        """A row for each setting and method, the highest mean AUROC first.
+        """A row for each setting and method, the highest mean AUROC first, and what made its scores (`scored_by`).
 
         Beside the means and the standard deviations over the splits (`_sd`) it has the mean AUROC less that of the
         first method (`difference`), its limits (`lower`, `upper`), the splits in which it is ahead (`n_ahead`), and its
@@ -54,6 +55,7 @@ class Comparison:
             for rival in self._rivals[setting]:
                 part = of_setting[of_setting["method"] == rival.method]
                 row: dict[str, Any] = {"setting": setting, "method": rival.method}
+                row["scored_by"] = part["scored_by"].iloc[0]
                 for name in MEASURES:
                     row |= {name: float(part[name].mean()), f"{name}_sd": float(part[name].std(ddof=1))}
                 found, compared = rival.difference, rival.method != self.methods[0]

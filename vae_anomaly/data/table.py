@@ -84,6 +84,10 @@ class Table:
             return replace(self, cells=self.cells.iloc[rows], index=index)
         return replace(self, cells=self.cells[rows], index=index)
 
+    def with_cells(self, cells: FloatArray | pd.DataFrame) -> Table:
+        """The same rows in other memory."""
+        return replace(self, cells=cells)
+
     def label(self, row: int) -> Hashable:
         """What a row, counted from 0, is called."""
         if self.index is None:

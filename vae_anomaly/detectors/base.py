@@ -35,6 +35,14 @@ def fitted_at_once(estimator: EstimatorT) -> Iterator[EstimatorT]:
     estimator.__dict__ = draft.__dict__
 
 
+def as_it_is(estimator: EstimatorT) -> EstimatorT:
+    """The estimator to read from, all of one fit, whatever another thread's fit makes of it meanwhile."""
+    present = object.__new__(type(estimator))
+    # `fitted_at_once` puts another one in its place.
+    present.__dict__ = estimator.__dict__
+    return present
+
+
 def copied_parameters(estimator: BaseEstimator) -> dict[str, Any]:
     """The parameters of an estimator as they are now: what is changed in them later does not change these."""
     parameters: dict[str, Any] = estimator.get_params(deep=False)

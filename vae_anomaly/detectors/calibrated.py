@@ -237,19 +237,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         """
         check_is_fitted(self)
         compared = self._compared(X)
-        decisions = self.decisions_
-        calibration = decisions.calibration
-        p_values = np.full(len(compared.scores), np.nan)
-        if calibration is not None:
-            p_values = _p_values(calibration, compared)
-        return pd.DataFrame(
-            {
-                "anomaly_score": compared.scores,
-                "p_value": p_values,
-                "is_anomaly": compared.scores > decisions.threshold.score,
-            },
-            index=row_labels(X, len(compared.scores)),
-        )
+        return decisions_frame(compared, self.decisions_, row_labels(X, len(compared.scores)))
 
     @own_settings()
     def calibrate(self, X: Any, y: Any = None) -> Self:
@@ -722,6 +710,26 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
     def _calibration_groups(self) -> str | None:
         """The column whose values are calibrated one by one."""
         return None
+
+
+def decisions_frame(compared: Compared, decisions: Decisions, labels: pd.Index[Any]) -> pd.DataFrame:
+    """Scores, p-values and flags of rows.
+
+    Parameters
+    ----------
+    compared : Compared
+        The rows beside the calibration.
+    decisions : Decisions
+        The calibration and the threshold.
+    labels : Index
+        What the rows are called.
+    """
+    calibration = decisions.calibration
+    p_values = np.full(len(compared.scores), np.nan)
+    if calibration is not None:
+        p_values = _p_values(calibration, compared)
+    flags = compared.scores > decisions.threshold.score
+    return pd.DataFrame({"anomaly_score": compared.scores, "p_value": p_values, "is_anomaly": flags}, index=labels)
 
 
 def _p_values(calibration: Calibration, compared: Compared) -> FloatArray:

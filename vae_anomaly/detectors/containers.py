@@ -20,6 +20,8 @@ from vae_anomaly.errors import DataError
 
 MAX_DENSE_BYTES = 1 << 31
 BYTES_PER_CELL = 8
+# Of what frames share, the one that is changed gets a copy; always since version 3.
+FRAMES_COPY_ON_WRITE = int(pd.__version__.partition(".")[0]) >= 3
 
 
 def as_rows(X: Any) -> Any:
@@ -70,6 +72,26 @@ def _frame_of_dict(row: dict[Any, Any]) -> pd.DataFrame:
             column=least,
         )
     return pd.DataFrame(row)
+
+
+def unshared(cells: FloatArray | pd.DataFrame, X: Any) -> FloatArray | pd.DataFrame:
+    """Cells that whoever gave the rows does not change by changing these: copied only where memory is shared.
+
+    Parameters
+    ----------
+    cells : ndarray or DataFrame
+        What `X` was read as.
+    X : array-like or DataFrame
+        The rows as they were given.
+    """
+    if isinstance(cells, pd.DataFrame):
+        return cells.copy(deep=not FRAMES_COPY_ON_WRITE)
+    if isinstance(X, pd.DataFrame):
+        columns = (column.to_numpy() for _, column in X.items() if isinstance(column.dtype, np.dtype))
+        shared = cells.base is not None and any(np.may_share_memory(cells, column) for column in columns)
+    else:
+        shared = not isinstance(X, np.ndarray) or np.may_share_memory(cells, X)
+    return cells.copy() if shared else cells
 
 
 def _dense_frame(frame: pd.DataFrame) -> pd.DataFrame:

@@ -183,7 +183,7 @@ class FeatureMapDetector(CalibratedDetectorMixin, OutlierMixin, BaseEstimator):
             detector = VAEDetector() if draft.detector is None else clone(draft.detector)
             # Images calibrate, and not their positions.
             detector.set_params(calibration=None)
-            draft.detector_ = detector.fit(rows)
+            draft.detector_ = detector.fit(rows).forget_training_rows()
             draft.image_format_ = images.image_format
             draft.decisions_ = draft._decisions(images, aside)
             if draft.calibration is not None:

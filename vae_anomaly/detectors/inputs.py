@@ -83,8 +83,8 @@ def read_rows(estimator: BaseEstimator, X: Any, known: Encoder | None, *, lenien
 
 def read_training_rows(
     estimator: BaseEstimator, X: Any, sample_weight: Any, known: Encoder | None, min_rows: int
-) -> tuple[Table | Images, FloatArray | None, npt.NDArray[np.intp]]:
-    """The rows of positive weight, these weights (None where none are given), and the positions of the rows.
+) -> tuple[Table | Images, FloatArray | None, npt.NDArray[np.bool_]]:
+    """The rows of positive weight, these weights (None where none are given), and which of all rows they are.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def read_training_rows(
     """
     data = read_rows(estimator, X, known, lenient=True)
     if sample_weight is None:
-        return data, None, np.arange(data.n_rows)
+        return data, None, np.ones(data.n_rows, dtype=bool)
     if isinstance(data, Images) and np.shape(sample_weight) not in ((), (data.n_rows,)):
         raise DataError(
             f"there are {np.size(sample_weight)} weights for {data.n_rows} images. Images that cannot be read are "
@@ -111,7 +111,7 @@ def read_training_rows(
         raise DataError(
             f"{len(present)} row(s) have a weight above 0; training needs at least {words.get(min_rows, min_rows)}."
         )
-    return data.take(present), weights[present], present
+    return data.take(present), weights[present], weights != 0
 
 
 def read_images(estimator: BaseEstimator, X: Any, known: Encoder | None) -> Images:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -19,15 +19,17 @@ from vae_anomaly.errors import SpecificationError
 from vae_anomaly.fitting import MAX_LATENTS
 from vae_anomaly.likelihoods import Likelihood, resolve_likelihood
 from vae_anomaly.model import ACTIVATIONS, MLP, Backbone, Convolutional, Prior, resolve_backbone, resolve_prior
-from vae_anomaly.scores import PooledELBO, Score, Surprise, resolve_score
+from vae_anomaly.scores import LocalRatio, PooledELBO, Score, Surprise, resolve_score
 
 AUTO = "auto"
+DEFAULT, ACCURATE, ROBUST = "default", "accurate", "robust"
 WIDE_COLUMNS = 32
 MAX_FLAT_PIXELS = 4096
 MIN_SAMPLES, MAX_CELLS = 256, 1 << 28
 BATCH_ROWS, MIN_BATCH_IMAGES, BATCH_PIXELS = 128, 16, 1 << 19
 
 PARAMETER_CONSTRAINTS: dict[str, Any] = {
+    "preset": [StrOptions({DEFAULT, ACCURATE, ROBUST})],
     "n_estimators": [Interval(Integral, 1, None, closed="left"), None],
     "max_samples": [Interval(Integral, 2, None, closed="left"), Interval(RealNotInt, 0, 1, closed="right"), None],
     "latent_dim": [Interval(Integral, 1, MAX_LATENTS, closed="both"), None],
@@ -67,31 +69,71 @@ class Defaults:
     Parameters
     ----------
     n_estimators, max_samples : int
+    max_share : float
+        Largest share of all rows that a member trains on.
     max_latent_dim : int
         Rows with fewer columns that vary have as many latent variables as these.
     min_iter, max_iter : int
         Steps for narrow and for wide rows.
-    learning_rate_init, hidden_fraction : float
+    learning_rate_init, hidden_fraction, trim_fraction : float
     score : Score
     """
 
     n_estimators: int
     max_samples: int
+    max_share: float
     max_latent_dim: int
     min_iter: int
     max_iter: int
     learning_rate_init: float
     hidden_fraction: float
+    trim_fraction: float
     score: Score
 
 
-FOR_TABLES = Defaults(4, 4096, 16, 700, 1000, 0.02, 0.6, PooledELBO())
-FOR_IMAGES = Defaults(1, 16_384, 16, 1200, 1200, 0.003, 0.0, Surprise())
+FOR_TABLES = Defaults(
+    n_estimators=4,
+    max_samples=4096,
+    max_share=1.0,
+    max_latent_dim=16,
+    min_iter=700,
+    max_iter=1000,
+    learning_rate_init=0.02,
+    hidden_fraction=0.6,
+    trim_fraction=0.0,
+    score=PooledELBO(),
+)
+# What the training rows are taken for: see `VAEDetector`.
+PRESETS: dict[str, Defaults] = {
+    DEFAULT: FOR_TABLES,
+    ACCURATE: replace(FOR_TABLES, score=LocalRatio()),
+    ROBUST: replace(FOR_TABLES, max_share=0.5, min_iter=300, max_iter=300, trim_fraction=0.15),
+}
+FOR_IMAGES = Defaults(
+    n_estimators=1,
+    max_samples=16_384,
+    max_share=1.0,
+    max_latent_dim=16,
+    min_iter=1200,
+    max_iter=1200,
+    learning_rate_init=0.003,
+    hidden_fraction=0.0,
+    trim_fraction=0.0,
+    score=Surprise(),
+)
 
 
-def defaults_for(encoder: Encoder) -> Defaults:
-    """What automatic parameters stand for, by what the rows are."""
-    return FOR_IMAGES if encoder.takes_images else FOR_TABLES
+def defaults_for(preset: str, *, images: bool) -> Defaults:
+    """What automatic parameters stand for.
+
+    Parameters
+    ----------
+    preset : str
+        In `PRESETS`.
+    images : bool
+        Whether the rows are images, which have one preset.
+    """
+    return FOR_IMAGES if images else PRESETS[preset]
 
 
 def resolved_likelihood(likelihood: str | Likelihood) -> Likelihood | None:
@@ -134,18 +176,17 @@ def checked_layer_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
     return tuple(int(size) for size in sizes)
 
 
-def resolved_latent_dim(latent_dim: int | None, encoder: Encoder) -> int:
+def resolved_latent_dim(latent_dim: int | None, encoder: Encoder, defaults: Defaults) -> int:
     """By default the number of columns that vary, up to a limit."""
     if latent_dim is not None:
         return int(latent_dim)
-    return min(max(encoder.n_varying, 1), defaults_for(encoder).max_latent_dim)
+    return min(max(encoder.n_varying, 1), defaults.max_latent_dim)
 
 
-def resolved_max_iter(max_iter: int | None, encoder: Encoder) -> int:
+def resolved_max_iter(max_iter: int | None, encoder: Encoder, defaults: Defaults) -> int:
     """Optimisation steps; by default wide rows get more, with the square root of their width."""
     if max_iter is not None:
         return max_iter
-    defaults = defaults_for(encoder)
     steps = round(defaults.min_iter * math.sqrt(encoder.n_varying / WIDE_COLUMNS))
     return min(max(steps, defaults.min_iter), defaults.max_iter)
 
@@ -159,15 +200,20 @@ def resolved_batch_size(batch_size: int | None, encoder: Encoder) -> int:
     return max(MIN_BATCH_IMAGES, min(BATCH_PIXELS // encoder.n_varying, BATCH_ROWS))
 
 
-def resolved_max_samples(max_samples: int | float | None, encoder: Encoder) -> int | float:
+def resolved_max_samples(max_samples: int | float | None, encoder: Encoder, defaults: Defaults) -> int | float:
     """Rows per member; by default fewer large images."""
     if max_samples is not None:
         return max_samples
-    default = defaults_for(encoder).max_samples
+    default = defaults.max_samples
     return min(default, max(MIN_SAMPLES, MAX_CELLS // encoder.n_varying)) if encoder.takes_images else default
 
 
-def resolved_score(row_score: str | Score, encoder: Encoder) -> Score:
+def resolved_max_share(max_samples: int | float | None, defaults: Defaults) -> float:
+    """Largest share of all rows that a member trains on; the number of rows is as it is given."""
+    return defaults.max_share if max_samples is None else 1.0
+
+
+def resolved_score(row_score: str | Score, defaults: Defaults) -> Score:
     """What rows are scored by.
 
     Raises
@@ -175,7 +221,7 @@ def resolved_score(row_score: str | Score, encoder: Encoder) -> Score:
     SpecificationError
         If there is no such score.
     """
-    return defaults_for(encoder).score if _is_auto(row_score) else resolve_score(row_score)
+    return defaults.score if _is_auto(row_score) else resolve_score(row_score)
 
 
 def check_names(
@@ -194,6 +240,21 @@ def check_names(
         resolve_backbone(backbone)
     resolved_likelihood(likelihood)
     resolve_prior(prior)
+
+
+def check_suits_images(preset: str) -> None:
+    """Refuse presets that are for tables alone.
+
+    Raises
+    ------
+    SpecificationError
+        If it is one.
+    """
+    if preset != DEFAULT:
+        raise SpecificationError(
+            f"preset={preset!r} is for rows of a table, and the rows are images. Take 'default'; row_score says what "
+            "images are scored by."
+        )
 
 
 def check_suits_tables(row_score: str | Score, backbone: str | Backbone, augment: Augment | None) -> None:

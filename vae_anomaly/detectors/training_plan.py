@@ -26,9 +26,10 @@ class TrainingPlan(BaseEstimator):
         In training, about a third of the rows have some cells hidden from the encoder, each with a probability
         drawn for the row between 0 and this; scores use the full view.  0 turns it off; None takes 0.6 for tables and
         0 for images.
-    trim_fraction : float, default=0.0
-        Share of each mini-batch, the rows with the largest loss, that is left out of the gradient and of the held-out
-        bound, so that anomalies among the training rows are not learned.
+    trim_fraction : float, default=None
+        Share of each mini-batch, the rows with the largest loss, that is left out of the gradient, and the same share
+        of the held-out bound and of the rows that an exemplar prior is made of, so that anomalies among the training
+        rows are not learned.  None takes what the `preset` says: 0.15 for "robust", else 0.
     n_iter_no_change : int, default=5
         Checks without improvement of any member before stopping; a training of full length has 20 checks.
     matmul_precision : {"highest", "high", "medium"}, default=None
@@ -49,7 +50,7 @@ class TrainingPlan(BaseEstimator):
         "max_grad_norm": [Interval(Real, 0, None, closed="neither")],
         "kl_warmup": [Interval(Real, 0, 1, closed="both")],
         "hidden_fraction": [Interval(Real, 0, 1, closed="left"), None],
-        "trim_fraction": [Interval(Real, 0, 1, closed="left")],
+        "trim_fraction": [Interval(Real, 0, 1, closed="left"), None],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "matmul_precision": [StrOptions(set(PRECISIONS)), None],
     }
@@ -61,7 +62,7 @@ class TrainingPlan(BaseEstimator):
         max_grad_norm: float = 1.0,
         kl_warmup: float = 0.2,
         hidden_fraction: float | None = None,
-        trim_fraction: float = 0.0,
+        trim_fraction: float | None = None,
         n_iter_no_change: int = 5,
         matmul_precision: str | None = None,
     ) -> None:

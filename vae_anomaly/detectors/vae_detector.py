@@ -7,6 +7,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, overload
 
@@ -32,15 +33,16 @@ from vae_anomaly.columns import (
 from vae_anomaly.data import ColumnRoles, FloatArray, ImageFormat, Images, Table, as_array
 from vae_anomaly.decisions import ColumnSample, Decisions
 from vae_anomaly.deprecation import RenamedAttribute
-from vae_anomaly.detectors.base import CHANGES, copied_parameters, fitted_at_once
+from vae_anomaly.detectors.base import CHANGES, as_it_is, copied_parameters, fitted_at_once
 from vae_anomaly.detectors.calibrated import (
     CalibratedDetectorMixin,
     Compared,
+    decisions_frame,
     row_ids,
     warn_if_repeated,
     warn_if_uncalibrated,
 )
-from vae_anomaly.detectors.containers import fill_cells, pack_like, row_labels
+from vae_anomaly.detectors.containers import fill_cells, pack_like, row_labels, unshared
 from vae_anomaly.detectors.drift_report import column_samples
 from vae_anomaly.detectors.inputs import (
     group_labels,
@@ -56,11 +58,11 @@ from vae_anomaly.detectors.inputs import (
 )
 from vae_anomaly.detectors.known_columns import aligned
 from vae_anomaly.detectors.parameters import (
-    AUTO,
-    FOR_IMAGES,
-    FOR_TABLES,
+    DEFAULT,
     PARAMETER_CONSTRAINTS,
+    ROBUST,
     check_names,
+    check_suits_images,
     check_suits_tables,
     checked_layer_sizes,
     defaults_for,
@@ -71,12 +73,14 @@ from vae_anomaly.detectors.parameters import (
     resolved_likelihood,
     resolved_max_iter,
     resolved_max_samples,
+    resolved_max_share,
     resolved_score,
     resolved_threshold,
 )
 from vae_anomaly.detectors.reading import Reading
 from vae_anomaly.detectors.training_plan import TrainingPlan
 from vae_anomaly.detectors.training_progress import training_progress
+from vae_anomaly.detectors.training_view import MADE_WHEN_READ, NO_ROWS, NOT_OF_IMAGES, JudgedRows, TrainingView
 from vae_anomaly.errors import DataError, EmptyRowWarning, NotAvailable, SpecificationError, callers_level
 from vae_anomaly.explain import (
     NO_REASON,
@@ -125,9 +129,10 @@ from vae_anomaly.model import (
     resolve_device,
     resolve_prior,
 )
-from vae_anomaly.scores import AdditiveScore, MemberScore, Score, resolve_score
+from vae_anomaly.scores import AdditiveScore, MemberScore, Score
 
 SHAPE_PARAMETERS = (
+    "preset",
     "n_estimators",
     "latent_dim",
     "hidden_layer_sizes",
@@ -163,13 +168,24 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
     images can mislead, images are scored by a `Surprise` of the ELBO and two companions, unless `row_score` says
     otherwise.
 
+    Which rows are judged makes a difference.  `score_samples` judges new rows; `training_scores_` those of the fit,
+    which may hold the anomalies that are looked for, and so must not teach what is normal.
+
     Parameters
     ----------
+    preset : {"default", "accurate", "robust"}, default="default"
+        What the training rows are taken for; None and "auto" in other parameters stand for what it says, and what is
+        given there wins.  "default" assumes nothing, and is for judging new rows.  "accurate" takes the training rows
+        for normal ones and compares a row with those around it, which takes several times as long for each row: its
+        score is a `LocalRatio`, a ratio of likelihoods and no bound, and a model file holds training rows.  "robust"
+        expects anomalies among them, where the rows of the fit themselves are judged or the history is known to be
+        dirty: each autoencoder sees half of the rows, 4,096 at most, for 300 steps, and leaves the most anomalous 15 %
+        out of every mini-batch, of the held-out bound and of the prior.  Images have "default" alone.
     n_estimators : int, default=None
         Autoencoders in the ensemble, trained at once; None takes 4 for tables and 1 for images.
     max_samples : int or float, default=None
         Rows each of them trains on, without replacement; a float is a share of the rows.  None takes 4,096 for tables
-        and 16,384 for images, fewer of large ones.
+        (at most half of the rows with ``preset="robust"``) and 16,384 for images, fewer of large ones.
     latent_dim : int, default=None
         Latent variables of each; None takes the number of columns that vary, at most 16.
     hidden_layer_sizes : sequence of int, default=None
@@ -213,8 +229,9 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         p(z) that rows are scored against: "standard_normal", or "exemplar", the aggregated posterior of the
         training rows.  Training always uses the standard normal.
     row_score : str or Score, default="auto"
-        What `score_samples` returns: "pooled_elbo", the ELBO of the autoencoders pooled with an independence model and
-        the default for tables, in which missing cells are neutral, "elbo" without either, the plain sum,
+        What `score_samples` returns: "pooled_elbo", the default for tables, the soft minimum of the ELBO of the
+        autoencoders and of an independence model, in which missing cells are neutral; "local_ratio", the same with
+        kernels at training rows and less what training rows around the row score; "elbo" alone, the plain sum,
         "elbo_per_cell", "importance_weighted" (a tighter bound), "reconstruction", "kl"; and where high likelihoods
         mislead "surprise", the default for images, "likelihood_ratio", "input_complexity", "debiased_elbo",
         "likelihood_regret" or "likelihood_path".
@@ -222,7 +239,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         Rows of a mini-batch, for each member; None takes 128, and fewer large images.
     max_iter : int, default=None
         Optimisation steps; None takes 1,200 for images, and for tables 700, from 33 columns on more, with their
-        square root, up to 1,000.
+        square root, up to 1,000; 300 with ``preset="robust"``.
     learning_rate_init : float, default=None
         Largest step of AdamW; it rises over the first 50 steps and falls along a cosine to 0.  None takes 0.02 for
         tables and 0.003 for images.
@@ -295,6 +312,10 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         does not warn of them. A fit empties it; the command line fills it in, and you may, too.
     encoder_ : Encoder
         Turns tables or images into batches.
+    training_scores_ : ndarray of shape (rows,)
+        Scores of the rows of the fit, with the sign of `score_samples`, as ``preset="robust"`` judges them.
+    training_decisions_ : DataFrame
+        The same as `decide` gives them, with a calibration and a threshold of their own.
     vae_ : VAE
         The weights.
     noise_ : Tensor of shape (members, draws, 1, latents)
@@ -335,12 +356,17 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
     n_features_in_: int
     feature_names_in_: npt.NDArray[np.object_]
     _sample: RowSample | None
+    _training_view: TrainingView | None = None
 
     _parameter_constraints: ClassVar[dict[str, Any]] = PARAMETER_CONSTRAINTS
+
+    # Of pickles of earlier versions.
+    preset: str = DEFAULT
 
     def __init__(
         self,
         *,
+        preset: str = DEFAULT,
         n_estimators: int | None = None,
         max_samples: int | float | None = None,
         latent_dim: int | None = None,
@@ -371,6 +397,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         random_state: Any = 0,
         verbose: bool = False,
     ) -> None:
+        self.preset = preset
         self.n_estimators = n_estimators
         self.max_samples = max_samples
         self.latent_dim = latent_dim
@@ -406,6 +433,9 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> VAEDetector:
         """Learn what normal rows look like.
 
+        The detector keeps the rows for `training_scores_`, until these are made or `forget_training_rows` is called;
+        pickles and model files do not hold them.
+
         Parameters
         ----------
         X : array-like, sparse matrix or DataFrame of shape (rows, columns), or list of dicts
@@ -432,22 +462,11 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             check_parameters(draft)
             initial = draft.model_ if draft.warm_start and hasattr(draft, "model_") else None
             training = draft._read_training(X, sample_weight, initial, min_rows=2)
-            encoder = training.encoder
-            rows = TrainingRows(
-                training.data.n_rows,
-                lambda indices: encoder.encode(training.data.take(indices)),
-                training.weights,
-                folds=training.folds,
-                before=None if initial is None else initial.decisions,
-                augment=draft._augmentation(encoder),
-                ids=training.ids,
-                group_column=draft.calibration_groups,
-                groups=training.groups,
-            )
-            draft._learn(encoder, rows, fit_config(draft, encoder, training.kind), initial)
+            seed = draft._learn_from(training, initial)
             draft._keep_columns(training.data, ())
             draft._sample = None
             draft.column_roles_ = ColumnRoles()
+            draft._training_view = draft._view_of(training, X, seed, fixed=initial is not None)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -536,6 +555,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
                 draft._keep_columns(training.data, () if initial is None else initial.decisions.columns)
                 sample = dataclasses.replace(sample, trained=np.ones_like(sample.trained))
             draft._sample = sample
+            draft._training_view = None
         return self
 
     def set_params(self, **params: Any) -> VAEDetector:
@@ -578,13 +598,14 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         ndarray of shape (rows,), float64
         """
         check_is_fitted(self)
-        encoder = self.model_.encoder
-        if self.model_.takes_images and is_files(X):
+        fitted = as_it_is(self)
+        encoder = fitted.model_.encoder
+        if encoder.takes_images and is_files(X):
             portions = read_portions(open_files(X, None, encoder))
             return np.concatenate(
-                [spread(self._scores(images) if usable.any() else np.empty(0), usable) for images, usable in portions]
+                [spread(fitted._scores(images) if usable.any() else np.empty(0), usable) for images, usable in portions]
             )
-        return self._scores(read_rows(self, X, encoder), X)
+        return fitted._scores(read_rows(fitted, X, encoder), X)
 
     @overload
     def explain(self, X: pd.DataFrame) -> Explanation: ...
@@ -598,7 +619,8 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
 
         For images the shares are maps of nats per pixel, and the encoder sees all pixels.
 
-        The contributions of the cells and the KL add up to `anomaly_score` for the scores "pooled_elbo" and "elbo";
+        The contributions of the cells and the KL add up to `anomaly_score` for the scores "pooled_elbo", "local_ratio"
+        and "elbo"; where a score pools several bounds, they are those of each, the more the bound counts for the row.
         `Explanation.charged` is how much of them is expected, for cells that are missing, which are never a reason.
         What is expected and how rare a cell is come from the other cells of its row: the cell itself is hidden from
         the encoder, so that it cannot explain itself, and so are suspicious cells, so that they do not make others
@@ -780,7 +802,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         """The ELBO by member, row and cell, before anything is summed.
 
         The mean over members of ``elbo_terms(X).elbo`` is what `score_samples` returns for ``row_score="elbo"``; the
-        default pools it with an independence model.
+        default pools it with the bound of an independence model.
 
         Parameters
         ----------
@@ -793,6 +815,85 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         """
         check_is_fitted(self)
         return terms_by_member(self.model_, read_rows(self, X, self.model_.encoder))
+
+    @property
+    @own_settings()
+    def training_scores_(self) -> FloatArray:
+        """The score of each row of the fit, in nats, higher for more normal rows, where anomalies may be among them.
+
+        A model that was trained on anomalies finds them less anomalous, and `score_samples` has to take them for new
+        rows.  These are the scores that ``preset="robust"`` gives the same rows, with the parameters and the seed of
+        the fit.  They are made when they are first asked for, in a second, shorter training, whose warnings are shown
+        then: about a second for 10,000 rows.  With ``preset="robust"`` the detector's own model has them.  They are in
+        other nats than `score_samples`: do not mix them in one ranking, nor compare them with `offset_`.
+
+        `fit_predict` remains ``fit(X).predict(X)``, the judgement of new rows: for that of the rows of the fit take
+        `training_decisions_`, or ``preset="robust"``, where both are the same.
+
+        Returns
+        -------
+        ndarray of shape (rows,), float64
+            In the order in which the rows were given; NaN for rows of weight 0, which had no part in the fit.
+
+        Raises
+        ------
+        NotAvailable
+            If the rows are not here any more: after `load`, unpickling, `partial_fit` or `forget_training_rows`, unless
+            the scores were made before; or if they are images.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from vae_anomaly import VAEDetector
+        >>> X = np.random.default_rng(0).normal(size=(200, 2))
+        >>> X[0] = [5.0, -5.0]
+        >>> detector = VAEDetector(max_iter=100, early_stopping=False).fit(X)
+        >>> int(detector.training_scores_.argmin())
+        0
+        """
+        return self._judged_rows().scores.copy()
+
+    @property
+    @own_settings()
+    def training_decisions_(self) -> pd.DataFrame:
+        """Scores, p-values and flags of the rows of the fit, as `decide` has them: see `training_scores_`.
+
+        Calibration and threshold are those of the fit that made the scores, by its rule (`contamination`):
+        `set_threshold` and `calibrate` move what new rows are judged by, and not these.
+
+        Returns
+        -------
+        DataFrame
+            Columns anomaly_score (nats), p_value (NaN without a calibration) and is_anomaly, with the index of the rows
+            that were given; NaN and False for rows of weight 0.
+
+        Raises
+        ------
+        NotAvailable
+            If the rows are not here any more; see `training_scores_`.
+        """
+        return self._judged_rows().decisions.copy()
+
+    @own_settings()
+    def forget_training_rows(self) -> VAEDetector:
+        """Let go of the rows of the fit, where memory counts: `training_scores_` is available no more.
+
+        Returns
+        -------
+        VAEDetector
+            The detector.
+        """
+        self._training_view = None
+        return self
+
+    def __dir__(self) -> list[str]:
+        # What lists attributes reads them, as debuggers do, and scikit-learn to show a detector in a notebook.
+        view = self._training_view
+        if view is not None and view.is_made:
+            return list(super().__dir__())
+        twin = object.__new__(type(self))
+        twin.__dict__ = self.__dict__ | {"_training_view": None}
+        return [name for name in super(VAEDetector, twin).__dir__() if name not in MADE_WHEN_READ]
 
     @property
     def columns_(self) -> tuple[Column, ...]:
@@ -884,36 +985,52 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
     ) -> _Training:
         """Training rows, those that calibrate, and what the columns are: as before, or learned from the other rows."""
         known = None if initial is None else initial.encoder
-        data, weights, present = read_training_rows(self, X, sample_weight, known, min_rows)
-        if isinstance(data, Table):
+        data, weights, used = read_training_rows(self, X, sample_weight, known, min_rows)
+        if isinstance(data, Images):
+            check_suits_images(self.preset)
+        else:
             check_suits_tables(self.row_score, self.backbone, self.augment)
             if known is None:
                 rules = (self.reading or Reading()).rules
                 data = read_training_text(data, check_declarations(self._declared, data.names), rules)
-        kind, folds = self._folds(data, streaming=streaming)
-        if known is None:
-            encoder = self._learned_encoder(data, weights, folds >= 0)
-        else:
+        if known is not None:
             self._check_same_shape()
-            encoder = known
-        ids = row_ids(X, present) if isinstance(data, Table) else None
-        return _Training(data, weights, encoder, kind, folds, ids, _groups_of(data, self.calibration_groups))
+        ids = row_ids(X, np.flatnonzero(used)) if isinstance(data, Table) else None
+        return self._training(data, weights, used, ids, known, streaming=streaming)
+
+    def _training(
+        self,
+        data: Table | Images,
+        weights: FloatArray | None,
+        used: npt.NDArray[np.bool_],
+        ids: npt.NDArray[np.int64] | None,
+        known: Encoder | None,
+        *,
+        streaming: bool = False,
+    ) -> _Training:
+        """What a fit learns from: rows as they were read, the part of each, and what the columns are."""
+        kind, folds = self._folds(data, streaming=streaming)
+        encoder = self._learned_encoder(data, weights, folds >= 0) if known is None else known
+        groups = _groups_of(data, self.calibration_groups)
+        return _Training(data, weights, used, encoder, kind, folds, ids, groups)
 
     def _folds(self, data: Table | Images, *, streaming: bool) -> tuple[CalibrationKind, npt.NDArray[np.intp]]:
         """How to calibrate, and in which fold each row does."""
         is_images = isinstance(data, Images)
-        defaults = FOR_IMAGES if is_images else FOR_TABLES
-        score = defaults.score if self.row_score == AUTO else resolve_score(self.row_score)
+        defaults = defaults_for(self.preset, images=is_images)
+        score = resolved_score(self.row_score, defaults)
         n_members = self.n_estimators or defaults.n_estimators
         max_samples = self.max_samples or defaults.max_samples
+        max_share = resolved_max_share(self.max_samples, defaults)
+        limit = int(max_share * data.n_rows)
         kind = calibration_kind(
             self.calibration,
             data.n_rows,
             n_members,
-            max_samples,
+            min(max_samples, limit) if isinstance(max_samples, Integral) else max_samples,
             by_member=isinstance(score, MemberScore) and not is_images and not streaming,
         )
-        split = SplitConfig(max_samples, self.validation_fraction, kind)
+        split = SplitConfig(max_samples, self.validation_fraction, kind, max_share)
         rng = np.random.default_rng([new_seed(self.random_state), SEED_OF_CALIBRATION])
         return kind, drawn_folds(data.n_rows, split, n_members, rng)
 
@@ -958,9 +1075,25 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             return None
         return lambda batch, seed: encoder.augmented(batch, augment, seed)
 
+    def _learn_from(self, training: _Training, initial: FittedModel[Encoder] | None) -> int:
+        """Fit the model; returns the seed."""
+        data, encoder = training.data, training.encoder
+        rows = TrainingRows(
+            data.n_rows,
+            lambda indices: encoder.encode(data.take(indices)),
+            training.weights,
+            folds=training.folds,
+            before=None if initial is None else initial.decisions,
+            augment=self._augmentation(encoder),
+            ids=training.ids,
+            group_column=self.calibration_groups,
+            groups=training.groups,
+        )
+        return self._learn(encoder, rows, fit_config(self, encoder, training.kind), initial)
+
     def _learn(
         self, encoder: Encoder, rows: TrainingRows, config: FitConfig, initial: FittedModel[Encoder] | None
-    ) -> None:
+    ) -> int:
         with training_progress(config.training.max_iter, enabled=bool(self.verbose)) as on_check:
             seed = new_seed(self.random_state)
             model = fit_model(encoder, rows, config, seed, on_check, None if initial is None else initial.vae)
@@ -972,10 +1105,42 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             warn_if_repeated(model.decisions)
         self.fitted_parameters_ = copied_parameters(self)
         self.model_ = model
+        return seed
+
+    def _view_of(self, training: _Training, X: Any, seed: int, *, fixed: bool) -> TrainingView | None:
+        """What will judge the rows of this fit, if they are of a table.
+
+        Parameters
+        ----------
+        training : _Training
+        X : array-like or DataFrame
+            The rows as they were given.
+        seed : int
+            Of the fit.
+        fixed : bool
+            Whether the columns are those of an earlier fit.
+        """
+        if isinstance(training.data, Images):
+            return None
+        kept = dataclasses.replace(training, data=training.data.with_cells(unshared(training.data.cells, X)))
+        labels = training.data.index
+        if labels is None or not training.used.all():
+            labels = row_labels(X, len(training.used))
+        if self.preset == ROBUST:
+            return TrainingView(partial(_judged, self.model_, kept, labels))
+        own = {"preset": ROBUST, "random_state": seed, "warm_start": False, "verbose": False}
+        parameters = self.fitted_parameters_ | own
+        return TrainingView(partial(_judged_robustly, parameters, kept, labels, fixed=fixed))
+
+    def _judged_rows(self) -> JudgedRows:
+        check_is_fitted(self)
+        if self._training_view is None:
+            raise NotAvailable(NOT_OF_IMAGES if self.model_.takes_images else NO_ROWS)
+        return self._training_view.judged()
 
     def _check_same_shape(self) -> None:
         """Refuse to go on from weights of another shape."""
-        present, before = self.get_params(deep=False), self.fitted_parameters_
+        present, before = self.get_params(deep=False), {"preset": DEFAULT} | self.fitted_parameters_
         for name in SHAPE_PARAMETERS:
             now, then = (
                 tuple(p[name]) if isinstance(p[name], list | np.ndarray) else p[name] for p in (present, before)
@@ -1065,33 +1230,84 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         return reasoned.set_axis(rows.index) if isinstance(rows, pd.DataFrame) else reasoned
 
     def _compared(self, X: Any) -> Compared:
-        model = self.model_
-        calibration = model.decisions.calibration
-        crossed = calibration is not None and calibration.kind == "cross"
+        fitted = as_it_is(self)
+        model = fitted.model_
 
         def compared(data: Table | Images) -> Compared:
             batch = model.encoder.encode(data)
             warn_of_empty_rows(model.encoder, batch, X)
-            scores, comparisons = scores_and_comparisons(model.vae, batch, model.score, model.noise, by_member=crossed)
-            groups = _groups_of(data, self._calibration_groups())
-            return Compared(-scores, -comparisons, batch.fingerprints().numpy(), groups)
+            return _compared_batch(model, batch, _groups_of(data, fitted._calibration_groups()))
 
         if model.takes_images and is_files(X):
             return Compared.over(read_portions(open_files(X, None, model.encoder)), compared)
-        return compared(read_rows(self, X, model.encoder))
+        return compared(read_rows(fitted, X, model.encoder))
 
 
 @dataclass(frozen=True)
 class _Training:
-    """What a fit learns from: the parameters are those of `TrainingRows`."""
+    """What a fit learns from, and which of the rows that were given it is; the rest as in `TrainingRows`."""
 
     data: Table | Images
     weights: FloatArray | None
+    used: npt.NDArray[np.bool_]
     encoder: Encoder
     kind: CalibrationKind
     folds: npt.NDArray[np.intp]
     ids: npt.NDArray[np.int64] | None
     groups: npt.NDArray[np.object_] | None
+
+
+def _compared_batch(model: FittedModel[Encoder], batch: Batch, groups: npt.NDArray[np.object_] | None) -> Compared:
+    calibration = model.decisions.calibration
+    crossed = calibration is not None and calibration.kind == "cross"
+    scores, comparisons = scores_and_comparisons(model.vae, batch, model.score, model.noise, by_member=crossed)
+    return Compared(-scores, -comparisons, batch.fingerprints().numpy(), groups)
+
+
+def _judged(model: FittedModel[Encoder], training: _Training, labels: pd.Index[Any]) -> JudgedRows:
+    """Judge the rows of a fit.
+
+    Parameters
+    ----------
+    model : FittedModel
+        What judges.
+    training : _Training
+        The rows.
+    labels : Index
+        What the rows that were given are called, those without a part in the fit included.
+    """
+    compared = _compared_batch(model, model.encoder.encode(training.data), training.groups)
+    frame = decisions_frame(compared, model.decisions, pd.RangeIndex(len(compared.scores)))
+    columns = {name: spread(frame[name].to_numpy(), training.used) for name in frame}
+    return JudgedRows(spread(-compared.scores, training.used), pd.DataFrame(columns, index=labels))
+
+
+def _judged_robustly(
+    parameters: Mapping[str, Any], training: _Training, labels: pd.Index[Any], *, fixed: bool
+) -> JudgedRows:
+    """Train on the rows of a fit once more, and judge them.
+
+    Parameters
+    ----------
+    parameters : dict
+        Of this training.
+    training, labels
+        See `_judged`.
+    fixed : bool
+        Whether the columns are not learned anew.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If the training was interrupted: nobody would know that its scores are not those of another time.
+    """
+    detector = VAEDetector(**parameters)
+    known = training.encoder if fixed else None
+    own = detector._training(training.data, training.weights, training.used, training.ids, known)
+    detector._learn_from(own, None)
+    if detector.fit_report_.interrupted:
+        raise KeyboardInterrupt
+    return _judged(detector.model_, own, labels)
 
 
 def _groups_of(data: Table | Images, name: str | None) -> npt.NDArray[np.object_] | None:
@@ -1153,35 +1369,38 @@ def fit_config(detector: VAEDetector, encoder: Encoder, calibration: Calibration
     SpecificationError
         If a name is in no table, a layer has no units, or the device is not here; see `check_parameters`.
     """
-    defaults = defaults_for(encoder)
+    defaults = defaults_for(detector.preset, images=encoder.takes_images)
     plan = detector.training or TrainingPlan()
-    score = resolved_score(detector.row_score, encoder)
+    score = resolved_score(detector.row_score, defaults)
     backbone = resolved_backbone(detector.backbone, encoder)
-    rate, hidden_fraction = detector.learning_rate_init, plan.hidden_fraction
+    rate, hidden_fraction, trim_fraction = detector.learning_rate_init, plan.hidden_fraction, plan.trim_fraction
     return FitConfig(
         network=NetworkConfig(
             n_members=detector.n_estimators or defaults.n_estimators,
-            latent_dim=resolved_latent_dim(detector.latent_dim, encoder),
+            latent_dim=resolved_latent_dim(detector.latent_dim, encoder, defaults),
             backbone=backbone,
             hidden_layer_sizes=resolved_layer_sizes(detector.hidden_layer_sizes, backbone, encoder),
             activation=detector.activation,
             mask_input=True,
         ),
         training=TrainingConfig(
-            max_iter=resolved_max_iter(detector.max_iter, encoder),
+            max_iter=resolved_max_iter(detector.max_iter, encoder, defaults),
             batch_size=resolved_batch_size(detector.batch_size, encoder),
             learning_rate_init=defaults.learning_rate_init if rate is None else rate,
             weight_decay=plan.weight_decay,
             kl_warmup=plan.kl_warmup,
             hidden_fraction=defaults.hidden_fraction if hidden_fraction is None else hidden_fraction,
-            trim_fraction=plan.trim_fraction,
+            trim_fraction=defaults.trim_fraction if trim_fraction is None else trim_fraction,
             max_grad_norm=plan.max_grad_norm,
             early_stopping=detector.early_stopping,
             n_iter_no_change=plan.n_iter_no_change,
             kl_weight=1.0,
         ),
         split=SplitConfig(
-            resolved_max_samples(detector.max_samples, encoder), detector.validation_fraction, calibration
+            max_samples=resolved_max_samples(detector.max_samples, encoder, defaults),
+            validation_fraction=detector.validation_fraction,
+            calibration=calibration,
+            max_share=resolved_max_share(detector.max_samples, defaults),
         ),
         prior=resolve_prior(detector.prior),
         score=score,

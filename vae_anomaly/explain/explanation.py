@@ -125,11 +125,14 @@ class Explanation:
     threshold : float
         Scores above it are flagged; NaN where rows are scored by another score than the ELBO.
     contributions : DataFrame
-        -E_q[log p(x_j | z)] of each cell, nats, in the units of the data; of a missing cell what it is expected to cost
-        where the score charges that, else 0; 0 where its column was set aside.
+        -E_q[log p(x_j | z)] of each cell, nats, in the units of the data; where the score pools several bounds, the
+        mean of what the cell costs in each, as much as the bound counts for the row, about what is expected of the
+        cell.  Of a missing cell what it is expected to cost where the score charges that, else 0; 0 where its column
+        was set aside.
     kl : Series
-        KL(q(z | x) || p(z)) of each row, nats: what the row as a whole costs; where missing cells are charged, with
-        what it is expected to cost more with them.
+        What the row as a whole costs, nats: KL(q(z | x) || p(z)); where the score pools several bounds, the mean of
+        theirs, less what the pool gives for the row's own choice among them; of a ratio, with what the score of rows
+        around it takes off; where missing cells are charged, with what the row is expected to cost more with them.
     charged : Series
         How much of `contributions` and `kl` is not measured but expected, because cells of the row are missing; nats.
     typical : Series

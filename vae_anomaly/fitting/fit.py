@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -50,7 +51,7 @@ from vae_anomaly.model import (
     threads_for,
     train,
 )
-from vae_anomaly.scores import PooledELBO, RelativeScore
+from vae_anomaly.scores import LocalRatio, PooledELBO, RelativeScore, pool_of
 
 VALIDATION_DRAWS = 2
 MAX_REPORT_DRAWS, REPORT_CELLS = 64, 1 << 22
@@ -179,11 +180,12 @@ def fit_model(
         n_draws = _report_draws(vae, len(reported))
         terms = elbo_terms(vae, reported, scoring_noise(vae.n_members, n_draws, vae.latent_dim, seed).to(device))
         report = fit_report(vae, terms, batch, validation, history, rows.n_rows, members.shape[1])
-        exemplars = batch.take(subsamples[:, : config.prior.max_rows])
+        exemplars = batch.take(_exemplars(vae, batch, subsamples, config, seed))
         vae.prior = config.prior.fit(vae.posterior(exemplars), exemplars)
         noise = scoring_noise(vae.n_members, config.score.n_draws, vae.latent_dim, seed).to(device)
-        if isinstance(config.score, PooledELBO):
-            _learn_pool(vae, encoder, rows, parts, config, noise, seed)
+        pool = pool_of(config.score)
+        if pool is not None:
+            _learn_pool(pool, vae, encoder, rows, parts, config, noise, seed)
         if isinstance(config.score, RelativeScore):
             vae.reference_statistics = row_statistics(vae, rows.encode(parts.compared), config.score, noise).to(device)
     reference_rows = rows.encode(_reference_rows(rows.n_rows, encoder.n_model_columns, rng))
@@ -203,19 +205,47 @@ def fit_model(
 
 
 def _learn_pool(
-    vae: VAE, encoder: Encoder, rows: TrainingRows, parts: Partition, config: FitConfig, noise: Tensor, seed: int
+    pool: PooledELBO,
+    vae: VAE,
+    encoder: Encoder,
+    rows: TrainingRows,
+    parts: Partition,
+    config: FitConfig,
+    noise: Tensor,
+    seed: int,
 ) -> None:
-    """Kernels and statistics of a pool, from rows that do not calibrate."""
-    score = config.score
-    assert isinstance(score, PooledELBO)
-    if score.kernels:
+    """Kernels and statistics of a pool, from rows that do not calibrate, and what rows are compared with."""
+    if pool.kernels:
         rng = np.random.default_rng([seed, SEED_OF_KERNELS])
         candidates = not_calibrating(rows, parts)
-        centres = np.sort(rng.choice(candidates, min(score.n_kernels, len(candidates)), replace=False))
+        centres = np.sort(rng.choice(candidates, min(pool.n_kernels, len(candidates)), replace=False))
         vae.kernels = fit_kernels(vae, rows.encode(centres).to(noise.device))
-    if score.uses_experts:
+    if pool.uses_experts:
         crossed = config.split.calibration == "cross"
-        vae.experts = learn_experts(vae, encoder, rows, parts, score, noise, seed, crossed=crossed)
+        vae.experts = learn_experts(vae, encoder, rows, parts, pool, noise, seed, crossed=crossed)
+    if isinstance(config.score, LocalRatio):
+        assert vae.kernels is not None
+        scores, by_member = scores_and_comparisons(vae, vae.kernels.centres, pool, noise, by_member=True)
+        of_all = np.concatenate([scores[:, None], by_member], 1).T
+        vae.kernels.scores = torch.from_numpy(np.ascontiguousarray(of_all)).to(noise.device)
+
+
+def _exemplars(vae: VAE, batch: Batch, subsamples: Tensor, config: FitConfig, seed: int) -> Tensor:
+    """Rows of each member that its prior is made of: (members, rows).
+
+    Where the training was trimmed, those that it would have left out are left out here as well: an anomaly among the
+    exemplars makes others like it normal, even if it was not learned from.
+    """
+    max_rows, trimmed = config.prior.max_rows, config.training.trim_fraction
+    if not trimmed:
+        return subsamples[:, :max_rows]
+    candidates = subsamples[:, : math.ceil(max_rows / (1 - trimmed))]
+    n_kept = candidates.shape[1] - int(trimmed * candidates.shape[1])
+    noise = scoring_noise(vae.n_members, VALIDATION_DRAWS, vae.latent_dim, seed).to(batch.values.device)
+    # The prior is still that of the training, N(0, I).
+    bound = elbo_terms(vae, batch.take(candidates), noise).elbo
+    kept = bound.topk(n_kept, dim=1, sorted=False).indices.sort(dim=1).values
+    return candidates.gather(1, kept)
 
 
 @contextmanager

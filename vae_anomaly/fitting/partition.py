@@ -79,21 +79,24 @@ class SplitConfig:
         Share of the rows to hold out for early stopping.
     calibration : {"split", "cross", "none"}
         Whether rows that no member trains on calibrate, or for each member those that it alone leaves out.
+    max_share : float
+        Largest share of all rows that a member trains on, however many `max_samples` are.
     """
 
     max_samples: int | float
     validation_fraction: float
     calibration: CalibrationKind
+    max_share: float
 
     def n_validation(self, n_rows: int) -> int:
         """Rows to stop the training by."""
         return min(round(self.validation_fraction * n_rows), MAX_VALIDATION_ROWS, n_rows // 2)
 
-    def n_own(self, n_rows: int) -> int:
-        """Rows of a member, out of so many that it may train on."""
+    def n_own(self, n_free: int, n_rows: int) -> int:
+        """Rows of a member, out of so many that it may train on, and of all."""
         wanted = self.max_samples
-        n_own = int(wanted) if isinstance(wanted, Integral) else round(wanted * n_rows)
-        return min(max(n_own, 2), n_rows)
+        n_own = int(wanted) if isinstance(wanted, Integral) else round(wanted * n_free)
+        return min(max(min(n_own, int(self.max_share * n_rows)), 2), n_free)
 
 
 @dataclass(frozen=True)
@@ -179,7 +182,7 @@ def drawn_folds(n_rows: int, split: SplitConfig, n_members: int, rng: np.random.
     if split.calibration == "none":
         return folds
     n_rest = n_rows - split.n_validation(n_rows)
-    n_wanted = max(MIN_ROWS_OF_FOLDS // n_members, round(FOLD_SHARE * n_rest), n_rest - split.n_own(n_rest))
+    n_wanted = max(MIN_ROWS_OF_FOLDS // n_members, round(FOLD_SHARE * n_rest), n_rest - split.n_own(n_rest, n_rows))
     n_left_out = min(n_wanted, min(round(MAX_SHARE_OF_FOLDS * n_rest), MAX_CALIBRATION_ROWS) // n_members)
     if n_left_out * n_members >= MIN_CALIBRATION_ROWS:
         chosen = rng.choice(n_rows, n_left_out * n_members, replace=False)
@@ -226,7 +229,7 @@ def partition(
     pools = [rest] * n_members
     if split.calibration == "cross" and folds:
         pools = [np.concatenate([rest, *folds[:member], *folds[member + 1 :]]) for member in range(n_members)]
-    n_own = split.n_own(min(map(len, pools)))
+    n_own = split.n_own(min(map(len, pools)), rows.n_rows)
     own = [rng.choice(pool, n_own, replace=False) for pool in pools]
     n_compared = MAX_VALIDATION_ROWS if compares else 0
     return Partition(np.sort(held_out), np.sort(compared[:n_compared]), np.stack(own), _unseen(rows, folds))

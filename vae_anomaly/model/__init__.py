@@ -16,7 +16,7 @@ from vae_anomaly.model.convolutions import repeatable_convolutions
 from vae_anomaly.model.device import resolve_device
 from vae_anomaly.model.elbo import Terms, elbo_terms, expected_log_likelihood, marginal_terms, saturated_terms
 from vae_anomaly.model.experts import Experts, missing_share, stretches
-from vae_anomaly.model.kernel_bounds import fit_kernels, kernel_bound, kernel_terms
+from vae_anomaly.model.kernel_bounds import fit_kernels, kernel_bound, kernel_terms, nearest_centres
 from vae_anomaly.model.kernels import MAX_KERNELS, Kernels
 from vae_anomaly.model.matmul import (
     LANES,
@@ -89,6 +89,7 @@ __all__ = [
     "marginal_terms",
     "matmul_precision_of",
     "missing_share",
+    "nearest_centres",
     "one_thread",
     "own_settings",
     "parallel_map",

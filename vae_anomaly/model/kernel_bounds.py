@@ -16,6 +16,7 @@ from vae_anomaly.model.priors import precise
 from vae_anomaly.model.vae import VAE
 
 LEVEL_SMOOTHING = 0.25
+OF_ANY_LEVEL = math.log(LEVEL_SMOOTHING)
 CENTRAL = (0.005, 0.995)
 NEIGHBOUR = 3
 SCALES = (0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6)
@@ -41,20 +42,23 @@ class _Rows:
         in its column; 0 where it is missing.
     """
 
-    def __init__(self, vae: VAE, batch: Batch, kernels: Kernels, marginal: Tensor) -> None:
-        self.kernels, self.batch = kernels, batch
+    def __init__(
+        self, vae: VAE, batch: Batch, kernels: Kernels, marginal: Tensor, *, equal_widths: bool = False
+    ) -> None:
+        self.kernels, self.batch, self.arranged = kernels, batch, kernels.arranged(equal_widths=equal_widths)
         self.seen = precise(batch.observed)
         marginal = precise(marginal)
         slope = precise(vae.log_slope(batch.values))
         self.of_row = torch.where(kernels.bandwidths > 0, slope, marginal) * self.seen
-        arranged = kernels.arranged
+        arranged = self.arranged
         cells, self.seen_numbers = precise(batch.values[:, arranged.numeric]), self.seen[:, arranged.numeric]
         alone = (marginal - slope)[:, arranged.numeric]
         self.powers = [cells.square(), cells, torch.ones_like(cells), alone]
-        self.levels = ((kernels.bandwidths == 0).nonzero().squeeze(1)).tolist()
-        self.levels = [column for column in self.levels if column < vae.n_varying]
         # The log-Jacobian of levels is that of parts of dates.
-        self.log_share = marginal - precise(vae.log_jacobian)
+        share = torch.exp(precise(vae.log_jacobian) - marginal)
+        self.gain = torch.log(LEVEL_SMOOTHING + (1 - LEVEL_SMOOTHING) * share) - OF_ANY_LEVEL
+        self.slots = arranged.slots(batch.values)
+        self.seen_few, self.seen_many = self.seen[:, arranged.few], self.seen[:, arranged.many]
         copies = batch.fingerprints().unsqueeze(1) == kernels.fingerprints
         count = copies.sum(1, keepdim=True)
         # What leaving one copy of the row itself out adds to the logarithm of every product: (rows, centres).
@@ -62,33 +66,46 @@ class _Rows:
 
     def log_kernels(self) -> Tensor:
         """Logarithm of every product, but for `of_row`, one copy of the row itself left out: (rows, centres)."""
-        arranged = self.kernels.arranged
+        arranged = self.arranged
         n_terms = 3 if arranged.whole else 4
         features = torch.cat([power * self.seen_numbers for power in self.powers[:n_terms]], 1)
-        matrix = arranged.coefficients[: features.shape[1]]
-        total = batch_invariant_matmul(features.unsqueeze(0), matrix.unsqueeze(0)).squeeze(0)
-        for column, of_miss, of_match in self._of_levels():
-            total += (self.seen[:, column : column + 1] * arranged.present[column]) * (of_miss + of_match)
+        total = _product(features, arranged.coefficients[: features.shape[1]])
+        if len(arranged.few):
+            of_matches = features.new_zeros(len(features), len(arranged.one_hot))
+            of_matches.scatter_(1, self.slots, self.gain[:, arranged.few] * self.seen_few)
+            of_matches[:, -1] = 0
+            total += _product(self.seen_few * OF_ANY_LEVEL, arranged.present_few) + _product(
+                of_matches, arranged.one_hot
+            )
+        for column, of_centre in self._of_many():
+            total += self.seen_many[:, column : column + 1] * of_centre
         return total + self.discount
 
     def cells(self, posterior: Tensor) -> Tensor:
         """Mean of the logarithm of each cell's kernel over the centres, with `of_row`: (rows, columns)."""
-        arranged = self.kernels.arranged
-        products = batch_invariant_matmul(posterior.unsqueeze(0), arranged.coefficients.T.unsqueeze(0)).squeeze(0)
+        arranged = self.arranged
+        products = _product(posterior, arranged.coefficients.T)
         of_numbers = sum(power * part for power, part in zip(self.powers, products.chunk(4, -1), strict=True))
         cells = self.of_row.index_add(1, arranged.numeric, of_numbers * self.seen_numbers)
-        for column, of_miss, of_match in self._of_levels():
-            present = posterior * arranged.present[column]
-            cells[:, column] += self.seen[:, column] * (present * (of_miss + of_match)).sum(-1)
+        if len(arranged.few):
+            matching = _product(posterior, arranged.one_hot.T).gather(1, self.slots)
+            matching = matching.where(self.slots < len(arranged.one_hot) - 1, 0.0)
+            of_few = OF_ANY_LEVEL * _product(posterior, arranged.present_few.T) + self.gain[:, arranged.few] * matching
+            cells = cells.index_add(1, arranged.few, of_few * self.seen_few)
+        for column, of_centre in self._of_many():
+            cells[:, arranged.many[column]] += self.seen_many[:, column] * (posterior * of_centre).sum(-1)
         return cells
 
-    def _of_levels(self) -> Iterator[tuple[int, float, Tensor]]:
-        """Of each column with levels: what any level adds, and what the centre's own adds beside, (rows, centres)."""
-        of_miss = math.log(LEVEL_SMOOTHING)
-        for column in self.levels:
-            gain = torch.log(LEVEL_SMOOTHING + (1 - LEVEL_SMOOTHING) * torch.exp(-self.log_share[:, column])) - of_miss
-            matches = self.batch.values[:, column : column + 1] == self.kernels.values[:, column]
-            yield column, of_miss, matches * gain.unsqueeze(1)
+    def _of_many(self) -> Iterator[tuple[int, Tensor]]:
+        """Of each column of many levels: what it adds to the logarithm of every product, (rows, centres)."""
+        for column, position in enumerate(self.arranged.many.tolist()):
+            matches = self.batch.values[:, position : position + 1] == self.kernels.values[:, position]
+            of_level = OF_ANY_LEVEL + matches * self.gain[:, position : position + 1]
+            yield column, self.arranged.present_many[column] * of_level
+
+
+def _product(rows: Tensor, matrix: Tensor) -> Tensor:
+    return batch_invariant_matmul(rows.unsqueeze(0), matrix.unsqueeze(0)).squeeze(0)
 
 
 def kernel_bound(vae: VAE, batch: Batch, kernels: Kernels, marginal: Tensor) -> Tensor:
@@ -128,6 +145,23 @@ def kernel_terms(vae: VAE, batch: Batch, kernels: Kernels, marginal: Tensor) -> 
     return rows.cells(posterior), kl
 
 
+def nearest_centres(vae: VAE, batch: Batch, kernels: Kernels, n_nearest: int) -> Tensor:
+    """Positions of the centres nearest to each row, in bandwidths, but for the row itself: (rows, at most n_nearest).
+
+    Parameters
+    ----------
+    vae : VAE
+        Whose columns they are.
+    batch : Batch
+        Rows of shape (rows, columns).
+    kernels : Kernels
+    n_nearest : int
+        Fewer where there are not as many centres and one more.
+    """
+    rows = _Rows(vae, batch, kernels, marginal_terms(vae, batch), equal_widths=True)
+    return rows.log_kernels().topk(max(min(n_nearest, kernels.n_centres - 1), 1), sorted=False).indices
+
+
 def fit_kernels(vae: VAE, centres: Batch) -> Kernels:
     r"""Kernels at training rows, whose widths are found by leaving each centre out in turn.
 
@@ -149,7 +183,7 @@ def fit_kernels(vae: VAE, centres: Batch) -> Kernels:
     bandwidths, floor = _bandwidths(vae, centres)
     kernels = Kernels(
         centres.values.float().clone(),
-        centres.observed.clone(),
+        centres.observed.to(torch.uint8),
         torch.ones(len(centres), device=bandwidths.device),
         bandwidths.float(),
         floor.float(),

@@ -11,6 +11,7 @@ from vae_anomaly.scores.bounds import (
     ImportanceWeighted,
     Reconstruction,
 )
+from vae_anomaly.scores.local_ratio import LocalRatio, pool_of
 from vae_anomaly.scores.ood import (
     DebiasedELBO,
     InputComplexity,
@@ -23,6 +24,7 @@ from vae_anomaly.scores.surprise import Surprise
 
 SCORES: dict[str, type[Score]] = {
     "pooled_elbo": PooledELBO,
+    "local_ratio": LocalRatio,
     "elbo": ELBO,
     "elbo_per_cell": ELBOPerCell,
     "importance_weighted": ImportanceWeighted,
@@ -65,6 +67,7 @@ __all__ = [
     "LikelihoodPath",
     "LikelihoodRatio",
     "LikelihoodRegret",
+    "LocalRatio",
     "MemberScore",
     "PooledELBO",
     "Reconstruction",
@@ -72,5 +75,6 @@ __all__ = [
     "Score",
     "Shares",
     "Surprise",
+    "pool_of",
     "resolve_score",
 ]

@@ -65,7 +65,8 @@ def save(
     Texts of training rows that few rows hold, or that have more than 64 characters, are written as keyed hashes: the
     loaded detector has the same scores and knows such a text when it meets it, and nobody can read it in the file.
     The key is in the file, so that somebody can try whether it holds a text that he thinks of.  Numbers stay: the
-    smallest and largest, levels, and up to 2,048 sorted cells of each column to compare new rows with.
+    smallest and largest, levels, and up to 2,048 sorted cells of each column to compare new rows with; and where the
+    score has kernels, as that of ``preset="accurate"``, so many training rows with the numbers of all their cells.
 
     Parameters
     ----------
@@ -100,7 +101,13 @@ def save(
             "are code. Pickle it with joblib instead."
         )
     check_is_fitted(detector)
-    detector = with_level_hashes(detector, _level_rule(detector.level_rule_, min_level_count, raw_values))
+    rule = _level_rule(detector.level_rule_, min_level_count, raw_values)
+    if isinstance(detector, VAEDetector) and detector.vae_.kernels is not None and not rule.raw_values:
+        raise SpecificationError(
+            f"the score compares rows with {detector.vae_.kernels.n_centres:,} training rows, whose cells a file has "
+            "to hold: raw_values=False cannot be. Fit with preset='default' or 'robust', or a score without kernels."
+        )
+    detector = with_level_hashes(detector, rule)
     key = checked_key(key)
     if isinstance(detector, PatchDetector):
         tensors, manifest = patch_files.patch_tensors(detector), patch_files.patch_manifest(detector)

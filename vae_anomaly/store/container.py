@@ -27,7 +27,7 @@ METADATA = "__metadata__"
 MIN_KEY_BYTES = 16
 MAX_HEADER_BYTES, BLOCK_BYTES = 100_000_000, 1 << 20
 MAX_DIMENSIONS, MAX_DEPTH = 8, 64
-DTYPES = {"F32": torch.float32, "F64": torch.float64, "I64": torch.int64}
+DTYPES = {"F32": torch.float32, "F64": torch.float64, "I64": torch.int64, "U8": torch.uint8}
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 

@@ -161,7 +161,8 @@ def _decisions_before_version_6(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 def _with_training_plan(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters, those that are now in `TrainingPlan` in one; none where they have its defaults."""
-    defaults = TrainingPlan().get_params()
+    # What is None by now was 0.
+    defaults = TrainingPlan().get_params() | {"trim_fraction": 0.0}
     given = {name: value for name, value in parameters.items() if name in defaults}
     rest = {name: value for name, value in parameters.items() if name not in defaults}
     differs = any(value != defaults[name] for name, value in given.items())

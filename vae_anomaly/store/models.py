@@ -23,7 +23,7 @@ from vae_anomaly.model import (
     resolve_backbone,
     resolve_prior,
 )
-from vae_anomaly.scores import LikelihoodRegret, PooledELBO, RelativeScore, Score, resolve_score
+from vae_anomaly.scores import LikelihoodRegret, LocalRatio, RelativeScore, Score, pool_of, resolve_score
 from vae_anomaly.store.manifest import modelled_parts
 from vae_anomaly.store.sizes import check_columns, check_network
 from vae_anomaly.store.values import decode, encode, encode_column, finite
@@ -33,6 +33,7 @@ REFERENCE = "reference."
 REFERENCE_STATISTICS = "reference_statistics"
 WEIGHTS = "vae."
 EXPERTS, KERNELS = f"{WEIGHTS}experts.cells", f"{WEIGHTS}kernels.values"
+SCORES_OF_KERNELS = f"{WEIGHTS}kernels.scores"
 
 EncoderT = TypeVar("EncoderT", bound=Encoder)
 
@@ -60,6 +61,7 @@ def model_entry(model: FittedModel[Encoder], activation: str, prior: Prior) -> d
         "min_log_variance": vae.min_log_variance,
         "prior": encode(prior),
         "n_exemplars": vae.prior.n_kernels,
+        "n_kernels": 0 if vae.kernels is None else vae.kernels.n_centres,
         "score": encode(model.score),
         "fit_report": finite(dataclasses.asdict(model.report)),
         "history": finite(dataclasses.asdict(model.history)),
@@ -111,7 +113,8 @@ def rebuilt_model(
     if EXPERTS in tensors:
         vae.experts = Experts.empty(len(tensors[EXPERTS]), Cells.of(encoder).counted)
     if KERNELS in tensors:
-        vae.kernels = Kernels.empty(*tensors[KERNELS].shape)
+        n_centres, n_cells = tensors[KERNELS].shape
+        vae.kernels = Kernels.empty(n_centres, n_cells, len(tensors[SCORES_OF_KERNELS]))
     state = without_prefix(tensors, WEIGHTS)
     _check_numbers(vae, state)
     vae.load_state_dict(state)
@@ -180,7 +183,9 @@ def check_sizes(
         grid=grid,
     )
     _check_statistics(tensors.get(REFERENCE_STATISTICS), shape.score)
-    _check_pool(tensors, shape.score, shape.n_members, sum(part.n_cells for part in modelled))
+    _check_pool(
+        tensors, shape.score, shape.n_members, sum(part.n_cells for part in modelled), entry.get("n_kernels", 0)
+    )
 
 
 def prefixed(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -245,21 +250,27 @@ def _check_statistics(statistics: Tensor | None, score: Score) -> None:
         raise ValueError("the reference statistics are not finite")
 
 
-def _check_pool(tensors: Mapping[str, Tensor], score: Score, n_members: int, n_cells: int) -> None:
+def _check_pool(tensors: Mapping[str, Tensor], score: Score, n_members: int, n_cells: int, said: int) -> None:
     """Compare what a pool needs with what the file holds."""
-    pool = score if isinstance(score, PooledELBO) else None
+    pool = pool_of(score)
     wanted = None if pool is None or not pool.uses_experts else (pool.n_experts(n_members), n_cells)
     if (held := tuple(tensors[EXPERTS].shape) if EXPERTS in tensors else None) != wanted:
         raise ValueError(f"the statistics of experts have shape {held}, and the score asks for {wanted}")
-    if (KERNELS in tensors) != (pool is not None and pool.kernels > 0):
-        raise ValueError("only a score that pools kernels has them, and it needs them")
+    n_kernels = len(tensors[KERNELS]) if KERNELS in tensors else 0
+    if (n_kernels > 0) != (pool is not None and pool.kernels > 0) or n_kernels != said:
+        raise ValueError(f"the file holds {n_kernels:,} kernels, the manifest says {said:,}; its score {score}")
     if KERNELS in tensors:
         shape = tuple(tensors[KERNELS].shape)
         if len(shape) != 2 or not 1 <= shape[0] <= MAX_KERNELS or shape[1] != n_cells:
             raise ValueError(f"the kernels have shape {shape}; expected up to {MAX_KERNELS:,} of {n_cells:,} cells")
+        n_scores = 1 + n_members if isinstance(score, LocalRatio) else 0
+        if (held := tuple(tensors[SCORES_OF_KERNELS].shape)) != (n_scores, shape[0]):
+            raise ValueError(f"the scores of kernels have shape {held}; expected {(n_scores, shape[0])}")
         positive = (f"{WEIGHTS}kernels.widths", f"{WEIGHTS}kernels.min_deviations")
         if not all(bool((tensors[name] > 0).all()) for name in positive):
             raise ValueError("the widths of kernels are not all above 0")
+        if bool((tensors[f"{WEIGHTS}kernels.observed"] > 1).any()):
+            raise ValueError("which cells of kernels are missing is not said by 0 and 1")
         if not bool((tensors[f"{WEIGHTS}kernels.bandwidths"] >= 0).all()):
             raise ValueError("the bandwidths of kernels are not all at least 0")
 

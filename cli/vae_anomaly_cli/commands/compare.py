@@ -36,8 +36,9 @@ with defaults or the options below; the others get medians for missing values, s
 with levels in fewer than 10 rows together; --column holds for both. No detector sees the labels.
 
 --train clean fits on a random half of the normal rows, anew in each split, and scores the other half and all \
-anomalies; --train all fits on all rows and scores the same ones, as vae-anomaly score does, where splits differ by \
-the seed alone. A scored training row is not its own neighbour. Rows without a label are left out.
+anomalies; --train all fits on all rows and scores the same ones, where splits differ by the seed alone: VAEDetector \
+by its training_scores_, those of the robust preset, which vae-anomaly score takes, too; and a scored training row is \
+not its own neighbour. Rows without a label are left out.
 
 Shown are means and standard deviations over the splits of AUROC, average precision, and precision among as many \
 rows as there are anomalies; and the AUROC less that of VAEDetector, with intervals that hold together at 95 %: \

@@ -42,7 +42,8 @@ HELP = """Say why rows of DATA are anomalous.
 For each row: its score, what the combination of its cells costs as a whole (KL), and its most anomalous cells, with \
 what is predicted from the row's other cells instead, the range that holds 95 % of that, what the cell adds \
 to the score above that of a typical row, and the share of the training cells that lie as far out. Rows are \
-numbered from 1, through all files if there are several. DATA is read into memory.
+numbered from 1, through all files if there are several. DATA is read into memory. Without --model the fit expects \
+anomalies among the rows (--preset robust), as that of vae-anomaly score does: the scores are the same.
 
 DATA is a table; for images, vae-anomaly score --heatmaps shows where they are anomalous.
 

@@ -17,6 +17,8 @@ HELP = """Fit on the rows, or the images, of DATA and save the model.
   vae-anomaly fit orders.parquet -o orders.vae --id order_id
   vae-anomaly fit data.csv -o data.vae --contamination 0.02 --seed 1
   vae-anomaly fit data.csv -o data.vae --column zip=categorical
+  vae-anomaly fit good.csv -o data.vae --preset accurate      all are normal
+  vae-anomaly fit all.csv -o data.vae --preset robust         some are not
   vae-anomaly fit parts/ -o orders.vae --passes 3
   vae-anomaly fit good/ -o parts.vae                  images of one size
   vae-anomaly fit good/ -o parts.vae --size 128x128   images of any size

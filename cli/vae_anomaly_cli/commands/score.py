@@ -77,7 +77,8 @@ an earlier run are replaced.
 p_value is the share of the calibration rows that are at least as anomalous, the row itself counted: of normal rows, \
 at most 1 in 100 has 0.01 or less. The model holds the scores of the calibration rows, by VAEs that have not seen \
 them. p_value is empty where a model has none: see vae-anomaly calibrate. Without --model the rows are ranked among \
-themselves, which promises nothing of others.
+themselves, which promises nothing of others; the fit expects anomalies among them (--preset robust), so that scores \
+are not those of a model that vae-anomaly fit makes for other rows.
 
 Rows above the threshold of the model are flagged; the last line says how many normal rows that is. Other rules hold \
 for one run and leave the model as it is. --false-alarm-rate 0.01 flags at most 1 % of normal rows, on average over \

@@ -58,8 +58,10 @@ def _heading(setting: str, measures: "pd.DataFrame") -> str:
             f"clean: fitted on half of the normal rows ({n_fitted:,}), scored {n_scored:,} others with "
             f"{n_anomalies:,} anomalies; {counted(n_splits, 'split')}"
         )
+    own = measures.loc[measures["method"] == OURS, "scored_by"].unique().tolist()
+    by = f"; {OURS} by its training_scores_" if own == ["training_scores_"] else ""
     return (
-        f"all: fitted on all {n_fitted:,} rows, {n_anomalies:,} anomalies among them, and scored the same; "
+        f"all: fitted on all {n_fitted:,} rows, {n_anomalies:,} anomalies among them, and scored the same{by}; "
         f"{counted(n_splits, 'seed')}"
     )
 

@@ -29,6 +29,8 @@ class DataContents:
         By column, how many different numbers of calibration rows there are, sorted, without their rows.
     exemplars : int
         Training rows as places in the space of the latent variables.
+    kernels : int
+        Training rows whose cells can be read, because the score compares rows with them.
     fingerprints : bool
         Whether there are fingerprints of training rows.
     min_level_count : int or None
@@ -43,6 +45,7 @@ class DataContents:
     numbers: list[str]
     sampled_numbers: dict[str, int]
     exemplars: int
+    kernels: int
     fingerprints: bool
     min_level_count: int | None
 
@@ -64,6 +67,7 @@ class DataContents:
             [column["name"] for column in columns if column["likelihood"] is not None and not column.get("levels")],
             {sample["name"]: sample["n_values"] for sample in decisions["columns"] if sample["n_values"]},
             n_exemplars,
+            manifest.get("n_kernels", 0),
             decisions["n_trained"] > 0 or n_exemplars > 0,
             rule["min_count"] if rule else None,
         )
@@ -107,7 +111,9 @@ class DataContents:
         return "; ".join(parts) or "none"
 
     def _rows(self, item: str) -> str:
-        parts = [f"none, but {self.exemplars:,} as latent variables"] if self.exemplars else ["none"]
+        parts = [f"{self.kernels:,} with all their cells, as kernels" if self.kernels else "none"]
+        if self.exemplars:
+            parts[0] += f"{',' if self.kernels else ', but'} {self.exemplars:,} as latent variables"
         if self.fingerprints:
             parts.append(f"64-bit fingerprints, which tell whether a {item} was in training")
         return "; ".join(parts)

@@ -6,6 +6,8 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from vae_anomaly_cli.console import counted, one_line
+from vae_anomaly_cli.models import EXPECTATIONS
+from vae_anomaly_cli.options import DEFAULT
 from vae_anomaly_cli.render.contents import DataContents
 from vae_anomaly_cli.render.drawings import percent, show
 
@@ -31,6 +33,7 @@ def _facts(model: str, manifest: dict[str, Any]) -> RichTable:
         "model": model,
         **_file_facts(manifest),
         f"training {row}s": f"{n_training:,}",
+        **_preset_facts(manifest["parameters"]),
         **({"features": f"{manifest['n_features']}"} if images is None else _image_facts(manifest)),
         **_role_facts(manifest["column_roles"]),
         **_decision_facts(manifest["decisions"], row),
@@ -61,6 +64,12 @@ def _file_facts(manifest: dict[str, Any]) -> dict[str, str]:
         return facts
     known = "verified with the key" if signature == "verified" else "not verified; give --key-file"
     return facts | {"signature": f"signed, {known}"}
+
+
+def _preset_facts(parameters: dict[str, Any]) -> dict[str, str]:
+    """Lay out what the training rows were taken for; models of patches and of earlier versions have no preset."""
+    preset = parameters.get("preset", DEFAULT)
+    return {"preset": EXPECTATIONS[preset]} if preset in EXPECTATIONS else {}
 
 
 def _role_facts(roles: dict[str, Any]) -> dict[str, str]:

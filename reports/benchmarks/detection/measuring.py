@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 from benchmarks.detection import cells
 from benchmarks.detection.methods import Method
-from benchmarks.detection.protocol import Split, metrics
+from benchmarks.detection.protocol import CONTAMINATED, Split, metrics
 
 NAMES = ("table", "setting", "seed", "method", "auroc", "ap", "fit_s", "score_s", "n_train", "n_test", "n_columns")
 COLUMNS = (*NAMES, "status", "commit")
@@ -47,5 +47,5 @@ def row_of(cell: cells.Cell, method: Method, split: Split) -> cells.Row:
     """The whole row of a cell: its names and what was measured."""
     warm_up(method)
     _, setting, seed, _ = cell
-    row = detected(method, split, int(seed), seen=setting == "unsup")
+    row = detected(method, split, int(seed), seen=setting == CONTAMINATED)
     return {**dict(zip(NAMES, cell, strict=False)), **row}

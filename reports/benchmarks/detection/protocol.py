@@ -13,10 +13,12 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 from benchmarks.harness import DATA, Array
+from sklearn.preprocessing import StandardScaler
 
 VARIABLE = "ADBENCH_PROTOCOL"
-SETTINGS = ("semi", "unsup")
-SETTING_NAMES = {"semi": "clean", "unsup": "contaminated"}
+CLEAN, CONTAMINATED, HISTORY = "semi", "unsup", "history"
+SETTINGS = (CLEAN, CONTAMINATED, HISTORY)
+SETTING_NAMES = {CLEAN: "clean", CONTAMINATED: "contaminated", HISTORY: "dirty history"}
 
 Labels = npt.NDArray[np.int64]
 Split = tuple[Array, Array, Labels]
@@ -38,8 +40,8 @@ def protocol(folder: Path | None = None) -> Any:
     path = protocol_file()
     if not path.is_file():
         stop(
-            f"{path} is not there: expected a Python file with names(), splits(name, setting, seed) and "
-            f"metrics(y, scores). Say where it is with {VARIABLE}."
+            f"{path} is not there: expected a Python file with names(), splits(name, setting, seed), "
+            f"capped(name, seed) and metrics(y, scores). Say where it is with {VARIABLE}."
         )
     specification = importlib.util.spec_from_file_location("adbench_protocol", path)
     assert specification is not None
@@ -72,8 +74,19 @@ def _n_cells(path: Path, row_cap: int) -> int:
 @lru_cache(maxsize=2)
 def splits(table: str, setting: str, seed: int, folder: Path | None = None) -> Split:
     """Training rows, scored rows and their labels, 1 for anomalies."""
+    if setting == HISTORY:
+        return _history(table, seed, folder)
     train, test, y = protocol(folder).splits(table, setting, seed)
     return train, test, y
+
+
+def _history(table: str, seed: int, folder: Path | None) -> Split:
+    """A random half of all rows, with the anomalies that it holds, to train on, and the other half to score."""
+    X, y, rng = protocol(folder).capped(table, seed)
+    order = rng.permutation(len(y))
+    fitted, scored = order[: len(y) // 2], order[len(y) // 2 :]
+    scaler = StandardScaler().fit(X[fitted])
+    return scaler.transform(X[fitted]), scaler.transform(X[scored]), y[scored]
 
 
 def metrics(y: Labels, scores: Array) -> tuple[float, float]:

@@ -34,8 +34,8 @@ def ignored(detector: VAEDetector, rows: Array) -> Array:
 def cells_only(detector: VAEDetector, rows: Array) -> Array:
     """Cells at their mean cost, nothing else."""
     vae = copy.deepcopy(detector.vae_)
-    assert vae.missing_costs is not None
-    vae.missing_costs.combination.zero_()
+    assert vae.experts is not None
+    vae.experts.combination.zero_()
     return plain(detector, batch_of(detector, rows), PooledELBO(), vae)
 
 

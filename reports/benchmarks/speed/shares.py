@@ -15,7 +15,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from vae_anomaly import VAEDetector
 from vae_anomaly.fitting import fit, predict
 from vae_anomaly.model import VAE, Exemplar, FittedExemplar, FittedStandardNormal, elbo, steps, training
-from vae_anomaly.scores import bounds
+from vae_anomaly.scores import pool
 
 N_PROFILED = 60
 NAMED = {
@@ -31,7 +31,7 @@ LIKELIHOOD, KL, NETWORK = "likelihood", "KL", "network: all else"
 BACKWARD = "autograd::engine::evaluate_function"
 # Innermost first.
 REGIONS: dict[str, list[tuple[Any, str]]] = {
-    LIKELIHOOD: [(elbo, "elbo_terms"), (bounds, "marginal_terms")],
+    LIKELIHOOD: [(elbo, "elbo_terms"), (pool, "marginal_terms")],
     NETWORK: [(VAE, "encode")],
     KL: [(FittedStandardNormal, "kl"), (FittedExemplar, "kl")],
 }
@@ -56,7 +56,7 @@ def regions() -> Iterator[None]:
                 original = getattr(index, attribute)
                 for user in (
                     index,
-                    *(module for module in (steps, bounds, predict, training) if hasattr(module, attribute)),
+                    *(module for module in (steps, pool, predict, training) if hasattr(module, attribute)),
                 ):
                     if getattr(user, attribute) is original:
                         stack.enter_context(patch.object(user, attribute, named(name, original)))

@@ -149,7 +149,7 @@ def windows_config(
             n_iter_no_change=5,
             kl_weight=0.0 if masked else 1.0,
         ),
-        split=SplitConfig(max_samples=1.0, validation_fraction=0.1, calibration="none"),
+        split=SplitConfig(max_samples=1.0, validation_fraction=0.1, calibration="none", max_share=1.0),
         prior=StandardNormal(),
         score=Reconstruction(1) if masked else ELBO(N_DRAWS),
         threshold=FixedScore(math.inf),
