@@ -171,14 +171,16 @@ class ArrangedKernels:
         precision = present / deviation.square()
         constant = -0.5 * (precision * centres.square() + present * (2 * deviation.log() + LOG_2PI))
         coefficients = torch.cat([-0.5 * precision, precision * centres, constant, 1 - present], 1).T.contiguous()
-        n_levels = kernels.values.amax(0).clamp(max=MAX_SLOTS).long() + 1
+        # A model file may hold any numbers here: none of them is a position outside of the matrix.
+        codes = kernels.values.clamp(0, MAX_SLOTS).long()
+        n_levels = codes.amax(0) + 1
         unordered = kernels.bandwidths == 0
         few = (unordered & (n_levels <= MAX_SLOTS)).nonzero().squeeze(1)
         many = (unordered & (n_levels > MAX_SLOTS)).nonzero().squeeze(1)
         n_slots = n_levels[few]
         first_slot = n_slots.cumsum(0) - n_slots
         one_hot = coefficients.new_zeros(int(n_slots.sum()) + 1, len(widths))
-        slots = (first_slot.unsqueeze(1) + kernels.values[:, few].T.long()).reshape(-1, len(widths))
+        slots = (first_slot.unsqueeze(1) + codes[:, few].T).reshape(-1, len(widths))
         present_few, present_many = (precise(kernels.observed[:, some]).T.contiguous() for some in (few, many))
         one_hot.scatter_(0, slots, present_few)
         return cls(
