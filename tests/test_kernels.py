@@ -14,7 +14,14 @@ from vae_anomaly.columns import Batch, Column
 from vae_anomaly.likelihoods import Binary, Categorical, Constant, Gaussian, Ordinal, Poisson, Rounded, StudentT
 from vae_anomaly.model.backbones import MLP
 from vae_anomaly.model.elbo import marginal_terms
-from vae_anomaly.model.kernel_bounds import LEVEL_SMOOTHING, _central_range, fit_kernels, kernel_bound, kernel_terms
+from vae_anomaly.model.kernel_bounds import (
+    LEVEL_SMOOTHING,
+    _central_range,
+    fit_kernels,
+    kernel_bound,
+    kernel_terms,
+    nearest_centres,
+)
 from vae_anomaly.model.kernels import Kernels
 from vae_anomaly.model.vae import VAE
 
@@ -118,8 +125,9 @@ def written_out(vae, batch, kernels):
                     same = x[row, position] == centre[position]
                     total += math.log(mass + (1 - LEVEL_SMOOTHING) * same) + levels[position]
             products.append(total)
-            same_cells = torch.equal(batch.observed[row], kernels.observed[number])
-            copies.append(same_cells and torch.equal(batch.values[row], kernels.values[number]))
+            same_mask = torch.equal(batch.observed[row], kernels.observed[number])
+            known = bool(kernels.fingerprints[number])
+            copies.append(known and same_mask and torch.equal(batch.values[row], kernels.values[number]))
         if any(copies):
             products.pop(copies.index(True))
         found.append(special.logsumexp(products) - math.log(len(centres)))
@@ -177,6 +185,19 @@ def test_terms_of_cells_add_up_to_the_bound(seed, missing, n_copies):
     cells, kl = kernel_terms(vae, batch, kernels, marginal_terms(vae, batch))
     torch.testing.assert_close(cells.sum(1) - kl, bound_of(vae, batch, kernels), rtol=1e-10, atol=1e-10)
     assert not cells[~batch.observed].any()
+
+
+def test_nearest_centres_are_those_of_the_highest_product_of_equally_wide_kernels():
+    vae, centres = vae_of(*MIXED), mixed(12)
+    batch, kernels = mixed(10, seed=1).followed_by(centres.take(slice(0, 2))), kernels_at(centres)
+    same = unrecognised(replaced(kernels, widths=torch.ones(12)))
+    one_by_one = [replaced(same, **{name: part[[n]] for name, part in per_centre(same)}) for n in range(12)]
+    products = np.stack([written_out(vae, batch, one) for one in one_by_one], 1)
+    products[10, 0] = products[11, 1] = -np.inf
+    expected = np.sort(np.argsort(-products, 1)[:, :3], 1)
+    found = nearest_centres(vae, batch, kernels, 3).sort(1).values
+    assert found.tolist() == expected.tolist()
+    assert nearest_centres(vae, batch, kernels, 50).shape == (12, 11)
 
 
 def test_row_without_cells_has_probability_1():

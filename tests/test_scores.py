@@ -29,6 +29,7 @@ from vae_anomaly.likelihoods import Bernoulli, Categorical, Gaussian, Poisson, S
 from vae_anomaly.model.backbones import MLP
 from vae_anomaly.model.elbo import elbo_terms, marginal_terms
 from vae_anomaly.model.experts import KNOTS, Experts
+from vae_anomaly.model.kernel_bounds import fit_kernels, kernel_bound
 from vae_anomaly.model.priors import Exemplar, FittedStandardNormal
 from vae_anomaly.model.vae import VAE
 from vae_anomaly.scores import (
@@ -37,16 +38,17 @@ from vae_anomaly.scores import (
     SCORES,
     ImportanceWeighted,
     LikelihoodRegret,
+    LocalRatio,
     MemberScore,
     PooledELBO,
     Reconstruction,
     RelativeScore,
+    pool_of,
     resolve_score,
 )
 
 EVERY = pytest.mark.parametrize("name", SCORES)
 CPU = torch.device("cpu")
-POOL = PooledELBO()
 
 
 def column(likelihood, n_levels=0, **known):
@@ -115,8 +117,9 @@ def scored_model(name, n_columns=6, n_members=2, latent_dim=3, sizes=(16, 8), se
     vae = vae_of(n_columns, n_members, latent_dim, sizes, seed, columns)
     vae.grid = (1, n_columns) if score.for_images else None
     noise = scoring_noise(n_members, n_draws or 64, latent_dim, seed=seed)
-    if isinstance(score, PooledELBO):
-        vae.experts = experts_of(score.n_experts(n_members), n_columns)
+    if (pool := pool_of(score)) is not None:
+        vae.experts = experts_of(pool.n_experts(n_members), n_columns)
+        vae.kernels = kernels_of(vae, batch_of(50, columns, seed=98)) if pool.kernels else None
     if isinstance(score, RelativeScore):
         vae.reference_statistics = row_statistics(vae, batch_of(50, columns, seed=99), score, noise)
     return score, vae, columns, noise
@@ -260,7 +263,9 @@ def test_no_rows_have_no_scores():
 def reduced(score, n_draws=5, n_members=3):
     """A score of a few rows, and its ingredients in numpy by way of torch.distributions."""
     vae, batch = vae_of(n_members=n_members), batch_of(7, columns_of(6))
-    vae.experts = experts_of(n_members + 1)
+    if (pool := pool_of(score)) is not None:
+        vae.experts = experts_of(pool.n_experts(n_members))
+        vae.kernels = kernels_of(vae, batch) if pool.kernels else None
     noise = scoring_noise(n_members, n_draws, 3, seed=0)
     terms = elbo_terms(vae, batch, noise)
     posterior = Normal(terms.posterior.mean.unsqueeze(1), torch.exp(0.5 * terms.posterior.log_variance).unsqueeze(1))
@@ -301,18 +306,37 @@ def alone_by_hand():
     return (cells * batch.observed.numpy()).sum(1)
 
 
-def pool_by_hand(*ingredients):
-    """The soft minimum of two bounds, each less what it charges, about their medians."""
-    experts, missing = experts_of(4), ~batch_of(7, columns_of(6)).observed.numpy()
+def pool_by_hand(*ingredients, score=None, others=()):
+    """The soft minimum of bounds, each less what it charges, about their medians."""
+    score = score or PooledELBO()
+    experts, missing = experts_of(4 + len(others)), ~batch_of(7, columns_of(6)).observed.numpy()
     cells, combination, medians = (part.double().numpy() for part in list(experts.buffers())[:3])
     share = missing[:, ::2].sum(1) / 3
     charges = missing @ cells.T + np.array([np.interp(share, KNOTS, [0, *of_expert]) for of_expert in combination]).T
-    pairs = (elbo_by_hand(*ingredients), alone_by_hand()), (charges[:, :3].mean(1), charges[:, 3])
-    bounds = np.subtract(*pairs)
-    middle = np.array([[medians[:3].mean()], [medians[3]]])
-    weights = np.array([[1 - POOL.independence], [POOL.independence]])
-    mean = (weights * np.exp(-POOL.sharpness * (bounds - middle))).sum(0)
-    return (weights * middle).sum() - np.log(mean) / POOL.sharpness
+    charges = np.stack([charges[:, :3].mean(1), *charges[:, 3:].T])
+    bounds = np.stack([elbo_by_hand(*ingredients), alone_by_hand(), *others]) - charges
+    middle = np.array([medians[:3].mean(), *medians[3:]])[:, None]
+    weights = np.array([score.independence, score.kernels][: len(bounds) - 1])
+    weights = np.array([1 - weights.sum(), *weights])[:, None]
+    if score.sharpness == 0:
+        return (weights * bounds).sum(0)
+    mean = (weights * np.exp(-score.sharpness * (bounds - middle))).sum(0)
+    return (weights * middle).sum() - np.log(mean) / score.sharpness
+
+
+def kernels_of(vae, batch):
+    """Kernels at rows, whose scores are their numbers."""
+    kernels = fit_kernels(vae, batch)
+    kernels.scores = torch.arange(len(batch)).double().expand(1 + vae.n_members, -1).contiguous()
+    return kernels
+
+
+def ratio_by_hand(*ingredients):
+    """Of rows that all have a kernel, and no other has: each has the six others for neighbours."""
+    vae, batch, score = vae_of(n_members=3), batch_of(7, columns_of(6)), LocalRatio()
+    local = kernel_bound(vae, batch, kernels_of(vae, batch), marginal_terms(vae, batch)).numpy()
+    around = (21 - np.arange(7)) / 6
+    return pool_by_hand(*ingredients, score=score, others=[local]) - score.strength * around
 
 
 COMPARED_IN_TEST_SURPRISE = {
@@ -325,6 +349,7 @@ COMPARED_IN_TEST_SURPRISE = {
 }
 BY_HAND = {
     "pooled_elbo": pool_by_hand,
+    "local_ratio": ratio_by_hand,
     "elbo": elbo_by_hand,
     "elbo_per_cell": elbo_per_cell_by_hand,
     "importance_weighted": importance_by_hand,
@@ -456,9 +481,11 @@ def test_score_of_a_member_is_that_of_an_ensemble_of_one(name):
             parameter.data = parameter.data[member : member + 1].clone()
         alone.prior = FittedStandardNormal(1, vae.latent_dim)
         if vae.experts is not None:
-            own = torch.tensor([member, 3])
+            own = torch.tensor([member, *range(3, len(vae.experts.medians))])
             statistics = [of_experts[own] for of_experts in list(vae.experts.buffers())[:3]]
             alone.experts = Experts(*statistics, vae.experts.counted)
+        if vae.kernels is not None:
+            alone.kernels.scores = vae.kernels.scores[[0, 1 + member]]
         expected = score_rows(alone, batch, score, noise[member : member + 1])
         torch.testing.assert_close(torch.from_numpy(by_member[:, member]), expected, rtol=1e-5, atol=1e-4)
 
