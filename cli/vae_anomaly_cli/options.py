@@ -172,10 +172,10 @@ class FitOptions:
     preset: Annotated[
         str | None,
         Option(
-            "What the rows fitted are taken for: nothing is assumed (default), all are normal (accurate; the closest "
-            "scores, at more time a row), or anomalies are among them (robust; the most anomalous are left out of the "
-            "training). By default robust where the rows fitted are the rows judged, as in score without --model, else "
-            "default.",
+            "What the rows fitted are taken for: nothing is assumed (default), all are normal (accurate; their density "
+            "is followed more closely, at more time a row), or anomalies are among them (robust; the most anomalous "
+            "are left out of the training). By default robust where the rows fitted are the rows judged, as in score "
+            "without --model, else default.",
             choices=PRESETS,
             panel=FITTING,
             only=Kind.TABLES,

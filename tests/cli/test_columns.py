@@ -39,7 +39,7 @@ def test_declared_categories_keep_their_text_with_leading_zeros(run, codes, writ
 
 def test_numbers_that_are_declared_categories_stay_as_written(run, write, tmp_path, fast):
     path = write("t.csv", "grade,x\n" + "".join(f"{1 + i % 3}.0,{i % 7}.5\n" for i in range(40)))
-    fitting = ("--column", "grade=categorical", "--calibration", "none", *fast)
+    fitting = ("--column", "grade=categorical", "--calibration", "none", "--preset", "default", *fast)
     assert run("fit", path, "-o", tmp_path / "t.vae", *fitting).code == 0
     assert set(column_of(tmp_path / "t.vae", "grade")["levels"]) == {"1.0", "2.0", "3.0"}
     later = run("score", path, "-m", tmp_path / "t.vae")
@@ -96,7 +96,7 @@ def test_declared_numbers_may_have_decimal_commas(run, write, tmp_path, fast):
 
 def test_model_missing_counts_holes(run, orders, orders_csv, write, tmp_path, fast):
     path = tmp_path / "m.vae"
-    fitting = ("--drop", "order", "--model-missing", "--calibration", "none", *fast)
+    fitting = ("--drop", "order", "--model-missing", "--calibration", "none", "--preset", "default", *fast)
     assert run("fit", orders_csv, "-o", path, *fitting).code == 0
     assert [part["kind"] for part in column_of(path, "items")["parts"]] == ["missing"]
     row = orders[:1].copy()

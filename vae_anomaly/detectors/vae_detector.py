@@ -176,11 +176,11 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
     preset : {"default", "accurate", "robust"}, default="default"
         What the training rows are taken for; None and "auto" in other parameters stand for what it says, and what is
         given there wins.  "default" assumes nothing, and is for judging new rows.  "accurate" takes the training rows
-        for normal ones and compares a row with those around it, which takes several times as long for each row: its
-        score is a `LocalRatio`, a ratio of likelihoods and no bound, and a model file holds training rows.  "robust"
-        expects anomalies among them, where the rows of the fit themselves are judged or the history is known to be
-        dirty: each autoencoder sees half of the rows, 4,096 at most, for 300 steps, and leaves the most anomalous 15 %
-        out of every mini-batch, of the held-out bound and of the prior.  Images have "default" alone.
+        for normal ones and pools the bound of kernels at up to 4,096 of them, which takes several times as long for
+        each row; a model file then holds these rows.  "robust" expects anomalies among them, where the rows of the fit
+        themselves are judged or the history is known to be dirty: each autoencoder sees half of the rows, 4,096 at
+        most, for 300 steps, and leaves the most anomalous 15 % out of every mini-batch, of the held-out bound and of
+        the prior.  Images have "default" alone.
     n_estimators : int, default=None
         Autoencoders in the ensemble, trained at once; None takes 4 for tables and 1 for images.
     max_samples : int or float, default=None
@@ -230,8 +230,8 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         training rows.  Training always uses the standard normal.
     row_score : str or Score, default="auto"
         What `score_samples` returns: "pooled_elbo", the default for tables, the soft minimum of the ELBO of the
-        autoencoders and of an independence model, in which missing cells are neutral; "local_ratio", the same with
-        kernels at training rows and less what training rows around the row score; "elbo" alone, the plain sum,
+        autoencoders and of an independence model, in which missing cells are neutral; "local_ratio", how much less
+        likely a row is than the training rows around it; "elbo" alone, the plain sum,
         "elbo_per_cell", "importance_weighted" (a tighter bound), "reconstruction", "kl"; and where high likelihoods
         mislead "surprise", the default for images, "likelihood_ratio", "input_complexity", "debiased_elbo",
         "likelihood_regret" or "likelihood_path".

@@ -60,9 +60,11 @@ class _Rows:
         self.slots = arranged.slots(batch.values)
         self.seen_few, self.seen_many = self.seen[:, arranged.few], self.seen[:, arranged.many]
         copies = batch.fingerprints().unsqueeze(1) == kernels.fingerprints
-        count = copies.sum(1, keepdim=True)
         # What leaving one copy of the row itself out adds to the logarithm of every product: (rows, centres).
-        self.discount = torch.where(copies, torch.log1p(-1 / precise(count.clamp(min=1))), 0.0)
+        self.discount: Tensor | None = None
+        if bool(copies.any()):
+            discount = torch.log1p(-1 / precise(copies.sum(1, keepdim=True).clamp(min=1)))
+            self.discount = torch.where(copies, discount, 0.0)
 
     def log_kernels(self) -> Tensor:
         """Logarithm of every product, but for `of_row`, one copy of the row itself left out: (rows, centres)."""
@@ -79,7 +81,7 @@ class _Rows:
             )
         for column, of_centre in self._of_many():
             total += self.seen_many[:, column : column + 1] * of_centre
-        return total + self.discount
+        return total if self.discount is None else total + self.discount
 
     def cells(self, posterior: Tensor) -> Tensor:
         """Mean of the logarithm of each cell's kernel over the centres, with `of_row`: (rows, columns)."""
@@ -139,9 +141,9 @@ def kernel_terms(vae: VAE, batch: Batch, kernels: Kernels, marginal: Tensor) -> 
     rows = _Rows(vae, batch, kernels, marginal)
     log_posterior = rows.log_kernels().log_softmax(-1)
     posterior = log_posterior.exp()
-    # Against 1/M, less what copies of the row are left out for.
-    discount = torch.where(posterior > 0, rows.discount, 0.0)
-    kl = (torch.special.xlogy(posterior, posterior) - posterior * discount).sum(-1) + math.log(kernels.n_centres)
+    kl = torch.special.xlogy(posterior, posterior).sum(-1) + math.log(kernels.n_centres)
+    if rows.discount is not None:
+        kl = kl - (posterior * rows.discount.where(posterior > 0, 0.0)).sum(-1)
     return rows.cells(posterior), kl
 
 

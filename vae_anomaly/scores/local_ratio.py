@@ -26,7 +26,7 @@ class LocalRatio(AdditiveScore):
     ----------
     n_draws : int, default=2
         Latent draws per row and member.
-    independence, kernels, sharpness, n_kernels, missing : default=0.1, 0.45, 0, 2048, "expected"
+    independence, kernels, sharpness, n_kernels, missing : default=0.1, 0.45, 0, 4096, "expected"
         Of the `PooledELBO` S; its kernels stand at the training rows that may be neighbours.
     strength : float, default=0.5
         :math:`\lambda`, from 0 to 1.
@@ -42,7 +42,7 @@ class LocalRatio(AdditiveScore):
     independence: float = 0.1
     kernels: float = 0.45
     sharpness: float = 0.0
-    n_kernels: int = 2048
+    n_kernels: int = 4096
     missing: str = "expected"
     strength: float = 0.5
     n_neighbors: int = 20
