@@ -127,14 +127,17 @@ def test_reconstruction_and_samples_have_the_kinds_of_the_columns(fitted: VAEDet
 def test_terms_of_a_columns_parts_add_up_to_its_term(fitted: VAEDetector, mixed: pd.DataFrame) -> None:
     terms = fitted.elbo_terms(mixed)
     assert terms.log_likelihood.shape == (2, N, len(mixed.columns))
-    alone = (
-        marginal_terms(fitted.vae_, fitted.encoder_.encode(read_table(fitted, mixed, fitting=False))).double().sum(1)
-    )
-    weight = PooledELBO().independence
-    pooled = (1 - weight) * terms.elbo.mean(0) + weight * alone.numpy()
-    charged = fitted.explain(mixed).charged
-    assert (charged[mixed["height"].isna()] != 0).all()
-    np.testing.assert_allclose(fitted.score_samples(mixed), pooled - charged, rtol=1e-6)
+    batch = fitted.encoder_.encode(read_table(fitted, mixed, fitting=False))
+    alone = marginal_terms(fitted.vae_, batch).double().sum(1)
+    score, experts = PooledELBO(), fitted.vae_.experts
+    charges = sum(experts.charges(batch))
+    assert (charges.numpy()[:, mixed["height"].isna()] != 0).all()
+    bounds = np.stack([terms.elbo.mean(0) - charges[:2].mean(0).numpy(), alone - charges[2]])
+    medians = np.array([experts.medians[:2].double().mean(), experts.medians[2]])[:, None]
+    weights = np.array([[1 - score.independence], [score.independence]])
+    mean = (weights * np.exp(-score.sharpness * (bounds - medians))).sum(0)
+    pooled = (weights * medians).sum() - np.log(mean) / score.sharpness
+    np.testing.assert_allclose(fitted.score_samples(mixed), pooled, rtol=1e-6)
     of_missing = terms.log_likelihood[:, mixed["height"].isna(), 0]
     assert (of_missing != 0).all() if fitted.model_missing else (of_missing == 0).all()
 

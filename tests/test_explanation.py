@@ -11,7 +11,8 @@ from vae_anomaly import ModelFileError, PooledELBO, VAEDetector, load, save
 from vae_anomaly.detectors import read_table
 from vae_anomaly.explain.evidence import evidence_of
 from vae_anomaly.explain.explanation import Reason, cell_text, odds
-from vae_anomaly.model.missing_costs import KNOTS
+from vae_anomaly.model.elbo import elbo_terms
+from vae_anomaly.model.experts import KNOTS
 
 N = 300
 
@@ -59,6 +60,8 @@ def explanation(fitted):
         {"prior": "standard_normal"},
         {"row_score": "elbo"},
         {"row_score": PooledELBO(independence=0.9)},
+        {"row_score": PooledELBO(independence=0.2, kernels=0.4, sharpness=1)},
+        {"row_score": PooledELBO(kernels=0.5, sharpness=0, missing="ignored")},
     ],
 )
 def test_contributions_and_kl_add_up_to_the_anomaly_score(parameters):
@@ -71,15 +74,30 @@ def test_contributions_and_kl_add_up_to_the_anomaly_score(parameters):
     assert explanation.threshold == -detector.offset_
 
 
+def how_much_experts_count(detector, row):
+    """The share of the members and of the columns alone in the soft minimum."""
+    model = detector.model_
+    batch = model.encoder.encode(read_table(detector, row, fitting=False))
+    score = model.score
+    bounds = score.bounds(elbo_terms(model.vae, batch, model.noise), model.vae, batch).squeeze(1)
+    excess = bounds - model.vae.experts.medians.double()
+    weights = np.array([1 - score.independence, score.independence])
+    weights *= np.exp(-score.sharpness * np.array([excess[:2].mean(), excess[2]]))
+    return weights / weights.sum()
+
+
 def test_missing_cells_contribute_what_they_are_charged_and_are_no_reason(fitted, explanation):
     assert (explanation.contributions["nothing"] == 0).all()
-    costs = fitted.vae_.missing_costs
+    experts, score = fitted.vae_.experts, fitted.row_score_
+    *of_members, alone = experts.cells.double()
+    costs = (1 - score.independence) * sum(of_members) / 2 + score.independence * alone
     position = [column.name for column in fitted.encoder_.modelled].index("items")
-    charged = float(costs.cells.double().mean(0)[position])
+    charged = float(costs[position])
     assert explanation.contributions.loc["row 9", "items"] == pytest.approx(charged)
-    share = 1 / int(costs.counted.sum())
-    combination = np.interp(share, KNOTS, [0.0, *costs.combination.double().mean(0).tolist()])
-    assert explanation.charged["row 9"] == pytest.approx(charged + combination)
+    share = 1 / int(experts.counted.sum())
+    combination = [np.interp(share, KNOTS, [0.0, *of_expert]) for of_expert in experts.combination.double().tolist()]
+    of_row = how_much_experts_count(fitted, table().loc[["row 9"]]) @ [np.mean(combination[:2]), combination[2]]
+    assert explanation.charged["row 9"] == pytest.approx(charged + of_row)
     assert (explanation.charged.drop(explanation.charged.index[::9]) == 0).all()
     assert np.isnan(explanation.tail_probability.loc["row 9", "items"])
     assert "items" not in [reason.column for reason in explanation.reasons(7)[9]]

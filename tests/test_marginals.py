@@ -20,6 +20,7 @@ from vae_anomaly.likelihoods import (
 )
 from vae_anomaly.model.backbones import MLP
 from vae_anomaly.model.elbo import elbo_terms, marginal_terms
+from vae_anomaly.model.experts import Experts
 from vae_anomaly.model.vae import VAE
 from vae_anomaly.scores import PooledELBO
 
@@ -180,7 +181,8 @@ def test_weights_have_no_part_in_it():
     assert torch.equal(marginal_terms(vae, batch), before)
 
 
-def test_pool_is_a_lower_bound_of_the_mixture_of_members_and_independence_model():
+@pytest.mark.parametrize("sharpness", [0, 0.1, 1])
+def test_pool_is_a_lower_bound_of_the_mixture_of_members_and_independence_model(sharpness):
     # One latent: p(x) of a member is an integral over a fine grid.
     vae = vae_of(*MIXED[:4], latent_dim=1)
     vae.raw_noise.fill_(-0.2)
@@ -204,11 +206,17 @@ def test_pool_is_a_lower_bound_of_the_mixture_of_members_and_independence_model(
     log_joint = log_joint - 0.5 * (grid.double() ** 2 + math.log(2 * math.pi)).unsqueeze(-1) + math.log(0.01)
     members = log_joint.logsumexp(1)
     independent = marginal_terms(vae, batch).double().sum(-1)
-    weight = 0.3
-    logs = [member + math.log((1 - weight) / 2) for member in members]
-    mixture = torch.stack([*logs, independent + math.log(weight)]).logsumexp(0)
+    # About medians, the soft minimum bounds the mixture with other weights, up to a constant.
+    weights, medians = torch.tensor([0.7, 0.3]).double(), torch.tensor([-9.0, -7.0]).double()
+    vae.experts = Experts(torch.zeros(3, 4), torch.zeros(3, 7), medians[[0, 0, 1]].float(), torch.ones(4).bool())
+    total = (weights * (sharpness * medians).exp()).sum()
+    constant = total.log() / sharpness - (weights * medians).sum() if sharpness else 0.0
+    of_members, of_other = weights * (sharpness * medians).exp() / total
+    logs = [member + math.log(of_members / 2) for member in members]
+    mixture = torch.stack([*logs, independent + math.log(of_other)]).logsumexp(0)
     # Equally probable quantiles of the normal distribution, so many that the bound is exact to a thousandth.
     noise = torch.special.ndtri((torch.arange(512) + 0.5) / 512).expand(2, -1).reshape(2, 512, 1, 1)
-    pooled = PooledELBO(independence=weight).reduce(elbo_terms(vae, batch, noise), vae, batch)
+    score = PooledELBO(independence=0.3, sharpness=sharpness)
+    pooled = score.reduce(elbo_terms(vae, batch, noise), vae, batch) + constant
     assert (pooled <= mixture + 1e-3).all()
     assert (mixture - pooled).mean() < 20

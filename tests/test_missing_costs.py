@@ -14,9 +14,9 @@ from vae_anomaly import EmptyRowWarning, FitWarning, ModelFileError, PooledELBO,
 from vae_anomaly.columns import Batch
 from vae_anomaly.detectors import read_table
 from vae_anomaly.fitting import Cells, score_rows, scores_and_comparisons
-from vae_anomaly.fitting.hidden_cells import _without_gross
-from vae_anomaly.model import MissingCosts
-from vae_anomaly.model.missing_costs import KNOTS
+from vae_anomaly.fitting.expert_statistics import _without_gross
+from vae_anomaly.model import Experts
+from vae_anomaly.model.experts import KNOTS
 from vae_anomaly.store.container import packed, unpacked
 
 pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning")
@@ -50,6 +50,13 @@ def mixed(n, seed=0):
 def without(rows, share, seed=9):
     hidden = np.random.default_rng(seed).random(rows.shape) < share
     return rows.mask(hidden) if isinstance(rows, pd.DataFrame) else np.where(hidden, np.nan, rows)
+
+
+def expected_costs(detector):
+    """What each cell is expected to cost: that of the members and that of the columns alone, by their weights."""
+    *of_members, alone = detector.vae_.experts.cells.double()
+    weight = detector.row_score_.independence
+    return (1 - weight) * sum(of_members) / len(of_members) + weight * alone
 
 
 TABLES = {
@@ -89,7 +96,7 @@ def test_plain_sum_depends_on_the_missing_share_by_the_units(fitted):
     half = without(rows, 0.5)
     encoded = [detector.encoder_.encode(read_table(detector, some, fitting=False)) for some in (rows, half)]
     whole, few = (-score_rows(detector.vae_, batch, plain, detector.noise_).numpy() for batch in encoded)
-    assert abs(few.mean() - whole.mean()) > 0.15 * whole.std()
+    assert abs(few.mean() - whole.mean()) > 0.1 * whole.std()
     assert np.array_equal(whole, detector.anomaly_score(rows))
 
 
@@ -154,10 +161,11 @@ def test_rows_that_calibrate_a_member_do_not_influence_its_costs(calibration):
     of_first = suspects.ids[suspects.folds == 0]
     other = rows.copy()
     other[of_first] = 3 * other[of_first][:, ::-1]
-    before, after = detector.vae_.missing_costs, VAEDetector(**parameters).fit(other).vae_.missing_costs
-    assert torch.equal(before.cells[0], after.cells[0])
-    assert torch.equal(before.combination[0], after.combination[0])
-    assert torch.equal(before.cells[1], after.cells[1]) == (calibration == "split")
+    before, after = detector.vae_.experts, VAEDetector(**parameters).fit(other).vae_.experts
+    for name, of_experts in before.named_buffers():
+        same = [torch.equal(one, other) for one, other in zip(of_experts, getattr(after, name), strict=True)]
+        # The first member, the second, which was trained on these rows where members take turns, and the columns alone.
+        assert same == [True, calibration == "split", True] or name == "counted", name
 
 
 def test_charge_is_the_arithmetic_written_out():
@@ -165,15 +173,15 @@ def test_charge_is_the_arithmetic_written_out():
     cells = torch.tensor([[1.0, 2.0, 4.0, 8.0], [0.0, 1.0, -1.0, 3.0]])
     combination = torch.tensor([[0.1, 0.25, 0.5, 0.75, 0.9, 0.97, 1.0], [0.0, 0.0, 1.0, 0.0, 0.0, 0.0, -2.0]])
     counted = torch.tensor([True, True, False, True])
-    costs = MissingCosts(cells, combination, counted)
+    experts = Experts(cells, combination, torch.zeros(2), counted)
     batch = Batch(torch.zeros(3, 4), observed)
     share = 2 / 3
-    line = [share, 1 - (share - 0.5) / 0.25]
-    expected = [[0.0, 9.0 + line[0], 16.0], [0.0, 3.0 + line[1], 1.0]]
-    torch.testing.assert_close(costs.of_rows(batch), torch.tensor(expected).double(), rtol=1e-6, atol=1e-6)
-    together = costs.of_cells(batch).sum(1) + costs.of_combinations(batch).mean(0)
-    torch.testing.assert_close(together, costs.of_rows(batch).mean(0))
+    of_cells, of_combinations = experts.charges(batch)
+    assert of_cells.tolist() == [[0.0, 9.0, 15.0], [0.0, 3.0, 3.0]]
+    line = [[0.0, share, 1.0], [0.0, 1 - (share - 0.5) / 0.25, -2.0]]
+    torch.testing.assert_close(of_combinations, torch.tensor(line).double(), rtol=1e-6, atol=1e-6)
     assert len(KNOTS) == combination.shape[1] + 1
+    assert experts.charges(batch.take(slice(0, 1))) is None
 
 
 def test_one_gross_cell_hardly_moves_what_its_column_costs():
@@ -206,7 +214,7 @@ def test_costs_are_learned_from_few_rows_too(parameters):
 
 def test_smallest_fit_has_costs():
     detector = VAEDetector(**FAST).fit([[1.0], [2.5]])
-    assert detector.vae_.missing_costs.is_finite
+    assert all(bool(statistics.isfinite().all()) for statistics in detector.vae_.experts.buffers())
 
 
 def test_further_fits_learn_their_own_costs():
@@ -214,9 +222,9 @@ def test_further_fits_learn_their_own_costs():
     costs = []
     for seed in range(3):
         detector.partial_fit(correlated(600, seed) * (1 + seed))
-        costs.append(detector.vae_.missing_costs.cells.clone())
+        costs.append(detector.vae_.experts.cells.clone())
     detector.set_params(warm_start=True).fit(correlated(600, 5))
-    costs.append(detector.vae_.missing_costs.cells)
+    costs.append(detector.vae_.experts.cells)
     assert all(bool(found.isfinite().all()) for found in costs)
     assert not any(torch.equal(one, other) for one, other in itertools.pairwise(costs))
 
@@ -229,7 +237,7 @@ def test_missing_date_misses_all_of_its_parts():
     indices = list(detector.encoder_.model_indices_of(1))
     assert len(indices) > 1
     explanation = detector.explain(frame.assign(when=pd.NaT).iloc[:3])
-    costs = detector.vae_.missing_costs.cells.double().mean(0)
+    costs = expected_costs(detector)
     assert explanation.contributions["when"].tolist() == pytest.approx([float(costs[indices].sum())] * 3)
     assert "when" not in {reason.column for reasons in explanation.reasons() for reason in reasons}
     np.testing.assert_allclose(explanation.contributions.sum(axis=1) + explanation.kl, explanation.score)
@@ -280,9 +288,15 @@ def test_other_words_for_missing_are_refused():
         PooledELBO(missing="mean")
 
 
-def test_score_that_ignores_missing_cells_learns_and_keeps_no_costs(tmp_path):
-    detector = VAEDetector(row_score=PooledELBO(missing="ignored"), **FAST).fit(correlated(100))
-    assert detector.vae_.missing_costs is None
+@pytest.mark.parametrize("sharpness", [0, 0.1])
+def test_score_that_ignores_missing_cells_charges_none(sharpness, tmp_path):
+    score = PooledELBO(missing="ignored", sharpness=sharpness)
+    detector = VAEDetector(row_score=score, **FAST).fit(correlated(100))
+    assert (detector.vae_.experts is None) == (sharpness == 0)
+    some = without(correlated(20, 1), 0.3)
+    explanation = detector.explain(some)
+    assert (explanation.contributions.to_numpy()[np.isnan(some)] == 0).all()
+    assert (explanation.charged == 0).all()
     save(detector, tmp_path / "m.vae")
     rows = without(correlated(20, 1), 0.3)
     assert np.array_equal(load(tmp_path / "m.vae").score_samples(rows), detector.score_samples(rows))
@@ -299,11 +313,15 @@ def test_saved_detector_charges_the_same(cross, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t: t.pop("vae.missing_costs.cells"), "charges for missing cells"),
-        (lambda t: t.update({"vae.missing_costs.cells": torch.zeros(2, 5)}), "inconsistent"),
-        (lambda t: t.update({"vae.missing_costs.combination": torch.zeros(2, 3)}), "inconsistent"),
-        (lambda t: t["vae.missing_costs.cells"].fill_(torch.inf), "not finite"),
-        (lambda t: t["vae.missing_costs.combination"].fill_(torch.nan), "not finite"),
+        (lambda t: t.pop("vae.experts.cells"), r"experts have shape None, and the score asks for \(3, 6\)"),
+        (lambda t: t.pop("vae.experts.medians"), "inconsistent"),
+        (lambda t: t.update({"vae.experts.cells": torch.zeros(3, 5)}), r"experts have shape \(3, 5\)"),
+        (lambda t: t.update({"vae.experts.cells": torch.zeros(2, 6)}), r"experts have shape \(2, 6\)"),
+        (lambda t: t.update({"vae.experts.combination": torch.zeros(3, 3)}), "inconsistent"),
+        (lambda t: t.update({"vae.experts.medians": torch.zeros(2)}), "inconsistent"),
+        (lambda t: t["vae.experts.cells"].fill_(torch.inf), "not finite"),
+        (lambda t: t["vae.experts.combination"].fill_(torch.nan), "not finite"),
+        (lambda t: t["vae.experts.medians"].fill_(torch.nan), "not finite"),
     ],
 )
 def test_manipulated_costs_are_refused(cross, tmp_path, change, message):

@@ -17,17 +17,19 @@ from vae_anomaly.columns import Column
 from vae_anomaly.columns.batch import Batch
 from vae_anomaly.errors import SpecificationError
 from vae_anomaly.fitting.predict import (
-    cell_terms,
     chunk_rows,
     map_chunks,
     row_statistics,
     score_rows,
+    score_shares,
     scores_and_comparisons,
     scoring_noise,
 )
 from vae_anomaly.likelihoods import Bernoulli, Categorical, Gaussian, Poisson, StudentT
 from vae_anomaly.model.backbones import MLP
 from vae_anomaly.model.elbo import elbo_terms, marginal_terms
+from vae_anomaly.model.experts import KNOTS, Experts
+from vae_anomaly.model.kernel_bounds import fit_kernels, kernel_bound
 from vae_anomaly.model.priors import Exemplar, FittedStandardNormal
 from vae_anomaly.model.vae import VAE
 from vae_anomaly.scores import (
@@ -36,16 +38,17 @@ from vae_anomaly.scores import (
     SCORES,
     ImportanceWeighted,
     LikelihoodRegret,
+    LocalRatio,
     MemberScore,
     PooledELBO,
     Reconstruction,
     RelativeScore,
+    pool_of,
     resolve_score,
 )
 
 EVERY = pytest.mark.parametrize("name", SCORES)
 CPU = torch.device("cpu")
-INDEPENDENCE = PooledELBO().independence
 
 
 def column(likelihood, n_levels=0, **known):
@@ -66,6 +69,17 @@ KINDS = (
 def columns_of(n_columns):
     """As many columns of all kinds in the model's order."""
     return sorted((KINDS[position % 5] for position in range(n_columns)), key=KINDS.index)
+
+
+def experts_of(n_experts, n_columns=6, seed=0):
+    """Statistics that tell experts apart, of which only one column in two counts as missing."""
+    generator = torch.Generator().manual_seed(seed)
+    return Experts(
+        torch.rand(n_experts, n_columns, generator=generator),
+        torch.randn(n_experts, len(KNOTS) - 1, generator=generator),
+        -10 * torch.rand(n_experts, generator=generator),
+        torch.arange(n_columns) % 2 == 0,
+    )
 
 
 def vae_of(n_columns=6, n_members=2, latent_dim=3, sizes=(16, 8), seed=0, columns=None):
@@ -103,6 +117,9 @@ def scored_model(name, n_columns=6, n_members=2, latent_dim=3, sizes=(16, 8), se
     vae = vae_of(n_columns, n_members, latent_dim, sizes, seed, columns)
     vae.grid = (1, n_columns) if score.for_images else None
     noise = scoring_noise(n_members, n_draws or 64, latent_dim, seed=seed)
+    if (pool := pool_of(score)) is not None:
+        vae.experts = experts_of(pool.n_experts(n_members), n_columns)
+        vae.kernels = kernels_of(vae, batch_of(50, columns, seed=98)) if pool.kernels else None
     if isinstance(score, RelativeScore):
         vae.reference_statistics = row_statistics(vae, batch_of(50, columns, seed=99), score, noise)
     return score, vae, columns, noise
@@ -173,12 +190,12 @@ def test_scores_do_not_depend_on_the_backend_of_joblib(backend):
     score, vae, columns, noise = scored_model("pooled_elbo", n_members=8, latent_dim=16)
     batch = batch_of(300, columns)
     fit_exemplars(vae, batch)
-    expected = score_rows(vae, batch, score, noise), *cell_terms(vae, batch, noise, 0.4)
+    expected = score_rows(vae, batch, score, noise), score_shares(vae, batch, score, noise).cells
     n_threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
         with joblib.parallel_config(backend):
-            found = score_rows(vae, batch, score, noise), *cell_terms(vae, batch, noise, 0.4)
+            found = score_rows(vae, batch, score, noise), score_shares(vae, batch, score, noise).cells
             assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(n_threads)
@@ -246,6 +263,9 @@ def test_no_rows_have_no_scores():
 def reduced(score, n_draws=5, n_members=3):
     """A score of a few rows, and its ingredients in numpy by way of torch.distributions."""
     vae, batch = vae_of(n_members=n_members), batch_of(7, columns_of(6))
+    if (pool := pool_of(score)) is not None:
+        vae.experts = experts_of(pool.n_experts(n_members))
+        vae.kernels = kernels_of(vae, batch) if pool.kernels else None
     noise = scoring_noise(n_members, n_draws, 3, seed=0)
     terms = elbo_terms(vae, batch, noise)
     posterior = Normal(terms.posterior.mean.unsqueeze(1), torch.exp(0.5 * terms.posterior.log_variance).unsqueeze(1))
@@ -286,6 +306,39 @@ def alone_by_hand():
     return (cells * batch.observed.numpy()).sum(1)
 
 
+def pool_by_hand(*ingredients, score=None, others=()):
+    """The soft minimum of bounds, each less what it charges, about their medians."""
+    score = score or PooledELBO()
+    experts, missing = experts_of(4 + len(others)), ~batch_of(7, columns_of(6)).observed.numpy()
+    cells, combination, medians = (part.double().numpy() for part in list(experts.buffers())[:3])
+    share = missing[:, ::2].sum(1) / 3
+    charges = missing @ cells.T + np.array([np.interp(share, KNOTS, [0, *of_expert]) for of_expert in combination]).T
+    charges = np.stack([charges[:, :3].mean(1), *charges[:, 3:].T])
+    bounds = np.stack([elbo_by_hand(*ingredients), alone_by_hand(), *others]) - charges
+    middle = np.array([medians[:3].mean(), *medians[3:]])[:, None]
+    weights = np.array([score.independence, score.kernels][: len(bounds) - 1])
+    weights = np.array([1 - weights.sum(), *weights])[:, None]
+    if score.sharpness == 0:
+        return (weights * bounds).sum(0)
+    mean = (weights * np.exp(-score.sharpness * (bounds - middle))).sum(0)
+    return (weights * middle).sum() - np.log(mean) / score.sharpness
+
+
+def kernels_of(vae, batch):
+    """Kernels at rows, whose scores are their numbers."""
+    kernels = fit_kernels(vae, batch)
+    kernels.scores = torch.arange(len(batch)).double().expand(1 + vae.n_members, -1).contiguous()
+    return kernels
+
+
+def ratio_by_hand(*ingredients):
+    """Of rows that all have a kernel, and no other has: each has the six others for neighbours."""
+    vae, batch, score = vae_of(n_members=3), batch_of(7, columns_of(6)), LocalRatio()
+    local = kernel_bound(vae, batch, kernels_of(vae, batch), marginal_terms(vae, batch)).numpy()
+    around = (21 - np.arange(7)) / 6
+    return pool_by_hand(*ingredients, score=score, others=[local]) - score.strength * around
+
+
 COMPARED_IN_TEST_SURPRISE = {
     "debiased_elbo",
     "input_complexity",
@@ -295,9 +348,8 @@ COMPARED_IN_TEST_SURPRISE = {
     "surprise",
 }
 BY_HAND = {
-    "pooled_elbo": lambda *ingredients: (
-        (1 - INDEPENDENCE) * elbo_by_hand(*ingredients) + INDEPENDENCE * alone_by_hand()
-    ),
+    "pooled_elbo": pool_by_hand,
+    "local_ratio": ratio_by_hand,
     "elbo": elbo_by_hand,
     "elbo_per_cell": elbo_per_cell_by_hand,
     "importance_weighted": importance_by_hand,
@@ -317,7 +369,7 @@ def test_independence_is_the_weight_of_the_independence_model(weight):
     vae, batch = vae_of(), batch_of(30, columns_of(6))
     noise = scoring_noise(2, 4, 3, seed=0)
     alone = marginal_terms(vae, batch).double().sum(1)
-    pooled = score_rows(vae, batch, PooledELBO(independence=weight), noise)
+    pooled = score_rows(vae, batch, PooledELBO(independence=weight, sharpness=0), noise)
     members = score_rows(vae, batch, ELBO(), noise)
     torch.testing.assert_close(pooled, (1 - weight) * members + weight * alone, rtol=1e-12, atol=1e-12)
     assert weight > 0 or identical(pooled, members)
@@ -328,10 +380,11 @@ def test_terms_of_cells_add_up_to_the_pooled_score(weight):
     vae, batch = vae_of(), batch_of(30, columns_of(6))
     fit_exemplars(vae, batch)
     noise = scoring_noise(2, 4, 3, seed=0)
-    cells, kl = cell_terms(vae, batch, noise, weight)
-    pooled = score_rows(vae, batch, PooledELBO(independence=weight), noise)
-    torch.testing.assert_close(cells.sum(1) - kl, pooled, rtol=1e-12, atol=1e-12)
-    assert not cells[~batch.observed].any()
+    score = PooledELBO(independence=weight, sharpness=0)
+    shares = score_shares(vae, batch, score, noise)
+    pooled = score_rows(vae, batch, score, noise)
+    torch.testing.assert_close(shares.cells.sum(1) - shares.of_row, pooled, rtol=1e-12, atol=1e-12)
+    assert not shares.cells[~batch.observed].any()
 
 
 @pytest.mark.parametrize("wrong", [-0.1, 1.0, 2.0, math.nan])
@@ -427,6 +480,12 @@ def test_score_of_a_member_is_that_of_an_ensemble_of_one(name):
         for parameter in alone.parameters():
             parameter.data = parameter.data[member : member + 1].clone()
         alone.prior = FittedStandardNormal(1, vae.latent_dim)
+        if vae.experts is not None:
+            own = torch.tensor([member, *range(3, len(vae.experts.medians))])
+            statistics = [of_experts[own] for of_experts in list(vae.experts.buffers())[:3]]
+            alone.experts = Experts(*statistics, vae.experts.counted)
+        if vae.kernels is not None:
+            alone.kernels.scores = vae.kernels.scores[[0, 1 + member]]
         expected = score_rows(alone, batch, score, noise[member : member + 1])
         torch.testing.assert_close(torch.from_numpy(by_member[:, member]), expected, rtol=1e-5, atol=1e-4)
 
@@ -455,10 +514,11 @@ def test_chunk_is_scored_in_a_bounded_number_of_operations(operations):
     columns = [KINDS[1]] * 6
     vae, batch = vae_of(n_members=4, sizes=(16, 16), columns=columns), batch_of(300, columns)
     fit_exemplars(vae, batch)
+    vae.experts = experts_of(5)
     noise = scoring_noise(4, 2, vae.latent_dim, seed=1)
     with operations:
         score_rows(vae, batch.take(slice(0, 100)), SCORES["pooled_elbo"](), noise)
     products = operations.counts["aten.bmm.default"] + operations.counts["aten.baddbmm.default"]
     # Three layers and a way around them in each body, and one for the exemplars.
     assert products == 2 * 4 + 1
-    assert operations.counts.total() <= 240
+    assert operations.counts.total() <= 310

@@ -177,9 +177,10 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         What the training rows are taken for; None and "auto" in other parameters stand for what it says, and what is
         given there wins.  "default" assumes nothing, and is for judging new rows.  "accurate" takes the training rows
         for normal ones and pools the bound of kernels at up to 4,096 of them, which takes several times as long for
-        each row; a model file then holds these rows.  "robust" expects anomalies among them, where the rows of the fit themselves are judged or the history is known to be
-        dirty: each autoencoder sees half of the rows, 4,096 at most, for 300 steps, and leaves the most anomalous 15 %
-        out of every mini-batch, of the held-out bound and of the prior.  Images have "default" alone.
+        each row; a model file then holds these rows.  "robust" expects anomalies among them, where the rows of the fit
+        themselves are judged or the history is known to be dirty: each autoencoder sees half of the rows, 4,096 at
+        most, for 300 steps, and leaves the most anomalous 15 % out of every mini-batch, of the held-out bound and of
+        the prior.  Images have "default" alone.
     n_estimators : int, default=None
         Autoencoders in the ensemble, trained at once; None takes 4 for tables and 1 for images.
     max_samples : int or float, default=None

@@ -145,18 +145,7 @@ def learn_experts(
         return np.sort(rng.choice(pool, min(len(pool), n_rows), replace=False))
 
     unseen = drawn(_unseen(rows, parts), n_wanted)
-    folds = [fold for fold in parts.folds if crossed and len(fold) and len(unseen) < ENOUGH_UNSEEN]
-    own: list[IntArray] = []
-    others = len(folds) == vae.n_members > 1
-    n_rows = len(unseen)
-    if others:
-        n_each = max(n_wanted - n_rows, MIN_ROWS) // (vae.n_members - 1)
-        n_each = min(n_each, *map(len, folds))
-        own = [drawn(fold, n_each) for fold in folds]
-        n_rows += n_each * (vae.n_members - 1)
-    if n_rows < MIN_UNSEEN:
-        others = False
-        own = [drawn(member, MIN_ROWS) for member in parts.members]
+    own, others = _of_each_member(parts, len(unseen), n_wanted, drawn, crossed=crossed)
 
     def generator() -> torch.Generator:
         return torch.Generator().manual_seed(int(rng.integers(1 << 62)))
@@ -178,7 +167,7 @@ def learn_experts(
     of_others: list[list[_Costs]] = []
     if len(score.weights) > 1:
         evaluated = partial(_others_evaluated, vae, noise, score)
-        of_others = [[one] for one in _measured(evaluated, cells, judged, generator(), trained=False)]
+        of_others = [[one] for one in _measured(evaluated, cells, judged, generator(), trained=True)]
     fitted = [_fitted(costs, int(cells.counted.sum())) for costs in of_members + of_others]
     vae.experts = Experts(
         torch.stack([of_cells for of_cells, _ in fitted]).float(),
@@ -189,6 +178,22 @@ def learn_experts(
     bounds = map_chunks(partial(_bounds, score), vae, noise, judged)[0]
     vae.experts.medians.copy_(bounds.median(0).values)
     return vae.experts
+
+
+def _of_each_member(
+    parts: Partition, n_unseen: int, n_wanted: int, drawn: Callable[[IntArray, int], IntArray], *, crossed: bool
+) -> tuple[list[IntArray], bool]:
+    """Rows of each member's own, beside those that no member has seen, and whether it is the others that see them."""
+    n_members, own, n_rows = len(parts.members), list[IntArray](), n_unseen
+    folds = [fold for fold in parts.folds if crossed and len(fold) and n_unseen < ENOUGH_UNSEEN]
+    others = len(folds) == n_members > 1
+    if others:
+        n_each = min(max(n_wanted - n_rows, MIN_ROWS) // (n_members - 1), *map(len, folds))
+        own = [drawn(fold, n_each) for fold in folds]
+        n_rows += n_each * (n_members - 1)
+    if n_rows < MIN_UNSEEN:
+        return [drawn(member, MIN_ROWS) for member in parts.members], False
+    return own, others
 
 
 def not_calibrating(rows: TrainingRows, parts: Partition) -> IntArray:
@@ -233,7 +238,7 @@ def _measured(
     changes, shares = [], []
     for number in range(N_HIDINGS):
         hidden = cells.hidden(part, _chosen(part, n_columns, number, generator))
-        # The exemplar of a row that was trained on must not count for the same row with cells hidden.
+        # The exemplar or kernel of a row that was trained on must not count for the same row with cells hidden.
         after, kl_after = evaluated(part if trained else hidden, hidden)
         left = (surprise[:, some] - after).where(hidden.observed & cells.hideable, 0.0).sum(-1)
         changes.append(left + kl[:, some] - kl_after)
@@ -267,10 +272,10 @@ def _members_evaluated(vae: VAE, noise: Tensor, rows: Batch, visible: Batch) -> 
     return torch.cat(surprises, 1), torch.cat(kls, 1)
 
 
-def _others_evaluated(
-    vae: VAE, noise: Tensor, score: PooledELBO, _rows: Batch, visible: Batch
-) -> tuple[Tensor, Tensor]:
+def _others_evaluated(vae: VAE, noise: Tensor, score: PooledELBO, rows: Batch, visible: Batch) -> tuple[Tensor, Tensor]:
     surprises, kls = [], []
+    # Kernels leave the row itself out, also where some of its cells are hidden.
+    visible = Batch(visible.values, visible.observed, rows.fingerprints())
     with torch.inference_mode():
         for begin in range(0, len(visible), size := chunk_rows(vae, noise.shape[1])):
             terms = score.other_terms(vae, visible.at(slice(begin, begin + size)))

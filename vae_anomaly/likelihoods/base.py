@@ -94,6 +94,8 @@ class Traits:
         Whether the log-likelihood is a density (True) or the logarithm of a probability (False).
     ordered : bool
         Whether cells can be too high or too low.
+    counts : bool
+        Whether cells are whole numbers, which the model sees as they are.
     rounded : bool
         Whether a cell stands for the interval of one step around it, and the probability is that of the interval.
     bounded, spiked : bool
@@ -111,6 +113,7 @@ class Traits:
     standardize: bool = False
     density: bool = False
     ordered: bool = True
+    counts: bool = False
     rounded: bool = False
     bounded: bool = False
     spiked: bool = False

@@ -127,7 +127,7 @@ def _are_counts(values: Tensor) -> Tensor:
 class Poisson(NoiselessLikelihood):
     """Counts with a rate that depends on the latent variables; the decoder gives its logarithm."""
 
-    traits: ClassVar[Traits] = Traits(support="counts (0, 1, 2, ...)", supports=_are_counts)
+    traits: ClassVar[Traits] = Traits(support="counts (0, 1, 2, ...)", supports=_are_counts, counts=True)
 
     def n_parameters(self, width: int) -> int:
         return 1

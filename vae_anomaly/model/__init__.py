@@ -17,7 +17,7 @@ from vae_anomaly.model.device import resolve_device
 from vae_anomaly.model.elbo import Terms, elbo_terms, expected_log_likelihood, marginal_terms, saturated_terms
 from vae_anomaly.model.experts import Experts, missing_share, stretches
 from vae_anomaly.model.kernel_bounds import fit_kernels, kernel_bound, kernel_terms, nearest_centres
-from vae_anomaly.model.kernels import Kernels
+from vae_anomaly.model.kernels import MAX_KERNELS, Kernels
 from vae_anomaly.model.matmul import (
     LANES,
     PRECISIONS,
@@ -50,6 +50,7 @@ __all__ = [
     "BACKBONES",
     "LANES",
     "LOG_2PI",
+    "MAX_KERNELS",
     "MAX_LOG_VARIANCE",
     "MLP",
     "PRECISIONS",

@@ -24,6 +24,10 @@ PILOT_ROWS = 512
 MAX_LOG_WIDTH = 1.6
 # Of a column whose central cells are all equal, in standard deviations.
 MIN_BANDWIDTH, MIN_DEVIATION = 0.05, 1e-4
+# How far below the median a bound counts: in nats, and in distances between the quartiles.
+MAX_DEFICIT, MAX_SPREADS = 10.0, 10.0
+# Of rows that are not equal, as a share of the largest norm.
+MIN_DISTANCE = 1e-6
 # Kernels that are no narrower add up to 1 over the values of a rounded column, but for one part in a hundred.
 MIN_STEPS = 0.5
 
@@ -55,6 +59,12 @@ class _Rows:
         self.gain = torch.log(LEVEL_SMOOTHING + (1 - LEVEL_SMOOTHING) * share) - OF_ANY_LEVEL
         self.slots = arranged.slots(batch.values)
         self.seen_few, self.seen_many = self.seen[:, arranged.few], self.seen[:, arranged.many]
+        copies = batch.fingerprints().unsqueeze(1) == kernels.fingerprints
+        # What leaving one copy of the row itself out adds to the logarithm of every product: (rows, centres).
+        self.discount: Tensor | None = None
+        if bool(copies.any()):
+            discount = torch.log1p(-1 / precise(copies.sum(1, keepdim=True).clamp(min=1)))
+            self.discount = torch.where(copies, discount, 0.0)
 
     def log_kernels(self) -> Tensor:
         """Logarithm of every product, but for `of_row`, one copy of the row itself left out: (rows, centres)."""
@@ -71,11 +81,7 @@ class _Rows:
             )
         for column, of_centre in self._of_many():
             total += self.seen_many[:, column : column + 1] * of_centre
-        copies = self.batch.fingerprints().unsqueeze(1) == self.kernels.fingerprints
-        if bool(copies.any()):
-            discount = torch.log1p(-1 / precise(copies.sum(1, keepdim=True).clamp(min=1)))
-            total += torch.where(copies, discount, 0.0)
-        return total
+        return total if self.discount is None else total + self.discount
 
     def cells(self, posterior: Tensor) -> Tensor:
         """Mean of the logarithm of each cell's kernel over the centres, with `of_row`: (rows, columns)."""
@@ -122,7 +128,9 @@ def kernel_bound(vae: VAE, batch: Batch, kernels: Kernels, marginal: Tensor) -> 
 
 
 def kernel_terms(vae: VAE, batch: Batch, kernels: Kernels, marginal: Tensor) -> tuple[Tensor, Tensor]:
-    """`kernel_bound` by cell, and KL(r || 1/M); the parameters are those of `kernel_bound`.
+    """`kernel_bound` by cell, and KL(r || 1/M), in which copies of the row count as in the bound.
+
+    The parameters are those of `kernel_bound`.
 
     Returns
     -------
@@ -134,6 +142,8 @@ def kernel_terms(vae: VAE, batch: Batch, kernels: Kernels, marginal: Tensor) -> 
     log_posterior = rows.log_kernels().log_softmax(-1)
     posterior = log_posterior.exp()
     kl = torch.special.xlogy(posterior, posterior).sum(-1) + math.log(kernels.n_centres)
+    if rows.discount is not None:
+        kl = kl - (posterior * rows.discount.where(posterior > 0, 0.0)).sum(-1)
     return rows.cells(posterior), kl
 
 
@@ -184,13 +194,8 @@ def fit_kernels(vae: VAE, centres: Batch) -> Kernels:
     marginal = marginal_terms(vae, centres)
     n_varying = max(int((centres.observed[:, : vae.n_varying].any(0)).sum()), 1)
     kernels = _best_scale(vae, centres, kernels, marginal)
-    log_density = torch.cat(
-        [
-            kernel_bound(vae, centres.at(some), kernels, marginal[some])
-            for begin in range(0, len(centres), PILOT_ROWS)
-            for some in [slice(begin, begin + PILOT_ROWS)]
-        ]
-    )
+    parts = [slice(begin, begin + PILOT_ROWS) for begin in range(0, len(centres), PILOT_ROWS)]
+    log_density = torch.cat([kernel_bound(vae, centres.at(part), kernels, marginal[part]) for part in parts])
     log_width = ((log_density.median() - log_density) / n_varying).clamp(-MAX_LOG_WIDTH, MAX_LOG_WIDTH)
     return _best_scale(vae, centres, kernels.scaled(log_width.exp().float()), marginal)
 
@@ -198,8 +203,14 @@ def fit_kernels(vae: VAE, centres: Batch) -> Kernels:
 def _best_scale(vae: VAE, centres: Batch, kernels: Kernels, marginal: Tensor) -> Kernels:
     some = slice(0, PILOT_ROWS)
     rows = centres.at(some)
-    bounds = [kernel_bound(vae, rows, kernels.scaled(scale), marginal[some]).mean() for scale in SCALES]
-    return kernels.scaled(SCALES[int(torch.stack(bounds).argmax())])
+    means = [_mean_without_gross(kernel_bound(vae, rows, kernels.scaled(scale), marginal[some])) for scale in SCALES]
+    return kernels.scaled(SCALES[int(torch.stack(means).argmax())])
+
+
+def _mean_without_gross(bounds: Tensor) -> Tensor:
+    """Mean of bounds of rows, those raised that are so far below the median that one of them would decide."""
+    low, middle, high = bounds.quantile(torch.tensor([0.25, 0.5, 0.75], dtype=bounds.dtype, device=bounds.device))
+    return bounds.clamp(min=middle - (MAX_SPREADS * (high - low)).clamp(min=MAX_DEFICIT)).mean()
 
 
 def _bandwidths(vae: VAE, centres: Batch) -> tuple[Tensor, Tensor]:
@@ -212,29 +223,37 @@ def _bandwidths(vae: VAE, centres: Batch) -> tuple[Tensor, Tensor]:
         if group.is_constant or traits.levels == "unordered":
             continue
         ordered[group.columns] = True
-        if traits.levels == "ordered":
+        if traits.levels == "ordered" or traits.counts:
             step[group.columns] = 1.0
     rounded = vae.rounded & (vae.asinh_scale == 0)
     step = torch.where(rounded, precise(vae.slope_at_0 - vae.log_jacobian).exp(), step)
-    low, high = values.nanquantile(torch.tensor(CENTRAL, dtype=values.dtype, device=values.device), dim=0).nan_to_num()
-    flat = low == high
-    low, high = (
-        torch.where(flat, end, quantile)
-        for end, quantile in (
-            (values.nan_to_num(torch.inf).amin(0), low),
-            (values.nan_to_num(-torch.inf).amax(0), high),
-        )
-    )
+    low, high = _central_range(values)
     central = torch.minimum(torch.maximum(values, low), high)
     deviation = (central - central.nanmean(0)).square().nanmean(0).sqrt().nan_to_num()
-    bandwidths = torch.sqrt(deviation * (high - low).nan_to_num(0.0, 0.0, 0.0)).clamp(min=MIN_BANDWIDTH)
+    bandwidths = torch.sqrt(deviation * (high - low)).clamp(min=MIN_BANDWIDTH)
     floor = (MIN_STEPS * step).clamp(min=MIN_DEVIATION)
     bandwidths = torch.where(ordered, bandwidths, 0.0)
     scaled = (central / bandwidths).nan_to_num(0.0, 0.0, 0.0)[:PILOT_ROWS, ordered]
     if scaled.shape[1]:
         distances = torch.cdist(scaled, scaled).fill_diagonal_(torch.inf)
         nearest = distances.kthvalue(min(NEIGHBOUR, len(scaled) - 1), dim=1).values
-        nearest = nearest[nearest > 0]
+        # Distances are by products: those of equal rows are not quite 0.
+        nearest = nearest[nearest > MIN_DISTANCE * scaled.norm(dim=1).amax()]
         if len(nearest):
             bandwidths = bandwidths * nearest.median() / math.sqrt(scaled.shape[1])
     return bandwidths, floor
+
+
+def _central_range(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Of columns of numbers, NaN where they are missing: the cells at both ends of the central ones, (columns,).
+
+    Cells of the column, not between two of them: of a few rows, a gross one would move what lies between.
+    """
+    in_order = values.sort(0).values
+    last = (values.isfinite().sum(0) - 1).clamp(min=0)
+    first = torch.zeros_like(last)
+    low, high = (CENTRAL[0] * last).ceil().long(), (CENTRAL[1] * last).floor().long()
+    flat = in_order.gather(0, low.unsqueeze(0)) >= in_order.gather(0, high.unsqueeze(0))
+    ends = [torch.where(flat, end, other.unsqueeze(0)) for end, other in ((first, low), (last, high))]
+    smallest, largest = (in_order.gather(0, end).squeeze(0).nan_to_num() for end in ends)
+    return smallest, largest

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from vae_anomaly.columns import Batch
 from vae_anomaly.model.priors import LOG_2PI, precise
 
+# Each takes the memory of four numbers of double precision for each column.
+MAX_KERNELS = 1 << 14
 # Levels of a column without an order that centres may hold for a product to count matches; beyond, they are compared.
 MAX_SLOTS = 64
 
@@ -169,14 +171,16 @@ class ArrangedKernels:
         precision = present / deviation.square()
         constant = -0.5 * (precision * centres.square() + present * (2 * deviation.log() + LOG_2PI))
         coefficients = torch.cat([-0.5 * precision, precision * centres, constant, 1 - present], 1).T.contiguous()
-        n_levels = kernels.values.amax(0).long() + 1
+        # A model file may hold any numbers here: none of them is a position outside of the matrix.
+        codes = kernels.values.clamp(0, MAX_SLOTS).long()
+        n_levels = codes.amax(0) + 1
         unordered = kernels.bandwidths == 0
         few = (unordered & (n_levels <= MAX_SLOTS)).nonzero().squeeze(1)
         many = (unordered & (n_levels > MAX_SLOTS)).nonzero().squeeze(1)
         n_slots = n_levels[few]
         first_slot = n_slots.cumsum(0) - n_slots
         one_hot = coefficients.new_zeros(int(n_slots.sum()) + 1, len(widths))
-        slots = (first_slot.unsqueeze(1) + kernels.values[:, few].T.long()).reshape(-1, len(widths))
+        slots = (first_slot.unsqueeze(1) + codes[:, few].T).reshape(-1, len(widths))
         present_few, present_many = (precise(kernels.observed[:, some]).T.contiguous() for some in (few, many))
         one_hot.scatter_(0, slots, present_few)
         return cls(
@@ -194,5 +198,6 @@ class ArrangedKernels:
 
     def slots(self, values: Tensor) -> Tensor:
         """Rows of `one_hot` of the levels of cells, (rows, columns): (rows, few)."""
-        codes = values[:, self.few].long()
-        return torch.where(codes < self.n_slots, self.first_slot + codes, len(self.one_hot) - 1)
+        codes = torch.minimum(values[:, self.few].clamp(min=-1), self.n_slots).long()
+        known = (codes >= 0) & (codes < self.n_slots)
+        return torch.where(known, self.first_slot + codes, len(self.one_hot) - 1)

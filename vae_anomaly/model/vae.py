@@ -225,12 +225,10 @@ class VAE(nn.Module):
         members, draws, rows, _ = z.shape
         outputs = self.decoder(z.reshape(members, draws * rows, -1)).reshape(members, draws, rows, -1)
         log_noise = NOISE_GAIN * self.raw_noise[:, None, None, :]
-        distributions = []
-        for group in self.groups:
-            noise = log_noise[..., group.noise]
-            parameters = group.arrange(outputs)
-            distributions.append(group.likelihood.distribution(parameters, noise, self.constants(group)))
-        return distributions
+        return [
+            group.likelihood.distribution(group.arrange(outputs), log_noise[..., group.noise], self.constants(group))
+            for group in self.groups
+        ]
 
     def marginals(self) -> list[CellDistribution]:
         """p(x_j) of each column by itself, in the order of ``groups``: what training data taught before any training.

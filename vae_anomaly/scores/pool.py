@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vae_anomaly.columns import Batch
-from vae_anomaly.model import VAE, Terms, kernel_bound, kernel_terms, marginal_terms, precise
+from vae_anomaly.model import MAX_KERNELS, VAE, Terms, kernel_bound, kernel_terms, marginal_terms, precise
 from vae_anomaly.scores.base import AdditiveScore, Shares
 from vae_anomaly.scores.bounds import ELBO
 
@@ -42,7 +42,7 @@ class PooledELBO(AdditiveScore):
         :math:`b`, per nat: how much an expert that finds the row less likely than the others do counts more than they;
         0 pools by the mean.
     n_kernels : int, default=512
-        Training rows with a kernel, at most.
+        Training rows with a kernel, at most; up to 16,384.
     missing : {"expected", "ignored"}, default="expected"
         What a missing cell costs: what it is expected to, so that it is neutral, or nothing, as in the plain sum.
 
@@ -102,8 +102,8 @@ class PooledELBO(AdditiveScore):
             )
         if not 0 <= self.sharpness <= MAX_SHARPNESS:
             raise ValueError(f"sharpness is a number from 0 to {MAX_SHARPNESS:g}, not {self.sharpness!r}")
-        if not self.n_kernels >= 2:
-            raise ValueError(f"n_kernels is an integer of at least 2, not {self.n_kernels!r}")
+        if not 2 <= self.n_kernels <= MAX_KERNELS:
+            raise ValueError(f"n_kernels is an integer from 2 to {MAX_KERNELS:,}, not {self.n_kernels!r}")
         if self.missing not in MISSING:
             raise ValueError(f"missing is one of {MISSING}, not {self.missing!r}")
 

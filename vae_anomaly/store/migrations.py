@@ -60,7 +60,7 @@ def upgraded_manifest(manifest: dict[str, Any], shapes: Mapping[str, Sequence[in
     if version > 8:
         return manifest
     upgraded = manifest if version > 4 else _before_version_5(manifest, shapes)
-    upgraded = _with_fields_of_pool(upgraded, POOLED_BY_THE_MEAN)
+    upgraded = _without_kernels(_with_fields_of_pool(upgraded, POOLED_BY_THE_MEAN))
     if version > 6:
         return upgraded
     upgraded = _with_fields_of_pool(upgraded, {"missing": "ignored"})
@@ -127,6 +127,13 @@ def _with_fields_of_pool(manifest: dict[str, Any], fields: Mapping[str, Any]) ->
             window | {"score": _with_fields(window["score"], fields)} for window in upgraded["windows"]
         ]
     return upgraded
+
+
+def _without_kernels(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Models that have no kernels at training rows, and say so."""
+    if "windows" in manifest:
+        return manifest | {"windows": [window | {"n_kernels": 0} for window in manifest["windows"]]}
+    return manifest | {"n_kernels": 0}
 
 
 def _with_fields(value: Any, fields: Mapping[str, Any]) -> Any:

@@ -13,6 +13,7 @@ from vae_anomaly.columns import Column, Encoder
 from vae_anomaly.decisions import Decisions
 from vae_anomaly.fitting import CellReference, Cells, FitReport, FittedModel
 from vae_anomaly.model import (
+    MAX_KERNELS,
     VAE,
     Backbone,
     Experts,
@@ -33,9 +34,6 @@ REFERENCE_STATISTICS = "reference_statistics"
 WEIGHTS = "vae."
 EXPERTS, KERNELS = f"{WEIGHTS}experts.cells", f"{WEIGHTS}kernels.values"
 SCORES_OF_KERNELS = f"{WEIGHTS}kernels.scores"
-
-# Each of some 10 columns takes the memory of ten numbers of the file in scoring a chunk of rows.
-MAX_KERNELS = 1 << 14
 
 EncoderT = TypeVar("EncoderT", bound=Encoder)
 
