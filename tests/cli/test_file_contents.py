@@ -89,6 +89,19 @@ def test_no_raw_values_holds_for_commands_that_write_the_model_again(people, oth
     assert b'"open"' not in again.read_bytes()
 
 
+def test_kernels_are_rows_in_the_file_which_is_said_or_refused(people, run, tmp_path):
+    whole, bare = tmp_path / "whole.vae", tmp_path / "bare.vae"
+    assert run("fit", people, "-o", whole, "--id", "order", "--preset", "accurate", *QUICK).code == 0
+    contents = json.loads(run("info", whole, "--json").text)["contents"]
+    assert contents["kernels"] == load(whole).vae_.kernels.n_centres > 0
+    shown = " ".join(run("info", whole).text.split())
+    assert f"{contents['kernels']:,} with all their cells, as kernels, {contents['exemplars']:,} as latent" in shown
+    assert b"@example" not in whole.read_bytes()
+    refused = run("fit", people, "-o", bare, "--id", "order", "--preset", "accurate", "--no-raw-values", *QUICK)
+    assert "--no-raw-values writes none" in refused.error()
+    assert not bare.exists()
+
+
 def test_scores_of_the_command_are_those_of_the_loaded_model(model, people, run):
     frame = run("score", people, "-m", model, "-o", "-", "-q").frame
     rows = pd.read_csv(people, dtype={"amount": str}).drop(columns=["order", "fraud"])
@@ -115,5 +128,5 @@ def test_info_counts_what_files_of_earlier_versions_hold(version, run):
 
 
 def test_facts_of_an_empty_file_say_none():
-    empty = DataContents({}, {}, {}, 0, 0, [], {}, 0, False, 10)
+    empty = DataContents({}, {}, {}, 0, 0, [], {}, 0, 0, False, 10)
     assert set(empty.facts("row").values()) == {"none"}

@@ -7,7 +7,7 @@ from typing import Annotated
 from vae_anomaly_cli.command import FITTING, Option, command
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.options import FitOptions, InputOptions, Json, RunOptions, check_one_on_standard_output
+from vae_anomaly_cli.options import ACCURATE, FitOptions, InputOptions, Json, RunOptions, check_one_on_standard_output
 from vae_anomaly_cli.sources import Kind, format_of_name, is_image
 
 HELP = """Fit on the rows, or the images, of DATA and save the model.
@@ -37,8 +37,8 @@ all have more or are black and white. Files that cannot be used are warned of an
 The model file holds numbers and a description, no code. Of DATA it holds names of columns; texts that at least 10 \
 rows have and of at most 64 characters, and keyed hashes of the others, by which it knows them again; of numbers their \
 scale and limits, and up to 2,048 sorted cells per column, to compare new rows with; rows as latent variables and as \
-fingerprints. A hash cannot be read, but somebody who has the file can try texts that he thinks of. See vae-anomaly \
-info, and --no-raw-values.
+fingerprints, and with --preset accurate up to 4,096 rows with all their numbers. A hash cannot be read, but somebody \
+who has the file can try texts that he thinks of. See vae-anomaly info, and --no-raw-values.
 
 After Ctrl-C it holds the best model so far, and the exit code is 130; a file that was there before is not replaced \
 then. Exit codes: see vae-anomaly --help.
@@ -100,6 +100,11 @@ def fit(
 ) -> None:
     """Fit on the rows or images of DATA and save the model."""
     path = saving.path
+    if saving.no_raw_values and fitting.preset == ACCURATE:
+        raise InputError(
+            f"--preset {ACCURATE} compares rows with training rows, whose cells the model then holds, and "
+            "--no-raw-values writes none. Leave one of them out."
+        )
     from vae_anomaly.columns import LevelRule
     from vae_anomaly_cli.data import open_data
     from vae_anomaly_cli.flagging import Decision
