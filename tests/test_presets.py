@@ -49,7 +49,7 @@ def test_robust_preset_has_half_of_the_rows_fewer_steps_and_leaves_the_worst_out
         ({"training": TrainingPlan(trim_fraction=0.0)}, lambda config: config.training.trim_fraction == 0.0),
         ({"training": TrainingPlan(weight_decay=0.0)}, lambda config: config.training.trim_fraction == TRIM),
     ],
-    ids=str,
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
 def test_explicit_parameters_win_over_the_preset(given: dict[str, Any], found: Any) -> None:
     assert found(configured(preset="robust", **given))

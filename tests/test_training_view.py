@@ -40,7 +40,11 @@ def small(**parameters: Any) -> VAEDetector:
     return VAEDetector(**({"n_estimators": 2, "max_iter": 12, "hidden_layer_sizes": (8,)} | parameters))
 
 
-@pytest.mark.parametrize("rows", [X, X.astype(np.float32), X.tolist(), FRAME, FRAME[["speed", "load"]]], ids=type)
+@pytest.mark.parametrize(
+    "rows",
+    [X, X.astype(np.float32), X.tolist(), FRAME, FRAME[["speed", "load"]]],
+    ids=["array", "single", "list", "frame", "numbers"],
+)
 @pytest.mark.parametrize("parameters", [{}, {"preset": "accurate", "contamination": 0.1, "random_state": 5}], ids=str)
 def test_rows_of_the_fit_have_the_scores_and_decisions_of_the_robust_preset(
     rows: Any, parameters: dict[str, Any]
