@@ -32,12 +32,13 @@ edit the scripts, not this page.
 ## Detection
 
 Mean ± standard deviation over {seeds} seeds; seconds are medians. *Contaminated*: fitted on all rows, the same rows
-scored, by VAEDetector with `training_scores_`, whose making counts as scoring. *Clean*: fitted on a random half of the normal rows, the others and all anomalies scored; one split a seed,
-the same for all methods. In the contaminated setting all methods see one set of rows: their spread is that of their
-own seed, 0 for methods without one. VAEDetector takes the DataFrame as it is; for the others numeric columns are
-imputed by the median and standardised, categorical ones one-hot encoded and columns without a value dropped, which is
-in their seconds. Everything at its defaults; kNN is the mean distance to 5 neighbours, LOF has 20, Gaussian is a
-GaussianMixture of one component; a scored training row is not its own neighbour. Methods take turns within a seed.
+scored, by VAEDetector with `training_scores_`, whose making counts as scoring. *Clean*: fitted on a random half of
+the normal rows, the others and all anomalies scored; one split a seed, the same for all methods. In the
+contaminated setting all methods see one set of rows: their spread is that of their own seed, 0 for methods without
+one. VAEDetector takes the DataFrame as it is; for the others numeric columns are imputed by the median and
+standardised, categorical ones one-hot encoded and columns without a value dropped, which is in their seconds.
+Everything at its defaults; kNN is the mean distance to 5 neighbours, LOF has 20, Gaussian is a GaussianMixture of
+one component; a scored training row is not its own neighbour. Methods take turns within a seed.
 
 {detection}
 ### Seed by seed
