@@ -250,7 +250,9 @@ def test_score_explains_the_ranked_rows_in_json(run, orders_csv, model, explaine
     ranked = json.loads(outcome.text)["ranked"]
     assert "3 rows explained" in outcome.err
     for row, other in zip(ranked, explained[:3], strict=True):
-        assert row["reasons"] == other["reasons"][:3]
+        # The three most anomalous cells, which need not be the three that add the most nats.
+        assert len(row["reasons"]) == min(3, len(other["reasons"]))
+        assert all(reason in other["reasons"] for reason in row["reasons"])
         assert sum(row["contributions"].values()) + row["kl"] == pytest.approx(row["anomaly_score"], abs=1e-4)
     plain = run("score", orders_csv, "-m", model, "--json", "--top", "3")
     assert "reasons" not in json.loads(plain.text)["ranked"][0]

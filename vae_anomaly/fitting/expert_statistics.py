@@ -172,7 +172,7 @@ def learn_experts(
     vae.experts = Experts(
         torch.stack([of_cells for of_cells, _ in fitted]).float(),
         torch.stack([combination for _, combination in fitted]).float(),
-        torch.zeros(len(fitted), dtype=torch.float32),
+        torch.zeros(len(fitted), dtype=torch.float64),
         cells.counted,
     ).to(noise.device)
     bounds = map_chunks(partial(_bounds, score), vae, noise, judged)[0]

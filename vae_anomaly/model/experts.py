@@ -26,7 +26,7 @@ class Experts(nn.Module):
         :math:`c_j`, what a cell is expected to cost, nats.
     combination : Tensor of shape (experts, knots - 1)
         :math:`r` at all `KNOTS` but the first, nats.
-    medians : Tensor of shape (experts,)
+    medians : Tensor of shape (experts,), float64
         Of the bounds of training rows, nats.
     counted : bool Tensor of shape (columns,)
         Which cells :math:`s` is a share of: neither those of constant columns, nor whether other cells are missing.
@@ -50,7 +50,7 @@ class Experts(nn.Module):
         return cls(
             torch.zeros(n_experts, len(counted), dtype=torch.float32),
             torch.zeros(n_experts, len(KNOTS) - 1, dtype=torch.float32),
-            torch.zeros(n_experts, dtype=torch.float32),
+            torch.zeros(n_experts, dtype=torch.float64),
             counted,
         )
 

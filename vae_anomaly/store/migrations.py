@@ -113,7 +113,7 @@ def _with_experts(tensors: dict[str, Tensor], score: Score) -> dict[str, Tensor]
             [costs, costs.new_zeros(len(others), *costs.shape[1:])]
         )
     n_experts = len(tensors[charged[0]]) + len(others)
-    return upgraded | {f"{WEIGHTS}experts.medians": torch.zeros(n_experts, dtype=torch.float32)}
+    return upgraded | {f"{WEIGHTS}experts.medians": torch.zeros(n_experts, dtype=torch.float64)}
 
 
 def _with_fields_of_pool(manifest: dict[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
