@@ -105,6 +105,7 @@ CASES = {
         else (small(row_score=name), NUMBERS)
         for name in SCORES
     },
+    **{f"preset {name}": (small(preset=name), load_thyroid_sick()[0].iloc[:400]) for name in ("accurate", "robust")},
     "images, mlp": (of_images(backbone="mlp"), IMAGES),
     "images, convolutional": (of_images(backbone="convolutional"), IMAGES),
     "images, convolutional, elbo": (of_images(backbone="convolutional", row_score="elbo"), IMAGES),
