@@ -10,7 +10,7 @@ import torch
 from sklearn.model_selection import GridSearchCV
 
 from vae_anomaly import ELBO, MLP, FitWarning, Gaussian, TrainingDiverged, TrainingPlan, VAEDetector
-from vae_anomaly.columns import Column, TableEncoder
+from vae_anomaly.columns import Column, ImageEncoder, TableEncoder
 from vae_anomaly.detectors import fit_config
 from vae_anomaly.model.steps import Stepper
 from vae_anomaly.model.vae import VAE
@@ -316,3 +316,8 @@ def test_tables_too_small_to_stop_by_held_out_rows_get_few_steps(n_rows: int, fr
     encoder = TableEncoder((Column("x0", "continuous", Gaussian(), "given"),))
     detector = VAEDetector(validation_fraction=fraction)
     assert fit_config(detector, encoder, "none", n_rows).training.max_iter == n_steps
+
+
+def test_few_images_get_as_many_steps_as_many() -> None:
+    encoder = ImageEncoder((Column("c0", "continuous", Gaussian(), "given"),), 8, 8)
+    assert fit_config(VAEDetector(), encoder, "none", 40).training.max_iter == 1200

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+import vae_anomaly
+from vae_anomaly.scores import SCORES
+
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = ROOT / "vae_anomaly"
 
@@ -77,3 +80,7 @@ def test_planted_name_without_an_entry_is_found():
     assert lacking({"exemplar", "vamp"}, "test_priors.py REFERENCE_KL") == {"vamp"}
     assert lacking({"elbo", "surprise", "vamp"}, "test_scores.py BY_HAND or COMPARED_IN_TEST_SURPRISE") == {"vamp"}
     assert lacking({"elbo"}, "test_scores.py NO_SUCH_TABLE") == {"elbo"}
+
+
+def test_every_score_has_a_public_name() -> None:
+    assert {score.__name__ for score in SCORES.values()} <= set(vae_anomaly.__all__)

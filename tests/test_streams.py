@@ -69,6 +69,12 @@ def test_first_batch_is_learned_like_a_table_and_later_ones_in_less_steps() -> N
     assert len(detector._sample.keys) == 200
 
 
+def test_steps_of_small_batches_are_those_of_all_rows_so_far() -> None:
+    detector = VAEDetector(n_estimators=1, hidden_layer_sizes=(2,), early_stopping=False)
+    steps = [detector.partial_fit(rows_of(60, seed)).n_iter_ for seed in range(2)]
+    assert steps == [100, pytest.approx(350, abs=60)]
+
+
 def test_stream_is_learned_as_well_as_the_whole_table() -> None:
     X = np.random.default_rng(0).multivariate_normal([0, 0, 0], [[1, 0.9, 0], [0.9, 1, 0], [0, 0, 1]], size=2000)
     anomalous = np.array([[2.0, -2.0, 0.0]])

@@ -197,7 +197,8 @@ def resolved_max_iter(
         return max_iter
     steps = round(defaults.min_iter * math.sqrt(encoder.n_varying / WIDE_COLUMNS))
     steps = min(max(steps, defaults.min_iter), defaults.max_iter)
-    return steps if can_stop(n_rows, validation_fraction) else min(steps, UNSTOPPED_STEPS)
+    enough = encoder.takes_images or can_stop(n_rows, validation_fraction)
+    return steps if enough else min(steps, UNSTOPPED_STEPS)
 
 
 def resolved_batch_size(batch_size: int | None, encoder: Encoder) -> int:

@@ -239,7 +239,8 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         Rows of a mini-batch, for each member; None takes 128, and fewer large images.
     max_iter : int, default=None
         Optimisation steps; None takes 1,200 for images, and for tables 700, from 33 columns on more, with their
-        square root, up to 1,000; 300 with ``preset="robust"``; 100 for fewer rows than the training can be stopped by.
+        square root, up to 1,000; 300 with ``preset="robust"``; 100 for tables with fewer rows than the training can be
+        stopped by.
     learning_rate_init : float, default=None
         Largest step of AdamW; it rises over the first 50 steps and falls along a cosine to 0.  None takes 0.02 for
         tables and 0.003 for images.
@@ -528,8 +529,9 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             initial = getattr(draft, "model_", None)
             min_rows = 2 if initial is None else 1
             training = draft._read_training(X, sample_weight, initial, min_rows=min_rows, streaming=True)
-            config = fit_config(draft, training.encoder, training.kind, training.data.n_rows)
-            earlier = draft._earlier_sample(config)
+            earlier = draft._earlier_sample()
+            n_rows = training.data.n_rows + (0 if earlier is None else earlier.n_rows)
+            config = fit_config(draft, training.encoder, training.kind, n_rows)
             rng = np.random.default_rng([new_seed(draft.random_state), 0 if earlier is None else earlier.n_seen])
             batch = training.encoder.encode(training.data)
             sample = RowSample.drawn(
@@ -1151,14 +1153,14 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
                     "back, or fit anew with warm_start=False."
                 )
 
-    def _earlier_sample(self, config: FitConfig) -> RowSample | None:
+    def _earlier_sample(self) -> RowSample | None:
         """The sample of the stream so far; after `fit`, rows of that fit instead."""
         sample: RowSample | None = getattr(self, "_sample", None)
         model: FittedModel[Encoder] | None = getattr(self, "model_", None)
         if sample is not None or model is None or model.reference_rows is None:
             return sample
         rng = np.random.default_rng(new_seed(self.random_state))
-        drawn = RowSample.drawn(model.reference_rows, None, config.split.validation_fraction, rng)
+        drawn = RowSample.drawn(model.reference_rows, None, self.validation_fraction, rng)
         return drawn.standing_for(model.report.n_rows)
 
     def _scores(self, data: Table | Images, X: Any = None) -> FloatArray:

@@ -77,6 +77,11 @@ class RowSample:
         )
 
     @property
+    def n_rows(self) -> int:
+        """Rows of the sample."""
+        return len(self.keys)
+
+    @property
     def is_too_small(self) -> bool:
         """Whether to wait for more rows, because none of those that the weights come from are here."""
         return not self.trained.any() and len(self.trained) < MIN_ROWS
