@@ -311,7 +311,9 @@ def test_wide_tables_get_more_steps_unless_they_are_given(n_columns: int, n_step
     assert fit_config(VAEDetector(max_iter=30), encoder, "none", 50).training.max_iter == 30
 
 
-@pytest.mark.parametrize(("n_rows", "fraction", "n_steps"), [(94, 0.1, 100), (95, 0.1, 700), (94, 0.2, 700)])
+@pytest.mark.parametrize(
+    ("n_rows", "fraction", "n_steps"), [(94, 0.1, 100), (95, 0.1, 700), (94, 0.2, 700), (5000, 0.001, 700)]
+)
 def test_tables_too_small_to_stop_by_held_out_rows_get_few_steps(n_rows: int, fraction: float, n_steps: int) -> None:
     encoder = TableEncoder((Column("x0", "continuous", Gaussian(), "given"),))
     detector = VAEDetector(validation_fraction=fraction)

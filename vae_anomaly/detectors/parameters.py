@@ -24,7 +24,7 @@ from vae_anomaly.scores import PooledELBO, Score, Surprise, resolve_score
 AUTO = "auto"
 DEFAULT, ACCURATE, ROBUST = "default", "accurate", "robust"
 WIDE_COLUMNS = 32
-UNSTOPPED_STEPS = 100
+UNSTOPPED_STEPS, USUAL_FRACTION = 100, 0.1
 MAX_FLAT_PIXELS = 4096
 MIN_SAMPLES, MAX_CELLS = 256, 1 << 28
 BATCH_ROWS, MIN_BATCH_IMAGES, BATCH_PIXELS = 128, 16, 1 << 19
@@ -197,7 +197,7 @@ def resolved_max_iter(
         return max_iter
     steps = round(defaults.min_iter * math.sqrt(encoder.n_varying / WIDE_COLUMNS))
     steps = min(max(steps, defaults.min_iter), defaults.max_iter)
-    enough = encoder.takes_images or can_stop(n_rows, validation_fraction)
+    enough = encoder.takes_images or can_stop(n_rows, max(validation_fraction, USUAL_FRACTION))
     return steps if enough else min(steps, UNSTOPPED_STEPS)
 
 
