@@ -54,7 +54,8 @@ PACKAGES = ("vae-anomaly", "torch", "scikit-learn", "numpy", "pandas")
 PAGE = """# Mixed tables: detection with text, flags and missing values
 
 Made by `python reports/benchmarks/mixed_tables.py`; edit the scripts, not this page. `mixed_tables.csv` has a row per
-table, setting, seed, method and run. Figures are from the last run of each method, on the same splits:
+table, setting, seed, method and run. Figures are from the last run of each method, on the same splits
+(seeds that all of them have: {seeds}):
 
 {runs}
 {machine} PyOD is that of `constraints.txt`. Seconds of different runs do not compare.
@@ -93,12 +94,12 @@ being neutral gives away there is the difference to *missing ignored*.
 {moved}
 ## Means over the tables
 
-Each table's mean over {seeds} seeds counts once; seconds are the mean over tables of median fit seconds.
+Each table's mean over seeds counts once; seconds are the mean over tables of median fit seconds.
 
 {means}
 ## Table by table
 
-Mean ± standard deviation over {seeds} seeds; seconds are medians.
+Mean ± standard deviation over seeds; seconds are medians.
 
 {detail}"""
 
@@ -320,7 +321,8 @@ def main() -> None:
             pyod_class(module, name)
     chosen.out.mkdir(parents=True, exist_ok=True)
     path = chosen.out / "mixed_tables.csv"
-    detection(tables, chosen.seeds, chosen.methods, path)
+    if chosen.methods:
+        detection(tables, chosen.seeds, chosen.methods, path)
     (chosen.out / "mixed_tables.md").write_text(page(pd.read_csv(path)), encoding="utf-8")
     console.log(f"wrote {chosen.out / 'mixed_tables.md'}")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 from benchmarks import runs
+from benchmarks.foundation_page import plus_minus
 from benchmarks.planted_errors import CELL_SHARE, MAX_ROWS, ROW_SHARE
 
 BASELINES = ("marginal tail", "ECOD, by column", "IsolationForest, occlusion")
@@ -35,7 +36,7 @@ def write_page(found: pd.DataFrame, path: Path) -> None:
         "clean column, share of wrong levels."
     )
     moved = (
-        "VAEDetector with the default preset, means over tables and seeds: the run before → the last. The tables of "
+        "Means over tables and seeds: the run before → the last, VAEDetector with the default preset. The tables of "
         "the run before differ in one kind of typo: an only letter was dropped there, which left a blank cell. Now it "
         "is doubled: a blank is read as missing, and missing is not wrong."
     )
@@ -75,9 +76,9 @@ def _table(results: pd.DataFrame, measure: str) -> str:
     tables = list(dict.fromkeys(chosen["table"]))
     lines = [f"| {measure} | {' | '.join(tables)} | mean |", "|---" * (len(tables) + 2) + "|"]
     for method, rows in chosen.groupby("method", sort=False):
-        by_table = rows.groupby("table")["value"].agg(["mean", "std"])
-        cells = [f"{by_table.loc[table, 'mean']:.3f} ± {by_table.loc[table, 'std']:.3f}" for table in tables]
-        lines.append(f"| {method} | {' | '.join(cells)} | {by_table['mean'].mean():.3f} |")
+        by_table = rows.groupby("table")["value"]
+        cells = [plus_minus(by_table.get_group(table)) for table in tables]
+        lines.append(f"| {method} | {' | '.join(cells)} | {by_table.mean().mean():.3f} |")
     return "\n".join(lines)
 
 

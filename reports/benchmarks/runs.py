@@ -23,6 +23,8 @@ def this_run() -> str:
 
 def add(found: pd.DataFrame, path: Path, keys: Sequence[str], float_format: str = "%.6g") -> None:
     """Append rows to a CSV; rows of this run with the same keys make way for them, those of earlier runs stay."""
+    if found.empty:
+        return
     rows = found.assign(**{RUN: this_run()})
     if path.exists():
         rows = pd.concat([pd.read_csv(path), rows]).drop_duplicates([*keys, RUN], keep="last")
