@@ -94,7 +94,8 @@ being neutral gives away there is the difference to *missing ignored*.
 {moved}
 ## Means over the tables
 
-Each table's mean over seeds counts once, *missing ignored* is table by table; seconds are the mean over tables of median fit seconds.
+Each table's mean over seeds counts once, *missing ignored* is table by table; seconds are the mean over tables of
+median fit seconds.
 
 {means}
 ## Table by table
