@@ -70,7 +70,9 @@ bound that is not tight.
 
 
 def plus_minus(values: pd.Series[float], digits: int = 3) -> str:
-    return f"{values.mean():.{digits}f} ± {values.std(ddof=1) if len(values) > 1 else 0.0:.{digits}f}"
+    """Mean and standard deviation; of one value itself."""
+    spread = f" ± {values.std(ddof=1):.{digits}f}" if len(values) > 1 else ""
+    return f"{values.mean():.{digits}f}{spread}"
 
 
 def markdown(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:

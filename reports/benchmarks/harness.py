@@ -7,7 +7,7 @@ import datetime as dt
 import os
 import platform
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -29,20 +29,25 @@ SEEDS = (0, 1, 2, 3, 4)
 console = Console()
 
 
-def options(doc: str | None, tables: Iterable[str], default: Iterable[str] | None = None) -> argparse.Namespace:
-    """Seeds, tables and folder of a run; without `default`, all tables."""
+def options(
+    doc: str | None, tables: Iterable[str], methods: Iterable[str], default: Iterable[str] | None = None
+) -> argparse.Namespace:
+    """Seeds, tables, methods and folder of a run; without `default`, all tables."""
     names = list(tables)
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument("--tables", nargs="+", choices=names, default=names if default is None else list(default))
+    add_methods(parser, methods)
     parser.add_argument("--out", type=Path, default=Path("reports/benchmarks"))
     return parser.parse_args()
 
 
-def command(script: str, chosen: argparse.Namespace, tables: Sequence[str]) -> str:
-    """The command line that makes a page with these seeds and tables."""
-    part = [] if list(chosen.tables) == list(tables) else ["--tables", *chosen.tables]
-    return " ".join(["python", f"reports/benchmarks/{script}", "--seeds", *map(str, chosen.seeds), *part])
+def add_methods(parser: argparse.ArgumentParser, methods: Iterable[str]) -> None:
+    """An option for what is measured; the page has the rows of the others from earlier runs."""
+    names = list(methods)
+    parser.add_argument(
+        "--methods", nargs="*", choices=names, default=names, metavar="METHOD", help="none: only write the page"
+    )
 
 
 def there(files: dict[str, Path | None], chosen: Iterable[str]) -> list[str]:
@@ -60,15 +65,20 @@ def there(files: dict[str, Path | None], chosen: Iterable[str]) -> list[str]:
 
 
 def surroundings(packages: Iterable[str]) -> str:
+    """Date, commit, versions and machine."""
     folder = Path(vae_anomaly.__file__).parent
     commit = git("rev-parse", "--short", "HEAD", folder=folder) or "unknown"
     changed = " with local changes to the library" if git("status", "--porcelain", ".", folder=folder) else ""
+    return f"{dt.datetime.now(tz=dt.UTC).date()}, commit {commit}{changed}. {machine(packages)}"
+
+
+def machine(packages: Iterable[str]) -> str:
+    """Versions and machine."""
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     return (
-        f"{dt.datetime.now(tz=dt.UTC).date()}, commit {commit}{changed}. Python {platform.python_version()}, "
-        f"{versions}. {platform.system()}, {os.cpu_count()} cores, no GPU used, torch with {torch.get_num_threads()} "
-        f"threads, OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}. The machine was shared with other "
-        "work: seconds are rough."
+        f"Python {platform.python_version()}, {versions}. {platform.system()}, {os.cpu_count()} cores, no GPU used, "
+        f"torch with {torch.get_num_threads()} threads, OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}. "
+        "The machine was shared with other work: seconds are rough."
     )
 
 

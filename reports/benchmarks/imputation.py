@@ -2,6 +2,7 @@
 
 python reports/benchmarks/imputation.py
 python reports/benchmarks/imputation.py --seeds 0 1 --tables wine breastw
+python reports/benchmarks/imputation.py --methods VAEDetector
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from benchmarks import runs
 from benchmarks.foundation_page import OURS, markdown, plus_minus
-from benchmarks.harness import DATA, Array, command, console, fit_warnings, options, surroundings, there
+from benchmarks.harness import DATA, Array, console, fit_warnings, machine, options, there
 from scipy.optimize import brentq
 from scipy.special import expit
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
@@ -39,10 +41,12 @@ PACKAGES = ("vae-anomaly", "torch", "scikit-learn", "numpy", "pandas")
 
 PAGE = """# Imputation: values for hidden cells
 
-Made by `{command}` in {minutes:.1f} minutes;
-edit the scripts, not this page. `imputation.csv` has a row per table, mechanism, share, seed and method.
+Made by `python reports/benchmarks/imputation.py`; edit the scripts, not this page. `imputation.csv` has a row per
+table, mechanism, share, seed, method and run. Figures are from the last run of each method, on the same hidden cells
+(seeds that all of them have: {seeds}):
 
-{surroundings}
+{runs}
+{machine} Seconds of different runs do not compare.
 
 ## What was measured
 
@@ -64,15 +68,21 @@ size and number of columns, before any result; the two that take longest to fit,
 ## What this says
 
 {says}
+## Beside the run before
+
+VAEDetector, mean RMSE over tables and seeds: the run before → the last. Between them its defaults became 4 members that
+see up to 4,096 rows each, and draws are weighted by their importance when a cell is filled; the score has no part.
+
+{moved}
 ## Means over the tables
 
-Each table's mean over {seeds} seeds counts once; in brackets the number of tables where the method's mean is smallest.
+Each table's mean over seeds counts once; in brackets the number of tables where the method's mean is smallest.
 
 {means}
 {seconds}
 ## Table by table
 
-RMSE, mean ± standard deviation over {seeds} seeds.
+RMSE, mean ± standard deviation over seeds.
 
 {detail}"""
 
@@ -129,23 +139,24 @@ METHODS: dict[str, Callable[[int, Array], Array]] = {
 }
 
 
-def measure(tables: list[str], seeds: list[int]) -> pd.DataFrame:
+def measure(tables: list[str], seeds: list[int], methods: list[str], path: Path) -> None:
+    """Each seed of a table is written to the file when it is done."""
     warm_up = load("wine", 0)
-    for method in METHODS.values():
+    for name in methods:
         with fit_warnings():
-            method(0, np.where(warm_up > 2, np.nan, warm_up))
-    rows: list[dict[str, Any]] = []
+            METHODS[name](0, np.where(warm_up > 2, np.nan, warm_up))
     for seed in seeds:
         for table in tables:
+            rows: list[dict[str, Any]] = []
             X = load(table, seed)
             for mechanism in MECHANISMS:
                 for share in SHARES:
                     hidden = hidden_cells(X, mechanism, share, np.random.default_rng([seed, round(100 * share)]))
                     missing = np.where(hidden, np.nan, X)
-                    for name, method in METHODS.items():
+                    for name in methods:
                         begin = time.perf_counter()
                         with fit_warnings() as said:
-                            filled = method(seed, missing)
+                            filled = METHODS[name](seed, missing)
                         seconds = time.perf_counter() - begin
                         if filled.shape != X.shape or not np.isfinite(filled).all():
                             console.log(f"{name} left missing values: {table}, {mechanism}, {share}, seed {seed}")
@@ -155,8 +166,8 @@ def measure(tables: list[str], seeds: list[int]) -> pd.DataFrame:
                         row |= {"columns": X.shape[1], "hidden": int(hidden.sum())}
                         row |= {"empty_rows": int(hidden.all(1).sum()), "fit_warnings": len(said)}
                         rows.append(row)
+            runs.add(pd.DataFrame(rows), path, ("table", "mechanism", "share", "seed", "method"))
             console.log(f"{table}, seed {seed}")
-    return pd.DataFrame(rows)
 
 
 # Page
@@ -229,26 +240,32 @@ def sizes_table(found: pd.DataFrame) -> str:
     return markdown(("table", "rows", "columns"), rows)
 
 
-def main() -> None:
-    chosen = options(__doc__, FILES, DEFAULT)
-    tables = there(FILES, chosen.tables)
-    started, where = time.perf_counter(), surroundings(PACKAGES)
-    found = measure(tables, chosen.seeds)
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    found.round(6).to_csv(chosen.out / "imputation.csv", index=False, lineterminator="\n")
-    text = PAGE.format(
-        command=command("imputation.py", chosen, DEFAULT),
-        minutes=(time.perf_counter() - started) / 60,
-        surroundings=where,
+def page(found: pd.DataFrame) -> str:
+    now = runs.last(found)
+    earlier = runs.before(found, now)
+    rmse = {"rmse": "RMSE"}
+    return PAGE.format(
+        runs=runs.told(now),
+        machine=machine(PACKAGES),
         cap=MAX_ROWS,
-        seeds=len(chosen.seeds),
-        sizes=sizes_table(found),
-        says=says(found),
-        means=means_table(found),
-        seconds=seconds_table(found),
-        detail=detail_table(found),
+        seeds=now["seed"].nunique(),
+        sizes=sizes_table(now),
+        says=says(now),
+        moved="\n".join(runs.moved(earlier, now, index, rmse) for index in (["mechanism", "share"], ["table"])),
+        means=means_table(now),
+        seconds=seconds_table(now),
+        detail=detail_table(now),
     )
-    (chosen.out / "imputation.md").write_text(text, encoding="utf-8")
+
+
+def main() -> None:
+    chosen = options(__doc__, FILES, METHODS, DEFAULT)
+    tables = there(FILES, chosen.tables)
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    path = chosen.out / "imputation.csv"
+    if chosen.methods:
+        measure(tables, chosen.seeds, chosen.methods, path)
+    (chosen.out / "imputation.md").write_text(page(pd.read_csv(path)), encoding="utf-8")
     console.log(f"wrote {chosen.out / 'imputation.md'}")
 
 

@@ -2,6 +2,8 @@
 
     python reports/benchmarks/planted_cells.py
 
+    python reports/benchmarks/planted_cells.py --methods "VAEDetector robust" VAEDetector
+
 Every detector is fitted on the corrupted table itself and sees no clean one.
 """
 
@@ -15,6 +17,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from benchmarks import runs
+from benchmarks.harness import SEEDS, add_methods, console
 from benchmarks.planted_baselines import (
     column_mean,
     ecod,
@@ -24,7 +28,7 @@ from benchmarks.planted_baselines import (
     nearest_neighbours,
 )
 from benchmarks.planted_errors import DATA, TABLES, Planted, plant
-from benchmarks.planted_page import write_page
+from benchmarks.planted_page import BASELINES, FILLS, OWN, write_page
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from vae_anomaly import VAEDetector
@@ -33,21 +37,24 @@ FloatArray = npt.NDArray[np.float64]
 HERE = Path(__file__).resolve().parent
 
 
-def cell_scores(planted: Planted, detector: VAEDetector, seed: int) -> dict[str, FloatArray]:
-    """How anomalous each cell is, by every road; higher is more anomalous."""
+def own_cell_scores(planted: Planted, detector: VAEDetector) -> dict[str, FloatArray]:
+    """How anomalous each cell is to our detector, by every road; higher is more anomalous."""
     explanation = detector.explain(planted.dirty)
     contributions = explanation.contributions.to_numpy()
     usual = explanation.typical.to_numpy()[:-1]
     return {
-        "VAEDetector, cell_scores": explanation.cell_scores.fillna(0.0).to_numpy(),
-        "VAEDetector, given the others": -np.log(explanation.tail_probability.fillna(1.0).to_numpy()),
-        "VAEDetector, log p(cell given others)": -explanation.log_likelihood.to_numpy(),
-        "VAEDetector, contribution": contributions,
-        "VAEDetector, contribution above typical": contributions - usual,
-        "marginal tail": marginal_tail(planted.dirty),
-        "ECOD, by column": ecod(planted.dirty),
-        "IsolationForest, occlusion": isolation_forest(planted.dirty, seed),
+        "cell_scores": explanation.cell_scores.fillna(0.0).to_numpy(),
+        "given the others": -np.log(explanation.tail_probability.fillna(1.0).to_numpy()),
+        "log p(cell given others)": -explanation.log_likelihood.to_numpy(),
+        "contribution": contributions,
+        "contribution above typical": contributions - usual,
     }
+
+
+def baseline_cell_scores(planted: Planted, seed: int) -> dict[str, FloatArray]:
+    """How anomalous each cell is to the detectors of others."""
+    scores = (marginal_tail(planted.dirty), ecod(planted.dirty), isolation_forest(planted.dirty, seed))
+    return dict(zip(BASELINES, scores, strict=True))
 
 
 def measure_detection(planted: Planted, scores: dict[str, FloatArray]) -> list[dict[str, object]]:
@@ -82,17 +89,17 @@ def repair_errors(planted: Planted, repaired: pd.DataFrame, cells: npt.NDArray[n
     return float(np.sqrt(np.mean(squares))) if squares else np.nan, float(np.mean(wrong)) if wrong else np.nan
 
 
-def measure_repair(planted: Planted, detector: VAEDetector) -> list[dict[str, object]]:
-    """Repairs where the wrong cells are known, and by the detector on its own."""
-    missing = planted.dirty.mask(planted.cells)
-    lines: list[dict[str, object]] = []
-    roads = {"VAEDetector": detector.impute, "column mean or mode": column_mean, "5 nearest rows": nearest_neighbours}
-    for method, fill in roads.items():
-        numbers, levels = repair_errors(planted, fill(missing), planted.cells)
-        lines += [
-            {"method": method, "measure": "repair RMSE", "value": numbers},
-            {"method": method, "measure": "repair, wrong levels", "value": levels},
-        ]
+def measure_fill(planted: Planted, method: str, filled: pd.DataFrame) -> list[dict[str, object]]:
+    """Repairs where the wrong cells are known."""
+    numbers, levels = repair_errors(planted, filled, planted.cells)
+    return [
+        {"method": method, "measure": "repair RMSE", "value": numbers},
+        {"method": method, "measure": "repair, wrong levels", "value": levels},
+    ]
+
+
+def measure_repair(planted: Planted, method: str, detector: VAEDetector) -> list[dict[str, object]]:
+    """Repairs by the detector on its own."""
     repaired = detector.repair(planted.dirty)
     changed = ((repaired != planted.dirty) & planted.dirty.notna()).to_numpy()
     before = repair_errors(planted, planted.dirty, planted.cells)
@@ -105,37 +112,56 @@ def measure_repair(planted: Planted, detector: VAEDetector) -> list[dict[str, ob
         "wrong levels before": before[1],
         "wrong levels after": after[1],
     }
-    return lines + [{"method": "VAEDetector.repair", "measure": name, "value": value} for name, value in own.items()]
+    return [{"method": f"{method}.repair", "measure": name, "value": value} for name, value in own.items()]
 
 
-def run(tables: list[str], seeds: list[int]) -> pd.DataFrame:
-    lines = []
-    for name in tables:
-        for seed in seeds:
-            start = time.perf_counter()
+def measure_own(planted: Planted, method: str, seed: int) -> list[dict[str, object]]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        detector = VAEDetector(preset=OWN[method], random_state=seed).fit(planted.dirty)
+        scores = {f"{method}, {road}": of for road, of in own_cell_scores(planted, detector).items()}
+        filled = detector.impute(planted.dirty.mask(planted.cells))
+        found = measure_detection(planted, scores) + measure_fill(planted, method, filled)
+        return found + measure_repair(planted, method, detector)
+
+
+def measure_others(planted: Planted, seed: int) -> list[dict[str, object]]:
+    missing = planted.dirty.mask(planted.cells)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = measure_detection(planted, baseline_cell_scores(planted, seed))
+        for method, fill in zip(FILLS, (column_mean, nearest_neighbours), strict=True):
+            found += measure_fill(planted, method, fill(missing))
+    return found
+
+
+def run(tables: list[str], seeds: list[int], methods: list[str], path: Path) -> None:
+    """Measure, and write each seed of a table to the file when it is done."""
+    for seed in seeds:
+        for name in tables:
             planted = plant(name, seed)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                detector = VAEDetector(random_state=seed).fit(planted.dirty)
-                scores = cell_scores(planted, detector, seed)
-                measured = measure_detection(planted, scores) + measure_repair(planted, detector)
-            lines += [{"table": name, "seed": seed, **line} for line in measured]
-            best = {line["method"]: line["value"] for line in measured if line["measure"] == "cell AP"}
-            shown = ", ".join(f"{method} {value:.3f}" for method, value in best.items())
-            print(f"{name} {seed} ({time.perf_counter() - start:.0f} s): {shown}", flush=True)  # noqa: T201
-    return pd.DataFrame(lines)
+            for method in methods:
+                start = time.perf_counter()
+                own = method in OWN
+                measured = measure_own(planted, method, seed) if own else measure_others(planted, seed)
+                found = pd.DataFrame([{"table": name, "seed": seed, **line} for line in measured])
+                runs.add(found, path, ("table", "seed", "method", "measure"))
+                best = found[found["measure"] == "cell AP"].set_index("method")["value"]
+                shown = ", ".join(f"{road} {value:.3f}" for road, value in best.items())
+                console.log(f"{name} {seed} ({time.perf_counter() - start:.0f} s): {shown}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
+    add_methods(parser, [*OWN, "others"])
     options = parser.parse_args()
     if not DATA.is_dir():
         raise SystemExit(f"{DATA} is not on this machine; this benchmark needs the tables in it.")
-    results = run(options.tables, options.seeds)
-    results.to_csv(HERE / "planted_cells.csv", index=False, float_format="%.5f")
-    write_page(results, HERE / "planted_cells.md")
+    path = HERE / "planted_cells.csv"
+    run(options.tables, options.seeds, options.methods, path)
+    write_page(pd.read_csv(path), HERE / "planted_cells.md")
 
 
 if __name__ == "__main__":

@@ -128,7 +128,8 @@ def _errors(column: pd.Series, cell: object, rng: np.random.Generator) -> Iterat
 
 
 def _typo(text: str, rng: np.random.Generator) -> str:
-    """One letter replaced, doubled or dropped."""
+    """One letter replaced, doubled or dropped; an only letter is doubled: a blank cell is missing, not wrong."""
     index = int(rng.integers(len(text)))
     letter = string.ascii_lowercase[rng.integers(26)]
-    return text[:index] + str(rng.choice([letter, text[index] * 2, ""])) + text[index + 1 :]
+    typo = text[:index] + str(rng.choice([letter, text[index] * 2, ""])) + text[index + 1 :]
+    return typo or text * 2
