@@ -174,13 +174,14 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
     Parameters
     ----------
     preset : {"default", "accurate", "robust"}, default="default"
-        What the training rows are taken for; None and "auto" in other parameters stand for what it says, and what is
-        given there wins.  "default" assumes nothing, and is for judging new rows.  "accurate" takes the training rows
-        for normal ones and pools the bound of kernels at up to 4,096 of them that do not calibrate, which takes several
-        times as long for each row; a model file then holds these rows.  "robust" expects anomalies among them, where the rows of the fit
-        themselves are judged or the history is known to be dirty: each autoencoder sees half of the rows, 4,096 at
-        most, for 300 steps, and leaves the most anomalous 15 % out of every mini-batch, of the held-out bound and of
-        the prior.  Images have "default" alone.
+        What the training rows are taken for; None and "auto" in other parameters stand for what it says, and
+        what is given there wins. "default" assumes nothing, and is for judging new rows. "accurate" takes the
+        training rows for normal ones and pools the bound of kernels at up to 4,096 of them that do not
+        calibrate, which takes several times as long for each row; a model file then holds these rows. "robust"
+        expects anomalies among them, where the rows of the fit themselves are judged or the history is known to
+        be dirty: each autoencoder sees half of the rows, 4,096 at most, for 300 steps, and leaves the most
+        anomalous 15 % out of every mini-batch, of the held-out bound and of the prior. Images have "default"
+        alone.
     n_estimators : int, default=None
         Autoencoders in the ensemble, trained at once; None takes 4 for tables and 1 for images.
     max_samples : int or float, default=None
