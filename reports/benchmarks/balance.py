@@ -119,8 +119,8 @@ def page(found: pd.DataFrame) -> str:
     results = runs.last(found, ["method"])
     earlier = runs.before(found, results, ["method"])
     made = (
-        f"Made by `python reports/benchmarks/balance.py` (seeds: {results['seed'].nunique()}); edit the script, not "
-        f"this page. Every figure is in [`balance.csv`](balance.csv).\n\n{runs.told(results)}"
+        f"Made by `python reports/benchmarks/balance.py` (number of seeds: {results['seed'].nunique()}); edit the "
+        f"script, not this page. Every figure is in [`balance.csv`](balance.csv).\n\n{runs.told(results)}"
     )
     what = (
         f"{N_ROWS:,} rows; every column is a monotone image of numbers with correlation {CORRELATION**2:.2f} to each "

@@ -43,7 +43,7 @@ PAGE = """# Imputation: values for hidden cells
 
 Made by `python reports/benchmarks/imputation.py`; edit the scripts, not this page. `imputation.csv` has a row per
 table, mechanism, share, seed, method and run. Figures are from the last run of each method, on the same hidden cells
-(seeds that all of them have: {seeds}):
+(number of seeds that all of them have: {seeds}):
 
 {runs}
 {machine} Seconds of different runs do not compare.

@@ -55,7 +55,7 @@ PAGE = """# Mixed tables: detection with text, flags and missing values
 
 Made by `python reports/benchmarks/mixed_tables.py`; edit the scripts, not this page. `mixed_tables.csv` has a row per
 table, setting, seed, method and run. Figures are from the last run of each method, on the same splits
-(seeds that all of them have: {seeds}):
+(number of seeds that all of them have: {seeds}):
 
 {runs}
 {machine} PyOD is that of `constraints.txt`. Seconds of different runs do not compare.

@@ -18,9 +18,9 @@ OWN = {"VAEDetector robust": "robust", "VAEDetector": "default"}
 def write_page(found: pd.DataFrame, path: Path) -> None:
     results = runs.last(found)
     made = (
-        f"Made by `python reports/benchmarks/planted_cells.py` (seeds: {results['seed'].nunique()}); edit the scripts, "
-        "not this page. [`planted_cells.csv`](planted_cells.csv) has every figure of every run; those here are from "
-        f"the last run of each method, on the same tables:\n\n{runs.told(results)}"
+        f"Made by `python reports/benchmarks/planted_cells.py` (number of seeds: {results['seed'].nunique()}); edit "
+        "the scripts, not this page. [`planted_cells.csv`](planted_cells.csv) has every figure of every run; those "
+        f"here are from the last run of each method, on the same tables:\n\n{runs.told(results)}"
     )
     what = (
         f"Of each table at most {MAX_ROWS:,} rows; in {ROW_SHARE:.0%} of them {CELL_SHARE:.0%} of the cells are "
