@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import GridSearchCV
 
-from vae_anomaly import ModelFileError, PooledELBO, VAEDetector, load, save
+from vae_anomaly import ModelFileError, PooledELBO, SpecificationError, VAEDetector, load, save
 from vae_anomaly.columns import Batch, Column
 from vae_anomaly.detectors import read_table
 from vae_anomaly.fitting.predict import chunk_rows, score_rows, score_shares, scoring_noise
@@ -384,6 +384,13 @@ def test_images_have_kernels_too(tmp_path):
     np.testing.assert_allclose(explanation.contributions.sum((1, 2, 3)) + explanation.kl, scores, rtol=1e-9)
     save(detector, tmp_path / "m.vae")
     assert np.array_equal(load(tmp_path / "m.vae").anomaly_score(images[:20]), scores)
+
+
+def test_file_without_raw_values_is_refused_where_the_score_needs_training_rows(fitted, tmp_path):
+    n = fitted.vae_.kernels.n_centres
+    with pytest.raises(SpecificationError, match=f"^the score compares rows with {n:,} training rows"):
+        save(fitted, tmp_path / "m.vae", raw_values=False)
+    assert not (tmp_path / "m.vae").exists()
 
 
 def test_further_fits_have_kernels_of_their_own():
