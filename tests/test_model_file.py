@@ -215,7 +215,7 @@ HOSTILE = {
     "wide decoder": ("mixed", "m.update(hidden_layer_sizes=[1, 10_000_000, 1])"),
     "skip weights": ("grey", "m.update(latent_dim=20_000)"),
     "members": ("grey", "m.update(n_members=60_000)"),
-    "exemplars": ("mixed", "m.update(n_exemplars=10**9)"),
+    "exemplars": ("mixed", "m.update(n_components=10**9)"),
     "draws": ("grey", "m['score']['fields'].update(n_draws=10**9)"),
     "near": ("patches", "m['windows'][0].update(near=14_000, far=14_000)"),
     "far": ("patches", "m['windows'][0].update(far=10**6)"),

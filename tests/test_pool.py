@@ -82,7 +82,9 @@ def model_of(score, medians=None):
 def pooled(score, bounds, medians):
     """The soft minimum of bounds, (experts, rows), the first of both members together."""
     vae = SimpleNamespace(experts=experts_of(4, [medians[0] - 1, medians[0] + 1, *medians[1:]]), n_members=2)
-    return score._pool(torch.as_tensor(bounds, dtype=torch.float64), None, vae)
+    first, *others = torch.as_tensor(bounds, dtype=torch.float64).unsqueeze(1)
+    members, others = first.expand(2, -1), torch.cat(others)
+    return score._pooled(members, others, None, vae)[0], score._share(members, others, None, vae)
 
 
 def test_soft_minimum_by_hand():

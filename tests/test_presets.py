@@ -94,7 +94,7 @@ def test_exemplars_of_a_trimmed_training_are_those_of_the_highest_bound() -> Non
     detector = VAEDetector(training=TrainingPlan(trim_fraction=0.25), **parameters).fit(X)
     model = detector.model_
     assert isinstance(model.vae.prior, FittedExemplar)
-    assert model.vae.prior.n_kernels == 150
+    assert model.vae.prior.n_components == 150
     # The other rows of each member have lower bounds under N(0, I); members draw the same rows without trimming.
     whole = VAEDetector(training=TrainingPlan(trim_fraction=0.0), **parameters).fit(X).vae_.prior
     assert isinstance(whole, FittedExemplar)
@@ -119,4 +119,4 @@ def _table(detector: VAEDetector, X: Any) -> Any:
 def test_trimmed_training_has_as_many_exemplars_where_there_are_rows() -> None:
     X = np.random.default_rng(0).normal(size=(1400, 2))
     detector = VAEDetector(preset="robust", max_iter=3).fit(X)
-    assert detector.vae_.prior.n_kernels == 512
+    assert detector.vae_.prior.n_components == 512

@@ -234,8 +234,8 @@ def test_density_of_the_prior_integrates_to_1(name):
     assert integrate.quad(density, -30, 30, limit=300, points=[-5, 0, 5])[0] == pytest.approx(1, abs=1e-4)
 
 
-# KL(N(0.5, 1) || p) for p of one exemplar N(0, 1): the closed form (0.25) / 2 for both.
-REFERENCE_KL = {"standard_normal": 0.125, "exemplar": 0.125}
+# KL(N(0.5, 1) || p) for p of one training row N(0, 1): the closed form (0.25) / 2 for all.
+REFERENCE_KL = {"standard_normal": 0.125, "exemplar": 0.125, "mixture": 0.125}
 
 
 @EVERY
@@ -327,6 +327,6 @@ def test_width_is_chosen_on_the_first_rows_against_all_exemplars() -> None:
         for width in KERNEL_WIDTHS
     }
     fitted = Exemplar(max_exemplars=n_rows).fit(own, training)
-    assert fitted.n_kernels == n_rows
+    assert fitted.n_components == n_rows
     chosen = math.exp(0.5 * (fitted.log_variance[0, 0, 0].item() + 3.0))
     assert chosen == pytest.approx(min(bounds, key=bounds.__getitem__), rel=1e-5)

@@ -228,6 +228,13 @@ class Column:
             spikes=tuple(self.model_units(np.array(self.spikes)).tolist()),
         )
 
+    @property
+    def anchor(self) -> float:
+        """A whole multiple of the step near 0, in the unit of the step of `facts`."""
+        if self.asinh_scale or not self.step:
+            return 0.0
+        return math.remainder(-self.location / self.scale, self.step / self.scale)
+
     def model_units(self, numbers: FloatArray) -> FloatArray:
         """Numbers in data units to model units."""
         with np.errstate(over="ignore"):

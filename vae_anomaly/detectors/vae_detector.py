@@ -74,6 +74,7 @@ from vae_anomaly.detectors.parameters import (
     resolved_max_iter,
     resolved_max_samples,
     resolved_max_share,
+    resolved_prior,
     resolved_score,
     resolved_threshold,
 )
@@ -127,7 +128,6 @@ from vae_anomaly.model import (
     TrainingConfig,
     own_settings,
     resolve_device,
-    resolve_prior,
 )
 from vae_anomaly.scores import AdditiveScore, MemberScore, Score
 
@@ -226,9 +226,10 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         from a tensor of shape (channels, height, width) to one of the same shape.  It is given uint8 where grey levels
         are whole numbers from 0 to 255, int32 for other whole numbers, and floats else, or where pixels are missing,
         which are NaN.  Held-out images stay as they are, and a model file does not keep the function.
-    prior : str or Prior, default="exemplar"
-        p(z) that rows are scored against: "standard_normal", or "exemplar", the aggregated posterior of the
-        training rows.  Training always uses the standard normal.
+    prior : str or Prior, default="auto"
+        p(z) that rows are scored against: "mixture", the default for tables, a mixture of normal components fitted to
+        the posteriors of the training rows; "exemplar", the default for images, these posteriors themselves; or
+        "standard_normal".  Training always uses the standard normal.
     row_score : str or Score, default="auto"
         What `score_samples` returns: "pooled_elbo", the default for tables, the soft minimum of the ELBO of the
         autoencoders and of an independence model, in which missing cells are neutral; "local_ratio", how much less
@@ -382,7 +383,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         model_missing: bool = False,
         image_shape: Sequence[int] | None = None,
         augment: Augment | None = None,
-        prior: str | Prior = "exemplar",
+        prior: str | Prior = "auto",
         row_score: str | Score = "auto",
         batch_size: int | None = None,
         max_iter: int | None = None,
@@ -1408,7 +1409,7 @@ def fit_config(detector: VAEDetector, encoder: Encoder, calibration: Calibration
             calibration=calibration,
             max_share=resolved_max_share(detector.max_samples, defaults),
         ),
-        prior=resolve_prior(detector.prior),
+        prior=resolved_prior(detector.prior, defaults),
         score=score,
         threshold=resolved_threshold(detector.contamination, score),
         device=resolve_device(detector.device),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Literal
 
@@ -33,7 +35,7 @@ CHUNK_CELLS, CHUNK_CELLS_ON_CUDA = 1 << 22, 1 << 26
 MAX_CELLS_OF_ROWS = 1 << 24
 # Of double precision, for a row and a centre.
 NUMBERS_OF_KERNELS = 4
-MIN_CHUNK_ROWS, MAX_CHUNK_ROWS, MAX_CHUNK_ROWS_ON_CUDA = 4, 256, 1 << 16
+MIN_CHUNK_ROWS, MAX_CHUNK_ROWS, MAX_CHUNK_ROWS_ON_CUDA = 4, 1024, 1 << 16
 
 ChunkFunction = Callable[..., tuple[Tensor, ...]]
 
@@ -64,7 +66,7 @@ def chunk_rows(vae: VAE, n_draws: int) -> int:
     """Rows of a chunk: a power of two that keeps its largest tensor in proportion to the device."""
     on_cuda = vae.raw_noise.device.type == "cuda"
     max_cells, max_rows = (CHUNK_CELLS_ON_CUDA, MAX_CHUNK_ROWS_ON_CUDA) if on_cuda else (CHUNK_CELLS, MAX_CHUNK_ROWS)
-    cells = vae.n_members * n_draws * max(vae.n_parameters, vae.n_columns, vae.latent_dim, vae.prior.n_kernels, 64)
+    cells = vae.n_members * n_draws * max(vae.n_parameters, vae.n_columns, vae.latent_dim, vae.prior.n_components, 64)
     if vae.kernels is not None:
         cells = max(cells, NUMBERS_OF_KERNELS * vae.kernels.n_centres)
     n_rows = 1 << int(math.log2(max(max_cells // cells, 1)))
@@ -99,11 +101,31 @@ def map_chunks(function: ChunkFunction, vae: VAE, noise: Tensor, batch: Batch, *
         What the function returned, for all rows in order.
     """
     n_rows = chunk_rows(vae, noise.shape[1])
-    items = zip(*(_chunks(part, n_rows, noise.device) for part in (batch, *others)), strict=True)
+    parts, order = _by_completeness(batch, others)
+    items = itertools.chain.from_iterable(
+        zip(*(_chunks(rows, n_rows, noise.device) for rows in part), strict=True) for part in parts
+    )
     on_cpu = noise.device.type == "cpu"
     with exact_products(), repeatable_convolutions(noise.device, exact=True):
         computed = parallel_map(partial(_compute_chunk, function, vae, noise), items, on_cpu=on_cpu)
-    return tuple(torch.cat(parts) for parts in zip(*computed, strict=True))
+    results = tuple(torch.cat(found) for found in zip(*computed, strict=True))
+    return results if order is None else tuple(result[order] for result in results)
+
+
+def _by_completeness(batch: Batch, others: tuple[Batch, ...]) -> tuple[list[tuple[Batch, ...]], Tensor | None]:
+    """Rows without missing values and all others apart, and where each row has come to; None where all stay in place.
+
+    Both are computed differently, so neither may share a chunk with the other.
+    """
+    whole = batch.observed.all(-1)
+    n_whole = int(whole.sum())
+    if n_whole in (0, len(batch)):
+        return [(replace(batch, is_complete=n_whole > 0), *others)], None
+    chosen = whole.nonzero().squeeze(1), (~whole).nonzero().squeeze(1)
+    parts = [
+        (replace(batch.take(rows), is_complete=rows is chosen[0]), *(o.take(rows) for o in others)) for rows in chosen
+    ]
+    return parts, torch.cat(chosen).argsort()
 
 
 def _chunks(batch: Batch, n_rows: int, device: torch.device) -> Iterator[tuple[Batch, int]]:
@@ -212,8 +234,8 @@ def scores_and_comparisons(
 
 
 def _scores_by_member(score: MemberScore, vae: VAE, noise: Tensor, part: Batch) -> tuple[Tensor, ...]:
-    terms = elbo_terms(vae, part, noise)
-    return score.reduce(terms, vae, part), score.by_member(terms, vae, part).T
+    of_all, by_member = score.of_all_and_by_member(elbo_terms(vae, part, noise), vae, part)
+    return of_all, by_member.T
 
 
 def row_statistics(vae: VAE, batch: Batch, score: RelativeScore, noise: Tensor) -> Tensor:

@@ -51,6 +51,10 @@ class MemberScore(Score):
     def by_member(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
         """What the score of every row were if there was one member: (members, rows), nats."""
 
+    def of_all_and_by_member(self, terms: Terms, vae: VAE, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What `reduce` and `by_member` give, where they share work in one pass: (rows,) and (members, rows)."""
+        return self.reduce(terms, vae, batch), self.by_member(terms, vae, batch)
+
 
 @dataclass(frozen=True)
 class Shares:
