@@ -15,7 +15,8 @@ from sklearn.model_selection import GridSearchCV
 from vae_anomaly import ModelFileError, PooledELBO, SpecificationError, VAEDetector, load, save
 from vae_anomaly.columns import Batch, Column
 from vae_anomaly.detectors import read_table
-from vae_anomaly.fitting.predict import chunk_rows, score_rows, score_shares, scoring_noise
+from vae_anomaly.fitting.chunks import chunk_rows
+from vae_anomaly.fitting.predict import score_rows, score_shares, scoring_noise
 from vae_anomaly.likelihoods import Categorical, Gaussian, Poisson, StudentT
 from vae_anomaly.model import VAE, Experts, Terms, elbo_terms
 from vae_anomaly.model.backbones import MLP

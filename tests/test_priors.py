@@ -12,8 +12,6 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 from vae_anomaly.columns.batch import Batch
 from vae_anomaly.errors import SpecificationError
 from vae_anomaly.model.priors import (
-    KERNEL_WIDTHS,
-    LEAVE_ONE_OUT_ROWS,
     PRIORS,
     Exemplar,
     FittedExemplar,
@@ -21,6 +19,7 @@ from vae_anomaly.model.priors import (
     StandardNormal,
     resolve_prior,
 )
+from vae_anomaly.model.priors.exemplar import KERNEL_WIDTHS, LEAVE_ONE_OUT_ROWS
 
 EVERY = pytest.mark.parametrize("name", PRIORS)
 

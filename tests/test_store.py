@@ -143,7 +143,7 @@ def categorical(manifest: dict[str, Any]) -> dict[str, Any]:
         (lambda m, _: m.update(hidden_layer_sizes=[64, -64]), "inconsistent"),
         (lambda m, _: m["parameters"].update(n_estimators=0), "inconsistent"),
         (lambda m, _: m["score"]["fields"].update(n_draws=3), "inconsistent"),
-        (lambda m, _: m["score"].update(name="surprise", fields={"n_draws": 2}), "reference statistics"),
+        (lambda m, _: m["score"].update(name="surprise", fields={"n_draws": 1}), "reference statistics"),
         (lambda _, t: t.update(reference_statistics=torch.zeros(3, 1, dtype=torch.float64)), "reference statistics"),
         (lambda _, t: t.pop("noise"), "inconsistent"),
         (lambda m, _: m.update(hidden_layer_sizes=[200_000, 200_000]), "the file holds"),

@@ -86,10 +86,12 @@ class Batch:
         return Batch(self.values.to(device), self.observed.to(device), known, self.is_complete)
 
     def padded(self, n_rows: int) -> Batch:
-        """The same rows followed by empty ones, or where all are complete by rows of zeros, up to `n_rows`."""
+        """The same rows followed by empty ones, or where all are complete by copies of the last, up to `n_rows`."""
         missing = n_rows - len(self)
         if missing <= 0:
             return self
+        if self.is_complete and len(self):
+            return self.take(torch.arange(n_rows, device=self.values.device).clamp(max=len(self) - 1))
         pad, known = (0, 0, 0, missing), self.known_fingerprints
         return Batch(
             torch.nn.functional.pad(self.values, pad),

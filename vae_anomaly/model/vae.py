@@ -61,6 +61,8 @@ class VAE(nn.Module):
         What a score that pools several bounds knows of each of them; else None.
     kernels : Kernels or None
         Kernels at training rows, where the score pools their bound; else None.
+    same_bits : dict of tuple to list of int
+        By what is computed, the sizes of chunks that were seen to give rows the same bits.
     """
 
     feature_columns: Tensor
@@ -150,6 +152,7 @@ class VAE(nn.Module):
         self.experts: Experts | None = None
         self.kernels: Kernels | None = None
         self._independence: IndependenceModel | None = None
+        self.same_bits: dict[tuple[object, ...], list[int]] = {}
 
     @property
     def n_parameters(self) -> int:
@@ -317,11 +320,11 @@ class VAE(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> VAE:
         # The buffers are replaced, on another device for instance.
         self._constants.clear()
-        self._independence = None
+        self._independence, self.same_bits = None, {}
         return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_constants": {}, "_independence": None}
+        return self.__dict__ | {"_constants": {}, "_independence": None, "same_bits": {}}
 
     def _load_from_state_dict(self, *arguments: Any) -> None:
         self._independence = None

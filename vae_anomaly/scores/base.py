@@ -25,6 +25,8 @@ class Score(abc.ABC):
     n_draws: int
     for_images: ClassVar[bool] = False
     """Whether it compares pixels with their neighbours, so that rows have to be images."""
+    takes_steps: ClassVar[bool] = False
+    """Whether it takes gradient steps for each row."""
     fixed_offset: ClassVar[float | None] = None
     """The offset of a score whose meaning sets it; None leaves it to the training scores."""
 

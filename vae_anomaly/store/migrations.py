@@ -74,7 +74,7 @@ def upgraded_manifest(manifest: dict[str, Any], shapes: Mapping[str, Sequence[in
 
 def _with_components(manifest: dict[str, Any]) -> dict[str, Any]:
     """All components of priors were exemplars."""
-    if manifest["kind"] == patch_files.KIND:
+    if manifest.get("kind") == patch_files.KIND:
         windows = [_renamed(window, COMPONENTS_BEFORE_VERSION_10) for window in manifest["windows"]]
         return manifest | {"windows": windows}
     return _renamed(manifest, COMPONENTS_BEFORE_VERSION_10)

@@ -109,7 +109,7 @@ class MLPBody(Body):
             numbers = activation(numbers)
         outputs = torch.baddbmm(offset, numbers, head)
         if arranged.skip is not None:
-            outputs = torch.baddbmm(outputs, inputs, arranged.skip)
+            outputs.baddbmm_(inputs, arranged.skip)
         return outputs[..., : self.n_outputs]
 
     def _present(self) -> _Arranged:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from vae_anomaly.model.priors.base import LOG_2PI, FittedPrior, Posterior, Prior, precise
-from vae_anomaly.model.priors.exemplar import KERNEL_WIDTHS, LEAVE_ONE_OUT_ROWS, Exemplar, FittedExemplar
-from vae_anomaly.model.priors.mixture import FittedMixture, Mixture
+from vae_anomaly.model.priors.exemplar import Exemplar, FittedExemplar
+from vae_anomaly.model.priors.mixture import Mixture
 from vae_anomaly.model.priors.standard_normal import FittedStandardNormal, StandardNormal
 from vae_anomaly.registry import resolve
 
@@ -28,13 +28,10 @@ def resolve_prior(prior: str | Prior) -> Prior:
 
 
 __all__ = [
-    "KERNEL_WIDTHS",
-    "LEAVE_ONE_OUT_ROWS",
     "LOG_2PI",
     "PRIORS",
     "Exemplar",
     "FittedExemplar",
-    "FittedMixture",
     "FittedPrior",
     "FittedStandardNormal",
     "Mixture",

@@ -57,7 +57,7 @@ class Mixture(Prior):
 
     Parameters
     ----------
-    n_components : int, default=128
+    n_components : int, default=64
         At most; never more than one for every four training rows of a member.
     max_rows : int, default=4096
         At most this many training rows per member.
@@ -75,7 +75,7 @@ class Mixture(Prior):
     Hershey and Olsen, "Approximating the KL divergence between Gaussian mixture models", ICASSP 2007, eq. 20.
     """
 
-    n_components: int = 128
+    n_components: int = 64
     max_rows: int = 4096
 
     def __post_init__(self) -> None:
