@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import final
+from typing import Self, final
 
 import torch
 from torch import Tensor
@@ -65,6 +65,32 @@ class NoiseDistribution(WrappableDistribution):
     @abc.abstractmethod
     def log_mass(self, lower: Tensor, upper: Tensor, width: Tensor) -> Tensor:
         """log P(lower <= X <= upper), nats; `width` is the distance of the ends, known better than as a difference."""
+
+    def has_narrow(self, half: Tensor) -> Tensor:
+        """For which columns `log_narrow_mass` is exact, of intervals that reach so far: bool, (columns,)."""
+        return torch.zeros_like(half, dtype=torch.bool)
+
+    def log_narrow_mass(self, middle: Tensor, half: Tensor) -> Tensor:
+        """log P(middle - half <= X <= middle + half), nats, for narrow intervals; see `has_narrow`.
+
+        Parameters
+        ----------
+        middle : Tensor of shape (..., columns)
+            Model units.
+        half : Tensor of shape (columns,)
+            Model units.
+        """
+        return self.log_mass(middle - half, middle + half, 2 * half)
+
+    @final
+    def of_columns(self, columns: Tensor) -> Self:
+        """The same noise of some columns."""
+        return type(self)(self.loc[..., columns], self.scale[..., columns])
+
+    @final
+    def of_cells(self, rows: Tensor, columns: Tensor) -> Self:
+        """The same noise of some cells: (..., cells)."""
+        return type(self)(self.loc[..., rows, columns], self.scale.squeeze(-2)[..., columns])
 
     @abc.abstractmethod
     def inverse(self, probability: Tensor) -> Tensor:

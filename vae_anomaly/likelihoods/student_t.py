@@ -13,7 +13,15 @@ from torch import Tensor
 from vae_anomaly.likelihoods.base import Constants
 from vae_anomaly.likelihoods.distribution import NumberDistribution
 from vae_anomaly.likelihoods.noise import NoiseDistribution, check_floor, noise_scale
-from vae_anomaly.likelihoods.student_t4 import DF, LogMass, interval_mass, t_quantile, upper_tail
+from vae_anomaly.likelihoods.student_t4 import (
+    DF,
+    NARROW,
+    LogMass,
+    interval_mass,
+    log_narrow_mass,
+    t_quantile,
+    upper_tail,
+)
 from vae_anomaly.likelihoods.wrappable import NoiseLikelihood
 
 
@@ -112,6 +120,12 @@ class StudentT4Noise(NoiseDistribution):
             self.standard(lower), self.standard(upper), width / self.scale
         )
         return log_mass
+
+    def has_narrow(self, half: Tensor) -> Tensor:
+        return (half / self.scale).flatten(0, -2).amax(0) <= NARROW
+
+    def log_narrow_mass(self, middle: Tensor, half: Tensor) -> Tensor:
+        return log_narrow_mass(self.standard(middle), half / self.scale)
 
     def inverse(self, probability: Tensor) -> Tensor:
         return self.loc + self.scale * t_quantile(probability)

@@ -11,8 +11,8 @@ from vae_anomaly.columns import Batch
 from vae_anomaly.likelihoods import CellDistribution, Constants
 from vae_anomaly.model.column_groups import Group
 
-MAX_VALUES = 1024
-MAX_DEVIATIONS = 8.0
+MAX_VALUES = 2048
+MAX_DEVIATIONS = 16.0
 TOLERANCE = 1e-4
 FULL_ROWS = 32
 
