@@ -230,10 +230,11 @@ class Column:
 
     @property
     def anchor(self) -> float:
-        """A whole multiple of the step near 0, in the unit of the step of `facts`."""
-        if self.asinh_scale or not self.step:
+        """Where multiples of the step are counted from, near 0, in the unit of the step of `facts`."""
+        if not self.step:
             return 0.0
-        return math.remainder(-self.location / self.scale, self.step / self.scale)
+        unit = self.asinh_scale or self.scale
+        return math.remainder((self.origin - (0.0 if self.asinh_scale else self.location)) / unit, self.step / unit)
 
     def model_units(self, numbers: FloatArray) -> FloatArray:
         """Numbers in data units to model units."""

@@ -90,7 +90,12 @@ class NoiseDistribution(WrappableDistribution):
     @final
     def of_cells(self, rows: Tensor, columns: Tensor) -> Self:
         """The same noise of some cells: (..., cells)."""
-        return type(self)(self.loc[..., rows, columns], self.scale.squeeze(-2)[..., columns])
+        n_rows = int(rows.amax()) + 1
+        loc, scale = (
+            part.expand(*part.shape[:-2], n_rows, -1) if part.dim() > 1 and part.shape[-2] == 1 else part
+            for part in (self.loc, self.scale)
+        )
+        return type(self)(loc[..., rows, columns], scale[..., rows, columns] if scale.dim() > 1 else scale[columns])
 
     @abc.abstractmethod
     def inverse(self, probability: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from vae_anomaly.likelihoods.distribution import NumberDistribution
 from vae_anomaly.likelihoods.noise import NoiseDistribution
 
-NARROW = 1e-4
+NARROW, NARROW_HALF = 1e-4, 2e-3
 LOG_PEAK = -0.5 * math.log(2 * math.pi)
 MAX_LOG_RATIO = 80.0
 
@@ -101,6 +101,16 @@ class NormalNoise(NoiseDistribution):
             self.standard(lower), self.standard(upper), width / self.scale
         )
         return log_mass
+
+    def has_narrow(self, half: Tensor) -> Tensor:
+        return (half / self.scale).view(-1, len(half)).amax(0) <= NARROW_HALF
+
+    def log_narrow_mass(self, middle: Tensor, half: Tensor) -> Tensor:
+        squared, half = self.standard(middle).square_(), half / self.scale
+        # The second derivative of the density at the middle; the fourth would add less than 1e-5 within 50 deviations.
+        return (
+            torch.log1p((half.square() / 6) * (squared - 1)).add_(squared, alpha=-0.5).add_((2 * half).log() + LOG_PEAK)
+        )
 
     def inverse(self, probability: Tensor) -> Tensor:
         standard: Tensor = torch.special.ndtri(probability.clamp(0, 1))

@@ -89,17 +89,18 @@ class RoundedDistribution(WrappableDistribution):
     def _log_mass(self, value: Tensor) -> Tensor:
         """Log-probability of the intervals of cells; the columns apart whose intervals are narrow, where that pays."""
         half = 0.5 * self.step / self.scale
-        if torch.is_grad_enabled() or value.device.type != "cpu" or value.dim() != 2 or self.noise.loc.dim() < 3:
+        if torch.is_grad_enabled() or value.device.type != "cpu" or value.dim() != 2:
             return self.noise.log_mass(*self.ends(value))
         narrow = self.noise.has_narrow(half) & (self.asinh_scale == 0)
         if not narrow.any():
             return self.noise.log_mass(*self.ends(value))
         if narrow.all():
             return self._narrow_log_mass(value, half)
+        shape = torch.broadcast_shapes(self.noise.loc.shape, value.shape)
         first, second = narrow.nonzero().squeeze(1), (~narrow).nonzero().squeeze(1)
-        rest = self._of_columns(second)
-        log_mass = torch.empty_like(self.noise.loc)
-        log_mass[..., first] = self._of_columns(first)._narrow_log_mass(value[:, first], half[first])
+        rest = self.of_columns(second)
+        log_mass = self.noise.loc.new_empty(shape)
+        log_mass[..., first] = self.of_columns(first)._narrow_log_mass(value[:, first], half[first])
         log_mass[..., second] = rest.noise.log_mass(*rest.ends(value[:, second]))
         return log_mass
 
@@ -115,7 +116,8 @@ class RoundedDistribution(WrappableDistribution):
             log_mass[..., rows, columns] = below.clamp(min=MIN_MASS).log()
         return log_mass
 
-    def _of_columns(self, columns: Tensor) -> RoundedDistribution:
+    def of_columns(self, columns: Tensor) -> RoundedDistribution:
+        """The same of some columns."""
         names = ("location", "scale", "asinh_scale", "step", "low", "unseen")
         constants = {name: getattr(self, name)[columns] for name in names}
         return RoundedDistribution(self.noise.of_columns(columns), constants)

@@ -122,7 +122,7 @@ class StudentT4Noise(NoiseDistribution):
         return log_mass
 
     def has_narrow(self, half: Tensor) -> Tensor:
-        return (half / self.scale).flatten(0, -2).amax(0) <= NARROW
+        return (half / self.scale).view(-1, len(half)).amax(0) <= NARROW
 
     def log_narrow_mass(self, middle: Tensor, half: Tensor) -> Tensor:
         return log_narrow_mass(self.standard(middle), half / self.scale)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from vae_anomaly.columns import Batch
 from vae_anomaly.likelihoods import CellDistribution, Constants
+from vae_anomaly.likelihoods.rounded import RoundedDistribution
 from vae_anomaly.model.column_groups import Group
 
 MAX_VALUES = 2048
-MAX_DEVIATIONS = 16.0
+# Tables reach as far as they can, and at least so far.
+MIN_DEVIATIONS, MAX_DEVIATIONS = 4.0, 16.0
 TOLERANCE = 1e-4
 FULL_ROWS = 32
 
@@ -44,21 +48,36 @@ class _Grid:
     scale: Tensor | None = None
 
     @classmethod
-    def of(cls, group: Group, constants: Constants, anchor: Tensor) -> _Grid | None:
-        """Of the columns of a group; None where their values are not on a grid, or too many."""
-        traits = group.likelihood.traits
-        if traits.levels != "none":
-            return cls(torch.zeros_like(anchor), torch.ones_like(anchor), torch.zeros_like(anchor), group.width + 2)
-        if not (traits.rounded and "step" in constants and "asinh_scale" in constants):
-            return None
+    def of_levels(cls, like: Tensor, width: int) -> _Grid:
+        """Of codes from 0 on, and of the first that training did not see, for columns of a tensor (columns,)."""
+        return cls(torch.zeros_like(like), torch.ones_like(like), torch.zeros_like(like), width + 2)
+
+    @classmethod
+    def of_steps(cls, constants: Constants, anchor: Tensor) -> _Grid:
+        """Of whole multiples of a step, as many as a table takes."""
         on_asinh_scale = constants["asinh_scale"] > 0
         asinh = (on_asinh_scale, constants["location"], constants["scale"]) if on_asinh_scale.any() else ()
-        ends = cls(anchor, constants["step"], anchor, 0, *asinh)._steps(
-            anchor.new_tensor([[-MAX_DEVIATIONS], [MAX_DEVIATIONS]]).expand(-1, len(anchor))
+        whole = cls(anchor, constants["step"], anchor, 0, *asinh)
+        low, middle, high = (
+            whole.steps(torch.full_like(anchor, cell)) for cell in (-MAX_DEVIATIONS, 0, MAX_DEVIATIONS)
         )
-        low, high = torch.ceil(ends[0]), torch.floor(ends[1])
-        n_values = int((high - low).clamp(max=MAX_VALUES).amax()) + 1
-        return cls(anchor, constants["step"], low, n_values, *asinh) if n_values <= MAX_VALUES else None
+        low = torch.maximum(low, middle - MAX_VALUES // 2).ceil()
+        high = torch.minimum(high, middle + MAX_VALUES // 2).floor()
+        return replace(whole, first=low, n_values=int((high - low).amax()) + 1)
+
+    def reaches(self) -> Tensor:
+        """Which columns it holds the common values of: bool, (columns,)."""
+        ends = [self.steps(torch.full_like(self.anchor, cell)) for cell in (-MIN_DEVIATIONS, MIN_DEVIATIONS)]
+        return (ends[0] >= self.first - 1) & (ends[1] <= self.first + self.n_values)
+
+    def of_columns(self, columns: Tensor) -> _Grid:
+        """The same of some columns."""
+        asinh = (
+            ()
+            if self.on_asinh_scale is None or self.location is None or self.scale is None
+            else (self.on_asinh_scale[columns], self.location[columns], self.scale[columns])
+        )
+        return _Grid(self.anchor[columns], self.step[columns], self.first[columns], self.n_values, *asinh)
 
     @property
     def values(self) -> Tensor:
@@ -71,13 +90,13 @@ class _Grid:
 
     def places(self, cells: Tensor) -> tuple[Tensor, Tensor]:
         """Which value each cell has, counted from the first, and whether it has one."""
-        steps = self._steps(cells)
+        steps = self.steps(cells)
         nearest = steps.round()
         place = nearest - self.first
         has_one = ((steps - nearest).abs() <= TOLERANCE + 1e-6 * nearest.abs()) & (place >= 0) & (place < self.n_values)
         return place, has_one
 
-    def _steps(self, cells: Tensor) -> Tensor:
+    def steps(self, cells: Tensor) -> Tensor:
         """Cells in steps from the anchor."""
         if self.on_asinh_scale is not None and self.location is not None and self.scale is not None:
             cells = torch.where(self.on_asinh_scale, torch.sinh(cells * self.scale + self.location), cells)
@@ -90,23 +109,28 @@ class _Part:
 
     Parameters
     ----------
-    columns : slice
+    columns : Tensor of shape (columns,)
+        Their positions in the model's order.
     distribution : CellDistribution
         Of batch shape (1, columns).
     grid : _Grid, optional
-    table : Tensor of shape (columns * values,), optional
-        Log-probability of each value of the grid.
     """
 
-    columns: slice
+    columns: Tensor
     distribution: CellDistribution
     grid: _Grid | None
-    table: Tensor | None
+
+    @cached_property
+    def table(self) -> Tensor:
+        """Log-probability of each value of the grid: (columns * values,)."""
+        assert self.grid is not None
+        with torch.no_grad():
+            return self.distribution.log_prob(self.grid.values).T.flatten()
 
     def log_prob(self, batch: Batch) -> Tensor:
         """log p(x_j) by cell: (rows, columns)."""
         cells = batch.values[..., self.columns]
-        if self.grid is None or self.table is None:
+        if self.grid is None:
             return self.distribution.log_prob(cells)
         place, has_one = self.grid.places(cells)
         columns = torch.arange(cells.shape[-1], device=cells.device) * self.grid.n_values
@@ -134,14 +158,34 @@ class IndependenceModel:
         With the marginal distribution of each, and where multiples of its columns' steps are counted from.
     """
 
-    def __init__(self, groups: list[tuple[Group, Constants, CellDistribution, Tensor]]) -> None:
-        self.parts = []
-        for group, constants, distribution, anchor in groups:
-            grid = _Grid.of(group, constants, anchor)
-            table = None if grid is None else distribution.log_prob(grid.values).T.flatten()
-            self.parts.append(_Part(group.columns, distribution, grid, table))
+    def __init__(self, groups: Sequence[tuple[Group, Constants, CellDistribution, Tensor]]) -> None:
+        self.parts = [part for group in groups for part in _parts(*group)]
 
     def log_prob(self, batch: Batch) -> Tensor:
         """log p(x_j) by cell, in model units: (rows, columns), nats; anything where it is missing."""
-        parts = [part.log_prob(batch) for part in self.parts]
-        return torch.cat(parts, -1) if len(parts) > 1 else parts[0]
+        if len(self.parts) == 1:
+            return self.parts[0].log_prob(batch)
+        found = torch.empty_like(batch.values)
+        for part in self.parts:
+            found[..., part.columns] = part.log_prob(batch)
+        return found
+
+
+def _parts(group: Group, constants: Constants, distribution: CellDistribution, anchor: Tensor) -> Iterator[_Part]:
+    """The columns of a group, those that have a table apart."""
+    columns = torch.arange(group.columns.start, group.columns.stop, device=anchor.device)
+    traits = group.likelihood.traits
+    if traits.levels != "none":
+        yield _Part(columns, distribution, _Grid.of_levels(anchor, group.width))
+        return
+    if not (traits.rounded and "step" in constants and "asinh_scale" in constants):
+        yield _Part(columns, distribution, None)
+        return
+    grid = _Grid.of_steps(constants, anchor)
+    reached = grid.reaches()
+    if reached.all() or not reached.any() or not isinstance(distribution, RoundedDistribution):
+        yield _Part(columns, distribution, grid if reached.all() else None)
+        return
+    first, second = reached.nonzero().squeeze(1), (~reached).nonzero().squeeze(1)
+    yield _Part(columns[first], distribution.of_columns(first), grid.of_columns(first))
+    yield _Part(columns[second], distribution.of_columns(second), None)
