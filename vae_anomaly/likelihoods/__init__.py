@@ -13,6 +13,7 @@ from vae_anomaly.likelihoods.continuous_bernoulli import ContinuousBernoulli
 from vae_anomaly.likelihoods.discrete import Bernoulli, Poisson
 from vae_anomaly.likelihoods.distribution import CellDistribution
 from vae_anomaly.likelihoods.gaussian import Gaussian, UnitGaussian
+from vae_anomaly.likelihoods.gradients import Backward, StatesGradient
 from vae_anomaly.likelihoods.logistic import DiscretizedLogistic
 from vae_anomaly.likelihoods.ordinal import Ordinal
 from vae_anomaly.likelihoods.rounded import Rounded
@@ -82,6 +83,7 @@ __all__ = [
     "DF",
     "LIKELIHOODS",
     "LIKELIHOOD_CLASSES",
+    "Backward",
     "Bernoulli",
     "Binary",
     "Bounded",
@@ -105,6 +107,7 @@ __all__ = [
     "SpikedBoundedStudentT",
     "SpikedRoundedStudentT",
     "SpikedStudentT",
+    "StatesGradient",
     "StudentT",
     "UnitGaussian",
     "WrappableLikelihood",

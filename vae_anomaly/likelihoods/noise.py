@@ -20,6 +20,11 @@ def noise_scale(log_noise: Tensor, floor: Tensor) -> Tensor:
     return torch.sqrt(torch.exp(2 * log_noise) + floor**2)
 
 
+def noise_slope(log_noise: Tensor, scale: Tensor) -> Tensor:
+    """Derivative of `noise_scale` with regard to the logarithm of the learned noise."""
+    return torch.exp(2 * log_noise) / scale
+
+
 def check_floor(floor: float) -> None:
     """Refuse a negative floor."""
     if not floor >= 0:

@@ -109,9 +109,11 @@ class LogMass(torch.autograd.Function):
         """By the density ``12 (4 + t ** 2) ** (-5 / 2)`` at the two ends."""
         lower, upper, mass = ctx.saved_tensors
         share = gradients[0] / mass
-        ends = [
-            _summed(sign * 12 * (4 + end.square()).pow(-2.5) * share, end) for sign, end in ((-1, lower), (1, upper))
-        ]
+        ends = []
+        for factor, end in ((-12.0, lower), (12.0, upper)):
+            # By products, because a power takes longer than all else here.
+            root = torch.rsqrt(4 + end.square())
+            ends.append(_summed(root.square().square().mul_(root).mul_(share).mul_(factor), end))
         return ends[0], ends[1], None
 
 

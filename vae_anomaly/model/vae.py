@@ -199,12 +199,12 @@ class VAE(nn.Module):
         Tensor of shape (..., rows, inputs)
         """
         visible = batch.observed if visible is None else visible & batch.observed
-        visible = visible[..., : self.n_varying]
         features = self.features(batch) if features is None else features
+        shown = visible[..., : self.n_varying].to(features.dtype)
         # A cell that the encoder may not see becomes 0 in every feature, whatever its value.
-        seen = visible if features.shape == visible.shape else visible[..., self.feature_columns]
+        seen = shown if features.shape == shown.shape else shown.index_select(-1, self.feature_columns)
         inputs = features * seen
-        return torch.cat([inputs, visible.to(inputs.dtype)], -1) if self.mask_input else inputs
+        return torch.cat([inputs, shown], -1) if self.mask_input else inputs
 
     def encode(self, inputs: Tensor) -> Posterior:
         """q(z | x) of every member, from what `inputs` gives: the same for all members, or with their axis in front."""
