@@ -18,7 +18,7 @@ BATCH_BYTES = 1 << 25
 EXCEPTION_NAME = re.compile(r"\b\w+(?:Exception|Error):? ?")
 # Pages are read one by one: neither the file nor a row group stands in memory, nor counts as memory by being mapped.
 BUFFER_BYTES = 1 << 16
-# Columns with more distinct values than fit are written plainly. With Arrow's own limit, of a MiB, columns of numbers are
+# Columns with more distinct values than fit are written plainly. At the limit of Arrow, a MiB, columns of numbers are
 # looked up value by value first: three times the work, and a fifth more bytes.
 DICTIONARY_BYTES = 1 << 17
 
