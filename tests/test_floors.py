@@ -41,7 +41,7 @@ LIBRARY_FLOORS = (
 # The same within the command line.
 CLI_FLOORS = (
     ("errors",),
-    ("console", "signals", "standard_streams", "types"),
+    ("console", "signals", "standard_streams", "start_up", "types"),
     ("cell_reader", "signing"),
     ("sources",),
     ("kinds", "progress", "stages", "tables"),
