@@ -16,7 +16,7 @@ from vae_anomaly.likelihoods.gaussian import Gaussian, UnitGaussian
 from vae_anomaly.likelihoods.gradients import Backward, StatesGradient
 from vae_anomaly.likelihoods.logistic import DiscretizedLogistic
 from vae_anomaly.likelihoods.ordinal import Ordinal
-from vae_anomaly.likelihoods.rounded import Rounded
+from vae_anomaly.likelihoods.rounded import Rounded, RoundedDistribution
 from vae_anomaly.likelihoods.spiked import Spiked
 from vae_anomaly.likelihoods.student_t import StudentT
 from vae_anomaly.likelihoods.student_t4 import DF
@@ -102,6 +102,7 @@ __all__ = [
     "OutputOnly",
     "Poisson",
     "Rounded",
+    "RoundedDistribution",
     "RoundedStudentT",
     "Spiked",
     "SpikedBoundedStudentT",

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from vae_anomaly.columns import Batch
-from vae_anomaly.likelihoods import CellDistribution, Constants
-from vae_anomaly.likelihoods.rounded import RoundedDistribution
+from vae_anomaly.likelihoods import CellDistribution, Constants, RoundedDistribution
 from vae_anomaly.model.column_groups import Group
 
 MAX_VALUES = 2048
