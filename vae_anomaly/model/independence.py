@@ -129,14 +129,12 @@ class _Part:
     def log_prob(self, batch: Batch) -> Tensor:
         """log p(x_j) by cell: (rows, columns)."""
         cells = batch.values[..., self.columns]
-        if self.grid is None:
+        if self.grid is None or cells.device.type != "cpu":
             return self.distribution.log_prob(cells)
         place, has_one = self.grid.places(cells)
         columns = torch.arange(cells.shape[-1], device=cells.device) * self.grid.n_values
         found = self.table.take(place.where(has_one, 0.0).long() + columns)
         known = has_one if batch.is_complete else has_one | ~batch.observed[..., self.columns]
-        if cells.device.type != "cpu":
-            return torch.where(has_one, found, self.distribution.log_prob(cells))
         if not known.all():
             other = (~known).any(-1).nonzero().squeeze(1)
             # Filled up, so that no cell is among the last of a tensor, which PyTorch computes with other instructions.
