@@ -63,7 +63,6 @@ class FlatWeights:
         with torch.no_grad():
             torch.cat([self._filled_up(part) for part in gradients], 1, out=self.gradient)
 
-    @torch.no_grad()
     def clip(self, max_grad_norm: float) -> None:
         """Scale each member's gradient to a norm of at most `max_grad_norm`, so that one's outlier slows no other."""
         norms = torch.linalg.vector_norm(self.gradient, dim=1, keepdim=True)
