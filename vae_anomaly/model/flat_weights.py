@@ -47,8 +47,8 @@ class FlatWeights:
         assert [self._number(own) for own in parameters] == list(range(first, first + len(parameters)))
         assert all(self.width(own) == width for own in parameters)
         within = slice(self.begins[first], self.begins[first + len(parameters)])
-        matrix: Tensor = self.flat.detach()[:, within].unflatten(1, (-1, width))
-        return matrix
+        n_inputs = sum(math.prod(own.shape[1:-1]) for own in parameters)
+        return self.flat.detach()[:, within].view(len(self.flat), n_inputs, width)
 
     def in_order(self, blocks: Sequence[tuple[Sequence[Tensor], Tensor]]) -> list[Tensor]:
         """Numbers for all parameters, given with those that they are for, one after the other as in `flat`."""
