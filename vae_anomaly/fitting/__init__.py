@@ -20,7 +20,6 @@ from vae_anomaly.fitting.partition import (
 from vae_anomaly.fitting.pixel_maps import pixel_excess
 from vae_anomaly.fitting.predict import (
     MAX_LATENTS,
-    chunk_rows,
     finite_scores,
     map_chunks,
     score_rows,
@@ -44,7 +43,6 @@ __all__ = [
     "TrainingRows",
     "calibration_kind",
     "can_stop",
-    "chunk_rows",
     "drawn_folds",
     "finite_scores",
     "fit_model",

@@ -8,8 +8,6 @@ from vae_anomaly.model.backbones import (
     MLP,
     Backbone,
     Convolutional,
-    MemberLinear,
-    MLPBody,
     resolve_backbone,
 )
 from vae_anomaly.model.convolutions import repeatable_convolutions
@@ -19,7 +17,6 @@ from vae_anomaly.model.experts import Experts, missing_share, stretches
 from vae_anomaly.model.kernel_bounds import fit_kernels, kernel_bound, kernel_terms, nearest_centres
 from vae_anomaly.model.kernels import MAX_KERNELS, Kernels
 from vae_anomaly.model.matmul import (
-    LANES,
     PRECISIONS,
     UNCHANGED,
     batch_invariant_gradients,
@@ -30,7 +27,6 @@ from vae_anomaly.model.priors import (
     LOG_2PI,
     PRIORS,
     Exemplar,
-    FittedExemplar,
     FittedPrior,
     FittedStandardNormal,
     Posterior,
@@ -39,7 +35,7 @@ from vae_anomaly.model.priors import (
     precise,
     resolve_prior,
 )
-from vae_anomaly.model.steps import FlatWeights, MiniBatch, MiniBatches, Redraw, Stepper, TrainingConfig
+from vae_anomaly.model.steps import Redraw, TrainingConfig
 from vae_anomaly.model.threads import one_thread, parallel_map, threads_for, usual_threads
 from vae_anomaly.model.torch_settings import each_in_own_settings, own_settings
 from vae_anomaly.model.training import History, train
@@ -48,7 +44,6 @@ from vae_anomaly.model.vae import MAX_LOG_VARIANCE, VAE
 __all__ = [
     "ACTIVATIONS",
     "BACKBONES",
-    "LANES",
     "LOG_2PI",
     "MAX_KERNELS",
     "MAX_LOG_VARIANCE",
@@ -61,21 +56,14 @@ __all__ = [
     "Convolutional",
     "Exemplar",
     "Experts",
-    "FittedExemplar",
     "FittedPrior",
     "FittedStandardNormal",
-    "FlatWeights",
     "History",
     "Kernels",
-    "MLPBody",
-    "MemberLinear",
-    "MiniBatch",
-    "MiniBatches",
     "Posterior",
     "Prior",
     "Redraw",
     "StandardNormal",
-    "Stepper",
     "Terms",
     "TrainingConfig",
     "batch_invariant_gradients",
