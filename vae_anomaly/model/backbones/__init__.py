@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from vae_anomaly.model.backbones.base import ACTIVATIONS, Backbone
+from vae_anomaly.model.backbones.base import ACTIVATIONS, Backbone, MemberLinear
 from vae_anomaly.model.backbones.convolutional import Convolutional
-from vae_anomaly.model.backbones.mlp import MLP
+from vae_anomaly.model.backbones.mlp import MLP, MLPBody
 from vae_anomaly.registry import resolve
 
 BACKBONES: dict[str, type[Backbone]] = {"mlp": MLP, "convolutional": Convolutional}
@@ -32,5 +32,7 @@ __all__ = [
     "MLP",
     "Backbone",
     "Convolutional",
+    "MLPBody",
+    "MemberLinear",
     "resolve_backbone",
 ]
