@@ -139,6 +139,7 @@ def read_text(table: Table, columns: Sequence[Column], *, lenient: bool = False)
     if table.formats is not None or not isinstance(table.cells, pd.DataFrame):
         return table if table.formats is not None else table.with_text_read({}, formats)
     read = {}
+    unchanged: set[int] = set()
     marked: list[tuple[str, TextFormat, TextColumn]] = []
     for position, column in enumerate(columns):
         form = _format_of(column) if column.is_used else None
@@ -151,6 +152,9 @@ def read_text(table: Table, columns: Sequence[Column], *, lenient: bool = False)
             marked.append((column.name, form, TextColumn.of(distinct)))
         if form.kind == "level":
             values = np.array([column.spelling_of(level) for level in values] + [None], dtype=object)[:-1]
+            if distinct.are_cells and not form.empty_level and values.tolist() == distinct.texts:
+                unchanged.add(position)
+                continue
         elif lost.any():
             rows = np.isin(distinct.codes, np.flatnonzero(lost))
             row, n_odd = int(rows.argmax()), int(rows.sum())
@@ -163,7 +167,7 @@ def read_text(table: Table, columns: Sequence[Column], *, lenient: bool = False)
         read[position] = _cells(form, distinct.spread(values, _empty_of(form)))
     for warning in _doubtful_marks(marked):
         warnings.warn(warning, stacklevel=callers_level())
-    return table.with_text_read(read, formats)
+    return table.with_text_read(read, formats, unchanged=frozenset(unchanged))
 
 
 def _doubtful_marks(marked: Sequence[tuple[str, TextFormat, TextColumn]]) -> list[DecimalMarkWarning]:
