@@ -4,10 +4,15 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from vae_anomaly import (
     DataError,
@@ -25,9 +30,14 @@ from vae_anomaly import (
     load,
     save,
 )
-from vae_anomaly.columns import PERIODS
+from vae_anomaly.columns import PERIODS, Batch, LevelRule
+from vae_anomaly.export.expressions import FLAG, FLOAT, Graph
+from vae_anomaly.export.fingerprints import fingerprints_graph
 from vae_anomaly.export.likelihood_table import LIKELIHOOD_GRAPHS
+from vae_anomaly.export.network import ACTIVATION_GRAPHS
 from vae_anomaly.export.onnx_export import onnx_content
+from vae_anomaly.export.prior_graphs import PRIOR_GRAPHS
+from vae_anomaly.export.score_graphs import SCORE_GRAPHS
 from vae_anomaly.likelihoods import (
     LIKELIHOOD_CLASSES,
     Bernoulli,
@@ -46,6 +56,8 @@ from vae_anomaly.likelihoods import (
     StudentT,
     UnitGaussian,
 )
+from vae_anomaly.model import ACTIVATIONS, PRIORS
+from vae_anomaly.scores import SCORES
 from vae_anomaly_datasets import load_cardiotocography, load_thyroid_sick, load_wine
 
 pytest.importorskip("onnxruntime")
@@ -168,6 +180,24 @@ def runner(fitted) -> OnnxModel:
 
 def test_every_likelihood_has_a_graph():
     assert set(LIKELIHOOD_GRAPHS) == set(LIKELIHOOD_CLASSES.values())
+
+
+def test_every_prior_has_a_graph_or_is_refused():
+    without = {"exemplar"}
+    fitted = {type(make().empty(1, 2, 4)) for name, make in PRIORS.items() if name not in without}
+    assert set(PRIOR_GRAPHS) == fitted
+
+
+def test_every_score_has_a_graph_or_is_refused():
+    without = {
+        *("local_ratio", "importance_weighted", "debiased_elbo", "input_complexity", "likelihood_ratio"),
+        *("likelihood_regret", "likelihood_path", "surprise"),
+    }
+    assert set(SCORE_GRAPHS) == {score for name, score in SCORES.items() if name not in without}
+
+
+def test_every_activation_has_a_graph():
+    assert set(ACTIVATION_GRAPHS) == set(ACTIVATIONS)
 
 
 def test_every_likelihood_is_compared():
@@ -304,6 +334,22 @@ def test_graph_says_which_rows_are_anomalous(mixed, runner, tmp_path, fitted):
     np.testing.assert_array_equal(is_anomaly, fitted.predict(mixed) == -1)
 
 
+@pytest.fixture(scope="module")
+def of_numbers() -> tuple[VAEDetector, OnnxModel]:
+    """A detector of columns on every scale, with codes for missing cells."""
+    generator = np.random.default_rng(11)
+    X = np.c_[tuple(cells(kind, generator) for kind in ("normal", "whole", "skewed", "long", "share", "five"))]
+    X[::20, 0] = -9999.0
+    detector = VAEDetector(**QUICK, prior="standard_normal").fit(X)
+    return detector, exported(detector)
+
+
+@given(rows=arrays(np.float64, st.tuples(st.integers(1, 4), st.just(6)), elements=st.floats(allow_infinity=False)))
+def test_any_numbers_have_the_scores_of_the_detector(of_numbers, rows):
+    detector, model = of_numbers
+    assert_equal_scores(model.score_samples(rows), detector.score_samples(rows))
+
+
 def test_arrays_hold_what_the_graph_takes(mixed, runner):
     np.testing.assert_array_equal(runner.score_samples(runner.inputs(mixed)), runner.score_samples(mixed))
 
@@ -312,6 +358,26 @@ def test_rows_may_be_dicts(mixed, runner):
     records = mixed.head(3).to_dict("records")
     np.testing.assert_array_equal(runner.score_samples(records), runner.score_samples(mixed.head(3)))
     np.testing.assert_array_equal(runner.score_samples(records[0]), runner.score_samples(mixed.head(1)))
+    columns = mixed.head(3).to_dict("list")
+    np.testing.assert_array_equal(runner.score_samples(columns), runner.score_samples(mixed.head(3)))
+    np.testing.assert_array_equal(runner.score_samples(mixed.iloc[0]), runner.score_samples(mixed.head(1)))
+
+
+def test_tables_of_polars_are_taken_by_name(mixed, runner):
+    polars = pytest.importorskip("polars")
+    rows = mixed[["height", *mixed.columns.drop("height")[::-1]]].drop(columns="smoker").assign(smoker=1.0)
+    np.testing.assert_array_equal(runner.score_samples(polars.from_pandas(rows)), runner.score_samples(rows))
+
+
+def test_arrays_with_text_are_read_in_the_order_of_the_columns(mixed, runner):
+    as_text = mixed.head(3).astype(str).to_numpy(dtype=object)
+    np.testing.assert_array_equal(runner.score_samples(as_text), runner.score_samples(mixed.head(3)))
+    np.testing.assert_array_equal(runner.score_samples(as_text.tolist()), runner.score_samples(mixed.head(3)))
+
+
+def test_what_holds_no_numbers_is_refused(runner):
+    with pytest.raises(DataError, match="the rows are no numbers"):
+        runner.score_samples([[object()] * 16])
 
 
 def test_columns_are_taken_by_name(mixed, runner):
@@ -399,11 +465,71 @@ def test_score_without_a_graph_is_named():
         onnx_content(detector)
 
 
-def test_score_with_kernels_is_refused():
+@pytest.fixture(scope="module")
+def with_kernels(mixed) -> tuple[VAEDetector, OnnxModel]:
+    X = with_holes(mixed[["height", "age", "income", "city", "smoker", "seen", "only"]], 0.05)
+    score = PooledELBO(kernels=0.2, n_kernels=64)
+    detector = VAEDetector(**QUICK, prior="standard_normal", row_score=score).fit(X)
+    return detector, exported(detector)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_kernels_have_the_numbers_of_the_detector(mixed, with_kernels, share):
+    detector, model = with_kernels
+    rows = with_holes(mixed[[column.name for column in detector.columns_]], share)
+    assert_equal_scores(model.score_samples(rows), detector.score_samples(rows))
+
+
+def test_training_row_does_not_raise_its_own_density_by_a_kernel():
     X = np.random.default_rng(2).normal(size=(200, 3))
-    detector = VAEDetector(**QUICK, prior="standard_normal", row_score=PooledELBO(kernels=0.2, n_kernels=8)).fit(X)
-    with pytest.raises(SpecificationError, match="kernels has no ONNX graph"):
+    X[100:] = X[:100]
+    score = PooledELBO(kernels=0.2, n_kernels=150)
+    detector = VAEDetector(**QUICK, prior="standard_normal", row_score=score).fit(X)
+    model = exported(detector)
+    assert_equal_scores(model.score_samples(X), detector.score_samples(X))
+    in_single = X.astype(np.float32).astype(np.float64)
+    assert_equal_scores(model.score_samples(in_single), detector.score_samples(in_single))
+
+
+def test_kernels_of_many_levels_have_the_numbers_of_the_detector(mixed, monkeypatch):
+    monkeypatch.setattr("vae_anomaly.model.kernels.MAX_SLOTS", 2)
+    X = with_holes(mixed[["height", "city", "smoker"]], 0.05)
+    score = PooledELBO(kernels=0.2, n_kernels=64)
+    detector = VAEDetector(**QUICK, prior="standard_normal", row_score=score).fit(X)
+    assert len(detector.vae_.kernels.arranged().many) == 1
+    assert_equal_scores(exported(detector).score_samples(mixed[X.columns]), detector.score_samples(mixed[X.columns]))
+
+
+def test_kernels_are_refused_without_raw_values():
+    X = np.random.default_rng(2).normal(size=(200, 3))
+    score = PooledELBO(kernels=0.2, n_kernels=8)
+    detector = VAEDetector(**QUICK, prior="standard_normal", row_score=score).fit(X)
+    detector.level_rule_ = LevelRule(raw_values=False)
+    with pytest.raises(SpecificationError, match="8 training rows, whose cells the file has to hold"):
         onnx_content(detector)
+
+
+@given(
+    values=arrays(np.float32, st.tuples(st.integers(1, 3), st.just(4)), elements=st.floats(width=32, allow_nan=False)),
+    data=st.data(),
+)
+def test_fingerprints_are_those_of_batches(fingerprints_of, values, data):
+    values = np.nan_to_num(values, posinf=3.4e38, neginf=-3.4e38)
+    observed = data.draw(arrays(np.bool_, values.shape))
+    expected = Batch(torch.from_numpy(values), torch.from_numpy(observed)).fingerprints().numpy()
+    np.testing.assert_array_equal(fingerprints_of(values, observed), expected)
+
+
+@pytest.fixture(scope="module")
+def fingerprints_of() -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """A graph that is nothing but fingerprints."""
+    import onnxruntime
+
+    graph = Graph(18)
+    values, observed = graph.input("values", FLOAT, ("rows", 4)), graph.input("observed", FLAG, ("rows", 4))
+    content = graph.serialized({"found": (fingerprints_graph(values, observed, 4), ("rows", 1))}, {})
+    session = onnxruntime.InferenceSession(content)
+    return lambda values, observed: session.run(None, {"values": values, "observed": observed})[0][:, 0]
 
 
 def test_model_of_images_is_refused():

@@ -263,8 +263,8 @@ class OnnxModel:
 
         Parameters
         ----------
-        X : array-like of shape (rows, columns), DataFrame, dict or list of dicts
-            Rows with the columns of the detector: of a DataFrame and of dicts by name.  Arrays hold numbers as the
+        X : array-like of shape (rows, columns), DataFrame, Series, dict or list of dicts
+            Rows with the columns of the detector: by name, or in their order in an array.  Arrays hold numbers as the
             detector takes them, of text the index of the level, and of dates the days since 1970; NaN where a cell is
             missing.
 
@@ -294,7 +294,7 @@ class OnnxModel:
 
         Parameters
         ----------
-        X : array-like, DataFrame, dict or list of dicts
+        X : array-like, DataFrame, Series, dict or list of dicts
             What `score_samples` takes.
 
         Returns
@@ -308,7 +308,7 @@ class OnnxModel:
 
         Parameters
         ----------
-        X : array-like, DataFrame, dict or list of dicts
+        X : array-like, DataFrame, Series, dict or list of dicts
             What `score_samples` takes.
 
         Returns
@@ -322,7 +322,7 @@ class OnnxModel:
 
         Parameters
         ----------
-        X : array-like, DataFrame, dict or list of dicts
+        X : array-like, DataFrame, Series, dict or list of dicts
             What `score_samples` takes.
 
         Returns
@@ -336,7 +336,7 @@ class OnnxModel:
 
         Parameters
         ----------
-        X : array-like, DataFrame, dict or list of dicts
+        X : array-like, DataFrame, Series, dict or list of dicts
             What `score_samples` takes.
 
         Raises
@@ -351,7 +351,12 @@ class OnnxModel:
 
     def _of_array(self, X: Any) -> Floats:
         """Numbers in the order of the columns."""
-        given = np.array(X, dtype=np.float64, order="C")
+        try:
+            given = np.array(X, dtype=np.float64, order="C")
+        except (TypeError, ValueError) as error:
+            raise DataError(
+                f"the rows are no numbers ({error})", "give an array of numbers, or a DataFrame."
+            ) from error
         if given.ndim != 2 or given.shape[1] != len(self.columns):
             raise DataError(
                 f"the rows have the shape {given.shape}; expected two axes, and {len(self.columns)} columns in the "
@@ -434,20 +439,26 @@ def _as_frame(X: Any) -> Any:
     pandas = sys.modules.get("pandas")
     if pandas is not None and isinstance(X, pandas.DataFrame):
         return X
-    rows = isinstance(X, list | tuple) and bool(X) and all(isinstance(row, Mapping) for row in X)
-    if not (rows or isinstance(X, Mapping)):
-        if not isinstance(X, np.ndarray) and not (isinstance(X, list | tuple) and _holds_text(X)):
-            return None
-        if isinstance(X, np.ndarray) and X.dtype.kind not in "OUS":
-            return None
-    import pandas as pd
-
-    if rows:
-        return pd.DataFrame(list(X))
+    if pandas is not None and isinstance(X, pandas.Series):
+        return X.to_frame().T.infer_objects()
+    if hasattr(X, "to_pandas"):
+        # Tables of Polars and Arrow have names, too.
+        return X.to_pandas()
     if isinstance(X, Mapping):
+        import pandas as pd
+
         of_columns = bool(X) and all(isinstance(cells, list | tuple | np.ndarray) for cells in X.values())
         return pd.DataFrame(dict(X) if of_columns else [dict(X)])
-    return pd.DataFrame(np.array(X, dtype=object)).infer_objects()
+    is_list = isinstance(X, list | tuple)
+    if is_list and X and all(isinstance(row, Mapping) for row in X):
+        import pandas as pd
+
+        return pd.DataFrame(list(X))
+    if (isinstance(X, np.ndarray) and X.dtype.kind in "OUS" and X.ndim == 2) or (is_list and _holds_text(X)):
+        import pandas as pd
+
+        return pd.DataFrame(np.array(X, dtype=object)).infer_objects()
+    return None
 
 
 def _holds_text(rows: Any) -> bool:

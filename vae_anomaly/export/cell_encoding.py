@@ -41,12 +41,17 @@ class CellEncoding:
     encoder : TableEncoder
     given : Value of shape (rows, columns of the table), float64
         Numbers; of text the index of the level, of dates the days since 1970; NaN where missing.
+    as_copied : bool, default=False
+        Whether cells are first brought to single precision where a copy in it is still the same row: for fingerprints.
     """
 
-    def __init__(self, graph: Graph, encoder: TableEncoder, given: Value) -> None:
+    def __init__(self, graph: Graph, encoder: TableEncoder, given: Value, *, as_copied: bool = False) -> None:
         self.graph, self.encoder = graph, encoder
         self.n_given = len(encoder.columns)
         given = self._without_codes(given)
+        if as_copied:
+            in_single = np.array([column.copies_in_single for column in encoder.columns])
+            given = graph.constant(in_single).where(given.to(FLOAT).to(DOUBLE), given)
         self.observed = ~given.is_nan()
         self.given = self.observed.where(given, 0.0)
 

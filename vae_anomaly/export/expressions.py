@@ -8,6 +8,7 @@ from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from vae_anomaly.errors import NotInstalled
 
@@ -175,6 +176,8 @@ class Value:
 
     def take(self, indices: Array | Value, axis: int) -> Value:
         """Some of its slices along an axis."""
+        if self.array is not None and not isinstance(indices, Value):
+            return self.graph.constant(np.take(self.array, indices, axis))
         chosen = indices if isinstance(indices, Value) else self.graph.constant(np.asarray(indices, dtype=np.int64))
         return self.graph.node("Gather", [self, chosen], self.dtype, axis=axis)
 
@@ -330,6 +333,12 @@ class Graph:
         onnx.checker.check_model(model)
         content: bytes = model.SerializeToString(deterministic=True)
         return content
+
+
+def as_array(tensor: Tensor) -> Array:
+    """A tensor of a model as an array."""
+    array: Array = tensor.detach().cpu().numpy()
+    return array
 
 
 def onnx_library() -> Any:

@@ -11,7 +11,8 @@ import numpy as np
 from torch import Tensor
 
 from vae_anomaly.errors import SpecificationError
-from vae_anomaly.export.expressions import DOUBLE, FLOAT, Array, Graph, Value
+from vae_anomaly.export.expressions import DOUBLE, FLOAT, Array, Graph, Value, as_array
+from vae_anomaly.export.fingerprints import fingerprints_graph
 from vae_anomaly.export.likelihood_table import graph_of
 from vae_anomaly.export.noise_graphs import CellGraph
 from vae_anomaly.export.prior_graphs import kl_graph
@@ -40,12 +41,14 @@ class TermsGraph:
         The stored noise.
     values, observed : Value of shape (rows, columns)
         Cells in model units, float32, and which of them are observed.
+    copied : Value of shape (rows, columns)
+        The cells that rows are compared with training rows by.
     """
 
-    def __init__(self, vae: VAE, noise: Tensor, values: Value, observed: Value) -> None:
+    def __init__(self, vae: VAE, noise: Tensor, values: Value, observed: Value, copied: Value) -> None:
         self.graph: Graph = values.graph
         self.vae, self.noise, self.observed = vae, noise, observed
-        self.values = values
+        self.values, self._copied = values, copied
         self._cells = self.graph.split(values, [group.n_columns for group in vae.groups], 1)
         self._likelihoods = [
             graph_of(
@@ -70,19 +73,25 @@ class TermsGraph:
         n_draws = float(self.noise.shape[0] * self.noise.shape[1])
         of_rows = []
         if drawn:
-            of_rows.append(self._added_up(distributions, drawn).sum(0, 1) / n_draws)
+            of_rows.append(self._by_cell(distributions, drawn).sum(-1).sum(0, 1) / n_draws)
         if fixed:
-            of_rows.append(self._added_up(distributions, fixed))
+            of_rows.append(self._by_cell(distributions, fixed).sum(-1))
         return of_rows[0] if len(of_rows) == 1 else of_rows[0] + of_rows[1]
 
     @cached_property
     def kl(self) -> Value:
         """KL(q(z | x) || p(z)), the mean over members: (rows,), float64, nats."""
-        return kl_graph(self.vae.prior, *self.posterior).to(DOUBLE).sum(0) / float(self.vae.n_members)
+        of_members = kl_graph(self.vae.prior, *self.posterior, self.fingerprints).to(DOUBLE)
+        return of_members.sum(0) / float(self.vae.n_members)
 
     @cached_property
     def marginal(self) -> Value:
         """log p(x) of the independence model: (rows,), float64, nats."""
+        return self.marginal_cells.sum(-1)
+
+    @cached_property
+    def marginal_cells(self) -> Value:
+        """log p(x_j) of the independence model, 0 where the cell is missing: (rows, columns), float64, nats."""
         start = as_array(self.vae.start)
         distributions = []
         for group, likelihood in zip(self.vae.groups, self._likelihoods, strict=True):
@@ -94,7 +103,7 @@ class TermsGraph:
                 parts.append(self.graph.constant(part if size else part[:, 0]))
                 begin += max(size, 1)
             distributions.append(likelihood.marginal(parts))
-        return self._added_up(distributions, range(len(distributions)))
+        return self._by_cell(distributions, range(len(distributions)))
 
     @cached_property
     def posterior(self) -> tuple[Value, Value]:
@@ -112,6 +121,11 @@ class TermsGraph:
         outputs = mlp_graph(vae.encoder, inputs)
         mean, log_variance = self.graph.split(outputs, [vae.latent_dim] * 2, -1)
         return mean, log_variance.at_least(vae.min_log_variance).at_most(MAX_LOG_VARIANCE)
+
+    @cached_property
+    def fingerprints(self) -> Value:
+        """Equal for equal rows: (rows, 1), int64."""
+        return fingerprints_graph(self._copied, self.observed, self.vae.n_columns)
 
     @cached_property
     def missing(self) -> Value:
@@ -145,34 +159,34 @@ class TermsGraph:
             for group, likelihood in zip(self.vae.groups, self._likelihoods, strict=True)
         ]
 
-    def _added_up(self, distributions: Sequence[CellGraph], places: Sequence[int]) -> Value:
-        """Log-probabilities of some groups of columns in the units of the data, added up in float64 for each row."""
+    def _by_cell(self, distributions: Sequence[CellGraph], places: Sequence[int]) -> Value:
+        """Log-probabilities of some groups of columns in the units of the data, 0 where a cell is missing; float64."""
         groups = [self.vae.groups[place] for place in places]
         columns = [column for group in groups for column in range(group.columns.start, group.columns.stop)]
         terms = self.graph.concat([distributions[place].log_prob(self._cells[place]) for place in places], -1)
         n_columns = self.vae.n_columns
         in_units = terms + self._log_jacobian.columns(columns, n_columns)
-        return self.observed.columns(columns, n_columns).where(in_units, 0.0).to(DOUBLE).sum(-1)
+        return self.observed.columns(columns, n_columns).where(in_units, 0.0).to(DOUBLE)
 
     @cached_property
     def _log_jacobian(self) -> Value:
         """What turns log-likelihoods of cells into those in the units of the data: `VAE.in_data_units`."""
-        vae = self.vae
-        rounded = as_array(vae.rounded)
-        fixed = self.graph.constant(np.where(rounded, as_array(vae.log_jacobian), as_array(vae.slope_at_0)))
-        curved = (as_array(vae.asinh_scale) > 0) & ~rounded
+        fixed = self.graph.constant(as_array(self.vae.log_jacobian)).with_axis(0)
+        return self.graph.constant(as_array(self.vae.rounded)).where(fixed, self.log_slope)
+
+    @cached_property
+    def log_slope(self) -> Value:
+        """log of d(model units) / d(data units) at the cells: `VAE.log_slope`."""
+        slope_at_0 = self.graph.constant(as_array(self.vae.slope_at_0)).with_axis(0)
+        curved = as_array(self.vae.asinh_scale) > 0
         if not curved.any():
-            return fixed.with_axis(0)
+            return slope_at_0
         # log cosh of the cell on the asinh scale, without overflow; 0 elsewhere.
-        scale, location = (np.where(curved, as_array(part), np.float32(0)) for part in (vae.scale, vae.location))
+        scale, location = (
+            np.where(curved, as_array(part), np.float32(0)) for part in (self.vae.scale, self.vae.location)
+        )
         size = (self.values * scale + location).abs()
-        return fixed - (size + ((size * -2.0).exp() + 1.0).log() - math.log(2))
-
-
-def as_array(tensor: Tensor) -> Array:
-    """A tensor of a model as an array."""
-    array: Array = tensor.detach().cpu().numpy()
-    return array
+        return slope_at_0 - (size + ((size * -2.0).exp() + 1.0).log() - math.log(2))
 
 
 def mlp_graph(body: object, inputs: Value, order: Sequence[int] | None = None, *, draws: bool = False) -> Value:

@@ -17,8 +17,8 @@ from vae_anomaly.likelihoods import MIN_MASS
 
 # Below this width, in units of the noise and of its slope, the probability of an interval is a series.
 NARROW = 0.3
-# Of a polynomial that is within 4e-10 nats.
-DEGREE = 14
+# Of a polynomial that is within 7e-9 nats, which intervals that are not narrow multiply by 4 at most.
+DEGREE = 12
 
 
 class CellGraph(abc.ABC):
@@ -81,7 +81,10 @@ class NormalGraph(NoiseGraph):
         lower, upper = self.standard(lower), self.standard(upper)
         # Moved to the left of the median, where the distribution function is not near 1.
         end, span = (lower + upper > 0).where(-lower, upper).to(DOUBLE), (width / self.scale).to(DOUBLE)
-        above, below = log_ndtr(end), log_ndtr(end - span)
+        graph = end.graph
+        # Both ends at once: half as many nodes, of which a single row's time consists.
+        both = log_ndtr(graph.concat([end.with_axis(0), (end - span).with_axis(0)], 0))
+        above, below = both.take(np.array(0), 0), both.take(np.array(1), 0)
         wide = above + (1.0 - (below - above).exp()).log()
         middle, square = (end - span * 0.5).square(), span.square()
         series = (middle - 1.0) / 24 + square * (middle.square() - 6 * middle + 3.0) / 1920

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from vae_anomaly.errors import SpecificationError
-from vae_anomaly.export.expressions import Value
-from vae_anomaly.export.network import TermsGraph, as_array
+from vae_anomaly.export.expressions import Value, as_array
+from vae_anomaly.export.kernel_graph import kernel_graph
+from vae_anomaly.export.network import TermsGraph
 from vae_anomaly.model import KNOTS
 from vae_anomaly.scores import ELBO, KL, ELBOPerCell, PooledELBO, Reconstruction, Score
 
@@ -33,13 +34,11 @@ def _kl(_score: Score, terms: TermsGraph) -> Value:
 
 
 def _pooled_elbo(score: PooledELBO, terms: TermsGraph) -> Value:
-    if score.kernels:
-        raise SpecificationError(
-            "a score with kernels has no ONNX graph, because a row that equals one of their training rows counts "
-            "otherwise. Fit with preset='default' or 'robust', or score with the model file."
-        )
     weights = np.array(score.weights)
     bounds = [_elbo(score, terms), *([terms.marginal] if score.independence else [])]
+    if score.kernels:
+        assert terms.vae.kernels is not None
+        bounds.append(kernel_graph(terms, terms.vae.kernels))
     # (rows, experts)
     found = terms.graph.concat([bound.with_axis(1) for bound in bounds], 1)
     charged = _charges(terms) if score.uses_experts else None

@@ -16,8 +16,8 @@ from vae_anomaly.model.convolutions import repeatable_convolutions
 from vae_anomaly.model.device import resolve_device
 from vae_anomaly.model.elbo import Terms, elbo_terms, expected_log_likelihood, marginal_terms, saturated_terms
 from vae_anomaly.model.experts import KNOTS, Experts, missing_share, stretches
-from vae_anomaly.model.kernel_bounds import fit_kernels, kernel_bound, kernel_terms, nearest_centres
-from vae_anomaly.model.kernels import MAX_KERNELS, Kernels
+from vae_anomaly.model.kernel_bounds import LEVEL_SMOOTHING, fit_kernels, kernel_bound, kernel_terms, nearest_centres
+from vae_anomaly.model.kernels import MAX_KERNELS, ArrangedKernels, Kernels
 from vae_anomaly.model.matmul import (
     LANES,
     PRECISIONS,
@@ -50,6 +50,7 @@ __all__ = [
     "BACKBONES",
     "KNOTS",
     "LANES",
+    "LEVEL_SMOOTHING",
     "LOG_2PI",
     "MAX_KERNELS",
     "MAX_LOG_VARIANCE",
@@ -59,6 +60,7 @@ __all__ = [
     "PRIORS",
     "UNCHANGED",
     "VAE",
+    "ArrangedKernels",
     "Backbone",
     "Convolutional",
     "Exemplar",
