@@ -635,3 +635,13 @@ def test_trained_rows_among_a_few_new_ones_are_no_chance_where_no_row_is_like_an
     with pytest.raises(DataError, match="12 of 60 rows were trained on"):
         detector.calibrate(np.concatenate([rows[trained], normal(48, 1)]))
     detector.calibrate(normal(48, 1))
+
+
+@pytest.mark.parametrize(("prior", "tells"), [("exemplar", True), ("standard_normal", False)])
+def test_fingerprints_are_there_for_who_asks_whether_scores_need_them_or_not(prior: str, tells: bool) -> None:
+    detector = VAEDetector(prior=prior, calibration="split", **FAST).fit(normal(200))
+    assert detector.model_.tells_copies == tells
+    rows = normal(5, 1)
+    expected = detector.model_.encoder.encode(Table(("x0", "x1", "x2"), rows)).fingerprints().numpy()
+    assert np.array_equal(detector.compared(rows).fingerprints, expected)
+    assert np.array_equal(detector.compared(rows).take(np.array([3])).fingerprints, expected[[3]])

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from vae_anomaly import FeatureMapDetector, ImageFeatures, PatchDetector, TrainingPlan, VAEDetector, load, save
-from vae_anomaly.fitting import predict
+from vae_anomaly.fitting import chunks
 from vae_anomaly.likelihoods import LIKELIHOODS
 from vae_anomaly.model import PRIORS, training
 from vae_anomaly.model.steps import EAGER_STEPS, CudaGraph, Stepper
@@ -177,7 +177,7 @@ def test_scores_do_not_depend_on_the_batch_or_the_order(rows, fitted, mixed):
 def test_position_in_a_chunk_does_not_change_scores(fitted, mixed, monkeypatch):
     scores = fitted.score_samples(mixed)
     many = pd.concat([mixed] * 20)
-    monkeypatch.setattr(predict, "MAX_CHUNK_ROWS_ON_CUDA", 4096)
+    monkeypatch.setattr(chunks, "MAX_CHUNK_ROWS_ON_CUDA", 4096)
     small_chunks = fitted.score_samples(many)
     np.testing.assert_array_equal(small_chunks, np.tile(small_chunks[:700], 20))
     np.testing.assert_allclose(small_chunks[:700], scores, **NATS)

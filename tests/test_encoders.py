@@ -221,3 +221,14 @@ def test_columns_on_an_asinh_scale_come_through_a_matrix_as_through_a_frame():
     encoder = TableEncoder(infer_columns(matrix))
     assert all(column.asinh_scale for column in encoder.columns)
     assert torch.equal(encoder.encode(matrix).values, encoder.encode(frame).values)
+
+
+def test_rows_that_nobody_tells_from_others_are_encoded_the_same_without_fingerprints():
+    rows = np.random.default_rng(0).normal(size=(40, 3))
+    rows[3, 1] = np.nan
+    table = Table(("a", "b", "c"), rows)
+    encoder = TableEncoder(infer_columns(table))
+    with_, without = encoder.encode(table), encoder.encode(table, fingerprints=False)
+    assert torch.equal(with_.values, without.values)
+    assert torch.equal(with_.observed, without.observed)
+    assert without.known_fingerprints is None

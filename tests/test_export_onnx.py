@@ -170,7 +170,7 @@ def mixed() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def fitted(mixed) -> VAEDetector:
-    return VAEDetector(**QUICK, prior="standard_normal", model_missing=True).fit(with_holes(mixed, 0.05))
+    return VAEDetector(**QUICK, model_missing=True).fit(with_holes(mixed, 0.05))
 
 
 @pytest.fixture(scope="module")
@@ -182,10 +182,8 @@ def test_every_likelihood_has_a_graph():
     assert set(LIKELIHOOD_GRAPHS) == set(LIKELIHOOD_CLASSES.values())
 
 
-def test_every_prior_has_a_graph_or_is_refused():
-    without = {"exemplar"}
-    fitted = {type(make().empty(1, 2, 4)) for name, make in PRIORS.items() if name not in without}
-    assert set(PRIOR_GRAPHS) == fitted
+def test_every_prior_has_a_graph():
+    assert set(PRIOR_GRAPHS) == {type(make().empty(1, 2, 4)) for make in PRIORS.values()}
 
 
 def test_every_score_has_a_graph_or_is_refused():
@@ -210,7 +208,7 @@ def test_likelihood_has_the_scores_of_the_detector(name):
     likelihood, kind = LIKELIHOODS[name]
     generator = np.random.default_rng(3)
     X = pd.DataFrame({"a": cells(kind, generator), "b": cells("normal", generator)})
-    detector = VAEDetector(**QUICK, prior="standard_normal", columns={"a": likelihood}).fit(X)
+    detector = VAEDetector(**QUICK, columns={"a": likelihood}).fit(X)
     model = exported(detector)
     assert_equal_scores(model.score_samples(X), detector.score_samples(X))
     holes = with_holes(X, 0.3)
@@ -222,7 +220,7 @@ def test_cells_beyond_those_of_training_have_the_scores_of_the_detector(name):
     likelihood, kind = LIKELIHOODS[name]
     generator = np.random.default_rng(3)
     X = pd.DataFrame({"a": cells(kind, generator), "b": cells("normal", generator)})
-    detector = VAEDetector(**QUICK, prior="standard_normal", columns={"a": likelihood}).fit(X)
+    detector = VAEDetector(**QUICK, columns={"a": likelihood}).fit(X)
     beyond = [-3.0, -0.5, 0.25, 0.0, 1.0, 2.0, 3.5, 77.0, 1e4, 1e9, -1e9, 1e300, -1e300]
     if kind in ("inside", "flag") and isinstance(likelihood, ContinuousBernoulli | Bernoulli):
         beyond = [0.0, 0.1, 0.9, 1.0]
@@ -238,7 +236,7 @@ def test_cells_beyond_those_of_training_have_the_scores_of_the_detector(name):
 def test_tables_that_ship_have_the_scores_of_the_detector(load_table):
     X, _ = load_table()
     X = X.iloc[:1000]
-    detector = VAEDetector(max_iter=40, prior="standard_normal").fit(X)
+    detector = VAEDetector(max_iter=40).fit(X)
     model = exported(detector)
     for rows in (X, with_holes(X, 0.4)):
         assert_equal_scores(model.score_samples(rows), detector.score_samples(rows))
@@ -304,7 +302,7 @@ def test_place_in_time_and_epochs_have_the_scores_of_the_detector():
     moments = pd.to_datetime(seconds, unit="s")
     X = pd.DataFrame({"epoch": seconds, "moment": moments, "x": generator.normal(size=400)})
     columns = {"epoch": "datetime+trend", "moment": "datetime+trend"}
-    detector = VAEDetector(**QUICK, prior="standard_normal", columns=columns).fit(X)
+    detector = VAEDetector(**QUICK, columns=columns).fit(X)
     model = exported(detector)
     assert_equal_scores(model.score_samples(X), detector.score_samples(X))
     as_dates = X.assign(epoch=moments)
@@ -340,7 +338,7 @@ def of_numbers() -> tuple[VAEDetector, OnnxModel]:
     generator = np.random.default_rng(11)
     X = np.c_[tuple(cells(kind, generator) for kind in ("normal", "whole", "skewed", "long", "share", "five"))]
     X[::20, 0] = -9999.0
-    detector = VAEDetector(**QUICK, prior="standard_normal").fit(X)
+    detector = VAEDetector(**QUICK).fit(X)
     return detector, exported(detector)
 
 
@@ -400,7 +398,7 @@ def test_text_in_a_column_of_numbers_is_named_with_its_row(mixed, runner):
 
 def test_infinity_is_named_with_its_row():
     X = np.random.default_rng(0).normal(size=(200, 2))
-    model = exported(VAEDetector(**QUICK, prior="standard_normal").fit(X))
+    model = exported(VAEDetector(**QUICK).fit(X))
     with pytest.raises(DataError, match=r"column 'x1' holds inf \(index 1\)"):
         model.score_samples([[0.0, 1.0], [0.0, np.inf]])
 
@@ -413,7 +411,7 @@ def test_array_of_another_width_is_refused(runner):
 def test_cells_outside_of_the_support_are_refused():
     generator = np.random.default_rng(0)
     X = pd.DataFrame({"n": generator.poisson(4, 200), "x": generator.normal(size=200)})
-    model = exported(VAEDetector(**QUICK, prior="standard_normal", columns={"n": Poisson()}).fit(X))
+    model = exported(VAEDetector(**QUICK, columns={"n": Poisson()}).fit(X))
     with pytest.raises(DataError, match=r"column 'n' holds -1 \(index 1\); Poisson takes counts"):
         model.score_samples(pd.DataFrame({"n": [3.0, -1.0], "x": 0.0}))
 
@@ -421,7 +419,7 @@ def test_cells_outside_of_the_support_are_refused():
 def test_numbers_that_are_declared_levels_are_taken_as_numbers():
     generator = np.random.default_rng(1)
     X = np.c_[generator.choice([10, 20, 35], 300), generator.normal(size=300)]
-    detector = VAEDetector(**QUICK, prior="standard_normal", columns={"x0": "categorical"}).fit(X)
+    detector = VAEDetector(**QUICK, columns={"x0": "categorical"}).fit(X)
     rows = np.array([[10.0, 0.0], [35.0, 0.0], [11.0, 0.0], [np.nan, 0.0]])
     assert_equal_scores(exported(detector).score_samples(rows), detector.score_samples(rows))
 
@@ -429,7 +427,7 @@ def test_numbers_that_are_declared_levels_are_taken_as_numbers():
 @pytest.mark.parametrize("score", ["elbo", "elbo_per_cell", "reconstruction", "kl", "pooled_elbo"])
 def test_scores_have_the_numbers_of_the_detector(mixed, score):
     X = with_holes(mixed[["height", "city", "visits"]], 0.1)
-    detector = VAEDetector(**QUICK, prior="standard_normal", row_score=score).fit(X)
+    detector = VAEDetector(**QUICK, row_score=score).fit(X)
     model = exported(detector)
     assert model.description.score == score
     assert_equal_scores(model.score_samples(X), detector.score_samples(X))
@@ -447,14 +445,31 @@ def test_scores_have_the_numbers_of_the_detector(mixed, score):
 )
 def test_pools_have_the_numbers_of_the_detector(mixed, score):
     X = with_holes(mixed[["height", "city", "visits"]], 0.1)
-    detector = VAEDetector(**QUICK, prior="standard_normal", row_score=score).fit(X)
+    detector = VAEDetector(**QUICK, row_score=score).fit(X)
+    assert_equal_scores(exported(detector).score_samples(X), detector.score_samples(X))
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+def test_priors_have_the_numbers_of_the_detector(mixed, prior):
+    X = with_holes(mixed[["height", "city", "visits"]], 0.1)
+    # Rows of the training twice, which an exemplar prior counts otherwise than new ones.
+    X = pd.concat([X, X.head(50)], ignore_index=True)
+    detector = VAEDetector(**QUICK, prior=prior).fit(X)
+    assert_equal_scores(exported(detector).score_samples(X), detector.score_samples(X))
+    assert_equal_scores(exported(detector).score_samples(mixed[X.columns]), detector.score_samples(mixed[X.columns]))
+
+
+@pytest.mark.parametrize("preset", ["accurate", "robust"])
+def test_presets_have_the_numbers_of_the_detector(mixed, preset):
+    X = with_holes(mixed[["height", "city", "visits"]], 0.1)
+    detector = VAEDetector(**QUICK, preset=preset).fit(X)
     assert_equal_scores(exported(detector).score_samples(X), detector.score_samples(X))
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh", "gelu", "softplus", "identity"])
 def test_activations_have_the_numbers_of_the_detector(activation):
     X = np.random.default_rng(2).normal(size=(200, 3))
-    detector = VAEDetector(**QUICK, prior="standard_normal", activation=activation).fit(X)
+    detector = VAEDetector(**QUICK, activation=activation).fit(X)
     assert_equal_scores(exported(detector).score_samples(X), detector.score_samples(X))
 
 
@@ -469,7 +484,7 @@ def test_score_without_a_graph_is_named():
 def with_kernels(mixed) -> tuple[VAEDetector, OnnxModel]:
     X = with_holes(mixed[["height", "age", "income", "city", "smoker", "seen", "only"]], 0.05)
     score = PooledELBO(kernels=0.2, n_kernels=64)
-    detector = VAEDetector(**QUICK, prior="standard_normal", row_score=score).fit(X)
+    detector = VAEDetector(**QUICK, row_score=score).fit(X)
     return detector, exported(detector)
 
 
@@ -484,7 +499,7 @@ def test_training_row_does_not_raise_its_own_density_by_a_kernel():
     X = np.random.default_rng(2).normal(size=(200, 3))
     X[100:] = X[:100]
     score = PooledELBO(kernels=0.2, n_kernels=150)
-    detector = VAEDetector(**QUICK, prior="standard_normal", row_score=score).fit(X)
+    detector = VAEDetector(**QUICK, row_score=score).fit(X)
     model = exported(detector)
     assert_equal_scores(model.score_samples(X), detector.score_samples(X))
     in_single = X.astype(np.float32).astype(np.float64)
@@ -495,7 +510,7 @@ def test_kernels_of_many_levels_have_the_numbers_of_the_detector(mixed, monkeypa
     monkeypatch.setattr("vae_anomaly.model.kernels.MAX_SLOTS", 2)
     X = with_holes(mixed[["height", "city", "smoker"]], 0.05)
     score = PooledELBO(kernels=0.2, n_kernels=64)
-    detector = VAEDetector(**QUICK, prior="standard_normal", row_score=score).fit(X)
+    detector = VAEDetector(**QUICK, row_score=score).fit(X)
     assert len(detector.vae_.kernels.arranged().many) == 1
     assert_equal_scores(exported(detector).score_samples(mixed[X.columns]), detector.score_samples(mixed[X.columns]))
 
@@ -503,7 +518,7 @@ def test_kernels_of_many_levels_have_the_numbers_of_the_detector(mixed, monkeypa
 def test_kernels_are_refused_without_raw_values():
     X = np.random.default_rng(2).normal(size=(200, 3))
     score = PooledELBO(kernels=0.2, n_kernels=8)
-    detector = VAEDetector(**QUICK, prior="standard_normal", row_score=score).fit(X)
+    detector = VAEDetector(**QUICK, row_score=score).fit(X)
     detector.level_rule_ = LevelRule(raw_values=False)
     with pytest.raises(SpecificationError, match="8 training rows, whose cells the file has to hold"):
         onnx_content(detector)
@@ -615,7 +630,7 @@ def test_library_that_is_missing_is_named_with_the_command(fitted, monkeypatch):
 def test_scoring_loads_neither_torch_nor_pandas(tmp_path):
     X = np.random.default_rng(0).normal(size=(200, 3))
     path = tmp_path / "model.onnx"
-    detector = VAEDetector(**QUICK, prior="standard_normal").fit(X)
+    detector = VAEDetector(**QUICK).fit(X)
     export_onnx(detector, path)
     code = (
         "import sys; from vae_anomaly.onnx_model import OnnxModel\n"

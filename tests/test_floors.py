@@ -42,7 +42,7 @@ LIBRARY_FLOORS = (
 # The same within the command line.
 CLI_FLOORS = (
     ("errors",),
-    ("console", "signals", "standard_streams", "types"),
+    ("console", "signals", "standard_streams", "start_up", "types"),
     ("cell_reader", "signing"),
     ("sources",),
     ("kinds", "progress", "stages", "tables"),
@@ -106,6 +106,7 @@ LONG: dict[str, str] = {
     "vae_anomaly.fitting.fit.fit_model": "the fit reads from top to bottom",
     "vae_anomaly_cli.options.FitOptions": "an option of a fit after the other",
     "vae_anomaly.model.training.train": "the training loop reads from top to bottom",
+    "vae_anomaly.model.vae.VAE": "the network, and what is said of its columns once, read in one file",
     "vae_anomaly.model.vae.VAE.__init__": "one statement for each buffer and part of the network",
 }
 

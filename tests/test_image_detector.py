@@ -109,7 +109,7 @@ def test_score_of_an_image_does_not_depend_on_its_company(fitted):
 @PIXEL_LIKELIHOODS
 @pytest.mark.parametrize("make", [dense, small])
 def test_position_in_a_small_chunk_does_not_change_scores(likelihood, make, monkeypatch):
-    monkeypatch.setattr("vae_anomaly.fitting.predict.MAX_CHUNK_ROWS", 4)
+    monkeypatch.setattr("vae_anomaly.fitting.chunks.MAX_CHUNK_ROWS", 4)
     train, odd = TRAIN[:30, 1:, 3:], NEW[:18, 1:, 3:]
     detector = make(likelihood=likelihood, hidden_layer_sizes=(5,), max_iter=2, row_score=ELBO(n_draws=1)).fit(train)
     order = np.random.default_rng(0).permutation(18)

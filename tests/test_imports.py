@@ -29,6 +29,17 @@ def test_name_and_help_load_nothing_heavy(code: str) -> None:
     assert loaded_after(code) == set()
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import vae_anomaly.decisions, vae_anomaly.registry, vae_anomaly.files",
+        "from vae_anomaly import Calibration, ColumnRoles",
+    ],
+)
+def test_what_needs_no_network_is_there_without_torch(code: str) -> None:
+    assert not {"torch", "sklearn"} & loaded_after(code)
+
+
 def test_first_fit_does_not_load_the_compiler() -> None:
     code = """
 import numpy as np, warnings; warnings.simplefilter('ignore')

@@ -140,14 +140,14 @@ def test_file_of_this_version_without_checksum_is_refused(copied: Path) -> None:
     header = header_of(copied.read_bytes())
     del header["__metadata__"]["sha256"]
     copied.write_bytes(with_header(copied.read_bytes(), json.dumps(header).encode()))
-    with pytest.raises(ModelFileError, match="no checksum, and every file of format version 9 has one"):
+    with pytest.raises(ModelFileError, match="no checksum, and every file of format version 10 has one"):
         load(copied)
 
 
 def test_checksum_holds_for_the_version_too(copied: Path) -> None:
     header = header_of(copied.read_bytes())
     metadata = header["__metadata__"]
-    metadata["vae_anomaly"] = metadata["vae_anomaly"].replace('"format_version":9', '"format_version":8')
+    metadata["vae_anomaly"] = metadata["vae_anomaly"].replace('"format_version":10', '"format_version":9')
     copied.write_bytes(with_header(copied.read_bytes(), json.dumps(header).encode()))
     with pytest.raises(ModelFileError, match="the file is damaged"):
         load(copied)
@@ -215,7 +215,7 @@ HOSTILE = {
     "wide decoder": ("mixed", "m.update(hidden_layer_sizes=[1, 10_000_000, 1])"),
     "skip weights": ("grey", "m.update(latent_dim=20_000)"),
     "members": ("grey", "m.update(n_members=60_000)"),
-    "exemplars": ("mixed", "m.update(n_exemplars=10**9)"),
+    "exemplars": ("mixed", "m.update(n_components=10**9)"),
     "draws": ("grey", "m['score']['fields'].update(n_draws=10**9)"),
     "near": ("patches", "m['windows'][0].update(near=14_000, far=14_000)"),
     "far": ("patches", "m['windows'][0].update(far=10**6)"),

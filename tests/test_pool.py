@@ -15,7 +15,8 @@ from sklearn.model_selection import GridSearchCV
 from vae_anomaly import ModelFileError, PooledELBO, SpecificationError, VAEDetector, load, save
 from vae_anomaly.columns import Batch, Column
 from vae_anomaly.detectors import read_table
-from vae_anomaly.fitting.predict import chunk_rows, score_rows, score_shares, scoring_noise
+from vae_anomaly.fitting.chunks import chunk_rows
+from vae_anomaly.fitting.predict import score_rows, score_shares, scoring_noise
 from vae_anomaly.likelihoods import Categorical, Gaussian, Poisson, StudentT
 from vae_anomaly.model import VAE, Experts, Terms, elbo_terms
 from vae_anomaly.model.backbones import MLP
@@ -82,7 +83,9 @@ def model_of(score, medians=None):
 def pooled(score, bounds, medians):
     """The soft minimum of bounds, (experts, rows), the first of both members together."""
     vae = SimpleNamespace(experts=experts_of(4, [medians[0] - 1, medians[0] + 1, *medians[1:]]), n_members=2)
-    return score._pool(torch.as_tensor(bounds, dtype=torch.float64), None, vae)
+    first, *others = torch.as_tensor(bounds, dtype=torch.float64).unsqueeze(1)
+    members, others = first.expand(2, -1), torch.cat(others)
+    return score._pooled(members, others, None, vae)[0], score._share(members, others, None, vae)
 
 
 def test_soft_minimum_by_hand():

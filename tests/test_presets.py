@@ -8,7 +8,7 @@ import torch
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
-from vae_anomaly import ELBO, Gaussian, SpecificationError, TrainingPlan, VAEDetector, load, save
+from vae_anomaly import ELBO, Gaussian, PooledELBO, SpecificationError, TrainingPlan, VAEDetector, load, save
 from vae_anomaly.columns import Column, TableEncoder
 from vae_anomaly.detectors import fit_config
 from vae_anomaly.detectors.parameters import PRESETS, ROBUST
@@ -91,10 +91,11 @@ def test_preset_that_there_is_not_or_not_for_images_is_refused() -> None:
 def test_exemplars_of_a_trimmed_training_are_those_of_the_highest_bound() -> None:
     X = np.random.default_rng(0).normal(size=(300, 2))
     parameters: dict[str, Any] = {"max_iter": 30, "max_samples": 200, "early_stopping": False, "calibration": None}
+    parameters |= {"prior": "exemplar", "row_score": PooledELBO(n_draws=2)}
     detector = VAEDetector(training=TrainingPlan(trim_fraction=0.25), **parameters).fit(X)
     model = detector.model_
     assert isinstance(model.vae.prior, FittedExemplar)
-    assert model.vae.prior.n_kernels == 150
+    assert model.vae.prior.n_components == 150
     # The other rows of each member have lower bounds under N(0, I); members draw the same rows without trimming.
     whole = VAEDetector(training=TrainingPlan(trim_fraction=0.0), **parameters).fit(X).vae_.prior
     assert isinstance(whole, FittedExemplar)
@@ -118,5 +119,5 @@ def _table(detector: VAEDetector, X: Any) -> Any:
 
 def test_trimmed_training_has_as_many_exemplars_where_there_are_rows() -> None:
     X = np.random.default_rng(0).normal(size=(1400, 2))
-    detector = VAEDetector(preset="robust", max_iter=3).fit(X)
-    assert detector.vae_.prior.n_kernels == 512
+    detector = VAEDetector(preset="robust", prior="exemplar", max_iter=3).fit(X)
+    assert detector.vae_.prior.n_components == 512

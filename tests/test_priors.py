@@ -12,8 +12,6 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 from vae_anomaly.columns.batch import Batch
 from vae_anomaly.errors import SpecificationError
 from vae_anomaly.model.priors import (
-    KERNEL_WIDTHS,
-    LEAVE_ONE_OUT_ROWS,
     PRIORS,
     Exemplar,
     FittedExemplar,
@@ -21,6 +19,7 @@ from vae_anomaly.model.priors import (
     StandardNormal,
     resolve_prior,
 )
+from vae_anomaly.model.priors.exemplar import KERNEL_WIDTHS, LEAVE_ONE_OUT_ROWS
 
 EVERY = pytest.mark.parametrize("name", PRIORS)
 
@@ -234,8 +233,8 @@ def test_density_of_the_prior_integrates_to_1(name):
     assert integrate.quad(density, -30, 30, limit=300, points=[-5, 0, 5])[0] == pytest.approx(1, abs=1e-4)
 
 
-# KL(N(0.5, 1) || p) for p of one exemplar N(0, 1): the closed form (0.25) / 2 for both.
-REFERENCE_KL = {"standard_normal": 0.125, "exemplar": 0.125}
+# KL(N(0.5, 1) || p) for p of one training row N(0, 1): the closed form (0.25) / 2 for all.
+REFERENCE_KL = {"standard_normal": 0.125, "exemplar": 0.125, "mixture": 0.125}
 
 
 @EVERY
@@ -327,6 +326,6 @@ def test_width_is_chosen_on_the_first_rows_against_all_exemplars() -> None:
         for width in KERNEL_WIDTHS
     }
     fitted = Exemplar(max_exemplars=n_rows).fit(own, training)
-    assert fitted.n_kernels == n_rows
+    assert fitted.n_components == n_rows
     chosen = math.exp(0.5 * (fitted.log_variance[0, 0, 0].item() + 3.0))
     assert chosen == pytest.approx(min(bounds, key=bounds.__getitem__), rel=1e-5)

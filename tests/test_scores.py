@@ -16,9 +16,8 @@ from torch.distributions import Normal
 from vae_anomaly.columns import Column
 from vae_anomaly.columns.batch import Batch
 from vae_anomaly.errors import SpecificationError
+from vae_anomaly.fitting.chunks import chunk_rows, map_chunks
 from vae_anomaly.fitting.predict import (
-    chunk_rows,
-    map_chunks,
     row_statistics,
     score_rows,
     score_shares,
@@ -452,7 +451,7 @@ def test_wide_tables_have_smaller_chunks():
 
 @pytest.mark.parametrize(("n_rows", "n_filled"), [(0, [4]), (3, [1]), (4, [0]), (9, [0, 0, 3])])
 def test_chunks_have_one_shape_and_hold_every_row_once(n_rows, n_filled, monkeypatch):
-    monkeypatch.setattr("vae_anomaly.fitting.predict.MAX_CHUNK_ROWS", 4)
+    monkeypatch.setattr("vae_anomaly.fitting.chunks.MAX_CHUNK_ROWS", 4)
     columns = columns_of(6)
     batch = Batch(batch_of(n_rows, columns).values, torch.ones(n_rows, 6, dtype=torch.bool))
     seen = []
@@ -515,9 +514,12 @@ def test_chunk_is_scored_in_a_bounded_number_of_operations(operations):
     vae, batch = vae_of(n_members=4, sizes=(16, 16), columns=columns), batch_of(300, columns)
     fit_exemplars(vae, batch)
     vae.experts = experts_of(5)
-    noise = scoring_noise(4, 2, vae.latent_dim, seed=1)
+    noise, score = scoring_noise(4, 1, vae.latent_dim, seed=1), SCORES["pooled_elbo"]()
+    rows = Batch(batch.values[:64], torch.ones_like(batch.observed[:64]))
+    # Weights are arranged and sizes of chunks tried out on the first call.
+    score_rows(vae, rows, score, noise)
     with operations:
-        score_rows(vae, batch.take(slice(0, 100)), SCORES["pooled_elbo"](), noise)
+        score_rows(vae, rows, score, noise)
     products = operations.counts["aten.bmm.default"] + operations.counts["aten.baddbmm.default"]
     # Three layers and a way around them in each body, and one for the exemplars.
     assert products == 2 * 4 + 1

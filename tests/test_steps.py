@@ -11,7 +11,8 @@ from vae_anomaly.columns.batch import Batch
 from vae_anomaly.likelihoods import StudentT
 from vae_anomaly.model.backbones import MLP
 from vae_anomaly.model.elbo import elbo_terms
-from vae_anomaly.model.steps import FULL_VIEW_SHARE, FlatWeights, MiniBatches, Stepper, TrainingConfig, step_terms
+from vae_anomaly.model.flat_weights import FlatWeights
+from vae_anomaly.model.steps import FULL_VIEW_SHARE, MiniBatches, Stepper, TrainingConfig, by_autograd
 from vae_anomaly.model.training import train
 from vae_anomaly.model.vae import VAE
 
@@ -31,7 +32,7 @@ PLAN = TrainingConfig(
 N_ROWS, N_COLUMNS, N_MEMBERS = 40, 6, 3
 
 
-def vae_of() -> VAE:
+def vae_of(activation: str = "silu") -> VAE:
     columns = [Column(f"x{index}", "continuous", StudentT(), "a test") for index in range(N_COLUMNS)]
     return VAE(
         columns,
@@ -39,7 +40,7 @@ def vae_of() -> VAE:
         n_members=N_MEMBERS,
         backbone=MLP(),
         hidden_layer_sizes=(5, 4),
-        activation="silu",
+        activation=activation,
         mask_input=True,
         generator=torch.Generator().manual_seed(0),
     )
@@ -117,14 +118,14 @@ def test_gradient_is_that_of_autograd_with_each_member_clipped_by_itself() -> No
     vae = vae_of()
     minibatch = minibatches_of(vae).prepare(1).step(0)
     flat = FlatWeights(vae)
-    step_terms(vae, flat, minibatch, 0.5, dataclasses.replace(PLAN, max_grad_norm=1e9))
-    assert flat.flat.grad is not None
-    whole = flat.flat.grad.clone()
+    by_autograd(vae, flat, minibatch, 0.5, PLAN)
+    whole = flat.gradient.clone()
     norms = whole.norm(dim=1)
     limit = float(norms.sort().values[1])
-    step_terms(vae, flat, minibatch, 0.5, dataclasses.replace(PLAN, max_grad_norm=limit))
+    flat.clip(limit)
     clipped = whole * (limit / norms).clamp(max=1).unsqueeze(1)
     torch.testing.assert_close(flat.flat.grad, clipped)
+    assert flat.flat.grad is flat.gradient
     other = vae_of()
     terms = elbo_terms(other, minibatch.rows, minibatch.noise, minibatch.inputs)
     ((0.5 * terms.kl - terms.reconstruction).mean(1).sum() / N_COLUMNS).backward()
@@ -174,8 +175,9 @@ def test_work_that_cannot_be_recorded_is_done_eagerly() -> None:
     torch.testing.assert_close(found[0], found[1], rtol=1e-5, atol=1e-6)
 
 
-def test_step_takes_a_bounded_number_of_operations(operations) -> None:
-    vae = vae_of()
+@pytest.mark.parametrize(("activation", "n_operations"), [("silu", 145), ("tanh", 210)])
+def test_step_takes_a_bounded_number_of_operations(activation, n_operations, operations) -> None:
+    vae = vae_of(activation)
     flat = FlatWeights(vae)
     stepper = Stepper(vae, flat, PLAN)
     batches = iter(minibatches_of(vae))
@@ -183,11 +185,13 @@ def test_step_takes_a_bounded_number_of_operations(operations) -> None:
     minibatch = next(batches)
     with operations:
         stepper.step(minibatch, 0.01, 1.0)
-    products = operations.counts["aten.bmm.default"] + operations.counts["aten.baddbmm.default"]
+    counted = operations.counts
+    n_products = sum(counted[name] for name in counted if "bmm" in name)
     # Two bodies of three layers with a way around them: 8 products forwards, 2 for each backwards, but that the inputs
-    # of the encoder need no gradient.
-    assert products == 8 + 2 * 8 - 2
-    assert operations.counts.total() <= 205
+    # of the encoder need no gradient.  In closed form the way around is a part of the last layer, but for the gradient
+    # of the latents.
+    assert n_products == (3 * 6 - 1 + 1 if activation == "silu" else 8 + 2 * 8 - 2)
+    assert counted.total() <= n_operations
 
 
 @pytest.mark.parametrize("n_steps", [4, 16])

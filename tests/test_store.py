@@ -93,7 +93,7 @@ def test_every_kind_of_detector_survives_the_file(parameters: dict[str, object],
 
 def test_manifest_is_read_without_the_tensors(file: Path, detector: VAEDetector, mixed: pd.DataFrame) -> None:
     manifest = read_manifest(file)
-    assert manifest["format_version"] == FORMAT_VERSION == 9
+    assert manifest["format_version"] == FORMAT_VERSION == 10
     assert manifest["library_version"] == vae_anomaly.__version__
     assert manifest["n_features"] == mixed.shape[1]
     assert manifest["n_training_rows"] == 400
@@ -143,7 +143,7 @@ def categorical(manifest: dict[str, Any]) -> dict[str, Any]:
         (lambda m, _: m.update(hidden_layer_sizes=[64, -64]), "inconsistent"),
         (lambda m, _: m["parameters"].update(n_estimators=0), "inconsistent"),
         (lambda m, _: m["score"]["fields"].update(n_draws=3), "inconsistent"),
-        (lambda m, _: m["score"].update(name="surprise", fields={"n_draws": 2}), "reference statistics"),
+        (lambda m, _: m["score"].update(name="surprise", fields={"n_draws": 1}), "reference statistics"),
         (lambda _, t: t.update(reference_statistics=torch.zeros(3, 1, dtype=torch.float64)), "reference statistics"),
         (lambda _, t: t.pop("noise"), "inconsistent"),
         (lambda m, _: m.update(hidden_layer_sizes=[200_000, 200_000]), "the file holds"),
@@ -157,7 +157,7 @@ def categorical(manifest: dict[str, Any]) -> dict[str, Any]:
         (lambda m, _: m["columns"][0].update(n_cells=10**12), "n_cells is 1000000000000"),
         (lambda m, _: m["columns"][0].update(n_cells=10**9), "number of columns"),
         (lambda m, _: m.update(images={"height": 2, "width": 3}), "inconsistent"),
-        (lambda m, _: m.update(n_exemplars=10**9), "the file holds"),
+        (lambda m, _: m.update(n_components=10**9), "the file holds"),
         (lambda m, _: m["columns"][0].update(scale=0.0), "inconsistent"),
         (lambda m, _: m["backbone"].update(name="foo"), "inconsistent"),
         (lambda m, _: m["backbone"].update(name="convolutional", fields={}), "inconsistent"),

@@ -233,8 +233,8 @@ class OnnxModel:
     >>> import tempfile
     >>> import numpy as np
     >>> from vae_anomaly import OnnxModel, VAEDetector, export_onnx
-    >>> X = np.random.default_rng(0).normal(size=(300, 3))
-    >>> detector = VAEDetector(max_iter=20).fit(X)
+    >>> X = np.random.default_rng(0).normal(size=(200, 3))
+    >>> detector = VAEDetector(max_iter=100, early_stopping=False).fit(X)
     >>> path = tempfile.mkdtemp() + "/model.onnx"
     >>> export_onnx(detector, path)
     >>> OnnxModel(path).predict([[0.0, 0.0, 0.0], [50.0, 50.0, 50.0]])

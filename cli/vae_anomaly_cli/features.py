@@ -219,7 +219,7 @@ def _empty_rows(
     columns: "Sequence[Column]", features: Mapping[str, Any], n_rows: int, problems: Mapping[int, str]
 ) -> list[int]:
     """Rows without a value; not those that have a problem anyway."""
-    rows = np.setdiff1d(np.arange(n_rows), list(problems))
+    rows = np.delete(np.arange(n_rows), list(problems))
     # Numbers first: they take no reading, and leave few rows.
     for column in sorted(columns, key=lambda column: not isinstance(features[column.name], np.ndarray)):
         rows = rows[_missing(features[column.name], rows, column)]

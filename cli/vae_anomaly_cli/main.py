@@ -6,6 +6,7 @@ import sys
 from vae_anomaly_cli.errors import CommandError, ReaderLeft, Terminated
 from vae_anomaly_cli.signals import terminated_by_signals
 from vae_anomaly_cli.standard_streams import drop_output, standard_streams
+from vae_anomaly_cli.start_up import quick_start
 
 DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 DEBUG_VARIABLE = "VAE_ANOMALY_DEBUG"
@@ -21,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     with standard_streams():
         try:
-            with terminated_by_signals():
+            with terminated_by_signals(), quick_start():
                 code = _run(sys.argv[1:] if arguments is None else arguments)
                 sys.stdout.flush()
                 return code

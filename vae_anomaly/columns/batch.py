@@ -28,6 +28,8 @@ class Batch:
         False where the cell is missing.
     known_fingerprints : int64 Tensor of shape (..., rows), optional
         Fingerprints of the rows, where they are those of the cells in single precision and not of `values`.
+    is_complete : bool, default=False
+        Whether it is known that every cell was observed; False says nothing.
 
     Examples
     --------
@@ -39,6 +41,7 @@ class Batch:
     values: Tensor
     observed: Tensor
     known_fingerprints: Tensor | None = None
+    is_complete: bool = False
 
     def __len__(self) -> int:
         return self.values.shape[-2]
@@ -52,45 +55,49 @@ class Batch:
         """Rows by index; an index with a member axis gives a batch with a member axis in front."""
         known = None if self.known_fingerprints is None else self.known_fingerprints[rows]
         if isinstance(rows, slice):
-            return Batch(self.values[rows], self.observed[rows], known)
-        return Batch(taken(self.values, rows), taken(self.observed, rows), known)
+            return Batch(self.values[rows], self.observed[rows], known, self.is_complete)
+        return Batch(taken(self.values, rows), taken(self.observed, rows), known, self.is_complete)
 
     def at(self, rows: Tensor | slice) -> Batch:
         """Rows by index, the same of every member where there is a member axis."""
         known = None if self.known_fingerprints is None else self.known_fingerprints[..., rows]
-        return Batch(self.values[..., rows, :], self.observed[..., rows, :], known)
+        return Batch(self.values[..., rows, :], self.observed[..., rows, :], known, self.is_complete)
 
     def of_members(self, members: Tensor) -> Batch:
         """All rows of some members, with their axis."""
         known = None if self.known_fingerprints is None else self.known_fingerprints[members]
-        return Batch(self.values[members], self.observed[members], known)
+        return Batch(self.values[members], self.observed[members], known, self.is_complete)
 
     def followed_by(self, other: Batch) -> Batch:
         """These rows, then those of another batch with the same columns."""
         known = None
         if self.known_fingerprints is not None or other.known_fingerprints is not None:
             known = torch.cat([self.fingerprints(), other.fingerprints()], -1)
-        return Batch(torch.cat([self.values, other.values], -2), torch.cat([self.observed, other.observed], -2), known)
+        values, observed = torch.cat([self.values, other.values], -2), torch.cat([self.observed, other.observed], -2)
+        return Batch(values, observed, known, self.is_complete and other.is_complete)
 
     def leading(self, n_columns: int) -> Batch:
         """The same rows with only their first columns."""
-        return Batch(self.values[..., :n_columns], self.observed[..., :n_columns])
+        return Batch(self.values[..., :n_columns], self.observed[..., :n_columns], is_complete=self.is_complete)
 
     def to(self, device: torch.device) -> Batch:
         """The same rows on another device."""
         known = None if self.known_fingerprints is None else self.known_fingerprints.to(device)
-        return Batch(self.values.to(device), self.observed.to(device), known)
+        return Batch(self.values.to(device), self.observed.to(device), known, self.is_complete)
 
     def padded(self, n_rows: int) -> Batch:
-        """The same rows followed by empty ones, up to `n_rows`."""
+        """The same rows followed by empty ones, or where all are complete by copies of the last, up to `n_rows`."""
         missing = n_rows - len(self)
         if missing <= 0:
             return self
+        if self.is_complete and len(self):
+            return self.take(torch.arange(n_rows, device=self.values.device).clamp(max=len(self) - 1))
         pad, known = (0, 0, 0, missing), self.known_fingerprints
         return Batch(
             torch.nn.functional.pad(self.values, pad),
-            torch.nn.functional.pad(self.observed, pad, value=False),
+            torch.nn.functional.pad(self.observed, pad, value=self.is_complete),
             None if known is None else torch.nn.functional.pad(known, (0, missing)),
+            self.is_complete,
         )
 
     def fingerprints(self) -> Tensor:

@@ -228,6 +228,14 @@ class Column:
             spikes=tuple(self.model_units(np.array(self.spikes)).tolist()),
         )
 
+    @property
+    def anchor(self) -> float:
+        """Where multiples of the step are counted from, near 0, in the unit of the step of `facts`."""
+        if not self.step:
+            return 0.0
+        unit = self.asinh_scale or self.scale
+        return math.remainder((self.origin - (0.0 if self.asinh_scale else self.location)) / unit, self.step / unit)
+
     def model_units(self, numbers: FloatArray) -> FloatArray:
         """Numbers in data units to model units."""
         with np.errstate(over="ignore"):

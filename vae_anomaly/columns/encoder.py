@@ -49,13 +49,16 @@ class Encoder(abc.ABC):
         return self.grid is not None
 
     @abc.abstractmethod
-    def encode(self, data: Any) -> Batch:
+    def encode(self, data: Any, *, fingerprints: bool = True) -> Batch:
         """Rows in model units, as float32, with their mask.
 
         Parameters
         ----------
         data : Table or Images
             What the encoder was made for.
+        fingerprints : bool, default=True
+            Whether those of the batch are needed: they take three times as long as all the rest, and without are those
+            of cells in model units.
 
         Raises
         ------

@@ -79,12 +79,13 @@ def why_set_aside(name: str, numbers: FloatArray) -> str | None:
         return None
     share_whole = float((numbers == np.floor(numbers)).mean())
     whole, mostly_whole = share_whole == 1, share_whole >= MIN_WHOLE
+    direction, unit = direction_of(numbers), epoch_unit(numbers)
+    if not whole and not direction and unit is None:
+        return None
     kind = "integer" if whole else "continuous"
     named = names_a_key(name)
-    direction = direction_of(numbers)
     n_distinct = len(np.unique(numbers))
     steady = n_distinct >= MIN_DISTINCT_UNNAMED * len(numbers) and is_steady(numbers)
-    unit = epoch_unit(numbers)
     clock = unit is not None and (
         not CLOCK_WORDS.isdisjoint(map(str.lower, WORDS.findall(name)))
         or (direction != 0 and (steady or named or unit != "s"))
@@ -201,13 +202,14 @@ def are_calendar_days(numbers: FloatArray) -> bool:
 
 def direction_of(numbers: FloatArray) -> int:
     """1 where numbers rise from row to row but for few, -1 where they fall, 0 where neither, or where they repeat."""
-    if len(numbers) < MIN_ROWS_TO_COUNT or len(np.unique(numbers)) < max(
-        MIN_ROWS_TO_COUNT, MIN_DISTINCT * len(numbers)
-    ):
+    if len(numbers) < MIN_ROWS_TO_COUNT:
         return 0
     n_up, n_down = int((numbers[1:] > numbers[:-1]).sum()), int((numbers[1:] < numbers[:-1]).sum())
     few = max(MIN_OUT_OF_ORDER, MAX_OUT_OF_ORDER * len(numbers))
     direction = 1 if n_down <= few else -1 if n_up <= few else 0
+    # Before anything is sorted: nearly every column has no direction.
+    if not direction or len(np.unique(numbers)) < max(MIN_ROWS_TO_COUNT, MIN_DISTINCT * len(numbers)):
+        return 0
     ranks = np.argsort(np.argsort(numbers, kind="stable"), kind="stable")
     agreement = np.corrcoef(ranks, np.arange(len(numbers)))[0, 1]
     return direction if direction * agreement >= MIN_RANK_CORRELATION else 0

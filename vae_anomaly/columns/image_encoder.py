@@ -87,15 +87,15 @@ class ImageEncoder(Encoder):
         """Channels, height and width."""
         return len(self.columns), self.height, self.width
 
-    def encode(self, data: Images) -> Batch:
+    def encode(self, data: Images, *, fingerprints: bool = True) -> Batch:
         if data.shape != self.shape:
             raise DataError(
                 f"images have {_worded(data.shape)}; the model takes {_worded(self.shape)}. Resize or convert them."
             )
         self._check_range(data.pixels)
-        return self._encoded(data)
+        return self._encoded(data, fingerprints=fingerprints)
 
-    def _encoded(self, data: Images) -> Batch:
+    def _encoded(self, data: Images, *, fingerprints: bool = True) -> Batch:
         values = self._in_model_units(data.pixels)
         infinite = np.isinf(data.pixels).reshape(data.n_rows, -1).any(1) if data.pixels.dtype.kind == "f" else None
         if infinite is not None and infinite.any():
@@ -109,7 +109,8 @@ class ImageEncoder(Encoder):
         self._check_support(values, observed)
         values[~observed] = 0
         np.clip(values, -VALUE_LIMIT, VALUE_LIMIT, out=values)
-        return Batch(torch.from_numpy(values), torch.from_numpy(observed), self._fingerprints(data.pixels, observed))
+        known = self._fingerprints(data.pixels, observed) if fingerprints else None
+        return Batch(torch.from_numpy(values), torch.from_numpy(observed), known)
 
     def _fingerprints(self, pixels: npt.NDArray[Any], observed: npt.NDArray[np.bool_]) -> torch.Tensor | None:
         """Of the images with pixels in single precision; None where they are in no higher precision."""

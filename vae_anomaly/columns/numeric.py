@@ -91,8 +91,10 @@ def number_column(name: str, present: FloatArray, weights: FloatArray | None, de
         "integer": f"{n_values} distinct whole numbers",
         "count": f"{n_values} distinct whole numbers from {present.min():g} on, skewed",
         "positive": f"{n_values} distinct values from {present.min():g} on, skewed",
-        "bounded": f"between {low} and {high}, with {(present == high).mean():.0%} at the top",
+        "bounded": f"between {low} and {high}",
     }[kind]
+    if kind == "bounded":
+        reason += f", with {(present == high).mean():.0%} at the top"
     if rounded:
         reason += f", in steps of {granularity.step:g}"
     if len(spikes):

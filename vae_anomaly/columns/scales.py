@@ -101,15 +101,19 @@ def window_of(numbers: FloatArray) -> tuple[float, float]:
     Each side by its own distance from the median, so that skewed columns end soon where they have no tail.
     """
     share, linear, curved = WINDOW
-    median = float(np.median(numbers))
-    low, high = _inner_quantiles(numbers, share)
-    lower, upper = _inner_quantiles(numbers, 0.25)
+    last = len(numbers) - 1
+    middle = (last // 2, last - last // 2)
+    outer, inner = _inner_places(len(numbers), share), _inner_places(len(numbers), 0.25)
+    ordered = np.partition(numbers, sorted({*outer, *inner, *middle}))
+    (low, high), (lower, upper), both = (ordered[list(places)].tolist() for places in (outer, inner, middle))
+    median = float(np.mean(both))
     if low == high:
         share, linear, curved = WINDOW_BESIDE_MEDIAN
         beside = numbers[numbers != median]
         if len(beside) < MIN_WINDOW_CELLS:
             return -math.inf, math.inf
-        lower, upper = _inner_quantiles(beside, share)
+        places = list(_inner_places(len(beside), share))
+        lower, upper = np.partition(beside, places)[places].tolist()
         if lower == upper:
             return -math.inf, math.inf
         low, high = min(lower, median), max(upper, median)
@@ -122,12 +126,10 @@ def window_of(numbers: FloatArray) -> tuple[float, float]:
     return median - float(reach[0]), median + float(reach[1])
 
 
-def _inner_quantiles(numbers: FloatArray, share: float) -> tuple[float, float]:
-    """Two cells of which the outermost ones are neither."""
-    last = len(numbers) - 1
-    places = math.ceil(share * last), math.floor((1 - share) * last)
-    ordered = np.partition(numbers, places)
-    return float(ordered[places[0]]), float(ordered[places[1]])
+def _inner_places(n_numbers: int, share: float) -> tuple[int, int]:
+    """Where two quantiles are in order, of which the outermost ones are neither."""
+    last = n_numbers - 1
+    return math.ceil(share * last), math.floor((1 - share) * last)
 
 
 def granularity_of(numbers: FloatArray) -> Granularity:
@@ -205,7 +207,11 @@ def spikes_of(numbers: FloatArray) -> FloatArray:
     spikes found fewer anomalies.  None either where that would leave too few of the other cells to learn how they
     are distributed.
     """
-    # A value that so many cells share is the median, which is found without sorting.
+    # A value that so many cells share has itself as a neighbour but for two neighbours of every other cell.
+    n_others = (1 - COLLAPSE_SHARE) * len(numbers)
+    if (numbers[1:] != numbers[:-1]).sum() > 2 * n_others + 1:
+        return numbers[:0]
+    # It is the median, which is found without sorting.
     middle = len(numbers) // 2
     if (numbers == np.partition(numbers, middle)[middle]).mean() < COLLAPSE_SHARE:
         return numbers[:0]

@@ -83,13 +83,18 @@ class TableEncoder(Encoder):
             owned[owner].append(index)
         return tuple(map(tuple, owned))
 
-    def encode(self, data: Table) -> Batch:
+    @cached_property
+    def hideable(self) -> npt.NDArray[np.bool_]:
+        """Which of the model's columns can be missing: not those that say whether another is."""
+        return np.array([column.kind != "missing" for column in self.modelled], dtype=bool)
+
+    def encode(self, data: Table, *, fingerprints: bool = True) -> Batch:
         with data.naming_rows():
             data = without_codes(read_text(data, self.columns), self.columns)
         values = np.empty((data.n_rows, self.n_model_columns), dtype=np.float32)
         matrix = data.cells if isinstance(data.cells, np.ndarray) and not np.isinf(data.cells).any() else None
         if matrix is not None and len(self._plain):
-            self._scale(matrix, values, self._plain, single=False)
+            self._plain_scales.apply(matrix, values, single=False)
         done = set() if matrix is None else set(self._plain.tolist())
         copies: dict[int, npt.NDArray[np.float32]] = {}
         with data.naming_rows():
@@ -101,32 +106,15 @@ class TableEncoder(Encoder):
                     continue
                 numbers = column.numbers(data, position)
                 values[:, index] = column.encode_numbers(numbers)
+                if not fingerprints:
+                    continue
                 copies[index] = column.encode_numbers(in_single(numbers)).astype(np.float32)
-        observed = ~np.isnan(values)
-        known = self._fingerprints(values, observed, matrix, copies)
-        np.copyto(values, 0, where=~observed)
+        missing = np.isnan(values)
+        observed = ~missing
+        known = self._fingerprints(values, observed, matrix, copies) if fingerprints else None
+        if missing.any():
+            np.copyto(values, 0, where=missing)
         return Batch(torch.from_numpy(values), torch.from_numpy(observed), known)
-
-    def _scale(
-        self,
-        cells: FloatArray,
-        values: npt.NDArray[np.float32],
-        plain: npt.NDArray[np.intp],
-        *,
-        single: bool,
-    ) -> None:
-        """Set some plain columns of values to cells in model units, or to those of the cells in single precision."""
-        positions = np.array(self.order)[plain]
-        locations = np.array([self.columns[position].location for position in positions])
-        scales = np.array([self.columns[position].scale for position in positions])
-        given, placed = _run(positions), _run(plain)
-        # Some rows at a time, which stay in fast memory.
-        for begin in range(0, len(cells), SCALED_ROWS):
-            own = slice(begin, begin + SCALED_ROWS)
-            with np.errstate(over="ignore"):
-                chosen = cells[own, given]
-                scaled = ((in_single(chosen) if single else chosen) - locations) / scales
-            values[own, placed] = np.clip(scaled, -VALUE_LIMIT, VALUE_LIMIT, out=scaled)
 
     def _fingerprints(
         self,
@@ -144,7 +132,7 @@ class TableEncoder(Encoder):
             own = slice(begin, begin + COPIED_ROWS)
             block = values[own].copy()
             if matrix is not None and len(plain):
-                self._scale(matrix[own], block, plain, single=True)
+                self._plain_scales_in_single.apply(matrix[own], block, single=True)
             for index, copied in copies.items():
                 block[:, index] = copied[own]
             found.append(Batch(torch.from_numpy(block), torch.from_numpy(observed[own])).fingerprints())
@@ -193,6 +181,49 @@ class TableEncoder(Encoder):
     def _plain_in_single(self) -> npt.NDArray[np.intp]:
         """Indices of those of them that count as equal where they are in single precision."""
         return np.array([index for index in self._plain if self.modelled[index].copies_in_single], dtype=np.intp)
+
+    @cached_property
+    def _plain_scales(self) -> _Scales:
+        return _Scales.of(self, self._plain)
+
+    @cached_property
+    def _plain_scales_in_single(self) -> _Scales:
+        return _Scales.of(self, self._plain_in_single)
+
+
+@dataclass(frozen=True)
+class _Scales:
+    """How some columns are shifted and scaled.
+
+    Parameters
+    ----------
+    given, placed : slice or ndarray of int
+        Where they are in the user's order, and in the model's.
+    locations, scales : ndarray of shape (columns,)
+    """
+
+    given: slice | npt.NDArray[np.intp]
+    placed: slice | npt.NDArray[np.intp]
+    locations: FloatArray
+    scales: FloatArray
+
+    @classmethod
+    def of(cls, encoder: TableEncoder, plain: npt.NDArray[np.intp]) -> _Scales:
+        """Of columns of an encoder, by their indices in the model's order."""
+        positions = np.array(encoder.order, dtype=np.intp)[plain]
+        columns = [encoder.columns[position] for position in positions]
+        locations = np.array([column.location for column in columns])
+        return cls(_run(positions), _run(plain), locations, np.array([column.scale for column in columns]))
+
+    def apply(self, cells: FloatArray, values: npt.NDArray[np.float32], *, single: bool) -> None:
+        """Set values to cells in model units, or to those of the cells in single precision."""
+        # Some rows at a time, which stay in fast memory.
+        with np.errstate(over="ignore"):
+            for begin in range(0, len(cells), SCALED_ROWS):
+                own = slice(begin, begin + SCALED_ROWS)
+                chosen = cells[own, self.given]
+                scaled = ((in_single(chosen) if single else chosen) - self.locations) / self.scales
+                values[own, self.placed] = np.clip(scaled, -VALUE_LIMIT, VALUE_LIMIT, out=scaled)
 
 
 def in_single(numbers: FloatArray) -> FloatArray:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vae_anomaly.data import FloatArray, HashedTexts
-from vae_anomaly.decisions.sorted_scores import MAX_EXACT, IntArray, SortedScores, checked_scores
+from vae_anomaly.decisions.sorted_scores import MAX_EXACT, IntArray, SortedScores, checked_scores, lowest_equal
 from vae_anomaly.errors import DataError, SpecificationError
 
 Kind = Literal["split", "cross", "training"]
@@ -333,9 +333,8 @@ class Calibration:
 
 
 def _p_values(folds: Sequence[SortedScores], compared: FloatArray) -> FloatArray:
-    n_at_least = sum(
-        (one.n_at_least(compared[:, k]) for k, one in enumerate(folds)), np.zeros(len(compared), dtype=np.int64)
-    )
+    found = (one.n_at_least(lowest_equal(compared[:, fold])) for fold, one in enumerate(folds))
+    n_at_least = sum(found, np.zeros(len(compared), dtype=np.int64))
     p: FloatArray = (1 + n_at_least) / (1 + sum(one.n for one in folds))
     return p
 

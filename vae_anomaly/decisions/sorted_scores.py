@@ -16,6 +16,28 @@ IntArray = npt.NDArray[np.int64]
 
 MAX_EXACT = 100_000
 N_EXACT_TAIL = 10_000
+ROUNDING = 1e-5
+
+
+def lowest_equal(scores: npt.ArrayLike) -> FloatArray:
+    """The lowest number that a score is taken to be equal to.
+
+    Other processors, and other versions of this library, round scores differently, and a copy of many calibration rows
+    must not pass them all by its last bit.
+
+    Parameters
+    ----------
+    scores : array-like of shape (rows,)
+        Nats.
+
+    Examples
+    --------
+    >>> lowest_equal([0.5, 300.0, -np.inf]).tolist()
+    [0.49999, 299.997, -inf]
+    """
+    found = np.asarray(scores, dtype=np.float64)
+    margin = ROUNDING * np.maximum(np.abs(found), 1)
+    return found - np.where(np.isfinite(found), margin, 0)
 
 
 @dataclass(frozen=True, eq=False)

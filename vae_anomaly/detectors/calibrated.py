@@ -7,6 +7,7 @@ import dataclasses
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -71,50 +72,48 @@ class Compared:
         Anomaly scores, nats; NaN where there is none.
     comparisons : ndarray of shape (rows, folds)
         What they are compared with the folds of the calibration by.
-    fingerprints : int64 ndarray of shape (rows,)
-        Equal for equal rows.
+    find_fingerprints : callable
+        Returns an int64 ndarray of shape (rows,), equal for equal rows; called once somebody asks for them.
     groups : str ndarray of shape (rows,) or None
         The calibration group of each row.
     """
 
     scores: FloatArray
     comparisons: FloatArray
-    fingerprints: npt.NDArray[np.int64]
+    find_fingerprints: Callable[[], npt.NDArray[np.int64]]
     groups: npt.NDArray[np.object_] | None = None
+
+    @cached_property
+    def fingerprints(self) -> npt.NDArray[np.int64]:
+        """What tells rows from others, and whether they were trained on."""
+        return self.find_fingerprints()
 
     def take(self, rows: npt.NDArray[np.intp]) -> Compared:
         """Some of the rows."""
         groups = None if self.groups is None else self.groups[rows]
-        return Compared(self.scores[rows], self.comparisons[rows], self.fingerprints[rows], groups)
+        return Compared(self.scores[rows], self.comparisons[rows], lambda: self.fingerprints[rows], groups)
 
     @classmethod
     def over(
         cls, portions: Iterable[tuple[Images, npt.NDArray[np.bool_]]], compare: Callable[[Images], Compared]
     ) -> Compared:
         """Some images at a time, and which of those asked for they are; NaN for the others."""
-        parts: list[Compared] = []
+        parts: list[tuple[FloatArray, FloatArray, npt.NDArray[np.int64]]] = []
         for images, usable in portions:
             if usable.any():
                 try:
                     found = compare(images)
                 except NonFiniteScoreError as error:
-                    n_before = sum(len(part.scores) for part in parts)
+                    n_before = sum(len(scores) for scores, *_ in parts)
                     raise error.with_row(n_before + int(np.flatnonzero(usable)[error.row])) from error
-                parts.append(
-                    cls(
-                        spread(found.scores, usable),
-                        spread(found.comparisons, usable),
-                        spread(found.fingerprints, usable),
-                    )
-                )
+                of_rows = found.scores, found.comparisons, found.fingerprints
+                scores, comparisons, fingerprints = (spread(values, usable) for values in of_rows)
+                parts.append((scores, comparisons, fingerprints))
             else:
                 missing = np.full(len(usable), np.nan)
-                parts.append(cls(missing, missing[:, None], np.zeros(len(usable), dtype=np.int64)))
-        return cls(
-            np.concatenate([part.scores for part in parts]),
-            np.concatenate([part.comparisons for part in parts]),
-            np.concatenate([part.fingerprints for part in parts]),
-        )
+                parts.append((missing, missing[:, None], np.zeros(len(usable), dtype=np.int64)))
+        scores, comparisons, fingerprints = map(np.concatenate, zip(*parts, strict=True))
+        return cls(scores, comparisons, lambda: fingerprints)
 
 
 class CalibratedDetectorMixin(AnomalyDetectorMixin):

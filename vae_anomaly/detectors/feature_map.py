@@ -233,7 +233,7 @@ class FeatureMapDetector(CalibratedDetectorMixin, OutlierMixin, BaseEstimator):
     def _compared(self, X: Any) -> Compared:
         def compared(images: Images) -> Compared:
             scores = self._scores(images)
-            return Compared(scores, scores[:, None], image_fingerprints(images))
+            return Compared(scores, scores[:, None], lambda: image_fingerprints(images))
 
         return Compared.over(open_given(self, X, self.image_format_).read(), compared)
 

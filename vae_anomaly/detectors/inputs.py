@@ -337,9 +337,11 @@ def _read_frame(
                 error.label = labels[error.row]
             raise error
     frame = read.frame
-    plain = all(isinstance(dtype, np.dtype) and dtype.kind in "fiu" for dtype in frame.dtypes)
+    dtypes = list(frame.dtypes)
+    plain = all(isinstance(dtype, np.dtype) and dtype.kind in "fiu" for dtype in dtypes)
     # In one matrix of floats such numbers would be others.
-    plain = plain and not any(holds_long_numbers(frame.iloc[:, position]) for position in range(n_columns))
+    whole = [position for position, dtype in enumerate(dtypes) if dtype.kind in "iu"] if plain else []
+    plain = plain and not any(holds_long_numbers(frame.iloc[:, position]) for position in whole)
     return Table(names, frame.to_numpy(dtype=np.float64) if plain else frame, remarks=read.remarks, index=labels)
 
 

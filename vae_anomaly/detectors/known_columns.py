@@ -13,7 +13,7 @@ from vae_anomaly.detectors.containers import as_rows
 
 def known_columns(estimator: Any) -> KnownColumns | None:
     """What a detector knows; None where it goes by the order of columns alone, as all that read images do."""
-    if estimator.get_params(deep=False).get("strict_columns", True):
+    if getattr(estimator, "strict_columns", True):
         return None
     columns = estimator.columns_
     if any(column.kind == "pixel" for column in columns):

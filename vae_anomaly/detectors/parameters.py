@@ -18,7 +18,17 @@ from vae_anomaly.detectors.training_plan import TrainingPlan
 from vae_anomaly.errors import SpecificationError
 from vae_anomaly.fitting import MAX_LATENTS, can_stop
 from vae_anomaly.likelihoods import Likelihood, resolve_likelihood
-from vae_anomaly.model import ACTIVATIONS, MLP, Backbone, Convolutional, Prior, resolve_backbone, resolve_prior
+from vae_anomaly.model import (
+    ACTIVATIONS,
+    MLP,
+    Backbone,
+    Convolutional,
+    Exemplar,
+    Mixture,
+    Prior,
+    resolve_backbone,
+    resolve_prior,
+)
 from vae_anomaly.scores import PooledELBO, Score, Surprise, resolve_score
 
 AUTO = "auto"
@@ -77,6 +87,7 @@ class Defaults:
     min_iter, max_iter : int
         Steps for narrow and for wide rows.
     learning_rate_init, hidden_fraction, trim_fraction : float
+    prior : Prior
     score : Score
     """
 
@@ -89,6 +100,7 @@ class Defaults:
     learning_rate_init: float
     hidden_fraction: float
     trim_fraction: float
+    prior: Prior
     score: Score
 
 
@@ -102,6 +114,7 @@ FOR_TABLES = Defaults(
     learning_rate_init=0.02,
     hidden_fraction=0.6,
     trim_fraction=0.0,
+    prior=Mixture(),
     score=PooledELBO(),
 )
 CLOSE = PooledELBO(independence=0.1, kernels=0.45, sharpness=0.0, n_kernels=4096)
@@ -122,6 +135,7 @@ FOR_IMAGES = Defaults(
     learning_rate_init=0.003,
     hidden_fraction=0.0,
     trim_fraction=0.0,
+    prior=Exemplar(),
     score=Surprise(),
 )
 
@@ -234,6 +248,17 @@ def resolved_score(row_score: str | Score, defaults: Defaults) -> Score:
     return defaults.score if _is_auto(row_score) else resolve_score(row_score)
 
 
+def resolved_prior(prior: str | Prior, defaults: Defaults) -> Prior:
+    """p(z) that rows are scored against.
+
+    Raises
+    ------
+    SpecificationError
+        If there is no such prior.
+    """
+    return defaults.prior if _is_auto(prior) else resolve_prior(prior)
+
+
 def check_names(
     row_score: str | Score, backbone: str | Backbone, likelihood: str | Likelihood, prior: str | Prior
 ) -> None:
@@ -249,7 +274,8 @@ def check_names(
     if not _is_auto(backbone):
         resolve_backbone(backbone)
     resolved_likelihood(likelihood)
-    resolve_prior(prior)
+    if not _is_auto(prior):
+        resolve_prior(prior)
 
 
 def check_suits_images(preset: str) -> None:

@@ -26,6 +26,7 @@ from vae_anomaly.columns import (
     Encoder,
     ImageEncoder,
     MissingValues,
+    TableEncoder,
     check_declarations,
     given_codes,
     read_training_text,
@@ -74,6 +75,7 @@ from vae_anomaly.detectors.parameters import (
     resolved_max_iter,
     resolved_max_samples,
     resolved_max_share,
+    resolved_prior,
     resolved_score,
     resolved_threshold,
 )
@@ -97,7 +99,6 @@ from vae_anomaly.explain import (
 )
 from vae_anomaly.fitting import (
     CalibrationKind,
-    Cells,
     ELBOTerms,
     FitConfig,
     FitReport,
@@ -127,7 +128,6 @@ from vae_anomaly.model import (
     TrainingConfig,
     own_settings,
     resolve_device,
-    resolve_prior,
 )
 from vae_anomaly.scores import AdditiveScore, MemberScore, Score
 
@@ -226,9 +226,10 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         from a tensor of shape (channels, height, width) to one of the same shape.  It is given uint8 where grey levels
         are whole numbers from 0 to 255, int32 for other whole numbers, and floats else, or where pixels are missing,
         which are NaN.  Held-out images stay as they are, and a model file does not keep the function.
-    prior : str or Prior, default="exemplar"
-        p(z) that rows are scored against: "standard_normal", or "exemplar", the aggregated posterior of the
-        training rows.  Training always uses the standard normal.
+    prior : str or Prior, default="auto"
+        p(z) that rows are scored against: "mixture", the default for tables, a mixture of normal components fitted to
+        the posteriors of the training rows; "exemplar", the default for images, these posteriors themselves; or
+        "standard_normal".  Training always uses the standard normal.
     row_score : str or Score, default="auto"
         What `score_samples` returns: "pooled_elbo", the default for tables, the soft minimum of the ELBO of the
         autoencoders and of an independence model, in which missing cells are neutral; "local_ratio", how much less
@@ -382,7 +383,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         model_missing: bool = False,
         image_shape: Sequence[int] | None = None,
         augment: Augment | None = None,
-        prior: str | Prior = "exemplar",
+        prior: str | Prior = "auto",
         row_score: str | Score = "auto",
         batch_size: int | None = None,
         max_iter: int | None = None,
@@ -1167,7 +1168,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
 
     def _scores(self, data: Table | Images, X: Any = None) -> FloatArray:
         model = self.model_
-        batch = model.encoder.encode(data)
+        batch = model.encoder.encode(data, fingerprints=model.tells_copies)
         warn_of_empty_rows(model.encoder, batch, X)
         return score_rows(model.vae, batch, model.score, model.noise).numpy()
 
@@ -1238,9 +1239,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         model = fitted.model_
 
         def compared(data: Table | Images) -> Compared:
-            batch = model.encoder.encode(data)
-            warn_of_empty_rows(model.encoder, batch, X)
-            return _compared_batch(model, batch, _groups_of(data, fitted._calibration_groups()))
+            return _compared_rows(model, data, _groups_of(data, fitted._calibration_groups()), X)
 
         if model.takes_images and is_files(X):
             return Compared.over(read_portions(open_files(X, None, model.encoder)), compared)
@@ -1261,11 +1260,22 @@ class _Training:
     groups: npt.NDArray[np.object_] | None
 
 
-def _compared_batch(model: FittedModel[Encoder], batch: Batch, groups: npt.NDArray[np.object_] | None) -> Compared:
+def _compared_rows(
+    model: FittedModel[Encoder], data: Table | Images, groups: npt.NDArray[np.object_] | None, X: Any = None
+) -> Compared:
+    """Rows beside the calibration, with a warning of those that are empty where they were given as `X`."""
+    batch = model.encoder.encode(data, fingerprints=model.tells_copies)
+    if X is not None:
+        warn_of_empty_rows(model.encoder, batch, X)
+
+    def fingerprints() -> npt.NDArray[np.int64]:
+        known = batch if model.tells_copies else model.encoder.encode(data)
+        return known.fingerprints().numpy()
+
     calibration = model.decisions.calibration
     crossed = calibration is not None and calibration.kind == "cross"
     scores, comparisons = scores_and_comparisons(model.vae, batch, model.score, model.noise, by_member=crossed)
-    return Compared(-scores, -comparisons, batch.fingerprints().numpy(), groups)
+    return Compared(-scores, -comparisons, fingerprints, groups)
 
 
 def _judged(model: FittedModel[Encoder], training: _Training, labels: pd.Index[Any]) -> JudgedRows:
@@ -1280,7 +1290,7 @@ def _judged(model: FittedModel[Encoder], training: _Training, labels: pd.Index[A
     labels : Index
         What the rows that were given are called, those without a part in the fit included.
     """
-    compared = _compared_batch(model, model.encoder.encode(training.data), training.groups)
+    compared = _compared_rows(model, training.data, training.groups)
     frame = decisions_frame(compared, model.decisions, pd.RangeIndex(len(compared.scores)))
     columns = {name: spread(frame[name].to_numpy(), training.used) for name in frame}
     return JudgedRows(spread(-compared.scores, training.used), pd.DataFrame(columns, index=labels))
@@ -1325,7 +1335,11 @@ def _groups_of(data: Table | Images, name: str | None) -> npt.NDArray[np.object_
 
 def warn_of_empty_rows(encoder: Encoder, batch: Batch, X: Any) -> None:
     """Warn of rows without any observed cell; whether a cell is missing is always observed."""
-    empty = ~batch.observed[:, Cells.of(encoder).hideable].any(1).numpy()
+    observed = batch.observed.numpy()
+    if observed.shape[1] and observed.all():
+        return
+    hideable = observed[:, encoder.hideable] if isinstance(encoder, TableEncoder) else observed
+    empty = np.asarray(~hideable.any(axis=1))
     if empty.any():
         first = int(empty.argmax())
         item: Literal["row", "image"] = "image" if encoder.takes_images else "row"
@@ -1408,7 +1422,7 @@ def fit_config(detector: VAEDetector, encoder: Encoder, calibration: Calibration
             calibration=calibration,
             max_share=resolved_max_share(detector.max_samples, defaults),
         ),
-        prior=resolve_prior(detector.prior),
+        prior=resolved_prior(detector.prior, defaults),
         score=score,
         threshold=resolved_threshold(detector.contamination, score),
         device=resolve_device(detector.device),

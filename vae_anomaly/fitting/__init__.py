@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vae_anomaly.fitting.chunks import chunk_rows, map_chunks
 from vae_anomaly.fitting.expert_statistics import Cells
 from vae_anomaly.fitting.fit import fit_model, learn_encoder
 from vae_anomaly.fitting.fit_config import FitConfig, NetworkConfig
@@ -20,9 +21,7 @@ from vae_anomaly.fitting.partition import (
 from vae_anomaly.fitting.pixel_maps import pixel_excess
 from vae_anomaly.fitting.predict import (
     MAX_LATENTS,
-    chunk_rows,
     finite_scores,
-    map_chunks,
     score_rows,
     score_shares,
     scores_and_comparisons,

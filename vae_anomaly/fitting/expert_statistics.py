@@ -12,8 +12,8 @@ from torch import Tensor
 
 from vae_anomaly.columns import Batch, Encoder, TableEncoder
 from vae_anomaly.decisions import Decisions
+from vae_anomaly.fitting.chunks import chunk_rows, map_chunks
 from vae_anomaly.fitting.partition import NO_FOLD, IntArray, Partition, TrainingRows
-from vae_anomaly.fitting.predict import chunk_rows, map_chunks
 from vae_anomaly.model import VAE, Experts, elbo_terms, missing_share, precise, stretches
 from vae_anomaly.scores import PooledELBO
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Generic, TypeVar
 
 from torch import Tensor
@@ -83,6 +84,11 @@ class FittedModel(Generic[EncoderT_co]):
     def takes_images(self) -> bool:
         """Whether rows are images."""
         return self.encoder.takes_images
+
+    @cached_property
+    def tells_copies(self) -> bool:
+        """Whether the score of a row depends on which rows of the model it is a copy of."""
+        return any(name.rpartition(".")[2] == "fingerprints" for name, _ in self.vae.named_buffers())
 
     @property
     def image_encoder(self) -> ImageEncoder:

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from vae_anomaly.columns import Batch, Encoder
 from vae_anomaly.data import FloatArray, Images, Table
+from vae_anomaly.fitting.chunks import chunk_rows, map_chunks
 from vae_anomaly.fitting.fitted_model import FittedModel
-from vae_anomaly.fitting.predict import chunk_rows, map_chunks
 from vae_anomaly.model import VAE, elbo_terms, exact_products, one_thread, precise
 
 

@@ -1,9 +1,7 @@
-"""Rows through a fitted model, in chunks of one shape: the one loop that every result for rows goes through."""
+"""Scores of rows, and what they are made of."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Literal
 
@@ -14,28 +12,11 @@ from torch.quasirandom import SobolEngine
 from vae_anomaly.columns import Batch
 from vae_anomaly.data import FloatArray
 from vae_anomaly.errors import NonFiniteScoreError
-from vae_anomaly.model import (
-    VAE,
-    elbo_terms,
-    exact_products,
-    parallel_map,
-    precise,
-    repeatable_convolutions,
-    saturated_terms,
-)
+from vae_anomaly.fitting.chunks import map_chunks
+from vae_anomaly.model import VAE, elbo_terms, precise, saturated_terms
 from vae_anomaly.scores import AdditiveScore, MemberScore, RelativeScore, Score, Shares
 
 MAX_LATENTS = SobolEngine.MAXDIM
-# On an H100 four times as many cells make scoring a tenth to a third faster, without the reading, which takes longer;
-# they take three times the memory, and twice the time for a single row.
-CHUNK_CELLS, CHUNK_CELLS_ON_CUDA = 1 << 22, 1 << 26
-# Of rows that alone have more numbers than that, one at a time.
-MAX_CELLS_OF_ROWS = 1 << 24
-# Of double precision, for a row and a centre.
-NUMBERS_OF_KERNELS = 4
-MIN_CHUNK_ROWS, MAX_CHUNK_ROWS, MAX_CHUNK_ROWS_ON_CUDA = 4, 256, 1 << 16
-
-ChunkFunction = Callable[..., tuple[Tensor, ...]]
 
 
 def scoring_noise(n_members: int, n_draws: int, latent_dim: int, seed: int) -> Tensor:
@@ -58,68 +39,6 @@ def scoring_noise(n_members: int, n_draws: int, latent_dim: int, seed: int) -> T
     )
     normal = torch.special.ndtri(points.double().clamp(1e-6, 1 - 1e-6)).float()
     return torch.cat([normal, -normal], 1)[:, :n_draws].unsqueeze(2)
-
-
-def chunk_rows(vae: VAE, n_draws: int) -> int:
-    """Rows of a chunk: a power of two that keeps its largest tensor in proportion to the device."""
-    on_cuda = vae.raw_noise.device.type == "cuda"
-    max_cells, max_rows = (CHUNK_CELLS_ON_CUDA, MAX_CHUNK_ROWS_ON_CUDA) if on_cuda else (CHUNK_CELLS, MAX_CHUNK_ROWS)
-    cells = vae.n_members * n_draws * max(vae.n_parameters, vae.n_columns, vae.latent_dim, vae.prior.n_kernels, 64)
-    if vae.kernels is not None:
-        cells = max(cells, NUMBERS_OF_KERNELS * vae.kernels.n_centres)
-    n_rows = 1 << int(math.log2(max(max_cells // cells, 1)))
-    return min(max(n_rows, MIN_CHUNK_ROWS if cells <= MAX_CELLS_OF_ROWS else 1), max_rows)
-
-
-def map_chunks(function: ChunkFunction, vae: VAE, noise: Tensor, batch: Batch, *others: Batch) -> tuple[Tensor, ...]:
-    """What a function computes of rows, in chunks that all have the same number of rows.
-
-    The result for a row does not depend on the other rows, their number and order, the batch that it came in, the
-    number of threads, or joblib's backend, down to the last bit.  Three things make this so: every chunk is filled up
-    with empty rows to `chunk_rows`, and equal shapes mean equal kernels and so equal arithmetic for a row; products
-    and activations outside of training give a row the same bits wherever it stands (see
-    `vae_anomaly.model.batch_invariant_matmul`); and each chunk is computed whole by one thread.
-
-    Parameters
-    ----------
-    function : callable
-        ``function(vae, noise, part, *other_parts)`` returns tensors whose first axis is rows.  Something that can be
-        pickled, such as a `functools.partial` of a function of a module, because joblib may hand it to a process.
-    vae : VAE
-    noise : Tensor of shape (members, draws, 1, latents)
-        The stored noise; it sets the size of chunks, and the device.
-    batch : Batch
-        Rows of shape (rows, columns).
-    *others : Batch
-        Further numbers of the same rows.
-
-    Returns
-    -------
-    tuple of Tensor, float64, on the CPU
-        What the function returned, for all rows in order.
-    """
-    n_rows = chunk_rows(vae, noise.shape[1])
-    items = zip(*(_chunks(part, n_rows, noise.device) for part in (batch, *others)), strict=True)
-    on_cpu = noise.device.type == "cpu"
-    with exact_products(), repeatable_convolutions(noise.device, exact=True):
-        computed = parallel_map(partial(_compute_chunk, function, vae, noise), items, on_cpu=on_cpu)
-    return tuple(torch.cat(parts) for parts in zip(*computed, strict=True))
-
-
-def _chunks(batch: Batch, n_rows: int, device: torch.device) -> Iterator[tuple[Batch, int]]:
-    """Batches of exactly `n_rows` rows, at least one, and how many rows of each are real."""
-    for begin in range(0, max(len(batch), 1), n_rows):
-        part = batch.take(slice(begin, begin + n_rows))
-        yield part.padded(n_rows).to(device), len(part)
-
-
-def _compute_chunk(
-    function: ChunkFunction, vae: VAE, noise: Tensor, chunk: tuple[tuple[Batch, int], ...]
-) -> tuple[Tensor, ...]:
-    n_real = chunk[0][1]
-    with torch.inference_mode():
-        results = function(vae, noise, *(part for part, _ in chunk))
-        return tuple(result[:n_real].cpu().double() for result in results)
 
 
 def score_rows(vae: VAE, batch: Batch, score: Score, noise: Tensor) -> Tensor:
@@ -146,7 +65,7 @@ def score_rows(vae: VAE, batch: Batch, score: Score, noise: Tensor) -> Tensor:
     NonFiniteScoreError
         If one is not finite.
     """
-    return finite_scores(map_chunks(partial(_scores, score), vae, noise, batch)[0])
+    return finite_scores(map_chunks(partial(_scores, score), vae, noise, batch, scores=not score.takes_steps)[0])
 
 
 def finite_scores(scores: Tensor, item: Literal["row", "image"] = "row") -> Tensor:
@@ -206,14 +125,14 @@ def scores_and_comparisons(
     if not (by_member and isinstance(score, MemberScore)):
         scores = score_rows(vae, batch, score, noise).numpy()
         return scores, scores[:, None]
-    pooled, compared = map_chunks(partial(_scores_by_member, score), vae, noise, batch)
+    pooled, compared = map_chunks(partial(_scores_by_member, score), vae, noise, batch, scores=not score.takes_steps)
     finite_scores(torch.cat([pooled[:, None], compared], 1))
     return pooled.numpy(), compared.numpy()
 
 
 def _scores_by_member(score: MemberScore, vae: VAE, noise: Tensor, part: Batch) -> tuple[Tensor, ...]:
-    terms = elbo_terms(vae, part, noise)
-    return score.reduce(terms, vae, part), score.by_member(terms, vae, part).T
+    of_all, by_member = score.of_all_and_by_member(elbo_terms(vae, part, noise), vae, part)
+    return of_all, by_member.T
 
 
 def row_statistics(vae: VAE, batch: Batch, score: RelativeScore, noise: Tensor) -> Tensor:

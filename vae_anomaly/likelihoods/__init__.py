@@ -13,10 +13,11 @@ from vae_anomaly.likelihoods.continuous_bernoulli import FLAT_LOGIT, ContinuousB
 from vae_anomaly.likelihoods.discrete import MAX_LOG_RATE, STIRLING_FROM, Bernoulli, Poisson
 from vae_anomaly.likelihoods.distribution import CellDistribution
 from vae_anomaly.likelihoods.gaussian import Gaussian, UnitGaussian
+from vae_anomaly.likelihoods.gradients import Backward, StatesGradient
 from vae_anomaly.likelihoods.logistic import MAX_LOG_SCALE, STEPS_OF_MIN_SCALE, DiscretizedLogistic
 from vae_anomaly.likelihoods.noise import MIN_MASS, OUTERMOST
 from vae_anomaly.likelihoods.ordinal import Ordinal
-from vae_anomaly.likelihoods.rounded import MAX_ANGLE, Rounded
+from vae_anomaly.likelihoods.rounded import MAX_ANGLE, Rounded, RoundedDistribution
 from vae_anomaly.likelihoods.spiked import PEAK, TOLERANCE, Spiked
 from vae_anomaly.likelihoods.student_t import StudentT
 from vae_anomaly.likelihoods.student_t4 import DF
@@ -94,6 +95,7 @@ __all__ = [
     "STEPS_OF_MIN_SCALE",
     "STIRLING_FROM",
     "TOLERANCE",
+    "Backward",
     "Bernoulli",
     "Binary",
     "Bounded",
@@ -112,11 +114,13 @@ __all__ = [
     "OutputOnly",
     "Poisson",
     "Rounded",
+    "RoundedDistribution",
     "RoundedStudentT",
     "Spiked",
     "SpikedBoundedStudentT",
     "SpikedRoundedStudentT",
     "SpikedStudentT",
+    "StatesGradient",
     "StudentT",
     "UnitGaussian",
     "WrappableLikelihood",

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from vae_anomaly.likelihoods.base import ColumnFacts, Constants, NoiselessLikelihood, Traits
+from vae_anomaly.likelihoods.gradients import Backward, StatesGradient, of_parameters
 from vae_anomaly.likelihoods.noise import check_floor, noise_scale
 from vae_anomaly.likelihoods.normal import NormalDistribution, NormalNoise
 from vae_anomaly.likelihoods.wrappable import NoiseLikelihood
@@ -16,7 +17,7 @@ from vae_anomaly.likelihoods.wrappable import NoiseLikelihood
 
 @final
 @dataclass(frozen=True)
-class Gaussian(NoiseLikelihood):
+class Gaussian(NoiseLikelihood, StatesGradient):
     r"""Normal noise whose scale is learned, once per column or once for all.
 
     :math:`x_j \mid z \sim N(\mu_j(z),\ e^{2 s_j} + f_j^2)` with :math:`s_j` learned and the floor :math:`f_j`
@@ -53,6 +54,11 @@ class Gaussian(NoiseLikelihood):
     def distribution(self, parameters: Tensor, log_noise: Tensor, constants: Constants) -> NormalDistribution:
         return NormalDistribution(parameters.squeeze(-1), noise_scale(log_noise, constants["floor"]))
 
+    def log_prob_with_gradient(
+        self, values: Tensor, parameters: Tensor, log_noise: Tensor, constants: Constants
+    ) -> tuple[Tensor, Backward]:
+        return of_parameters(self.distribution(parameters, log_noise, constants), values, log_noise)
+
     def around(self, location: Tensor, log_noise: Tensor, constants: Constants) -> NormalNoise:
         return NormalNoise(location, noise_scale(log_noise, constants["floor"]))
 
@@ -62,7 +68,7 @@ class Gaussian(NoiseLikelihood):
 
 @final
 @dataclass(frozen=True)
-class UnitGaussian(NoiselessLikelihood):
+class UnitGaussian(NoiselessLikelihood, StatesGradient):
     r"""Normal noise of standard deviation 1 in the units of the data: the textbook decoder.
 
     The negative log-likelihood is half the summed squared error plus :math:`\tfrac12 \log 2\pi` per column.
@@ -89,3 +95,8 @@ class UnitGaussian(NoiselessLikelihood):
     def distribution(self, parameters: Tensor, log_noise: Tensor, constants: Constants) -> NormalDistribution:
         scale = torch.ones((), dtype=parameters.dtype, device=parameters.device)
         return NormalDistribution(parameters.squeeze(-1), scale)
+
+    def log_prob_with_gradient(
+        self, values: Tensor, parameters: Tensor, log_noise: Tensor, constants: Constants
+    ) -> tuple[Tensor, Backward]:
+        return of_parameters(self.distribution(parameters, log_noise, constants), values, log_noise)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import final
+from typing import Self, final
 
 import torch
 from torch import Tensor
@@ -18,6 +18,11 @@ MIN_MASS = 1e-37
 def noise_scale(log_noise: Tensor, floor: Tensor) -> Tensor:
     """Standard deviation whose square is the learned variance plus the squared floor."""
     return torch.sqrt(torch.exp(2 * log_noise) + floor**2)
+
+
+def noise_slope(log_noise: Tensor, scale: Tensor) -> Tensor:
+    """Derivative of `noise_scale` with regard to the logarithm of the learned noise."""
+    return torch.exp(2 * log_noise) / scale
 
 
 def check_floor(floor: float) -> None:
@@ -65,6 +70,37 @@ class NoiseDistribution(WrappableDistribution):
     @abc.abstractmethod
     def log_mass(self, lower: Tensor, upper: Tensor, width: Tensor) -> Tensor:
         """log P(lower <= X <= upper), nats; `width` is the distance of the ends, known better than as a difference."""
+
+    def has_narrow(self, half: Tensor) -> Tensor:
+        """For which columns `log_narrow_mass` is exact, of intervals that reach so far: bool, (columns,)."""
+        return torch.zeros_like(half, dtype=torch.bool)
+
+    def log_narrow_mass(self, middle: Tensor, half: Tensor) -> Tensor:
+        """log P(middle - half <= X <= middle + half), nats, for narrow intervals; see `has_narrow`.
+
+        Parameters
+        ----------
+        middle : Tensor of shape (..., columns)
+            Model units.
+        half : Tensor of shape (columns,)
+            Model units.
+        """
+        return self.log_mass(middle - half, middle + half, 2 * half)
+
+    @final
+    def of_columns(self, columns: Tensor) -> Self:
+        """The same noise of some columns."""
+        return type(self)(self.loc[..., columns], self.scale[..., columns])
+
+    @final
+    def of_cells(self, rows: Tensor, columns: Tensor) -> Self:
+        """The same noise of some cells: (..., cells)."""
+        n_rows = int(rows.amax()) + 1
+        loc, scale = (
+            part.expand(*part.shape[:-2], n_rows, -1) if part.dim() > 1 and part.shape[-2] == 1 else part
+            for part in (self.loc, self.scale)
+        )
+        return type(self)(loc[..., rows, columns], scale[..., rows, columns] if scale.dim() > 1 else scale[columns])
 
     @abc.abstractmethod
     def inverse(self, probability: Tensor) -> Tensor:

@@ -8,16 +8,36 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from vae_anomaly.likelihoods.distribution import NumberDistribution
+from vae_anomaly.likelihoods.gradients import Backward, Kept, LocatedDistribution
 from vae_anomaly.likelihoods.noise import NoiseDistribution
 
-NARROW = 1e-4
+NARROW, NARROW_HALF = 1e-4, 2e-3
 LOG_PEAK = -0.5 * math.log(2 * math.pi)
 MAX_LOG_RATIO = 80.0
 
 
+class LogNormal(torch.autograd.Function):
+    """Normal log-density of cells in few passes over them; the gradient is with location and scale."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, loc: Tensor, scale: Tensor) -> Tensor:
+        """Nats."""
+        precision = scale.reciprocal()
+        standard = (value - loc).mul_(precision)
+        ctx.save_for_backward(standard, precision)
+        return standard.square().mul_(-0.5).sub_(scale.log().sub_(LOG_PEAK))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, Tensor]:
+        """With regard to location and scale."""
+        standard, precision = ctx.saved_tensors
+        pull = standard * gradients[0]
+        by_scale = (pull * standard).sub_(gradients[0]).sum_to_size(precision.shape).mul_(precision)
+        return None, pull.mul_(precision), by_scale
+
+
 @final
-class NormalDistribution(NumberDistribution):
+class NormalDistribution(LocatedDistribution):
     """A normal distribution whose scale is small: one number per member and column, never expanded to the cells."""
 
     def __init__(self, loc: Tensor, scale: Tensor) -> None:
@@ -32,8 +52,14 @@ class NormalDistribution(NumberDistribution):
         return self.loc
 
     def log_prob(self, value: Tensor) -> Tensor:
-        standard = (value - self.loc) * self.scale.reciprocal()
-        return -0.5 * standard.square() - (self.scale.log() + 0.5 * math.log(2 * math.pi))
+        log_density: Tensor = LogNormal.apply(value, self.loc, self.scale)  # type: ignore[no-untyped-call]
+        return log_density
+
+    def log_prob_with_gradient(self, value: Tensor) -> tuple[Tensor, Backward]:
+        kept = Kept()
+        return LogNormal.forward(kept, value, self.loc, self.scale), lambda by_cells: LogNormal.backward(
+            kept, by_cells
+        )[1:]
 
     def tails(self, value: Tensor) -> tuple[Tensor, Tensor]:
         standard = (value - self.loc) / self.scale
@@ -101,6 +127,16 @@ class NormalNoise(NoiseDistribution):
             self.standard(lower), self.standard(upper), width / self.scale
         )
         return log_mass
+
+    def has_narrow(self, half: Tensor) -> Tensor:
+        return (half / self.scale).view(-1, len(half)).amax(0) <= NARROW_HALF
+
+    def log_narrow_mass(self, middle: Tensor, half: Tensor) -> Tensor:
+        squared, half = self.standard(middle).square_(), half / self.scale
+        # The second derivative of the density at the middle; the fourth would add less than 1e-5 within 50 deviations.
+        return (
+            torch.log1p((half.square() / 6) * (squared - 1)).add_(squared, alpha=-0.5).add_((2 * half).log() + LOG_PEAK)
+        )
 
     def inverse(self, probability: Tensor) -> Tensor:
         standard: Tensor = torch.special.ndtri(probability.clamp(0, 1))

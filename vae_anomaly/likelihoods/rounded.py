@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from vae_anomaly.likelihoods.base import ColumnFacts, Constants, Traits, single
-from vae_anomaly.likelihoods.noise import OUTERMOST, NoiseDistribution, WrappableDistribution
+from vae_anomaly.likelihoods.noise import MIN_MASS, OUTERMOST, NoiseDistribution, WrappableDistribution
 from vae_anomaly.likelihoods.wrappable import NoiseLikelihood, WrappableLikelihood, checked_noise
 
 MAX_ANGLE = 30.0
+FULL_CELLS = 32
 
 
 @final
@@ -79,11 +80,47 @@ class RoundedDistribution(WrappableDistribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-probability of the cell's interval; below the lowest possible value, the tail of the unseen."""
-        seen = self.noise.log_mass(*self.ends(value)) + torch.log1p(-self.unseen).where(self.low > -OUTERMOST, 0.0)
+        seen = self._log_mass(value) + torch.log1p(-self.unseen).where(self.low > -OUTERMOST, 0.0)
         if value.device.type == "cpu" and not (value < self.low).any():
             return seen
         steps = ((self._numbers(self.low.clamp(min=-OUTERMOST)) - self._numbers(value)) / self.step).clamp(min=1)
         return torch.where(value < self.low, self.unseen.log() - steps.log() - (steps + 1).log(), seen)
+
+    def _log_mass(self, value: Tensor) -> Tensor:
+        """Log-probability of the intervals of cells; the columns apart whose intervals are narrow, where that pays."""
+        half = 0.5 * self.step / self.scale
+        if torch.is_grad_enabled() or value.device.type != "cpu" or value.dim() != 2:
+            return self.noise.log_mass(*self.ends(value))
+        narrow = self.noise.has_narrow(half) & (self.asinh_scale == 0)
+        if not narrow.any():
+            return self.noise.log_mass(*self.ends(value))
+        if narrow.all():
+            return self._narrow_log_mass(value, half)
+        shape = torch.broadcast_shapes(self.noise.loc.shape, value.shape)
+        first, second = narrow.nonzero().squeeze(1), (~narrow).nonzero().squeeze(1)
+        rest = self.of_columns(second)
+        log_mass = self.noise.loc.new_empty(shape)
+        log_mass[..., first] = self.of_columns(first)._narrow_log_mass(value[:, first], half[first])
+        log_mass[..., second] = rest.noise.log_mass(*rest.ends(value[:, second]))
+        return log_mass
+
+    def _narrow_log_mass(self, value: Tensor, half: Tensor) -> Tensor:
+        log_mass = self.noise.log_narrow_mass(value, half)
+        # What reaches below the lowest possible value belongs to that value.
+        rows, columns = (value <= self.low).nonzero(as_tuple=True)
+        if len(rows):
+            # Filled up, so that no cell is among the last of a tensor, which PyTorch computes with other instructions.
+            filled = torch.arange(len(rows) + -len(rows) % FULL_CELLS).clamp(max=len(rows) - 1)
+            rows, columns = rows[filled], columns[filled]
+            below = self.noise.of_cells(rows, columns).below(value[rows, columns] + half[columns])
+            log_mass[..., rows, columns] = below.clamp(min=MIN_MASS).log()
+        return log_mass
+
+    def of_columns(self, columns: Tensor) -> RoundedDistribution:
+        """The same of some columns."""
+        names = ("location", "scale", "asinh_scale", "step", "low", "unseen")
+        constants = {name: getattr(self, name)[columns] for name in names}
+        return RoundedDistribution(self.noise.of_columns(columns), constants)
 
     def tails(self, value: Tensor) -> tuple[Tensor, Tensor]:
         lower, upper, _ = self.ends(value)

@@ -11,9 +11,17 @@ from scipy.special import stdtr
 from torch import Tensor
 
 from vae_anomaly.likelihoods.base import Constants
-from vae_anomaly.likelihoods.distribution import NumberDistribution
+from vae_anomaly.likelihoods.gradients import Backward, Kept, LocatedDistribution, StatesGradient, of_parameters
 from vae_anomaly.likelihoods.noise import NoiseDistribution, check_floor, noise_scale
-from vae_anomaly.likelihoods.student_t4 import DF, LogMass, interval_mass, t_quantile, upper_tail
+from vae_anomaly.likelihoods.student_t4 import (
+    DF,
+    NARROW,
+    LogMass,
+    interval_mass,
+    log_narrow_mass,
+    t_quantile,
+    upper_tail,
+)
 from vae_anomaly.likelihoods.wrappable import NoiseLikelihood
 
 
@@ -33,7 +41,7 @@ class LogStudentT(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         standard, heaviness, precision, scale = ctx.saved_tensors
-        pull = (standard / heaviness).mul_(ctx.nu + 1).mul_(gradients[0])
+        pull = (standard / heaviness).mul_(gradients[0] * (ctx.nu + 1))
         by_scale = (pull * standard).sub_(gradients[0]).sum_to_size(scale.shape).div_(scale)
         return None, pull.mul_(precision), by_scale, None
 
@@ -58,7 +66,7 @@ def student_t_draw(loc: Tensor, scale: Tensor, df: float, generator: torch.Gener
 
 
 @final
-class StudentTDistribution(NumberDistribution):
+class StudentTDistribution(LocatedDistribution):
     """A Student-t distribution of any degrees of freedom.
 
     The scale is small: one number per member and column, never expanded to the cells.
@@ -77,6 +85,17 @@ class StudentTDistribution(NumberDistribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         return student_t_log_density(value, self.loc, self.scale, self.df)
+
+    def log_prob_with_gradient(self, value: Tensor) -> tuple[Tensor, Backward]:
+        kept = Kept()
+
+        def backward(by_cells: Tensor) -> tuple[Tensor, Tensor]:
+            _, by_location, by_scale, _ = LogStudentT.backward(kept, by_cells)
+            assert by_location is not None
+            assert by_scale is not None
+            return by_location, by_scale
+
+        return LogStudentT.forward(kept, value, self.loc, self.scale, self.df), backward
 
     def tails(self, value: Tensor) -> tuple[Tensor, Tensor]:
         in_scales = ((value - self.loc) / self.scale).cpu().double()
@@ -113,6 +132,12 @@ class StudentT4Noise(NoiseDistribution):
         )
         return log_mass
 
+    def has_narrow(self, half: Tensor) -> Tensor:
+        return (half / self.scale).view(-1, len(half)).amax(0) <= NARROW
+
+    def log_narrow_mass(self, middle: Tensor, half: Tensor) -> Tensor:
+        return log_narrow_mass(self.standard(middle), half / self.scale)
+
     def inverse(self, probability: Tensor) -> Tensor:
         return self.loc + self.scale * t_quantile(probability)
 
@@ -122,7 +147,7 @@ class StudentT4Noise(NoiseDistribution):
 
 @final
 @dataclass(frozen=True)
-class StudentT(NoiseLikelihood):
+class StudentT(NoiseLikelihood, StatesGradient):
     """Heavy-tailed noise with a scale learned for each column.
 
     Parameters
@@ -150,6 +175,11 @@ class StudentT(NoiseLikelihood):
 
     def distribution(self, parameters: Tensor, log_noise: Tensor, constants: Constants) -> StudentTDistribution:
         return StudentTDistribution(self.df, parameters.squeeze(-1), noise_scale(log_noise, constants["floor"]))
+
+    def log_prob_with_gradient(
+        self, values: Tensor, parameters: Tensor, log_noise: Tensor, constants: Constants
+    ) -> tuple[Tensor, Backward]:
+        return of_parameters(self.distribution(parameters, log_noise, constants), values, log_noise)
 
     def around(self, location: Tensor, log_noise: Tensor, constants: Constants) -> StudentT4Noise:
         self.check_wrappable()

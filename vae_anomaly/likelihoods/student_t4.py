@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -9,6 +10,8 @@ from torch import Tensor
 
 DF = 4.0
 MIN_MASS = 1e-37
+NARROW = 0.4
+"""Half of the widest interval, in units of the scale, whose probability `log_narrow_mass` gives."""
 
 
 def upper_tail(standard: Tensor) -> Tensor:
@@ -56,6 +59,37 @@ def interval_mass(lower: Tensor, upper: Tensor, width: Tensor | None = None) -> 
     return gap * slope / 4
 
 
+def log_narrow_mass(middle: Tensor, half: Tensor) -> Tensor:
+    """log P(middle - half <= T <= middle + half) for `half` up to `NARROW`, in a third of the steps of `interval_mass`.
+
+    The Taylor series of the integral about the middle, up to the sixth power of `half`: derivatives of the density
+    ``3 / 8 (1 + t ** 2 / 4) ** (-5 / 2)``, divided by it, are polynomials in ``u = 1 / (1 + t ** 2 / 4)``.  What is
+    left out is less than 3e-6 nats.
+
+    Parameters
+    ----------
+    middle : Tensor of shape (..., columns)
+        In units of the scale; changed in place.
+    half : Tensor that broadcasts to (..., columns)
+        In units of the scale.
+    """
+    h2 = half.square()
+    h4, h6 = h2.square() / 120, h2.square() * h2 / 5040
+    h2 = h2 / 6
+    heaviness = middle.mul_(0.5).square_().add_(1)
+    u = heaviness.reciprocal()
+    series = torch.addcmul(21114.84375 * h6, u, -10557.421875 * h6)
+    for coefficient in (
+        216.5625 * h4 - 12993.75 * h6,
+        -315 * h4 + 2362.5 * h6,
+        105 * h4 - 8.75 * h2,
+        7.5 * h2,
+    ):
+        series = torch.addcmul(coefficient, series, u)
+    log_mass = series.mul_(u).log1p_()
+    return log_mass.add_(heaviness.log_(), alpha=-2.5).add_((0.75 * half).log()).clamp_(min=math.log(MIN_MASS))
+
+
 class LogMass(torch.autograd.Function):
     """log P(lower <= T <= upper), with its derivatives -f(lower) / P and f(upper) / P in closed form.
 
@@ -75,9 +109,11 @@ class LogMass(torch.autograd.Function):
         """By the density ``12 (4 + t ** 2) ** (-5 / 2)`` at the two ends."""
         lower, upper, mass = ctx.saved_tensors
         share = gradients[0] / mass
-        ends = [
-            _summed(sign * 12 * (4 + end.square()).pow(-2.5) * share, end) for sign, end in ((-1, lower), (1, upper))
-        ]
+        ends = []
+        for factor, end in ((-12.0, lower), (12.0, upper)):
+            # By products, because a power takes longer than all else here.
+            root = torch.rsqrt(4 + end.square())
+            ends.append(_summed(root.square().square().mul_(root).mul_(share).mul_(factor), end))
         return ends[0], ends[1], None
 
 

@@ -16,6 +16,7 @@ from vae_anomaly.model.convolutions import repeatable_convolutions
 from vae_anomaly.model.device import resolve_device
 from vae_anomaly.model.elbo import Terms, elbo_terms, expected_log_likelihood, marginal_terms, saturated_terms
 from vae_anomaly.model.experts import KNOTS, Experts, missing_share, stretches
+from vae_anomaly.model.flat_weights import FlatWeights
 from vae_anomaly.model.kernel_bounds import LEVEL_SMOOTHING, fit_kernels, kernel_bound, kernel_terms, nearest_centres
 from vae_anomaly.model.kernels import MAX_KERNELS, ArrangedKernels, Kernels
 from vae_anomaly.model.matmul import (
@@ -31,15 +32,17 @@ from vae_anomaly.model.priors import (
     PRIORS,
     Exemplar,
     FittedExemplar,
+    FittedMixture,
     FittedPrior,
     FittedStandardNormal,
+    Mixture,
     Posterior,
     Prior,
     StandardNormal,
     precise,
     resolve_prior,
 )
-from vae_anomaly.model.steps import FlatWeights, MiniBatch, MiniBatches, Redraw, Stepper, TrainingConfig
+from vae_anomaly.model.steps import MiniBatch, MiniBatches, Redraw, Stepper, TrainingConfig
 from vae_anomaly.model.threads import one_thread, parallel_map, threads_for, usual_threads
 from vae_anomaly.model.torch_settings import each_in_own_settings, own_settings
 from vae_anomaly.model.training import History, train
@@ -66,6 +69,7 @@ __all__ = [
     "Exemplar",
     "Experts",
     "FittedExemplar",
+    "FittedMixture",
     "FittedPrior",
     "FittedStandardNormal",
     "FlatWeights",
@@ -75,6 +79,7 @@ __all__ = [
     "MemberLinear",
     "MiniBatch",
     "MiniBatches",
+    "Mixture",
     "Posterior",
     "Prior",
     "Redraw",

@@ -61,11 +61,8 @@ def marginal_terms(vae: VAE, batch: Batch) -> Tensor:
     Tensor of shape (rows, columns)
         Nats, in the units of the data and in the model's column order; 0 where the cell is missing.
     """
-    parts = [
-        distribution.log_prob(batch.values[..., group.columns])
-        for group, distribution in zip(vae.groups, vae.marginals(), strict=True)
-    ]
-    return vae.in_data_units(torch.cat(parts, -1), batch.values).where(batch.observed, 0.0)
+    log_likelihood = vae.in_data_units(vae.independence.log_prob(batch), batch.values)
+    return log_likelihood if batch.is_complete else log_likelihood.where(batch.observed, 0.0)
 
 
 def saturated_terms(vae: VAE, batch: Batch) -> Tensor:
@@ -125,7 +122,7 @@ def elbo_terms(
     ----------
     Kingma and Welling, "Auto-encoding variational Bayes", ICLR 2014, eq. 3.
     """
-    posterior = vae.encode(vae.inputs(batch) if inputs is None else inputs)
+    posterior = vae.posterior(batch) if inputs is None else vae.encode(inputs)
     log_likelihood, z = expected_log_likelihood(vae, batch, posterior, noise)
     return Terms(log_likelihood, vae.prior.kl(posterior, batch), posterior, z)
 
@@ -162,6 +159,6 @@ def expected_log_likelihood(vae: VAE, batch: Batch, posterior: Posterior, noise:
         if group.columns.stop <= batch.n_columns
     ]
     log_likelihood = vae.in_data_units(torch.cat(parts, -1) if len(parts) > 1 else parts[0], values)
-    if observed.device.type != "cpu" or not observed.all():
+    if not (batch.is_complete or (observed.device.type == "cpu" and observed.all())):
         log_likelihood = log_likelihood.where(observed, 0.0)
     return log_likelihood, z

@@ -62,7 +62,7 @@ class Experts(nn.Module):
         of_cells, of_combinations : Tensor of shape (experts, rows), float64
             Nats; exactly 0 where no cell is missing.
         """
-        if batch.observed.device.type == "cpu" and bool(batch.observed.all()):
+        if batch.is_complete or (batch.observed.device.type == "cpu" and bool(batch.observed.all())):
             return None
         of_cells = (precise(~batch.observed) * precise(self.cells).unsqueeze(1)).sum(-1)
         shares = stretches(missing_share(batch.observed, self.counted))

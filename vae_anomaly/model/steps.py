@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.adamw import adamw
 
 from vae_anomaly.columns import Batch, taken
 from vae_anomaly.forks import ForkSafeLock
+from vae_anomaly.model.closed_form import ClosedForm, has_closed_form
 from vae_anomaly.model.elbo import elbo_terms
+from vae_anomaly.model.flat_weights import FlatWeights
 from vae_anomaly.model.vae import VAE
 
 Redraw: TypeAlias = Callable[[Batch], Batch]
@@ -82,12 +84,15 @@ class MiniBatch:
         Standard normal noise.
     importance : Tensor of shape (members, rows), optional
         Weights of the rows.
+    complete : bool
+        Whether it is known that no cell is missing.
     """
 
     rows: Batch
     inputs: Tensor
     noise: Tensor
     importance: Tensor | None
+    complete: bool
 
     def step(self, index: int) -> MiniBatch:
         """One of several mini-batches that were prepared at once, with the steps in front."""
@@ -97,6 +102,7 @@ class MiniBatch:
             self.inputs[index],
             self.noise[index],
             importance,
+            self.complete,
         )
 
     @property
@@ -109,7 +115,7 @@ class MiniBatch:
         """The same in memory of its own."""
         importance = None if self.importance is None else self.importance.clone()
         rows = Batch(self.rows.values.clone(), self.rows.observed.clone())
-        return MiniBatch(rows, self.inputs.clone(), self.noise.clone(), importance)
+        return MiniBatch(rows, self.inputs.clone(), self.noise.clone(), importance, self.complete)
 
     def fill(self, other: MiniBatch) -> None:
         """Take the numbers of another one of the same shape."""
@@ -151,6 +157,9 @@ class MiniBatches:
         self.vae, self.data, self.weights, self.redraw = vae, data, weights, redraw
         self.hidden_fraction, self.generator = config.hidden_fraction, generator
         self.features = vae.features(data)
+        # As they are where no number is extreme: these need not be gathered twice.
+        self.reads_values = torch.equal(self.features, data.values)
+        self.complete = redraw is None and bool(data.observed.all())
         self.size = min(config.batch_size, subsamples.shape[1])
         self.orders = self._orders(subsamples)
         cells = len(subsamples) * self.size * (2 * self.features.shape[-1] + data.n_columns + vae.latent_dim)
@@ -164,10 +173,14 @@ class MiniBatches:
     def prepare(self, n_steps: int) -> MiniBatch:
         """Mini-batches of the next `n_steps` steps, which are the first axis of every tensor."""
         rows = torch.stack([next(self.orders) for _ in range(n_steps)])
-        batch = self.data.take(rows)
-        features = taken(self.features, rows) if self.redraw is None else None
+        batch = self._taken(rows)
+        features = None
         if self.redraw is not None:
             batch = self.redraw(batch)
+        elif self.reads_values:
+            features = batch.values
+        else:
+            features = taken(self.features, rows)
         noise = torch.randn(
             (*rows.shape[:2], 1, rows.shape[2], self.vae.latent_dim),
             generator=self.generator,
@@ -176,7 +189,14 @@ class MiniBatches:
         )
         visible = self._visible(batch) if self.hidden_fraction > 0 else None
         inputs = self.vae.inputs(batch, visible, features)
-        return MiniBatch(batch, inputs, noise, None if self.weights is None else self.weights[rows])
+        importance = None if self.weights is None else self.weights[rows]
+        return MiniBatch(batch, inputs, noise, importance, self.complete)
+
+    def _taken(self, rows: Tensor) -> Batch:
+        if not self.complete:
+            return self.data.take(rows)
+        values = taken(self.data.values, rows)
+        return Batch(values, self.data.observed[:1, :1].expand(values.shape))
 
     def _orders(self, subsamples: Tensor) -> Iterator[Tensor]:
         """Rows of one step after the other: (members, batch size)."""
@@ -202,70 +222,42 @@ class MiniBatches:
         return cells >= (rates * BYTE_LEVELS).to(torch.uint8)
 
 
-class FlatWeights:
-    """All weights of a model in one tensor, of which its parameters become views.
-
-    Parameters
-    ----------
-    vae : VAE
-        With weights whose first axis are the members.
-
-    Attributes
-    ----------
-    flat : Parameter of shape (members, weights per member)
-        What the optimiser changes; its gradient is allocated once.
-    """
-
-    def __init__(self, vae: VAE) -> None:
-        self.parameters = list(vae.parameters())
-        self.flat = nn.Parameter(torch.cat([weights.detach().flatten(1) for weights in self.parameters], 1))
-        self.flat.grad = torch.zeros_like(self.flat)
-        sizes = [weights[0].numel() for weights in self.parameters]
-        for weights, part in zip(self.parameters, self.flat.detach().split(sizes, 1), strict=True):
-            weights.data = part.view(weights.shape)
-
-    def differentiate(self, loss: Tensor, max_grad_norm: float) -> None:
-        """Fill the gradient, with each member's scaled to a norm of at most `max_grad_norm`.
-
-        Member by member, so that one member's outlier slows no other.
-        """
-        gradients = torch.autograd.grad(loss, self.parameters, materialize_grads=True)
-        gradient = self.flat.grad
-        assert gradient is not None
-        # Where a parameter has no part in the loss, torch 2.6 gives a gradient that asks for one itself.
-        with torch.no_grad():
-            torch.cat([part.flatten(1) for part in gradients], 1, out=gradient)
-        norms = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
-        gradient.mul_((max_grad_norm / norms.clamp(min=1e-12)).clamp(max=1.0))
-
-    @torch.no_grad()
-    def restore(self, flat: Tensor) -> None:
-        """Take the weights from a copy of `flat`."""
-        self.flat.copy_(flat)
-
-    def release(self) -> None:
-        """Give every parameter its own memory back."""
-        for weights in self.parameters:
-            weights.data = weights.data.clone(memory_format=torch.contiguous_format)
-
-
-def step_terms(
+def by_autograd(
     vae: VAE, weights: FlatWeights, minibatch: MiniBatch, kl_weight: float | Tensor, config: TrainingConfig
-) -> Tensor:
-    """Fill the gradient; returns the terms of the ELBO, reconstruction and KL by row: (2, members, rows)."""
+) -> tuple[Tensor, Tensor]:
+    """Fill the gradient; returns the terms of the ELBO, reconstruction and KL by row: (members, rows) each."""
     terms = elbo_terms(vae, minibatch.rows, minibatch.noise, minibatch.inputs)
     reconstruction, kl = terms.reconstruction, terms.kl
     losses = kl_weight * kl - reconstruction
-    importance = minibatch.importance
-    n_trimmed = int(config.trim_fraction * losses.shape[1])
+    counts = _counts(losses.detach(), minibatch.importance, config.trim_fraction)
+    weights.differentiate((losses * counts).sum() / minibatch.rows.n_columns)
+    return reconstruction.detach(), kl.detach()
+
+
+def in_closed_form(
+    closed: ClosedForm, minibatch: MiniBatch, kl_weight: float | Tensor, config: TrainingConfig
+) -> tuple[Tensor, Tensor]:
+    """The same as `by_autograd`."""
+    reconstruction, kl = closed.terms(minibatch.rows, minibatch.inputs, minibatch.noise, complete=minibatch.complete)
+    losses = kl_weight * kl - reconstruction
+    by_losses = _counts(losses, minibatch.importance, config.trim_fraction) / minibatch.rows.n_columns
+    closed.differentiate(-by_losses, kl_weight * by_losses)
+    return reconstruction, kl
+
+
+def _counts(losses: Tensor, importance: Tensor | None, trim_fraction: float) -> Tensor:
+    """How much each row counts in the loss of its member: (members, rows), with a sum of 1 over rows.
+
+    The loss is further divided by the number of columns, so that the clipping threshold means the same for narrow and
+    wide tables.
+    """
+    n_trimmed = int(trim_fraction * losses.shape[1])
+    if importance is None and not n_trimmed:
+        return torch.full_like(losses, 1 / losses.shape[1])
+    kept = torch.ones_like(losses) if importance is None else importance
     if n_trimmed:
-        worst = losses.detach().topk(n_trimmed, dim=1, sorted=False).indices
-        kept = torch.ones_like(losses) if importance is None else importance
-        importance = kept.scatter(1, worst, 0.0)
-    loss = losses.mean(1) if importance is None else (losses * importance).sum(1) / importance.sum(1).clamp(min=1e-12)
-    # Divided by the number of columns so that the clipping threshold means the same for narrow and wide tables.
-    weights.differentiate(loss.sum() / minibatch.rows.n_columns, config.max_grad_norm)
-    return torch.stack([reconstruction, kl]).detach()
+        kept = kept.scatter(1, losses.topk(n_trimmed, dim=1, sorted=False).indices, 0.0)
+    return kept / kept.sum(1, keepdim=True).clamp(min=1e-12)
 
 
 _RECORDING = ForkSafeLock()
@@ -330,6 +322,8 @@ class Stepper:
         self.n_taken, self.rate, self.kl_weight = (
             torch.full((), start, device=device, dtype=torch.float32) for start in (0.0, config.learning_rate_init, 1.0)
         )
+        self.has_closed_form = has_closed_form(vae)
+        self.closed: ClosedForm | None = None
         self.sums: Tensor | None = None
         self.n_eager = 0
         self.replay: Callable[[], None] | None = None
@@ -369,10 +363,13 @@ class Stepper:
 
     @torch.no_grad()
     def _change(self, minibatch: MiniBatch, rate: float | Tensor, kl_weight: float | Tensor) -> None:
-        with torch.enable_grad():
-            terms = step_terms(self.vae, self.weights, minibatch, kl_weight, self.config)
-        gradient = self.weights.flat.grad
-        assert gradient is not None
+        if self.has_closed_form:
+            self.closed = self.closed or ClosedForm(self.vae, self.weights, len(minibatch.rows))
+            terms = in_closed_form(self.closed, minibatch, kl_weight, self.config)
+        else:
+            with torch.enable_grad():
+                terms = by_autograd(self.vae, self.weights, minibatch, kl_weight, self.config)
+        self.weights.clip(self.config.max_grad_norm)
         weight_decay = self.config.weight_decay
         if self.on_cuda and weight_decay:
             # A level that a column has not got has an offset of -inf, and the fused step on CUDA, which subtracts the
@@ -382,7 +379,7 @@ class Stepper:
         # The function and not the class, whose first use loads the compiler: more than a second for every process.
         adamw(
             [self.weights.flat],
-            [gradient],
+            [self.weights.gradient],
             [self.moments[0]],
             [self.moments[1]],
             [],
@@ -398,5 +395,6 @@ class Stepper:
             maximize=False,
         )
         if self.sums is None:
-            self.sums = torch.zeros_like(terms)
-        self.sums += terms
+            self.sums = torch.zeros(2, *terms[0].shape, dtype=torch.float32, device=terms[0].device)
+        for added_up, term in zip(self.sums, terms, strict=True):
+            added_up += term

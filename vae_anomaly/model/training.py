@@ -11,8 +11,11 @@ from torch import Tensor
 
 from vae_anomaly.columns import Batch
 from vae_anomaly.errors import TrainingDiverged
+from vae_anomaly.model.closed_form import has_closed_form
 from vae_anomaly.model.elbo import elbo_terms
-from vae_anomaly.model.steps import FlatWeights, MiniBatches, Redraw, Stepper, TrainingConfig
+from vae_anomaly.model.flat_weights import FlatWeights
+from vae_anomaly.model.matmul import LANES
+from vae_anomaly.model.steps import MiniBatches, Redraw, Stepper, TrainingConfig
 from vae_anomaly.model.vae import VAE
 
 N_CHECKS = 20
@@ -100,7 +103,7 @@ def train(
         If the loss is not finite for the second time, after a rollback with a tenth of the step.
     """
     history = History()
-    flat = FlatWeights(vae)
+    flat = FlatWeights(vae, LANES if has_closed_form(vae) else 1)
     best = _BestWeights(flat)
     stepper = Stepper(vae, flat, config)
     minibatches = iter(MiniBatches(vae, batch, subsamples, weights, config, generator, redraw))

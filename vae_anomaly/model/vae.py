@@ -15,6 +15,7 @@ from vae_anomaly.likelihoods import CellDistribution, Constants, single
 from vae_anomaly.model.backbones import Backbone
 from vae_anomaly.model.column_groups import Group, group_columns
 from vae_anomaly.model.experts import Experts
+from vae_anomaly.model.independence import IndependenceModel
 from vae_anomaly.model.kernels import Kernels
 from vae_anomaly.model.priors import FittedPrior, FittedStandardNormal, Posterior
 
@@ -60,6 +61,8 @@ class VAE(nn.Module):
         What a score that pools several bounds knows of each of them; else None.
     kernels : Kernels or None
         Kernels at training rows, where the score pools their bound; else None.
+    same_bits : dict of tuple to list of int
+        By what is computed, the sizes of chunks that were seen to give rows the same bits.
     """
 
     feature_columns: Tensor
@@ -73,6 +76,7 @@ class VAE(nn.Module):
     log_jacobian: Tensor
     rounded: Tensor
     on_asinh_scale: Tensor
+    anchor: Tensor
     start: Tensor
     reference_statistics: Tensor
 
@@ -129,6 +133,7 @@ class VAE(nn.Module):
         rounded = [column.likelihood is not None and column.likelihood.rounded for column in columns]
         self.register_buffer("rounded", torch.tensor(rounded).repeat_interleave(n_cells), persistent=False)
         self.register_buffer("on_asinh_scale", self.asinh_scale.nonzero().squeeze(1), persistent=False)
+        self.register_buffer("anchor", per_cell([column.anchor for column in columns]), persistent=False)
         starts = []
         stops = n_cells.cumsum(0).tolist()
         for number, group in enumerate(self.groups):
@@ -146,6 +151,8 @@ class VAE(nn.Module):
         self.register_buffer("reference_statistics", torch.empty(0, 0, dtype=torch.float64), persistent=False)
         self.experts: Experts | None = None
         self.kernels: Kernels | None = None
+        self._independence: IndependenceModel | None = None
+        self.same_bits: dict[tuple[object, ...], list[int]] = {}
 
     @property
     def n_parameters(self) -> int:
@@ -192,23 +199,32 @@ class VAE(nn.Module):
         Tensor of shape (..., rows, inputs)
         """
         visible = batch.observed if visible is None else visible & batch.observed
-        visible = visible[..., : self.n_varying]
         features = self.features(batch) if features is None else features
+        shown = visible[..., : self.n_varying].to(features.dtype)
         # A cell that the encoder may not see becomes 0 in every feature, whatever its value.
-        seen = visible if features.shape == visible.shape else visible[..., self.feature_columns]
+        seen = shown if features.shape == shown.shape else shown.index_select(-1, self.feature_columns)
         inputs = features * seen
-        return torch.cat([inputs, visible.to(inputs.dtype)], -1) if self.mask_input else inputs
+        return torch.cat([inputs, shown], -1) if self.mask_input else inputs
 
     def encode(self, inputs: Tensor) -> Posterior:
         """q(z | x) of every member, from what `inputs` gives: the same for all members, or with their axis in front."""
         if inputs.dim() == 2:
             inputs = inputs.expand(self.n_members, -1, -1)
-        mean, log_variance = self.encoder(inputs).chunk(2, -1)
+        return self._stated(self.encoder(inputs))
+
+    def _stated(self, outputs: Tensor) -> Posterior:
+        """The posterior that the outputs of the encoder state."""
+        mean, log_variance = outputs.chunk(2, -1)
         return Posterior(mean, log_variance.clamp(self.min_log_variance, MAX_LOG_VARIANCE))
 
     def posterior(self, batch: Batch, visible: Tensor | None = None, features: Tensor | None = None) -> Posterior:
         """q(z | x) of every member; the parameters are those of `inputs`."""
-        return self.encode(self.inputs(batch, visible, features))
+        if not (batch.is_complete and visible is None and self.mask_input):
+            return self.encode(self.inputs(batch, visible, features))
+        features = self.features(batch) if features is None else features
+        if features.dim() == 2:
+            features = features.expand(self.n_members, -1, -1)
+        return self._stated(self.encoder.followed_by_ones(features, self.n_varying))
 
     def decode(self, z: Tensor) -> list[CellDistribution]:
         """p(x | z), one distribution for each group of columns.
@@ -242,6 +258,17 @@ class VAE(nn.Module):
             group.likelihood.marginal(group.arrange(self.start.unsqueeze(0)), self.constants(group))
             for group in self.groups
         ]
+
+    @property
+    def independence(self) -> IndependenceModel:
+        """p(x_j) of each column by itself, arranged on first use."""
+        if self._independence is None:
+            constants = [self.constants(group) for group in self.groups]
+            anchors = [self.anchor[group.columns] for group in self.groups]
+            with torch.no_grad():
+                groups = zip(self.groups, constants, self.marginals(), anchors, strict=True)
+                self._independence = IndependenceModel(list(groups))
+        return self._independence
 
     def decode_columns(self, z: Tensor, positions: Sequence[int]) -> list[CellDistribution]:
         """p(x_j | z) of single columns or parts, each of batch shape (members, draws, rows, 1).
@@ -293,10 +320,15 @@ class VAE(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> VAE:
         # The buffers are replaced, on another device for instance.
         self._constants.clear()
+        self._independence, self.same_bits = None, {}
         return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_constants": {}}
+        return self.__dict__ | {"_constants": {}, "_independence": None, "same_bits": {}}
+
+    def _load_from_state_dict(self, *arguments: Any) -> None:
+        self._independence = None
+        super()._load_from_state_dict(*arguments)
 
     def in_data_units(self, log_likelihood: Tensor, values: Tensor) -> Tensor:
         """Log-likelihoods of cells in model units to the units of the data.

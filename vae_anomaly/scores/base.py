@@ -25,6 +25,8 @@ class Score(abc.ABC):
     n_draws: int
     for_images: ClassVar[bool] = False
     """Whether it compares pixels with their neighbours, so that rows have to be images."""
+    takes_steps: ClassVar[bool] = False
+    """Whether it takes gradient steps for each row."""
     fixed_offset: ClassVar[float | None] = None
     """The offset of a score whose meaning sets it; None leaves it to the training scores."""
 
@@ -50,6 +52,10 @@ class MemberScore(Score):
     @abc.abstractmethod
     def by_member(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
         """What the score of every row were if there was one member: (members, rows), nats."""
+
+    def of_all_and_by_member(self, terms: Terms, vae: VAE, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What `reduce` and `by_member` give, where they share work in one pass: (rows,) and (members, rows)."""
+        return self.reduce(terms, vae, batch), self.by_member(terms, vae, batch)
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,12 @@ class LocalRatio(AdditiveScore):
         return self.pool.reduce(terms, vae, batch) - self.strength * self._around(vae, batch)[0]
 
     def by_member(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
-        return self.pool.by_member(terms, vae, batch) - self.strength * self._around(vae, batch)[1:]
+        return self.of_all_and_by_member(terms, vae, batch)[1]
+
+    def of_all_and_by_member(self, terms: Terms, vae: VAE, batch: Batch) -> tuple[Tensor, Tensor]:
+        of_all, by_member = self.pool.of_all_and_by_member(terms, vae, batch)
+        around = self.strength * self._around(vae, batch)
+        return of_all - around[0], by_member - around[1:]
 
     def by_cell(self, terms: Terms, vae: VAE, batch: Batch) -> Shares:
         shares = self.pool.by_cell(terms, vae, batch)

@@ -149,6 +149,7 @@ class LikelihoodRegret(MemberScore):
 
     n_draws: int = 4
     n_steps: int = 30
+    takes_steps: ClassVar[bool] = True
     learning_rate: float = 0.1
 
     def __post_init__(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -32,7 +33,7 @@ class PooledELBO(AdditiveScore):
 
     Parameters
     ----------
-    n_draws : int, default=2
+    n_draws : int, default=1
         Latent draws per row and member.
     independence : float, default=0.4
         Weight of the independence model, from 0 to below 1.
@@ -84,7 +85,7 @@ class PooledELBO(AdditiveScore):
     Hardy, Littlewood and Polya, "Inequalities", 1934, theorem 16 (power means).
     """
 
-    n_draws: int = 2
+    n_draws: int = 1
     independence: float = 0.4
     kernels: float = 0.0
     sharpness: float = 0.1
@@ -155,27 +156,24 @@ class PooledELBO(AdditiveScore):
         return bounds if charges is None else bounds - charges.sum(0)
 
     def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
-        of_members = ELBO(self.n_draws).reduce(terms, vae, batch).unsqueeze(0)
-        bounds = torch.cat([of_members, self._other_bounds(vae, batch)])
-        return self._pool(bounds, self._charges(vae, batch), vae)[0]
+        members = ELBO(self.n_draws).by_member(terms, vae, batch)
+        return self._pooled(members, self._other_bounds(vae, batch), self._charges(vae, batch), vae)[0]
 
     def by_member(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
+        return self.of_all_and_by_member(terms, vae, batch)[1]
+
+    def of_all_and_by_member(self, terms: Terms, vae: VAE, batch: Batch) -> tuple[Tensor, Tensor]:
         members, others = ELBO(self.n_draws).by_member(terms, vae, batch), self._other_bounds(vae, batch)
-        charges = self._charges(vae, batch)
-        return torch.stack(
-            [
-                self._pool(torch.cat([members[member : member + 1], others]), charges, vae, member)[0]
-                for member in range(len(members))
-            ]
-        )
+        pooled = self._pooled(members, others, self._charges(vae, batch), vae, each=True)
+        return pooled[0], pooled[1:]
 
     def by_cell(self, terms: Terms, vae: VAE, batch: Batch) -> Shares:
         others = self.other_terms(vae, batch)
         cells = torch.stack([precise(terms.log_likelihood).mean((0, 1)), *(of_cells for of_cells, _ in others)])
-        of_members = ELBO(self.n_draws).reduce(terms, vae, batch)
-        bounds = torch.stack([of_members, *(of_cells.sum(-1) - kl for of_cells, kl in others)])
+        members = ELBO(self.n_draws).by_member(terms, vae, batch)
+        of_others = torch.stack([of_cells.sum(-1) - kl for of_cells, kl in others]) if others else members[:0]
         charges = self._charges(vae, batch)
-        pooled, share = self._pool(bounds, charges, vae)
+        pooled, share = self._pooled(members, of_others, charges, vae)[0], self._share(members, of_others, charges, vae)
         if not self.uses_experts or vae.experts is None:
             of_cells = (share.unsqueeze(-1) * cells).sum(0)
             return Shares(of_cells, of_cells.sum(-1) - pooled, torch.zeros_like(pooled))
@@ -196,48 +194,76 @@ class PooledELBO(AdditiveScore):
         charges = vae.experts.charges(batch) if self.uses_experts and vae.experts is not None else None
         return None if charges is None else torch.stack(charges)
 
-    def _pool(
-        self, bounds: Tensor, charges: Tensor | None, vae: VAE, member: int | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """The soft minimum, and how much each expert counts in it.
+    def _pooled(
+        self, members: Tensor, others: Tensor, charges: Tensor | None, vae: VAE, *, each: bool = False
+    ) -> Tensor:
+        """The soft minimum of the members together and the others, then where asked for that of each member and them.
 
         Parameters
         ----------
-        bounds : Tensor of shape (1 + others, rows)
-            Of all members together or of one, and of the others.
+        members : Tensor of shape (members, rows)
+            Bounds.
+        others : Tensor of shape (others, rows)
         charges : Tensor of shape (2, experts, rows), optional
         vae : VAE
-        member : int, optional
-            Whose bound is the first; by default that of all members.
+        each : bool, default=False
 
         Returns
         -------
-        pooled : Tensor of shape (rows,)
-        share : Tensor of shape (1 + others, rows)
+        Tensor of shape (1, rows), or (1 + members, rows)
         """
-        weights = self._weights(bounds).unsqueeze(1)
-        charged = None if charges is None else self._of_pool(charges.sum(0), vae.n_members, member)
-        if charged is not None:
-            bounds = bounds - charged
+        weight, *other_weights = self.weights
+        firsts, lasts, charged = self._charged(members, others, charges, each=each)
         if self.sharpness == 0:
-            of_two = member is not None and len(bounds) == 2
-            pooled = torch.lerp(bounds[0], bounds[1], self.weights[1]) if of_two else (weights * bounds).sum(0)
-            share = weights.expand_as(bounds)
+            pooled = weight * firsts
+            for other_weight, bound in zip(other_weights, lasts, strict=True):
+                pooled = pooled + other_weight * bound
         else:
             assert vae.experts is not None
-            medians = self._of_pool(precise(vae.experts.medians), vae.n_members, member).unsqueeze(1)
-            exponents = weights.log() - self.sharpness * (bounds - medians)
-            pooled = (weights * medians).sum(0) - exponents.logsumexp(0) / self.sharpness
-            share = exponents.softmax(0)
-        if charged is not None and self.missing == "ignored":
-            pooled = pooled + (weights * charged).sum(0)
-        return pooled, share
+            medians = precise(vae.experts.medians)
+            of_firsts = self._together(medians[: vae.n_members].unsqueeze(1), each=each)
+            exponents = math.log(weight) - self.sharpness * (firsts - of_firsts)
+            centre = weight * of_firsts
+            for other_weight, bound, median in zip(other_weights, lasts, medians[vae.n_members :], strict=True):
+                exponents = torch.logaddexp(exponents, math.log(other_weight) - self.sharpness * (bound - median))
+                centre = centre + other_weight * median
+            pooled = centre - exponents / self.sharpness
+        return pooled if charged is None or self.missing == "expected" else pooled + charged
+
+    def _share(self, members: Tensor, others: Tensor, charges: Tensor | None, vae: VAE) -> Tensor:
+        """How much the members together and each of the others count in the soft minimum: (1 + others, rows)."""
+        firsts, lasts, _ = self._charged(members, others, charges, each=False)
+        bounds, weights = torch.cat([firsts, lasts]), self._weights(members).unsqueeze(1)
+        if self.sharpness == 0:
+            return weights.expand_as(bounds)
+        assert vae.experts is not None
+        medians = self._of_pool(precise(vae.experts.medians), vae.n_members).unsqueeze(1)
+        return (weights.log() - self.sharpness * (bounds - medians)).softmax(0)
+
+    def _charged(
+        self, members: Tensor, others: Tensor, charges: Tensor | None, *, each: bool
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Bounds of the members together, and of each, and of the others, charged; and what the pool is charged."""
+        firsts = self._together(members, each=each)
+        if charges is None:
+            return firsts, others, None
+        of_members, of_others = charges.sum(0).tensor_split([len(members)])
+        of_firsts = self._together(of_members, each=each)
+        charged = self.weights[0] * of_firsts
+        for weight, of_other in zip(self.weights[1:], of_others, strict=True):
+            charged = charged + weight * of_other
+        return firsts - of_firsts, others - of_others, charged
 
     @staticmethod
-    def _of_pool(of_experts: Tensor, n_members: int, member: int | None = None) -> Tensor:
-        """From (experts, ...) to (1 + others, ...): the mean of the members, or one of them, before the others."""
-        first = of_experts[:n_members].mean(0) if member is None else of_experts[member]
-        return torch.cat([first.unsqueeze(0), of_experts[n_members:]])
+    def _together(of_members: Tensor, *, each: bool) -> Tensor:
+        """The mean of the members, and where asked for each of them: (1, ...), or (1 + members, ...)."""
+        mean = of_members.mean(0, keepdim=True)
+        return torch.cat([mean, of_members]) if each else mean
+
+    @staticmethod
+    def _of_pool(of_experts: Tensor, n_members: int) -> Tensor:
+        """From (experts, ...) to (1 + others, ...): the mean of the members before the others."""
+        return torch.cat([of_experts[:n_members].mean(0, keepdim=True), of_experts[n_members:]])
 
     def _weights(self, like: Tensor) -> Tensor:
         return torch.tensor(self.weights, dtype=like.dtype, device=like.device)

@@ -27,6 +27,7 @@ RENAMED_KEYS = {
     "reading": "map_reduction",
 }
 RENAMED_COLUMN_FIELDS = {"bend": "asinh_scale"}
+COMPONENTS_BEFORE_VERSION_10 = {"n_exemplars": "n_components"}
 RENAMED_REPORT_FIELDS = {"n_rows_a_member": "n_rows_per_member"}
 # Likelihoods that wrap another one had a class for each pair.
 WRAPPED_LIKELIHOODS: dict[str, tuple[tuple[str, ...], str]] = {
@@ -57,9 +58,11 @@ def upgraded_manifest(manifest: dict[str, Any], shapes: Mapping[str, Sequence[in
         Of the tensors in the file, by their names there.
     """
     version = manifest["format_version"]
-    if version > 8:
+    if version > 9:
         return manifest
-    upgraded = manifest if version > 4 else _before_version_5(manifest, shapes)
+    upgraded = _with_components(manifest if version > 4 else _before_version_5(manifest, shapes))
+    if version > 8:
+        return upgraded
     upgraded = _without_kernels(_with_fields_of_pool(upgraded, POOLED_BY_THE_MEAN))
     if version > 6:
         return upgraded
@@ -67,6 +70,14 @@ def upgraded_manifest(manifest: dict[str, Any], shapes: Mapping[str, Sequence[in
     if version < 6:
         upgraded = upgraded | {"decisions": _decisions_before_version_6(upgraded)}
     return upgraded | {"column_roles": dataclasses.asdict(ColumnRoles())}
+
+
+def _with_components(manifest: dict[str, Any]) -> dict[str, Any]:
+    """All components of priors were exemplars."""
+    if manifest.get("kind") == patch_files.KIND:
+        windows = [_renamed(window, COMPONENTS_BEFORE_VERSION_10) for window in manifest["windows"]]
+        return manifest | {"windows": windows}
+    return _renamed(manifest, COMPONENTS_BEFORE_VERSION_10)
 
 
 def _before_version_5(manifest: dict[str, Any], shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def model_entry(model: FittedModel[Encoder], activation: str, prior: Prior) -> d
         "mask_input": vae.mask_input,
         "min_log_variance": vae.min_log_variance,
         "prior": encode(prior),
-        "n_exemplars": vae.prior.n_kernels,
+        "n_components": vae.prior.n_components,
         "n_kernels": 0 if vae.kernels is None else vae.kernels.n_centres,
         "score": encode(model.score),
         "fit_report": finite(dataclasses.asdict(model.report)),
@@ -109,7 +109,7 @@ def rebuilt_model(
         grid=encoder.grid,
     )
     vae.min_log_variance = float(entry["min_log_variance"])
-    vae.prior = shape.prior.empty(shape.n_members, shape.latent_dim, shape.n_exemplars)
+    vae.prior = shape.prior.empty(shape.n_members, shape.latent_dim, shape.n_components)
     if EXPERTS in tensors:
         vae.experts = Experts.empty(len(tensors[EXPERTS]), Cells.of(encoder).counted)
     if KERNELS in tensors:
@@ -177,7 +177,7 @@ def check_sizes(
         latent_dim=shape.latent_dim,
         n_members=shape.n_members,
         n_draws=shape.score.n_draws,
-        n_exemplars=shape.n_exemplars,
+        n_components=shape.n_components,
         n_steps=shape.score.n_steps if isinstance(shape.score, LikelihoodRegret) else 1,
         mask_input=entry["mask_input"],
         grid=grid,
@@ -207,7 +207,7 @@ class _Shape:
     backbone: Backbone
     hidden_layer_sizes: tuple[int, ...]
     prior: Prior
-    n_exemplars: int
+    n_components: int
     score: Score
 
     @classmethod
@@ -218,7 +218,7 @@ class _Shape:
             resolve_backbone(decode(entry["backbone"])),
             tuple(int(size) for size in entry["hidden_layer_sizes"]),
             resolve_prior(decode(entry["prior"])),
-            int(entry["n_exemplars"]),
+            int(entry["n_components"]),
             resolve_score(decode(entry["score"])),
         )
 

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from vae_anomaly.columns import Encoder, LevelRule, TableEncoder
 from vae_anomaly.data import ColumnRoles
-from vae_anomaly.detectors import VAEDetector, copied_parameters
+from vae_anomaly.detectors import VAEDetector, copied_parameters, defaults_for, resolved_prior
 from vae_anomaly.explain import with_reference
-from vae_anomaly.model import resolve_prior
 from vae_anomaly.store.decision_files import decisions_tensors, rebuilt_decisions
 from vae_anomaly.store.manifest import (
     check_pixels,
@@ -31,6 +30,7 @@ KIND = "rows"
 def row_manifest(detector: VAEDetector) -> dict[str, Any]:
     """What a model file says of a fitted detector, ready for JSON."""
     model, parameters = detector.model_, detector.fitted_parameters_
+    defaults = defaults_for(parameters["preset"], images=model.takes_images)
     names = getattr(detector, "feature_names_in_", None)
     images = images_entry(model.image_encoder, detector.map_scale_) if model.takes_images else None
     return {
@@ -38,7 +38,7 @@ def row_manifest(detector: VAEDetector) -> dict[str, Any]:
         "feature_names": None if names is None else [str(name) for name in names],
         "n_training_rows": model.report.n_rows,
         "level_rule": dataclasses.asdict(detector.level_rule_),
-        **model_entry(model, parameters["activation"], resolve_prior(parameters["prior"])),
+        **model_entry(model, parameters["activation"], resolved_prior(parameters["prior"], defaults)),
     }
 
 

@@ -179,7 +179,7 @@ MODEL = record(
         "mask_input": flag,
         "min_log_variance": number(-100, MAX_LOG_VARIANCE),
         "prior": _concept("prior", PRIORS),
-        "n_exemplars": whole(0, 1 << 32),
+        "n_components": whole(0, 1 << 32),
         "n_kernels": whole(0, 1 << 32),
         "score": _concept("score", SCORES),
         "fit_report": FIT_REPORT,

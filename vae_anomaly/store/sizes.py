@@ -21,6 +21,8 @@ FREE_NUMBERS, FREE_NUMBERS_OF_A_ROW, MULTIPLE = 1 << 24, 1 << 26, 4
 MAX_PRODUCTS_OF_A_ROW = 1 << 41
 MAX_PADDING = 16
 ENCODER, DECODER = "vae.encoder.", "vae.decoder."
+# One for each component of the prior: of exemplars, of mixtures.
+NUMBERS_OF_COMPONENTS = ("vae.prior.fingerprints", "vae.prior.log_weight")
 
 
 def check_columns(columns: Sequence[Column], tensors: Mapping[str, Tensor]) -> None:
@@ -48,7 +50,7 @@ def check_network(
     latent_dim: int,
     n_members: int,
     n_draws: int,
-    n_exemplars: int,
+    n_components: int,
     n_steps: int,
     mask_input: bool,
     grid: tuple[int, int] | None,
@@ -61,7 +63,7 @@ def check_network(
         Those that are modelled.
     tensors : dict of Tensor
         Of the model.
-    backbone, hidden_layer_sizes, latent_dim, n_members, n_exemplars, mask_input, grid
+    backbone, hidden_layer_sizes, latent_dim, n_members, n_components, mask_input, grid
         What the network would be made with.
     n_draws, n_steps : int
         Draws for a row, and how often the network is gone through for each.
@@ -78,11 +80,14 @@ def check_network(
     n_held = sum(part.numel() for name, part in tensors.items() if name.startswith((ENCODER, DECODER)))
     if n_wanted != n_held:
         raise ValueError(f"the manifest asks for {n_wanted:,} weights, the file holds {n_held:,}")
-    n_kernels = n_members * n_exemplars
-    held_kernels = tensors["vae.prior.fingerprints"].numel() if "vae.prior.fingerprints" in tensors else 0
-    if n_kernels != held_kernels:
-        raise ValueError(f"the manifest asks for {n_kernels:,} exemplars, the file holds {held_kernels:,}")
-    largest = max(backbone.n_activations(n_inputs, n_outputs, hidden_layer_sizes, grid), n_exemplars, 2 * latent_dim)
+    n_wanted_components = n_members * n_components
+    n_held_components = sum(tensors[name].numel() for name in NUMBERS_OF_COMPONENTS if name in tensors)
+    if n_wanted_components != n_held_components:
+        raise ValueError(
+            f"the manifest asks for {n_wanted_components:,} components of the prior, the file holds "
+            f"{n_held_components:,}"
+        )
+    largest = max(backbone.n_activations(n_inputs, n_outputs, hidden_layer_sizes, grid), n_components, 2 * latent_dim)
     of_a_row = n_members * n_draws * max(largest, sum(part.n_cells for part in columns))
     _check_proportion("numbers for each row", of_a_row, FREE_NUMBERS_OF_A_ROW, tensors)
     n_products = n_steps * max(n_draws * n_wanted, of_a_row)

@@ -103,7 +103,7 @@ def _replace_calibration(model: "Model", found: "Pass", rows: "Rows") -> None:
     columns = detector.decisions_.columns
     if found.sample is not None:
         columns = detector.column_samples(found.sample.frame(model, rows))
-    every = Compared(judged.scores, judged.comparisons, judged.fingerprints, judged.groups)
+    every = Compared(judged.scores, judged.comparisons, lambda: judged.fingerprints, judged.groups)
     detector.calibrate_with(every.take(rows), rows, columns)
 
 

@@ -57,7 +57,7 @@ class DataContents:
         readable = {column["name"]: _n_readable(column) for column in columns}
         odd = {column["name"]: _n_odd((column.get("text_format") or {}).get("fields", {})) for column in columns}
         groups = list(calibration.get("groups", ()))
-        n_exemplars = max(part.get("n_exemplars", 0) for part in (manifest, *manifest.get("windows", ())))
+        n_exemplars = max(_n_exemplars(part) for part in (manifest, *manifest.get("windows", ())))
         return cls(
             {name: count for name, count in readable.items() if count},
             {column["name"]: column["hashed"]["n"] for column in columns if column.get("hashed")},
@@ -117,6 +117,13 @@ class DataContents:
         if self.fingerprints:
             parts.append(f"64-bit fingerprints, which tell whether a {item} was in training")
         return "; ".join(parts)
+
+
+def _n_exemplars(model: Mapping[str, Any]) -> int:
+    """Training rows in the prior of a model: none where it is a mixture, whose components stand for many."""
+    prior = model.get("prior")
+    name = prior.get("name") if isinstance(prior, Mapping) else prior
+    return 0 if name == "mixture" else int(model.get("n_components", model.get("n_exemplars", 0)))
 
 
 def _n_readable(column: Mapping[str, Any]) -> int:

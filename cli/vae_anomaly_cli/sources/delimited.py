@@ -416,9 +416,8 @@ class DelimitedWriter:
         """Append rows; text stays as it is."""
         self._write_header()
         cells = [_quoted(column, self.delimiter) for column in as_text(batch).columns]
-        lines = pc.binary_join_element_wise(*cells, self.delimiter)
-        ended = pc.binary_join_element_wise(lines, "", "\n")
-        self.stream.write(_bytes_of(ended))
+        cells[-1] = pc.binary_join_element_wise(cells[-1], "", "\n")
+        self.stream.write(_bytes_of(pc.binary_join_element_wise(*cells, self.delimiter)))
 
     def close(self) -> None:
         """Write the header of a table without rows."""

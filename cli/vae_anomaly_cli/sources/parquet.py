@@ -18,6 +18,9 @@ BATCH_BYTES = 1 << 25
 EXCEPTION_NAME = re.compile(r"\b\w+(?:Exception|Error):? ?")
 # Pages are read one by one: neither the file nor a row group stands in memory, nor counts as memory by being mapped.
 BUFFER_BYTES = 1 << 16
+# Columns with more distinct values than fit are written plainly. At the limit of Arrow, a MiB, columns of numbers are
+# looked up value by value first: three times the work, and a fifth more bytes.
+DICTIONARY_BYTES = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class ParquetWriter:
     """Writes rows as Parquet, in row groups of some size however small the batches are."""
 
     def __init__(self, stream: BinaryIO, schema: pa.Schema) -> None:
-        self.file = pq.ParquetWriter(stream, schema)
+        self.file = pq.ParquetWriter(stream, schema, dictionary_pagesize_limit=DICTIONARY_BYTES)
         self.groups = RowGroups(lambda group: self.file.write_table(group, group.num_rows))
 
     def write(self, batch: pa.RecordBatch) -> None:

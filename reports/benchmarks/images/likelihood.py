@@ -86,7 +86,7 @@ class Exemplars(FittedPrior):
         self.chosen = torch.arange(len(means))
 
     @property
-    def n_kernels(self) -> int:
+    def n_components(self) -> int:
         return len(self.means)
 
     def kl(self, posterior: Posterior, batch: Batch) -> Tensor:  # noqa: ARG002

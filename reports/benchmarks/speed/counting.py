@@ -138,14 +138,14 @@ def step_flops(subject: Subject) -> int:
 def row_flops(subject: Subject) -> int:
     """Of scoring a row: the encoder once, the decoder for every draw, the exemplars; no filling up counted."""
     vae, n_draws = subject.detector.vae_, subject.detector.noise_.shape[1]
-    exemplars = 2 * vae.latent_dim * vae.prior.n_kernels
+    exemplars = 2 * vae.latent_dim * vae.prior.n_components
     return int(2 * vae.n_members * (weights_of(vae.encoder) + n_draws * weights_of(vae.decoder) + exemplars))
 
 
 def filled_row_flops(subject: Subject) -> int:
     """The same with outputs filled up to whole vector registers, as scoring does."""
     vae, n_draws = subject.detector.vae_, subject.detector.noise_.shape[1]
-    exemplars = 2 * vae.latent_dim * filled(vae.prior.n_kernels)
+    exemplars = 2 * vae.latent_dim * filled(vae.prior.n_components)
     once, again = weights_of(vae.encoder, filled), weights_of(vae.decoder, filled)
     return int(2 * vae.n_members * (once + n_draws * again + exemplars))
 

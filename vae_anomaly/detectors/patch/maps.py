@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter
 
 from vae_anomaly.data import FloatArray
 from vae_anomaly.detectors.patch.windows import IntArray, Windows
@@ -62,6 +61,8 @@ def smoothed(image: FloatArray, sigma: float) -> FloatArray:
     seen = np.isfinite(image)
     if sigma == 0 or not seen.any():
         return image
+    from scipy.ndimage import gaussian_filter
+
     sums = gaussian_filter(np.where(seen, image, 0.0), sigma)
     weights = np.ones_like(sums) if seen.all() else gaussian_filter(seen.astype(float), sigma)
     return np.where(seen, sums / np.maximum(weights, 1e-9), np.nan)

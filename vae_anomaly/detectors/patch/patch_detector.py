@@ -300,7 +300,7 @@ class PatchDetector(CalibratedDetectorMixin, OutlierMixin, BaseEstimator):
     def _compared(self, X: Any) -> Compared:
         def compared(images: Images) -> Compared:
             scores = -self._scores(images)
-            return Compared(scores, scores[:, None], image_fingerprints(images))
+            return Compared(scores, scores[:, None], lambda: image_fingerprints(images))
 
         if is_files(X):
             return Compared.over(read_portions(open_files(X, None, self.encoder_)), compared)

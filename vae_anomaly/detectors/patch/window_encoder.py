@@ -66,7 +66,7 @@ class WindowEncoder(Encoder):
     def image_format(self) -> None:
         return None
 
-    def encode(self, data: tuple[PaddedImage, IntArray]) -> Batch:
+    def encode(self, data: tuple[PaddedImage, IntArray], *, fingerprints: bool = True) -> Batch:
         image, corners = data
         target, target_seen, given, given_seen = level_free(image, corners)
         scaled = [

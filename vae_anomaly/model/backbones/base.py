@@ -90,6 +90,12 @@ class Body(nn.Module, abc.ABC):
     def offset(self) -> nn.Parameter:
         """What is added to the outputs last, (members, 1, outputs): where they begin."""
 
+    def followed_by_ones(self, inputs: Tensor, n_ones: int) -> Tensor:
+        """Its outputs where `n_ones` further inputs are 1, as they are for rows without missing values."""
+        ones = inputs.new_ones(1, 1, 1).expand(*inputs.shape[:-1], n_ones)
+        outputs: Tensor = self(torch.cat([inputs, ones], -1))
+        return outputs
+
 
 class Backbone(abc.ABC):
     """A frozen description of encoder and decoder bodies.
