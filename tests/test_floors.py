@@ -29,7 +29,7 @@ LIBRARY_FLOORS = (
     ("deprecation", "errors", "files", "forks", "version"),
     ("registry",),
     ("data",),
-    ("likelihoods",),
+    ("likelihoods", "onnx_model"),
     ("columns",),
     ("model",),
     ("scores", "decisions"),
@@ -37,6 +37,7 @@ LIBRARY_FLOORS = (
     ("explain",),
     ("detectors",),
     ("comparison", "store"),
+    ("export",),
 )
 # The same within the command line.
 CLI_FLOORS = (
@@ -66,7 +67,7 @@ CLI_FLOORS = (
 PACKAGE_FLOORS = (("vae_anomaly",), ("vae_anomaly_datasets",), ("vae_anomaly_cli",), ("benchmarks",))
 
 # Which units may import a library of others; "vae_anomaly" stands for all of the library. Benchmarks may import all.
-FROM_DETECTORS_UP = ("detectors", "comparison", "store", "vae_anomaly_cli")
+FROM_DETECTORS_UP = ("detectors", "comparison", "store", "export", "vae_anomaly_cli")
 EVERYBODY = ("vae_anomaly", "vae_anomaly_datasets", "vae_anomaly_cli")
 THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "PIL": ("data", "vae_anomaly_cli"),
@@ -77,6 +78,8 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "matplotlib": (),
     "narwhals": ("detectors",),
     "numpy": EVERYBODY,
+    "onnx": ("export",),
+    "onnxruntime": ("onnx_model",),
     "openpyxl": ("vae_anomaly_cli",),
     "pandas": EVERYBODY,
     "pyarrow": ("detectors", "vae_anomaly_cli"),

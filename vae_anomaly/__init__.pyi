@@ -20,6 +20,7 @@ from .errors import (
     DecimalMarkWarning,
     DetectorLeftOutWarning,
     EmptyRowWarning,
+    ExportError,
     ExtraColumnsWarning,
     FileLeftOutWarning,
     FitWarning,
@@ -30,6 +31,7 @@ from .errors import (
     MissingCodeWarning,
     ModelFileError,
     NonFiniteScoreError,
+    NotInstalled,
     NumericTextWarning,
     OddCellsWarning,
     PagesLeftOutWarning,
@@ -41,6 +43,7 @@ from .errors import (
     VAEAnomalyWarning,
 )
 from .explain import Explanation, ImageExplanation, Reason
+from .export import export_onnx
 from .likelihoods import (
     Bernoulli,
     Binary,
@@ -63,6 +66,7 @@ from .likelihoods import (
     UnitGaussian,
 )
 from .model import MLP, Convolutional, Exemplar, StandardNormal
+from .onnx_model import OnnxModel
 from .scores import (
     ELBO,
     KL,
@@ -110,6 +114,7 @@ __all__ = [
     "EmptyRowWarning",
     "Exemplar",
     "Explanation",
+    "ExportError",
     "ExtraColumnsWarning",
     "FeatureMapDetector",
     "FileLeftOutWarning",
@@ -130,9 +135,11 @@ __all__ = [
     "MissingCodeWarning",
     "ModelFileError",
     "NonFiniteScoreError",
+    "NotInstalled",
     "NumericEncoder",
     "NumericTextWarning",
     "OddCellsWarning",
+    "OnnxModel",
     "Ordinal",
     "PagesLeftOutWarning",
     "PatchDetector",
@@ -167,6 +174,7 @@ __all__ = [
     "anomaly_labels",
     "anomaly_roc_auc",
     "compare",
+    "export_onnx",
     "load",
     "read_manifest",
     "save",

@@ -110,6 +110,64 @@ class ModelFileError(VAEAnomalyError, ValueError):
     """The file is not a model file, is damaged, or was written by a newer version."""
 
 
+class NotInstalled(VAEAnomalyError, ImportError):
+    """A library that only some need is not installed; the text has the command that installs it.
+
+    Parameters
+    ----------
+    library : str
+        What is missing.
+    extra : str
+        The extra of this package that brings it.
+
+    Examples
+    --------
+    >>> print(NotInstalled("onnxruntime", "onnx"))
+    onnxruntime is not installed; install it with: python -m pip install "vae-anomaly[onnx]"
+    """
+
+    def __init__(self, library: str, extra: str) -> None:
+        super().__init__(library, extra)
+        self.library = library
+        self.extra = extra
+
+    def __str__(self) -> str:
+        return f'{self.library} is not installed; install it with: python -m pip install "vae-anomaly[{self.extra}]"'
+
+
+class ExportError(VAEAnomalyError, ArithmeticError):
+    """An exported graph has other scores than the detector, and was not written.
+
+    Parameters
+    ----------
+    difference : float
+        Of the row where they differ most; nats.
+    score : float
+        The detector's score of that row.
+    allowed : float
+        The largest difference that there may be.
+
+    Examples
+    --------
+    >>> print(ExportError(0.5, -12.0, 2e-5))
+    a score of the exported graph is 0.5 nats from that of the detector, -12; expected at most 2e-05. Nothing was
+    written: score with the model file, and report this with the model.
+    """
+
+    def __init__(self, difference: float, score: float, allowed: float) -> None:
+        super().__init__(difference, score, allowed)
+        self.difference = difference
+        self.score = score
+        self.allowed = allowed
+
+    def __str__(self) -> str:
+        return (
+            f"a score of the exported graph is {self.difference:.3g} nats from that of the detector, {self.score:.6g}; "
+            f"expected at most {self.allowed:.3g}. Nothing was written: score with the model file, and report this "
+            "with the model."
+        )
+
+
 class NonFiniteScoreError(VAEAnomalyError, ArithmeticError):
     """Rows with finite cells have a score that is NaN or infinite; it would count as neither normal nor anomalous.
 

@@ -12,12 +12,25 @@ from vae_anomaly_cli.commands.compare import compare
 from vae_anomaly_cli.commands.drift import drift
 from vae_anomaly_cli.commands.evaluate import evaluate
 from vae_anomaly_cli.commands.explain import explain
+from vae_anomaly_cli.commands.export import export
 from vae_anomaly_cli.commands.fit import fit
 from vae_anomaly_cli.commands.info import info
 from vae_anomaly_cli.commands.score import score
 from vae_anomaly_cli.commands.threshold import threshold
 
-COMMANDS: tuple[Command, ...] = (score, explain, fit, info, compare, evaluate, threshold, calibrate, audit, drift)
+COMMANDS: tuple[Command, ...] = (
+    score,
+    explain,
+    fit,
+    info,
+    compare,
+    evaluate,
+    threshold,
+    calibrate,
+    audit,
+    drift,
+    export,
+)
 
 HELP = """Find the anomalous rows of a table, or the anomalous images of a folder.
 
@@ -38,6 +51,7 @@ HELP = """Find the anomalous rows of a table, or the anomalous images of a folde
   vae-anomaly calibrate normal.csv -m orders.vae -o orders.vae
   vae-anomaly audit orders.vae orders.csv -o review.csv        what to look at
   vae-anomaly drift new.csv -m orders.vae     are new rows like those before
+  vae-anomaly export orders.vae orders.onnx   to score without PyTorch
 
 The score of a row is its negative ELBO under variational autoencoders, in nats; that of a small image how rare its \
 ELBO and two companions are among training images, in nats; that of a large one its most anomalous patch, in nats per \

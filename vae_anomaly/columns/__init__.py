@@ -2,8 +2,8 @@
 
 from vae_anomaly.columns.augmentation import MAX_SEEDS, Augment
 from vae_anomaly.columns.batch import Batch, taken
-from vae_anomaly.columns.column import VALUE_LIMIT, Column, Kind
-from vae_anomaly.columns.dates import PERIODS, epoch_unit
+from vae_anomaly.columns.column import MARGIN, RAW_LIMIT, VALUE_LIMIT, WHOLE_MARGIN, Column, Kind
+from vae_anomaly.columns.dates import EPOCH_UNITS, MICROSECOND, PERIODS, THURSDAY, epoch_unit
 from vae_anomaly.columns.encoder import Encoder
 from vae_anomaly.columns.image_encoder import LEVELS_OF_DEPTH, ImageEncoder, learn_channels
 from vae_anomaly.columns.inference import DECLARABLE, Declarations, check_declarations, infer_columns
@@ -14,10 +14,16 @@ from vae_anomaly.columns.text_reading import read_text, read_training_text, unre
 
 __all__ = [
     "DECLARABLE",
+    "EPOCH_UNITS",
     "LEVELS_OF_DEPTH",
+    "MARGIN",
     "MAX_SEEDS",
+    "MICROSECOND",
     "PERIODS",
+    "RAW_LIMIT",
+    "THURSDAY",
     "VALUE_LIMIT",
+    "WHOLE_MARGIN",
     "Augment",
     "Batch",
     "Column",

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from vae_anomaly.columns.dates import EPOCH_UNITS, PERIODS, moments, part_codes
-from vae_anomaly.data import FloatArray, HashedTexts, ObjectArray, Table, TextFormat, is_hashed
+from vae_anomaly.data import FloatArray, HashedTexts, LevelCodes, ObjectArray, Table, TextFormat, is_hashed
 from vae_anomaly.errors import DataError
 from vae_anomaly.likelihoods import Binary, ColumnFacts, Likelihood
 
@@ -257,7 +257,7 @@ class Column:
             return part_codes(days_of(table, position, self.date_unit), self.kind, self.levels)
         if self.textual:
             texts, places = table.distinct_levels(position)
-            return np.append(self._text_codes(texts), np.nan)[places]
+            return np.append(self.level_codes.codes(texts), np.nan)[places]
         numbers = self.numbers(table, position)
         assert self.likelihood is not None
         if self.likelihood.is_constant:
@@ -361,57 +361,17 @@ class Column:
         )
         return replace(self, parts=(*self.parts, part))
 
-    def spelling_of(self, text: str | None) -> str | None:
-        """The level that a trimmed text is, in the spelling of training; the text itself where it is none."""
-        if text is None or text in self._code_of:
-            return text
-        return self._level_of_folded.get(text.casefold(), text)
+    @cached_property
+    def level_codes(self) -> LevelCodes:
+        """Its levels of text, and the numbers that stand for them."""
+        form = self.text_format
+        levels = tuple(level for level in self.levels if isinstance(level, str))
+        folded = form is not None and form.fold
+        return LevelCodes(levels, self.rare, self.hashed, folded=folded, trimmed=form is not None)
 
     def is_known(self, text: str) -> bool:
         """Whether a text is a level of training."""
-        return bool(self._text_codes(np.array([text], dtype=object))[0] < len(self.levels))
-
-    @cached_property
-    def _code_of(self) -> dict[str, float]:
-        """Codes of text levels; those that were pooled have that of the pool."""
-        pool = float(len(self.levels) - 1)
-        codes = {str(level): float(code) for code, level in enumerate(self.levels) if not is_hashed(level)}
-        return codes | {level: pool for level in self.rare if not is_hashed(level)}
-
-    @cached_property
-    def _hashed_codes(self) -> FloatArray:
-        """Codes of the levels that are known by their hashes, in the order of these."""
-        assert self.hashed is not None
-        codes = [float(code) for code, level in enumerate(self.levels) if is_hashed(level)]
-        pooled = np.full(len(self.hashed) - len(codes), float(len(self.levels) - 1))
-        return np.concatenate([codes, pooled])
-
-    @cached_property
-    def _level_of_folded(self) -> dict[str, str]:
-        """Levels by their spelling in lower case, where case does not matter."""
-        if self.text_format is None or not self.text_format.fold:
-            return {}
-        return {level.casefold(): level for level in reversed(self._code_of)}
-
-    def _text_codes(self, texts: ObjectArray) -> FloatArray:
-        codes = self._codes_as_written(texts)
-        if self.text_format is None:
-            # Files of earlier versions keep levels as they came, with the spaces around them.
-            unseen = codes == len(self.levels)
-            stripped = np.array([text.strip() for text in texts[unseen]] + [None], dtype=object)[:-1]
-            codes[unseen] = self._codes_as_written(stripped)
-        return codes
-
-    def _codes_as_written(self, texts: ObjectArray) -> FloatArray:
-        known, unseen = self._code_of, float(len(self.levels))
-        codes = np.array([np.nan if text is None else known.get(text, unseen) for text in texts], dtype=np.float64)
-        if self.hashed is not None:
-            rows = np.flatnonzero(codes == unseen)
-            place: dict[str, int] = {}
-            which = np.array([place.setdefault(text, len(place)) for text in texts[rows].tolist()], dtype=np.intp)
-            found = self.hashed.positions(list(place))[which]
-            codes[rows[found >= 0]] = self._hashed_codes[found[found >= 0]]
-        return codes
+        return bool(self.level_codes.codes(np.array([text], dtype=object))[0] < len(self.levels))
 
     def _constant_codes(self, numbers: FloatArray) -> FloatArray:
         (level,) = np.array(self.levels, dtype=np.float64)

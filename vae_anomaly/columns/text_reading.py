@@ -12,22 +12,27 @@ import pandas as pd
 
 from vae_anomaly.columns.column import Column
 from vae_anomaly.data import (
+    CONTENT,
     DecimalMarks,
+    KnownText,
     LearnedText,
     Table,
     TextColumn,
     TextFormat,
     TextKind,
     TextRules,
+    cells_of,
+    empty_of,
+    is_few,
     learn_levels,
     learn_text,
     order_of,
+    read_known_text,
+    unreadable_text,
 )
 from vae_anomaly.errors import (
     AmbiguousTextWarning,
-    DataError,
     DataWarning,
-    DecimalMarkWarning,
     LevelsMergedWarning,
     MissingCodeWarning,
     NumericTextWarning,
@@ -39,14 +44,7 @@ from vae_anomaly.likelihoods import Likelihood
 
 NUMBER_KINDS = ("continuous", "positive", "bounded", "integer", "count")
 LEVEL_KINDS = ("categorical", "binary")
-MAX_ODD_SHARE, MIN_CELLS_FOR_ODD = 0.01, 20
 MIN_NUMERIC_SHARE, MIN_LEVELS = 0.9, 20
-CONTENT = {"number": "numbers", "date": "dates", "boolean": "true and false"}
-EXPECTED = {
-    "number": "numeric columns take numbers or NaN. Clean the cell, or fit with the whole column as text.",
-    "date": "expected dates",
-    "boolean": "expected true or false. Clean the cell.",
-}
 
 
 def read_training_text(table: Table, declared: Mapping[str, str | Likelihood], rules: TextRules) -> Table:
@@ -102,8 +100,8 @@ def read_training_text(table: Table, declared: Mapping[str, str | Likelihood], r
         unsure = first.format.kind == "date" and first.unsure and len(orders) == 1
         text = learn(position, *orders) if unsure else first
         formats[position] = text.format
-        values = found[position].distinct.spread(text.values, _empty_of(text.format))
-        read[position] = _cells(text.format, values)
+        values = found[position].distinct.spread(text.values, empty_of(text.format))
+        read[position] = cells_of(text.format, values)
         said += _warnings(table.names[position], text, table)
     for position in range(len(table.names)):
         if table.has_categories(position) and declared.get(table.names[position]) != "identifier":
@@ -138,69 +136,11 @@ def read_text(table: Table, columns: Sequence[Column], *, lenient: bool = False)
     formats = tuple(column.text_format for column in columns)
     if table.formats is not None or not isinstance(table.cells, pd.DataFrame):
         return table if table.formats is not None else table.with_text_read({}, formats)
-    read = {}
-    unchanged: set[int] = set()
-    marked: list[tuple[str, TextFormat, TextColumn]] = []
-    for position, column in enumerate(columns):
-        form = _format_of(column) if column.is_used else None
-        # Where empty cells are a level they are one in any type of column.
-        if form is None or not (form.empty_level or table.content(position) == "text"):
-            continue
-        distinct = table.distinct_texts(position)
-        values, lost = form.read(distinct.texts)
-        if form.kind == "number" and any("," in text or "." in text for text in distinct.texts):
-            marked.append((column.name, form, TextColumn.of(distinct)))
-        if form.kind == "level":
-            values = np.array([column.spelling_of(level) for level in values] + [None], dtype=object)[:-1]
-            if distinct.are_cells and not form.empty_level and values.tolist() == distinct.texts:
-                unchanged.add(position)
-                continue
-        elif lost.any():
-            rows = np.isin(distinct.codes, np.flatnonzero(lost))
-            row, n_odd = int(rows.argmax()), int(rows.sum())
-            text = distinct.texts[int(distinct.codes[row])]
-            if not (lenient and _few(n_odd, table.n_rows)):
-                raise _unreadable(column.name, form, text, row)
-            label = table.label(row)
-            odd = OddCellsWarning(column.name, text, row, n_odd, table.n_rows, CONTENT[form.kind], label)
-            warnings.warn(odd, stacklevel=callers_level())
-        read[position] = _cells(form, distinct.spread(values, _empty_of(form)))
-    for warning in _doubtful_marks(marked):
-        warnings.warn(warning, stacklevel=callers_level())
-    return table.with_text_read(read, formats, unchanged=frozenset(unchanged))
-
-
-def _doubtful_marks(marked: Sequence[tuple[str, TextFormat, TextColumn]]) -> list[DecimalMarkWarning]:
-    """Columns with cells like 1,234 where other cells, or those of training, speak against how they are read."""
-    said = []
-    # Of the columns that are read with each mark, the first text that certainly has the other.
-    sure_of: dict[str, str] = {}
-    for _, form, column in marked:
-        for text in _with_other_mark(column, form.decimal) if form.decimal not in sure_of else ():
-            sure_of[form.decimal] = text
-    for name, form, column in marked:
-        parsed, texts, counts = column.parsed, column.distinct.texts, column.distinct.counts
-        doubtful = np.flatnonzero((parsed.marks != "") & ~column.empty)
-        if not len(doubtful):
-            continue
-        sure = next(iter(_with_other_mark(column, form.decimal)), sure_of.get(form.decimal, ""))
-        grouped = doubtful[parsed.marks[doubtful] != form.decimal]
-        own = column.evidence[form.decimal] if column.evidence else 0
-        new = [] if own else [index for index in grouped.tolist() if not form.had_thousands(str(parsed.marks[index]))]
-        if sure or new:
-            first = int(doubtful[0]) if sure else new[0]
-            count = int(counts[doubtful if sure else new].sum())
-            reading = f"{form.read([texts[first]])[0][0]:.15g}"
-            said.append(DecimalMarkWarning(name, texts[first], reading, sure, count))
-    return said
-
-
-def _with_other_mark(column: TextColumn, decimal: str) -> list[str]:
-    """The first text whose decimal mark is certainly another, if there is one."""
-    parsed = column.parsed
-    other = "," if decimal == "." else "."
-    found = np.flatnonzero((parsed.decimals == other) | (parsed.thousands == decimal))
-    return [column.distinct.texts[int(found[0])]] if len(found) else []
+    known = [
+        KnownText(column.name, _format_of(column) if column.is_used else None, column.level_codes) for column in columns
+    ]
+    read, unchanged = read_known_text(table, known, lenient=lenient)
+    return table.with_text_read(read, formats, unchanged=unchanged)
 
 
 def unreadable(column: Column, texts: Any) -> npt.NDArray[np.bool_]:
@@ -262,8 +202,8 @@ def _learned(
     if kind == "number" and not required and learned.odd is not None:
         learned = learn_levels(column.distinct, rules, by_value=by_value)
     learned = _rather_numbers(learned)
-    if required and learned.odd is not None and not _few(learned.odd.count, learned.odd.n_cells):
-        raise _unreadable(name, learned.format, learned.odd.text, learned.odd.row)
+    if required and learned.odd is not None and not is_few(learned.odd.count, learned.odd.n_cells):
+        raise unreadable_text(name, learned.format, learned.odd.text, learned.odd.row)
     return learned
 
 
@@ -288,18 +228,6 @@ def _rather_numbers(learned: LearnedText) -> LearnedText:
     n_cells, n_odd = numbers.odd.n_cells, numbers.odd.count
     lost = n_levels > max(MIN_LEVELS, n_cells / 2) and n_odd <= (1 - MIN_NUMERIC_SHARE) * n_cells
     return numbers if lost else learned
-
-
-def _few(count: int, n_cells: int) -> bool:
-    return count <= max(MAX_ODD_SHARE * n_cells, 1 if n_cells >= MIN_CELLS_FOR_ODD else 0)
-
-
-def _unreadable(name: str, form: TextFormat, text: str, row: int) -> DataError:
-    expected = EXPECTED[form.kind]
-    if form.kind == "date":
-        how = "ISO dates such as 2026-01-31" if form.date_format == "ISO8601" else f"dates like {form.date_format}"
-        expected += f". Give a date dtype or {how}."
-    return DataError(f"column {name!r} holds {text!r}", expected, column=name, row=row)
 
 
 def _warnings(name: str, learned: LearnedText, table: Table) -> list[DataWarning]:
@@ -350,16 +278,3 @@ def _is_flag_or_nothing(table: Table, position: int) -> bool:
         return False
     missing = table.missing(position)
     return bool(missing.any() and not missing.all() and len(np.unique(table.numbers(position)[~missing])) == 1)
-
-
-def _empty_of(form: TextFormat) -> Any:
-    """What stands for a missing cell."""
-    if form.kind == "number":
-        return np.nan
-    if form.kind == "date":
-        return np.datetime64("NaT")
-    return form.empty_level or None
-
-
-def _cells(form: TextFormat, values: npt.NDArray[Any]) -> Any:
-    return pd.array(values, dtype="boolean") if form.kind == "boolean" else values

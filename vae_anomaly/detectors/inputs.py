@@ -29,6 +29,7 @@ from vae_anomaly.data import (
     Problem,
     Table,
     as_array,
+    check_unique,
     holds_long_numbers,
     is_images,
     is_pillow_images,
@@ -37,7 +38,7 @@ from vae_anomaly.data import (
     read_pillow_images,
 )
 from vae_anomaly.detectors.containers import as_rows
-from vae_anomaly.detectors.known_columns import aligned, check_unique, needed_columns
+from vae_anomaly.detectors.known_columns import aligned, needed_columns
 from vae_anomaly.detectors.odd_columns import read_odd_columns
 from vae_anomaly.errors import DataError, FileLeftOutWarning, SpecificationError, callers_level
 

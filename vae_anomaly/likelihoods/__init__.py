@@ -9,15 +9,16 @@ from vae_anomaly.likelihoods.bounded import Bounded
 from vae_anomaly.likelihoods.categorical import Binary, Categorical
 from vae_anomaly.likelihoods.conditional import InputOnly, OutputOnly
 from vae_anomaly.likelihoods.constant import Constant
-from vae_anomaly.likelihoods.continuous_bernoulli import ContinuousBernoulli
-from vae_anomaly.likelihoods.discrete import Bernoulli, Poisson
+from vae_anomaly.likelihoods.continuous_bernoulli import FLAT_LOGIT, ContinuousBernoulli
+from vae_anomaly.likelihoods.discrete import MAX_LOG_RATE, STIRLING_FROM, Bernoulli, Poisson
 from vae_anomaly.likelihoods.distribution import CellDistribution
 from vae_anomaly.likelihoods.gaussian import Gaussian, UnitGaussian
 from vae_anomaly.likelihoods.gradients import Backward, StatesGradient
-from vae_anomaly.likelihoods.logistic import DiscretizedLogistic
+from vae_anomaly.likelihoods.logistic import MAX_LOG_SCALE, STEPS_OF_MIN_SCALE, DiscretizedLogistic
+from vae_anomaly.likelihoods.noise import MIN_MASS, OUTERMOST
 from vae_anomaly.likelihoods.ordinal import Ordinal
-from vae_anomaly.likelihoods.rounded import Rounded, RoundedDistribution
-from vae_anomaly.likelihoods.spiked import Spiked
+from vae_anomaly.likelihoods.rounded import MAX_ANGLE, Rounded, RoundedDistribution
+from vae_anomaly.likelihoods.spiked import PEAK, TOLERANCE, Spiked
 from vae_anomaly.likelihoods.student_t import StudentT
 from vae_anomaly.likelihoods.student_t4 import DF
 from vae_anomaly.likelihoods.student_t_wrapped import (
@@ -27,7 +28,7 @@ from vae_anomaly.likelihoods.student_t_wrapped import (
     SpikedRoundedStudentT,
     SpikedStudentT,
 )
-from vae_anomaly.likelihoods.wrappable import WrappableLikelihood
+from vae_anomaly.likelihoods.wrappable import LINEAR_RANGE, WrappableLikelihood
 from vae_anomaly.registry import resolve
 
 LIKELIHOODS: dict[str, Callable[[], Likelihood]] = {
@@ -81,8 +82,19 @@ def resolve_likelihood(likelihood: str | Likelihood) -> Likelihood:
 
 __all__ = [
     "DF",
+    "FLAT_LOGIT",
     "LIKELIHOODS",
     "LIKELIHOOD_CLASSES",
+    "LINEAR_RANGE",
+    "MAX_ANGLE",
+    "MAX_LOG_RATE",
+    "MAX_LOG_SCALE",
+    "MIN_MASS",
+    "OUTERMOST",
+    "PEAK",
+    "STEPS_OF_MIN_SCALE",
+    "STIRLING_FROM",
+    "TOLERANCE",
     "Backward",
     "Bernoulli",
     "Binary",

@@ -8,14 +8,15 @@ from vae_anomaly.model.backbones import (
     MLP,
     Backbone,
     Convolutional,
+    MLPBody,
     resolve_backbone,
 )
 from vae_anomaly.model.convolutions import repeatable_convolutions
 from vae_anomaly.model.device import resolve_device
 from vae_anomaly.model.elbo import Terms, elbo_terms, expected_log_likelihood, marginal_terms, saturated_terms
-from vae_anomaly.model.experts import Experts, missing_share, stretches
-from vae_anomaly.model.kernel_bounds import fit_kernels, kernel_bound, kernel_terms, nearest_centres
-from vae_anomaly.model.kernels import MAX_KERNELS, Kernels
+from vae_anomaly.model.experts import KNOTS, Experts, missing_share, stretches
+from vae_anomaly.model.kernel_bounds import LEVEL_SMOOTHING, fit_kernels, kernel_bound, kernel_terms, nearest_centres
+from vae_anomaly.model.kernels import MAX_KERNELS, ArrangedKernels, Kernels
 from vae_anomaly.model.matmul import (
     PRECISIONS,
     UNCHANGED,
@@ -27,6 +28,8 @@ from vae_anomaly.model.priors import (
     LOG_2PI,
     PRIORS,
     Exemplar,
+    FittedExemplar,
+    FittedMixture,
     FittedPrior,
     FittedStandardNormal,
     Mixture,
@@ -40,27 +43,34 @@ from vae_anomaly.model.steps import Redraw, TrainingConfig
 from vae_anomaly.model.threads import one_thread, parallel_map, threads_for, usual_threads
 from vae_anomaly.model.torch_settings import each_in_own_settings, own_settings
 from vae_anomaly.model.training import History, train
-from vae_anomaly.model.vae import MAX_LOG_VARIANCE, VAE
+from vae_anomaly.model.vae import MAX_LOG_VARIANCE, NOISE_GAIN, VAE
 
 __all__ = [
     "ACTIVATIONS",
     "BACKBONES",
+    "KNOTS",
+    "LEVEL_SMOOTHING",
     "LOG_2PI",
     "MAX_KERNELS",
     "MAX_LOG_VARIANCE",
     "MLP",
+    "NOISE_GAIN",
     "PRECISIONS",
     "PRIORS",
     "UNCHANGED",
     "VAE",
+    "ArrangedKernels",
     "Backbone",
     "Convolutional",
     "Exemplar",
     "Experts",
+    "FittedExemplar",
+    "FittedMixture",
     "FittedPrior",
     "FittedStandardNormal",
     "History",
     "Kernels",
+    "MLPBody",
     "Mixture",
     "Posterior",
     "Prior",

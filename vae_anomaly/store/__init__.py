@@ -242,4 +242,5 @@ __all__ = [
     "load",
     "read_manifest",
     "save",
+    "with_level_hashes",
 ]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from vae_anomaly.model.priors.base import LOG_2PI, FittedPrior, Posterior, Prior, precise
-from vae_anomaly.model.priors.exemplar import Exemplar
-from vae_anomaly.model.priors.mixture import Mixture
+from vae_anomaly.model.priors.exemplar import Exemplar, FittedExemplar
+from vae_anomaly.model.priors.mixture import FittedMixture, Mixture
 from vae_anomaly.model.priors.standard_normal import FittedStandardNormal, StandardNormal
 from vae_anomaly.registry import resolve
 
@@ -31,6 +31,8 @@ __all__ = [
     "LOG_2PI",
     "PRIORS",
     "Exemplar",
+    "FittedExemplar",
+    "FittedMixture",
     "FittedPrior",
     "FittedStandardNormal",
     "Mixture",
