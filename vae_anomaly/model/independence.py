@@ -33,6 +33,8 @@ class _Grid:
         None where no column is.
     location, scale : Tensor of shape (columns,), optional
         Of the asinh scale.
+    low : Tensor of shape (columns,), optional
+        Lowest possible values, in model units.
     """
 
     anchor: Tensor
@@ -42,6 +44,7 @@ class _Grid:
     on_asinh_scale: Tensor | None = None
     location: Tensor | None = None
     scale: Tensor | None = None
+    low: Tensor | None = None
 
     @classmethod
     def of(cls, group: Group, constants: Constants, anchor: Tensor) -> _Grid | None:
@@ -52,22 +55,28 @@ class _Grid:
         if not (traits.rounded and "step" in constants and "asinh_scale" in constants):
             return None
         on_asinh_scale = constants["asinh_scale"] > 0
-        asinh = (on_asinh_scale, constants["location"], constants["scale"]) if on_asinh_scale.any() else ()
+        asinh = (on_asinh_scale, constants["location"], constants["scale"]) if on_asinh_scale.any() else (None,) * 3
         ends = cls(anchor, constants["step"], anchor, 0, *asinh)._steps(
             anchor.new_tensor([[-MAX_DEVIATIONS], [MAX_DEVIATIONS]]).expand(-1, len(anchor))
         )
-        low, high = torch.ceil(ends[0]), torch.floor(ends[1])
-        n_values = int((high - low).clamp(max=MAX_VALUES).amax()) + 1
-        return cls(anchor, constants["step"], low, n_values, *asinh) if n_values <= MAX_VALUES else None
+        first, last = torch.ceil(ends[0]), torch.floor(ends[1])
+        n_values = int((last - first).nan_to_num(MAX_VALUES).clamp(max=MAX_VALUES).amax()) + 1
+        if n_values > MAX_VALUES:
+            return None
+        return cls(anchor, constants["step"], first, n_values, *asinh, constants["low"])
 
     @property
     def values(self) -> Tensor:
         """All values, in model units: (values, columns)."""
-        steps = self.first + torch.arange(self.n_values, device=self.first.device).unsqueeze(1)
-        numbers = self.anchor + self.step * steps
-        if self.on_asinh_scale is None or self.location is None or self.scale is None:
-            return numbers
-        return torch.where(self.on_asinh_scale, (torch.asinh(numbers) - self.location) / self.scale, numbers)
+        places = torch.arange(self.n_values, device=self.first.device).unsqueeze(1)
+        values = self.anchor + self.step * (self.first + places)
+        if self.on_asinh_scale is not None and self.location is not None and self.scale is not None:
+            values = torch.where(self.on_asinh_scale, (torch.asinh(values) - self.location) / self.scale, values)
+        if self.low is None:
+            return values
+        # Rounded to the other side of itself, it would be impossible, or without all that is below it.
+        place, has_one = self.places(self.low)
+        return torch.where(has_one & (places == place), self.low, values)
 
     def places(self, cells: Tensor) -> tuple[Tensor, Tensor]:
         """Which value each cell has, counted from the first, and whether it has one."""
