@@ -207,15 +207,17 @@ def test_comparisons_of_a_row_have_the_same_bits_alone(vae):
         assert all((one == all_[row]).all() for one, all_ in zip(alone, together, strict=True))
 
 
+def sizes_of(size, n_rows, known):
+    return [size] * math.ceil(n_rows / size)
+
+
 def test_every_size_gives_every_row_the_same_bits(vae, monkeypatch):
     # Not only those rows on which sizes are tried out: all of them, at every place of a chunk.
     batch = rows_of(1024, seed=3, share_odd=0.05)
     for part in (batch, replace(batch, observed=torch.ones_like(batch.observed))):
         scores = []
         for size in (*SMALL_CHUNKS, 1024):
-            monkeypatch.setattr(
-                "vae_anomaly.fitting.chunks._sizes", lambda n, known, size=size: [size] * (-(-n // size))
-            )
+            monkeypatch.setattr("vae_anomaly.fitting.chunks._sizes", partial(sizes_of, size))
             scores.append(score_rows(vae, part, PooledELBO(), NOISE))
         assert all(torch.equal(other, scores[0]) for other in scores[1:])
 
@@ -285,6 +287,5 @@ def test_further_numbers_of_rows_stay_beside_them(vae):
     def difference(vae, noise, part, beside):
         return ((beside.values - part.values).sum(1),)
 
-    assert torch.equal(
-        map_chunks(difference, vae, NOISE, batch, other)[0], (other.values - batch.values).sum(1).double()
-    )
+    (found,) = map_chunks(difference, vae, NOISE, batch, other)
+    assert torch.equal(found, (other.values - batch.values).sum(1).double())
