@@ -58,14 +58,17 @@ class _Grid:
     def of_steps(cls, constants: Constants, anchor: Tensor) -> _Grid:
         """Of whole multiples of a step, as many as a table takes."""
         on_asinh_scale = constants["asinh_scale"] > 0
-        asinh = (on_asinh_scale, constants["location"], constants["scale"]) if on_asinh_scale.any() else (None,) * 3
-        whole = cls(anchor, constants["step"], anchor, 0, *asinh, constants["low"])
+        whole = cls(anchor, constants["step"], anchor, 0, low=constants["low"])
+        if on_asinh_scale.any():
+            asinh = constants["location"], constants["scale"]
+            whole = replace(whole, on_asinh_scale=on_asinh_scale, location=asinh[0], scale=asinh[1])
         low, middle, high = (
             whole.steps(torch.full_like(anchor, cell)) for cell in (-MAX_DEVIATIONS, 0, MAX_DEVIATIONS)
         )
         low = torch.maximum(low, middle - MAX_VALUES // 2).ceil()
         high = torch.minimum(high, middle + MAX_VALUES // 2).floor()
-        return replace(whole, first=low, n_values=int((high - low).amax()) + 1)
+        n_steps = (high - low).nan_to_num(0.0, 0.0, 0.0)
+        return replace(whole, first=low, n_values=int(n_steps.clamp(min=0).amax()) + 1)
 
     def reaches(self) -> Tensor:
         """Which columns it holds the common values of: bool, (columns,)."""

@@ -139,15 +139,11 @@ class MLPBody(Body):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MLPBody:
         # Another device may have weights of other values where those of this one were.
-        self._arranged = self._before_ones = None
+        self._arranged = self._before_ones = self._watched = None
         return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_arranged": None, "_before_ones": None, "_watched": None}
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MLPBody:
-        self._arranged = self._before_ones = self._watched = None
-        return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def _filled(weights: Tensor, n_inputs: int = 0) -> Tensor:
