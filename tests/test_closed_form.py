@@ -71,6 +71,7 @@ TABLES = {
     "mixed": [NUMBER, NORMAL, column(Bernoulli(), mean=0.3), column(Poisson(), mean=2.0)]
     + [column(Categorical(), THREE, unseen=0.01)] * 2
     + [column(Constant(), (1.0,), unseen=0.01)],
+    "constant": [column(Constant(), (1.0,), unseen=0.01)] * 2,
 }
 
 
@@ -102,7 +103,7 @@ def data_of(columns, missing=0.2):
 def minibatch_of(vae, data, weights=None, **changes):
     subsamples = torch.arange(N_ROWS).expand(N_MEMBERS, -1)
     plan = dataclasses.replace(PLAN, **changes)
-    given = data.leading(vae.n_varying)
+    given = data.leading(vae.n_varying or vae.n_columns)
     return MiniBatches(vae, given, subsamples, weights, plan, torch.Generator().manual_seed(4)).prepare(1).step(0)
 
 

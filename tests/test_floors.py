@@ -112,7 +112,6 @@ LONG: dict[str, str] = {
 
 # Who may go below the doors of packages, and why.
 BELOW_DOORS = {
-    "benchmarks.speed.shares": "times the functions inside, by putting a clock around each",
     "benchmarks.trust.targets": "forges model files, with a checksum that is right",
     "benchmarks.trust.kill": "makes batches small, so that a short run has many moments to be killed at",
 }

@@ -15,7 +15,8 @@ from vae_anomaly.detectors.parameters import PRESETS, ROBUST
 from vae_anomaly.fitting import FitConfig, SplitConfig
 from vae_anomaly.fitting.partition import calibration_kind
 from vae_anomaly.model import elbo_terms
-from vae_anomaly.model.priors import FittedExemplar, FittedStandardNormal
+from vae_anomaly.model.priors import FittedStandardNormal
+from vae_anomaly.model.priors.exemplar import FittedExemplar
 
 pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning", "ignore::vae_anomaly.DataWarning")
 

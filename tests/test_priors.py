@@ -14,12 +14,11 @@ from vae_anomaly.errors import SpecificationError
 from vae_anomaly.model.priors import (
     PRIORS,
     Exemplar,
-    FittedExemplar,
     Posterior,
     StandardNormal,
     resolve_prior,
 )
-from vae_anomaly.model.priors.exemplar import KERNEL_WIDTHS, LEAVE_ONE_OUT_ROWS
+from vae_anomaly.model.priors.exemplar import KERNEL_WIDTHS, LEAVE_ONE_OUT_ROWS, FittedExemplar
 
 EVERY = pytest.mark.parametrize("name", PRIORS)
 

@@ -204,3 +204,24 @@ def test_far_date_objects_with_a_zone_are_read_in_utc():
 def test_year_9999_in_date_objects_is_read():
     table = objects(dt.date(1970, 1, 2), dt.date(9999, 12, 31))
     assert table.numbers(0).tolist() == [1, 2_932_896]
+
+
+LEVELS = {
+    "text": frame_table(["b", "a", None, "b", " a"]),
+    "text as objects": objects("b", "a", None, "b", "a "),
+    "numbers beside text": objects("b", 1, 1.0, True, None, 2.5),
+    "levels": frame_table(pd.Categorical(["x", None, "y", "x"], categories=["y", "x", "z"])),
+    "levels that are numbers": frame_table(pd.Categorical([3.0, 1.5, None, 3.0])),
+    "floats": frame_table([1.0, NAN, -0.0, 2.5, 0.0]),
+    "integers": frame_table([3, 1, 3]),
+    "flags": frame_table([True, False, True]),
+    "nullable": frame_table([3, None, 3], "Int64"),
+    "matrix": Table(("c",), np.array([[1.0], [NAN], [2.5], [1.0]])),
+    "nothing": frame_table([None, None], object),
+}
+
+
+@pytest.mark.parametrize("table", LEVELS.values(), ids=LEVELS.keys())
+def test_distinct_levels_are_the_texts_cell_by_cell(table):
+    texts, places = table.distinct_levels(0)
+    assert np.append(texts, None)[places].tolist() == table.texts(0).tolist()

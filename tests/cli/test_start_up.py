@@ -1,6 +1,7 @@
 """How soon a command begins."""
 
 import gc
+import importlib
 import subprocess
 import sys
 from types import ModuleType
@@ -18,32 +19,34 @@ def written(tmp_path, monkeypatch):
     (tmp_path / "late_list.py").write_text("n = []\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(start_up, "DEFERRED_MODULES", ("late",))
-    import late_list
-
-    yield late_list.n
+    yield importlib.import_module("late_list").n
     for name in ("late", "late_list"):
         sys.modules.pop(name, None)
 
 
+def imported(module, name=None):
+    """What an import statement gives."""
+    found = {}
+    exec(f"from {module} import {name}" if name else f"import {module}", found)
+    return found[name or module]
+
+
 def test_module_is_imported_once_something_in_it_is_asked_for(written):
     with quick_start():
-        import late
-
+        late = imported("late")
         assert isinstance(late, DeferredModule)
         assert not hasattr(late, "__file__")
         assert written == []
         assert late.answer == late.answer == 42
         assert written == [1]
-        from late import answer
-
-        assert (answer, type(sys.modules["late"])) == (42, ModuleType)
+        assert type(sys.modules["late"]) is ModuleType
     assert type(sys.modules["late"]) is ModuleType
 
 
 def test_names_of_a_deferred_module_can_be_imported(written):
     with quick_start():
-        from late import answer
-    assert (answer, written) == (42, [1])
+        assert imported("late", "answer") == 42
+    assert written == [1]
 
 
 def test_module_that_nobody_asked_for_leaves_no_trace(written):
@@ -56,8 +59,7 @@ def test_module_that_nobody_asked_for_leaves_no_trace(written):
 
 
 def test_imported_module_stays(written):
-    import late
-
+    late = imported("late")
     with quick_start():
         assert sys.modules["late"] is late
 

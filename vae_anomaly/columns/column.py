@@ -256,7 +256,8 @@ class Column:
         if self.kind in PERIODS:
             return part_codes(days_of(table, position, self.date_unit), self.kind, self.levels)
         if self.textual:
-            return self.level_codes.codes(table.texts(position))
+            texts, places = table.distinct_levels(position)
+            return np.append(self.level_codes.codes(texts), np.nan)[places]
         numbers = self.numbers(table, position)
         assert self.likelihood is not None
         if self.likelihood.is_constant:

@@ -139,7 +139,7 @@ def read_text(table: Table, columns: Sequence[Column], *, lenient: bool = False)
     known = [
         KnownText(column.name, _format_of(column) if column.is_used else None, column.level_codes) for column in columns
     ]
-    return table.with_text_read(read_known_text(table, known, lenient=lenient), formats)
+    return read_known_text(table, known, formats, lenient=lenient)
 
 
 def unreadable(column: Column, texts: Any) -> npt.NDArray[np.bool_]:

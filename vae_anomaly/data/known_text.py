@@ -43,8 +43,10 @@ class KnownText:
     levels: LevelCodes
 
 
-def read_known_text(table: Table, columns: Sequence[KnownText], *, lenient: bool = False) -> dict[int, Any]:
-    """What the text of some columns stands for, by position.
+def read_known_text(
+    table: Table, columns: Sequence[KnownText], formats: tuple[TextFormat | None, ...], *, lenient: bool = False
+) -> Table:
+    """The same rows, with what their text stands for.
 
     Parameters
     ----------
@@ -52,6 +54,8 @@ def read_known_text(table: Table, columns: Sequence[KnownText], *, lenient: bool
         Rows with these columns, in a DataFrame.
     columns : sequence of KnownText
         In the order of the table.
+    formats : tuple of (TextFormat or None)
+        Of the columns whose text training had.
     lenient : bool, default=False
         Whether a few cells that cannot be read are missing, with a warning, as they are in training.
 
@@ -61,6 +65,7 @@ def read_known_text(table: Table, columns: Sequence[KnownText], *, lenient: bool
         If a cell cannot be read.
     """
     read: dict[int, Any] = {}
+    unchanged: set[int] = set()
     marked: list[tuple[str, TextFormat, TextColumn]] = []
     for position, column in enumerate(columns):
         form = column.form
@@ -73,6 +78,9 @@ def read_known_text(table: Table, columns: Sequence[KnownText], *, lenient: bool
             marked.append((column.name, form, TextColumn.of(distinct)))
         if form.kind == "level":
             values = np.array([column.levels.spelling_of(level) for level in values] + [None], dtype=object)[:-1]
+            if distinct.are_cells and not form.empty_level and values.tolist() == distinct.texts:
+                unchanged.add(position)
+                continue
         elif lost.any():
             rows = np.isin(distinct.codes, np.flatnonzero(lost))
             row, n_odd = int(rows.argmax()), int(rows.sum())
@@ -85,7 +93,7 @@ def read_known_text(table: Table, columns: Sequence[KnownText], *, lenient: bool
         read[position] = cells_of(form, distinct.spread(values, empty_of(form)))
     for warning in _doubtful_marks(marked):
         warnings.warn(warning, stacklevel=callers_level())
-    return read
+    return table.with_text_read(read, formats, unchanged=frozenset(unchanged))
 
 
 def _doubtful_marks(marked: Sequence[tuple[str, TextFormat, TextColumn]]) -> list[DecimalMarkWarning]:

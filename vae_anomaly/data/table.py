@@ -26,6 +26,9 @@ Content = Literal["number", "boolean", "datetime", "text"]
 DAY = np.timedelta64(1, "D")
 MAX_CHARACTERS = 60
 MAX_EXACT = 2**53
+NONE: frozenset[int] = frozenset()
+# In pandas 2 object.
+TEXT_DTYPE = pd.Series([""]).dtype
 _OBJECT_CONTENTS: dict[str, Content] = {
     "integer": "number",
     "floating": "number",
@@ -105,7 +108,9 @@ class Table:
                 error.label = self.label(error.row)
             raise
 
-    def with_text_read(self, columns: Mapping[int, Any], formats: tuple[TextFormat | None, ...]) -> Table:
+    def with_text_read(
+        self, columns: Mapping[int, Any], formats: tuple[TextFormat | None, ...], *, unchanged: frozenset[int] = NONE
+    ) -> Table:
         """The same rows, with what the text of some columns stands for.
 
         Parameters
@@ -114,13 +119,16 @@ class Table:
             Cells of columns, by position.
         formats : tuple of (TextFormat or None)
             How the text of each column was read.
+        unchanged : frozenset of int
+            Positions of other columns of text, which stands for itself.
         """
+        was_text = unchanged.union(columns)
         if not columns or not isinstance(self.cells, pd.DataFrame):
-            return replace(self, formats=formats)
+            return replace(self, formats=formats, was_text=was_text)
         cells = self.cells.copy(deep=False)
         for position, values in columns.items():
             cells.isetitem(position, values)
-        return replace(self, cells=cells, formats=formats, was_text=frozenset(columns))
+        return replace(self, cells=cells, formats=formats, was_text=was_text)
 
     def as_text_again(self, columns: list[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
         """Values for every column, those of columns that were text as text that reads as them."""
@@ -139,7 +147,8 @@ class Table:
                 return DistinctTexts.of(column.cat.codes.to_numpy(dtype=np.intp), levels)
             if pd.api.types.infer_dtype(column, skipna=True) == "string":
                 codes, uniques = pd.factorize(column)
-                return DistinctTexts.of(codes, np.asarray(uniques, dtype=object).tolist())
+                texts = np.asarray(uniques, dtype=object).tolist()
+                return DistinctTexts.of(codes, texts, are_cells=column.dtype == TEXT_DTYPE)
         codes, uniques = pd.factorize(self.texts(position))
         return DistinctTexts.of(codes, uniques.tolist())
 
@@ -252,6 +261,21 @@ class Table:
         cells = _objects(column)
         self._check_cells(position, cells)
         return np.array([text_of(cell) for cell in cells], dtype=object)
+
+    def distinct_levels(self, position: int) -> tuple[ObjectArray, npt.NDArray[np.intp]]:
+        """The different strings of `texts`, and which of them each row has; -1 where it is missing."""
+        column: Any = self._columns[position] if isinstance(self.cells, pd.DataFrame) else self.cells[:, position]
+        dtype: Any = column.dtype
+        if isinstance(dtype, pd.CategoricalDtype):
+            levels = [text_of(level) or str(level) for level in column.cat.categories]
+            return np.array([*levels, None], dtype=object)[:-1], column.cat.codes.to_numpy(dtype=np.intp)
+        # Of other cells some are equal although they are written in another way: True, 1 and 1.0.
+        alike = isinstance(dtype, np.dtype) and dtype.kind in "iufb"
+        if not alike and pd.api.types.infer_dtype(column, skipna=True) != "string":
+            column = self.texts(position)
+        codes, found = pd.factorize(column)
+        texts = [text_of(cell) for cell in np.asarray(found, dtype=object)]
+        return np.array([*texts, None], dtype=object)[:-1], codes
 
     def days(self, position: int) -> FloatArray:
         """A column of dates as days since 1970, NaN where missing; text is read as ISO 8601.

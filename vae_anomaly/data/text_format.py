@@ -297,13 +297,16 @@ class DistinctTexts:
         In the order of their first rows.
     codes : ndarray of int
         Which text each row has; -1 where it is missing.
+    are_cells : bool, default=False
+        Whether the cells are these very texts, in the dtype that pandas gives to text.
     """
 
     texts: list[str]
     codes: npt.NDArray[np.intp]
+    are_cells: bool = False
 
     @classmethod
-    def of(cls, codes: npt.NDArray[np.intp], found: Sequence[str]) -> DistinctTexts:
+    def of(cls, codes: npt.NDArray[np.intp], found: Sequence[str], *, are_cells: bool = False) -> DistinctTexts:
         """Those of texts that may differ in the spaces around them.
 
         Parameters
@@ -312,10 +315,13 @@ class DistinctTexts:
             Which text each row has; -1 where it is missing.
         found : sequence of str
             The texts.
+        are_cells : bool
+            Whether the cells are text, in the dtype that pandas gives to text.
         """
         place: dict[str, int] = {}
         moved = np.array([place.setdefault(text.strip(), len(place)) for text in found] + [-1], dtype=np.intp)
-        return cls(list(place), codes if len(place) == len(found) else moved[codes])
+        texts = list(place)
+        return cls(texts, codes if len(texts) == len(found) else moved[codes], are_cells and texts == list(found))
 
     @cached_property
     def counts(self) -> Counts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vae_anomaly.fitting.chunks import chunk_rows, map_chunks
+from vae_anomaly.fitting.chunks import map_chunks
 from vae_anomaly.fitting.expert_statistics import Cells
 from vae_anomaly.fitting.fit import fit_model, learn_encoder
 from vae_anomaly.fitting.fit_config import FitConfig, NetworkConfig
@@ -43,7 +43,6 @@ __all__ = [
     "TrainingRows",
     "calibration_kind",
     "can_stop",
-    "chunk_rows",
     "drawn_folds",
     "finite_scores",
     "fit_model",

@@ -100,7 +100,7 @@ def _by_completeness(batch: Batch, others: tuple[Batch, ...]) -> tuple[list[tupl
     parts = [
         (replace(batch.take(rows), is_complete=rows is chosen[0]), *(o.take(rows) for o in others)) for rows in chosen
     ]
-    return parts, torch.cat(chosen).argsort()
+    return parts, torch.cat(chosen).argsort().cpu()
 
 
 def _sizes(n_rows: int, known: list[int]) -> list[int]:

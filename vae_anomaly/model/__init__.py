@@ -8,7 +8,6 @@ from vae_anomaly.model.backbones import (
     MLP,
     Backbone,
     Convolutional,
-    MemberLinear,
     MLPBody,
     resolve_backbone,
 )
@@ -16,11 +15,9 @@ from vae_anomaly.model.convolutions import repeatable_convolutions
 from vae_anomaly.model.device import resolve_device
 from vae_anomaly.model.elbo import Terms, elbo_terms, expected_log_likelihood, marginal_terms, saturated_terms
 from vae_anomaly.model.experts import KNOTS, Experts, missing_share, stretches
-from vae_anomaly.model.flat_weights import FlatWeights
 from vae_anomaly.model.kernel_bounds import LEVEL_SMOOTHING, fit_kernels, kernel_bound, kernel_terms, nearest_centres
 from vae_anomaly.model.kernels import MAX_KERNELS, ArrangedKernels, Kernels
 from vae_anomaly.model.matmul import (
-    LANES,
     PRECISIONS,
     UNCHANGED,
     batch_invariant_gradients,
@@ -42,7 +39,7 @@ from vae_anomaly.model.priors import (
     precise,
     resolve_prior,
 )
-from vae_anomaly.model.steps import MiniBatch, MiniBatches, Redraw, Stepper, TrainingConfig
+from vae_anomaly.model.steps import Redraw, TrainingConfig
 from vae_anomaly.model.threads import one_thread, parallel_map, threads_for, usual_threads
 from vae_anomaly.model.torch_settings import each_in_own_settings, own_settings
 from vae_anomaly.model.training import History, train
@@ -52,7 +49,6 @@ __all__ = [
     "ACTIVATIONS",
     "BACKBONES",
     "KNOTS",
-    "LANES",
     "LEVEL_SMOOTHING",
     "LOG_2PI",
     "MAX_KERNELS",
@@ -72,19 +68,14 @@ __all__ = [
     "FittedMixture",
     "FittedPrior",
     "FittedStandardNormal",
-    "FlatWeights",
     "History",
     "Kernels",
     "MLPBody",
-    "MemberLinear",
-    "MiniBatch",
-    "MiniBatches",
     "Mixture",
     "Posterior",
     "Prior",
     "Redraw",
     "StandardNormal",
-    "Stepper",
     "Terms",
     "TrainingConfig",
     "batch_invariant_gradients",

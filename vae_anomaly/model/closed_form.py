@@ -197,8 +197,9 @@ class _Cells:
     """
 
     def __init__(self, vae: VAE, outputs: Tensor, by_noise: Tensor) -> None:
-        self.vae, self.outputs, self.by_noise = vae, outputs, by_noise
-        self.raw_noise = vae.raw_noise.detach().unsqueeze(1)
+        # With an axis for the one draw, as distributions have it everywhere.
+        self.vae, self.outputs, self.by_noise = vae, outputs.unsqueeze(1), by_noise.unsqueeze(1)
+        self.raw_noise = vae.raw_noise.detach()[:, None, None]
         self.stated: list[tuple[Group, Backward]] = []
         self.recorded: list[tuple[Group, Tensor]] = []
         self.sources: list[Tensor] = []
@@ -214,12 +215,13 @@ class _Cells:
         complete : bool
             Whether it is known that no cell is missing.
         """
-        vae, self.stated, self.recorded, self.sources = self.vae, [], [], []
+        vae, values = self.vae, rows.values.unsqueeze(1)
+        self.stated, self.recorded, self.sources = [], [], []
         parts = []
         for group in vae.groups:
             if group.columns.stop > rows.n_columns:
                 continue
-            cells, constants, likelihood = rows.values[..., group.columns], vae.constants(group), group.likelihood
+            cells, constants, likelihood = values[..., group.columns], vae.constants(group), group.likelihood
             if isinstance(likelihood, StatesGradient):
                 log_noise = self.raw_noise[..., group.noise] * NOISE_GAIN
                 log_prob, backward = likelihood.log_prob_with_gradient(
@@ -235,9 +237,9 @@ class _Cells:
                 if log_prob.requires_grad:
                     self.recorded.append((group, log_prob))
             parts.append(log_prob.detach())
-        of_cells = vae.in_data_units(torch.cat(parts, -1) if len(parts) > 1 else parts[0], rows.values)
-        self.observed = None if complete else rows.observed
-        return (of_cells if self.observed is None else of_cells.where(self.observed, 0.0)).sum(-1)
+        of_cells = vae.in_data_units(torch.cat(parts, -1) if len(parts) > 1 else parts[0], values)
+        self.observed = None if complete else rows.observed.unsqueeze(1)
+        return (of_cells if self.observed is None else of_cells.where(self.observed, 0.0)).sum(-1).squeeze(1)
 
     def differentiate(self, by_rows: Tensor) -> None:
         """Fill `by_noise`, and put the gradient with regard to the outputs in their place.
@@ -247,7 +249,7 @@ class _Cells:
         by_rows : Tensor of shape (members, rows)
             Derivatives with regard to the log-likelihoods.
         """
-        by_cells = by_rows.unsqueeze(-1)
+        by_cells = by_rows[:, None, :, None]
         if self.observed is not None:
             by_cells = by_cells * self.observed
 

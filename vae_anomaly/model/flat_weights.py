@@ -47,8 +47,8 @@ class FlatWeights:
         assert [self._number(own) for own in parameters] == list(range(first, first + len(parameters)))
         assert all(self.width(own) == width for own in parameters)
         within = slice(self.begins[first], self.begins[first + len(parameters)])
-        matrix: Tensor = self.flat.detach()[:, within].unflatten(1, (-1, width))
-        return matrix
+        n_inputs = sum(math.prod(own.shape[1:-1]) for own in parameters)
+        return self.flat.detach()[:, within].view(len(self.flat), n_inputs, width)
 
     def in_order(self, blocks: Sequence[tuple[Sequence[Tensor], Tensor]]) -> list[Tensor]:
         """Numbers for all parameters, given with those that they are for, one after the other as in `flat`."""
@@ -63,7 +63,6 @@ class FlatWeights:
         with torch.no_grad():
             torch.cat([self._filled_up(part) for part in gradients], 1, out=self.gradient)
 
-    @torch.no_grad()
     def clip(self, max_grad_norm: float) -> None:
         """Scale each member's gradient to a norm of at most `max_grad_norm`, so that one's outlier slows no other."""
         norms = torch.linalg.vector_norm(self.gradient, dim=1, keepdim=True)

@@ -9,6 +9,7 @@ Makes files of gigabytes in the folder of temporary files (TMPDIR says which) an
 
 from __future__ import annotations
 
+import resource
 import shutil
 import subprocess
 import sys
@@ -27,7 +28,7 @@ from benchmarks.speed.workers import FOLDER, OURS, ledger, parser, working
 FITTED_ROWS, N_COLUMNS = 10_000, 30
 BLOCK = 100_000
 LOOK_EVERY = 0.02
-COLUMNS = ("format", "method", "run", "rows", "mib", "seconds", "peak_mib")
+COLUMNS = ("format", "method", "run", "rows", "mib", "seconds", "cpu_s", "peak_mib")
 SCORE, REWRITE = "vae-anomaly score", "pyarrow, read and written again"
 # Room for the input and both outputs, and some to spare.
 BYTES_A_ROW, FILES = {"parquet": 250, "csv": 320}, 3.2
@@ -50,24 +51,24 @@ def write(path: Path, n_rows: int) -> None:
             writer.write_batch(block(begin, min(BLOCK, n_rows - begin), None if parquet else 6))
 
 
-def run(arguments: list[str]) -> tuple[float, float]:
-    """Seconds and MiB of a program from start to end."""
-    begin = time.perf_counter()
+def run(arguments: list[str]) -> tuple[float, float, float]:
+    """Seconds by the clock, CPU seconds and MiB of a program from start to end."""
+    before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     peak = 0.0
     with tempfile.TemporaryFile() as said:
         program = subprocess.Popen(arguments, stdout=said, stderr=said)
         while program.poll() is None:
             peak = max(peak, peak_mib(program.pid))
             time.sleep(LOOK_EVERY)
-        taken = time.perf_counter() - begin
+        taken, after = time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
         if program.returncode:
             said.seek(0)
             raise SystemExit(f"{' '.join(arguments)} ended with {program.returncode}: {said.read().decode()[-600:]}")
-    return taken, peak
+    return taken, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, peak
 
 
 def main() -> None:
-    made = parser(__doc__, runs=3)
+    made = parser(__doc__, runs=1)
     made.add_argument("--formats", nargs="+", choices=list(BYTES_A_ROW), default=list(BYTES_A_ROW))
     made.add_argument("--parquet-rows", type=int, default=10_000_000)
     made.add_argument("--csv-rows", type=int, default=2_000_000)
@@ -99,11 +100,11 @@ def main() -> None:
             }
             for turn in range(chosen.runs):
                 for method, arguments in programs.items():
-                    taken, peak = run(arguments)
+                    taken, cpu, peak = run(arguments)
                     target.unlink()
                     mib = source.stat().st_size / 2**20
                     row: Row = {"format": kind, "method": method, "run": turn, "rows": sizes[kind], "mib": mib}
-                    add({**row, "seconds": taken, "peak_mib": peak})
+                    add({**row, "seconds": taken, "cpu_s": cpu, "peak_mib": peak})
             source.unlink()
 
 

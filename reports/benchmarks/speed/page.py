@@ -6,6 +6,7 @@ python reports/benchmarks/speed/page.py
 from __future__ import annotations
 
 import argparse
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pandas as pd
@@ -17,12 +18,13 @@ from benchmarks.speed.figures import processor, read
 from benchmarks.speed.workers import FOLDER
 
 PACKAGES = ("vae-anomaly", "torch", "scikit-learn", "pyod", "numpy", "pyarrow")
-CSVS = ("limits", "shares", "fit", "score", "at_once", "terms", "scaling", "files", "search", "gpu")
+CSVS = ("score", "at_once", "tables", "choices", "fit", "start", "scaling", "files", "search", "gpu")
 
 PAGE = """# Speed
 
 Made by `python reports/benchmarks/speed/page.py` from the CSVs in `speed/`, which the scripts there fill; edit the
-scripts, not this page. Every part has one command, below; `--runs` and other options take a part of it.
+scripts, not this page. Every part has one command, below; `--runs` and other options take a part of it. Times are CPU
+seconds, which other work on the machine hardly changes, unless they are said to be seconds by the clock.
 
 {surroundings} {commits} {processor}
 
@@ -30,21 +32,29 @@ scripts, not this page. Every part has one command, below; `--runs` and other op
 
 {says}
 {aims}
-## The limit
-
-`python reports/benchmarks/speed/limits.py`
-
-{limits}
-## Fit
-
-`python reports/benchmarks/speed/fit.py --before CHECKOUT`
-
-{fit}
 ## Scoring
 
 `python reports/benchmarks/speed/score.py --before CHECKOUT`
 
 {score}
+## Real tables
+
+`python reports/benchmarks/speed/tables.py`
+
+{tables}
+## What the defaults cost
+
+{choices}
+## Fit
+
+`python reports/benchmarks/speed/fit.py --before CHECKOUT`
+
+{fit}
+## Start
+
+`python reports/benchmarks/speed/start.py --before CHECKOUT`
+
+{start}
 ## How it grows
 
 `python reports/benchmarks/speed/scaling.py`
@@ -72,10 +82,19 @@ def commits(parts: dict[str, pd.DataFrame]) -> str:
     """Which versions of the library the figures are of."""
     counts: dict[str, list[str]] = {}
     for name, part in parts.items():
-        for commit in part["commit"].drop_duplicates():
+        for commit in part.get("commit", pd.Series(dtype=str)).drop_duplicates():
             counts.setdefault(str(commit), []).append(name)
     said = "; ".join(f"{', '.join(names)} at {commit}" for commit, names in counts.items())
     return f"Measured: {said} (+: with local changes to the library)."
+
+
+def is_installed(package: str) -> bool:
+    """Whether its version can be told; PyOD may be there as files alone."""
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def main() -> None:
@@ -93,10 +112,8 @@ def main() -> None:
         plots.rates(parts["score"], folder / "score.png")
     if "scaling" in parts:
         plots.scaling(parts["scaling"], folder / "scaling.png")
-    if "shares" in parts:
-        plots.shares(parts["shares"], sections.WORK, folder / "shares.png")
     text = PAGE.format(
-        surroundings=surroundings(PACKAGES),
+        surroundings=surroundings(filter(is_installed, PACKAGES)),
         commits=commits(parts),
         processor=f"Processor: {processor()}." if processor() else "",
         says=(FOLDER / "says.md").read_text(encoding="utf-8"),

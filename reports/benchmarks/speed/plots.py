@@ -41,35 +41,34 @@ def fits(found: pd.DataFrame, finer: pd.DataFrame | None, path: Path) -> None:
     axis.set_xscale("log")
     axis.set_yscale("log")
     axis.set_xlabel("rows of 30 columns")
-    axis.set_ylabel("seconds of a fit")
+    axis.set_ylabel("CPU seconds of a fit")
     axis.grid(which="major", color="#eeeeee", zorder=0)
     axis.legend(frameon=False, fontsize=7)
     save(figure, path)
 
 
 def rates(found: pd.DataFrame, path: Path) -> None:
-    """A bar a method and number of threads, with the range of the runs."""
-    by = found.groupby(["method", "threads"])["rows_s"]
+    """A bar a method, with the range of the runs."""
+    by = found.groupby("method")["rows_s"]
     middle = by.median().sort_values()
     figure, axis = plt.subplots(figsize=(6.4, 0.42 * len(middle) + 0.9), layout="constrained")
     positions = np.arange(len(middle))
     least, most = by.min()[middle.index], by.max()[middle.index]
-    colors = [COLORS[method] for method, _ in middle.index]
-    axis.barh(positions, middle, color=colors, height=0.65)
+    axis.barh(positions, middle, color=[COLORS[method] for method in middle.index], height=0.65)
     axis.hlines(positions, least, most, color="black", lw=1)
     for spot, (value, end) in enumerate(zip(middle, most, strict=True)):
         axis.text(end + 0.01 * most.max(), spot, f"{value:,.0f}", va="center", fontsize=7)
-    axis.set_yticks(positions, [f"{method}, {n} thread{'s' if n > 1 else ''}" for method, n in middle.index])
+    axis.set_yticks(positions, list(middle.index))
     axis.set_xlim(0, 1.13 * most.max())
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axis.set_xlabel("rows of 30 columns a second, median; line: all runs")
+    axis.set_xlabel("rows of 30 columns a CPU second, median; line: all runs")
     save(figure, path)
 
 
 def scaling(found: pd.DataFrame, path: Path) -> None:
     """Three rows of panels: fit, scoring, memory; a column for what grows."""
     axes_there = [name for name in AXES if (found["axis"] == name).any()]
-    names = {"fit_s": "fit, seconds", "rows_s": "scored, rows a second", "peak_mib": "peak memory, MiB"}
+    names = {"fit_s": "fit, CPU seconds", "rows_s": "rows a CPU second", "peak_mib": "peak memory, MiB"}
     figure, panels = plt.subplots(
         len(names), len(axes_there), figsize=(2.2 * len(axes_there), 5.4), squeeze=False, sharey="row", sharex="col"
     )
@@ -93,28 +92,4 @@ def scaling(found: pd.DataFrame, path: Path) -> None:
             if row == len(names) - 1:
                 panel.set_xlabel(axis_name)
     figure.tight_layout()
-    save(figure, path)
-
-
-def shares(found: pd.DataFrame, titles: dict[str, str], path: Path) -> None:
-    """A panel a piece of work, a bar a kind."""
-    medians = {work: found[found["work"] == work].groupby("kind")["us"].median().sort_values() for work in titles}
-    heights = [len(kinds) for kinds in medians.values()]
-    figure, axes = plt.subplots(
-        len(titles),
-        1,
-        figsize=(6.4, 0.21 * sum(heights) + 0.55 * len(titles)),
-        layout="constrained",
-        sharex=True,
-        height_ratios=heights,
-    )
-    for axis, (work, title) in zip(axes, titles.items(), strict=True):
-        share = 100 * medians[work] / medians[work].sum()
-        positions = np.arange(len(share))
-        axis.barh(positions, share, color=BLUE, height=0.65)
-        for spot, value in enumerate(share):
-            axis.text(value + 0.6, spot, f"{value:.0f} %", va="center", fontsize=7)
-        axis.set_yticks(positions, [str(kind) for kind in share.index])
-        axis.set_title(title, loc="left")
-    axes[-1].set_xlabel("per cent of the time")
     save(figure, path)

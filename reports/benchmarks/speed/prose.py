@@ -1,49 +1,44 @@
 """The words around the tables of the speed page."""
 
-LIMITS = """\
-The default on 10,000 rows of 30 continuous columns: 4 members, 64 and 64 hidden units, 16 latents, 2 draws in
-scoring, 512 exemplars a member. A row of the training is a row of one member (a step has 4 times 128); a row of the
-scoring passes through all members. Operations are counted by PyTorch's `FlopCounterMode` and checked against the
-sizes of the layers; scoring fills outputs up to a multiple of 16. Bytes needed: the rows, the weights, and in training
-the gradient and both moments there and back. Bytes moved: what every operation reads and writes, mostly in the caches.
+SCORE = """\
+50,000 rows of 30 columns, fitted on 10,000; {runs} runs in turn, one thread each. IsolationForest has 100 trees. One
+row: the median of 100 calls with a row each.
 
-{counted}
-Possible: the greater of the time of these very products alone, on operands of the same shapes and strides, and of the
-needed bytes at the rate of a large copy. With two threads the products of a step have two OpenMP threads, and scoring
-has two Python threads with a chunk each, which is what `score_samples` does. `fit` takes one thread at this size
-however many there are: the line with two says what it would get from them.
+{table}
+![Rows a CPU second](speed/score.png)
 
-{rates}
-A step of 2 rows a member, whose arithmetic is next to nothing, takes {empty:.2f} ms of the {whole:.2f} ms of a whole
-one (one thread): this is what Python, autograd and the starting of {operations:.0f} operations cost. The kinds below
-are from PyTorch's profiler, scaled to the time without it; the cost of starting an operation is in its kind.
+One fitted detector scored from several Python threads at once, 10,000 rows each, seconds by the clock:
 
-![Where the time goes](speed/shares.png)
-"""
+{threads}"""
+
+TABLES = """\
+Both at their defaults, fitted on up to 10,000 rows, scoring the rows of the table repeated up to 20,000, in one process
+and in turn; ratios are of the same turn. VAEDetector takes the table as it is, and reading and encoding it count.
+IsolationForest takes numbers alone: levels are given to it as codes, made beforehand. A ratio of 1 is the same rate.
+
+{table}"""
+
+CHOICES = """\
+Means over the tables of the detection benchmark with their standard errors; costs are those of the table above with 30
+columns.
+
+{table}"""
 
 FIT = """\
 30 columns in float64; 5 % of the rows are anomalies, half of them far out, half torn from several rows. AUROC is that
 of 10,000 other rows. All at their defaults, each method in a process of its own that waits while the others work; the
-methods take turns, and ratios are medians of the ratios within a run. First calls are not timed. *Before* is
-VAEDetector at commit af48de7. An asterisk marks 3 of PyOD's 30 epochs, run once: seconds times ten, AUROC of 3 epochs.
+methods take turns, and ratios are medians of the ratios within a run. First calls are not timed. An asterisk marks 3 of
+PyOD's 30 epochs, run once: time times ten, AUROC of 3 epochs. † marks seconds by the clock, measured earlier.
 
 {table}
 ![Seconds of a fit](speed/fit.png)
 """
 
-SCORE = """\
-50,000 rows of 30 columns, fitted on 10,000; {runs} runs in turn. IsolationForest has 100 trees and its default of one
-thread. One row: the median of 100 calls with a row each.
+START = """\
+Whole programs, one thread, {runs} runs in turn. The file has 500 rows of 10 columns; without a model `score` also fits
+one.
 
-{table}
-![Rows a second](speed/score.png)
-
-One fitted detector scored from several Python threads at once, 10,000 rows each, products with one thread:
-
-{threads}
-Microseconds a row by term, one thread; *a whole chunk* also has the independence model and the cutting into chunks:
-
-{terms}"""
+{table}"""
 
 SCALING = """\
 Exponents: the slope of the logarithms over the upper half of the values; 0 does not grow, 1 is proportional. 30 columns

@@ -31,7 +31,7 @@ def searched(n_rows: int, jobs: int, **settings: Any) -> Row:
 
 
 def main() -> None:
-    made = parser(__doc__, runs=3)
+    made = parser(__doc__, runs=1)
     made.add_argument("--rows", type=int, default=10_000)
     made.add_argument("--jobs", type=int, nargs="+", default=[1, 2])
     chosen = made.parse_args()

@@ -9,6 +9,7 @@ import pandas as pd
 from benchmarks.foundation_page import markdown
 from benchmarks.speed import prose
 from benchmarks.speed.figures import MISSING, exponents, percent, ratio, shown, times, upper_half
+from benchmarks.speed.fit import WALL
 from benchmarks.speed.scaling import AXES
 from benchmarks.speed.workers import BEFORE, FOREST, OURS, PYOD
 
@@ -16,11 +17,6 @@ Parts = dict[str, pd.DataFrame]
 Section = Callable[[Parts], str]
 
 METHODS = (OURS, BEFORE, FOREST, PYOD)
-WORK = {
-    "step": "a step of the training",
-    "chunk": "a chunk of the scoring",
-    "fit": "a fit of 10,000 rows",
-}
 NOT_MEASURED = "Not measured.\n"
 SCORE, REWRITE = "vae-anomaly score", "pyarrow, read and written again"
 
@@ -36,58 +32,6 @@ def needs(*names: str) -> Callable[[Section], Section]:
     return with_parts
 
 
-def limit(found: pd.DataFrame) -> pd.DataFrame:
-    """With the seconds that products and copies alone would take, and the greater of both."""
-    copies = found["bytes_needed"] / found["copy_bytes_s"]
-    # Filling up to whole registers is our choice, not a need: the limit is the products at their rate without it.
-    products = found["product_s"] * found["flops_needed"] / found["flops"]
-    found = found.assign(possible_s=pd.concat([copies, products], axis=1).max(axis=1)).sort_values("threads")
-    # Who may use two threads may also leave one idle.
-    found["possible_s"] = found.groupby(["work", "run"])["possible_s"].cummin()
-    return found.assign(achieved=found["possible_s"] / found["seconds"])
-
-
-@needs("limits", "shares")
-def limits(parts: Parts) -> str:
-    found = limit(parts["limits"])
-    one = found[found["threads"] == 1].groupby("work").median(numeric_only=True)
-    counted = []
-    for work in ("training", "scoring"):
-        row = one.loc[work]
-        each = (row[name] / row["n_rows"] for name in ("flops_needed", "flops", "bytes_needed", "bytes_moved"))
-        equal = "equal" if row["flops"] == row["flops_by_layers"] else f"{row['flops'] / row['flops_by_layers']:.4f}"
-        needed, done, needed_bytes, moved = (f"{value:,.0f}" for value in each)
-        counted.append((work, needed, done, equal, needed_bytes, moved, f"{row['operations']:.0f}"))
-    rows = []
-    for work in ("training", "scoring"):
-        for threads, part in found[found["work"] == work].groupby("threads"):
-            middle = part.median(numeric_only=True)
-            achieved, alone = (f"{middle['flops'] / middle[name] / 1e9:.1f}" for name in ("seconds", "product_s"))
-            copies = f"{middle['copy_bytes_s'] / 1e9:.1f}"
-            a_row = (f"{1e6 * middle[name] / middle['n_rows']:.2f}" for name in ("possible_s", "seconds"))
-            rows.append((work, threads, achieved, alone, copies, *a_row, percent(part["achieved"].median())))
-    step = one.loc["training"]
-    return prose.LIMITS.format(
-        counted=markdown(
-            (
-                *("work", "FLOPs needed, per row", "FLOPs done", "done / by layers"),
-                *("bytes needed, per row", "bytes moved", "operations per step or chunk"),
-            ),
-            counted,
-        ),
-        rates=markdown(
-            (
-                *("work", "threads", "GFLOP/s achieved", "GFLOP/s, products alone", "copy, GB/s"),
-                *("possible, µs a row", "achieved, µs a row", "achieved / possible"),
-            ),
-            rows,
-        ),
-        empty=1e3 * step["no_work_s"],
-        whole=1e3 * step["seconds"],
-        operations=step["operations"],
-    )
-
-
 @needs("fit")
 def fit(parts: Parts) -> str:
     found, rows = parts["fit"], []
@@ -98,37 +42,79 @@ def fit(parts: Parts) -> str:
             if own.empty:
                 continue
             seconds = own["fit_s"]
-            marked = " *" if (own["scaled"] > 1).any() else ""
+            marked = "*" * bool((own["scaled"] > 1).any()) + "†" * bool((own["clock"] == WALL).any())
+            marked = marked and f" {marked}"
             spread = f"{shown(seconds.min())} to {shown(seconds.max())}" if len(own) > 1 else MISSING
             against = times(ratio(part, method, OURS, "method", "fit_s"))
             quality = f"{own['auroc'].median():.3f}"
             rows.append((f"{size:,}", method, f"{shown(seconds.median())}{marked}", spread, len(own), against, quality))
-    header = ("rows", "method", "fit, s (median)", "least to most", "runs", "seconds / VAEDetector's", "AUROC")
+    header = ("rows", "method", "fit, CPU s (median)", "least to most", "runs", "time / VAEDetector's", "AUROC")
     return prose.FIT.format(table=markdown(header, rows))
 
 
-@needs("score", "at_once", "terms")
+@needs("score", "at_once")
 def score(parts: Parts) -> str:
     found, rows = parts["score"], []
     for method in METHODS:
-        for threads, own in found[found["method"] == method].groupby("threads"):
-            rate = own["rows_s"]
-            against = ratio(found[found["threads"] == threads], OURS, method, "method", "rows_s")
-            rates = (f"{rate.median():,.0f}", f"{rate.min():,.0f} to {rate.max():,.0f}")
-            rows.append((method, threads, *rates, times(against), f"{own['row_ms'].median():.2f}"))
+        own = found[found["method"] == method]
+        if own.empty:
+            continue
+        rate = own["rows_s"]
+        against = times(ratio(found, OURS, method, "method", "rows_s"))
+        rates = (f"{rate.median():,.0f}", f"{rate.min():,.0f} to {rate.max():,.0f}")
+        rows.append((method, *rates, against, f"{own['row_ms'].median():.2f}"))
     several = parts["at_once"].groupby("threads").agg({"rows_s": "median", "identical": "all"})
     together = [(n, f"{row['rows_s']:,.0f}", "yes" if row["identical"] else "**no**") for n, row in several.iterrows()]
-    terms = parts["terms"].groupby("term", sort=False)["us_row"].median()
-    header = (
-        *("method", "threads", "rows a second (median)", "least to most"),
-        *("VAEDetector's with as many threads / this", "one row, ms"),
-    )
+    header = ("method", "rows a CPU second (median)", "least to most", "VAEDetector's / this", "one row, CPU ms")
     return prose.SCORE.format(
-        runs=found.groupby(["method", "threads"]).size().min(),
+        runs=found.groupby("method").size().min(),
         table=markdown(header, rows),
         threads=markdown(("Python threads", "rows a second, together", "equal to one thread's, bit for bit"), together),
-        terms=markdown(("term", "µs a row"), [(name, f"{value:.2f}") for name, value in terms.items()]),
     )
+
+
+@needs("tables")
+def tables(parts: Parts) -> str:
+    rows = []
+    for name, part in parts["tables"].groupby("table", sort=False):
+        first = part.iloc[0]
+        rates = (f"{part[part['method'] == method]['rows_s'].median():,.0f}" for method in (OURS, FOREST))
+        wide = part.pivot_table(index="run", columns="method", values="rows_s")
+        ratios = wide[OURS] / wide[FOREST]
+        fits = (shown(part[part["method"] == method]["fit_s"].median()) for method in (OURS, FOREST))
+        size = (name, first["kind"], f"{first['rows']:,}", first["columns"])
+        spread = f"{shown(ratios.min(), 2)} to {shown(ratios.max(), 2)}"
+        rows.append((*size, *rates, f"**{shown(ratios.median(), 2)}**", spread, *fits))
+    header = (
+        *("table", "kind", "rows", "columns", "VAEDetector, rows a CPU second", "IsolationForest"),
+        *("ratio (median)", "least to most", "fit, CPU s", "IsolationForest's fit"),
+    )
+    return prose.TABLES.format(table=markdown(header, rows))
+
+
+@needs("start")
+def start(parts: Parts) -> str:
+    found, rows = parts["start"], []
+    methods = [method for method in (OURS, BEFORE) if (found["method"] == method).any()]
+    for program, part in found.groupby("program", sort=False):
+        own = {method: part[part["method"] == method] for method in methods}
+        cpu = own[OURS]["cpu_s"]
+        spread = f"{shown(cpu.min())} to {shown(cpu.max())}"
+        earlier = [shown(own[BEFORE]["cpu_s"].median())] if BEFORE in own else []
+        rows.append((f"`{program}`", shown(cpu.median()), spread, shown(own[OURS]["seconds"].median()), *earlier))
+    header = ("program", "CPU s (median)", "least to most", "s by the clock", *(["before, CPU s"] * (len(methods) - 1)))
+    return prose.START.format(runs=found.groupby(["program", "method"]).size().min(), table=markdown(header, rows))
+
+
+@needs("choices")
+def choices(parts: Parts) -> str:
+    found, rows = parts["choices"], []
+    for _, row in found.iterrows():
+        quality = (f"{row[name]:.3f} ± {row[f'{name}_se']:.3f}" for name in ("auroc", "ap"))
+        note = "" if pd.isna(row["note"]) else row["note"]
+        rows.append((row["choice"], row["setting"], *quality, shown(row["us_row"]), shown(row["fit_s"]), note))
+    header = ("choice", "setting", "AUROC", "average precision", "scoring, µs a row", "fit, CPU s", "")
+    return prose.CHOICES.format(table=markdown(header, rows))
 
 
 @needs("scaling")
@@ -148,8 +134,12 @@ def scaling(parts: Parts) -> str:
     return prose.SCALING.format(
         runs=_times(runs.min(), runs.max()),
         idle=found["idle_mib"].median(),
-        slopes=markdown(("what grows", "fitted over", "fit seconds", "rows scored a second", "peak memory"), slopes),
-        table=markdown(("what grows", "value", "fit, s", "rows scored a second", "data, MiB", "peak, MiB"), table),
+        slopes=markdown(
+            ("what grows", "fitted over", "CPU seconds of a fit", "rows scored in one", "peak memory"), slopes
+        ),
+        table=markdown(
+            ("what grows", "value", "fit, CPU s", "rows scored a CPU second", "data, MiB", "peak, MiB"), table
+        ),
     )
 
 
@@ -169,11 +159,12 @@ def files(parts: Parts) -> str:
             seconds, n_rows = own["seconds"].median(), int(own["rows"].iloc[0])
             share = MISSING if method == REWRITE else percent(ratio(part, REWRITE, SCORE, "method", "seconds"))
             size = (f"{n_rows:,}", f"{own['mib'].iloc[0] / 1024:.2f}")
-            rate = f"{n_rows / seconds:,.0f}"
-            rows.append((kind, *size, method, shown(seconds), len(own), rate, share, f"{own['peak_mib'].max():,.0f}"))
+            of_cpu = MISSING if method == REWRITE else percent(ratio(part, REWRITE, SCORE, "method", "cpu_s"))
+            taken = (shown(seconds), shown(own["cpu_s"].median()), len(own), f"{n_rows / seconds:,.0f}")
+            rows.append((kind, *size, method, *taken, share, of_cpu, f"{own['peak_mib'].max():,.0f}"))
     header = (
-        *("format", "rows", "input, GiB", "program", "seconds (median)", "runs", "rows a second"),
-        *("throughput / pyarrow's", "peak, MiB"),
+        *("format", "rows", "input, GiB", "program", "seconds (median)", "CPU seconds", "runs", "rows a second"),
+        *("throughput / pyarrow's", "the same in CPU time", "peak, MiB"),
     )
     return prose.FILES.format(table=markdown(header, rows))
 
@@ -232,9 +223,11 @@ def spread(found: pd.Series[float]) -> str:
 
 
 SECTIONS: dict[str, Section] = {
-    "limits": limits,
-    "fit": fit,
     "score": score,
+    "tables": tables,
+    "choices": choices,
+    "fit": fit,
+    "start": start,
     "scaling": scaling,
     "files": files,
     "search": search,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +69,7 @@ class MLPBody(Body):
         self.n_outputs = n_outputs
         self._arranged: _Arranged | None = None
         self._before_ones: _Arranged | None = None
+        self._watched: tuple[nn.Parameter, ...] | None = None
 
     @property
     def head(self) -> MemberLinear:
@@ -114,7 +115,9 @@ class MLPBody(Body):
 
     def _present(self) -> _Arranged:
         """The weights, arranged when they are first used and whenever they have changed."""
-        version = tuple((part.data_ptr(), _version(part)) for part in self.parameters())
+        if self._watched is None:
+            self._watched = tuple(self.parameters())
+        version = tuple((part.data_ptr(), _version(part)) for part in self._watched)
         arranged = self._arranged
         if arranged is None or arranged.version != version:
             arranged = self._arranged = self._arrange(version)
@@ -130,7 +133,11 @@ class MLPBody(Body):
         return _Arranged(version, tuple(layers), None if self.skip is None else _filled(self.skip.weight))
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_arranged": None, "_before_ones": None}
+        return self.__dict__ | {"_arranged": None, "_before_ones": None, "_watched": None}
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MLPBody:
+        self._arranged = self._before_ones = self._watched = None
+        return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def _filled(weights: Tensor, n_inputs: int = 0) -> Tensor:
