@@ -395,8 +395,8 @@ class OnnxModel:
         table = Table(tuple(column.name for column in columns), frame.iloc[:, there], index=frame.index)
         given = np.full((table.n_rows, len(names)), np.nan)
         with table.naming_rows():
-            known = [column.known_text for column in columns]
-            table = read_known_text(table, known, tuple(each.form for each in known))
+            forms = tuple(column.known_text.form for column in columns)
+            table = read_known_text(table, [column.known_text for column in columns], forms)
             for position, column in enumerate(columns):
                 if column.is_used:
                     given[:, held[position]] = _cells(table, position, column)
@@ -469,7 +469,7 @@ def _cells(table: Any, position: int, column: InputColumn) -> Floats:
     """A column of a table as the graph takes it."""
     if column.kind == "level":
         texts, places = table.distinct_levels(position)
-        return np.append(_level_codes(column, texts), np.nan)[places]
+        return np.asarray(np.append(_level_codes(column, texts), np.nan)[places])
     if column.kind == "date":
         if not column.days_per_unit:
             return np.asarray(table.days(position))
