@@ -1,5 +1,7 @@
 """Batches: masks travel with values, padding is empty, fingerprints distinguish rows."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -148,3 +150,43 @@ def test_index_with_a_member_axis_gives_each_member_its_rows():
 def test_values_and_mask_move_to_a_device_together():
     moved = random_batch(2, 2).to(torch.device("meta"))
     assert moved.values.device.type == moved.observed.device.type == "meta"
+
+
+def complete_batch(n_rows=5, n_columns=3):
+    values = torch.randn(n_rows, n_columns, generator=torch.Generator().manual_seed(0))
+    return Batch(values, torch.ones_like(values, dtype=torch.bool), is_complete=True)
+
+
+def test_complete_rows_are_padded_with_copies_of_the_last():
+    batch = complete_batch()
+    known = replace(batch, known_fingerprints=torch.arange(5))
+    for padded in (batch.padded(8), known.padded(8)):
+        assert padded.is_complete
+        assert padded.observed.all()
+        assert torch.equal(padded.values, batch.values[[0, 1, 2, 3, 4, 4, 4, 4]])
+    assert known.padded(8).known_fingerprints.tolist() == [0, 1, 2, 3, 4, 4, 4, 4]
+
+
+def test_complete_rows_of_each_member_are_padded_with_copies_of_its_last():
+    batch = complete_batch().take(torch.tensor([[0, 1], [2, 3], [4, 0]]))
+    padded = batch.padded(4)
+    assert padded.values.shape == padded.observed.shape == (3, 4, 3)
+    assert torch.equal(padded.values, batch.values[:, [0, 1, 1, 1]])
+
+
+def test_no_rows_are_padded_whether_known_to_be_complete_or_not():
+    for batch in (complete_batch(), random_batch(5, 3)):
+        none = batch.take(slice(0, 0))
+        assert len(none.padded(4)) == 4
+        assert none.padded(4).observed.all() == none.is_complete == batch.is_complete
+
+
+def test_parts_and_joins_of_rows_know_whether_they_are_complete():
+    whole, other = complete_batch(), random_batch(5, 3)
+    of_members = whole.take(torch.tensor([[0, 1], [2, 3]]))
+    parts = [whole.take(slice(1, 3)), whole.at(torch.tensor([0, 2])), whole.leading(2), of_members]
+    parts += [of_members.of_members(torch.tensor([1])), whole.to(torch.device("cpu")), whole.followed_by(whole)]
+    assert all(part.is_complete and part.observed.all() for part in parts)
+    assert not whole.followed_by(other).is_complete
+    assert not other.followed_by(whole).is_complete
+    assert not other.take(slice(0, 2)).is_complete

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vae_anomaly.decisions.sorted_scores import SortedScores
+from vae_anomaly.decisions.calibration import _p_values
+from vae_anomaly.decisions.sorted_scores import ROUNDING, SortedScores, lowest_equal
 from vae_anomaly.errors import DataError
 
 TIED = st.lists(st.integers(-4, 4).map(float), min_size=1, max_size=40).map(np.array)
@@ -92,3 +93,40 @@ def test_what_has_no_rank_is_refused(scores, complaint):
 def test_there_is_no_rank_beyond_the_rows(k):
     with pytest.raises(IndexError, match=f"no {k}-th largest of 2"):
         SortedScores.of([1.0, 2.0]).kth_largest(k)
+
+
+def test_lowest_equal_scores_by_hand():
+    assert lowest_equal([0.0, 0.5, -0.5, 1.0]).tolist() == pytest.approx([-1e-5, 0.49999, -0.50001, 0.99999], abs=1e-12)
+    assert lowest_equal([300.0, -300.0]).tolist() == pytest.approx([299.997, -300.003], abs=1e-9)
+    assert lowest_equal([np.inf, -np.inf]).tolist() == [np.inf, -np.inf]
+
+
+SCORES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30).map(np.array)
+
+
+@given(SCORES, SCORES)
+def test_p_values_never_fall_by_scores_taken_as_equal(calibrating, scores):
+    exact = (1 + np.array([(calibrating >= score).sum() for score in scores])) / (1 + len(calibrating))
+    found = _p_values([SortedScores.of(calibrating)], scores[:, None])
+    assert (found >= exact).all()
+    # And rise by no other scores than those within rounding.
+    near = [(np.abs(calibrating - score) <= 1.01 * ROUNDING * max(abs(score), 1)).sum() for score in scores]
+    assert (found <= exact + np.array(near) / (1 + len(calibrating)) + 1e-12).all()
+
+
+@given(SCORES, SCORES)
+def test_higher_scores_have_no_higher_p_values_where_scores_are_taken_as_equal(calibrating, scores):
+    found = _p_values([SortedScores.of(calibrating)], np.sort(scores)[:, None])
+    assert (np.diff(found) <= 0).all()
+
+
+@pytest.mark.parametrize("score", [-2000.0, -3.0, 0.0, 0.25, 70.0])
+def test_copy_of_many_calibration_rows_passes_none_of_them_by_its_last_bit(score):
+    rounded_up = np.nextafter(np.float32(score), np.float32(np.inf)).astype(float)
+    calibrating = SortedScores.of([score] * 50 + [score - 1] * 49)
+    assert _p_values([calibrating], np.array([[rounded_up]])).tolist() == [51 / 100]
+
+
+def test_p_values_compare_with_each_fold_by_its_own_member():
+    folds = [SortedScores.of([1.0, 3.0]), SortedScores.of([10.0, 30.0])]
+    assert _p_values(folds, np.array([[3.0, 31.0], [0.0, 20.0]])).tolist() == [2 / 5, 4 / 5]

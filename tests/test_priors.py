@@ -14,11 +14,14 @@ from vae_anomaly.errors import SpecificationError
 from vae_anomaly.model.priors import (
     PRIORS,
     Exemplar,
+    FittedExemplar,
+    Mixture,
     Posterior,
     StandardNormal,
     resolve_prior,
 )
-from vae_anomaly.model.priors.exemplar import KERNEL_WIDTHS, LEAVE_ONE_OUT_ROWS, FittedExemplar
+from vae_anomaly.model.priors.exemplar import KERNEL_WIDTHS, LEAVE_ONE_OUT_ROWS
+from vae_anomaly.model.priors.mixture import PRIOR_ROWS, FittedMixture
 
 EVERY = pytest.mark.parametrize("name", PRIORS)
 
@@ -328,3 +331,150 @@ def test_width_is_chosen_on_the_first_rows_against_all_exemplars() -> None:
     assert fitted.n_components == n_rows
     chosen = math.exp(0.5 * (fitted.log_variance[0, 0, 0].item() + 3.0))
     assert chosen == pytest.approx(min(bounds, key=bounds.__getitem__), rel=1e-5)
+
+
+def mixture_of(means, variances, weights):
+    """One latent, one member."""
+    shape = (1, -1, 1)
+    return FittedMixture(
+        torch.tensor(means).reshape(shape),
+        torch.tensor(variances).log().reshape(shape),
+        torch.tensor(weights).log().unsqueeze(0),
+    )
+
+
+def test_mixture_with_weights_equals_torch():
+    prior = mixture_of([-1.0, 0.5, 4.0], [1.0, 0.25, 4.0], [0.2, 0.7, 0.1])
+    expected = MixtureSameFamily(
+        Categorical(torch.tensor([0.2, 0.7, 0.1])),
+        Normal(torch.tensor([-1.0, 0.5, 4.0]), torch.tensor([1.0, 0.5, 2.0])),
+    )
+    z = torch.linspace(-5, 9, 50)
+    found = prior.log_prob(z.reshape(1, 1, -1, 1), rows_of(*range(50)))
+    torch.testing.assert_close(found.flatten(), expected.log_prob(z), rtol=1e-5, atol=1e-5)
+
+
+def test_bound_of_a_mixture_with_weights_written_out():
+    prior = mixture_of([0.0, 4.0], [1.0, 4.0], [0.9, 0.1])
+    bound = prior.kl(Posterior(torch.ones(1, 1, 1), torch.zeros(1, 1, 1)), rows_of(9))
+    first, second = 0.5, 0.5 * (math.log(4) + 2.5 - 1)
+    assert bound.item() == pytest.approx(-math.log(0.9 * math.exp(-first) + 0.1 * math.exp(-second)), abs=1e-6)
+
+
+def test_step_of_expectation_maximisation_by_hand(monkeypatch):
+    # Rows at 0, 4 and around them, of variance 1/4; the two components begin at the first two rows.
+    monkeypatch.setattr("vae_anomaly.model.priors.mixture.ITERATIONS", 1)
+    means, own = [0.0, 4.0, 1.0, 4.0, -1.0, 3.0, 0.0, 5.0], 0.25
+    centre = sum(means) / 8
+    between = sum((mean - centre) ** 2 for mean in means) / 8
+    begun = own + between * 2**-2
+    first, second = [], []
+    for mean in means:
+        logs = [-0.5 * ((mean - start) ** 2 + own) / begun for start in (0.0, 4.0)]
+        total = sum(math.exp(log) for log in logs)
+        first.append(math.exp(logs[0]) / total)
+        second.append(math.exp(logs[1]) / total)
+    posterior = Posterior(torch.tensor(means).reshape(1, -1, 1), torch.full((1, 8, 1), math.log(own)))
+    fitted = Mixture(n_components=2).fit(posterior, rows_of(*range(8)))
+    for component, shares in enumerate((first, second)):
+        n_own = sum(shares)
+        mean = sum(share * row for share, row in zip(shares, means, strict=True)) / n_own
+        variance = own + sum(share * (row - mean) ** 2 for share, row in zip(shares, means, strict=True)) / n_own
+        variance = (n_own * variance + PRIOR_ROWS * (own + between)) / (n_own + PRIOR_ROWS)
+        assert fitted.mean[0, component, 0].item() == pytest.approx(mean, abs=1e-5)
+        assert fitted.log_variance[0, component, 0].exp().item() == pytest.approx(variance, rel=1e-5)
+        weight = (n_own + PRIOR_ROWS / 2) / (8 + PRIOR_ROWS)
+        assert fitted.log_weight[0, component].exp().item() == pytest.approx(weight, rel=1e-5)
+
+
+def test_single_component_has_the_moments_of_the_aggregated_posterior():
+    own = posterior_of(2, 60, 3, dtype=torch.float32)
+    fitted = Mixture(n_components=1).fit(own, rows_of(*range(60), n_members=2))
+    torch.testing.assert_close(fitted.mean, own.mean.mean(1, keepdim=True), rtol=1e-5, atol=1e-5)
+    variance = own.mean.var(1, correction=0, keepdim=True) + own.log_variance.exp().mean(1, keepdim=True)
+    torch.testing.assert_close(fitted.log_variance.exp(), variance, rtol=1e-5, atol=1e-5)
+    assert fitted.log_weight.abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("log_variance", [-14.0, -8.0, -6.0, 0.0, 4.0])
+@pytest.mark.parametrize("spread", [0.0, 1e-4, 1.0, 1e3])
+@pytest.mark.parametrize(("n_rows", "n_components", "n_expected"), [(1, 64, 1), (3, 2, 1), (5, 64, 1), (40, 64, 10)])
+def test_few_equal_narrow_and_far_rows_have_a_mixture(n_rows, n_components, n_expected, spread, log_variance):
+    mean = spread * torch.randn(2, n_rows, 3, generator=torch.Generator().manual_seed(0))
+    # Half of the rows stand there twice.
+    mean = mean[:, torch.arange(n_rows) // 2]
+    own, training = Posterior(mean, torch.full_like(mean, log_variance)), rows_of(*range(n_rows), n_members=2)
+    fitted = Mixture(n_components=n_components).fit(own, training)
+    assert fitted.n_components == n_expected
+    assert {tensor.dtype for tensor in fitted.state_dict().values()} == {torch.float32}
+    torch.testing.assert_close(fitted.log_weight.exp().sum(-1), torch.ones(2))
+    kl = fitted.kl(own, training)
+    assert torch.isfinite(kl).all()
+    assert kl.min() > -1e-3
+    assert torch.isfinite(fitted.log_prob(mean.unsqueeze(1), training)).all()
+
+
+def test_bound_of_the_mixture_is_at_least_the_kl():
+    training = posterior_of(2, 64, 3, seed=1)
+    prior = Mixture(n_components=5).fit(training, rows_of(*range(64), n_members=2))
+    posterior, n_draws = posterior_of(2, 4, 3, seed=5), 20_000
+    noise = torch.randn(2, n_draws, 4, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    z = posterior.draw(noise)
+    differences = posterior.log_prob(z) - prior.log_prob(z, rows_of(*range(4)))
+    margin = 5 * differences.std(1) / math.sqrt(n_draws)
+    assert (prior.kl(posterior, rows_of(*range(4))) >= differences.mean(1) - margin).all()
+
+
+def test_two_clusters_have_a_better_bound_with_two_components_than_with_one():
+    generator = torch.Generator().manual_seed(3)
+
+    def clusters(n_rows):
+        side = torch.where(torch.rand(1, n_rows, 1, generator=generator) < 0.5, -3.0, 3.0)
+        mean = side + 0.2 * torch.randn(1, n_rows, 2, generator=generator)
+        return Posterior(mean, torch.full_like(mean, -3.0)), rows_of(*range(n_rows))
+
+    training, held_out = clusters(400), clusters(400)
+    one, two, many = (Mixture(n_components=n).fit(*training).kl(*held_out).mean().item() for n in (1, 2, 64))
+    # Which cluster costs log 2, and that of all else is saved.
+    assert two < one - 2
+    assert many < one - 2
+
+
+def test_training_row_is_not_its_own_component():
+    # Exemplars leave copies of a row out; components stand for many rows, and do not know them.
+    own, training = posterior_of(1, 40, 2, dtype=torch.float32), rows_of(*range(40))
+    fitted = Mixture().fit(own, training)
+    assert torch.equal(fitted.kl(own, training), fitted.kl(own, rows_of(*range(-40, 0))))
+
+
+def test_draws_have_the_weights_and_moments_of_the_components():
+    prior = mixture_of([-10.0, 10.0], [1.0, 4.0], [0.3, 0.7])
+    z = prior.draw(40_000, torch.Generator().manual_seed(0)).flatten()
+    low = z < 0
+    assert low.double().mean().item() == pytest.approx(0.3, abs=0.01)
+    assert [z[low].mean().item(), z[~low].mean().item()] == pytest.approx([-10, 10], abs=0.05)
+    assert [z[low].std().item(), z[~low].std().item()] == pytest.approx([1, 2], abs=0.05)
+
+
+def test_no_more_rows_than_asked_are_read():
+    own = posterior_of(1, 40, 2, dtype=torch.float32)
+    first = Posterior(own.mean[:, :16], own.log_variance[:, :16])
+    few, all_ = Mixture(max_rows=16).fit(own, rows_of(*range(40))), Mixture().fit(first, rows_of(*range(16)))
+    assert torch.equal(few.mean, all_.mean)
+    assert few.n_components == 4
+
+
+@pytest.mark.parametrize("options", [{"n_components": 0}, {"n_components": math.nan}, {"max_rows": 1}])
+def test_impossible_mixtures_are_refused_by_name(options):
+    (name,) = options
+    with pytest.raises(ValueError, match=f"^{name} "):
+        Mixture(**options)
+
+
+def test_components_are_arranged_again_when_others_are_loaded():
+    posterior, rows = Posterior(torch.ones(1, 1, 1), torch.zeros(1, 1, 1)), rows_of(0.0)
+    prior, other = mixture_of([0.0], [1.0], [1.0]), mixture_of([3.0], [2.0], [1.0])
+    assert not torch.equal(prior.kl(posterior, rows), expected := other.kl(posterior, rows))
+    prior.load_state_dict(other.state_dict())
+    assert torch.equal(prior.kl(posterior, rows), expected)
+    assert prior.double().kl(posterior, rows).item() == pytest.approx(expected.item(), abs=1e-6)

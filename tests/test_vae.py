@@ -1,6 +1,9 @@
 """The module with weights: groups of columns, what the encoder sees, where the decoder starts."""
 
+import copy
 import math
+import pickle
+from dataclasses import replace
 
 import pytest
 import torch
@@ -37,12 +40,12 @@ PAIR = column(Categorical(), (0.9, 0.1), unseen=0.02)
 MIXED = (GAUSSIAN, GAUSSIAN, column(StudentT()), FLAG, COUNT, TRIPLE, TRIPLE, PAIR)
 
 
-def vae_of(columns=MIXED, n_members=2, latent_dim=3, sizes=(8,), mask_input=True, seed=0):
+def vae_of(columns=MIXED, n_members=2, latent_dim=3, sizes=(8,), mask_input=True, seed=0, skip_connection=True):
     return VAE(
         columns,
         latent_dim=latent_dim,
         n_members=n_members,
-        backbone=MLP(),
+        backbone=MLP(skip_connection=skip_connection),
         hidden_layer_sizes=sizes,
         activation="silu",
         mask_input=mask_input,
@@ -252,3 +255,117 @@ def test_grey_columns_start_flat():
     grey = column(ContinuousBernoulli(), mean=0.7)
     (distribution,) = vae_of((grey,), sizes=()).decode(torch.zeros(2, 1, 1, 3))
     torch.testing.assert_close(distribution.log_prob(torch.tensor([0.2])), torch.zeros(2, 1, 1, 1))
+
+
+def fitted_vae(**options):
+    return vae_of(**options).requires_grad_(False).eval()
+
+
+def complete(batch):
+    return replace(batch, is_complete=True)
+
+
+def some_rows(n_rows=40):
+    generator = torch.Generator().manual_seed(7)
+    cells = torch.randn(n_rows, 8, generator=generator)
+    cells[:, 3:] = torch.randint(0, 2, (n_rows, 5), generator=generator).float()
+    return batch_of(cells.tolist())
+
+
+@pytest.mark.parametrize("skip_connection", [False, True])
+@pytest.mark.parametrize("sizes", [(), (8,), (17, 5)])
+@pytest.mark.parametrize("mask_input", [False, True])
+def test_rows_known_to_be_complete_have_the_posterior_of_all_others(sizes, mask_input, skip_connection):
+    vae, batch = fitted_vae(sizes=sizes, mask_input=mask_input, skip_connection=skip_connection), some_rows()
+    with torch.no_grad():
+        found, expected = vae.posterior(complete(batch)), vae.posterior(batch)
+    torch.testing.assert_close(found.mean, expected.mean, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found.log_variance, expected.log_variance, rtol=1e-5, atol=1e-5)
+    # And that of the layers one after the other, as in training.
+    in_training = vae.train().posterior(complete(batch))
+    torch.testing.assert_close(found.mean, in_training.mean, rtol=1e-5, atol=1e-5)
+
+
+def test_constant_columns_have_no_part_in_what_is_known_to_be_complete():
+    columns = (*MIXED, column(Constant(), (1.0,), unseen=0.25))
+    vae, batch = fitted_vae(columns=columns), some_rows()
+    batch = Batch(*(torch.cat([part, part[:, :1]], 1) for part in (batch.values, batch.observed)))
+    with torch.no_grad():
+        found, expected = vae.posterior(complete(batch)), vae.posterior(batch)
+    torch.testing.assert_close(found.mean, expected.mean, rtol=1e-5, atol=1e-5)
+
+
+def in_place(vae):
+    for weights in vae.parameters():
+        weights.add_(0.1)
+
+
+def by_state(vae):
+    vae.load_state_dict({name: part + 0.1 if "coder" in name else part for name, part in vae.state_dict().items()})
+
+
+def assigned(vae):
+    state = {name: part + 0.1 if "coder" in name else part.clone() for name, part in vae.state_dict().items()}
+    vae.load_state_dict(state, assign=True)
+
+
+def trained_in_views(vae):
+    # As training does: all weights are views of one buffer, whose changes they do not count.
+    vae.train()
+    for weights in vae.parameters():
+        flat = weights.data
+        weights.data = flat.view(weights.shape)
+        flat.add_(0.1)
+    vae.eval()
+
+
+def by_an_optimizer(vae):
+    for weights in vae.requires_grad_(True).parameters():
+        weights.grad = torch.full_like(weights, -0.1)
+    torch.optim.SGD(vae.parameters(), lr=1.0).step()
+    vae.requires_grad_(False)
+
+
+@pytest.mark.parametrize("changed", [in_place, by_state, assigned, trained_in_views, by_an_optimizer])
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("setting", [torch.no_grad, torch.inference_mode])
+def test_changed_weights_are_arranged_again(changed, known, setting):
+    vae, batch = fitted_vae(), some_rows()
+    batch = complete(batch) if known else batch
+    z = torch.ones(2, 1, 4, 3)
+    with setting():
+        before, decoded = vae.posterior(batch).mean.clone(), vae.decode(z)[0].log_prob(torch.zeros(2)).clone()
+    changed(vae)
+    with setting():
+        found, found_decoded = vae.posterior(batch).mean, vae.decode(z)[0].log_prob(torch.zeros(2))
+    fresh = vae_of(seed=1).requires_grad_(False).eval()
+    fresh.load_state_dict(vae.state_dict())
+    with setting():
+        assert torch.equal(found, fresh.posterior(batch).mean)
+        assert torch.equal(found_decoded, fresh.decode(z)[0].log_prob(torch.zeros(2)))
+    assert not torch.allclose(found, before)
+    assert not torch.allclose(found_decoded, decoded)
+
+
+def test_copies_and_other_precisions_arrange_their_own_weights():
+    vae, batch = fitted_vae(), complete(some_rows())
+    with torch.no_grad():
+        expected = vae.posterior(batch).mean.clone()
+        for copied in (copy.deepcopy(vae), pickle.loads(pickle.dumps(vae))):
+            in_place(vae)
+            assert torch.equal(copied.posterior(batch).mean, expected)
+            vae = copied
+        double = copy.deepcopy(vae).double().posterior(replace(batch, values=batch.values.double())).mean
+    assert double.dtype == torch.float64
+    torch.testing.assert_close(double.float(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_copy_that_is_trained_further_begins_with_nothing_arranged():
+    vae, batch = fitted_vae(), complete(some_rows())
+    with torch.no_grad():
+        before = vae.posterior(batch).mean.clone()
+    other = vae.untrained_copy()
+    with torch.no_grad():
+        in_place(other)
+        assert not torch.allclose(other.eval().posterior(batch).mean, before)
+        assert torch.equal(vae.posterior(batch).mean, before)

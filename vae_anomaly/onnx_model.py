@@ -395,8 +395,9 @@ class OnnxModel:
         table = Table(tuple(column.name for column in columns), frame.iloc[:, there], index=frame.index)
         given = np.full((table.n_rows, len(names)), np.nan)
         with table.naming_rows():
+            read, unchanged = read_known_text(table, [column.known_text for column in columns])
             forms = tuple(column.known_text.form for column in columns)
-            table = read_known_text(table, [column.known_text for column in columns], forms)
+            table = table.with_text_read(read, forms, unchanged=unchanged)
             for position, column in enumerate(columns):
                 if column.is_used:
                     given[:, held[position]] = _cells(table, position, column)

@@ -91,7 +91,7 @@ class Batch:
         if missing <= 0:
             return self
         if self.is_complete and len(self):
-            return self.take(torch.arange(n_rows, device=self.values.device).clamp(max=len(self) - 1))
+            return self.at(torch.arange(n_rows, device=self.values.device).clamp(max=len(self) - 1))
         pad, known = (0, 0, 0, missing), self.known_fingerprints
         return Batch(
             torch.nn.functional.pad(self.values, pad),

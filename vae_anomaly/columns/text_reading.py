@@ -139,7 +139,8 @@ def read_text(table: Table, columns: Sequence[Column], *, lenient: bool = False)
     known = [
         KnownText(column.name, _format_of(column) if column.is_used else None, column.level_codes) for column in columns
     ]
-    return read_known_text(table, known, formats, lenient=lenient)
+    read, unchanged = read_known_text(table, known, lenient=lenient)
+    return table.with_text_read(read, formats, unchanged=unchanged)
 
 
 def unreadable(column: Column, texts: Any) -> npt.NDArray[np.bool_]:

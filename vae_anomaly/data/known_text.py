@@ -44,9 +44,9 @@ class KnownText:
 
 
 def read_known_text(
-    table: Table, columns: Sequence[KnownText], formats: tuple[TextFormat | None, ...], *, lenient: bool = False
-) -> Table:
-    """The same rows, with what their text stands for.
+    table: Table, columns: Sequence[KnownText], *, lenient: bool = False
+) -> tuple[dict[int, Any], frozenset[int]]:
+    """What the text of some columns stands for, by position, and the columns whose text stands for itself.
 
     Parameters
     ----------
@@ -54,8 +54,6 @@ def read_known_text(
         Rows with these columns, in a DataFrame.
     columns : sequence of KnownText
         In the order of the table.
-    formats : tuple of (TextFormat or None)
-        Of the columns whose text training had.
     lenient : bool, default=False
         Whether a few cells that cannot be read are missing, with a warning, as they are in training.
 
@@ -93,7 +91,7 @@ def read_known_text(
         read[position] = cells_of(form, distinct.spread(values, empty_of(form)))
     for warning in _doubtful_marks(marked):
         warnings.warn(warning, stacklevel=callers_level())
-    return table.with_text_read(read, formats, unchanged=frozenset(unchanged))
+    return read, frozenset(unchanged)
 
 
 def _doubtful_marks(marked: Sequence[tuple[str, TextFormat, TextColumn]]) -> list[DecimalMarkWarning]:

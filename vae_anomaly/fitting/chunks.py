@@ -22,8 +22,10 @@ MAX_CELLS_OF_ROWS = 1 << 24
 # Of double precision, for a row and a centre.
 NUMBERS_OF_KERNELS = 4
 MIN_CHUNK_ROWS, MAX_CHUNK_ROWS, MAX_CHUNK_ROWS_ON_CUDA = 4, 256, 1 << 16
-# Of scores, whose many small operations cost less in larger chunks; and of few rows, in smaller ones.
-MAX_SCORED_ROWS, SMALL_CHUNKS = 1024, (16, 64, 256)
+# Of scores, whose many small operations cost less in larger chunks; and of few rows, in smaller ones.  PyTorch computes
+# 32 numbers at a time, and those that are left at the end of a tensor with other instructions, whose last bit differs
+# so seldom that trying out would miss it: no size may leave any.
+MAX_SCORED_ROWS, SMALL_CHUNKS = 1024, (32, 64, 256)
 
 ChunkFunction = Callable[..., tuple[Tensor, ...]]
 
@@ -75,13 +77,14 @@ def map_chunks(
         What the function returned, for all rows in order.
     """
     largest = chunk_rows(vae, noise.shape[1], scored=scores)
-    known = [*_same_bits(function, vae, noise, largest), largest] if scores else [largest]
     parts, order = _by_completeness(batch, others)
-    items = itertools.chain.from_iterable(
-        zip(*(_chunks(rows, _sizes(len(part[0]), known), noise.device) for rows in part), strict=True) for part in parts
-    )
     on_cpu = noise.device.type == "cpu"
     with exact_products(), repeatable_convolutions(noise.device, exact=True):
+        known = [*_same_bits(function, vae, noise, largest), largest] if scores else [largest]
+        items = itertools.chain.from_iterable(
+            zip(*(_chunks(rows, _sizes(len(part[0]), known), noise.device) for rows in part), strict=True)
+            for part in parts
+        )
         computed = parallel_map(partial(_compute_chunk, function, vae, noise), items, on_cpu=on_cpu)
     results = tuple(torch.cat(found) for found in zip(*computed, strict=True))
     return results if order is None else tuple(result[order] for result in results)
@@ -108,8 +111,8 @@ def _sizes(n_rows: int, known: list[int]) -> list[int]:
 
     Examples
     --------
-    >>> [_sizes(n_rows, [16, 64, 1024]) for n_rows in (0, 1, 70, 1500, 1600)]
-    [[16], [16], [64, 16], [1024, 64, 64, 64, 64, 64, 64, 64, 16, 16], [1024, 1024]]
+    >>> [_sizes(n_rows, [32, 64, 1024]) for n_rows in (0, 1, 70, 1500, 1600)]
+    [[32], [32], [64, 32], [1024, 64, 64, 64, 64, 64, 64, 64, 32], [1024, 1024]]
     """
     sizes, rest = [known[-1]] * (n_rows // known[-1]), n_rows % known[-1]
     while rest > 0 or not sizes:

@@ -36,6 +36,8 @@ class _Grid:
         None where no column is.
     location, scale : Tensor of shape (columns,), optional
         Of the asinh scale.
+    low : Tensor of shape (columns,), optional
+        Lowest possible values, in model units.
     """
 
     anchor: Tensor
@@ -45,6 +47,7 @@ class _Grid:
     on_asinh_scale: Tensor | None = None
     location: Tensor | None = None
     scale: Tensor | None = None
+    low: Tensor | None = None
 
     @classmethod
     def of_levels(cls, like: Tensor, width: int) -> _Grid:
@@ -55,8 +58,8 @@ class _Grid:
     def of_steps(cls, constants: Constants, anchor: Tensor) -> _Grid:
         """Of whole multiples of a step, as many as a table takes."""
         on_asinh_scale = constants["asinh_scale"] > 0
-        asinh = (on_asinh_scale, constants["location"], constants["scale"]) if on_asinh_scale.any() else ()
-        whole = cls(anchor, constants["step"], anchor, 0, *asinh)
+        asinh = (on_asinh_scale, constants["location"], constants["scale"]) if on_asinh_scale.any() else (None,) * 3
+        whole = cls(anchor, constants["step"], anchor, 0, *asinh, constants["low"])
         low, middle, high = (
             whole.steps(torch.full_like(anchor, cell)) for cell in (-MAX_DEVIATIONS, 0, MAX_DEVIATIONS)
         )
@@ -71,21 +74,22 @@ class _Grid:
 
     def of_columns(self, columns: Tensor) -> _Grid:
         """The same of some columns."""
-        asinh = (
-            ()
-            if self.on_asinh_scale is None or self.location is None or self.scale is None
-            else (self.on_asinh_scale[columns], self.location[columns], self.scale[columns])
-        )
-        return _Grid(self.anchor[columns], self.step[columns], self.first[columns], self.n_values, *asinh)
+        optional = (self.on_asinh_scale, self.location, self.scale, self.low)
+        some = [None if part is None else part[columns] for part in optional]
+        return _Grid(self.anchor[columns], self.step[columns], self.first[columns], self.n_values, *some)
 
     @property
     def values(self) -> Tensor:
         """All values, in model units: (values, columns)."""
-        steps = self.first + torch.arange(self.n_values, device=self.first.device).unsqueeze(1)
-        numbers = self.anchor + self.step * steps
-        if self.on_asinh_scale is None or self.location is None or self.scale is None:
-            return numbers
-        return torch.where(self.on_asinh_scale, (torch.asinh(numbers) - self.location) / self.scale, numbers)
+        places = torch.arange(self.n_values, device=self.first.device).unsqueeze(1)
+        values = self.anchor + self.step * (self.first + places)
+        if self.on_asinh_scale is not None and self.location is not None and self.scale is not None:
+            values = torch.where(self.on_asinh_scale, (torch.asinh(values) - self.location) / self.scale, values)
+        if self.low is None:
+            return values
+        # Rounded to the other side of itself, it would be impossible, or without all that is below it.
+        place, has_one = self.places(self.low)
+        return torch.where(has_one & (places == place), self.low, values)
 
     def places(self, cells: Tensor) -> tuple[Tensor, Tensor]:
         """Which value each cell has, counted from the first, and whether it has one."""

@@ -327,7 +327,7 @@ class VAE(nn.Module):
         return self.__dict__ | {"_constants": {}, "_independence": None, "same_bits": {}}
 
     def _load_from_state_dict(self, *arguments: Any) -> None:
-        self._independence = None
+        self._independence, self.same_bits = None, {}
         super()._load_from_state_dict(*arguments)
 
     def in_data_units(self, log_likelihood: Tensor, values: Tensor) -> Tensor:

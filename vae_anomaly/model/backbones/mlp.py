@@ -132,6 +132,16 @@ class MLPBody(Body):
                 n_filled = layers[-1][0].shape[-1] - layer.weight.shape[-1]
         return _Arranged(version, tuple(layers), None if self.skip is None else _filled(self.skip.weight))
 
+    def train(self, mode: bool = True) -> MLPBody:
+        # Training changes weights through views of one buffer, which do not count it.
+        self._arranged = self._before_ones = None
+        return super().train(mode)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MLPBody:
+        # Another device may have weights of other values where those of this one were.
+        self._arranged = self._before_ones = None
+        return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
+
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_arranged": None, "_before_ones": None, "_watched": None}
 

@@ -100,7 +100,7 @@ class Mixture(Prior):
             mean.new_zeros(mean.shape[0], n_components) - math.log(n_components),
         )
         for _ in range(ITERATIONS):
-            share = fitted.components.at(mean, variance).softmax(-1)
+            share = fitted.components.at(mean, variance).softmax(-1).to(moments.dtype)
             n_own = share.sum(1).unsqueeze(-1)
             first, second, own = ((share.mT @ moments) / n_own.clamp(min=1e-6)).chunk(3, -1)
             spread = torch.maximum(second - first.square(), own)
