@@ -469,7 +469,8 @@ def _holds_text(rows: Any) -> bool:
 def _cells(table: Any, position: int, column: InputColumn) -> Floats:
     """A column of a table as the graph takes it."""
     if column.kind == "level":
-        return _level_codes(column, table.texts(position))
+        texts, places = table.distinct_levels(position)
+        return np.asarray(np.append(_level_codes(column, texts), np.nan)[places])
     if column.kind == "date":
         if not column.days_per_unit:
             return np.asarray(table.days(position))
