@@ -55,7 +55,9 @@ class _Grid:
         if not (traits.rounded and "step" in constants and "asinh_scale" in constants):
             return None
         on_asinh_scale = constants["asinh_scale"] > 0
-        asinh = (on_asinh_scale, constants["location"], constants["scale"]) if on_asinh_scale.any() else (None,) * 3
+        asinh: tuple[Tensor | None, Tensor | None, Tensor | None] = (None, None, None)
+        if on_asinh_scale.any():
+            asinh = on_asinh_scale, constants["location"], constants["scale"]
         ends = cls(anchor, constants["step"], anchor, 0, *asinh)._steps(
             anchor.new_tensor([[-MAX_DEVIATIONS], [MAX_DEVIATIONS]]).expand(-1, len(anchor))
         )
