@@ -58,20 +58,12 @@ class _Grid:
     def of_steps(cls, constants: Constants, anchor: Tensor) -> _Grid:
         """Of whole multiples of a step, as many as a table takes."""
         on_asinh_scale = constants["asinh_scale"] > 0
-<<<<<<< HEAD
         whole = cls(anchor, constants["step"], anchor, 0, low=constants["low"])
         if on_asinh_scale.any():
             asinh = constants["location"], constants["scale"]
             whole = replace(whole, on_asinh_scale=on_asinh_scale, location=asinh[0], scale=asinh[1])
         low, middle, high = (
             whole.steps(torch.full_like(anchor, cell)) for cell in (-MAX_DEVIATIONS, 0, MAX_DEVIATIONS)
-=======
-        asinh: tuple[Tensor | None, Tensor | None, Tensor | None] = (None, None, None)
-        if on_asinh_scale.any():
-            asinh = on_asinh_scale, constants["location"], constants["scale"]
-        ends = cls(anchor, constants["step"], anchor, 0, *asinh)._steps(
-            anchor.new_tensor([[-MAX_DEVIATIONS], [MAX_DEVIATIONS]]).expand(-1, len(anchor))
->>>>>>> tests
         )
         low = torch.maximum(low, middle - MAX_VALUES // 2).ceil()
         high = torch.minimum(high, middle + MAX_VALUES // 2).floor()
