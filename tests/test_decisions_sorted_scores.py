@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vae_anomaly.decisions.calibration import _p_values
-from vae_anomaly.decisions.sorted_scores import ROUNDING, SortedScores, lowest_equal
+from vae_anomaly.decisions.sorted_scores import RELATIVE_ROUNDING, ROUNDING, SortedScores, lowest_equal
 from vae_anomaly.errors import DataError
 
 TIED = st.lists(st.integers(-4, 4).map(float), min_size=1, max_size=40).map(np.array)
@@ -97,7 +97,7 @@ def test_there_is_no_rank_beyond_the_rows(k):
 
 def test_lowest_equal_scores_by_hand():
     assert lowest_equal([0.0, 0.5, -0.5, 1.0]).tolist() == pytest.approx([-1e-5, 0.49999, -0.50001, 0.99999], abs=1e-12)
-    assert lowest_equal([300.0, -300.0]).tolist() == pytest.approx([299.997, -300.003], abs=1e-9)
+    assert lowest_equal([300.0, -300.0]).tolist() == pytest.approx([299.9997, -300.0003], abs=1e-9)
     assert lowest_equal([np.inf, -np.inf]).tolist() == [np.inf, -np.inf]
 
 
@@ -110,7 +110,9 @@ def test_p_values_never_fall_by_scores_taken_as_equal(calibrating, scores):
     found = _p_values([SortedScores.of(calibrating)], scores[:, None])
     assert (found >= exact).all()
     # And rise by no other scores than those within rounding.
-    near = [(np.abs(calibrating - score) <= 1.01 * ROUNDING * max(abs(score), 1)).sum() for score in scores]
+    near = [
+        (np.abs(calibrating - score) <= 1.01 * max(RELATIVE_ROUNDING * abs(score), ROUNDING)).sum() for score in scores
+    ]
     assert (found <= exact + np.array(near) / (1 + len(calibrating)) + 1e-12).all()
 
 

@@ -108,7 +108,7 @@ def test_automatic_offset_flags_few_clean_rows_and_all_gross_ones() -> None:
 def test_members_bounds_average_to_the_score(fitted: VAEDetector, mixed: pd.DataFrame) -> None:
     terms = fitted.elbo_terms(mixed)
     assert terms.log_likelihood.shape == (fitted.vae_.n_members, 700, mixed.shape[1])
-    score = VAEDetector(n_estimators=8, max_iter=60, row_score=ELBO(n_draws=2)).fit(mixed).score_samples(mixed)
+    score = VAEDetector(n_estimators=8, max_iter=60, row_score=ELBO(n_draws=1)).fit(mixed).score_samples(mixed)
     np.testing.assert_allclose(terms.elbo.mean(0), score, rtol=1e-9)
     missing = mixed.isna().to_numpy()
     assert (terms.log_likelihood[:, missing] == 0).all()

@@ -95,7 +95,8 @@ def test_kernels_are_rows_in_the_file_which_is_said_or_refused(people, run, tmp_
     contents = json.loads(run("info", whole, "--json").text)["contents"]
     assert contents["kernels"] == load(whole).vae_.kernels.n_centres > 0
     shown = " ".join(run("info", whole).text.split())
-    assert f"{contents['kernels']:,} with all their cells, as kernels, {contents['exemplars']:,} as latent" in shown
+    assert contents["exemplars"] == 0
+    assert f"{contents['kernels']:,} with all their cells, as kernels; 64-bit fingerprints" in shown
     assert b"@example" not in whole.read_bytes()
     refused = run("fit", people, "-o", bare, "--id", "order", "--preset", "accurate", "--no-raw-values", *QUICK)
     assert "--no-raw-values writes none" in refused.error()

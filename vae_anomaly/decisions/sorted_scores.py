@@ -16,7 +16,7 @@ IntArray = npt.NDArray[np.int64]
 
 MAX_EXACT = 100_000
 N_EXACT_TAIL = 10_000
-ROUNDING = 1e-5
+ROUNDING, RELATIVE_ROUNDING = 1e-5, 1e-6
 
 
 def lowest_equal(scores: npt.ArrayLike) -> FloatArray:
@@ -33,10 +33,10 @@ def lowest_equal(scores: npt.ArrayLike) -> FloatArray:
     Examples
     --------
     >>> lowest_equal([0.5, 300.0, -np.inf]).tolist()
-    [0.49999, 299.997, -inf]
+    [0.49999, 299.9997, -inf]
     """
     found = np.asarray(scores, dtype=np.float64)
-    margin = ROUNDING * np.maximum(np.abs(found), 1)
+    margin = np.maximum(RELATIVE_ROUNDING * np.abs(found), ROUNDING)
     return found - np.where(np.isfinite(found), margin, 0)
 
 

@@ -73,7 +73,7 @@ class _Grid:
     def reaches(self) -> Tensor:
         """Which columns it holds the common values of: bool, (columns,)."""
         ends = [self.steps(torch.full_like(self.anchor, cell)) for cell in (-MIN_DEVIATIONS, MIN_DEVIATIONS)]
-        return (ends[0] >= self.first - 1) & (ends[1] <= self.first + self.n_values)
+        return self.first.isfinite() & (ends[0] >= self.first - 1) & (ends[1] <= self.first + self.n_values)
 
     def of_columns(self, columns: Tensor) -> _Grid:
         """The same of some columns."""
