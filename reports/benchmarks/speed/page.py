@@ -18,7 +18,7 @@ from benchmarks.speed.figures import processor, read
 from benchmarks.speed.workers import FOLDER
 
 PACKAGES = ("vae-anomaly", "torch", "scikit-learn", "pyod", "numpy", "pyarrow")
-CSVS = ("score", "at_once", "tables", "choices", "fit", "start", "scaling", "files", "search", "gpu")
+CSVS = ("score", "at_once", "tables", "fit", "start", "scaling", "files", "search", "gpu")
 
 PAGE = """# Speed
 
@@ -42,9 +42,6 @@ seconds, which other work on the machine hardly changes, unless they are said to
 `python reports/benchmarks/speed/tables.py`
 
 {tables}
-## What the defaults cost
-
-{choices}
 ## Fit
 
 `python reports/benchmarks/speed/fit.py --before CHECKOUT`

@@ -18,12 +18,6 @@ IsolationForest takes numbers alone: levels are given to it as codes, made befor
 
 {table}"""
 
-CHOICES = """\
-Means over the tables of the detection benchmark with their standard errors; costs are those of the table above with 30
-columns.
-
-{table}"""
-
 FIT = """\
 30 columns in float64; 5 % of the rows are anomalies, half of them far out, half torn from several rows. AUROC is that
 of 10,000 other rows. All at their defaults, each method in a process of its own that waits while the others work; the

@@ -106,17 +106,6 @@ def start(parts: Parts) -> str:
     return prose.START.format(runs=found.groupby(["program", "method"]).size().min(), table=markdown(header, rows))
 
 
-@needs("choices")
-def choices(parts: Parts) -> str:
-    found, rows = parts["choices"], []
-    for _, row in found.iterrows():
-        quality = (f"{row[name]:.3f} ± {row[f'{name}_se']:.3f}" for name in ("auroc", "ap"))
-        note = "" if pd.isna(row["note"]) else row["note"]
-        rows.append((row["choice"], row["setting"], *quality, shown(row["us_row"]), shown(row["fit_s"]), note))
-    header = ("choice", "setting", "AUROC", "average precision", "scoring, µs a row", "fit, CPU s", "")
-    return prose.CHOICES.format(table=markdown(header, rows))
-
-
 @needs("scaling")
 def scaling(parts: Parts) -> str:
     found = parts["scaling"]
@@ -225,7 +214,6 @@ def spread(found: pd.Series[float]) -> str:
 SECTIONS: dict[str, Section] = {
     "score": score,
     "tables": tables,
-    "choices": choices,
     "fit": fit,
     "start": start,
     "scaling": scaling,
