@@ -272,6 +272,20 @@ def test_score_that_takes_steps_is_not_tried_out(vae):
     assert SEEN == [256]
 
 
+def test_score_that_cannot_be_hashed_has_large_chunks(vae):
+    @dataclass(frozen=True)
+    class Weighted(Score):
+        n_draws: int
+        weights: list[float]
+
+        def reduce(self, terms, vae, batch):
+            return self.weights[0] * terms.elbo.mean(0)
+
+    noise, rows = scoring_noise(2, 1, 2, seed=0), rows_of(5)
+    doubled = score_rows(vae, rows, Weighted(1, [2.0]), noise)
+    torch.testing.assert_close(doubled, 2 * score_rows(vae, rows, ELBO(1), noise), rtol=1e-5, atol=1e-4)
+
+
 def test_scores_in_chunks_are_those_of_all_rows_at_once(vae):
     batch = rows_of(300, share_odd=0.0)
     with torch.inference_mode():

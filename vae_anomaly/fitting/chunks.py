@@ -139,7 +139,12 @@ def _same_bits(function: ChunkFunction, vae: VAE, noise: Tensor, largest: int) -
     if noise.device.type != "cpu" or vae.grid is not None or not smaller:
         return []
     key = (getattr(function, "func", function), *getattr(function, "args", ()), noise.shape[1], largest)
-    if key not in vae.same_bits:
+    try:
+        is_known = key in vae.same_bits
+    except TypeError:
+        # A score of the user's that cannot be hashed has large chunks alone.
+        return []
+    if not is_known:
         generator = torch.Generator().manual_seed(0)
         values = torch.randn(largest, vae.n_columns, generator=generator, dtype=torch.float32)
         codes = torch.rand(largest, vae.n_columns, generator=generator, dtype=torch.float32) * vae.n_levels
