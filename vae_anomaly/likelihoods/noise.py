@@ -71,10 +71,11 @@ class NoiseDistribution(WrappableDistribution):
     def log_mass(self, lower: Tensor, upper: Tensor, width: Tensor) -> Tensor:
         """log P(lower <= X <= upper), nats; `width` is the distance of the ends, known better than as a difference."""
 
+    @abc.abstractmethod
     def has_narrow(self, half: Tensor) -> Tensor:
         """For which columns `log_narrow_mass` is exact, of intervals that reach so far: bool, (columns,)."""
-        return torch.zeros_like(half, dtype=torch.bool)
 
+    @abc.abstractmethod
     def log_narrow_mass(self, middle: Tensor, half: Tensor) -> Tensor:
         """log P(middle - half <= X <= middle + half), nats, for narrow intervals; see `has_narrow`.
 
@@ -85,7 +86,6 @@ class NoiseDistribution(WrappableDistribution):
         half : Tensor of shape (columns,)
             Model units.
         """
-        return self.log_mass(middle - half, middle + half, 2 * half)
 
     @final
     def of_columns(self, columns: Tensor) -> Self:
