@@ -259,6 +259,19 @@ def test_reasons_repairs_and_samples_agree_with_the_cpus(fitted, on_cpu, mixed):
         pd.testing.assert_frame_equal(ours, theirs, rtol=1e-2, atol=1e-2)
 
 
+def test_what_reviewed_rows_taught_agrees_with_the_cpus(fitted, mixed, tmp_path):
+    todo = fitted.review(mixed, 60)
+    taught = copy.deepcopy(fitted).learn(mixed.iloc[todo["row"]], np.arange(60) % 3 == 0)
+    np.testing.assert_array_equal(taught.likelihood_score(mixed), fitted.anomaly_score(mixed))
+    other = moved(taught, "cpu", tmp_path)
+    np.testing.assert_allclose(other.score_samples(mixed), taught.score_samples(mixed), **NATS)
+    np.testing.assert_allclose(other.p_values(mixed), taught.p_values(mixed), atol=0.01)
+    on_cpu = moved(fitted, "cpu", tmp_path).learn(
+        mixed.iloc[todo["row"]], np.arange(60) % 3 == 0, load_thyroid_sick()[0].iloc[700:1000]
+    )
+    np.testing.assert_allclose(on_cpu.score_samples(mixed), taught.score_samples(mixed), atol=0.05, rtol=1e-3)
+
+
 @pytest.mark.parametrize("backbone", ["mlp", "convolutional"])
 def test_images_are_explained_imputed_and_augmented(backbone, tmp_path):
     detector = of_images(backbone=backbone, augment=lambda one: one.flip(-1)).fit(IMAGES)

@@ -1,5 +1,6 @@
 from .column_names import ColumnRoles, close_name, match_names
 from .column_places import NOT_THERE, KnownColumns, check_unique
+from .digests import row_digests
 from .hashed_texts import HashedTexts, is_hashed, with_hashed
 from .image_files import SUFFIXES, ImageFileError, find_images, survey, write_png
 from .image_folders import ImageFiles, is_pillow_images, list_images, open_images, read_pillow_images
@@ -69,6 +70,7 @@ __all__ = [
     "read_arrays",
     "read_known_text",
     "read_pillow_images",
+    "row_digests",
     "survey",
     "text_of",
     "unreadable_text",

@@ -76,12 +76,15 @@ class Compared:
         Returns an int64 ndarray of shape (rows,), equal for equal rows; called once somebody asks for them.
     groups : str ndarray of shape (rows,) or None
         The calibration group of each row.
+    likelihood_scores : ndarray of shape (rows,) or None
+        Anomaly scores without what reviewed rows taught; None where nothing is in use.
     """
 
     scores: FloatArray
     comparisons: FloatArray
     find_fingerprints: Callable[[], npt.NDArray[np.int64]]
     groups: npt.NDArray[np.object_] | None = None
+    likelihood_scores: FloatArray | None = None
 
     @cached_property
     def fingerprints(self) -> npt.NDArray[np.int64]:
@@ -91,14 +94,16 @@ class Compared:
     def take(self, rows: npt.NDArray[np.intp]) -> Compared:
         """Some of the rows."""
         groups = None if self.groups is None else self.groups[rows]
-        return Compared(self.scores[rows], self.comparisons[rows], lambda: self.fingerprints[rows], groups)
+        untaught = None if self.likelihood_scores is None else self.likelihood_scores[rows]
+        return Compared(self.scores[rows], self.comparisons[rows], lambda: self.fingerprints[rows], groups, untaught)
 
     @classmethod
     def over(
         cls, portions: Iterable[tuple[Images, npt.NDArray[np.bool_]]], compare: Callable[[Images], Compared]
     ) -> Compared:
         """Some images at a time, and which of those asked for they are; NaN for the others."""
-        parts: list[tuple[FloatArray, FloatArray, npt.NDArray[np.int64]]] = []
+        parts: list[tuple[FloatArray, FloatArray, npt.NDArray[np.int64], FloatArray]] = []
+        has_likelihood = False
         for images, usable in portions:
             if usable.any():
                 try:
@@ -106,14 +111,16 @@ class Compared:
                 except NonFiniteScoreError as error:
                     n_before = sum(len(scores) for scores, *_ in parts)
                     raise error.with_row(n_before + int(np.flatnonzero(usable)[error.row])) from error
-                of_rows = found.scores, found.comparisons, found.fingerprints
-                scores, comparisons, fingerprints = (spread(values, usable) for values in of_rows)
-                parts.append((scores, comparisons, fingerprints))
+                has_likelihood = has_likelihood or found.likelihood_scores is not None
+                likelihood = found.scores if found.likelihood_scores is None else found.likelihood_scores
+                of_rows = found.scores, found.comparisons, found.fingerprints, likelihood
+                scores, comparisons, fingerprints, likelihood = (spread(values, usable) for values in of_rows)
+                parts.append((scores, comparisons, fingerprints, likelihood))
             else:
                 missing = np.full(len(usable), np.nan)
-                parts.append((missing, missing[:, None], np.zeros(len(usable), dtype=np.int64)))
-        scores, comparisons, fingerprints = map(np.concatenate, zip(*parts, strict=True))
-        return cls(scores, comparisons, lambda: fingerprints)
+                parts.append((missing, missing[:, None], np.zeros(len(usable), dtype=np.int64), missing))
+        scores, comparisons, fingerprints, likelihood = map(np.concatenate, zip(*parts, strict=True))
+        return cls(scores, comparisons, lambda: fingerprints, None, likelihood if has_likelihood else None)
 
 
 class CalibratedDetectorMixin(AnomalyDetectorMixin):
@@ -217,7 +224,7 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         check_is_fitted(self)
         calibration = self.calibration_
         compared = self._compared(X)
-        return _p_values(calibration, compared)
+        return p_values_of(calibration, compared)
 
     @own_settings()
     def decide(self, X: Any) -> pd.DataFrame:
@@ -232,7 +239,8 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         -------
         DataFrame
             Columns anomaly_score (nats), p_value (NaN without a calibration) and is_anomaly; what has no score, as a
-            file that cannot be read, is NaN and False.
+            file that cannot be read, is NaN and False. Where reviewed rows taught something that is in use, also
+            likelihood_score: the anomaly score without it.
         """
         check_is_fitted(self)
         compared = self._compared(X)
@@ -726,13 +734,16 @@ def decisions_frame(compared: Compared, decisions: Decisions, labels: pd.Index[A
     calibration = decisions.calibration
     p_values = np.full(len(compared.scores), np.nan)
     if calibration is not None:
-        p_values = _p_values(calibration, compared)
+        p_values = p_values_of(calibration, compared)
     flags = compared.scores > decisions.threshold.score
-    return pd.DataFrame({"anomaly_score": compared.scores, "p_value": p_values, "is_anomaly": flags}, index=labels)
+    found = {"anomaly_score": compared.scores, "p_value": p_values, "is_anomaly": flags}
+    if compared.likelihood_scores is not None:
+        found["likelihood_score"] = compared.likelihood_scores
+    return pd.DataFrame(found, index=labels)
 
 
-def _p_values(calibration: Calibration, compared: Compared) -> FloatArray:
-    """p-values; NaN where there is no score."""
+def p_values_of(calibration: Calibration, compared: Compared) -> FloatArray:
+    """The p-value of each row; NaN where there is no score."""
     judged = ~np.isnan(compared.scores)
     groups = None if compared.groups is None else compared.groups[judged].tolist()
     given = sorted(set(groups or ())) if calibration.groups else []

@@ -36,7 +36,6 @@ from vae_anomaly.decisions import ColumnSample, Decisions
 from vae_anomaly.deprecation import RenamedAttribute
 from vae_anomaly.detectors.base import CHANGES, as_it_is, copied_parameters, fitted_at_once
 from vae_anomaly.detectors.calibrated import (
-    CalibratedDetectorMixin,
     Compared,
     decisions_frame,
     row_ids,
@@ -80,10 +79,11 @@ from vae_anomaly.detectors.parameters import (
     resolved_threshold,
 )
 from vae_anomaly.detectors.reading import Reading
+from vae_anomaly.detectors.reviewed import CalibratingRows, KeptRows, ReviewedDetectorMixin, digests_of
 from vae_anomaly.detectors.training_plan import TrainingPlan
 from vae_anomaly.detectors.training_progress import training_progress
 from vae_anomaly.detectors.training_view import MADE_WHEN_READ, NO_ROWS, NOT_OF_IMAGES, JudgedRows, TrainingView
-from vae_anomaly.errors import DataError, EmptyRowWarning, NotAvailable, SpecificationError, callers_level
+from vae_anomaly.errors import DataError, EmptyRowWarning, FitWarning, NotAvailable, SpecificationError, callers_level
 from vae_anomaly.explain import (
     NO_REASON,
     SUSPICIOUS,
@@ -98,6 +98,7 @@ from vae_anomaly.explain import (
     with_reference,
 )
 from vae_anomaly.fitting import (
+    Answers,
     CalibrationKind,
     ELBOTerms,
     FitConfig,
@@ -129,7 +130,7 @@ from vae_anomaly.model import (
     own_settings,
     resolve_device,
 )
-from vae_anomaly.scores import AdditiveScore, MemberScore, Score
+from vae_anomaly.scores import AdditiveScore, MemberScore, Score, likelihood_score_of
 
 SHAPE_PARAMETERS = (
     "preset",
@@ -153,7 +154,7 @@ CONTINUOUS = ("continuous", "positive", "bounded")
 SCORE_TOLERANCE = 0.05
 
 
-class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseEstimator):
+class VAEDetector(ReviewedDetectorMixin, TransformerMixin, OutlierMixin, BaseEstimator):
     r"""Anomaly detector whose score is the evidence lower bound of a variational autoencoder, in nats.
 
     An ensemble of small autoencoders, each on a subsample of the rows, learns p(x).  The score of a row is
@@ -471,6 +472,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             draft._sample = None
             draft.column_roles_ = ColumnRoles()
             draft._training_view = draft._view_of(training, X, seed, fixed=initial is not None)
+            draft._kept_rows = KeptRows(_calibrating_rows(training, X))
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -561,6 +563,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
                 sample = dataclasses.replace(sample, trained=np.ones_like(sample.trained))
             draft._sample = sample
             draft._training_view = None
+            draft._kept_rows = KeptRows(None)
         return self
 
     def set_params(self, **params: Any) -> VAEDetector:
@@ -883,12 +886,15 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
     def forget_training_rows(self) -> VAEDetector:
         """Let go of the rows of the fit, where memory counts: `training_scores_` is available no more.
 
+        Nor does `learn` find the rows that calibrate.
+
         Returns
         -------
         VAEDetector
             The detector.
         """
         self._training_view = None
+        self._kept_rows = KeptRows(None)
         return self
 
     def __dir__(self) -> list[str]:
@@ -1000,6 +1006,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
                 data = read_training_text(data, check_declarations(self._declared, data.names), rules)
         if known is not None:
             self._check_same_shape()
+        data, weights, used = self._without_confirmed(data, weights, used)
         ids = row_ids(X, np.flatnonzero(used)) if isinstance(data, Table) else None
         return self._training(data, weights, used, ids, known, streaming=streaming)
 
@@ -1109,7 +1116,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
         if any(column.kind in CONTINUOUS for column in encoder.columns):
             warn_if_repeated(model.decisions)
         self.fitted_parameters_ = copied_parameters(self)
-        self.model_ = model
+        self.model_ = dataclasses.replace(model, answers=self._answers_of_before())
         return seed
 
     def _view_of(self, training: _Training, X: Any, seed: int, *, fixed: bool) -> TrainingView | None:
@@ -1186,6 +1193,55 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
                 self.model_ = dataclasses.replace(self.model_, reference=model.reference)
         return model
 
+    def _without_confirmed(
+        self, data: Table | Images, weights: FloatArray | None, used: npt.NDArray[np.bool_]
+    ) -> tuple[Table | Images, FloatArray | None, npt.NDArray[np.bool_]]:
+        """Training rows without those that a review found anomalous."""
+        answers = self._answers_of_before()
+        if answers is None or not answers.n_anomalies:
+            return data, weights, used
+        left = np.flatnonzero(~answers.found(digests_of(data), anomalous=True))
+        n_left_out = data.n_rows - len(left)
+        if not n_left_out:
+            return data, weights, used
+        warnings.warn(
+            FitWarning(
+                f"{n_left_out} of the rows were found anomalous in a review, and are left out of the fit; "
+                "forget_answers() takes them in again",
+                "reviewed",
+            ),
+            stacklevel=callers_level(),
+        )
+        if len(left) < 2:
+            raise DataError(f"{len(left)} of the rows are left without those that a review found anomalous. Give more.")
+        present = np.flatnonzero(used)
+        kept = np.zeros_like(used)
+        kept[present[left]] = True
+        return data.take(left), None if weights is None else weights[left], kept
+
+    def _answers_of_before(self) -> Answers | None:
+        """What was found in rows, whatever a model learned of it."""
+        model: FittedModel[Encoder] | None = getattr(self, "model_", None)
+        answers = None if model is None else model.answers
+        return None if answers is None else Answers(answers.digests, answers.is_anomaly)
+
+    def _read(self, X: Any) -> Table | Images:
+        return read_rows(self, X, self.model_.encoder)
+
+    def _digests(self, X: Any) -> npt.NDArray[np.int64]:
+        encoder = self.model_.encoder
+        if encoder.takes_images and is_files(X):
+            portions = read_portions(open_files(X, None, encoder))
+            return np.concatenate([spread(digests_of(images), usable) for images, usable in portions])
+        return digests_of(self._read(X))
+
+    def _reasons_of(self, X: Any, rows: npt.NDArray[np.intp]) -> list[str] | None:
+        if self.model_.takes_images:
+            return None
+        table = read_table(self, X, fitting=False).take(rows)
+        explanation = explain_table(self._with_reference(), table, pd.RangeIndex(len(rows)))
+        return ["; ".join(map(str, of_row)) or NO_REASON for of_row in explanation.reasons(N_REASONS)]
+
     def _prepared(self, X: Any) -> Any:
         return X if self.model_.takes_images else aligned(self, X)[0]
 
@@ -1227,11 +1283,7 @@ class VAEDetector(CalibratedDetectorMixin, TransformerMixin, OutlierMixin, BaseE
             raise SpecificationError("X has not the rows of the audit. Give what was given to fit or calibrate.")
         if not len(listed):
             return listed.assign(reason=[])
-        explanation = explain_table(
-            self._with_reference(), read_table(self, rows, fitting=False), row_labels(rows, len(places))
-        )
-        reasons = ["; ".join(map(str, of_row)) or NO_REASON for of_row in explanation.reasons(N_REASONS)]
-        reasoned = listed.assign(reason=reasons)
+        reasoned = listed.assign(reason=self._reasons_of(rows, np.arange(len(places))))
         return reasoned.set_axis(rows.index) if isinstance(rows, pd.DataFrame) else reasoned
 
     def _compared(self, X: Any) -> Compared:
@@ -1275,7 +1327,21 @@ def _compared_rows(
     calibration = model.decisions.calibration
     crossed = calibration is not None and calibration.kind == "cross"
     scores, comparisons = scores_and_comparisons(model.vae, batch, model.score, model.noise, by_member=crossed)
-    return Compared(-scores, -comparisons, fingerprints, groups)
+    base = likelihood_score_of(model.score)
+    likelihood = None if base is model.score else -score_rows(model.vae, batch, base, model.noise).numpy()
+    return Compared(-scores, -comparisons, fingerprints, groups, likelihood)
+
+
+def _calibrating_rows(training: _Training, X: Any) -> CalibratingRows | None:
+    """The rows of a table that calibrate since the fit."""
+    rows = np.flatnonzero(training.folds >= 0)
+    if training.kind == "none" or not len(rows) or training.ids is None:
+        return None
+    groups = None if training.groups is None else training.groups[rows]
+    data = training.data.take(rows)
+    assert isinstance(data, Table)
+    data = data.with_cells(unshared(data.cells, X))
+    return CalibratingRows(data, training.folds[rows], training.ids[rows], groups, training.kind)
 
 
 def _judged(model: FittedModel[Encoder], training: _Training, labels: pd.Index[Any]) -> JudgedRows:

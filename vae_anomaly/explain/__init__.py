@@ -6,6 +6,7 @@ from vae_anomaly.explain.conditionals import expected_cells
 from vae_anomaly.explain.evidence import with_reference
 from vae_anomaly.explain.explanation import NO_REASON, NOTABLE_KL, Explanation, ImageExplanation, Reason
 from vae_anomaly.explain.image_explanation import explain_images, impute_images
+from vae_anomaly.explain.learned_report import LearnedWeights, learned_weights
 from vae_anomaly.explain.reconstruction import reconstruct
 from vae_anomaly.explain.table_explanation import SUSPICIOUS, explain_table, impute_table, repair_table
 
@@ -15,12 +16,14 @@ __all__ = [
     "SUSPICIOUS",
     "Explanation",
     "ImageExplanation",
+    "LearnedWeights",
     "Reason",
     "expected_cells",
     "explain_images",
     "explain_table",
     "impute_images",
     "impute_table",
+    "learned_weights",
     "reconstruct",
     "repair_table",
     "with_reference",

@@ -15,7 +15,7 @@ from vae_anomaly.data import FloatArray
 from vae_anomaly.errors import ModelFileError
 from vae_anomaly.explain.conditionals import Conditionals, conditionals, tail_probability
 from vae_anomaly.fitting import CellReference, FittedModel, score_shares
-from vae_anomaly.scores import ELBO, AdditiveScore, Score
+from vae_anomaly.scores import additive_of
 
 MAX_COMPARED_COLUMNS = 512
 
@@ -55,11 +55,6 @@ class Evidence:
         return wrong
 
 
-def explained(score: Score) -> AdditiveScore:
-    """The score whose shares explain a row: the model's own if it is a sum of shares, else the ELBO."""
-    return score if isinstance(score, AdditiveScore) else ELBO(score.n_draws)
-
-
 def with_reference(model: FittedModel[Encoder]) -> FittedModel[Encoder]:
     """The same model with what explanations compare cells with; computed once, from some training rows.
 
@@ -76,7 +71,7 @@ def with_reference(model: FittedModel[Encoder]) -> FittedModel[Encoder]:
             "the model file was written by an earlier version, which kept nothing to compare cells with. "
             "Fit and save the model again to explain rows."
         )
-    shares = score_shares(model.vae, rows, explained(model.score), model.noise)
+    shares = score_shares(model.vae, rows, additive_of(model.score), model.noise)
     if rows.n_columns <= MAX_COMPARED_COLUMNS:
         given_others = conditionals(model.vae, rows, model.noise, model_indices(model.table_encoder)).position
         alone = _alone(model, rows).position

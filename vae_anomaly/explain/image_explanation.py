@@ -10,16 +10,16 @@ import numpy.typing as npt
 from vae_anomaly.columns import Encoder
 from vae_anomaly.data import Images, arranged
 from vae_anomaly.explain.conditionals import expected_cells
-from vae_anomaly.explain.evidence import explained
 from vae_anomaly.explain.explanation import ImageExplanation
 from vae_anomaly.fitting import FittedModel, pixel_excess, score_rows, score_shares
+from vae_anomaly.scores import additive_of
 
 
 def explain_images(model: FittedModel[Encoder], images: Images) -> ImageExplanation:
     """Where images are anomalous."""
     encoder = model.image_encoder
     batch = encoder.encode(images)
-    shares = score_shares(model.vae, batch, explained(model.score), model.noise)
+    shares = score_shares(model.vae, batch, additive_of(model.score), model.noise)
     return ImageExplanation(
         score=-score_rows(model.vae, batch, model.score, model.noise).numpy(),
         threshold=-model.offset,

@@ -16,10 +16,10 @@ from vae_anomaly.columns import Batch, Encoder
 from vae_anomaly.data import Table
 from vae_anomaly.errors import HashedLevelWarning
 from vae_anomaly.explain.conditionals import expected_cells
-from vae_anomaly.explain.evidence import Evidence, evidence_of, explained, in_model_order
+from vae_anomaly.explain.evidence import Evidence, evidence_of, in_model_order
 from vae_anomaly.explain.explanation import Explanation
 from vae_anomaly.fitting import FittedModel, score_shares
-from vae_anomaly.scores import AdditiveScore
+from vae_anomaly.scores import AdditiveScore, additive_of
 
 PLAUSIBLE = 0.95
 SUSPICIOUS = 1e-3
@@ -44,7 +44,7 @@ def explain_table(model: FittedModel[Encoder], table: Table, index: pd.Index[Any
     reference = model.reference
     assert reference is not None
     batch = encoder.encode(table)
-    shares = score_shares(model.vae, batch, explained(model.score), model.noise)
+    shares = score_shares(model.vae, batch, additive_of(model.score), model.noise)
     suspicious = evidence_of(model, batch).is_wrong(SUSPICIOUS)
     evidence = evidence_of(model, batch, in_model_order(encoder, suspicious), PLAUSIBLE)
     names = [column.name for column in encoder.columns]

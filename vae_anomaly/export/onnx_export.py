@@ -95,6 +95,11 @@ def onnx_content(detector: VAEDetector) -> bytes:
     check_is_fitted(detector)
     if not isinstance(detector.model_.encoder, TableEncoder):
         raise SpecificationError("models of images have no ONNX graph here. Save it with save(), and load() it.")
+    if detector.learned_ is not None and detector.learned_.in_use:
+        raise SpecificationError(
+            "what reviewed rows taught has no ONNX graph. Save it with save(), or export the score without it: "
+            "detector.use_answers(False)."
+        )
     if detector.vae_.kernels is not None and not detector.level_rule_.raw_values:
         raise SpecificationError(
             f"the score compares rows with {detector.vae_.kernels.n_centres:,} training rows, whose cells the file has "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vae_anomaly.fitting.answers import Answers
 from vae_anomaly.fitting.chunks import map_chunks
 from vae_anomaly.fitting.expert_statistics import Cells
 from vae_anomaly.fitting.fit import fit_model, learn_encoder
@@ -9,6 +10,7 @@ from vae_anomaly.fitting.fit_config import FitConfig, NetworkConfig
 from vae_anomaly.fitting.fit_report import FitReport
 from vae_anomaly.fitting.fitted_model import CellReference, FittedModel
 from vae_anomaly.fitting.latents import ELBOTerms, latent_means, sample_rows, terms_by_member
+from vae_anomaly.fitting.offset_fit import OffsetFit, ReviewedRows, fit_offset, reviewed_rows
 from vae_anomaly.fitting.partition import (
     CalibrationKind,
     SplitConfig,
@@ -30,6 +32,7 @@ from vae_anomaly.fitting.row_sample import RowSample
 
 __all__ = [
     "MAX_LATENTS",
+    "Answers",
     "CalibrationKind",
     "CellReference",
     "Cells",
@@ -38,6 +41,8 @@ __all__ = [
     "FitReport",
     "FittedModel",
     "NetworkConfig",
+    "OffsetFit",
+    "ReviewedRows",
     "RowSample",
     "SplitConfig",
     "TrainingRows",
@@ -46,10 +51,12 @@ __all__ = [
     "drawn_folds",
     "finite_scores",
     "fit_model",
+    "fit_offset",
     "latent_means",
     "learn_encoder",
     "map_chunks",
     "pixel_excess",
+    "reviewed_rows",
     "rows_set_aside",
     "sample_rows",
     "score_rows",

@@ -11,6 +11,7 @@ from torch import Tensor
 from vae_anomaly.columns import Batch, Encoder, ImageEncoder, TableEncoder
 from vae_anomaly.decisions import Decisions
 from vae_anomaly.errors import NotAvailable
+from vae_anomaly.fitting.answers import Answers
 from vae_anomaly.fitting.fit_report import FitReport
 from vae_anomaly.model import VAE, History
 from vae_anomaly.scores import Score
@@ -62,6 +63,8 @@ class FittedModel(Generic[EncoderT_co]):
         What explanations compare cells with; None until it is computed from `reference_rows`.
     map_scale : (float, float) or None
         Of images: from how many nats per pixel on, and up to how many, maps are coloured.
+    answers : Answers or None
+        What people found in rows that they reviewed; what was learned of it is ``vae.learned``.
     """
 
     encoder: EncoderT_co
@@ -74,6 +77,7 @@ class FittedModel(Generic[EncoderT_co]):
     reference_rows: Batch | None
     reference: CellReference | None
     map_scale: tuple[float, float] | None
+    answers: Answers | None = None
 
     @property
     def offset(self) -> float:

@@ -182,7 +182,7 @@ def _saturated(vae: VAE, _noise: Tensor, part: Batch) -> tuple[Tensor, ...]:
     return (precise(saturated_terms(vae, part)).mean(0),)
 
 
-def score_shares(vae: VAE, batch: Batch, score: AdditiveScore, noise: Tensor) -> Shares:
+def score_shares(vae: VAE, batch: Batch, score: AdditiveScore, noise: Tensor, *, member: int | None = None) -> Shares:
     """Every cell's share of the score of its row: what `score_rows` adds up.
 
     Parameters
@@ -194,6 +194,8 @@ def score_shares(vae: VAE, batch: Batch, score: AdditiveScore, noise: Tensor) ->
     score : AdditiveScore
     noise : Tensor of shape (members, draws, 1, latents)
         Stored noise.
+    member : int, optional
+        The member that judges alone; all of them by default.
 
     Returns
     -------
@@ -205,11 +207,11 @@ def score_shares(vae: VAE, batch: Batch, score: AdditiveScore, noise: Tensor) ->
     NonFiniteScoreError
         If a row's are not finite.
     """
-    shares = Shares(*map_chunks(partial(_shares, score), vae, noise, batch))
+    shares = Shares(*map_chunks(partial(_shares, score, member), vae, noise, batch))
     finite_scores(shares.cells.sum(1) + shares.of_row)
     return shares
 
 
-def _shares(score: AdditiveScore, vae: VAE, noise: Tensor, part: Batch) -> tuple[Tensor, ...]:
-    shares = score.by_cell(elbo_terms(vae, part, noise), vae, part)
+def _shares(score: AdditiveScore, member: int | None, vae: VAE, noise: Tensor, part: Batch) -> tuple[Tensor, ...]:
+    shares = score.by_cell(elbo_terms(vae, part, noise), vae, part, member)
     return shares.cells, shares.of_row, shares.charged

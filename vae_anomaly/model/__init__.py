@@ -17,6 +17,7 @@ from vae_anomaly.model.elbo import Terms, elbo_terms, expected_log_likelihood, m
 from vae_anomaly.model.experts import KNOTS, Experts, missing_share, stretches
 from vae_anomaly.model.kernel_bounds import LEVEL_SMOOTHING, fit_kernels, kernel_bound, kernel_terms, nearest_centres
 from vae_anomaly.model.kernels import MAX_KERNELS, ArrangedKernels, Kernels
+from vae_anomaly.model.learned_offset import LearnedOffset, OffsetFeatures
 from vae_anomaly.model.matmul import (
     PRECISIONS,
     UNCHANGED,
@@ -70,8 +71,10 @@ __all__ = [
     "FittedStandardNormal",
     "History",
     "Kernels",
+    "LearnedOffset",
     "MLPBody",
     "Mixture",
+    "OffsetFeatures",
     "Posterior",
     "Prior",
     "Redraw",

@@ -17,6 +17,7 @@ from vae_anomaly.model.column_groups import Group, group_columns
 from vae_anomaly.model.experts import Experts
 from vae_anomaly.model.independence import IndependenceModel
 from vae_anomaly.model.kernels import Kernels
+from vae_anomaly.model.learned_offset import LearnedOffset
 from vae_anomaly.model.priors import FittedPrior, FittedStandardNormal, Posterior
 
 # The logarithm of the noise is stored at a fifth of its value: with Adam's steps of equal size it then moves five times
@@ -61,6 +62,8 @@ class VAE(nn.Module):
         What a score that pools several bounds knows of each of them; else None.
     kernels : Kernels or None
         Kernels at training rows, where the score pools their bound; else None.
+    learned : LearnedOffset or None
+        What reviewed rows taught; None before.
     same_bits : dict of tuple to list of int
         By what is computed, the sizes of chunks that were seen to give rows the same bits.
     """
@@ -151,6 +154,7 @@ class VAE(nn.Module):
         self.register_buffer("reference_statistics", torch.empty(0, 0, dtype=torch.float64), persistent=False)
         self.experts: Experts | None = None
         self.kernels: Kernels | None = None
+        self.learned: LearnedOffset | None = None
         self._independence: IndependenceModel | None = None
         self.same_bits: dict[tuple[object, ...], list[int]] = {}
 
@@ -314,7 +318,7 @@ class VAE(nn.Module):
         """The same weights, to be trained further against N(0, I)."""
         other = copy.deepcopy(self).requires_grad_(True).train()
         other.prior = FittedStandardNormal(self.n_members, self.latent_dim)
-        other.experts = other.kernels = None
+        other.experts = other.kernels = other.learned = None
         return other
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> VAE:

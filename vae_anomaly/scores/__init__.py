@@ -11,6 +11,7 @@ from vae_anomaly.scores.bounds import (
     ImportanceWeighted,
     Reconstruction,
 )
+from vae_anomaly.scores.learned import additive_of, likelihood_score_of, with_learned
 from vae_anomaly.scores.local_ratio import LocalRatio, pool_of
 from vae_anomaly.scores.ood import (
     DebiasedELBO,
@@ -75,6 +76,9 @@ __all__ = [
     "Score",
     "Shares",
     "Surprise",
+    "additive_of",
+    "likelihood_score_of",
     "pool_of",
     "resolve_score",
+    "with_learned",
 ]

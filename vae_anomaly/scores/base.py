@@ -88,8 +88,8 @@ class AdditiveScore(MemberScore):
     """
 
     @abc.abstractmethod
-    def by_cell(self, terms: Terms, vae: VAE, batch: Batch) -> Shares:
-        """Every cell's share of the score of its row."""
+    def by_cell(self, terms: Terms, vae: VAE, batch: Batch, member: int | None = None) -> Shares:
+        """Every cell's share of the score of its row, or of what the score were if there was this member alone."""
 
 
 @dataclass(frozen=True)

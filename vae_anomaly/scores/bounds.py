@@ -39,9 +39,10 @@ class ELBO(AdditiveScore):
     def by_member(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
         return precise(terms.log_likelihood).sum(-1).mean(1) - precise(terms.kl)
 
-    def by_cell(self, terms: Terms, vae: VAE, batch: Batch) -> Shares:
-        kl = precise(terms.kl).mean(0)
-        return Shares(precise(terms.log_likelihood).mean((0, 1)), kl, torch.zeros_like(kl))
+    def by_cell(self, terms: Terms, vae: VAE, batch: Batch, member: int | None = None) -> Shares:
+        chosen = chosen_members(member)
+        kl = precise(terms.kl[chosen]).mean(0)
+        return Shares(precise(terms.log_likelihood[chosen]).mean((0, 1)), kl, torch.zeros_like(kl))
 
 
 @dataclass(frozen=True)
@@ -126,3 +127,8 @@ class KL(MemberScore):
 
     def by_member(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
         return -precise(terms.kl)
+
+
+def chosen_members(member: int | None) -> slice:
+    """One member along the leading axis, or all of them."""
+    return slice(None) if member is None else slice(member, member + 1)

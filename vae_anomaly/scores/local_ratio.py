@@ -72,9 +72,10 @@ class LocalRatio(AdditiveScore):
         around = self.strength * self._around(vae, batch)
         return of_all - around[0], by_member - around[1:]
 
-    def by_cell(self, terms: Terms, vae: VAE, batch: Batch) -> Shares:
-        shares = self.pool.by_cell(terms, vae, batch)
-        return Shares(shares.cells, shares.of_row + self.strength * self._around(vae, batch)[0], shares.charged)
+    def by_cell(self, terms: Terms, vae: VAE, batch: Batch, member: int | None = None) -> Shares:
+        shares = self.pool.by_cell(terms, vae, batch, member)
+        around = self._around(vae, batch)[0 if member is None else 1 + member]
+        return Shares(shares.cells, shares.of_row + self.strength * around, shares.charged)
 
     def _around(self, vae: VAE, batch: Batch) -> Tensor:
         """Mean score of the nearest centres, by all members and by each: (1 + members, rows)."""

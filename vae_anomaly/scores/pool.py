@@ -11,10 +11,11 @@ from torch import Tensor
 from vae_anomaly.columns import Batch
 from vae_anomaly.model import MAX_KERNELS, VAE, Terms, kernel_bound, kernel_terms, marginal_terms, precise
 from vae_anomaly.scores.base import AdditiveScore, Shares
-from vae_anomaly.scores.bounds import ELBO
+from vae_anomaly.scores.bounds import ELBO, chosen_members
 
 MISSING = ("expected", "ignored")
 MAX_SHARPNESS = 1e3
+ALL = slice(None)
 
 
 @dataclass(frozen=True)
@@ -167,17 +168,22 @@ class PooledELBO(AdditiveScore):
         pooled = self._pooled(members, others, self._charges(vae, batch), vae, each=True)
         return pooled[0], pooled[1:]
 
-    def by_cell(self, terms: Terms, vae: VAE, batch: Batch) -> Shares:
+    def by_cell(self, terms: Terms, vae: VAE, batch: Batch, member: int | None = None) -> Shares:
+        chosen = chosen_members(member)
         others = self.other_terms(vae, batch)
-        cells = torch.stack([precise(terms.log_likelihood).mean((0, 1)), *(of_cells for of_cells, _ in others)])
-        members = ELBO(self.n_draws).by_member(terms, vae, batch)
+        of_members = precise(terms.log_likelihood[chosen]).mean((0, 1))
+        cells = torch.stack([of_members, *(of_cells for of_cells, _ in others)])
+        members = ELBO(self.n_draws).by_member(terms, vae, batch)[chosen]
         of_others = torch.stack([of_cells.sum(-1) - kl for of_cells, kl in others]) if others else members[:0]
         charges = self._charges(vae, batch)
-        pooled, share = self._pooled(members, of_others, charges, vae)[0], self._share(members, of_others, charges, vae)
+        if charges is not None and member is not None:
+            charges = torch.cat([charges[:, chosen], charges[:, vae.n_members :]], 1)
+        pooled = self._pooled(members, of_others, charges, vae, chosen=chosen)[0]
+        share = self._share(members, of_others, charges, vae, chosen)
         if not self.uses_experts or vae.experts is None:
             of_cells = (share.unsqueeze(-1) * cells).sum(0)
             return Shares(of_cells, of_cells.sum(-1) - pooled, torch.zeros_like(pooled))
-        costs = self._of_pool(precise(vae.experts.cells), vae.n_members).unsqueeze(1)
+        costs = self._of_pool(precise(vae.experts.cells), vae.n_members, chosen).unsqueeze(1)
         # About what cells are expected to cost each expert, so that an expert that counts more shifts no typical cell.
         expected = (self._weights(pooled).view(-1, 1, 1) * costs).sum(0)
         observed = precise(batch.observed)
@@ -186,7 +192,7 @@ class PooledELBO(AdditiveScore):
         if self.missing == "ignored":
             of_cells = of_cells + (1 - observed) * expected
         elif charges is not None:
-            charged = ((1 - observed) * expected).sum(-1) + (share * self._of_pool(charges[1], vae.n_members)).sum(0)
+            charged = ((1 - observed) * expected).sum(-1) + (share * self._of_pool(charges[1], len(members))).sum(0)
         return Shares(of_cells, of_cells.sum(-1) - pooled, charged)
 
     def _charges(self, vae: VAE, batch: Batch) -> Tensor | None:
@@ -195,7 +201,14 @@ class PooledELBO(AdditiveScore):
         return None if charges is None else torch.stack(charges)
 
     def _pooled(
-        self, members: Tensor, others: Tensor, charges: Tensor | None, vae: VAE, *, each: bool = False
+        self,
+        members: Tensor,
+        others: Tensor,
+        charges: Tensor | None,
+        vae: VAE,
+        *,
+        each: bool = False,
+        chosen: slice = ALL,
     ) -> Tensor:
         """The soft minimum of the members together and the others, then where asked for that of each member and them.
 
@@ -207,6 +220,8 @@ class PooledELBO(AdditiveScore):
         charges : Tensor of shape (2, experts, rows), optional
         vae : VAE
         each : bool, default=False
+        chosen : slice, optional
+            Which of the members of `vae` these are; all by default.
 
         Returns
         -------
@@ -221,7 +236,7 @@ class PooledELBO(AdditiveScore):
         else:
             assert vae.experts is not None
             medians = precise(vae.experts.medians)
-            of_firsts = self._together(medians[: vae.n_members].unsqueeze(1), each=each)
+            of_firsts = self._together(medians[: vae.n_members][chosen].unsqueeze(1), each=each)
             exponents = math.log(weight) - self.sharpness * (firsts - of_firsts)
             centre = weight * of_firsts
             for other_weight, bound, median in zip(other_weights, lasts, medians[vae.n_members :], strict=True):
@@ -230,14 +245,14 @@ class PooledELBO(AdditiveScore):
             pooled = centre - exponents / self.sharpness
         return pooled if charged is None or self.missing == "expected" else pooled + charged
 
-    def _share(self, members: Tensor, others: Tensor, charges: Tensor | None, vae: VAE) -> Tensor:
+    def _share(self, members: Tensor, others: Tensor, charges: Tensor | None, vae: VAE, chosen: slice) -> Tensor:
         """How much the members together and each of the others count in the soft minimum: (1 + others, rows)."""
         firsts, lasts, _ = self._charged(members, others, charges, each=False)
         bounds, weights = torch.cat([firsts, lasts]), self._weights(members).unsqueeze(1)
         if self.sharpness == 0:
             return weights.expand_as(bounds)
         assert vae.experts is not None
-        medians = self._of_pool(precise(vae.experts.medians), vae.n_members).unsqueeze(1)
+        medians = self._of_pool(precise(vae.experts.medians), vae.n_members, chosen).unsqueeze(1)
         return (weights.log() - self.sharpness * (bounds - medians)).softmax(0)
 
     def _charged(
@@ -261,9 +276,9 @@ class PooledELBO(AdditiveScore):
         return torch.cat([mean, of_members]) if each else mean
 
     @staticmethod
-    def _of_pool(of_experts: Tensor, n_members: int) -> Tensor:
-        """From (experts, ...) to (1 + others, ...): the mean of the members before the others."""
-        return torch.cat([of_experts[:n_members].mean(0, keepdim=True), of_experts[n_members:]])
+    def _of_pool(of_experts: Tensor, n_members: int, chosen: slice = ALL) -> Tensor:
+        """From (experts, ...) to (1 + others, ...): the mean of the members that are chosen before the others."""
+        return torch.cat([of_experts[:n_members][chosen].mean(0, keepdim=True), of_experts[n_members:]])
 
     def _weights(self, like: Tensor) -> Tensor:
         return torch.tensor(self.weights, dtype=like.dtype, device=like.device)

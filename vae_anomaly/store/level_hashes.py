@@ -33,13 +33,21 @@ def with_level_hashes(detector: DetectorT, rule: LevelRule) -> DetectorT:
     key = _known_key(columns, decisions) or _new_key(detector)
     hashed = tuple(with_hashed_levels(column, key, rule) for column in columns)
     by_name = {column.name: column for column in hashed}
-    changed = dataclasses.replace(
-        decisions,
-        columns=tuple(_sample(sample, by_name.get(sample.name), key, rule) for sample in decisions.columns),
-        calibration=None if decisions.calibration is None else _groups(decisions.calibration, key, rule),
-    )
+
+    def changed(known: Decisions) -> Decisions:
+        return dataclasses.replace(
+            known,
+            columns=tuple(_sample(sample, by_name.get(sample.name), key, rule) for sample in known.columns),
+            calibration=None if known.calibration is None else _groups(known.calibration, key, rule),
+        )
+
+    answers = model.answers
+    if answers is not None and answers.others is not None:
+        answers = dataclasses.replace(answers, others=changed(answers.others))
     alike = copy.copy(detector)
-    alike.model_ = dataclasses.replace(model, encoder=TableEncoder(hashed), decisions=changed)
+    alike.model_ = dataclasses.replace(
+        model, encoder=TableEncoder(hashed), decisions=changed(decisions), answers=answers
+    )
     alike.level_rule_ = rule
     return alike
 

@@ -14,7 +14,7 @@ from vae_anomaly.store.decision_files import decisions_entry
 from vae_anomaly.store.values import encode
 from vae_anomaly.version import __version__
 
-FORMAT_VERSION = 10
+FORMAT_VERSION = 11
 IMAGE_FIELDS = ("height", "width", "channels_last", "channel_axis", "depth")
 
 

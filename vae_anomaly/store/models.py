@@ -19,11 +19,21 @@ from vae_anomaly.model import (
     Experts,
     History,
     Kernels,
+    LearnedOffset,
+    OffsetFeatures,
     Prior,
     resolve_backbone,
     resolve_prior,
 )
-from vae_anomaly.scores import LikelihoodRegret, LocalRatio, RelativeScore, Score, pool_of, resolve_score
+from vae_anomaly.scores import (
+    LikelihoodRegret,
+    LocalRatio,
+    RelativeScore,
+    Score,
+    likelihood_score_of,
+    pool_of,
+    resolve_score,
+)
 from vae_anomaly.store.manifest import modelled_parts
 from vae_anomaly.store.sizes import check_columns, check_network
 from vae_anomaly.store.values import decode, encode, encode_column, finite
@@ -34,6 +44,7 @@ REFERENCE_STATISTICS = "reference_statistics"
 WEIGHTS = "vae."
 EXPERTS, KERNELS = f"{WEIGHTS}experts.cells", f"{WEIGHTS}kernels.values"
 SCORES_OF_KERNELS = f"{WEIGHTS}kernels.scores"
+LEARNED = f"{WEIGHTS}learned."
 
 EncoderT = TypeVar("EncoderT", bound=Encoder)
 
@@ -62,7 +73,7 @@ def model_entry(model: FittedModel[Encoder], activation: str, prior: Prior) -> d
         "prior": encode(prior),
         "n_components": vae.prior.n_components,
         "n_kernels": 0 if vae.kernels is None else vae.kernels.n_centres,
-        "score": encode(model.score),
+        "score": encode(likelihood_score_of(model.score)),
         "fit_report": finite(dataclasses.asdict(model.report)),
         "history": finite(dataclasses.asdict(model.history)),
     }
@@ -115,6 +126,8 @@ def rebuilt_model(
     if KERNELS in tensors:
         n_centres, n_cells = tensors[KERNELS].shape
         vae.kernels = Kernels.empty(n_centres, n_cells, len(tensors[SCORES_OF_KERNELS]))
+    if any(name.startswith(LEARNED) for name in tensors):
+        vae.learned = LearnedOffset.empty(OffsetFeatures.of(encoder))
     state = without_prefix(tensors, WEIGHTS)
     _check_numbers(vae, state)
     vae.load_state_dict(state)

@@ -13,6 +13,7 @@ from vae_anomaly.columns import Encoder, LevelRule, TableEncoder
 from vae_anomaly.data import ColumnRoles
 from vae_anomaly.detectors import VAEDetector, copied_parameters, defaults_for, resolved_prior
 from vae_anomaly.explain import with_reference
+from vae_anomaly.store.answer_files import answers_entry, answers_tensors, with_answers
 from vae_anomaly.store.decision_files import decisions_tensors, rebuilt_decisions
 from vae_anomaly.store.manifest import (
     check_pixels,
@@ -39,6 +40,7 @@ def row_manifest(detector: VAEDetector) -> dict[str, Any]:
         "n_training_rows": model.report.n_rows,
         "level_rule": dataclasses.asdict(detector.level_rule_),
         **model_entry(model, parameters["activation"], resolved_prior(parameters["prior"], defaults)),
+        **answers_entry(model),
     }
 
 
@@ -47,7 +49,8 @@ def row_tensors(detector: VAEDetector) -> dict[str, Tensor]:
     model = detector.model_
     if not model.takes_images and model.reference_rows is not None:
         model = with_reference(model)
-    return model_tensors(model) | level_tensors(model.encoder.columns) | decisions_tensors(model.decisions)
+    levels, decisions = level_tensors(model.encoder.columns), decisions_tensors(model.decisions)
+    return model_tensors(model) | levels | decisions | answers_tensors(model)
 
 
 def rebuilt_rows(manifest: dict[str, Any], tensors: dict[str, Tensor], device: torch.device) -> VAEDetector:
@@ -69,7 +72,8 @@ def rebuilt_rows(manifest: dict[str, Any], tensors: dict[str, Tensor], device: t
     check_sizes(manifest, tensors, columns, None if images is None else (images["height"], images["width"]))
     encoder: Encoder = TableEncoder(columns) if images is None else image_encoder_of(images, columns)
     map_scale = None if images is None else checked_map_scale(images)
-    detector.model_ = rebuilt_model(manifest, tensors, encoder, device, decisions=decisions, map_scale=map_scale)
+    model = rebuilt_model(manifest, tensors, encoder, device, decisions=decisions, map_scale=map_scale)
+    detector.model_ = with_answers(model, manifest.get("answers"), tensors)
     detector.fitted_parameters_ = copied_parameters(detector)
     detector.n_features_in_ = int(manifest["n_features"])
     detector.column_roles_ = ColumnRoles.of(manifest["column_roles"])

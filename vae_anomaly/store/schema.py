@@ -279,13 +279,24 @@ MANIFEST = record(
     # Since format version 8 nothing in a file depends on the clock.
     may_lack={"created"},
 )
+ANSWERS = record(
+    {
+        "learned": flag,
+        "in_use": flag,
+        "boundary": optional(number()),
+        "shrinkage": optional(number(0)),
+        "others": optional(DECISIONS),
+    },
+    closed=True,
+)
 ROWS_OF_TABLES = record(
     {
         "feature_names": optional(items(text)),
         "n_training_rows": ROWS,
         "level_rule": record({"min_count": whole(1), "raw_values": flag}, closed=True),
+        "answers": ANSWERS,
     },
-    may_lack={"level_rule"},
+    may_lack={"level_rule", "answers"},
 )
 WINDOW = record(
     {
