@@ -42,7 +42,7 @@ from .errors import (
     VAEAnomalyError,
     VAEAnomalyWarning,
 )
-from .explain import Explanation, ImageExplanation, Reason
+from .explain import Explanation, ImageExplanation, Patterns, Reason, Sensitivity
 from .export import export_onnx
 from .likelihoods import (
     Bernoulli,
@@ -143,6 +143,7 @@ __all__ = [
     "Ordinal",
     "PagesLeftOutWarning",
     "PatchDetector",
+    "Patterns",
     "Poisson",
     "PooledELBO",
     "Reading",
@@ -151,6 +152,7 @@ __all__ = [
     "Rounded",
     "RoundedStudentT",
     "Selection",
+    "Sensitivity",
     "SortedColumnWarning",
     "SpecificationError",
     "Spiked",

@@ -16,6 +16,7 @@ from vae_anomaly_cli.commands.export import export
 from vae_anomaly_cli.commands.fit import fit
 from vae_anomaly_cli.commands.info import info
 from vae_anomaly_cli.commands.score import score
+from vae_anomaly_cli.commands.sensitivity import sensitivity
 from vae_anomaly_cli.commands.threshold import threshold
 
 COMMANDS: tuple[Command, ...] = (
@@ -29,6 +30,7 @@ COMMANDS: tuple[Command, ...] = (
     calibrate,
     audit,
     drift,
+    sensitivity,
     export,
 )
 
@@ -51,6 +53,7 @@ HELP = """Find the anomalous rows of a table, or the anomalous images of a folde
   vae-anomaly calibrate normal.csv -m orders.vae -o orders.vae
   vae-anomaly audit orders.vae orders.csv -o review.csv        what to look at
   vae-anomaly drift new.csv -m orders.vae     are new rows like those before
+  vae-anomaly sensitivity orders.vae new.csv  what it would not notice
   vae-anomaly export orders.vae orders.onnx   to score without PyTorch
 
 The score of a row is its negative ELBO under variational autoencoders, in nats; that of a small image how rare its \

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from vae_anomaly_cli.columns import FILE, PROBLEM, REASONS, ROW, InputColumns, LabelUse, find_columns
@@ -121,9 +123,15 @@ class TableData:
 
     def ranking(self, scored: pa.Table, ranked: Ranked, reasons: Reasons | None) -> Ranking:
         """Return the most anomalous rows with their numbers."""
+        return Ranking(scored, self.columns.ids, self.numbers(ranked.files, ranked.rows_in_file), reasons)
+
+    def numbers(self, files: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]) -> list[RowNumber]:
+        """Return the numbers of rows, with their file where there are several.
+
+        Parameters
+        ----------
+        files, rows : ndarray of int, shape (rows,)
+            In which file they are, and where there, both from 0.
+        """
         names = [file.name if self.source.n_files > 1 else None for file in self.source.files]
-        numbers = [
-            RowNumber(names[file], row + 1)
-            for file, row in zip(ranked.files.tolist(), ranked.rows_in_file.tolist(), strict=True)
-        ]
-        return Ranking(scored, self.columns.ids, numbers, reasons)
+        return [RowNumber(names[file], row + 1) for file, row in zip(files.tolist(), rows.tolist(), strict=True)]

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from vae_anomaly_cli.cell_reader import as_series
 from vae_anomaly_cli.columns import InputColumns
 from vae_anomaly_cli.console import Messages, counted
 from vae_anomaly_cli.features import RowFeatures, scoring_features, training_frame, with_row_numbers
@@ -23,6 +24,7 @@ from vae_anomaly_cli.tables import Table, sample_table
 if TYPE_CHECKING:
     from vae_anomaly import VAEDetector
     from vae_anomaly.columns import Column, MissingValues
+    from vae_anomaly.explain import Patterns
 
 SAMPLE_ROWS = 1_000_000
 MAX_SHOWN_KINDS = 5
@@ -110,6 +112,27 @@ class TableModel:
         cells = table.cells.take(np.arange(0, table.n_rows, -(-table.n_rows // MAX_RANKED_AMONG)))
         with messages.library_warnings(), library_errors(table.name):
             rank_among(self.detector, self.detector.anomaly_score(self.features_of(cells).usable))
+
+    def patterns(self, cells: pa.Table, date: str | None, messages: Messages) -> "Patterns":
+        """Sort rows that can be scored, all of them alerts, into patterns.
+
+        Parameters
+        ----------
+        cells : pyarrow.Table
+            What was read of them.
+        date : str or None
+            The column of their dates, by default the first of the model.
+        messages : Messages
+            Shows warnings.
+        """
+        from vae_anomaly.explain import Patterns
+
+        if not cells.num_rows:
+            return Patterns((), np.empty(0, dtype=np.intp))
+        frame = self.features_of(cells).frame
+        dates = None if date is None else as_series(self.source.cell_reader.values(cells[date])).rename(index=date)
+        with library_errors(self.source.name), messages.library_warnings():
+            return self.detector.patterns(frame, np.ones(len(frame), dtype=bool), date=dates)
 
     def score_table(self, table: Table, features: RowFeatures) -> npt.NDArray[np.float64]:
         """Score rows in memory, of which the features are given, in nats; NaN where one has a problem."""

@@ -44,6 +44,7 @@ from vae_anomaly.detectors.calibrated import (
 )
 from vae_anomaly.detectors.containers import fill_cells, pack_like, row_labels, unshared
 from vae_anomaly.detectors.drift_report import column_samples
+from vae_anomaly.detectors.examined import ExaminedDetectorMixin
 from vae_anomaly.detectors.inputs import (
     group_labels,
     is_files,
@@ -154,7 +155,7 @@ CONTINUOUS = ("continuous", "positive", "bounded")
 SCORE_TOLERANCE = 0.05
 
 
-class VAEDetector(ReviewedDetectorMixin, TransformerMixin, OutlierMixin, BaseEstimator):
+class VAEDetector(ReviewedDetectorMixin, ExaminedDetectorMixin, TransformerMixin, OutlierMixin, BaseEstimator):
     r"""Anomaly detector whose score is the evidence lower bound of a variational autoencoder, in nats.
 
     An ensemble of small autoencoders, each on a subsample of the rows, learns p(x).  The score of a row is

@@ -28,12 +28,15 @@ if TYPE_CHECKING:
     from vae_anomaly_cli.output.sinks import Sink
     from vae_anomaly_cli.output.targets import Target
     from vae_anomaly_cli.pipeline import Explainer, Layout, Pipeline
+    from vae_anomaly_cli.render.alert_patterns import AlertPatterns
     from vae_anomaly_cli.render.ranking import Ranking
     from vae_anomaly_cli.render.reasons import Reasons
     from vae_anomaly_cli.top_k import Ranked
     from vae_anomaly_cli.training_check import TrainingCheck
 
 MAX_SHOWN_ROWS = 10
+# Cells of so many flagged rows are kept, for their patterns.
+MAX_SORTED_ROWS = 20_000
 MORE_ROWS = "give the model more calibration rows with vae-anomaly calibrate"
 
 HELP = """Score every row, or every image, of DATA.
@@ -43,6 +46,7 @@ HELP = """Score every row, or every image, of DATA.
   vae-anomaly score data.csv
   vae-anomaly score data.csv --label outlier --drop comment --top 20 --only-top
   vae-anomaly score data.csv --explain --column zip=categorical
+  vae-anomaly score new.csv -m orders.vae --patterns -o scored.csv
   vae-anomaly score new.csv -m orders.vae --id order_id -o scored.parquet
   vae-anomaly score new.csv -m orders.vae --alerts 20 -o scored.csv
   vae-anomaly score new.csv -m orders.vae --false-alarm-rate 0.001
@@ -108,6 +112,10 @@ With --explain each row that is shown comes with its most anomalous cells and wh
 cells instead. A table gets a column of reasons, filled for the rows that are flagged, or for all with --only-top: \
 explaining takes a pass for each column.
 
+With --patterns flagged rows come sorted by what is out of place in them: rows with the same cells above or below what \
+is expected, or with the same unexpected level, make one pattern. Of more than 20,000 flagged rows the most anomalous \
+are sorted.
+
 [bold]Images[/bold]
 
 Images of up to 4096 pixels, or with a side below 16, get a model of whole images, others one of overlapping patches, \
@@ -155,6 +163,24 @@ class ScoreOptions:
             only=Kind.TABLES,
         ),
     ] = False
+    patterns: Annotated[
+        bool,
+        Option(
+            "Sort the flagged rows into patterns: which cells are out of place, and how, with typical rows. On a "
+            "terminal, beside a table that -o FILE takes, or with --json, which has the rows of each.",
+            panel=OUTPUT,
+            only=Kind.TABLES,
+        ),
+    ] = False
+    date: Annotated[
+        str | None,
+        Option(
+            "With --patterns: the column of dates that says from when to when. Default: the first of the model.",
+            metavar="COLUMN",
+            panel=OUTPUT,
+            only=Kind.TABLES,
+        ),
+    ] = None
     resume: Annotated[
         bool,
         Option(
@@ -197,6 +223,8 @@ class ScoreOptions:
         """Refuse to cut where nobody says how."""
         if self.only_top and self.top is None:
             raise InputError("--only-top writes the --top rows alone; say how many with --top N.")
+        if self.date is not None and not self.patterns:
+            raise InputError("--date belongs to --patterns, which is not given. Leave it out, or give both.")
 
 
 @dataclass(frozen=True)
@@ -213,6 +241,10 @@ class Plan:
         Whether the table has these alone.
     as_json, on_terminal : bool
         Whether a summary is wanted instead of a table, or people see a ranking.
+    with_patterns : bool
+        Whether flagged rows are sorted into patterns.
+    date : str or None
+        The column of dates of these.
     """
 
     target: "Target"
@@ -220,6 +252,13 @@ class Plan:
     only_top: bool
     as_json: bool
     on_terminal: bool
+    with_patterns: bool = False
+    date: str | None = None
+
+    @property
+    def n_kept(self) -> int:
+        """How many of the most anomalous rows are kept, cells and all."""
+        return max(self.n_ranked, MAX_SORTED_ROWS if self.with_patterns else 0)
 
     @property
     def is_written(self) -> bool:
@@ -261,6 +300,8 @@ class Result:
         Why they are anomalous.
     decision : Decision
         What flagged rows.
+    patterns : AlertPatterns or None
+        The flagged rows by what is out of place in them.
     """
 
     pipeline: "Pipeline"
@@ -269,6 +310,7 @@ class Result:
     flags: "npt.NDArray[np.bool_]"
     reasons: "Reasons | None"
     decision: "Decision"
+    patterns: "AlertPatterns | None" = None
 
 
 @command(HELP, (Kind.TABLES, Kind.IMAGES))
@@ -291,6 +333,7 @@ def score(
 
     data = _open_data(kind, given, saved, scoring, messages)
     plan = _plan(data, output, scoring, messages, saved.model)
+    _check_patterns(data, plan, scoring)
     target = plan.target
     own = data.own_columns(explain=scoring.explain, by_file=target.is_directory)
     is_kept = _keeps_scores(data, target, saved.model, scoring)
@@ -306,6 +349,8 @@ def score(
             known = identity(saved.model, data.source, dataclasses.asdict(flagging))
             journal = closing.enter_context(kept_scores(target, known, data.noun, resume=scoring.resume))
         result = _score_all(data, model, plan, layout, flagging, journal, explainer, messages, closing)
+    if plan.with_patterns:
+        result = dataclasses.replace(result, patterns=_patterns(data, model, result, plan.date, messages))
 
     n_explained = explainer.n_rows if explainer is not None and scoring.explain else None
     messages.note(_done(data, model, result, target, n_explained, is_saved=saved.model is not None))
@@ -322,6 +367,10 @@ def score(
             ranking.show()
         else:
             _write_json(data, model, plan, result, saved.model, ranking, check)
+    if result.patterns is not None and not plan.as_json:
+        from vae_anomaly_cli.render.drawings import show_drawings
+
+        show_drawings(result.patterns.drawn())
     if check.drifted:
         raise typer.Exit(DRIFTED)
 
@@ -336,7 +385,7 @@ def _plan(data: "Data", output: OutputOptions, scoring: ScoreOptions, messages: 
     target = choose_target(output.output, data.source, parts=data.parts, others=others)
     shows = output.output is None or (scoring.top is not None and target.path is not None)
     on_terminal = shows and not output.as_json and sys.stdout.isatty()
-    plan = Plan(target, scoring.top, scoring.only_top, output.as_json, on_terminal)
+    plan = Plan(target, scoring.top, scoring.only_top, output.as_json, on_terminal, scoring.patterns, scoring.date)
     if plan.shows_nothing and not any(data.figures.values()):
         messages.warning(
             f"--top {plan.top} chooses what is shown, and nothing is: the table has all rows. --only-top cuts it; on a "
@@ -368,9 +417,10 @@ def _score_all(
         decision, kept, n_decided = _decide_on_all(data, model, layout, flagging, journal, messages, closing)
     sink = _open_sink(data, plan.target, layout, journal, closing) if plan.is_streamed else NoOutput()
     closing.callback(sink.discard)
+    names = data.read_columns(model)
     pipeline = Pipeline(
         model,
-        data.read_columns(model),
+        [*names, plan.date] if plan.date is not None and plan.date not in names else names,
         layout,
         sink,
         messages,
@@ -378,7 +428,7 @@ def _score_all(
         kept=kept,
         explainer=explainer,
         label=data.columns.label,
-        n_top=max(plan.n_ranked, data.n_drawn),
+        n_top=max(plan.n_kept, data.n_drawn),
         sampled=data.sampled_columns(model),
     )
     pipeline.run(separate_writer=plan.target.is_resumable)
@@ -471,6 +521,40 @@ def _check_scored(data: "Data", pipeline: "Pipeline", journal: "Journal | None",
     if journal is not None:
         journal.forget()
     raise CommandError(pipeline.unusable.none_of(data.source.name, pipeline.n_rows))
+
+
+def _check_patterns(data: "Data", plan: Plan, scoring: ScoreOptions) -> None:
+    """Refuse patterns that nobody would see, and dates that are in no column."""
+    if not scoring.patterns:
+        return
+    if plan.target.path is None and not (plan.on_terminal or plan.as_json):
+        raise InputError(
+            "--patterns: the table goes to standard output, where patterns would stand in it. Give -o FILE for the "
+            "table, or --json."
+        )
+    if scoring.date is not None and scoring.date not in data.source.schema.names:
+        raise InputError(f"--date {scoring.date}: {data.source.name} has no such column.")
+
+
+def _patterns(data: "Data", model: "Model", result: Result, date: str | None, messages: Messages) -> "AlertPatterns":
+    """Sort the flagged rows among the most anomalous ones into patterns."""
+    import numpy as np
+
+    from vae_anomaly_cli.render.alert_patterns import AlertPatterns
+    from vae_anomaly_cli.table_data import TableData
+    from vae_anomaly_cli.table_model import TableModel
+
+    assert isinstance(data, TableData)
+    assert isinstance(model, TableModel)
+    ranked = result.pipeline.top.ranked(MAX_SORTED_ROWS)
+    flagged = np.flatnonzero(result.decision.flags(ranked.judged))
+    # In the order of the input.
+    flagged = flagged[np.argsort(ranked.rows[flagged])]
+    return AlertPatterns(
+        model.patterns(ranked.cells.take(flagged), date, messages),
+        data.numbers(ranked.files[flagged], ranked.rows_in_file[flagged]),
+        result.pipeline.n_flagged,
+    )
 
 
 def _check_rules(saved: ModelOptions, fitting: FitOptions, flagging: FlagOptions, *, with_drift: bool) -> None:
@@ -592,4 +676,6 @@ def _write_json(
     }
     if result.measures is not None:
         summary["label"] = result.measures.describe()
+    if result.patterns is not None:
+        summary["patterns"] = result.patterns.describe()
     write_summary(summary | {"ranked": ranking.objects()})
