@@ -19,7 +19,7 @@ from vae_anomaly.explain.sensitivity import (
     MAX_DOUBLINGS,
     N_HALVINGS,
     SMALLEST,
-    Change,
+    PlantedChange,
     Sensitivity,
     amount_text,
     find_sensitivity,
@@ -206,12 +206,12 @@ def test_amounts_in_words(amount, kind, text):
 def test_sentences_name_what_is_noticed_and_what_is_not():
     nan = math.nan
     changes = (
-        Change("load", "above", 25.0, 0.52, True, 10.0, 1e6),
-        Change("load", "below", nan, 0.3, False, 10.0, 1e6),
-        Change("load", "missing", nan, 0.0, False, nan, nan),
-        Change("shop", "unseen level", nan, 1.0, True, nan, nan),
-        Change("shop", "missing", nan, 0.0, False, nan, nan),
-        Change("note", "missing", nan, 0.0, False, nan, nan),
+        PlantedChange("load", "above", 25.0, 0.52, True, 10.0, 1e6),
+        PlantedChange("load", "below", nan, 0.3, False, 10.0, 1e6),
+        PlantedChange("load", "missing", nan, 0.0, False, nan, nan),
+        PlantedChange("shop", "unseen level", nan, 1.0, True, nan, nan),
+        PlantedChange("shop", "missing", nan, 0.0, False, nan, nan),
+        PlantedChange("note", "missing", nan, 0.0, False, nan, nan),
     )
     found = Sensitivity(changes, 12.5, 0.01, by_calibration=True, alarm_rate=0.02, power=0.5, n_rows=200)
     heading, *others = found.sentences()

@@ -42,7 +42,7 @@ from .errors import (
     VAEAnomalyError,
     VAEAnomalyWarning,
 )
-from .explain import Explanation, ImageExplanation, Patterns, Reason, Sensitivity
+from .explain import Change, Explanation, ImageExplanation, PathToNormal, Patterns, Reason, Sensitivity
 from .export import export_onnx
 from .likelihoods import (
     Bernoulli,
@@ -97,6 +97,7 @@ __all__ = [
     "Calibration",
     "Categorical",
     "CellTypeError",
+    "Change",
     "ColumnRoles",
     "ColumnSetAsideWarning",
     "Comparison",
@@ -143,6 +144,7 @@ __all__ = [
     "Ordinal",
     "PagesLeftOutWarning",
     "PatchDetector",
+    "PathToNormal",
     "Patterns",
     "Poisson",
     "PooledELBO",

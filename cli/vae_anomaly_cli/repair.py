@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vae_anomaly_cli.console import Messages
+from vae_anomaly_cli.console import Messages, counted
 from vae_anomaly_cli.render.reasons import text_of
 from vae_anomaly_cli.table_model import TableModel
 from vae_anomaly_cli.tables import Table
@@ -25,10 +25,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RepairedTable:
-    """All rows and columns of a table, and how many of its cells were replaced."""
+    """All rows and columns of a table, how many of its cells were replaced, and which share of them may be wrong."""
 
     cells: pa.Table
     n_replaced: int
+    fdr: float | None = None
+
+    @property
+    def promise(self) -> str:
+        """Say what the share of wrong proposals means; nothing where none was given."""
+        if self.fdr is None:
+            return ""
+        if self.n_replaced == 0:
+            return f"no cell looks wrong where at most {100 * self.fdr:g} % of the proposals may be wrong"
+        proposed = counted(self.n_replaced, "proposed cell")
+        return f"at most {100 * self.fdr:g} % of the {proposed} are expected to be wrong proposals"
 
 
 def repaired_table(
@@ -39,6 +50,7 @@ def repaired_table(
     messages: Messages,
     *,
     typed: bool,
+    fdr: float | None = None,
 ) -> RepairedTable:
     """Replace the cells of some rows that look wrong; every other cell stays as the file has it.
 
@@ -56,10 +68,12 @@ def repaired_table(
         Shows the library's warnings.
     typed : bool
         Whether cells get their types, or stay text where the file has text.
+    fdr : float, optional
+        The share of the replaced cells that may be expected to be right as they were.
     """
     before = frame.iloc[rows]
     with messages.library_warnings():
-        after = model.detector.repair(before)
+        after = model.detector.repair(before) if fdr is None else model.detector.repair(before, fdr=fdr)
     columns = {name: table.values(name) if typed else table.cells[name] for name in table.names}
     formats = {column.name: column.text_format for column in model.detector.columns_}
     n_replaced = 0
@@ -78,7 +92,7 @@ def repaired_table(
             columns[there] = _replaced(columns[there], values)
         else:
             columns[there] = _rewritten(columns[there], values, table.source.decimal_comma)
-    return RepairedTable(pa.table(columns), n_replaced)
+    return RepairedTable(pa.table(columns), n_replaced, fdr)
 
 
 def _as_numbers(values: dict[int, Any], form: "TextFormat | None") -> dict[int, Any]:

@@ -181,6 +181,78 @@ def test_repair_keeps_the_types_of_parquet(run, rooms, model_of_rooms, tmp_path)
     assert (after["volume"][[7, 9]] < 120).all()
 
 
+@pytest.fixture(scope="module")
+def model_of_many_rooms(run, tmp_path_factory):
+    rng = np.random.default_rng(0)
+    width = rng.uniform(2, 6, 800)
+    frame = pd.DataFrame({"width": width, "depth": width + rng.normal(0, 0.2, 800)})
+    frame["area"] = frame["width"] * frame["depth"] + rng.normal(0, 0.3, 800)
+    folder = tmp_path_factory.mktemp("many")
+    frame[:600].to_csv(folder / "rooms.csv", index=False)
+    options = ("--n-estimators", "2", "--max-iter", "200")
+    assert run("fit", folder / "rooms.csv", "-o", folder / "rooms.vae", *options).code == 0
+    wrong = frame[600:].reset_index(drop=True)
+    wrong.loc[:9, "area"] *= 100
+    wrong.to_csv(folder / "wrong.csv", index=False)
+    return folder
+
+
+def test_rate_of_false_proposals_is_kept_over_all_rows(run, model_of_many_rooms, tmp_path):
+    folder, path = model_of_many_rooms, tmp_path / "repaired.csv"
+    command = ("explain", folder / "wrong.csv", "-m", folder / "rooms.vae", "--row", "150", "--repair", path, "--fdr")
+    outcome = run(*command, "0.1")
+    assert outcome.code == 0, outcome.err
+    before, after = pd.read_csv(folder / "wrong.csv"), pd.read_csv(path)
+    changed = (before != after).to_numpy()
+    assert changed[:10, 2].all()
+    assert f"at most 10 % of the {changed.sum()} proposed cells are expected to be wrong proposals" in outcome.err
+    summary = json.loads(run(*command, "0.1", "--json").text)
+    assert summary["repair"] == {"output": str(path), "n_cells": int(changed.sum()), "fdr": 0.1}
+    detector = load(folder / "rooms.vae")
+    assert len(detector.proposals(before, fdr=0.1)) == changed.sum()
+
+
+def test_paths_are_those_of_the_library(run, model_of_many_rooms):
+    folder = model_of_many_rooms
+    command = ("explain", folder / "wrong.csv", "-m", folder / "rooms.vae", "--row", "3", "--row", "120", "--path")
+    path = load(folder / "rooms.vae").path_to_normal(pd.read_csv(folder / "wrong.csv").iloc[[2, 119]])
+    outcome = run(*command)
+    for sentence in path.sentences():
+        assert f"to be normal: {sentence}" in " ".join(outcome.text.split())
+    wrong, right = json.loads(run(*command, "--json").text)["explained"]
+    assert [change["column"] for change in wrong["path"]["changes"]] == [change.column for change in path.changes[0]]
+    assert wrong["path"]["changes"][0]["nats_saved"] == path.changes[0][0].nats_saved
+    assert right["path"] == {"changes": [], "is_normal": True}
+    fixed = json.loads(run(*command, "--json", "--fixed", "area").text)["explained"][0]["path"]
+    assert "area" not in [change["column"] for change in fixed["changes"]]
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (("--fdr", "0.1"), "--fdr says which cells --repair FILE replaces; give both."),
+        (("--fdr", "1.5", "--repair", "r.csv"), "--fdr 1.5: expected a share between 0 and 1, such as 0.1."),
+        (("--fixed", "area"), "--fixed says which columns --path leaves as they are; give both."),
+        (("--path", "-o", "cells.csv"), "--path is shown, or goes into the summary of --json; leave out --output or"),
+        (
+            ("--path", "--fixed", "height"),
+            "--path: fixed names 'height', which is no column of the model. It has width",
+        ),
+    ],
+)
+def test_options_of_cells_that_contradict_themselves(run, model_of_many_rooms, options, line):
+    folder = model_of_many_rooms
+    outcome = run("explain", folder / "wrong.csv", "-m", folder / "rooms.vae", "--row", "3", *options)
+    assert outcome.code == 2
+    assert f"error: {line}" in outcome.err
+
+
+def test_rate_needs_a_saved_model(run, model_of_many_rooms):
+    outcome = run("explain", model_of_many_rooms / "wrong.csv", "--repair", "r.csv", "--fdr", "0.1")
+    assert outcome.code == 2
+    assert "--fdr compares cells with those of rows that influenced nothing" in outcome.err
+
+
 @pytest.mark.parametrize("decimal", [".", ","])
 @pytest.mark.parametrize(
     ("value", "written"),

@@ -120,6 +120,20 @@ def _check_dense_size(shape: tuple[int, ...]) -> None:
         )
 
 
+def as_cells(X: Any) -> Any:
+    """Rows as a DataFrame or an array of their own memory that keeps numbers among text what they are.
+
+    Parameters
+    ----------
+    X : array-like or DataFrame
+        What `as_rows` returns.
+    """
+    if isinstance(X, pd.DataFrame):
+        return X
+    array = X.detach().cpu().numpy() if isinstance(X, torch.Tensor) else np.array(X)
+    return np.array(X, dtype=object) if array.dtype.kind in "US" else array
+
+
 def row_labels(X: Any, n_rows: int) -> pd.Index[Any]:
     """The index of a DataFrame; of anything else the positions of its rows."""
     native = as_rows(X)
@@ -173,9 +187,7 @@ def fill_cells(
                 series = _filled(native.iloc[:, place], cells[:, position], values)
                 filled.isetitem(place, series.array)
         return _from_pandas(filled, X)
-    array = native.detach().cpu().numpy() if isinstance(native, torch.Tensor) else np.array(native)
-    if array.dtype.kind in "US":
-        array = np.array(native, dtype=object)
+    array = as_cells(native)
     if array.dtype != object:
         proposed = np.column_stack([values.astype(np.float64) for values in columns])
         fits = array.dtype.kind == "f" or _holds_whole(array.dtype, proposed[cells])

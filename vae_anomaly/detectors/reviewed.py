@@ -59,7 +59,7 @@ NO_CALIBRATION = (
 
 
 @dataclass(frozen=True, eq=False)
-class CalibratingRows:
+class CalibrationSet:
     """Rows by which decisions are found.
 
     Parameters
@@ -80,7 +80,7 @@ class CalibratingRows:
     groups: npt.NDArray[np.object_] | None
     kind: Literal["split", "cross"]
 
-    def take(self, rows: npt.NDArray[np.intp]) -> CalibratingRows:
+    def take(self, rows: npt.NDArray[np.intp]) -> CalibrationSet:
         """Some of the rows."""
         groups = None if self.groups is None else self.groups[rows]
         return dataclasses.replace(
@@ -93,10 +93,10 @@ class KeptRows:
 
     Parameters
     ----------
-    rows : CalibratingRows or None
+    rows : CalibrationSet or None
     """
 
-    def __init__(self, rows: CalibratingRows | None) -> None:
+    def __init__(self, rows: CalibrationSet | None) -> None:
         self.rows = rows
 
     def __deepcopy__(self, memo: dict[int, Any]) -> KeptRows:
@@ -369,7 +369,7 @@ class ReviewedDetectorMixin(CalibratedDetectorMixin):
             warnings.warn(FitWarning(NO_CALIBRATION, "uncalibrated"), stacklevel=callers_level())
         self.model_ = dataclasses.replace(model, answers=answers, decisions=decisions)
 
-    def _rows_of_fit(self) -> CalibratingRows | None:
+    def _rows_of_fit(self) -> CalibrationSet | None:
         """The rows of the fit that calibrate, where they are here, without those that an audit dropped."""
         model = self.model_
         kept, calibration, answers = self._kept_rows.rows, model.decisions.calibration, model.answers
@@ -383,7 +383,7 @@ class ReviewedDetectorMixin(CalibratedDetectorMixin):
             dropped &= ~answers.knows(digests_of(kept.data))
         return kept.take(np.flatnonzero(~dropped))
 
-    def _calibrating(self, X: Any) -> CalibratingRows:
+    def _calibrating(self, X: Any) -> CalibrationSet:
         """Rows that are given to calibrate with."""
         X = self._prepared(X)
         compared = self._compared(X)
@@ -394,7 +394,7 @@ class ReviewedDetectorMixin(CalibratedDetectorMixin):
         groups = None if compared.groups is None else compared.groups[usable]
         data = self._read(X)
         read = data.take(usable) if data.n_rows == len(compared.scores) else data
-        return CalibratingRows(read, np.zeros(len(usable), dtype=np.intp), row_ids(X, usable), groups, "split")
+        return CalibrationSet(read, np.zeros(len(usable), dtype=np.intp), row_ids(X, usable), groups, "split")
 
 
 @dataclass(frozen=True, eq=False)
@@ -565,7 +565,7 @@ def _without_answers(model: FittedModel[Encoder]) -> FittedModel[Encoder]:
     )
 
 
-def _own_scores(model: FittedModel[Encoder], rows: CalibratingRows) -> FloatArray:
+def _own_scores(model: FittedModel[Encoder], rows: CalibrationSet) -> FloatArray:
     """Anomaly scores of rows by the members that have not seen them: (rows,), nats."""
     batch = model.encoder.encode(rows.data, fingerprints=model.tells_copies)
     crossed = rows.kind == "cross"
@@ -574,7 +574,7 @@ def _own_scores(model: FittedModel[Encoder], rows: CalibratingRows) -> FloatArra
     return own
 
 
-def _calibrated(model: FittedModel[Encoder], rows: CalibratingRows, answers: Answers, review: _Review) -> Calibration:
+def _calibrated(model: FittedModel[Encoder], rows: CalibrationSet, answers: Answers, review: _Review) -> Calibration:
     """The calibration by what was learned: without confirmed anomalies, and with no row that vouches for itself.
 
     Raises
@@ -606,7 +606,7 @@ def _calibrated(model: FittedModel[Encoder], rows: CalibratingRows, answers: Ans
     return dataclasses.replace(audited, suspects=suspects)
 
 
-def _scores_by_others(model: FittedModel[Encoder], rows: CalibratingRows, coefficients: FloatArray) -> FloatArray:
+def _scores_by_others(model: FittedModel[Encoder], rows: CalibrationSet, coefficients: FloatArray) -> FloatArray:
     """Scores of rows by what the other answers teach, one set of coefficients for each: (rows,), nats."""
     base = likelihood_score_of(model.score)
     scores = np.empty(len(rows.ids))

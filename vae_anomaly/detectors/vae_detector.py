@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, ClassVar, Literal, overload
 
 import numpy as np
@@ -42,7 +42,7 @@ from vae_anomaly.detectors.calibrated import (
     warn_if_repeated,
     warn_if_uncalibrated,
 )
-from vae_anomaly.detectors.containers import fill_cells, pack_like, row_labels, unshared
+from vae_anomaly.detectors.containers import pack_like, row_labels, unshared
 from vae_anomaly.detectors.drift_report import column_samples
 from vae_anomaly.detectors.examined import ExaminedDetectorMixin
 from vae_anomaly.detectors.inputs import (
@@ -80,22 +80,19 @@ from vae_anomaly.detectors.parameters import (
     resolved_threshold,
 )
 from vae_anomaly.detectors.reading import Reading
-from vae_anomaly.detectors.reviewed import CalibratingRows, KeptRows, ReviewedDetectorMixin, digests_of
+from vae_anomaly.detectors.repaired import RepairedDetectorMixin
+from vae_anomaly.detectors.reviewed import CalibrationSet, KeptRows, ReviewedDetectorMixin, digests_of
 from vae_anomaly.detectors.training_plan import TrainingPlan
 from vae_anomaly.detectors.training_progress import training_progress
 from vae_anomaly.detectors.training_view import MADE_WHEN_READ, NO_ROWS, NOT_OF_IMAGES, JudgedRows, TrainingView
 from vae_anomaly.errors import DataError, EmptyRowWarning, FitWarning, NotAvailable, SpecificationError, callers_level
 from vae_anomaly.explain import (
     NO_REASON,
-    SUSPICIOUS,
     Explanation,
     ImageExplanation,
     explain_images,
     explain_table,
-    impute_images,
-    impute_table,
     reconstruct,
-    repair_table,
     with_reference,
 )
 from vae_anomaly.fitting import (
@@ -155,7 +152,14 @@ CONTINUOUS = ("continuous", "positive", "bounded")
 SCORE_TOLERANCE = 0.05
 
 
-class VAEDetector(ReviewedDetectorMixin, ExaminedDetectorMixin, TransformerMixin, OutlierMixin, BaseEstimator):
+class VAEDetector(
+    ReviewedDetectorMixin,
+    RepairedDetectorMixin,
+    ExaminedDetectorMixin,
+    TransformerMixin,
+    OutlierMixin,
+    BaseEstimator,
+):
     r"""Anomaly detector whose score is the evidence lower bound of a variational autoencoder, in nats.
 
     An ensemble of small autoencoders, each on a subsample of the rows, learns p(x).  The score of a row is
@@ -473,7 +477,7 @@ class VAEDetector(ReviewedDetectorMixin, ExaminedDetectorMixin, TransformerMixin
             draft._sample = None
             draft.column_roles_ = ColumnRoles()
             draft._training_view = draft._view_of(training, X, seed, fixed=initial is not None)
-            draft._kept_rows = KeptRows(_calibrating_rows(training, X))
+            draft._kept_rows = KeptRows(_calibration_set(training, X))
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -660,67 +664,6 @@ class VAEDetector(ReviewedDetectorMixin, ExaminedDetectorMixin, TransformerMixin
             return explain_images(self.model_, read_images(self, X, self.model_.encoder))
         table = read_table(self, X, fitting=False)
         return explain_table(self._with_reference(), table, row_labels(X, table.n_rows))
-
-    @own_settings()
-    def impute(self, X: Any) -> Any:
-        """Fill the missing values with values predicted from the row's observed cells.
-
-        Numbers get the mean over draws and members of where the decoder puts them, on the column's own scale; draws
-        that explain the observed cells better count more.  Levels get the most probable one.  Observed cells stay as
-        they are, and so do columns that were set aside, and dates whose place in time is not modelled.
-
-        Parameters
-        ----------
-        X : array-like or DataFrame of shape (rows, columns)
-            Rows with the columns of the training data.
-
-        Returns
-        -------
-        ndarray, DataFrame or table of the kind of `X`
-        """
-        check_is_fitted(self)
-        if self.model_.takes_images:
-            return pack_like(X, impute_images(self.model_, read_images(self, X, self.model_.encoder)))
-        rows, places = aligned(self, X)
-        table = read_table(self, rows, fitting=False)
-        cells, columns = impute_table(self.model_, table)
-        return fill_cells(X, cells, table.as_text_again(columns), places)
-
-    @own_settings()
-    def repair(self, X: Any, max_tail_probability: float = SUSPICIOUS) -> Any:
-        """Propose values for the cells that look wrong.
-
-        A cell looks wrong if it is rare both given the other cells of its row and alone, beyond what
-        `max_tail_probability` of training cells are.  Suspicious cells are hidden and the others scored again, so that
-        an error does not make its neighbours look wrong; what remains hidden is replaced by what is predicted from the
-        row's other cells, dates as a whole and only where their place in time is modelled ("datetime+trend").  Missing
-        cells stay missing: see `impute`.
-
-        Parameters
-        ----------
-        X : array-like or DataFrame of shape (rows, columns)
-            Rows with the columns of the training data.
-        max_tail_probability : float, default=1e-3
-            In (0, 1); the larger, the more cells are replaced.
-
-        Returns
-        -------
-        ndarray, DataFrame or table of the kind of `X`
-
-        Raises
-        ------
-        ValueError
-            If `max_tail_probability` is not between 0 and 1.
-        """
-        check_is_fitted(self)
-        if not (isinstance(max_tail_probability, Real) and 0 < max_tail_probability < 1):
-            raise ValueError(f"max_tail_probability is between 0 and 1, not {max_tail_probability!r}")
-        if self.model_.takes_images:
-            raise NotAvailable("the model takes images, whose pixels are not repaired one by one; see explain.")
-        rows, places = aligned(self, X)
-        table = read_table(self, rows, fitting=False)
-        cells, columns = repair_table(self._with_reference(), table, max_tail_probability)
-        return fill_cells(X, cells, table.as_text_again(columns), places)
 
     @own_settings()
     def transform(self, X: Any) -> FloatArray:
@@ -1333,7 +1276,7 @@ def _compared_rows(
     return Compared(-scores, -comparisons, fingerprints, groups, likelihood)
 
 
-def _calibrating_rows(training: _Training, X: Any) -> CalibratingRows | None:
+def _calibration_set(training: _Training, X: Any) -> CalibrationSet | None:
     """The rows of a table that calibrate since the fit."""
     rows = np.flatnonzero(training.folds >= 0)
     if training.kind == "none" or not len(rows) or training.ids is None:
@@ -1342,7 +1285,7 @@ def _calibrating_rows(training: _Training, X: Any) -> CalibratingRows | None:
     data = training.data.take(rows)
     assert isinstance(data, Table)
     data = data.with_cells(unshared(data.cells, X))
-    return CalibratingRows(data, training.folds[rows], training.ids[rows], groups, training.kind)
+    return CalibrationSet(data, training.folds[rows], training.ids[rows], groups, training.kind)
 
 
 def _judged(model: FittedModel[Encoder], training: _Training, labels: pd.Index[Any]) -> JudgedRows:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from vae_anomaly.explain.cell_p_values import cells_needed, p_values_of_cells, wrong_cells
 from vae_anomaly.explain.conditionals import expected_cells
-from vae_anomaly.explain.evidence import with_reference
+from vae_anomaly.explain.evidence import SUSPICIOUS
 from vae_anomaly.explain.explanation import NO_REASON, NOTABLE_KL, Explanation, ImageExplanation, Reason
 from vae_anomaly.explain.image_explanation import explain_images, impute_images
 from vae_anomaly.explain.learned_report import LearnedWeights, learned_weights
+from vae_anomaly.explain.path import Change, PathToNormal, expected_of_each
 from vae_anomaly.explain.patterns import Patterns, find_patterns
 from vae_anomaly.explain.reconstruction import reconstruct
-from vae_anomaly.explain.sensitivity import Change, Sensitivity, find_sensitivity
-from vae_anomaly.explain.table_explanation import SUSPICIOUS, explain_table, impute_table, repair_table
+from vae_anomaly.explain.reference import with_reference
+from vae_anomaly.explain.sensitivity import PlantedChange, Sensitivity, find_sensitivity
+from vae_anomaly.explain.table_explanation import explain_table, impute_table, without_wrong, wrong_by_rarity
 
 __all__ = [
     "NOTABLE_KL",
@@ -20,10 +23,14 @@ __all__ = [
     "Explanation",
     "ImageExplanation",
     "LearnedWeights",
+    "PathToNormal",
     "Patterns",
+    "PlantedChange",
     "Reason",
     "Sensitivity",
+    "cells_needed",
     "expected_cells",
+    "expected_of_each",
     "explain_images",
     "explain_table",
     "find_patterns",
@@ -31,7 +38,10 @@ __all__ = [
     "impute_images",
     "impute_table",
     "learned_weights",
+    "p_values_of_cells",
     "reconstruct",
-    "repair_table",
     "with_reference",
+    "without_wrong",
+    "wrong_by_rarity",
+    "wrong_cells",
 ]

@@ -180,7 +180,7 @@ def _weights(
     return log_weights.flatten(0, 1).softmax(0).view_as(log_weights).unsqueeze(-1).to(z.dtype)
 
 
-def tail_probability(position: Tensor, reference: Tensor, ordered: Sequence[bool]) -> Tensor:
+def tail_probability(position: Tensor, reference: Tensor, ordered: Sequence[bool], own: Tensor | None = None) -> Tensor:
     """How rare a position is among training cells of the same column, in (0, 1].
 
     Two-sided for ordered columns: twice the smaller share of training cells that are at least as far out on a side.
@@ -195,6 +195,8 @@ def tail_probability(position: Tensor, reference: Tensor, ordered: Sequence[bool
         Sorted, NaN last; without any row the model's own probabilities count.
     ordered : sequence of bool
         Of each column.
+    own : Tensor of shape (rows, columns), optional
+        What each cell has itself in the reference, where it does not count; NaN for those that have nothing there.
 
     References
     ----------
@@ -206,7 +208,9 @@ def tail_probability(position: Tensor, reference: Tensor, ordered: Sequence[bool
         known = known[~known.isnan()]
         cells = position[:, index].contiguous()
         if len(known):
-            lower, upper = _share_below(cells, known), _share_below(-cells, -known.flip(0))
+            mine = None if own is None else own[:, index].double()
+            lower = _share_below(cells, known, mine)
+            upper = _share_below(-cells, -known.flip(0), None if mine is None else -mine)
         else:
             lower, upper = (cells.sigmoid(), (-cells).sigmoid()) if two_sided else (cells.exp(), cells)
         share = (2 * torch.minimum(lower, upper)).clamp(max=1) if two_sided else lower
@@ -214,12 +218,19 @@ def tail_probability(position: Tensor, reference: Tensor, ordered: Sequence[bool
     return result
 
 
-def _share_below(cells: Tensor, known: Tensor) -> Tensor:
-    n = len(known)
+def _share_below(cells: Tensor, known: Tensor, own: Tensor | None = None) -> Tensor:
     # Single precision keeps about seven digits of a position.
     margin = 1e-5 * (1 + cells.nan_to_num(0.0).abs())
     count = torch.searchsorted(known, cells + margin, right=True)
-    outer = known[: max(1, int(OUTER_SHARE * n))]
-    scale = (known[len(outer) - 1] - outer).mean().clamp(min=1.0)
-    beyond = torch.exp(-(known[0] - cells).clamp(min=0) / scale)
+    outer = known[: max(1, int(OUTER_SHARE * len(known)))]
+    excess = outer[-1] - outer
+    if own is None:
+        n, first, scale = torch.tensor(len(known)), known[0], excess.mean()
+    else:
+        n = len(known) - (~own.isnan()).long()
+        count = count - (own <= cells + margin).long()
+        first = torch.where(own == known[0], known[1:2] if len(known) > 1 else cells, known[:1])
+        own_excess = (outer[-1] - own).nan_to_num(0.0).clamp(min=0)
+        scale = (excess.sum() - own_excess) / (len(outer) - (own <= outer[-1]).long()).clamp(min=1)
+    beyond = torch.exp(-(first - cells).clamp(min=0) / scale.clamp(min=1.0))
     return torch.where(count == 0, beyond / (n + 1), (count + 1) / (n + 1)).clamp(max=1)

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from vae_anomaly.columns import Batch, Encoder, TableEncoder
 from vae_anomaly.data import FloatArray
-from vae_anomaly.errors import ModelFileError
 from vae_anomaly.explain.conditionals import Conditionals, conditionals, tail_probability
-from vae_anomaly.fitting import CellReference, FittedModel, score_shares
-from vae_anomaly.scores import additive_of
+from vae_anomaly.fitting import FittedModel
 
-MAX_COMPARED_COLUMNS = 512
+SUSPICIOUS = 1e-3
+# Of cells that others are judged without: reports/benchmarks/analyst/cells.md has what other values do.
+HIDDEN_FROM_OTHERS = 0.02
 
 
 @dataclass(frozen=True)
@@ -55,40 +55,12 @@ class Evidence:
         return wrong
 
 
-def with_reference(model: FittedModel[Encoder]) -> FittedModel[Encoder]:
-    """The same model with what explanations compare cells with; computed once, from some training rows.
-
-    Raises
-    ------
-    ModelFileError
-        If the model is from a file of a version that kept nothing to compare with.
-    """
-    if model.reference is not None:
-        return model
-    rows = model.reference_rows
-    if rows is None:
-        raise ModelFileError(
-            "the model file was written by an earlier version, which kept nothing to compare cells with. "
-            "Fit and save the model again to explain rows."
-        )
-    shares = score_shares(model.vae, rows, additive_of(model.score), model.noise)
-    if rows.n_columns <= MAX_COMPARED_COLUMNS:
-        given_others = conditionals(model.vae, rows, model.noise, model_indices(model.table_encoder)).position
-        alone = _alone(model, rows).position
-    else:
-        given_others = alone = torch.empty(0, rows.n_columns)
-    cells = shares.cells.where(rows.observed, 0.0)
-    counts = rows.observed.sum(0).clamp(min=1)
-    reference = CellReference(
-        given_others.float().sort(0).values,
-        alone.float().sort(0).values,
-        torch.cat([-cells.sum(0) / counts, shares.of_row.mean().unsqueeze(0)]),
-    )
-    return dataclasses.replace(model, reference=reference)
-
-
 def evidence_of(
-    model: FittedModel[Encoder], batch: Batch, hidden: Tensor | None = None, ranges: float | None = None
+    model: FittedModel[Encoder],
+    batch: Batch,
+    hidden: Tensor | None = None,
+    ranges: float | None = None,
+    own: tuple[Tensor, Tensor] | None = None,
 ) -> Evidence:
     """How rare the cells of rows are.
 
@@ -102,14 +74,17 @@ def evidence_of(
         Cells that the encoder may not see.
     ranges : float, optional
         Probability that the plausible range holds.
+    own : (Tensor, Tensor) of shape (rows, model columns), optional
+        Positions that the cells have themselves in the reference, given the others and alone, where they do not count.
     """
     encoder, reference = model.table_encoder, model.reference
     assert reference is not None
     given = conditionals(model.vae, batch, model.noise, model_indices(encoder), hidden=hidden, ranges=ranges)
     ordered = [column.likelihood is not None and column.likelihood.ordered for column in encoder.modelled]
-    given_others = tail_probability(given.position, reference.given_others, ordered).numpy()
-    unconditional = _alone(model, batch)
-    alone = tail_probability(unconditional.position, reference.alone, ordered).numpy()
+    own_given_others, own_alone = (None, None) if own is None else own
+    given_others = tail_probability(given.position, reference.given_others, ordered, own_given_others).numpy()
+    unconditional = alone_of(model, batch)
+    alone = tail_probability(unconditional.position, reference.alone, ordered, own_alone).numpy()
     against = encoder.by_column((unconditional.log_likelihood - given.log_likelihood).numpy()).clip(min=0)
     shape = len(batch), len(encoder.columns)
     by_column = [np.full(shape, np.nan), np.full(shape, np.nan)]
@@ -127,6 +102,35 @@ def evidence_of(
     return Evidence(given, by_column[0], by_column[1], against, rarest)
 
 
+def settled_scores(
+    judge: FittedModel[Encoder], batch: Batch, first: Evidence, own: tuple[Tensor, Tensor] | None = None
+) -> FloatArray:
+    """How anomalous cells are once the suspicious ones of their row are hidden from the others.
+
+    The number depends on the row and the model alone, so that cells of rows which influenced nothing are like those of
+    any other normal row.
+
+    Parameters
+    ----------
+    judge : FittedModel
+        Of a table, with its reference: the model, or a member of it.
+    batch : Batch
+        Rows of shape (rows, model columns).
+    first : Evidence
+        Of the whole model, which says what is suspicious and how rare cells are alone.
+    own : (Tensor, Tensor), optional
+        See `evidence_of`.
+
+    Returns
+    -------
+    ndarray of shape (rows, columns)
+        `Evidence.cell_scores`, nats; NaN where missing.
+    """
+    hidden = in_model_order(judge.table_encoder, first.is_wrong(HIDDEN_FROM_OTHERS))
+    settled = evidence_of(judge, batch, hidden, own=own)
+    return dataclasses.replace(settled, alone=first.alone).cell_scores
+
+
 def model_indices(encoder: TableEncoder) -> list[tuple[int, ...]]:
     """Indices in the model's order of each modelled column and its parts, in the user's order."""
     return [indices for position in range(len(encoder.columns)) if (indices := encoder.model_indices_of(position))]
@@ -137,6 +141,6 @@ def in_model_order(encoder: TableEncoder, cells: npt.NDArray[np.bool_]) -> Tenso
     return torch.from_numpy(cells[:, list(encoder.order)])
 
 
-def _alone(model: FittedModel[Encoder], batch: Batch) -> Conditionals:
+def alone_of(model: FittedModel[Encoder], batch: Batch) -> Conditionals:
     """Cells given nothing."""
     return conditionals(model.vae, batch, model.noise, [tuple(range(batch.n_columns))])

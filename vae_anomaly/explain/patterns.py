@@ -16,9 +16,10 @@ from scipy.sparse import csc_array, csr_array, diags_array, hstack
 from vae_anomaly.columns import Batch, Column, Encoder, TableEncoder
 from vae_anomaly.data import FloatArray, Table
 from vae_anomaly.explain.conditionals import expected_cells
-from vae_anomaly.explain.evidence import explained, in_model_order
+from vae_anomaly.explain.evidence import in_model_order
 from vae_anomaly.explain.explanation import cell_text
 from vae_anomaly.fitting import FittedModel, score_shares
+from vae_anomaly.scores import additive_of
 
 IntArray = npt.NDArray[np.intp]
 Profiles: TypeAlias = Any
@@ -314,7 +315,7 @@ def _out_of_place(model: FittedModel[Encoder], table: Table) -> _Alerts:
     encoder, reference = model.table_encoder, model.reference
     assert reference is not None
     batch = encoder.encode(table)
-    shares = score_shares(model.vae, batch, explained(model.score), model.noise)
+    shares = score_shares(model.vae, batch, additive_of(model.score), model.noise)
     nats = (-shares.cells - reference.typical[:-1]).clamp(min=0).where(batch.observed, 0.0)
     of_row = (shares.of_row - reference.typical[-1]).clamp(min=0)
     # A column and its parts are hidden together.
@@ -423,7 +424,8 @@ def _largest(members: IntArray, counts: IntArray) -> IntArray:
     """The clusters that are large enough for a pattern, and among the largest."""
     sizes = _sizes(members, counts)
     largest = np.argsort(-sizes, kind="stable")[:MAX_PATTERNS]
-    return largest[sizes[largest] >= max(1.0, MIN_SHARE * counts.sum())]
+    kept: IntArray = largest[sizes[largest] >= max(1.0, MIN_SHARE * counts.sum())]
+    return kept
 
 
 def _numbered(members: IntArray, counts: IntArray, kept: IntArray) -> IntArray:

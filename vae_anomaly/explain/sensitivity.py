@@ -38,7 +38,7 @@ WORDS = {
 
 
 @dataclass(frozen=True)
-class Change:
+class PlantedChange:
     """A change of one column, and how often it is noticed.
 
     Parameters
@@ -106,7 +106,7 @@ class Sensitivity:
 
     Parameters
     ----------
-    changes : tuple of Change
+    changes : tuple of PlantedChange
         By column, in their order.
     threshold : float
         The anomaly score above which rows are alerts here, nats.
@@ -122,7 +122,7 @@ class Sensitivity:
         Rows, no alerts before, that changes were planted in.
     """
 
-    changes: tuple[Change, ...]
+    changes: tuple[PlantedChange, ...]
     threshold: float
     false_alarm_rate: float
     by_calibration: bool
@@ -131,7 +131,7 @@ class Sensitivity:
     n_rows: int
 
     @property
-    def not_noticed(self) -> tuple[Change, ...]:
+    def not_noticed(self) -> tuple[PlantedChange, ...]:
         """Changes that are noticed in too few rows, whatever their size: blind spots."""
         return tuple(change for change in self.changes if not change.noticed)
 
@@ -162,7 +162,7 @@ class Sensitivity:
     def sentences(self) -> list[str]:
         """What the table holds for, one sentence for each column, what would not be noticed, and what it is not for."""
         found = [self._heading()]
-        by_column: dict[str, list[Change]] = {}
+        by_column: dict[str, list[PlantedChange]] = {}
         for change in self.changes:
             by_column.setdefault(change.column, []).append(change)
         for name, changes in by_column.items():
@@ -249,7 +249,7 @@ def find_sensitivity(
     threshold: float,
     power: float,
     rng: np.random.Generator,
-) -> tuple[Change, ...]:
+) -> tuple[PlantedChange, ...]:
     """Plant changes in normal rows, and see which are noticed.
 
     Parameters
@@ -275,7 +275,7 @@ def find_sensitivity(
     known = {(shift.position, shift.kind): shift for shift in _smallest(shifts, planting, columns, power)}
     jobs = [job for position in used for job in _jobs(columns[position], table, pool, position, rng)]
     shares = planting.shares([(position, cells) for position, _, cells in jobs])
-    changes: list[Change] = []
+    changes: list[PlantedChange] = []
     for position in used:
         name = columns[position].name
         for (owner, _), shift in known.items():
@@ -283,16 +283,16 @@ def find_sensitivity(
                 changes.append(_change(shift, name, power))
         for (owner, kind, _), share in zip(jobs, shares, strict=True):
             if owner == position:
-                changes.append(Change(name, kind, math.nan, share, share >= power, math.nan, math.nan))
+                changes.append(PlantedChange(name, kind, math.nan, share, share >= power, math.nan, math.nan))
     return tuple(changes)
 
 
-def _change(shift: _Shift, name: str, power: float) -> Change:
+def _change(shift: _Shift, name: str, power: float) -> PlantedChange:
     noticed = math.isfinite(shift.high)
     amount = shift.amount(shift.high) if noticed else math.nan
     share = shift.share if noticed else shift.best
     largest = shift.amount(math.log2(SMALLEST) + MAX_DOUBLINGS)
-    return Change(name, shift.kind, amount, share, noticed and share >= power, shift.unit, largest)
+    return PlantedChange(name, shift.kind, amount, share, noticed and share >= power, shift.unit, largest)
 
 
 def _smallest(shifts: Sequence[_Shift], planting: _Planting, columns: Sequence[Column], power: float) -> list[_Shift]:

@@ -14,15 +14,14 @@ from torch import Tensor
 
 from vae_anomaly.columns import Batch, Encoder
 from vae_anomaly.data import Table
-from vae_anomaly.errors import HashedLevelWarning
+from vae_anomaly.errors import HashedLevelWarning, callers_level
 from vae_anomaly.explain.conditionals import expected_cells
-from vae_anomaly.explain.evidence import Evidence, evidence_of, in_model_order
+from vae_anomaly.explain.evidence import SUSPICIOUS, Evidence, evidence_of, in_model_order
 from vae_anomaly.explain.explanation import Explanation
 from vae_anomaly.fitting import FittedModel, score_shares
 from vae_anomaly.scores import AdditiveScore, additive_of
 
 PLAUSIBLE = 0.95
-SUSPICIOUS = 1e-3
 N_REPAIR_ROUNDS = 3
 
 BoolArray = npt.NDArray[np.bool_]
@@ -88,19 +87,19 @@ def impute_table(model: FittedModel[Encoder], table: Table) -> tuple[BoolArray, 
     return missing & ~hashed, columns
 
 
-def repair_table(model: FittedModel[Encoder], table: Table, max_tail_probability: float) -> tuple[BoolArray, Columns]:
-    """Which cells look wrong, (rows, columns), and what the other cells predict in every cell, by column.
+def wrong_by_rarity(model: FittedModel[Encoder], batch: Batch, max_tail_probability: float) -> BoolArray:
+    """Which cells look wrong because they are rarer than that: (rows, columns).
 
     Parameters
     ----------
     model : FittedModel
         With its reference: see `with_reference`.
-    table : Table
+    batch : Batch
+        Rows of shape (rows, model columns).
     max_tail_probability : float
         In (0, 1); the larger, the more cells look wrong.
     """
     encoder = model.table_encoder
-    batch = encoder.encode(table)
     wrong = np.zeros((len(batch), len(encoder.columns)), dtype=bool)
     # Of a date without its place in time nothing could be proposed.
     whole = np.array([column.likelihood is not None for column in encoder.columns])
@@ -114,8 +113,13 @@ def repair_table(model: FittedModel[Encoder], table: Table, max_tail_probability
         rows = rows[changed]
         if len(rows) == 0:
             break
-    columns, _ = _predicted(model, batch, batch.observed & ~in_model_order(encoder, wrong), wrong)
-    return wrong, columns
+    return wrong
+
+
+def without_wrong(model: FittedModel[Encoder], batch: Batch, wrong: BoolArray) -> Columns:
+    """What the cells that do not look wrong predict in every cell, by column."""
+    visible = batch.observed & ~in_model_order(model.table_encoder, wrong)
+    return _predicted(model, batch, visible, wrong)[0]
 
 
 def _predicted(
@@ -136,7 +140,7 @@ def _predicted(
                 columns[position][hashed[:, position]] = None
     for position, count in enumerate((hashed & asked).sum(0).tolist()):
         if count:
-            warnings.warn(HashedLevelWarning(encoder.columns[position].name, count), stacklevel=4)
+            warnings.warn(HashedLevelWarning(encoder.columns[position].name, count), stacklevel=callers_level())
     return columns, hashed
 
 

@@ -8,7 +8,7 @@ from vae_anomaly.fitting.expert_statistics import Cells
 from vae_anomaly.fitting.fit import fit_model, learn_encoder
 from vae_anomaly.fitting.fit_config import FitConfig, NetworkConfig
 from vae_anomaly.fitting.fit_report import FitReport
-from vae_anomaly.fitting.fitted_model import CellReference, FittedModel
+from vae_anomaly.fitting.fitted_model import CalibratingRows, CellReference, FittedModel
 from vae_anomaly.fitting.latents import ELBOTerms, latent_means, sample_rows, terms_by_member
 from vae_anomaly.fitting.offset_fit import OffsetFit, ReviewedRows, fit_offset, reviewed_rows
 from vae_anomaly.fitting.partition import (
@@ -33,6 +33,7 @@ from vae_anomaly.fitting.row_sample import RowSample
 __all__ = [
     "MAX_LATENTS",
     "Answers",
+    "CalibratingRows",
     "CalibrationKind",
     "CellReference",
     "Cells",

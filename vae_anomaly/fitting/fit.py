@@ -35,7 +35,7 @@ from vae_anomaly.errors import NonFiniteScoreError, SpecificationError, Training
 from vae_anomaly.fitting.expert_statistics import learn_experts, not_calibrating
 from vae_anomaly.fitting.fit_config import FitConfig, NetworkConfig
 from vae_anomaly.fitting.fit_report import fit_report
-from vae_anomaly.fitting.fitted_model import FittedModel
+from vae_anomaly.fitting.fitted_model import CalibratingRows, FittedModel
 from vae_anomaly.fitting.partition import MAX_VALIDATION_ROWS, IntArray, Partition, TrainingRows, partition
 from vae_anomaly.fitting.pixel_maps import map_scale
 from vae_anomaly.fitting.predict import row_statistics, score_rows, scores_and_comparisons, scoring_noise
@@ -57,7 +57,7 @@ VALIDATION_DRAWS = 2
 MAX_REPORT_DRAWS, REPORT_CELLS = 64, 1 << 22
 MIN_REFERENCE_ROWS, MAX_REFERENCE_ROWS, MAX_REFERENCE_CELLS = 32, 4096, 1 << 16
 MAX_ROWS_FOR_FENCE = 2048
-SEED_OF_KERNELS = 18
+SEED_OF_KERNELS, SEED_OF_CELLS = 18, 20
 
 EncoderT = TypeVar("EncoderT", bound=Encoder)
 OnCheck = Callable[[History], None]
@@ -188,7 +188,10 @@ def fit_model(
             _learn_pool(pool, vae, encoder, rows, parts, config, noise, seed)
         if isinstance(config.score, RelativeScore):
             vae.reference_statistics = row_statistics(vae, rows.encode(parts.compared), config.score, noise).to(device)
-    reference_rows = rows.encode(_reference_rows(rows.n_rows, encoder.n_model_columns, rng))
+    n_kept = min(max(MIN_REFERENCE_ROWS, MAX_REFERENCE_CELLS // encoder.n_model_columns), MAX_REFERENCE_ROWS)
+    reference = np.sort(rng.choice(rows.n_rows, min(n_kept, rows.n_rows), replace=False))
+    reference_rows = rows.encode(reference)
+    calibrating = None if encoder.takes_images else _calibrating_rows(rows, parts, config, n_kept, reference, seed)
     grid = encoder.grid
     return FittedModel(
         encoder=encoder,
@@ -200,6 +203,7 @@ def fit_model(
         report=report,
         reference_rows=reference_rows,
         reference=None,
+        calibrating_rows=calibrating,
         map_scale=None if grid is None else map_scale(vae, grid, reference_rows, noise),
     )
 
@@ -357,7 +361,22 @@ def _report_draws(vae: VAE, n_rows: int) -> int:
     return min(max(REPORT_CELLS // cells, VALIDATION_DRAWS), MAX_REPORT_DRAWS)
 
 
-def _reference_rows(n_rows: int, n_columns: int, rng: np.random.Generator) -> IntArray:
-    """Rows that the model keeps to compare with."""
-    n_reference = min(n_rows, max(MIN_REFERENCE_ROWS, MAX_REFERENCE_CELLS // n_columns), MAX_REFERENCE_ROWS)
-    return np.sort(rng.choice(n_rows, n_reference, replace=False))
+def _calibrating_rows(
+    rows: TrainingRows, parts: Partition, config: FitConfig, n_kept: int, reference: IntArray, seed: int
+) -> CalibratingRows | None:
+    """At most `n_kept` of the rows that calibrate, and where they are among the reference rows."""
+    if not parts.folds:
+        return None
+    chosen = np.concatenate(parts.folds)
+    folds = np.repeat(np.arange(len(parts.folds)), [len(fold) for fold in parts.folds])
+    if n_kept < len(chosen):
+        kept = np.random.default_rng([seed, SEED_OF_CELLS]).choice(len(chosen), n_kept, replace=False)
+        chosen, folds = chosen[np.sort(kept)], folds[np.sort(kept)]
+    places = np.searchsorted(reference, chosen).clip(max=len(reference) - 1)
+    n_folds = len(parts.folds) if config.split.calibration == "cross" else 1
+    return CalibratingRows(
+        rows.encode(chosen),
+        torch.from_numpy(folds),
+        n_folds,
+        torch.from_numpy(np.where(reference[places] == chosen, places, -1)),
+    )

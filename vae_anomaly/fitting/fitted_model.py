@@ -30,11 +30,36 @@ class CellReference:
         `vae_anomaly.explain.Conditionals`.
     typical : Tensor of shape (model columns + 1,), float64
         Mean contribution of each model column to the anomaly score of a training row, and the mean KL; nats.
+    cells : Tensor of shape (folds, rows, columns), float32, optional
+        How anomalous the cells of rows are that influenced nothing, by fold and column of the user's, sorted along the
+        rows, NaN last; see `vae_anomaly.explain.settled_scores`. None without such rows.
     """
 
     given_others: Tensor
     alone: Tensor
     typical: Tensor
+    cells: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class CalibratingRows:
+    """Some of the rows that calibrate, whose cells are what others are compared with.
+
+    Parameters
+    ----------
+    rows : Batch
+    folds : int64 Tensor of shape (rows,)
+        The fold that each is in.
+    n_folds : int
+        1 where no member saw any of them, else as many as members, each of which did not see its fold.
+    places : int64 Tensor of shape (rows,)
+        Where each is among the reference rows of the model; -1 where it is not.
+    """
+
+    rows: Batch
+    folds: Tensor
+    n_folds: int
+    places: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +86,8 @@ class FittedModel(Generic[EncoderT_co]):
         Training rows to compare with; None after loading, because a model file holds no rows.
     reference : CellReference or None
         What explanations compare cells with; None until it is computed from `reference_rows`.
+    calibrating_rows : CalibratingRows or None
+        Rows that cells are calibrated by; None after loading, of images, and where the fit has no calibration.
     map_scale : (float, float) or None
         Of images: from how many nats per pixel on, and up to how many, maps are coloured.
     answers : Answers or None
@@ -76,6 +103,7 @@ class FittedModel(Generic[EncoderT_co]):
     report: FitReport
     reference_rows: Batch | None
     reference: CellReference | None
+    calibrating_rows: CalibratingRows | None
     map_scale: tuple[float, float] | None
     answers: Answers | None = None
 

@@ -169,8 +169,7 @@ def fit_offset(rows: ReviewedRows, shrinkage: float | None = None) -> OffsetFit:
     start = np.zeros(features.shape[1])
     solution = start
     if len(start):
-        options = {"gtol": 1e-8}
-        solution = minimize(loss, start, jac=True, hess=curvature, method="trust-exact", options=options).x
+        solution = minimize(loss, start, jac=True, hess=curvature, method="trust-exact", options={"gtol": 1e-8}).x
     coefficients = np.zeros(rows.design.shape[1])
     coefficients[:n_features] = solution[len(start) - n_features :]
     boundary = centre - solution[0] if rows.has_both else centre

@@ -321,6 +321,14 @@ class VAE(nn.Module):
         other.experts = other.kernels = other.learned = None
         return other
 
+    def of_member(self, number: int) -> VAE:
+        """One of the members by itself, against N(0, I); of tables."""
+        other = self.untrained_copy().requires_grad_(False).eval()
+        other.n_members, other.prior = 1, FittedStandardNormal(1, self.latent_dim)
+        for weights in other.parameters():
+            weights.data = weights.data[number : number + 1].clone()
+        return other
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> VAE:
         # The buffers are replaced, on another device for instance.
         self._constants.clear()

@@ -86,8 +86,8 @@ def model_tensors(model: FittedModel[Encoder]) -> dict[str, Tensor]:
     if model.vae.reference_statistics.numel():
         tensors[REFERENCE_STATISTICS] = model.vae.reference_statistics.cpu().contiguous()
     if model.reference is not None:
-        fields = dataclasses.fields(model.reference)
-        tensors |= {REFERENCE + field.name: getattr(model.reference, field.name) for field in fields}
+        held = {field.name: getattr(model.reference, field.name) for field in dataclasses.fields(model.reference)}
+        tensors |= {REFERENCE + name: tensor for name, tensor in held.items() if tensor is not None}
     return tensors
 
 
@@ -145,7 +145,8 @@ def rebuilt_model(
         history=History(**entry["history"]),
         report=FitReport(**entry["fit_report"]),
         reference_rows=None,
-        reference=_reference(tensors, encoder.n_model_columns),
+        reference=_reference(tensors, encoder, shape.n_members),
+        calibrating_rows=None,
         map_scale=map_scale,
     )
 
@@ -236,18 +237,32 @@ class _Shape:
         )
 
 
-def _reference(tensors: Mapping[str, Tensor], n_model_columns: int) -> CellReference | None:
+def _reference(tensors: Mapping[str, Tensor], encoder: Encoder, n_members: int) -> CellReference | None:
     """What explanations compare cells with; a file of the first format version does not say it."""
     held = without_prefix(tensors, REFERENCE)
     if not held:
         return None
     reference = CellReference(**{name: tensor.clone() for name, tensor in held.items()})
+    n_model_columns = encoder.n_model_columns
     shapes = reference.given_others.shape[1:], reference.alone.shape[1:], reference.typical.shape
     if shapes != ((n_model_columns,), (n_model_columns,), (n_model_columns + 1,)):
         raise ValueError(f"the reference for explanations has shapes {shapes} for {n_model_columns} columns")
     if reference.given_others.isinf().any() or reference.alone.isinf().any() or not reference.typical.isfinite().all():
         raise ValueError("the reference for explanations is not finite")
+    if reference.cells is not None:
+        _check_cells(reference.cells, n_members, len(encoder.columns))
     return reference
+
+
+def _check_cells(cells: Tensor, n_members: int, n_columns: int) -> None:
+    """Refuse scores of cells that p-values could not be computed with."""
+    if cells.dtype != torch.float32 or cells.dim() != 3 or cells.shape[0] not in (1, n_members):
+        raise ValueError(f"the reference for cells has shape {tuple(cells.shape)} and type {cells.dtype}")
+    if cells.shape[2] != n_columns or not cells.shape[1]:
+        raise ValueError(f"the reference for cells has shape {tuple(cells.shape)} for {n_columns} columns")
+    # NaN, of missing cells, come last.
+    if bool(cells.isinf().any()) or not torch.equal(cells.sort(1).values.nan_to_num(-1.0), cells.nan_to_num(-1.0)):
+        raise ValueError("the reference for cells is not finite and sorted")
 
 
 def _check_statistics(statistics: Tensor | None, score: Score) -> None:

@@ -20,12 +20,15 @@ from vae_anomaly_cli.sources import Kind
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    import pandas as pd
     import pyarrow as pa
 
+    from vae_anomaly import PathToNormal
     from vae_anomaly_cli.features import RowFeatures
     from vae_anomaly_cli.output.targets import Target
     from vae_anomaly_cli.repair import RepairedTable
     from vae_anomaly_cli.table_data import TableData
+    from vae_anomaly_cli.table_model import TableModel
     from vae_anomaly_cli.tables import Table
 
 EXPLAINED_ROWS = 5
@@ -38,6 +41,8 @@ HELP = """Say why rows of DATA are anomalous.
   vae-anomaly explain new.csv -m orders.vae --row 41   one row, by its number
   vae-anomaly explain data.csv --top 100 -o cells.csv  a line for each cell
   vae-anomaly explain data.csv --top 100 --repair repaired.csv
+  vae-anomaly explain new.csv -m orders.vae --repair repaired.csv --fdr 0.1
+  vae-anomaly explain new.csv -m orders.vae --path --fixed age
 
 For each row: its score, what the combination of its cells costs as a whole (KL), and its most anomalous cells, with \
 what is predicted from the row's other cells instead, the range that holds 95 % of that, what the cell adds \
@@ -49,7 +54,11 @@ DATA is a table; for images, vae-anomaly score --heatmaps shows where they are a
 
 With --output the table has a line for each cell. With --repair, cells of the explained rows that are rarer, given the \
 other cells, than one in a thousand are replaced by what is expected there: proposals, to be checked. The other cells \
-stay as they are.
+stay as they are. With --fdr, too, the cells of all rows are looked at, and so many replaced that at most this share \
+of the proposals is expected to be wrong; that needs the cells that a saved model was calibrated by (--model).
+
+With --path each explained row has its path back to normal: which cells to change, in which order, until the row is \
+below the threshold.
 
 Exit codes: see vae-anomaly --help.
 """
@@ -79,8 +88,28 @@ class ExplainOptions:
         ),
     ] = None
 
+    fdr: Annotated[
+        float | None,
+        Option(
+            "With --repair: look at the cells of all rows, and replace so many that at most this share of the "
+            "proposals is expected to be wrong. Needs --model.",
+            metavar="SHARE",
+            panel=OUTPUT,
+        ),
+    ] = None
+    path: Annotated[bool, Option("Also say which cells to change, in which order, until the row is normal.")] = False
+    fixed: Annotated[
+        tuple[str, ...], Option("With --path: a column that cannot change. Repeat for more.", metavar="COLUMN")
+    ] = ()
+
     def __post_init__(self) -> None:
         """Refuse what contradicts itself."""
+        if self.fdr is not None and self.repair is None:
+            raise InputError("--fdr says which cells --repair FILE replaces; give both.")
+        if self.fdr is not None and not 0 < self.fdr < 1:
+            raise InputError(f"--fdr {self.fdr:g}: expected a share between 0 and 1, such as 0.1.")
+        if self.fixed and not self.path:
+            raise InputError("--fixed says which columns --path leaves as they are; give both.")
         if self.row and self.top is not None:
             raise InputError("--row and --top both choose the rows to explain; give one of them.")
         if self.repair == STANDARD_OUTPUT:
@@ -96,6 +125,14 @@ class ExplainOptions:
             return np.array([number - 1 for number in dict.fromkeys(self.row)], dtype=np.intp)
         rows = rank_descending(scores, self.top or EXPLAINED_ROWS)
         return rows[~np.isnan(scores[rows])]
+
+    def rows_to_repair(
+        self, explained: "npt.NDArray[np.intp]", scores: "npt.NDArray[np.float64]"
+    ) -> "npt.NDArray[np.intp]":
+        """Return the rows whose cells may be replaced: with --fdr all that have a score."""
+        import numpy as np
+
+        return explained if self.fdr is None else np.flatnonzero(~np.isnan(scores))
 
 
 @command(HELP, (Kind.TABLES,), without=("calibration", "calibration_group"))
@@ -117,6 +154,7 @@ def explain(
     from vae_anomaly_cli.table_data import TableData
     from vae_anomaly_cli.tables import read_table
 
+    _check_goes_together(explaining, saved, output)
     data = TableData.open(given, messages, model=saved.model)
     target, repair_target = _targets(data, output.output, explaining.repair, saved.model)
     table = read_table(data.source)
@@ -134,20 +172,25 @@ def explain(
         scores = model.score_table(table, features)
         rows = explaining.rows(scores)
         reasons = Reasons.of(model, rows, frame.iloc[rows], explaining.cells)
-    explained = ExplainedTable(table, data.columns.ids, scores, model.threshold, reasons)
+        path = _path(model, frame.iloc[rows], explaining.fixed) if explaining.path else None
+    explained = ExplainedTable(table, data.columns.ids, scores, model.threshold, reasons, path)
     # Both tables before either is written: a failure leaves nothing half done.
     lines = None if output.output is None else explained.cells_table()
     repaired = None
     if repair_target is not None:
-        repaired = repaired_table(table, model, frame, rows, messages, typed=repair_target.format.typed)
+        looked_at, typed = explaining.rows_to_repair(rows, scores), repair_target.format.typed
+        repaired = repaired_table(table, model, frame, looked_at, messages, typed=typed, fdr=explaining.fdr)
     n_flagged = int((scores > model.threshold).sum())
     done = model.report if saved.model is None else f"{model.report}: {counted(table.n_rows - n_unusable, 'row')}"
     flagged = f"threshold {model.threshold:,.2f} nats, {counted(n_flagged, 'row')} flagged"
     written = _save(lines, target, repaired, repair_target)
     messages.note(f"{done}; {flagged}, {counted(len(rows), 'row')} explained{written}")
-    path = None if target.path is None else str(target.path)
-    about = {"model": saved.model, "n_anomalies": n_flagged, "output": path}
+    about = {"model": saved.model, "n_anomalies": n_flagged, "output": _text(target)}
     summary = model.summary(table.n_rows, n_unusable) | about
+    if repaired is not None:
+        summary["repair"] = {"output": _text(repair_target), "n_cells": repaired.n_replaced, "fdr": repaired.fdr}
+        if repaired.promise:
+            messages.answer(repaired.promise)
     if labels is not None:
         measures = labels.measure(scores)
         summary["label"] = measures.describe()
@@ -158,6 +201,16 @@ def explain(
         explained.show()
     elif target.path is None:
         write_to_standard_output(lines, target)
+
+
+def _check_goes_together(explaining: ExplainOptions, saved: ModelOptions, output: OutputOptions) -> None:
+    """Refuse options that need others."""
+    if explaining.fdr is not None and saved.model is None:
+        raise InputError(
+            "--fdr compares cells with those of rows that influenced nothing, which a saved model has; give --model."
+        )
+    if explaining.path and output.output is not None and not output.as_json:
+        raise InputError("--path is shown, or goes into the summary of --json; leave out --output or add --json.")
 
 
 def _targets(
@@ -171,6 +224,21 @@ def _targets(
         return target, None
     others = {"--model": model, "--output": target.path}
     return target, choose_target(repair, data.source, "--repair", others=others)
+
+
+def _text(target: "Target | None") -> str | None:
+    """Return where a table goes, for programs; nothing for standard output."""
+    return None if target is None or target.path is None else str(target.path)
+
+
+def _path(model: "TableModel", rows: "pd.DataFrame", fixed: tuple[str, ...]) -> "PathToNormal":
+    """Find the changes that make rows normal."""
+    from vae_anomaly import SpecificationError
+
+    try:
+        return model.detector.path_to_normal(rows, fixed=fixed)
+    except SpecificationError as error:
+        raise InputError(f"--path: {error}") from error
 
 
 def _save(

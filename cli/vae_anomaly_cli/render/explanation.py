@@ -1,7 +1,7 @@
 """Explained rows: as a table of cells, for a program, and for a terminal."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,9 @@ from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.render.drawings import show
 from vae_anomaly_cli.render.reasons import FIELDS, Reasons, plain, text_of
 from vae_anomaly_cli.tables import Table
+
+if TYPE_CHECKING:
+    from vae_anomaly import PathToNormal
 
 ROW, RANK = "row", "rank"
 
@@ -35,6 +38,8 @@ class ExplainedTable:
         Scores above it are flagged.
     reasons : Reasons
         Of some rows.
+    path : PathToNormal, optional
+        What would make these rows normal.
     """
 
     table: Table
@@ -42,6 +47,7 @@ class ExplainedTable:
     scores: npt.NDArray[np.float64]
     threshold: float
     reasons: Reasons
+    path: "PathToNormal | None" = None
 
     def summary(self) -> dict[str, Any]:
         """Describe for programs what is typical, and each explained row."""
@@ -64,8 +70,21 @@ class ExplainedTable:
                 FLAG: bool(self.scores[row] > self.threshold),
             }
             | self.reasons.objects[row]
-            for row, named in zip(rows, names, strict=True)
+            | self._path_object(place)
+            for place, (row, named) in enumerate(zip(rows, names, strict=True))
         ]
+
+    def _path_object(self, place: int) -> dict[str, Any]:
+        """Describe the path of a row."""
+        if self.path is None:
+            return {}
+        changes = [
+            {"column": change.column}
+            | {name: plain(getattr(change, name)) for name in ("observed", "proposed", "nats_saved", "score_after")}
+            | {"is_normal": change.is_normal}
+            for change in self.path.changes[place]
+        ]
+        return {"path": {"changes": changes, "is_normal": bool(self.path.is_normal.iloc[place])}}
 
     def cells_table(self) -> pa.Table:
         """Return a line for each explained cell: row number (from 1), ids, score, rank and what a reason says.
@@ -108,6 +127,8 @@ class ExplainedTable:
             if charged := float(explanation.charged.iloc[index]):
                 show(Text(f"charged for its missing cells, as expected of them: {charged:.2f} nats", style="dim"))
             show(self._cells(row) if self.reasons.of_row[row] else f" {NO_REASON}")
+            if self.path is not None:
+                show(Text(one_line(f"to be normal: {self.path.sentences()[index]}")))
 
     def _heading(self, row: int) -> Text:
         named = [f"{name} {self.table.cells[name][row].as_py()}" for name in self.ids]

@@ -10,7 +10,7 @@ from vae_anomaly_cli.render.drawings import percent, table_of
 from vae_anomaly_cli.render.reasons import plain
 
 if TYPE_CHECKING:
-    from vae_anomaly.explain import Change, Sensitivity
+    from vae_anomaly.explain import PlantedChange, Sensitivity
 
 # Changes that stand in one column of the table.
 HEADINGS = {
@@ -47,7 +47,7 @@ def cells_of(found: "Sensitivity") -> pa.Table:
 def drawn_sensitivity(found: "Sensitivity") -> list[str | RichTable]:
     """Lay it out: a line for each column, then what would not be noticed."""
     heading, *others = found.sentences()
-    by_column: dict[str, dict[str, Change]] = {}
+    by_column: dict[str, dict[str, PlantedChange]] = {}
     for change in found.changes:
         by_column.setdefault(change.column, {})[change.kind] = change
     rows = [[name, *(_shown(changes, kinds) for kinds in HEADINGS.values())] for name, changes in by_column.items()]
@@ -59,7 +59,7 @@ def drawn_sensitivity(found: "Sensitivity") -> list[str | RichTable]:
     return [f"{heading}\n", table_of(headings, lines), "", *blind]
 
 
-def _shown(changes: Mapping[str, "Change"], kinds: Sequence[str]) -> str:
+def _shown(changes: Mapping[str, "PlantedChange"], kinds: Sequence[str]) -> str:
     found = [changes[kind] for kind in kinds if kind in changes]
     if not found:
         return ""
