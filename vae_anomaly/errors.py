@@ -576,6 +576,56 @@ class EmptyRowWarning(DataWarning):
         )
 
 
+class SmallGroupsWarning(DataWarning):
+    """Most rows are in groups of fewer than five rows, whose own baseline says little.
+
+    Parameters
+    ----------
+    keys : tuple of str
+        Columns that group the rows.
+    n_small : int
+        Rows in such groups.
+    n_rows, n_groups : int
+        Of all.
+    """
+
+    def __init__(self, keys: tuple[str, ...], n_small: int, n_rows: int, n_groups: int) -> None:
+        super().__init__(keys, n_small, n_rows, n_groups)
+        self.keys = keys
+        self.n_small = n_small
+        self.n_rows = n_rows
+        self.n_groups = n_groups
+
+    def __str__(self) -> str:
+        return (
+            f"baseline_by {', '.join(self.keys)}: {self.n_small:,} of {self.n_rows:,} rows are in groups of fewer than "
+            f"5 rows ({self.n_groups:,} groups), which are compared with little more than the group around theirs. "
+            "Leave out the last key, or take one with fewer values."
+        )
+
+
+class NewGroupsWarning(DataWarning):
+    """Most rows are of groups that training did not have, and are compared with the group around theirs.
+
+    Parameters
+    ----------
+    n_new, n_rows : int
+        Such rows, and all.
+    """
+
+    def __init__(self, n_new: int, n_rows: int) -> None:
+        super().__init__(n_new, n_rows)
+        self.n_new = n_new
+        self.n_rows = n_rows
+
+    def __str__(self) -> str:
+        return (
+            f"{self.n_new:,} of {self.n_rows:,} rows are of groups without a baseline of their own, because training "
+            "had no such group or a key is missing: they are compared with the group around theirs. Look whether keys "
+            "are written as in training, or fit anew."
+        )
+
+
 class OddCellsWarning(DataWarning):
     """A few cells of a column of numbers or dates are neither, and are taken as missing.
 

@@ -176,9 +176,13 @@ class InputColumns:
         return names
 
     def for_scoring(
-        self, columns: "tuple[Column, ...]", messages: Messages, group: str | None = None
+        self,
+        columns: "tuple[Column, ...]",
+        messages: Messages,
+        group: str | None = None,
+        compared_by: Sequence[str] = (),
     ) -> Mapping[str, str]:
-        """Columns that a model is to see, of those that it was fitted on, and the one that it calibrates by.
+        """Columns that a model is to see, of those that it was fitted on, and those that it calibrates or compares by.
 
         Other columns that the model set aside when it was fitted need not be there.
 
@@ -194,7 +198,8 @@ class InputColumns:
         """
         from vae_anomaly.data import close_name, match_names
 
-        used = [column.name for column in columns if column.is_used or column.name == group]
+        others = {group, *compared_by}
+        used = [column.name for column in columns if column.is_used or column.name in others]
         free = [name for name in self.names if name not in self.remembered]
         found = match_names((column.name for column in columns), free)
         missing = [name for name in used if name not in found]
@@ -235,7 +240,7 @@ class InputColumns:
                 raise InputError(f"--column {text}: {_lacks(self.source, name, self.names)}")
             if name in declared:
                 raise InputError(f"--column {text}: '{name}' is already declared {declared[name]}; say it once.")
-            option = self._option_of(name)
+            option = self.option_of(name)
             if option is not None:
                 raise InputError(f"--column {text}: {option} says that '{name}' is no feature; leave one of them out.")
             if name in APPENDED:
@@ -282,7 +287,7 @@ class InputColumns:
             return declared
         if group not in self.names:
             raise InputError(f"--calibration-group {group}: {_lacks(self.source, group, self.names)}")
-        option = self._option_of(group)
+        option = self.option_of(group)
         if option is not None or group in self.of_earlier_run:
             why = f"{option} says that it is none" if option is not None else "it is of an earlier run"
             remedy = f"To group by it alone, give --column {group}=identifier in its place."
@@ -294,11 +299,40 @@ class InputColumns:
             )
         return declared
 
-    def _option_of(self, name: str) -> str | None:
+    def option_of(self, name: str) -> str | None:
         """Return the option that says that a column is no feature, if one does."""
         if name in self.label_names:
             return "--label"
         return "--id" if name in self.ids else "--drop" if name in self.dropped else None
+
+
+def baseline_for_training(
+    columns: InputColumns, by: Sequence[str], time: str | None
+) -> dict[str, tuple[str, ...] | str]:
+    """Columns that numbers are compared by, as parameters of a detector; none of them where none is given.
+
+    Raises
+    ------
+    InputError
+        If one is not there, is no feature, or is named twice.
+    """
+    keys = [name for text in by for name in ([text] if text in columns.names else map(str.strip, text.split(",")))]
+    named = [("--baseline-by", name) for name in keys] + ([] if time is None else [("--baseline-time", time)])
+    for given, name in named:
+        if name not in columns.names:
+            raise InputError(f"{given} {name}: {_lacks(columns.source, name, columns.names)}")
+        option = columns.option_of(name)
+        if option is not None or name in columns.of_earlier_run:
+            why = f"{option} says that it is none" if option is not None else "it is of an earlier run"
+            remedy = f" To compare by it alone, give --column {name}=identifier in its place."
+            raise InputError(
+                f"{given} {name}: it takes a column of the model, and {why}."
+                f"{remedy if given == '--baseline-by' else ''}"
+            )
+        if sum(name == other for _, other in named) > 1:
+            raise InputError(f"{given} {name}: the column is named more than once; name each once.")
+    found: dict[str, tuple[str, ...] | str] = {"baseline_by": tuple(keys)} if keys else {}
+    return found if time is None else found | {"baseline_time": time}
 
 
 def find_columns(source: str, names: Sequence[str], given: InputOptions, folder: str | None = None) -> InputColumns:

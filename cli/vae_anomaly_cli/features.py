@@ -100,6 +100,7 @@ def scoring_features(
     group: str | None = None,
     given: Mapping[str, str] | None = None,
     *,
+    compared_by: Sequence[str] = (),
     forgiving: bool = False,
 ) -> RowFeatures:
     """Return the features of a model, in its order: each cell is what the model's column makes of it.
@@ -119,6 +120,8 @@ def scoring_features(
         The column whose values are calibrated one by one: it is read, set aside or not.
     given : mapping of str to str, optional
         What columns of the model are called in the input, where that differs.
+    compared_by : sequence of str
+        Columns that say what numbers are compared with: they are read, set aside or not.
     forgiving : bool
         Whether cells that cannot be read are missing and no problem, as in a fit.
     """
@@ -128,7 +131,10 @@ def scoring_features(
     features: dict[str, Any] = {}
     problems: dict[int, str] = {}
     for column in columns:
-        if not column.is_used or column.name == group:
+        if column.name == group or not (column.is_used or column.name in compared_by):
+            continue
+        if not column.is_used and not column.is_date:
+            features[column.name] = as_series(reader.group_values(cells[named.get(column.name, column.name)]))
             continue
         found = cells[named.get(column.name, column.name)]
         features[column.name], unreadable = readable_values(found, column, reader)

@@ -33,6 +33,7 @@ class Method(StrEnum):
 CALIBRATIONS = ("auto", "split", "cross", "none")
 DEFAULT, ACCURATE, ROBUST = "default", "accurate", "robust"
 PRESETS = (DEFAULT, ACCURATE, ROBUST)
+BASELINE_UNITS = ("data", "group")
 # Of a Sobol sequence in PyTorch, which is loaded only where it is needed.
 MAX_LATENTS = 21_201
 STANDARD_OUTPUT = "-"
@@ -344,11 +345,51 @@ class FitOptions:
         ),
     ] = None
 
+    baseline_by: Annotated[
+        tuple[str, ...],
+        Option(
+            "Columns that say what the numbers of a row are compared with: those of its own group. From the largest "
+            "groups to the smallest, like store,product; groups of few rows, and new ones, lean on the group around "
+            "theirs. Repeat, or separate by commas.",
+            metavar="COLUMN",
+            panel=FITTING,
+            only=Kind.TABLES,
+            with_model=False,
+        ),
+    ] = ()
+    baseline_time: Annotated[
+        str | None,
+        Option(
+            "Column of dates, by whose hours, weekdays, months and trend numbers are compared, too.",
+            metavar="COLUMN",
+            panel=FITTING,
+            only=Kind.TABLES,
+            with_model=False,
+        ),
+    ] = None
+
+    baseline_units: Annotated[
+        str | None,
+        Option(
+            "Where numbers are compared: scores in the units of the data (data, the default), or in units of the "
+            "spread of the row's group, so that groups of all sizes are ranked alike (group).",
+            choices=BASELINE_UNITS,
+            panel=FITTING,
+            only=Kind.TABLES,
+            with_model=False,
+        ),
+    ] = None
+
     def __post_init__(self) -> None:
         """Refuse values that cannot be used before anything is read."""
         self.parameters()
         if self.decimal is not None and self.decimal == self.thousands:
             raise InputError(f"--decimal and --thousands are both {self.decimal!r}; expected different marks.")
+        if self.baseline_units is not None and not self.baseline_by and self.baseline_time is None:
+            raise InputError(
+                "--baseline-units says in which units compared numbers are scored, and none are compared; give "
+                "--baseline-by or --baseline-time, too."
+            )
         if self.calibration_group is not None and self.calibration == "none":
             raise InputError(
                 "--calibration-group says how calibration rows are compared, and --calibration none has none; leave "
@@ -378,6 +419,7 @@ class FitOptions:
             "model_missing": self.model_missing or None,
             "image_shape": _height_and_width(self.size),
             "calibration_groups": self.calibration_group,
+            "baseline_units": self.baseline_units,
         }
         found: dict[str, str | int | float | tuple[int, int] | None] = {
             name: value for name, value in given.items() if value is not None

@@ -12,8 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from vae_anomaly_cli.cell_reader import as_series
-from vae_anomaly_cli.columns import InputColumns
+from vae_anomaly_cli.columns import InputColumns, baseline_for_training
 from vae_anomaly_cli.console import Messages, counted
+from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.features import RowFeatures, scoring_features, training_frame, with_row_numbers
 from vae_anomaly_cli.models import EXPECTATIONS, RowScores, Unusable, library_errors, load_detector, rank_among
 from vae_anomaly_cli.options import Device, FitOptions
@@ -92,7 +93,15 @@ class TableModel:
     def features_of(self, cells: pa.RecordBatch | pa.Table) -> RowFeatures:
         """Return what the detector sees of rows; where it was fitted on them, odd cells are missing as in the fit."""
         columns, reader, group = self.detector.columns_, self.source.cell_reader, self.detector.calibration_groups
-        return scoring_features(cells, columns, reader, group, self.given, forgiving=self.fitted is not None)
+        return scoring_features(
+            cells,
+            columns,
+            reader,
+            group,
+            self.given,
+            compared_by=self.detector.baseline_columns_,
+            forgiving=self.fitted is not None,
+        )
 
     def score(self, batch: RowBatch, features: RowFeatures, start: int) -> RowScores:
         """Score the rows of a batch from one of them on; NaN where one has a problem."""
@@ -174,13 +183,16 @@ def new_detector(
     device: Device,
     *,
     missing_values: "MissingValues" = None,
+    baseline: Mapping[str, tuple[str, ...] | str] | None = None,
     verbose: bool = False,
 ) -> "VAEDetector":
     """Return a detector, not yet fitted, with the parameters that the user gave."""
     from vae_anomaly import VAEDetector
 
     detector = VAEDetector(device=str(device), verbose=verbose)
-    detector.set_params(**fitting.parameters(), columns=dict(declared) or None, missing_values=missing_values)
+    detector.set_params(
+        **fitting.parameters(), **(baseline or {}), columns=dict(declared) or None, missing_values=missing_values
+    )
     return detector
 
 
@@ -212,6 +224,12 @@ def fit_table(
     """
     group = fitting.calibration_group
     declared = columns.declared_for_training(fitting.column, group)
+    baseline = baseline_for_training(columns, fitting.baseline_by, fitting.baseline_time)
+    if baseline and n_passes > 1:
+        raise InputError(
+            f"--passes {n_passes}: what --baseline-by and --baseline-time compare with is learned in one pass. Leave "
+            "--passes out."
+        )
     names = columns.for_training(messages)
     table = _draw(source, columns, names, fitting, messages)
     if table.drawn is None and columns.label is not None:
@@ -219,7 +237,9 @@ def fit_table(
         columns.label.read(table.values(columns.label.name))
     frame = training_frame(table, names, declared, group, forced=fitting.reads_text)
     missing_values = columns.missing_values(fitting.missing)
-    detector = new_detector(fitting, declared, device, missing_values=missing_values, verbose=messages.progress)
+    detector = new_detector(
+        fitting, declared, device, missing_values=missing_values, baseline=baseline, verbose=messages.progress
+    )
     start = time.perf_counter()
     with library_errors(table.name, table.locate), messages.library_warnings(locate=table.locate):
         (detector.partial_fit if n_passes > 1 else detector.fit)(frame)
@@ -249,7 +269,7 @@ def load_table_model(
     with messages.library_warnings():
         detector = load_detector(model, device, of_images=False)
     assert isinstance(detector, VAEDetector)
-    given = columns.for_scoring(detector.columns_, messages, detector.calibration_groups)
+    given = columns.for_scoring(detector.columns_, messages, detector.calibration_groups, detector.baseline_columns_)
     return TableModel(source, detector, given, None, f"scored {source.name} with {model}")
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+
+from vae_anomaly.columns.cell_units import CellUnits
 
 _FINGERPRINT_PRIME = 0x9E3779B97F4A7C15 - (1 << 64)
 
@@ -30,6 +32,8 @@ class Batch:
         Fingerprints of the rows, where they are those of the cells in single precision and not of `values`.
     is_complete : bool, default=False
         Whether it is known that every cell was observed; False says nothing.
+    units : CellUnits, optional
+        Of rows whose numbers are compared with their group: what their cells are in the units of the data.
 
     Examples
     --------
@@ -42,6 +46,7 @@ class Batch:
     observed: Tensor
     known_fingerprints: Tensor | None = None
     is_complete: bool = False
+    units: CellUnits | None = None
 
     def __len__(self) -> int:
         return self.values.shape[-2]
@@ -55,8 +60,18 @@ class Batch:
         """Rows by index; an index with a member axis gives a batch with a member axis in front."""
         known = None if self.known_fingerprints is None else self.known_fingerprints[rows]
         if isinstance(rows, slice):
-            return Batch(self.values[rows], self.observed[rows], known, self.is_complete)
-        return Batch(taken(self.values, rows), taken(self.observed, rows), known, self.is_complete)
+            units = None if self.units is None else self.units.take(rows)
+            return Batch(self.values[rows], self.observed[rows], known, self.is_complete, units)
+        units = None if self.units is None or rows.dim() > 1 else self.units.take(rows)
+        return Batch(taken(self.values, rows), taken(self.observed, rows), known, self.is_complete, units)
+
+    def without_units(self) -> Batch:
+        """The same rows, where the units of the data do not count."""
+        return self if self.units is None else replace(self, units=None)
+
+    def relative(self) -> Batch:
+        """The same rows, where cells that hold what their group expects are alike: see `CellUnits.relative`."""
+        return self if self.units is None else replace(self, units=self.units.relative())
 
     def at(self, rows: Tensor | slice) -> Batch:
         """Rows by index, the same of every member where there is a member axis."""
@@ -83,7 +98,7 @@ class Batch:
     def to(self, device: torch.device) -> Batch:
         """The same rows on another device."""
         known = None if self.known_fingerprints is None else self.known_fingerprints.to(device)
-        return Batch(self.values.to(device), self.observed.to(device), known, self.is_complete)
+        return Batch(self.values.to(device), self.observed.to(device), known, self.is_complete, self.units)
 
     def padded(self, n_rows: int) -> Batch:
         """The same rows followed by empty ones, or where all are complete by copies of the last, up to `n_rows`."""

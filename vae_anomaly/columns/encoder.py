@@ -8,6 +8,7 @@ from typing import Any, final
 import numpy.typing as npt
 
 from vae_anomaly.columns.batch import Batch
+from vae_anomaly.columns.cell_units import CellUnits
 from vae_anomaly.columns.column import Column
 from vae_anomaly.data import FloatArray, ImageFormat
 
@@ -71,11 +72,13 @@ class Encoder(abc.ABC):
         """Terms of the model's columns, (..., model columns), added up by the user's columns: (..., columns)."""
 
     @abc.abstractmethod
-    def decode(self, values: FloatArray) -> list[npt.NDArray[Any]] | npt.NDArray[Any]:
+    def decode(self, values: FloatArray, units: CellUnits | None = None) -> list[npt.NDArray[Any]] | npt.NDArray[Any]:
         """From model units to the units of the data: columns of a table, or images.
 
         Parameters
         ----------
         values : ndarray of shape (rows, model columns)
             In the model's order.
+        units : CellUnits, optional
+            Of the rows, where numbers are compared with those of their group.
         """

@@ -11,6 +11,7 @@ import torch
 
 from vae_anomaly.columns.augmentation import Augment, augmented
 from vae_anomaly.columns.batch import Batch
+from vae_anomaly.columns.cell_units import CellUnits
 from vae_anomaly.columns.column import VALUE_LIMIT, Column
 from vae_anomaly.columns.encoder import Encoder
 from vae_anomaly.columns.scales import single_tells_apart
@@ -148,7 +149,7 @@ class ImageEncoder(Encoder):
     def by_column(self, terms: FloatArray) -> FloatArray:
         return terms
 
-    def decode(self, values: FloatArray) -> npt.NDArray[Any]:
+    def decode(self, values: FloatArray, units: CellUnits | None = None) -> npt.NDArray[Any]:
         """Images in the units of the data, with the axes of the training images."""
         pixels = self.in_data_units(values)
         return arranged(pixels, channels_last=self.channels_last, channel_axis=self.channel_axis)

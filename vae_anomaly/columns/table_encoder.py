@@ -8,14 +8,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 
+from vae_anomaly.columns.baseline import Baseline, References
 from vae_anomaly.columns.batch import Batch
+from vae_anomaly.columns.cell_units import CellUnits
 from vae_anomaly.columns.column import VALUE_LIMIT, Column
 from vae_anomaly.columns.encoder import Encoder
 from vae_anomaly.columns.missing_codes import without_codes
 from vae_anomaly.columns.text_reading import read_text
-from vae_anomaly.data import FloatArray, Table
+from vae_anomaly.data import FloatArray, ObjectArray, Table
 
 SCALED_ROWS = 512
 COPIED_ROWS = 1024
@@ -33,9 +36,12 @@ class TableEncoder(Encoder):
     ----------
     columns : tuple of Column
         All columns, in the user's order.
+    baseline : Baseline, optional
+        What numbers of rows are compared with: columns that are compared describe what is left of them then.
     """
 
     columns: tuple[Column, ...]
+    baseline: Baseline | None = None
 
     @cached_property
     def model_columns(self) -> tuple[tuple[int, Column], ...]:
@@ -88,9 +94,25 @@ class TableEncoder(Encoder):
         """Which of the model's columns can be missing: not those that say whether another is."""
         return np.array([column.kind != "missing" for column in self.modelled], dtype=bool)
 
-    def encode(self, data: Table, *, fingerprints: bool = True) -> Batch:
+    def references(self, data: Table) -> References | None:
+        """What rows are compared with, where they are."""
+        if self.baseline is None:
+            return None
+        return self.baseline.references(without_codes(read_text(data, self.columns), self.columns), self.columns)
+
+    def encode(self, data: Table, *, fingerprints: bool = True, references: References | None = None) -> Batch:
+        """Rows in model units; see `Encoder.encode`.
+
+        Parameters
+        ----------
+        data : Table
+        fingerprints : bool, default=True
+        references : References, optional
+            What rows of the training are compared with, without their own numbers; others with what was learned.
+        """
         with data.naming_rows():
             data = without_codes(read_text(data, self.columns), self.columns)
+        compared = None if self.baseline is None else _Compared.of(self, self.baseline, data, references)
         values = np.empty((data.n_rows, self.n_model_columns), dtype=np.float32)
         matrix = data.cells if isinstance(data.cells, np.ndarray) and not np.isinf(data.cells).any() else None
         if matrix is not None and len(self._plain):
@@ -100,6 +122,12 @@ class TableEncoder(Encoder):
         with data.naming_rows():
             for index, (position, column) in enumerate(self.model_columns):
                 if index in done:
+                    continue
+                if compared is not None and column is self.columns[position] and position in compared.numbers:
+                    values[:, index] = column.encode_numbers(compared.residuals(position))
+                    if fingerprints and (column.copies_in_single or references is not None):
+                        copy = compared.copies(position, single=column.copies_in_single)
+                        copies[index] = column.encode_numbers(copy).astype(np.float32)
                     continue
                 if not column.copies_in_single:
                     values[:, index] = column.encode(data, position)
@@ -114,7 +142,8 @@ class TableEncoder(Encoder):
         known = self._fingerprints(values, observed, matrix, copies) if fingerprints else None
         if missing.any():
             np.copyto(values, 0, where=missing)
-        return Batch(torch.from_numpy(values), torch.from_numpy(observed), known)
+        units = None if compared is None else compared.units
+        return Batch(torch.from_numpy(values), torch.from_numpy(observed), known, units=units)
 
     def _fingerprints(
         self,
@@ -144,7 +173,7 @@ class TableEncoder(Encoder):
             sums[..., position] += terms[..., index]
         return sums
 
-    def decode(self, values: FloatArray) -> list[npt.NDArray[Any]]:
+    def decode(self, values: FloatArray, units: CellUnits | None = None) -> list[npt.NDArray[Any]]:
         """Cells of every column in the user's order.
 
         Columns that were set aside are NaN, and dates whose place in time is not modelled are NaT.
@@ -153,14 +182,71 @@ class TableEncoder(Encoder):
         ----------
         values : ndarray of shape (rows, modelled columns)
             Model units, in the model's order.
+        units : CellUnits, optional
+            Of the rows, where numbers are compared with those of their group.
         """
         decoded: list[npt.NDArray[Any]] = [
             np.full(len(values), np.datetime64("NaT", "us") if column.is_date else np.nan) for column in self.columns
         ]
         for index, (position, column) in enumerate(self.model_columns):
             if column is self.columns[position]:
-                decoded[position] = column.decode(values[:, index])
+                decoded[position] = self.decode_cells(values[:, index], index, units)
         return decoded
+
+    def units_of_drawn(self, values: FloatArray) -> CellUnits | None:
+        """Units of rows that were drawn, by the keys that were drawn with them; of all rows where these are no columns.
+
+        Parameters
+        ----------
+        values : ndarray of shape (rows, model columns)
+            Model units, in the model's order.
+        """
+        if self.baseline is None:
+            return None
+        cells: dict[int, npt.NDArray[Any]] = {
+            position: np.full(len(values), np.datetime64("NaT", "us") if column.is_date else np.nan)
+            for position, column in enumerate(self.columns)
+        }
+        for index, (position, column) in enumerate(self.model_columns):
+            if column is self.columns[position] and not self.is_compared(index):
+                cells[position] = column.decode(values[:, index])
+        drawn = Table(tuple(column.name for column in self.columns), pd.DataFrame(cells))
+        references = self.baseline.references(drawn, self.columns)
+        numbers = [drawn.numbers(column.position) for column in self.baseline.columns]
+        return self.baseline.cell_units(numbers, references, self.compared_indices)
+
+    def decode_cells(self, values: FloatArray, index: int, units: CellUnits | None) -> npt.NDArray[Any]:
+        """Cells in data units of one of the model's columns, by its index; see `decode`."""
+        position, column = self.model_columns[index]
+        cells = column.decode(values)
+        if self.baseline is None or not self.is_compared(index):
+            return cells
+        assert units is not None
+        return self.baseline.cells(cells, self.baseline.place_of[position], units)
+
+    def shown_cells(self, values: FloatArray, index: int, units: CellUnits | None) -> ObjectArray:
+        """The same for people; see `Column.shown`."""
+        if self.is_compared(index):
+            return self.decode_cells(values, index, units).astype(object)
+        return self.modelled[index].shown(values)
+
+    @property
+    def baseline_names(self) -> tuple[str, ...]:
+        """Names of the columns that say what rows are compared with."""
+        if self.baseline is None:
+            return ()
+        time = () if self.baseline.time is None else (self.baseline.time,)
+        return tuple(self.columns[position].name for position in (*self.baseline.keys, *time))
+
+    @cached_property
+    def compared_indices(self) -> list[int]:
+        """Where the model has the columns of the baseline, in the order of these."""
+        return sorted(filter(self.is_compared, range(self.n_model_columns)), key=lambda index: self.order[index])
+
+    def is_compared(self, index: int) -> bool:
+        """Whether one of the model's columns is compared with its group."""
+        position, column = self.model_columns[index]
+        return self.baseline is not None and position in self.baseline.place_of and column is self.columns[position]
 
     @cached_property
     def _plain(self) -> npt.NDArray[np.intp]:
@@ -173,6 +259,7 @@ class TableEncoder(Encoder):
                 and column.likelihood.standardize
                 and not column.asinh_scale
                 and column.kind != "datetime"
+                and not self.is_compared(index)
             ],
             dtype=np.intp,
         )
@@ -189,6 +276,52 @@ class TableEncoder(Encoder):
     @cached_property
     def _plain_scales_in_single(self) -> _Scales:
         return _Scales.of(self, self._plain_in_single)
+
+
+@dataclass(frozen=True, eq=False)
+class _Compared:
+    """Rows beside what they are compared with.
+
+    Parameters
+    ----------
+    baseline : Baseline
+    numbers : dict of int to ndarray of shape (rows,)
+        The cells that are compared, by the user's position of their column.
+    references : References
+        What they are compared with, and what copies of the rows that are no training rows would be.
+    of_copies : References
+    units : CellUnits
+    """
+
+    baseline: Baseline
+    numbers: dict[int, FloatArray]
+    references: References
+    of_copies: References
+    units: CellUnits
+
+    @classmethod
+    def of(cls, encoder: TableEncoder, baseline: Baseline, data: Table, references: References | None) -> _Compared:
+        """Rows of a table that is read."""
+        with data.naming_rows():
+            of_copies = baseline.references(data, encoder.columns)
+            numbers = {
+                column.position: encoder.columns[column.position].numbers(data, column.position)
+                for column in baseline.columns
+            }
+        own = of_copies if references is None else references
+        units = baseline.cell_units(list(numbers.values()), own, encoder.compared_indices)
+        return cls(baseline, numbers, own, of_copies, units)
+
+    def residuals(self, position: int) -> FloatArray:
+        """Cells of a column as the model sees them."""
+        return self.baseline.residuals(self.numbers[position], self.baseline.place_of[position], self.references)
+
+    def copies(self, position: int, *, single: bool) -> FloatArray:
+        """Cells as the same row is seen that is no training row, in single precision where that is meant."""
+        numbers = self.numbers[position]
+        return self.baseline.residuals(
+            in_single(numbers) if single else numbers, self.baseline.place_of[position], self.of_copies
+        )
 
 
 @dataclass(frozen=True)

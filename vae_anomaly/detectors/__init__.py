@@ -9,7 +9,7 @@ from vae_anomaly.detectors.drift_report import DriftReport
 from vae_anomaly.detectors.feature_map import FeatureMapDetector
 from vae_anomaly.detectors.image_features import ImageFeatures
 from vae_anomaly.detectors.inputs import new_seed, read_table
-from vae_anomaly.detectors.parameters import MAX_FLAT_PIXELS, defaults_for, resolved_prior
+from vae_anomaly.detectors.parameters import MAX_FLAT_PIXELS, defaults_for, resolved_baseline, resolved_prior
 from vae_anomaly.detectors.patch import (
     MAX_IMAGE_VALUES,
     MAX_SMOOTHING,
@@ -52,6 +52,7 @@ __all__ = [
     "fit_config",
     "new_seed",
     "read_table",
+    "resolved_baseline",
     "resolved_prior",
     "top_mean",
 ]

@@ -24,10 +24,10 @@ def known_columns(estimator: Any) -> KnownColumns | None:
 
 
 def needed_columns(estimator: Any) -> frozenset[str]:
-    """Columns that a fitted detector cannot do without: those that it models, and the one that it calibrates by."""
-    group = estimator._calibration_groups()
+    """Columns that a fitted detector cannot do without: those that it models, calibrates by, or compares rows by."""
     columns = estimator.columns_
-    return frozenset(column.name for column in columns if column.is_used or column.name == group)
+    others = {estimator._calibration_groups(), *getattr(estimator, "baseline_columns_", ())}
+    return frozenset(column.name for column in columns if column.is_used or column.name in others)
 
 
 def aligned(estimator: BaseEstimator, X: Any) -> tuple[Any, list[int] | None]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 
-from vae_anomaly.columns import Augment, Encoder
+from vae_anomaly.columns import Augment, BaselineSpecification, Encoder
 from vae_anomaly.decisions import MIN_DEVIATION, Contamination, FixedScore, RobustFence, ThresholdRule
 from vae_anomaly.detectors.reading import Reading
 from vae_anomaly.detectors.training_plan import TrainingPlan
@@ -65,12 +65,32 @@ PARAMETER_CONSTRAINTS: dict[str, Any] = {
     "contamination": [StrOptions({AUTO}), Interval(Real, 0, 0.5, closed="right")],
     "calibration": [StrOptions({AUTO, "split", "cross"}), None],
     "calibration_groups": [str, None],
+    "baseline_by": [str, "array-like", None],
+    "baseline_time": [str, None],
+    "baseline_units": [StrOptions({"data", "group"})],
     "strict_columns": ["boolean"],
     "device": [StrOptions({"auto", "cpu", "cuda", "mps"})],
     "warm_start": ["boolean"],
     "random_state": ["random_state", np.random.Generator],
     "verbose": ["verbose"],
 }
+
+
+def resolved_baseline(by: Any, time: str | None, units: str) -> BaselineSpecification | None:
+    """What numbers are compared by; None where they are not.
+
+    Raises
+    ------
+    SpecificationError
+        If a key is no name.
+    """
+    keys = () if by is None else (by,) if isinstance(by, str) else tuple(by)
+    wrong = next((key for key in keys if not isinstance(key, str)), None)
+    if wrong is not None:
+        raise SpecificationError(f"baseline_by names columns by text, not {wrong!r}. Columns of arrays are x0, x1, ...")
+    if not keys and time is None:
+        return None
+    return BaselineSpecification(tuple(map(str, keys)), time, own_units=units == "data")
 
 
 @dataclass(frozen=True)

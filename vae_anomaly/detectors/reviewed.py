@@ -17,7 +17,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from vae_anomaly.columns import Encoder
+from vae_anomaly.columns import Batch, Encoder, References
 from vae_anomaly.data import FloatArray, Images, Table, row_digests
 from vae_anomaly.decisions import Calibration, Decisions, rule_of
 from vae_anomaly.detectors.base import fitted_at_once
@@ -72,6 +72,8 @@ class CalibrationSet:
     groups : ndarray of shape (rows,) or None
         The calibration group of each.
     kind : {"split", "cross"}
+    references : References, optional
+        What numbers of training rows are compared with, without their own.
     """
 
     data: Table | Images
@@ -79,13 +81,24 @@ class CalibrationSet:
     ids: IntArray
     groups: npt.NDArray[np.object_] | None
     kind: Literal["split", "cross"]
+    references: References | None = None
 
     def take(self, rows: npt.NDArray[np.intp]) -> CalibrationSet:
         """Some of the rows."""
-        groups = None if self.groups is None else self.groups[rows]
         return dataclasses.replace(
-            self, data=self.data.take(rows), folds=self.folds[rows], ids=self.ids[rows], groups=groups
+            self,
+            data=self.data.take(rows),
+            folds=self.folds[rows],
+            ids=self.ids[rows],
+            groups=None if self.groups is None else self.groups[rows],
+            references=None if self.references is None else self.references.take(rows),
         )
+
+    def encoded(self, model: FittedModel[Encoder]) -> Batch:
+        """The rows as the model sees them, or as it saw them in training."""
+        if self.references is None or isinstance(self.data, Images):
+            return model.encoder.encode(self.data, fingerprints=model.tells_copies)
+        return model.table_encoder.encode(self.data, fingerprints=model.tells_copies, references=self.references)
 
 
 class KeptRows:
@@ -567,7 +580,7 @@ def _without_answers(model: FittedModel[Encoder]) -> FittedModel[Encoder]:
 
 def _own_scores(model: FittedModel[Encoder], rows: CalibrationSet) -> FloatArray:
     """Anomaly scores of rows by the members that have not seen them: (rows,), nats."""
-    batch = model.encoder.encode(rows.data, fingerprints=model.tells_copies)
+    batch = rows.encoded(model)
     crossed = rows.kind == "cross"
     found = -scores_and_comparisons(model.vae, batch, model.score, model.noise, by_member=crossed)[1]
     own: FloatArray = found[np.arange(len(found)), rows.folds]
@@ -613,11 +626,11 @@ def _scores_by_others(model: FittedModel[Encoder], rows: CalibrationSet, coeffic
     assert model.vae.learned is not None
     for fold in np.unique(rows.folds):
         own = np.flatnonzero(rows.folds == fold)
-        part = model.encoder.encode(rows.data.take(own), fingerprints=model.tells_copies)
+        part = rows.take(own).encoded(model)
         crossed = rows.kind == "cross"
         compared = -scores_and_comparisons(model.vae, part, base, model.noise, by_member=crossed)[1][:, fold]
         member = int(fold) if crossed else None
-        shares = score_shares(model.vae, part, additive_of(base), model.noise, member=member)
+        shares = score_shares(model.vae, part.without_units(), additive_of(base), model.noise, member=member)
         learned = copy.deepcopy(model.vae.learned).cpu()
         design = learned.design(-shares.cells, shares.of_row, part).numpy()
         scores[own] = compared + (design * coefficients[own]).sum(1)

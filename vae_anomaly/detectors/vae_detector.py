@@ -21,11 +21,13 @@ from torch import Tensor
 
 from vae_anomaly.columns import (
     Augment,
+    BaselineSpecification,
     Batch,
     Column,
     Encoder,
     ImageEncoder,
     MissingValues,
+    References,
     TableEncoder,
     check_declarations,
     given_codes,
@@ -68,6 +70,7 @@ from vae_anomaly.detectors.parameters import (
     checked_layer_sizes,
     defaults_for,
     resolved_backbone,
+    resolved_baseline,
     resolved_batch_size,
     resolved_latent_dim,
     resolved_layer_sizes,
@@ -85,7 +88,15 @@ from vae_anomaly.detectors.reviewed import CalibrationSet, KeptRows, ReviewedDet
 from vae_anomaly.detectors.training_plan import TrainingPlan
 from vae_anomaly.detectors.training_progress import training_progress
 from vae_anomaly.detectors.training_view import MADE_WHEN_READ, NO_ROWS, NOT_OF_IMAGES, JudgedRows, TrainingView
-from vae_anomaly.errors import DataError, EmptyRowWarning, FitWarning, NotAvailable, SpecificationError, callers_level
+from vae_anomaly.errors import (
+    DataError,
+    EmptyRowWarning,
+    FitWarning,
+    NewGroupsWarning,
+    NotAvailable,
+    SpecificationError,
+    callers_level,
+)
 from vae_anomaly.explain import (
     NO_REASON,
     Explanation,
@@ -143,8 +154,13 @@ SHAPE_PARAMETERS = (
     "missing_values",
     "model_missing",
     "image_shape",
+    "baseline_by",
+    "baseline_time",
+    "baseline_units",
 )
+EVERY = slice(None)
 SAMPLE_ROWS_PER_MEMBER = 4096
+MIN_NEW_ROWS = 10
 SEED_OF_CALIBRATION = 15
 N_REASONS = 3
 CONTINUOUS = ("continuous", "positive", "bounded")
@@ -275,6 +291,23 @@ class VAEDetector(
         Name of a column, of a table, for whose values p-values are computed one by one; a group has none below
         1 / (n + 1) for its n calibration rows.  The threshold is that of all rows.
         `partial_fit` has no groups.
+    baseline_by : str or sequence of str, default=None
+        Columns of a table, from the largest groups to the smallest, that say what a row's numbers are compared with:
+        those of its own group.  Each group has a median and a spread, drawn to those of the group around it as far as
+        its rows are few; groups that training did not have, and rows with a missing key, take those of the group
+        around.  Non-negative columns are compared on a logarithmic scale where training rows are more probable there,
+        others as they are, and those stay that hold one value in half of the rows.  Scores stay log-densities in the
+        units of the data.  A key is modelled like any other column unless it is declared "identifier".  Weights of rows
+        do not count here.  For the scores "pooled_elbo", "elbo", "importance_weighted" and "reconstruction";
+        `partial_fit` has none.
+    baseline_time : str, default=None
+        Column of dates, by whose hours, weekdays, months and trend numbers are compared as well, on the same scales;
+        before and after the training the trend stays what it was.
+    baseline_units : {"data", "group"}, default="data"
+        Units of the score where numbers are compared: "data" makes it a log-density of the data as given, in which a
+        cell of a group that spreads widely is less likely than the same of a narrow one; "group" takes the spread of
+        the row's group for the unit, so that groups of all sizes are ranked alike, and adds the same nats to all rows,
+        with which the mean over training rows is that of the log-density.
     strict_columns : bool, default=False
         Whether rows to come must have the names of the training rows in the same order, and no others, as
         scikit-learn has it. By default columns of a DataFrame are taken by name: their order does not count, nor case
@@ -304,6 +337,8 @@ class VAEDetector(
         Scores of rows that influenced nothing.
     decisions_ : Decisions
         Both of them.
+    baseline_columns_ : tuple of str
+        Columns that say what the numbers of a row are compared with: `baseline_by` and `baseline_time` of the fit.
     history_ : History
         The training, check by check.
     n_iter_ : int
@@ -371,6 +406,9 @@ class VAEDetector(
 
     # Of pickles of earlier versions.
     preset: str = DEFAULT
+    baseline_by: str | Sequence[str] | None = None
+    baseline_time: str | None = None
+    baseline_units: str = "data"
 
     def __init__(
         self,
@@ -400,6 +438,9 @@ class VAEDetector(
         contamination: str | float = "auto",
         calibration: str | None = "auto",
         calibration_groups: str | None = None,
+        baseline_by: str | Sequence[str] | None = None,
+        baseline_time: str | None = None,
+        baseline_units: str = "data",
         strict_columns: bool = False,
         device: str = "auto",
         warm_start: bool = False,
@@ -431,6 +472,9 @@ class VAEDetector(
         self.contamination = contamination
         self.calibration = calibration
         self.calibration_groups = calibration_groups
+        self.baseline_by = baseline_by
+        self.baseline_time = baseline_time
+        self.baseline_units = baseline_units
         self.strict_columns = strict_columns
         self.device = device
         self.warm_start = warm_start
@@ -535,6 +579,11 @@ class VAEDetector(
                 raise SpecificationError(
                     f"partial_fit has no calibration_groups, and {draft.calibration_groups!r} is given: it keeps rows "
                     "without their groups. Set it to None, or fit all rows at once."
+                )
+            if draft._baseline is not None:
+                raise SpecificationError(
+                    "partial_fit has no baseline_by and no baseline_time: groups are learned from all rows at once. "
+                    "Set both to None, or call fit."
                 )
             initial = getattr(draft, "model_", None)
             min_rows = 2 if initial is None else 1
@@ -856,6 +905,12 @@ class VAEDetector(
         return self.model_.encoder.columns
 
     @property
+    def baseline_columns_(self) -> tuple[str, ...]:
+        """Columns that say what the numbers of a row are compared with."""
+        encoder = self.model_.encoder
+        return encoder.baseline_names if isinstance(encoder, TableEncoder) else ()
+
+    @property
     def decisions_(self) -> Decisions:
         """The threshold, and the calibration that it follows from."""
         return self.model_.decisions
@@ -966,9 +1021,13 @@ class VAEDetector(
     ) -> _Training:
         """What a fit learns from: rows as they were read, the part of each, and what the columns are."""
         kind, folds = self._folds(data, streaming=streaming)
-        encoder = self._learned_encoder(data, weights, folds >= 0) if known is None else known
+        references = None
+        if known is None:
+            encoder, references = self._learned_encoder(data, weights, folds >= 0)
+        else:
+            encoder = known
         groups = _groups_of(data, self.calibration_groups)
-        return _Training(data, weights, used, encoder, kind, folds, ids, groups)
+        return _Training(data, weights, used, encoder, kind, folds, ids, groups, references)
 
     def _folds(self, data: Table | Images, *, streaming: bool) -> tuple[CalibrationKind, npt.NDArray[np.intp]]:
         """How to calibrate, and in which fold each row does."""
@@ -992,10 +1051,13 @@ class VAEDetector(
 
     def _learned_encoder(
         self, data: Table | Images, weights: FloatArray | None, calibrating: npt.NDArray[np.bool_]
-    ) -> Encoder:
-        """What the columns are, learned from the rows that do not calibrate."""
+    ) -> tuple[Encoder, References | None]:
+        """What the columns are, learned from the rows that do not calibrate, and what numbers are compared with.
 
-        def learned(chosen: npt.NDArray[np.intp] | None) -> Encoder:
+        Those of the rows that do not calibrate with others than their own.
+        """
+
+        def learned(chosen: npt.NDArray[np.intp] | None) -> tuple[Encoder, References | None]:
             return learn_encoder(
                 data if chosen is None else data.take(chosen),
                 weights if chosen is None or weights is None else weights[chosen],
@@ -1003,17 +1065,26 @@ class VAEDetector(
                 self._declared,
                 missing_values=self.missing_values,
                 model_missing=bool(self.model_missing),
+                baseline=self._baseline,
             )
 
         if not calibrating.any():
             return learned(None)
         try:
-            encoder = learned(np.flatnonzero(~calibrating))
+            encoder, references = learned(np.flatnonzero(~calibrating))
             encoder.encode(data.take(np.flatnonzero(calibrating)))
         except DataError:
             # Only all rows together say what such a column is, and name the row that is wrong as it was given.
             return learned(None)
-        return encoder
+        if references is None or not isinstance(encoder, TableEncoder) or isinstance(data, Images):
+            return encoder, None
+        every = encoder.references(data)
+        return encoder, None if every is None else every.replaced(np.flatnonzero(~calibrating), references)
+
+    @property
+    def _baseline(self) -> BaselineSpecification | None:
+        """What numbers are compared by."""
+        return resolved_baseline(self.baseline_by, self.baseline_time, self.baseline_units)
 
     @property
     def _declared(self) -> dict[str, str | Likelihood]:
@@ -1036,7 +1107,7 @@ class VAEDetector(
         data, encoder = training.data, training.encoder
         rows = TrainingRows(
             data.n_rows,
-            lambda indices: encoder.encode(data.take(indices)),
+            training.encoded,
             training.weights,
             folds=training.folds,
             before=None if initial is None else initial.decisions,
@@ -1096,7 +1167,13 @@ class VAEDetector(
 
     def _check_same_shape(self) -> None:
         """Refuse to go on from weights of another shape."""
-        present, before = self.get_params(deep=False), {"preset": DEFAULT} | self.fitted_parameters_
+        present = self.get_params(deep=False)
+        before = {
+            "preset": DEFAULT,
+            "baseline_by": None,
+            "baseline_time": None,
+            "baseline_units": "data",
+        } | self.fitted_parameters_
         for name in SHAPE_PARAMETERS:
             now, then = (
                 tuple(p[name]) if isinstance(p[name], list | np.ndarray) else p[name] for p in (present, before)
@@ -1121,6 +1198,7 @@ class VAEDetector(
         model = self.model_
         batch = model.encoder.encode(data, fingerprints=model.tells_copies)
         warn_of_empty_rows(model.encoder, batch, X)
+        warn_of_new_groups(model.encoder, batch)
         return score_rows(model.vae, batch, model.score, model.noise).numpy()
 
     def _keep_columns(self, data: Table | Images, known: tuple[ColumnSample, ...]) -> None:
@@ -1203,7 +1281,7 @@ class VAEDetector(
         if model.reference is None:
             return None
         batch = model.encoder.encode(read_table(self, X, fitting=False))
-        cells = score_shares(model.vae, batch, score, model.noise).cells
+        cells = score_shares(model.vae, batch.relative(), score, model.noise).cells
         nats = {
             "nats_before": model.encoder.by_column(model.reference.typical[:-1].numpy()),
             "nats_now": model.encoder.by_column(-cells.mean(0).numpy()),
@@ -1254,18 +1332,38 @@ class _Training:
     folds: npt.NDArray[np.intp]
     ids: npt.NDArray[np.int64] | None
     groups: npt.NDArray[np.object_] | None
+    references: References | None = None
+
+    def encoded(self, rows: npt.NDArray[np.intp] | slice = EVERY, *, fingerprints: bool = True) -> Batch:
+        """Some rows as the model learns from them: their numbers are compared with others than their own."""
+        data = self.data.take(rows)
+        if self.references is None or isinstance(data, Images):
+            return self.encoder.encode(data, fingerprints=fingerprints)
+        assert isinstance(self.encoder, TableEncoder)
+        return self.encoder.encode(data, fingerprints=fingerprints, references=self.references.take(rows))
 
 
 def _compared_rows(
-    model: FittedModel[Encoder], data: Table | Images, groups: npt.NDArray[np.object_] | None, X: Any = None
+    model: FittedModel[Encoder],
+    data: Table | Images,
+    groups: npt.NDArray[np.object_] | None,
+    X: Any = None,
+    training: _Training | None = None,
 ) -> Compared:
     """Rows beside the calibration, with a warning of those that are empty where they were given as `X`."""
-    batch = model.encoder.encode(data, fingerprints=model.tells_copies)
+
+    def encoded(*, fingerprints: bool) -> Batch:
+        if training is not None:
+            return training.encoded(fingerprints=fingerprints)
+        return model.encoder.encode(data, fingerprints=fingerprints)
+
+    batch = encoded(fingerprints=model.tells_copies)
     if X is not None:
         warn_of_empty_rows(model.encoder, batch, X)
+        warn_of_new_groups(model.encoder, batch)
 
     def fingerprints() -> npt.NDArray[np.int64]:
-        known = batch if model.tells_copies else model.encoder.encode(data)
+        known = batch if model.tells_copies else encoded(fingerprints=True)
         return known.fingerprints().numpy()
 
     calibration = model.decisions.calibration
@@ -1285,7 +1383,8 @@ def _calibration_set(training: _Training, X: Any) -> CalibrationSet | None:
     data = training.data.take(rows)
     assert isinstance(data, Table)
     data = data.with_cells(unshared(data.cells, X))
-    return CalibrationSet(data, training.folds[rows], training.ids[rows], groups, training.kind)
+    references = None if training.references is None else training.references.take(rows)
+    return CalibrationSet(data, training.folds[rows], training.ids[rows], groups, training.kind, references)
 
 
 def _judged(model: FittedModel[Encoder], training: _Training, labels: pd.Index[Any]) -> JudgedRows:
@@ -1300,7 +1399,7 @@ def _judged(model: FittedModel[Encoder], training: _Training, labels: pd.Index[A
     labels : Index
         What the rows that were given are called, those without a part in the fit included.
     """
-    compared = _compared_rows(model, training.data, training.groups)
+    compared = _compared_rows(model, training.data, training.groups, training=training)
     frame = decisions_frame(compared, model.decisions, pd.RangeIndex(len(compared.scores)))
     columns = {name: spread(frame[name].to_numpy(), training.used) for name in frame}
     return JudgedRows(spread(-compared.scores, training.used), pd.DataFrame(columns, index=labels))
@@ -1358,6 +1457,15 @@ def warn_of_empty_rows(encoder: Encoder, batch: Batch, X: Any) -> None:
         warnings.warn(EmptyRowWarning(int(empty.sum()), label, item), stacklevel=callers_level())
 
 
+def warn_of_new_groups(encoder: Encoder, batch: Batch) -> None:
+    """Warn where most rows are of groups that training did not have."""
+    if batch.units is None or not isinstance(encoder, TableEncoder) or encoder.baseline is None:
+        return
+    n_new = int((batch.units.n_known_keys < len(encoder.baseline.keys)).sum())
+    if n_new >= MIN_NEW_ROWS and 2 * n_new > len(batch):
+        warnings.warn(NewGroupsWarning(n_new, len(batch)), stacklevel=callers_level())
+
+
 def check_parameters(detector: VAEDetector) -> None:
     """Refuse parameters that no data could make right, before any data are read.
 
@@ -1402,6 +1510,11 @@ def fit_config(detector: VAEDetector, encoder: Encoder, calibration: Calibration
     defaults = defaults_for(detector.preset, images=encoder.takes_images)
     plan = detector.training or TrainingPlan()
     score = resolved_score(detector.row_score, defaults)
+    if not score.is_density and detector._baseline is not None:
+        raise SpecificationError(
+            f"row_score={type(score).__name__} is no log-density, so that baseline_by and baseline_time have no units "
+            "to bring it to. Take 'pooled_elbo', 'elbo', 'importance_weighted' or 'reconstruction'."
+        )
     backbone = resolved_backbone(detector.backbone, encoder)
     rate, hidden_fraction, trim_fraction = detector.learning_rate_init, plan.hidden_fraction, plan.trim_fraction
     return FitConfig(

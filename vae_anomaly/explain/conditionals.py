@@ -76,9 +76,12 @@ def conditionals(
     Mattei and Frellsen, "MIWAE: Deep generative modelling and imputation of incomplete data sets", ICML 2019, sec. 3.
     """
     hidden = torch.zeros_like(batch.observed) if hidden is None else hidden
-    return Conditionals(
-        *map_chunks(partial(_of_chunk, columns, ranges), vae, noise, batch, Batch(batch.values, hidden))
+    log_likelihood, *others = map_chunks(
+        partial(_of_chunk, columns, ranges), vae, noise, batch, Batch(batch.values, hidden)
     )
+    if batch.units is not None:
+        log_likelihood = log_likelihood + batch.units.of_cells(batch.observed, charges_missing=False)
+    return Conditionals(log_likelihood, *others)
 
 
 def _of_chunk(

@@ -44,6 +44,9 @@ class Reason:
         Share of training cells that are at least as far out, given the other cells of their rows.
     constant : bool
         Whether the column held `expected` in every training row.
+    group : tuple of (str, object)
+        Of a number that is compared with those of its group: the columns and cells that name the group; empty where it
+        is compared with all rows.
 
     Examples
     --------
@@ -52,6 +55,9 @@ class Reason:
     amount is 900, expected about 20, plausible 5 to 60 (+7.2 nats, 1 in 500 cells)
     >>> reason.subject, reason.observed_text, reason.expected_text, reason.range_text, reason.rarity
     ('amount', '900', '20', '5 to 60', '1 in 500')
+    >>> volume = Reason("volume", "", 463, 2103, 1800, 2450, 29.6, 0.001, group=(("store", 7), ("product", "B")))
+    >>> print(volume)
+    volume is 463, expected about 2,103 for store 7 / product B, plausible 1,800 to 2,450 (+29.6 nats, 1 in 1,000 cells)
     """
 
     column: str
@@ -63,6 +69,7 @@ class Reason:
     nats: float
     tail_probability: float
     constant: bool = False
+    group: tuple[tuple[str, Any], ...] = ()
 
     def __str__(self) -> str:
         return f"{self.subject} is {self.observed_text}, {self._expectation()} ({self._size()})"
@@ -88,6 +95,11 @@ class Reason:
         return "" if pd.isna(self.lower) else f"{self._text(self.lower)} to {self._text(self.upper)}"
 
     @property
+    def group_text(self) -> str:
+        """The group that the number is compared with, for people; empty where it is compared with all rows."""
+        return group_text(self.group)
+
+    @property
     def rarity(self) -> str:
         """Of how many cells one is as far out, in short."""
         return rarity(self.tail_probability)
@@ -106,7 +118,8 @@ class Reason:
             return f"always {self.expected_text} in training"
         if self.part or not self.range_text:
             return f"expected {self.expected_text}"
-        return f"expected about {self.expected_text}, plausible {self.range_text}"
+        group = f" for {self.group_text}" if self.group else ""
+        return f"expected about {self.expected_text}{group}, plausible {self.range_text}"
 
     def _size(self) -> str:
         return f"{self.nats:+.1f} nats, {odds(self.tail_probability)}"
@@ -155,6 +168,11 @@ class Explanation:
         The part of a cell that `tail_probability`, `observed` and `expected` mean, empty for the cell itself.
     constant : Series
         Whether each column held a single value in training.
+    groups : Series of tuple, optional
+        Where numbers are compared with those of a group: the columns and cells that name the group of each row.
+    usual : DataFrame, optional
+        There, what a cell adds to `contributions` by the units of its group alone, nats, which is more in a group that
+        spreads more widely. Reasons leave it out. NaN for other columns.
     """
 
     score: pd.Series[float]
@@ -172,6 +190,8 @@ class Explanation:
     parts: pd.DataFrame
     charged: pd.Series[float]
     constant: pd.Series[bool]
+    groups: pd.Series[Any] | None = None
+    usual: pd.DataFrame | None = None
 
     strangeness = RenamedAttribute("cell_scores")
 
@@ -194,14 +214,22 @@ class Explanation:
         n : int, default=3
             Cells per row, at most.
         """
-        nats = self.contributions.to_numpy() - self.typical.to_numpy()[:-1]
+        nats = self._nats()
         ranked = np.where(nats >= MIN_NATS, self.cell_scores.fillna(-1.0).to_numpy(), -1.0)
         order = np.argsort(-ranked, axis=1, kind="stable")[:, :n]
         chosen = [
-            [self._reason(row, position) for position in positions if ranked[row, position] >= 0]
+            [
+                self._reason(row, position, float(nats[row, position]))
+                for position in positions
+                if ranked[row, position] >= 0
+            ]
             for row, positions in enumerate(order)
         ]
         return [sorted(reasons, key=lambda reason: -reason.nats) for reasons in chosen]
+
+    def group_text(self, row: int) -> str:
+        """The group that numbers of a row, by its position from 0, are compared with, for people; empty without one."""
+        return "" if self.groups is None else group_text(self.groups.iloc[row])
 
     def top(self, n: int = 3) -> list[str]:
         """One sentence per row: its score, its most anomalous cell, and others that are rare as well.
@@ -241,7 +269,12 @@ class Explanation:
         fields = ["column", "part", "observed", "expected", "lower", "upper", "nats", "tail_probability"]
         return pd.DataFrame(lines, columns=["row", "rank", *fields])
 
-    def _reason(self, row: int, position: int) -> Reason:
+    def _nats(self) -> FloatArray:
+        """What each cell adds to the score above that of a typical training row."""
+        nats: FloatArray = self.contributions.to_numpy() - self.typical.to_numpy()[:-1]
+        return nats if self.usual is None else nats - self.usual.fillna(0.0).to_numpy()
+
+    def _reason(self, row: int, position: int, nats: float) -> Reason:
         def cell(table: pd.DataFrame) -> Any:
             return table.iloc[row, position]
 
@@ -252,10 +285,17 @@ class Explanation:
             cell(self.expected),
             cell(self.lower),
             cell(self.upper),
-            float(cell(self.contributions)) - float(self.typical.iloc[position]),
+            nats,
             float(cell(self.tail_probability)),
             bool(self.constant.iloc[position]),
+            self._group(row, position),
         )
+
+    def _group(self, row: int, position: int) -> tuple[tuple[str, Any], ...]:
+        if self.groups is None or self.usual is None or np.isnan(self.usual.to_numpy()[row, position]):
+            return ()
+        group: tuple[tuple[str, Any], ...] = self.groups.iloc[row]
+        return group
 
     def _verdict(self, row: int) -> str:
         score = float(self.score.iloc[row])
@@ -330,6 +370,25 @@ def cell_text(cell: Any) -> str:
         return f"{number:,.0f}" if whole else f"{number:.3g}"
     text = repr(str(cell))
     return text if len(text) <= MAX_CHARACTERS else f"{text[:MAX_CHARACTERS]}...'"
+
+
+def group_text(group: tuple[tuple[str, Any], ...]) -> str:
+    """The columns and cells that name a group, in short.
+
+    Examples
+    --------
+    >>> group_text((("store", 1207.0), ("product", "B")))
+    'store 1207 / product B'
+    """
+    return " / ".join(f"{key} {key_text(cell)}" for key, cell in group)
+
+
+def key_text(cell: Any) -> str:
+    """A cell that names a group for people: numbers are names here, without commas between thousands."""
+    if isinstance(cell, str):
+        return cell
+    is_number = isinstance(cell, float | np.floating | int | np.integer) and not isinstance(cell, bool)
+    return f"{float(cell):.15g}" if is_number else cell_text(cell)
 
 
 def rarity(probability: float) -> str:

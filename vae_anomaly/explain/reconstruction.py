@@ -15,4 +15,5 @@ from vae_anomaly.fitting import FittedModel
 def reconstruct(model: FittedModel[Encoder], data: Table | Images) -> list[npt.NDArray[Any]] | npt.NDArray[Any]:
     """Columns of a table, or images, in data units: the mean over draws and members, or the most probable level."""
     batch = model.encoder.encode(data)
-    return model.encoder.decode(expected_cells(model.vae, batch, model.noise, weighted=False).numpy())
+    expected = expected_cells(model.vae, batch, model.noise, weighted=False).numpy()
+    return model.encoder.decode(expected, batch.units)

@@ -35,7 +35,7 @@ def with_reference(model: FittedModel[Encoder]) -> FittedModel[Encoder]:
             "the model file was written by an earlier version, which kept nothing to compare cells with. "
             "Fit and save the model again to explain rows."
         )
-    shares = score_shares(model.vae, rows, additive_of(model.score), model.noise)
+    shares = score_shares(model.vae, rows.relative(), additive_of(model.score), model.noise)
     compares = rows.n_columns <= MAX_COMPARED_COLUMNS
     if compares:
         given_others = conditionals(model.vae, rows, model.noise, model_indices(model.table_encoder)).position.float()

@@ -12,8 +12,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from vae_anomaly.columns import Batch, Encoder
-from vae_anomaly.data import Table
+from vae_anomaly.columns import Batch, CellUnits, Encoder, TableEncoder
+from vae_anomaly.data import FloatArray, Table
 from vae_anomaly.errors import HashedLevelWarning, callers_level
 from vae_anomaly.explain.conditionals import expected_cells
 from vae_anomaly.explain.evidence import SUSPICIOUS, Evidence, evidence_of, in_model_order
@@ -72,7 +72,28 @@ def explain_table(model: FittedModel[Encoder], table: Table, index: pd.Index[Any
         parts=frame(parts),
         charged=pd.Series(shares.charged.numpy(), index=index),
         constant=pd.Series([column.is_constant for column in encoder.columns], names),
+        groups=_groups(encoder, table, batch, index),
+        usual=None if batch.units is None else frame(_usual(encoder, batch.units)),
     )
+
+
+def _groups(encoder: TableEncoder, table: Table, batch: Batch, index: pd.Index[Any]) -> pd.Series[Any] | None:
+    """The names and cells of the keys of each row, as far as they name a group of training rows."""
+    if batch.units is None or encoder.baseline is None:
+        return None
+    keys = [(encoder.columns[position].name, table.objects(position)) for position in encoder.baseline.keys]
+    named = [
+        tuple((name, cells[row]) for name, cells in keys[:n_known])
+        for row, n_known in enumerate(batch.units.n_known_keys.tolist())
+    ]
+    return pd.Series(named, index=index, dtype=object)
+
+
+def _usual(encoder: TableEncoder, units: CellUnits) -> FloatArray:
+    """What the units of their group add to what cells cost, (rows, columns); NaN where cells are not compared."""
+    usual = np.full((len(units.typical), len(encoder.columns)), np.nan)
+    usual[:, [encoder.order[index] for index in units.columns.tolist()]] = -units.typical.numpy()
+    return usual
 
 
 def impute_table(model: FittedModel[Encoder], table: Table) -> tuple[BoolArray, Columns]:
@@ -132,7 +153,7 @@ def _predicted(
     encoder = model.table_encoder
     seen = Batch(batch.values.where(visible, 0.0), visible)
     values = expected_cells(model.vae, seen, model.noise, weighted=True).numpy()
-    columns, hashed = encoder.decode(values), np.zeros_like(asked)
+    columns, hashed = encoder.decode(values, batch.units), np.zeros_like(asked)
     for index, (position, column) in enumerate(encoder.model_columns):
         if column.hashed is not None and column is encoder.columns[position]:
             hashed[:, position] = column.is_hashed(values[:, index])
@@ -157,10 +178,11 @@ def _described(
     known = evidence.conditionals
     for index, (position, column) in enumerate(encoder.model_columns):
         rows = np.flatnonzero(evidence.rarest[:, position] == index)
-        expected[rows, position] = column.shown(known.expected[rows, index].numpy())
+        units = None if batch.units is None else batch.units.take(torch.from_numpy(rows))
+        expected[rows, position] = encoder.shown_cells(known.expected[rows, index].numpy(), index, units)
         if not column.levels or column.kind == "ordinal":
-            lower[rows, position] = column.shown(known.lower[rows, index].numpy())
-            upper[rows, position] = column.shown(known.upper[rows, index].numpy())
+            lower[rows, position] = encoder.shown_cells(known.lower[rows, index].numpy(), index, units)
+            upper[rows, position] = encoder.shown_cells(known.upper[rows, index].numpy(), index, units)
         if column is not encoder.columns[position]:
             parts[rows, position] = column.kind
             observed[rows, position] = column.decode(batch.values[rows, index].double().numpy()).astype(object)

@@ -100,6 +100,11 @@ def onnx_content(detector: VAEDetector) -> bytes:
             "what reviewed rows taught has no ONNX graph. Save it with save(), or export the score without it: "
             "detector.use_answers(False)."
         )
+    if detector.model_.encoder.baseline is not None:
+        raise SpecificationError(
+            "rows are compared with their group (baseline_by, baseline_time), which has no graph. Save it with save(), "
+            "and load() it."
+        )
     if detector.vae_.kernels is not None and not detector.level_rule_.raw_values:
         raise SpecificationError(
             f"the score compares rows with {detector.vae_.kernels.n_centres:,} training rows, whose cells the file has "

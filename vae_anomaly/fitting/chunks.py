@@ -77,6 +77,7 @@ def map_chunks(
         What the function returned, for all rows in order.
     """
     largest = chunk_rows(vae, noise.shape[1], scored=scores)
+    batch, others = batch.without_units(), tuple(other.without_units() for other in others)
     parts, order = _by_completeness(batch, others)
     on_cpu = noise.device.type == "cpu"
     with exact_products(), repeatable_convolutions(noise.device, exact=True):

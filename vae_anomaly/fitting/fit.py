@@ -14,13 +14,19 @@ from torch import Tensor
 
 from vae_anomaly.columns import (
     MAX_SEEDS,
+    BaselineSpecification,
     Batch,
     Declarations,
     Encoder,
     MissingValues,
+    References,
     TableEncoder,
     infer_columns,
+    learn_baseline,
     learn_channels,
+    read_text,
+    residual_columns,
+    without_codes,
 )
 from vae_anomaly.data import FloatArray, Images, Table
 from vae_anomaly.decisions import (
@@ -71,7 +77,8 @@ def learn_encoder(
     *,
     missing_values: MissingValues = None,
     model_missing: bool,
-) -> Encoder:
+    baseline: BaselineSpecification | None = None,
+) -> tuple[Encoder, References | None]:
     """What the columns of a table or the channels of images are.
 
     Parameters
@@ -88,16 +95,36 @@ def learn_encoder(
         Cells that stand for missing ones, see `infer_columns`.
     model_missing : bool
         Whether it counts which cells are missing.
+    baseline : BaselineSpecification, optional
+        What numbers are compared by.
+
+    Returns
+    -------
+    encoder : Encoder
+    references : References or None
+        What numbers of the training rows are compared with, without their own.
     """
     if not isinstance(data, Images):
+        if baseline is not None:
+            baseline.check(data.names)
         columns = infer_columns(
             data, likelihood, weights, declared, missing_values=missing_values, model_missing=model_missing
         )
-        return TableEncoder(columns)
+        if baseline is None:
+            return TableEncoder(columns), None
+        with data.naming_rows():
+            rows = without_codes(read_text(data, columns), columns)
+            learned = learn_baseline(rows, columns, baseline)
+            columns = residual_columns(rows, columns, learned, likelihood, weights, declared)
+        return TableEncoder(columns, learned.baseline), learned.references
+    if baseline is not None:
+        raise SpecificationError(
+            "baseline_by and baseline_time name columns of a table, and the rows are images. Leave them out."
+        )
     if declared or model_missing:
         name = "columns" if declared else "model_missing"
         raise SpecificationError(f"{name} is about the columns of tables, and the rows are images. Leave it out.")
-    return learn_channels(data, likelihood)
+    return learn_channels(data, likelihood), None
 
 
 @torch.inference_mode(mode=False)

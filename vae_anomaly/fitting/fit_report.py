@@ -119,6 +119,11 @@ def fit_report(
     """
     elbo, kl = float(terms.elbo.mean()), float(terms.kl.mean())
     baseline = None if validation is None or vae.of_pixels else baseline_log_density(vae, train, validation)
+    units = (train if validation is None else validation).units
+    if units is not None:
+        observed = (train if validation is None else validation).observed
+        shift = float(units.row_jacobians(observed, charges_missing=False).mean())
+        elbo, baseline = elbo + shift, None if baseline is None else baseline + shift
     mean = terms.posterior.mean
     active = (mean.var(1) > ACTIVE_VARIANCE).sum(1).float().mean() if mean.shape[1] > 1 else torch.tensor(0.0)
     return FitReport(

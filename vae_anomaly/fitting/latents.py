@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vae_anomaly.columns import Batch, Encoder
+from vae_anomaly.columns import Batch, Encoder, TableEncoder
 from vae_anomaly.data import FloatArray, Images, Table
 from vae_anomaly.fitting.chunks import chunk_rows, map_chunks
 from vae_anomaly.fitting.fitted_model import FittedModel
@@ -52,7 +52,10 @@ def _latent_means(vae: VAE, _noise: Tensor, part: Batch) -> tuple[Tensor, ...]:
 
 def terms_by_member(model: FittedModel[Encoder], data: Table | Images) -> ELBOTerms:
     """The ELBO by member, row and cell."""
-    cells, kl = map_chunks(_terms_by_member, model.vae, model.noise, model.encoder.encode(data))
+    batch = model.encoder.encode(data)
+    cells, kl = map_chunks(_terms_by_member, model.vae, model.noise, batch)
+    if batch.units is not None:
+        cells = cells + batch.units.of_cells(batch.observed, charges_missing=False).unsqueeze(1)
     log_likelihood = np.ascontiguousarray(cells.transpose(0, 1).numpy())
     return ELBOTerms(model.encoder.by_column(log_likelihood), np.ascontiguousarray(kl.T.numpy()))
 
@@ -75,4 +78,5 @@ def sample_rows(model: FittedModel[Encoder], n_samples: int, seed: int) -> list[
             distributions = vae.decode(vae.prior.draw(n, generator).unsqueeze(1))
             cells = [one.draw(generator)[member, 0, torch.arange(n)] for one in distributions]
             parts.append(torch.cat(cells, -1))
-    return model.encoder.decode(torch.cat(parts).double().numpy())
+    values, encoder = torch.cat(parts).double().numpy(), model.encoder
+    return encoder.decode(values, encoder.units_of_drawn(values) if isinstance(encoder, TableEncoder) else None)

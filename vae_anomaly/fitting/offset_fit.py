@@ -115,7 +115,7 @@ def reviewed_rows(
         of these rows instead.
     """
     base = likelihood_score_of(model.score)
-    shares = score_shares(model.vae, batch, additive_of(base), model.noise)
+    shares = score_shares(model.vae, batch.without_units(), additive_of(base), model.noise)
     if typical is None:
         typical = torch.cat([-shares.cells.mean(0), shares.of_row.mean().unsqueeze(0)])
     empty = LearnedOffset.empty(OffsetFeatures.of(model.encoder))

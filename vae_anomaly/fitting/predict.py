@@ -14,7 +14,7 @@ from vae_anomaly.data import FloatArray
 from vae_anomaly.errors import NonFiniteScoreError
 from vae_anomaly.fitting.chunks import map_chunks
 from vae_anomaly.model import VAE, elbo_terms, precise, saturated_terms
-from vae_anomaly.scores import AdditiveScore, MemberScore, RelativeScore, Score, Shares
+from vae_anomaly.scores import AdditiveScore, MemberScore, RelativeScore, Score, Shares, likelihood_score_of, pool_of
 
 MAX_LATENTS = SobolEngine.MAXDIM
 
@@ -65,7 +65,8 @@ def score_rows(vae: VAE, batch: Batch, score: Score, noise: Tensor) -> Tensor:
     NonFiniteScoreError
         If one is not finite.
     """
-    return finite_scores(map_chunks(partial(_scores, score), vae, noise, batch, scores=not score.takes_steps)[0])
+    scores = map_chunks(partial(_scores, score), vae, noise, batch, scores=not score.takes_steps)[0]
+    return finite_scores(_in_data_units(scores, batch, score))
 
 
 def finite_scores(scores: Tensor, item: Literal["row", "image"] = "row") -> Tensor:
@@ -126,8 +127,26 @@ def scores_and_comparisons(
         scores = score_rows(vae, batch, score, noise).numpy()
         return scores, scores[:, None]
     pooled, compared = map_chunks(partial(_scores_by_member, score), vae, noise, batch, scores=not score.takes_steps)
+    pooled, compared = _in_data_units(pooled, batch, score), _in_data_units(compared, batch, score)
     finite_scores(torch.cat([pooled[:, None], compared], 1))
     return pooled.numpy(), compared.numpy()
+
+
+def _in_data_units(scores: Tensor, batch: Batch, score: Score) -> Tensor:
+    """Scores, (rows,) or (rows, members), as log-densities in the units of the data where numbers are compared.
+
+    Bounds of all experts shift by the same number, and with them their pool.
+    """
+    if batch.units is None or not likelihood_score_of(score).is_density:
+        return scores
+    added = batch.units.row_jacobians(batch.observed, charges_missing=charges_missing(score))
+    return scores + (added if scores.dim() == 1 else added.unsqueeze(1))
+
+
+def charges_missing(score: Score) -> bool:
+    """Whether a missing cell costs what it is expected to."""
+    pool = pool_of(likelihood_score_of(score))
+    return pool is not None and pool.missing == "expected"
 
 
 def _scores_by_member(score: MemberScore, vae: VAE, noise: Tensor, part: Batch) -> tuple[Tensor, ...]:
@@ -208,6 +227,11 @@ def score_shares(vae: VAE, batch: Batch, score: AdditiveScore, noise: Tensor, *,
         If a row's are not finite.
     """
     shares = Shares(*map_chunks(partial(_shares, score, member), vae, noise, batch))
+    if batch.units is not None and likelihood_score_of(score).is_density:
+        charged = charges_missing(score)
+        added = batch.units.of_cells(batch.observed, charges_missing=charged)
+        expected = added.where(~batch.observed.cpu(), 0.0).sum(1)
+        shares = Shares(shares.cells + added, shares.of_row, shares.charged - expected)
     finite_scores(shares.cells.sum(1) + shares.of_row)
     return shares
 

@@ -27,6 +27,8 @@ class Score(abc.ABC):
     """Whether it compares pixels with their neighbours, so that rows have to be images."""
     takes_steps: ClassVar[bool] = False
     """Whether it takes gradient steps for each row."""
+    is_density: ClassVar[bool] = False
+    """Whether what is added to the log-likelihood of a cell is added to the score, which has its units."""
     fixed_offset: ClassVar[float | None] = None
     """The offset of a score whose meaning sets it; None leaves it to the training scores."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -32,6 +33,7 @@ class ELBO(AdditiveScore):
     """
 
     n_draws: int = 4
+    is_density: ClassVar[bool] = True
 
     def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
         return precise(terms.log_likelihood).sum(-1).mean((0, 1)) - precise(terms.kl).mean(0)
@@ -82,6 +84,7 @@ class ImportanceWeighted(MemberScore):
     """
 
     n_draws: int = 64
+    is_density: ClassVar[bool] = True
 
     def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
         log_weights = self._log_weights(terms, vae, batch)
@@ -108,6 +111,7 @@ class Reconstruction(MemberScore):
     """
 
     n_draws: int = 4
+    is_density: ClassVar[bool] = True
 
     def reduce(self, terms: Terms, vae: VAE, batch: Batch) -> Tensor:
         return precise(terms.log_likelihood).sum(-1).mean((0, 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -92,6 +93,7 @@ class PooledELBO(AdditiveScore):
     sharpness: float = 0.1
     n_kernels: int = 512
     missing: str = "expected"
+    is_density: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

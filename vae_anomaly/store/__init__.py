@@ -66,7 +66,8 @@ def save(
     loaded detector has the same scores and knows such a text when it meets it, and nobody can read it in the file.
     The key is in the file, so that somebody can try whether it holds a text that he thinks of.  Numbers stay: the
     smallest and largest, levels, and up to 2,048 sorted cells of each column to compare new rows with; and where the
-    score has kernels, as that of ``preset="accurate"``, so many training rows with the numbers of all their cells.
+    score has kernels, as that of ``preset="accurate"``, so many training rows with the numbers of all their cells; and
+    with `baseline_by` the median and spread of each group, whose keys are 64 bits of a hash, which anyone can try out.
 
     Parameters
     ----------
@@ -106,6 +107,11 @@ def save(
         raise SpecificationError(
             f"the score compares rows with {detector.vae_.kernels.n_centres:,} training rows, whose cells a file has "
             "to hold: raw_values=False cannot be. Fit with preset='default' or 'robust', or a score without kernels."
+        )
+    if isinstance(detector, VAEDetector) and detector.baseline_columns_ and not rule.raw_values:
+        raise SpecificationError(
+            "rows are compared with medians of groups (baseline_by, baseline_time), which of small groups are cells of "
+            "rows, and which a file has to hold: raw_values=False cannot be. Fit without them."
         )
     detector = with_level_hashes(detector, rule)
     key = checked_key(key)

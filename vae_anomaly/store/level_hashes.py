@@ -46,7 +46,7 @@ def with_level_hashes(detector: DetectorT, rule: LevelRule) -> DetectorT:
         answers = dataclasses.replace(answers, others=changed(answers.others))
     alike = copy.copy(detector)
     alike.model_ = dataclasses.replace(
-        model, encoder=TableEncoder(hashed), decisions=changed(decisions), answers=answers
+        model, encoder=TableEncoder(hashed, model.table_encoder.baseline), decisions=changed(decisions), answers=answers
     )
     alike.level_rule_ = rule
     return alike

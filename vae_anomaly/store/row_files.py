@@ -11,9 +11,10 @@ from torch import Tensor
 
 from vae_anomaly.columns import Encoder, LevelRule, TableEncoder
 from vae_anomaly.data import ColumnRoles
-from vae_anomaly.detectors import VAEDetector, copied_parameters, defaults_for, resolved_prior
+from vae_anomaly.detectors import VAEDetector, copied_parameters, defaults_for, resolved_baseline, resolved_prior
 from vae_anomaly.explain import with_reference
 from vae_anomaly.store.answer_files import answers_entry, answers_tensors, with_answers
+from vae_anomaly.store.baseline_files import baseline_entry, baseline_tensors, rebuilt_baseline
 from vae_anomaly.store.decision_files import decisions_tensors, rebuilt_decisions
 from vae_anomaly.store.manifest import (
     check_pixels,
@@ -26,6 +27,7 @@ from vae_anomaly.store.models import check_sizes, model_entry, model_tensors, re
 from vae_anomaly.store.values import LEVEL_HASHES, decode, decode_column, level_tensors
 
 KIND = "rows"
+BASELINE_PARAMETERS = ("baseline_by", "baseline_time", "baseline_units")
 
 
 def row_manifest(detector: VAEDetector) -> dict[str, Any]:
@@ -34,6 +36,9 @@ def row_manifest(detector: VAEDetector) -> dict[str, Any]:
     defaults = defaults_for(parameters["preset"], images=model.takes_images)
     names = getattr(detector, "feature_names_in_", None)
     images = images_entry(model.image_encoder, detector.map_scale_) if model.takes_images else None
+    baseline = model.encoder.baseline if isinstance(model.encoder, TableEncoder) else None
+    if baseline is None:
+        parameters = {name: value for name, value in parameters.items() if name not in BASELINE_PARAMETERS}
     return {
         **manifest_head(KIND, parameters, detector.n_features_in_, model.decisions, images, detector.column_roles_),
         "feature_names": None if names is None else [str(name) for name in names],
@@ -41,6 +46,7 @@ def row_manifest(detector: VAEDetector) -> dict[str, Any]:
         "level_rule": dataclasses.asdict(detector.level_rule_),
         **model_entry(model, parameters["activation"], resolved_prior(parameters["prior"], defaults)),
         **answers_entry(model),
+        **({} if baseline is None else {"baseline": baseline_entry(baseline)}),
     }
 
 
@@ -50,7 +56,10 @@ def row_tensors(detector: VAEDetector) -> dict[str, Tensor]:
     if not model.takes_images and model.reference_rows is not None:
         model = with_reference(model)
     levels, decisions = level_tensors(model.encoder.columns), decisions_tensors(model.decisions)
-    return model_tensors(model) | levels | decisions | answers_tensors(model)
+    tensors = model_tensors(model) | levels | decisions | answers_tensors(model)
+    if isinstance(model.encoder, TableEncoder) and model.encoder.baseline is not None:
+        tensors |= baseline_tensors(model.encoder.baseline)
+    return tensors
 
 
 def rebuilt_rows(manifest: dict[str, Any], tensors: dict[str, Tensor], device: torch.device) -> VAEDetector:
@@ -70,7 +79,12 @@ def rebuilt_rows(manifest: dict[str, Any], tensors: dict[str, Tensor], device: t
     decisions, images = rebuilt_decisions(manifest["decisions"], tensors), manifest["images"]
     check_pixels(manifest, columns)
     check_sizes(manifest, tensors, columns, None if images is None else (images["height"], images["width"]))
-    encoder: Encoder = TableEncoder(columns) if images is None else image_encoder_of(images, columns)
+    encoder: Encoder = image_encoder_of(images, columns) if images is not None else TableEncoder(columns)
+    wanted = resolved_baseline(detector.baseline_by, detector.baseline_time, detector.baseline_units)
+    if (wanted is not None) != ("baseline" in manifest) or (wanted is not None and images is not None):
+        raise ValueError("the parameters name a baseline and the file has none, or the other way round")
+    if wanted is not None:
+        encoder = TableEncoder(columns, rebuilt_baseline(manifest["baseline"], tensors, columns, wanted))
     map_scale = None if images is None else checked_map_scale(images)
     model = rebuilt_model(manifest, tensors, encoder, device, decisions=decisions, map_scale=map_scale)
     detector.model_ = with_answers(model, manifest.get("answers"), tensors)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from vae_anomaly.columns import LEVELS_OF_DEPTH, Kind
+from vae_anomaly.columns import LEVELS_OF_DEPTH, MAX_KEYS, SEASONS, TREND, Kind
 from vae_anomaly.decisions import RULES
 from vae_anomaly.detectors import MAX_SMOOTHING
 from vae_anomaly.fitting import MAX_LATENTS
@@ -289,14 +289,43 @@ ANSWERS = record(
     },
     closed=True,
 )
+BASELINE = record(
+    {
+        "keys": items(whole(0, MAX_CELLS), most=MAX_KEYS),
+        "time": optional(whole(0, MAX_CELLS)),
+        "columns": items(
+            record(
+                {
+                    "position": whole(0, MAX_CELLS),
+                    "asinh_scale": EXTENT,
+                    "step": EXTENT,
+                    "origin": SIZE,
+                    "low": optional(SIZE),
+                    "high": optional(SIZE),
+                },
+                closed=True,
+            ),
+            1,
+        ),
+        "n_groups": items(ROWS, most=MAX_KEYS),
+        "seasons": optional(
+            record(
+                {"first_day": SIZE, "last_day": SIZE, "used": items(one_of(*SEASONS, TREND))},
+                closed=True,
+            )
+        ),
+    },
+    closed=True,
+)
 ROWS_OF_TABLES = record(
     {
         "feature_names": optional(items(text)),
         "n_training_rows": ROWS,
         "level_rule": record({"min_count": whole(1), "raw_values": flag}, closed=True),
         "answers": ANSWERS,
+        "baseline": BASELINE,
     },
-    may_lack={"level_rule", "answers"},
+    may_lack={"level_rule", "answers", "baseline"},
 )
 WINDOW = record(
     {

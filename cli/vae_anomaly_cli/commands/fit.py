@@ -19,6 +19,7 @@ HELP = """Fit on the rows, or the images, of DATA and save the model.
   vae-anomaly fit data.csv -o data.vae --column zip=categorical
   vae-anomaly fit good.csv -o data.vae --preset accurate      all are normal
   vae-anomaly fit all.csv -o data.vae --preset robust         some are not
+  vae-anomaly fit sales.csv -o sales.vae --baseline-by store,product --baseline-time date
   vae-anomaly fit parts/ -o orders.vae --passes 3
   vae-anomaly fit good/ -o parts.vae                  images of one size
   vae-anomaly fit good/ -o parts.vae --size 128x128   images of any size
@@ -37,7 +38,8 @@ all have more or are black and white. Files that cannot be used are warned of an
 The model file holds numbers and a description, no code. Of DATA it holds names of columns; texts that at least 10 \
 rows have and of at most 64 characters, and keyed hashes of the others, by which it knows them again; of numbers their \
 scale and limits, and up to 2,048 sorted cells per column, to compare new rows with; rows as latent variables and as \
-fingerprints, and with --preset accurate up to 4,096 rows with all their numbers. A hash cannot be read, but somebody \
+fingerprints, with --preset accurate up to 4,096 rows with all their numbers, and with --baseline-by the median and \
+spread of each group. A hash cannot be read, but somebody \
 who has the file can try texts that he thinks of. See vae-anomaly info, and --no-raw-values.
 
 After Ctrl-C it holds the best model so far, and the exit code is 130; a file that was there before is not replaced \
@@ -104,6 +106,11 @@ def fit(
         raise InputError(
             f"--preset {ACCURATE} compares rows with training rows, whose cells the model then holds, and "
             "--no-raw-values writes none. Leave one of them out."
+        )
+    if saving.no_raw_values and (fitting.baseline_by or fitting.baseline_time):
+        raise InputError(
+            "--baseline-by and --baseline-time compare rows with medians of groups, which of small groups are cells of "
+            "rows and which the model then holds, and --no-raw-values writes none. Leave one of them out."
         )
     from vae_anomaly.columns import LevelRule
     from vae_anomaly_cli.data import open_data

@@ -27,6 +27,8 @@ class DataContents:
         Columns of which the file has location, scale and limits.
     sampled_numbers : dict of str to int
         By column, how many different numbers of calibration rows there are, sorted, without their rows.
+    baseline_groups : int
+        Groups of which the file has median and spread, without their names.
     exemplars : int
         Training rows as places in the space of the latent variables.
     kernels : int
@@ -44,6 +46,7 @@ class DataContents:
     hashed_groups: int
     numbers: list[str]
     sampled_numbers: dict[str, int]
+    baseline_groups: int
     exemplars: int
     kernels: int
     fingerprints: bool
@@ -66,6 +69,7 @@ class DataContents:
             groups.count(None),
             [column["name"] for column in columns if column["likelihood"] is not None and not column.get("levels")],
             {sample["name"]: sample["n_values"] for sample in decisions["columns"] if sample["n_values"]},
+            sum((manifest.get("baseline") or {"n_groups": ()})["n_groups"]),
             n_exemplars,
             manifest.get("n_kernels", 0),
             decisions["n_trained"] > 0 or n_exemplars > 0,
@@ -108,6 +112,8 @@ class DataContents:
         if self.sampled_numbers:
             most = max(self.sampled_numbers.values())
             parts.append(f"up to {most:,} sorted cells of {counted(len(self.sampled_numbers), 'column')}, for drift")
+        if self.baseline_groups:
+            parts.append(f"median and spread of {counted(self.baseline_groups, 'group')}, by hashes of their names")
         return "; ".join(parts) or "none"
 
     def _rows(self, item: str) -> str:

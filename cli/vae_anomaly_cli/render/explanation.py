@@ -124,6 +124,9 @@ class ExplainedTable:
                     style="dim",
                 )
             )
+            group = explanation.group_text(index)
+            if group:
+                show(Text(f"numbers compared with those of {one_line(group)}", style="dim"))
             if charged := float(explanation.charged.iloc[index]):
                 show(Text(f"charged for its missing cells, as expected of them: {charged:.2f} nats", style="dim"))
             show(self._cells(row) if self.reasons.of_row[row] else f" {NO_REASON}")

@@ -36,6 +36,7 @@ def _facts(model: str, manifest: dict[str, Any]) -> RichTable:
         **_preset_facts(manifest["parameters"]),
         **({"features": f"{manifest['n_features']}"} if images is None else _image_facts(manifest)),
         **_role_facts(manifest["column_roles"]),
+        **_baseline_facts(manifest),
         **_decision_facts(manifest["decisions"], row),
         "held-out ELBO" if report["n_validation_rows"] else "training ELBO": "not known"
         if report["elbo"] is None
@@ -80,6 +81,30 @@ def _role_facts(roles: dict[str, Any]) -> dict[str, str]:
         meaning = f" ({anomalous} = anomaly)" if anomalous is not None else f" ({normal} = normal)" if normal else ""
         facts["label"] = f"{roles['label']}{meaning}"
     return {name: fact for name, fact in facts.items() if fact}
+
+
+def _baseline_facts(manifest: dict[str, Any]) -> dict[str, str]:
+    """Lay out what numbers of rows are compared with."""
+    baseline = manifest.get("baseline")
+    if baseline is None:
+        return {}
+    names = [column["name"] for column in manifest["columns"]]
+    levels = [
+        f"{names[key]} ({n_groups:,} groups)"
+        for key, n_groups in zip(baseline["keys"], baseline["n_groups"], strict=True)
+    ]
+    logarithmic = [names[column["position"]] for column in baseline["columns"] if column["asinh_scale"]]
+    others = [names[column["position"]] for column in baseline["columns"] if not column["asinh_scale"]]
+    compared = ([f"{', '.join(logarithmic)} on a logarithmic scale"] if logarithmic else []) + (
+        [", ".join(others)] if others else []
+    )
+    facts = {"compared by": " / ".join(levels) or "all rows", "compared": "; ".join(compared)}
+    if manifest["parameters"]["baseline_units"] == "group":
+        facts["compared"] += "; scores in units of the spread of the group"
+    if baseline["seasons"] is not None:
+        used = ", ".join(baseline["seasons"]["used"]) or "nothing"
+        facts["in time"] = f"{used} of {names[baseline['time']]}"
+    return facts
 
 
 def _decision_facts(decisions: dict[str, Any], row: str) -> dict[str, str]:

@@ -97,22 +97,29 @@ class Reasons:
 
     @cached_property
     def objects(self) -> Mapping[int, dict[str, Any]]:
-        """Rows for programs: the score is the sum of `contributions` and `kl`, `charged` for missing cells of it."""
+        """Rows for programs: the score is the sum of `contributions` and `kl`, `charged` for missing cells of it.
+
+        Where numbers are compared with those of a group, `contributions_by_group` is what its units alone add.
+        """
         # Adding 0 makes 0 of the -0 of a column that was set aside.
         contributions = (self.explanation.contributions + 0.0).to_dict(orient="records")
+        usual = self.explanation.usual
+        added = [{}] * len(self) if usual is None else usual.dropna(axis=1).to_dict(orient="records")
         return self._by_row(
             [
                 {
-                    "reasons": [{field: plain(getattr(reason, field)) for field in FIELDS} for reason in reasons],
+                    "reasons": [_object_of(reason) for reason in reasons],
                     "kl": float(kl),
                     "charged": float(charged),
                     "contributions": cells,
                 }
-                for reasons, kl, charged, cells in zip(
+                | ({"contributions_by_group": of_group} if of_group else {})
+                for reasons, kl, charged, cells, of_group in zip(
                     self.of_row.values(),
                     self.explanation.kl,
                     self.explanation.charged,
                     contributions,
+                    added,
                     strict=True,
                 )
             ]
@@ -126,6 +133,12 @@ class Reasons:
 
     def _by_row(self, values: list[T]) -> dict[int, T]:
         return dict(zip(self.rows, values, strict=True))
+
+
+def _object_of(reason: "Reason") -> dict[str, Any]:
+    """Return a reason for programs; the group that a number is compared with where it is with one."""
+    fields = {field: plain(getattr(reason, field)) for field in FIELDS}
+    return fields | {"group": {name: plain(cell) for name, cell in reason.group}} if reason.group else fields
 
 
 @dataclass(frozen=True)

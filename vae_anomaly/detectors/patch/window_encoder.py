@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vae_anomaly.columns import VALUE_LIMIT, Batch, Column, Encoder
+from vae_anomaly.columns import VALUE_LIMIT, Batch, CellUnits, Column, Encoder
 from vae_anomaly.data import FloatArray
 from vae_anomaly.detectors.patch.windows import IntArray, PaddedImage, Windows
 from vae_anomaly.likelihoods import Gaussian, InputOnly, Likelihood, OutputOnly
@@ -80,7 +80,7 @@ class WindowEncoder(Encoder):
     def by_column(self, terms: FloatArray) -> FloatArray:
         return terms
 
-    def decode(self, values: FloatArray) -> npt.NDArray[Any]:
+    def decode(self, values: FloatArray, units: CellUnits | None = None) -> npt.NDArray[Any]:
         return values
 
 
