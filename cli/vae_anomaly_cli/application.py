@@ -15,6 +15,8 @@ from vae_anomaly_cli.commands.explain import explain
 from vae_anomaly_cli.commands.export import export
 from vae_anomaly_cli.commands.fit import fit
 from vae_anomaly_cli.commands.info import info
+from vae_anomaly_cli.commands.learn import learn
+from vae_anomaly_cli.commands.review import review
 from vae_anomaly_cli.commands.score import score
 from vae_anomaly_cli.commands.sensitivity import sensitivity
 from vae_anomaly_cli.commands.threshold import threshold
@@ -29,6 +31,8 @@ COMMANDS: tuple[Command, ...] = (
     threshold,
     calibrate,
     audit,
+    review,
+    learn,
     drift,
     sensitivity,
     export,
@@ -52,6 +56,8 @@ HELP = """Find the anomalous rows of a table, or the anomalous images of a folde
   vae-anomaly threshold orders.vae            false alarms to expect, and others
   vae-anomaly calibrate normal.csv -m orders.vae -o orders.vae
   vae-anomaly audit orders.vae orders.csv -o review.csv        what to look at
+  vae-anomaly review new.csv -m orders.vae -o todo.csv         what to look at next
+  vae-anomaly learn orders.vae todo.csv -o orders.vae          what was found
   vae-anomaly drift new.csv -m orders.vae     are new rows like those before
   vae-anomaly sensitivity orders.vae new.csv  what it would not notice
   vae-anomaly export orders.vae orders.onnx   to score without PyTorch

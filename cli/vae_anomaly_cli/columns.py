@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from vae_anomaly.columns import Column, MissingValues
 
 SCORE, P_VALUE, FLAG, REASONS = "anomaly_score", "p_value", "is_anomaly", "reasons"
+# Of a model that has learned from answers: the score without what was learned; and why a row is to be looked at.
+LIKELIHOOD, WHY = "likelihood_score", "why"
 APPENDED = (SCORE, P_VALUE, FLAG)
 ROW, FILE, PROBLEM = "row", "file", "problem"
 # What these are called where the input keeps a column of that name.
@@ -82,16 +84,21 @@ class InputColumns:
         found = {*APPENDED} & names
         if not {SCORE, FLAG} <= found:
             return found
-        # A column of reasons, or of rows, alone may be anyone's; a result has one of problems besides.
-        found |= {REASONS} & names
-        if not names & {PROBLEM, SPARE_NAMES[PROBLEM]}:
+        # A column of reasons, or of rows, alone may be anyone's; results have problems besides, reviews say why.
+        found |= {REASONS, LIKELIHOOD, WHY} & names
+        if not names & {PROBLEM, SPARE_NAMES[PROBLEM], WHY}:
             return found
         return found | {spare if spare in names else name for name, spare in SPARE_NAMES.items()} & names
 
     @property
     def kept(self) -> list[str]:
         """Columns that go to the output."""
-        return list(self.ids) or [name for name in self.names if name not in self.of_earlier_run]
+        return list(self.ids) or self.of_input
+
+    @property
+    def of_input(self) -> list[str]:
+        """All columns but those of an earlier run."""
+        return [name for name in self.names if name not in self.of_earlier_run]
 
     def own_name(self, name: str) -> str:
         """Return what a column of ours is called in the output, where the input may keep one of that name.

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from vae_anomaly_cli.columns import InputColumns, LabelUse
 from vae_anomaly_cli.console import Messages
+from vae_anomaly_cli.known_anomalies import KnownAnomalies
 from vae_anomaly_cli.labels import Measures
 from vae_anomaly_cli.models import Model
 from vae_anomaly_cli.options import Device, FitOptions, InputOptions
@@ -59,8 +60,16 @@ class Data(Protocol):
     def draw(self, ranked: Ranked, model: Any, messages: Messages) -> None:
         """Draw the most anomalous rows."""
 
-    def fit(self, fitting: FitOptions, device: Device, messages: Messages, *, n_passes: int = 1) -> Model:
-        """Fit a model on it."""
+    def fit(
+        self,
+        fitting: FitOptions,
+        device: Device,
+        messages: Messages,
+        *,
+        n_passes: int = 1,
+        known: KnownAnomalies | None = None,
+    ) -> Model:
+        """Fit a model on it, but for rows that are known to be anomalous."""
 
     def fit_own_rows(self, fitting: FitOptions, device: Device, messages: Messages) -> Model:
         """Fit a model whose own rows are judged: they are ranked among themselves."""

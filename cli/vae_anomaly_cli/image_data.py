@@ -11,6 +11,7 @@ from vae_anomaly_cli.columns import PROBLEM, ROW, InputColumns, LabelUse, find_c
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.flagging import Decision
 from vae_anomaly_cli.image_model import ImageModel, fit_images, load_image_model
+from vae_anomaly_cli.known_anomalies import KnownAnomalies
 from vae_anomaly_cli.labels import Measures
 from vae_anomaly_cli.models import remembered_roles
 from vae_anomaly_cli.options import Device, FitOptions, InputOptions
@@ -60,7 +61,15 @@ class ImageData:
                 columns = dataclasses.replace(columns, label=None)
         return cls(source, columns, plan_figures(heatmaps, sheet, top, source))
 
-    def fit(self, fitting: FitOptions, device: Device, messages: Messages, *, n_passes: int = 1) -> ImageModel:
+    def fit(
+        self,
+        fitting: FitOptions,
+        device: Device,
+        messages: Messages,
+        *,
+        n_passes: int = 1,
+        known: KnownAnomalies | None = None,
+    ) -> ImageModel:
         """Fit a model on the images."""
         return dataclasses.replace(fit_images(self.source, fitting, device, messages), with_heat_maps=self._draws_all)
 

@@ -74,6 +74,11 @@ class ImageFeatures:
     rows: tuple[int, ...]
     problems: Mapping[int, str]
 
+    @property
+    def usable(self) -> "Images":
+        """What it takes of these."""
+        return self.images
+
     @cached_property
     def heat_maps(self) -> "dict[int, HeatMap]":
         """Where images are anomalous, by row."""
@@ -164,6 +169,11 @@ class ImageModel:
         by_row = {row: reasons[path] for row, path in enumerate(batch.paths) if path in reasons}
         rows = tuple(row for row in range(batch.n_rows) if row not in by_row)
         return ImageFeatures(self.detector, images, rows, by_row)
+
+    def features_again(self, cells: pa.Table, rows: npt.NDArray[np.int64]) -> ImageFeatures:
+        """Read the pixels of files of several batches again."""
+        (batch,) = self.source.batches_of(rows.tolist(), len(rows))
+        return self.features(batch)
 
     def score(self, batch: ImageBatch, features: ImageFeatures, start: int) -> RowScores:
         """Score the files of a batch from one of them on; NaN where one cannot be used."""

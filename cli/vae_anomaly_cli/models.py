@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -48,6 +48,10 @@ class Features(Protocol):
     def rows(self) -> "Sequence[int] | npt.NDArray[np.intp]":
         """The other rows, in their order."""
 
+    @property
+    def usable(self) -> Any:
+        """What it takes of these."""
+
 
 @dataclass(frozen=True)
 class RowScores:
@@ -59,10 +63,13 @@ class RowScores:
         Nats, higher is more anomalous; NaN where there is none.
     p_values : ndarray of shape (rows,)
         NaN where there is no score, or nothing to compare it with.
+    likelihoods : ndarray of shape (rows,) or None
+        Scores without what the model has learned from answers; None where it has not, or where they are not known.
     """
 
     scores: Numbers
     p_values: Numbers
+    likelihoods: Numbers | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -71,7 +78,8 @@ class RowScores:
     def by(cls, detector: "VAEDetector | PatchDetector", rows: Any) -> "RowScores":
         """Score rows in one pass."""
         found = detector.decide(rows)
-        return cls(found["anomaly_score"].to_numpy(), found["p_value"].to_numpy())
+        likelihoods = found["likelihood_score"].to_numpy() if "likelihood_score" in found else None
+        return cls(found["anomaly_score"].to_numpy(), found["p_value"].to_numpy(), likelihoods)
 
     @classmethod
     def nothing(cls, n_rows: int = 0) -> "RowScores":
@@ -81,17 +89,28 @@ class RowScores:
     @classmethod
     def joined(cls, *parts: "RowScores") -> "RowScores":
         """All rows of several parts."""
-        return cls(np.concatenate([part.scores for part in parts]), np.concatenate([part.p_values for part in parts]))
+        known = [part.likelihoods for part in parts if part.likelihoods is not None]
+        are_known = known and len(known) == sum(len(part) > 0 for part in parts)
+        return cls(
+            np.concatenate([part.scores for part in parts]),
+            np.concatenate([part.p_values for part in parts]),
+            np.concatenate(known) if are_known else None,
+        )
 
     def take(self, rows: slice | npt.NDArray[np.intp]) -> "RowScores":
         """Some of the rows."""
-        return RowScores(self.scores[rows], self.p_values[rows])
+        likelihoods = None if self.likelihoods is None else self.likelihoods[rows]
+        return RowScores(self.scores[rows], self.p_values[rows], likelihoods)
 
     def spread(self, rows: list[int], n_rows: int) -> "RowScores":
         """The same rows in their places among others, which have no scores."""
         spread = RowScores.nothing(n_rows)
         spread.scores[rows], spread.p_values[rows] = self.scores, self.p_values
-        return spread
+        if self.likelihoods is None:
+            return spread
+        likelihoods = np.full(n_rows, np.nan)
+        likelihoods[rows] = self.likelihoods
+        return replace(spread, likelihoods=likelihoods)
 
 
 @dataclass
@@ -217,6 +236,9 @@ class Model(Protocol):
     def features(self, batch: Any) -> Features:
         """Return what the detector sees of a batch."""
 
+    def features_again(self, cells: pa.Table, rows: npt.NDArray[np.int64]) -> Features:
+        """Return what it sees of rows of several batches, given their cells and which rows (from 0) they are."""
+
     def score(self, batch: Any, features: Any, start: int) -> RowScores:
         """Score the rows of a batch from one of them on; NaN where a row cannot be scored."""
 
@@ -262,6 +284,16 @@ def library_errors(name: str, locate: Callable[[int], Location] | None = None) -
         raise InputError(f"{location.file}: {error.text(row=location.where)}") from error
     except SpecificationError as error:
         raise InputError(error) from error
+
+
+def likelihood_scores(model: Model, features: Features, n_rows: int) -> Numbers:
+    """Return the scores of a batch without what the model has learned from answers; NaN where there is none."""
+    scores = np.full(n_rows, np.nan)
+    rows = np.asarray(features.rows, dtype=np.intp)
+    if len(rows):
+        with library_errors(model.source.name):
+            scores[rows] = model.detector.likelihood_score(features.usable)
+    return scores
 
 
 def save_model(detector: "VAEDetector | PatchDetector", path: Path) -> None:

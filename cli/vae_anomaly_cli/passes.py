@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,6 @@ import pyarrow as pa
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.data import Data
 from vae_anomaly_cli.errors import CommandError
-from vae_anomaly_cli.features import RowFeatures
-from vae_anomaly_cli.image_model import ImageFeatures
 from vae_anomaly_cli.labels import Labels
 from vae_anomaly_cli.models import CellBatch, Features, Model, Unusable, library_errors
 from vae_anomaly_cli.progress import progress_bar
@@ -64,7 +62,7 @@ class Judged:
                 groups = np.full(batch.n_rows, None, dtype=object) if has_groups(detector) else None
                 comparisons = np.repeat(missing[:, None], n_folds(detector), axis=1)
                 return cls(missing, comparisons, np.zeros_like(missing, int), groups)
-            found = detector.compared(seen_by_detector(features))
+            found = detector.compared(features.usable)
         if len(rows) == batch.n_rows:
             return cls(found.scores, found.comparisons, found.fingerprints, found.groups)
         scores = np.full(batch.n_rows, np.nan)
@@ -224,11 +222,6 @@ def judge(
         raise CommandError(unusable.none_of(model.source.name, len(judged.scores)))
     read_labels = None if label is None else label.usable(model.values(pa.chunked_array(labels)), messages)
     return Pass(judged, read_labels, unusable.count, None if sample is None else Sample(*sample.rows_and_cells()))
-
-
-def seen_by_detector(features: Features) -> Any:
-    """Return what a detector takes: the rows or images that can be used."""
-    return features.images if isinstance(features, ImageFeatures) else cast(RowFeatures, features).usable
 
 
 def has_groups(detector: "VAEDetector | PatchDetector") -> bool:

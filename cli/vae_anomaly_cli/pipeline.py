@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ from vae_anomaly_cli.columns import FLAG, P_VALUE, SCORE
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.flagging import Decision
 from vae_anomaly_cli.labels import LabelColumn, Measures
-from vae_anomaly_cli.models import CellBatch, Features, Model, RowScores, Unusable
+from vae_anomaly_cli.models import CellBatch, Features, Model, RowScores, Unusable, likelihood_scores
 from vae_anomaly_cli.output.journal import KeptRows
 from vae_anomaly_cli.output.sinks import Sink
 from vae_anomaly_cli.progress import progress_bar
@@ -55,6 +55,8 @@ class OwnColumns:
         The file of the row, where there are several: the second.
     problem : str or None
         Why a row could not be scored.
+    likelihood : str or None
+        The score without what a model has learned from answers: beside the score.
     reasons : str or None
         Why a row is anomalous: the last.
     files : tuple of str
@@ -66,6 +68,7 @@ class OwnColumns:
     problem: str | None = None
     reasons: str | None = None
     files: tuple[str, ...] = ()
+    likelihood: str | None = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,8 @@ class Layout:
             pa.field(name, self.types[name].type) if name in self.types else self.source.field(name)
             for name in self.kept
         ]
-        fields += [pa.field(SCORE, pa.float64()), pa.field(P_VALUE, pa.float64()), pa.field(FLAG, pa.bool_())]
+        numbers = [name for name in (SCORE, own.likelihood, P_VALUE) if name is not None]
+        fields += [*(pa.field(name, pa.float64()) for name in numbers), pa.field(FLAG, pa.bool_())]
         fields += [pa.field(name, pa.string()) for name in (own.problem, own.reasons) if name is not None]
         return pa.schema(fields)
 
@@ -138,8 +142,10 @@ class Layout:
             for name in self.kept
         ]
         without_score = np.isnan(judged.scores)
+        columns.append(pa.array(judged.scores, mask=without_score))
+        if own.likelihood is not None:
+            columns.append(pa.array(judged.likelihoods, mask=without_score))
         columns += [
-            pa.array(judged.scores, mask=without_score),
             pa.array(judged.p_values, mask=np.isnan(judged.p_values)),
             pa.array(flags, mask=without_score),
         ]
@@ -238,6 +244,8 @@ class Pipeline:
         The column that the scores are compared with.
     n_top : int
         How many of the most anomalous rows to keep.
+    also : sequence of TopK
+        Keep other rows.
     sampled : sequence of str
         Columns of which to keep some rows, drawn at random; none by default.
 
@@ -270,6 +278,7 @@ class Pipeline:
         explainer: Explainer | None = None,
         label: LabelColumn | None = None,
         n_top: int = 0,
+        also: Sequence[TopK] = (),
         sampled: Sequence[str] = (),
     ) -> None:
         self.model, self.names, self.layout, self.sink = model, names, layout, sink
@@ -280,7 +289,7 @@ class Pipeline:
         self.family = FamilyCounts()
         self.n_rows = self.n_scored = self.n_flagged = self.n_written = 0
         self.lowest, self.highest = np.inf, -np.inf
-        self.top = TopK(n_top)
+        self.top, self._also = TopK(n_top), also
         self.unusable = Unusable(model.noun)
         self.sample = SmallestKeys(SAMPLED_ROWS, np.random.default_rng(0)) if sampled else None
         self._sampled = list(sampled)
@@ -310,7 +319,8 @@ class Pipeline:
         n_known = 0 if self.kept is None else self.kept.n_rows
         for batch in self.model.batches(self.names):
             known = batch.first + batch.n_rows <= n_known
-            needed = not known or (self.explainer is not None and self.explainer.needs(batch))
+            needed = not known or self.layout.own.likelihood is not None
+            needed = needed or (self.explainer is not None and self.explainer.needs(batch))
             yield Read(batch, self.model.features(batch) if needed else None)
 
     def _score(self, read: Read) -> Scored:
@@ -323,6 +333,10 @@ class Pipeline:
         if len(stored) < batch.n_rows:
             assert features is not None
             judged = RowScores.joined(stored, self.model.score(batch, features, len(stored)))
+        if self.layout.own.likelihood is not None and judged.likelihoods is None:
+            # Not kept beside the scores of an interrupted run.
+            assert features is not None
+            judged = replace(judged, likelihoods=likelihood_scores(self.model, features, batch.n_rows))
         flags = self.decision.flags(judged)
         self._note(batch, judged, flags)
         explained = None
@@ -348,7 +362,8 @@ class Pipeline:
         self.family.add(judged.p_values[~np.isnan(judged.p_values)])
         if self.sample is not None:
             self.sample.append(batch.cells.select(self._sampled))
-        self.top.add(batch, judged)
+        for kept in (self.top, *self._also):
+            kept.add(batch, judged)
         if self.label is not None:
             self._labels.append(batch.cells[self.label.name])
             self._scores.append(judged.scores)

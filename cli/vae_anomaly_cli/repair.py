@@ -31,6 +31,12 @@ class RepairedTable:
     n_replaced: int
     fdr: float | None = None
 
+    def describe(self, messages: Messages, output: str | None) -> dict[str, Any]:
+        """Say what is promised of the cells, and return it with their number for programs."""
+        if self.promise:
+            messages.answer(self.promise)
+        return {"output": output, "n_cells": self.n_replaced, "fdr": self.fdr}
+
     @property
     def promise(self) -> str:
         """Say what the share of wrong proposals means; nothing where none was given."""

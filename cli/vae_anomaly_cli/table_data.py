@@ -12,6 +12,7 @@ import pyarrow as pa
 from vae_anomaly_cli.columns import FILE, PROBLEM, REASONS, ROW, InputColumns, LabelUse, find_columns
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.errors import InputError
+from vae_anomaly_cli.known_anomalies import KnownAnomalies
 from vae_anomaly_cli.labels import Labels, Measures
 from vae_anomaly_cli.models import remembered_roles
 from vae_anomaly_cli.options import ROBUST, Device, FitOptions, InputOptions
@@ -55,9 +56,17 @@ class TableData:
             columns = columns.with_roles(remembered_roles(model), model, labels, messages)
         return cls(source, columns, source.files)
 
-    def fit(self, fitting: FitOptions, device: Device, messages: Messages, *, n_passes: int = 1) -> TableModel:
-        """Fit a model on the rows."""
-        return fit_table(self.source, self.columns, fitting, device, messages, n_passes=n_passes)
+    def fit(
+        self,
+        fitting: FitOptions,
+        device: Device,
+        messages: Messages,
+        *,
+        n_passes: int = 1,
+        known: KnownAnomalies | None = None,
+    ) -> TableModel:
+        """Fit a model on the rows, but for those that are known to be anomalous."""
+        return fit_table(self.source, self.columns, fitting, device, messages, n_passes=n_passes, known=known)
 
     def fit_own_rows(self, fitting: FitOptions, device: Device, messages: Messages) -> TableModel:
         """Fit a model whose own rows are judged: anomalies are expected, and rows are ranked among themselves."""

@@ -16,6 +16,7 @@ from vae_anomaly_cli.columns import InputColumns, baseline_for_training
 from vae_anomaly_cli.console import Messages, counted
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.features import RowFeatures, scoring_features, training_frame, with_row_numbers
+from vae_anomaly_cli.known_anomalies import KnownAnomalies
 from vae_anomaly_cli.models import EXPECTATIONS, RowScores, Unusable, library_errors, load_detector, rank_among
 from vae_anomaly_cli.options import Device, FitOptions
 from vae_anomaly_cli.progress import progress_bar
@@ -89,6 +90,10 @@ class TableModel:
     def features(self, batch: RowBatch) -> RowFeatures:
         """Return what the detector sees of a batch."""
         return self.features_of(batch.cells)
+
+    def features_again(self, cells: pa.Table, rows: npt.NDArray[np.int64]) -> RowFeatures:
+        """Return what it sees of rows of several batches, by their cells."""
+        return self.features_of(cells)
 
     def features_of(self, cells: pa.RecordBatch | pa.Table) -> RowFeatures:
         """Return what the detector sees of rows; where it was fitted on them, odd cells are missing as in the fit."""
@@ -204,6 +209,7 @@ def fit_table(
     messages: Messages,
     *,
     n_passes: int = 1,
+    known: KnownAnomalies | None = None,
 ) -> TableModel:
     """Fit on all rows, or on a sample where they are too many; in further passes on other samples.
 
@@ -221,6 +227,8 @@ def fit_table(
         Shows progress and warnings.
     n_passes : int
         How often to go through the table.
+    known : KnownAnomalies, optional
+        Rows to leave out.
     """
     group = fitting.calibration_group
     declared = columns.declared_for_training(fitting.column, group)
@@ -231,7 +239,7 @@ def fit_table(
             "--passes out."
         )
     names = columns.for_training(messages)
-    table = _draw(source, columns, names, fitting, messages)
+    table = _draw(source, columns, names, fitting, messages, known)
     if table.drawn is None and columns.label is not None:
         # Labels that cannot be used are known before the work; those of a sample may be too few to tell.
         columns.label.read(table.values(columns.label.name))
@@ -247,7 +255,7 @@ def fit_table(
     # Ctrl-C ends the fit with what was learned, and not the pass alone.
     with messages.library_warnings():
         while n_done < n_passes and not detector.fit_report_.interrupted:
-            table = _draw(source, columns, names, fitting, messages, n_done)
+            table = _draw(source, columns, names, fitting, messages, known, n_done)
             with library_errors(table.name, table.locate):
                 more = scoring_features(table.cells, detector.columns_, source.cell_reader, group, forgiving=True)
                 detector.partial_fit(with_row_numbers(more.frame, table))
@@ -279,13 +287,15 @@ def _draw(
     names: list[str],
     fitting: FitOptions,
     messages: Messages,
+    known: KnownAnomalies | None,
     n_done: int = 0,
 ) -> Table:
     """Read the rows of one pass of a fit: all, or a sample that is another one in each pass."""
     label = [name for name in columns.label_names if name not in names]
     n_rows = fitting.sample_rows or SAMPLE_ROWS
     with progress_bar(source.size, "reading", "row", messages) as done:
-        return sample_table(source, [*names, *label], n_rows, (fitting.seed or 0, n_done), done)
+        table = sample_table(source, [*names, *label], n_rows, (fitting.seed or 0, n_done), done)
+    return table if known is None else table.without(known.among(table.cells, names))
 
 
 def _kinds_of(columns: "tuple[Column, ...]") -> dict[str, int]:
@@ -307,6 +317,7 @@ def _fit_report(table: Table, columns: "tuple[Column, ...]", seconds: float) -> 
     n_set_aside = len(_set_aside(columns))
     rest = f", {n_set_aside} set aside" if n_set_aside else ""
     rows = counted(table.n_rows, "row")
-    if table.drawn is not None:
+    if table.is_sample:
         rows = f"a sample of {table.n_rows:,} of {counted(table.n_input_rows, 'row')}"
+    rows += f", {table.n_left_out:,} known to be anomalous left out" if table.n_left_out else ""
     return f"fitted on {table.name}: {rows}, {counted(sum(kinds.values()), 'column')} ({counts}){rest}, {seconds:.1f} s"

@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,8 @@ class Table:
         Rows of the whole input.
     drawn : ndarray of int, optional
         Which rows of the whole input these are; None for all.
+    n_left_out : int
+        Rows that were taken out of what was read.
     """
 
     source: TableSource
@@ -43,6 +45,7 @@ class Table:
     starts: tuple[int, ...]
     n_input_rows: int
     drawn: npt.NDArray[np.int64] | None = None
+    n_left_out: int = 0
 
     @property
     def name(self) -> str:
@@ -62,6 +65,19 @@ class Table:
     def values(self, name: str) -> pa.ChunkedArray:
         """Return the cells of a column with the type that they have."""
         return self.source.cell_reader.values(self.cells[name])
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether some rows of the input were not read."""
+        return self.n_rows + self.n_left_out < self.n_input_rows
+
+    def without(self, rows: npt.NDArray[np.intp]) -> "Table":
+        """Take out some of the rows (from 0)."""
+        if not len(rows):
+            return self
+        kept = np.delete(np.arange(self.n_rows), rows)
+        drawn = kept if self.drawn is None else self.drawn[kept]
+        return replace(self, cells=self.cells.take(kept), drawn=drawn, n_left_out=self.n_left_out + len(rows))
 
     def locate(self, row: int) -> Location:
         """Say where a person finds one of these rows (from 0)."""

@@ -1,12 +1,13 @@
 """The most anomalous rows of a stream."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from vae_anomaly_cli.models import CellBatch, RowScores
+from vae_anomaly_cli.models import CellBatch, Numbers, RowScores
 
 
 @dataclass(frozen=True)
@@ -39,16 +40,22 @@ def rank_descending(scores: npt.NDArray[np.float64], top: int | None) -> npt.NDA
 
 
 class TopK:
-    """Keeps the rows with the highest scores; rows without a score, NaN, are never among them.
+    """Keeps the rows with the highest scores, or that rank highest by them; never those without a score, NaN.
 
     Parameters
     ----------
     k : int
         How many.
+    rank : callable, optional
+        What they are ranked by, from scores; by default these themselves.
+    max_equal : int, optional
+        How many rows of one rank, the first ones; by default all that there is room for.
     """
 
-    def __init__(self, k: int) -> None:
-        self.k = k
+    def __init__(
+        self, k: int, rank: Callable[[Numbers], Numbers] = lambda scores: scores, max_equal: int | None = None
+    ) -> None:
+        self.k, self.rank, self.max_equal = k, rank, max_equal
         self._threshold = -np.inf
         self._judged: list[RowScores] = []
         self._positions: list[npt.NDArray[np.int64]] = []
@@ -56,12 +63,11 @@ class TopK:
 
     def add(self, batch: CellBatch, judged: RowScores) -> None:
         """Keep rows of a batch that may be among them."""
-        scores = judged.scores
-        rows = np.flatnonzero(scores > self._threshold)
+        ranks = self.rank(judged.scores)
+        rows = np.flatnonzero(ranks > self._threshold)
         if not self.k or not len(rows):
             return
-        if len(rows) > self.k:
-            rows = np.sort(rows[rank_descending(scores[rows], self.k)])
+        rows = np.sort(rows[self._order(ranks[rows])])
         self._judged.append(judged.take(rows))
         self._positions.append(np.array([(batch.first + row, *batch.position(row)) for row in rows.tolist()]))
         # Copies: a slice would hold the whole batch.
@@ -75,15 +81,27 @@ class TopK:
             nothing = np.empty(0, dtype=np.int64)
             return Ranked(RowScores.nothing(), nothing, nothing, nothing, pa.table({}))
         judged = RowScores.joined(*self._judged)
-        order = rank_descending(judged.scores, k)
+        order = self._order(self.rank(judged.scores))[:k]
         rows, files, rows_in_file = np.concatenate(self._positions)[order].T
         return Ranked(judged.take(order), rows, files, rows_in_file, pa.concat_tables(self._cells).take(order))
 
     def _drop_surplus(self) -> None:
         judged = RowScores.joined(*self._judged)
         # In the order of the rows, so that of equal scores the first stays first.
-        kept = np.sort(rank_descending(judged.scores, self.k))
+        ranks = self.rank(judged.scores)
+        kept = np.sort(self._order(ranks))
         self._judged = [judged.take(kept)]
-        self._threshold = float(self._judged[0].scores.min())
+        if len(kept) == self.k:
+            self._threshold = float(ranks[kept].min())
         self._positions = [np.concatenate(self._positions)[kept]]
         self._cells = [pa.concat_tables(self._cells).take(kept)]
+
+    def _order(self, ranks: Numbers) -> npt.NDArray[np.intp]:
+        """Return the first `k` rows by their ranks, the highest first."""
+        order = rank_descending(ranks, None)
+        if self.max_equal is not None and len(order):
+            ordered = ranks[order]
+            starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+            nth = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
+            order = order[nth < self.max_equal]
+        return order[: self.k]

@@ -838,12 +838,18 @@ def anomalous(y: Any, n_rows: int) -> npt.NDArray[np.bool_]:
     labels = np.asarray(y).ravel()
     if len(labels) != n_rows:
         raise SpecificationError(f"there are {len(labels)} labels for {n_rows} rows. Give one for each.")
-    found = set(np.unique(labels).tolist())
+    try:
+        found = set(np.unique(labels).tolist())
+    except TypeError:
+        # What cannot be put in order, as a missing label and others.
+        found = {None}
     if found <= {0, 1}:
         return labels.astype(bool)
     if found <= {-1, 1}:
         return np.isin(labels, [-1])
-    raise SpecificationError("labels are 0 and 1 (1 for anomalous), booleans, or 1 and -1 (-1 for anomalous).")
+    raise SpecificationError(
+        "labels are 0 and 1 (1 for anomalous), booleans, or 1 and -1 (-1 for anomalous); none is missing."
+    )
 
 
 def row_ids(X: Any, positions: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:

@@ -36,7 +36,7 @@ class ExaminedDetectorMixin(CalibratedDetectorMixin):
 
         Rows are alike where the same cells cost nats, above what is typical of training rows, in the same direction,
         and by about as much; how anomalous a row is makes little difference.  How many patterns there are follows from
-        the rows, without labels: average linkage of their profiles, cut at a cosine distance of 0.4.  Patterns have at
+        the rows, without labels: average linkage of their profiles, cut at a cosine distance of 0.3.  Patterns have at
         least one in a hundred alerts, and there are at most 20; alerts that resemble none are left over.  The order
         of the rows makes no difference.
 
@@ -150,7 +150,7 @@ class ExaminedDetectorMixin(CalibratedDetectorMixin):
         >>> rows = pd.DataFrame(np.random.default_rng(0).normal(size=(1000, 2)) * [1, 100], columns=["speed", "load"])
         >>> detector = VAEDetector(max_iter=100, early_stopping=False).fit(rows[:700])
         >>> changes = detector.sensitivity(rows[700:], n_rows=50).frame().set_index(["column", "change"])
-        >>> 2 < changes.amount["speed", "above"] < 5, 200 < changes.amount["load", "below"] < 500
+        >>> bool(2 < changes.amount["speed", "above"] < 5), bool(200 < changes.amount["load", "below"] < 500)
         (True, True)
         """
         check_is_fitted(self)

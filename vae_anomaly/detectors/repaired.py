@@ -184,7 +184,7 @@ class RepairedDetectorMixin(CalibratedDetectorMixin):
         in a long table several cells have to look wrong before one is proposed; a warning says so.  The promise is for
         the expected share, over tables, and for right cells beside wrong ones of the same row it is approximate: an
         error can make its neighbours look wrong.  Errors in the training rows make p-values larger, so that fewer cells
-        are found.
+        are found, and so do rows that were fitted themselves.
 
         Parameters
         ----------

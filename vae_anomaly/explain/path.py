@@ -162,4 +162,4 @@ def expected_of_each(
     for index, (position, column) in enumerate(encoder.model_columns):
         if column is encoder.columns[position] and not column.is_constant:
             usable[:, position] = batch.observed[:, index].numpy() & ~column.is_hashed(values[:, index])
-    return encoder.decode(values), usable, evidence.cell_scores
+    return encoder.decode(values, batch.units), usable, evidence.cell_scores

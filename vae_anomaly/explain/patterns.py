@@ -10,10 +10,11 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import torch
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.sparse import csc_array, csr_array, diags_array, hstack
 
-from vae_anomaly.columns import Batch, Column, Encoder, TableEncoder
+from vae_anomaly.columns import Batch, CellUnits, Column, Encoder, TableEncoder
 from vae_anomaly.data import FloatArray, Table
 from vae_anomaly.explain.conditionals import expected_cells
 from vae_anomaly.explain.evidence import in_model_order
@@ -29,11 +30,11 @@ NO_ALERT, OTHER = -1, -2
 # A cell that costs so many nats more than is typical is hidden from the encoder and can be named.
 OUT_OF_PLACE = 1.0
 FAR = 5.0
-# Half of what a cell weighs is for its column and side, the other half for its level, or its size in half doublings.
+# Half of what a cell weighs is for its column and side, the other half for its level, or its size in doublings.
 SHARED = 0.5
-HALF_DOUBLINGS, MAX_SIZE = 2, 20
-# So rows whose cells are out of place on the same sides but in no case as much (cosine .5) do not go together by that.
-MAX_DISTANCE = 0.4
+SIZES_PER_DOUBLING, MAX_SIZE = 1.0, 20.0
+# Rows with the same cells out of place on the same sides, but in no case as much (cosine .5), do not go together.
+MAX_DISTANCE = 0.3
 # Of a row to the middle of a pattern that it joins afterwards.
 MIN_COSINE = 0.5
 MAX_CLUSTERED = 2_000
@@ -250,6 +251,8 @@ class _Alerts:
         What they cost above what is typical of training rows, and 0 where that is negative.
     of_row : ndarray of shape (alerts,)
         The same of what the combination costs.
+    units : CellUnits or None
+        Of the alerts, where numbers are compared with those of their group.
     """
 
     encoder: TableEncoder
@@ -257,6 +260,7 @@ class _Alerts:
     expected: FloatArray
     nats: FloatArray
     of_row: FloatArray
+    units: CellUnits | None
 
 
 def find_patterns(
@@ -315,7 +319,7 @@ def _out_of_place(model: FittedModel[Encoder], table: Table) -> _Alerts:
     encoder, reference = model.table_encoder, model.reference
     assert reference is not None
     batch = encoder.encode(table)
-    shares = score_shares(model.vae, batch, additive_of(model.score), model.noise)
+    shares = score_shares(model.vae, batch.relative(), additive_of(model.score), model.noise)
     nats = (-shares.cells - reference.typical[:-1]).clamp(min=0).where(batch.observed, 0.0)
     of_row = (shares.of_row - reference.typical[-1]).clamp(min=0)
     # A column and its parts are hidden together.
@@ -325,7 +329,8 @@ def _out_of_place(model: FittedModel[Encoder], table: Table) -> _Alerts:
     visible = batch.observed & ~in_model_order(encoder, odd)
     seen = Batch(batch.values.where(visible, 0.0), visible)
     expected = expected_cells(model.vae, seen, model.noise, weighted=False)
-    return _Alerts(encoder, batch.values.double().numpy(), expected.numpy(), nats.numpy(), of_row.numpy())
+    values = batch.values.double().numpy()
+    return _Alerts(encoder, values, expected.numpy(), nats.numpy(), of_row.numpy(), batch.units)
 
 
 def profiles_of(
@@ -352,16 +357,21 @@ def profiles_of(
         if not len(rows):
             continue
         cells = values[rows, index]
+        weight = weights[rows, index]
         if is_ordered(column):
             sides = (cells < expected[rows, index]).astype(np.intp)
-            sizes = np.sign(cells) * np.rint(HALF_DOUBLINGS * np.log2(1 + np.abs(cells)))
-            codes = np.clip(sizes, -MAX_SIZE, MAX_SIZE)
+            axes.append(_axes(len(nats), rows, sides, SHARED**0.5 * weight))
+            sizes = np.sign(cells) * SIZES_PER_DOUBLING * np.log2(1 + np.abs(cells))
+            sizes = np.clip(sizes, -MAX_SIZE, MAX_SIZE)
+            # Between two axes, so that no limit parts cells that are nearly alike.
+            below = np.floor(sizes)
+            places = np.concatenate([below, below + 1])
+            shares = np.concatenate([below + 1 - sizes, sizes - below])
+            axes.append(_axes(len(nats), np.tile(rows, 2), places, np.sqrt((1 - SHARED) * shares) * np.tile(weight, 2)))
         else:
-            sides = np.zeros(len(rows), dtype=np.intp)
-            codes = np.minimum(cells, len(column.levels))
-        for share, places in ((SHARED, sides), (1 - SHARED, np.unique(codes, return_inverse=True)[1])):
-            shape = len(nats), int(places.max()) + 1
-            axes.append(csc_array((share**0.5 * weights[rows, index], (rows, places)), shape=shape))
+            axes.append(_axes(len(nats), rows, np.zeros(len(rows)), SHARED**0.5 * weight))
+            levels = np.minimum(cells, len(column.levels))
+            axes.append(_axes(len(nats), rows, levels, (1 - SHARED) ** 0.5 * weight))
     profiles = csr_array(hstack(axes))
     lengths = np.sqrt(profiles.multiply(profiles).sum(1))
     unit = csr_array(diags_array(1 / np.where(lengths > 0, lengths, 1.0)) @ profiles)
@@ -369,6 +379,12 @@ def profiles_of(
     unit.eliminate_zeros()
     unit.sort_indices()
     return unit
+
+
+def _axes(n_rows: int, rows: IntArray, places: npt.NDArray[Any], weights: FloatArray) -> Profiles:
+    """An axis for each different place."""
+    distinct, places = np.unique(places, return_inverse=True)
+    return csc_array((weights, (rows, places)), shape=(n_rows, len(distinct)))
 
 
 def clustered(profiles: Profiles) -> IntArray:
@@ -424,8 +440,8 @@ def _largest(members: IntArray, counts: IntArray) -> IntArray:
     """The clusters that are large enough for a pattern, and among the largest."""
     sizes = _sizes(members, counts)
     largest = np.argsort(-sizes, kind="stable")[:MAX_PATTERNS]
-    kept: IntArray = largest[sizes[largest] >= max(1.0, MIN_SHARE * counts.sum())]
-    return kept
+    enough: IntArray = largest[sizes[largest] >= max(1.0, MIN_SHARE * counts.sum())]
+    return enough
 
 
 def _numbered(members: IntArray, counts: IntArray, kept: IntArray) -> IntArray:
@@ -506,7 +522,8 @@ def _cell(found: _Alerts, table: Table, rows: IntArray, index: int, share: float
     name, part = owner.name, "" if column is owner else column.kind
     values, expected = found.values[rows, index], found.expected[rows, index]
     nats = float(np.median(found.nats[rows, index]))
-    shown = column.shown(expected)
+    units = None if found.units is None else found.units.take(torch.from_numpy(rows))
+    shown = found.encoder.shown_cells(expected, index, units)
     observed = column.shown(values) if part else table.take(rows).objects(position)
     if is_ordered(column):
         above = float((values >= expected).mean())

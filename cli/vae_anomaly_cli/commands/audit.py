@@ -19,8 +19,8 @@ from vae_anomaly_cli.sources import check_found, kind_of
 
 if TYPE_CHECKING:
     from vae_anomaly import PatchDetector, VAEDetector
+    from vae_anomaly_cli.calibration_review import Review
     from vae_anomaly_cli.output.targets import Target
-    from vae_anomaly_cli.review import Review
 
 N_ROWS = 50
 
@@ -116,10 +116,10 @@ def audit(auditing: AuditOptions, reading: ReadOptions, run: RunOptions, message
 
 def _list(auditing: AuditOptions, reading: ReadOptions, run: RunOptions, messages: Messages) -> None:
     """Write the calibration rows that somebody should look at."""
+    from vae_anomaly_cli.calibration_review import Review, Suspects, review_with_cells
     from vae_anomaly_cli.data import open_data
     from vae_anomaly_cli.models import calibration_of, open_model
     from vae_anomaly_cli.output.targets import choose_target, choose_target_alone
-    from vae_anomaly_cli.review import Review, Suspects, review_with_cells
 
     n_rows = auditing.rows or N_ROWS
     if auditing.data:
@@ -177,11 +177,11 @@ def _take_answers(
     auditing: AuditOptions, answers: str, reading: ReadOptions, run: RunOptions, messages: Messages
 ) -> None:
     """Take confirmed anomalies out of the calibration, and save the model."""
+    from vae_anomaly_cli.calibration_review import read_answers
     from vae_anomaly_cli.models import calibration_of, decision_errors, open_model, write_model
     from vae_anomaly_cli.output.summary import write_summary
     from vae_anomaly_cli.output.targets import choose_model_path
     from vae_anomaly_cli.render.thresholds import describe_threshold
-    from vae_anomaly_cli.review import read_answers
     from vae_anomaly_cli.sources import open_table
 
     assert auditing.output is not None

@@ -80,8 +80,6 @@ class StreamedCheck:
         """Go on with the stream."""
         import numpy as np
 
-        from vae_anomaly_cli.passes import seen_by_detector
-
         usable = ~np.isnan(judged.scores)
         if not usable.any():
             return
@@ -89,7 +87,7 @@ class StreamedCheck:
         self._n_batches += 1
         if self._report is None:
             # Begins the stream where there is none.
-            self._report = detector.check_drift(seen_by_detector(features), self.alpha)
+            self._report = detector.check_drift(features.usable, self.alpha)
             return
         stream = detector.decisions_.stream
         assert stream is not None

@@ -162,10 +162,7 @@ def explain(
     if output.output is not None:
         check_ids(data.columns.ids)
     labels = data.labels(table, messages)
-    if saved.model is None:
-        model = data.fit_own_rows(fitting, run.device, messages)
-    else:
-        model = data.load(saved.model, run.device, messages)
+    model = _model(data, saved.model, fitting, run, messages)
     features = model.features_of(table.cells)
     frame, n_unusable = features.frame, _check_usable(table, features, explaining.row, messages)
     with messages.library_warnings():
@@ -178,19 +175,17 @@ def explain(
     lines = None if output.output is None else explained.cells_table()
     repaired = None
     if repair_target is not None:
-        looked_at, typed = explaining.rows_to_repair(rows, scores), repair_target.format.typed
-        repaired = repaired_table(table, model, frame, looked_at, messages, typed=typed, fdr=explaining.fdr)
+        chosen, typed = explaining.rows_to_repair(rows, scores), repair_target.format.typed
+        repaired = repaired_table(table, model, frame, chosen, messages, typed=typed, fdr=explaining.fdr)
     n_flagged = int((scores > model.threshold).sum())
     done = model.report if saved.model is None else f"{model.report}: {counted(table.n_rows - n_unusable, 'row')}"
     flagged = f"threshold {model.threshold:,.2f} nats, {counted(n_flagged, 'row')} flagged"
     written = _save(lines, target, repaired, repair_target)
     messages.note(f"{done}; {flagged}, {counted(len(rows), 'row')} explained{written}")
-    about = {"model": saved.model, "n_anomalies": n_flagged, "output": _text(target)}
-    summary = model.summary(table.n_rows, n_unusable) | about
+    summary = model.summary(table.n_rows, n_unusable)
+    summary |= {"model": saved.model, "n_anomalies": n_flagged, "output": _text(target)}
     if repaired is not None:
-        summary["repair"] = {"output": _text(repair_target), "n_cells": repaired.n_replaced, "fdr": repaired.fdr}
-        if repaired.promise:
-            messages.answer(repaired.promise)
+        summary["repair"] = repaired.describe(messages, _text(repair_target))
     if labels is not None:
         measures = labels.measure(scores)
         summary["label"] = measures.describe()
@@ -201,6 +196,15 @@ def explain(
         explained.show()
     elif target.path is None:
         write_to_standard_output(lines, target)
+
+
+def _model(
+    data: "TableData", path: str | None, fitting: FitOptions, run: RunOptions, messages: Messages
+) -> "TableModel":
+    """Load the model, or fit the rows."""
+    if path is None:
+        return data.fit_own_rows(fitting, run.device, messages)
+    return data.load(path, run.device, messages)
 
 
 def _check_goes_together(explaining: ExplainOptions, saved: ModelOptions, output: OutputOptions) -> None:

@@ -20,6 +20,7 @@ HELP = """Fit on the rows, or the images, of DATA and save the model.
   vae-anomaly fit good.csv -o data.vae --preset accurate      all are normal
   vae-anomaly fit all.csv -o data.vae --preset robust         some are not
   vae-anomaly fit sales.csv -o sales.vae --baseline-by store,product --baseline-time date
+  vae-anomaly fit all.csv -o data.vae --reviewed todo.csv     without them
   vae-anomaly fit parts/ -o orders.vae --passes 3
   vae-anomaly fit good/ -o parts.vae                  images of one size
   vae-anomaly fit good/ -o parts.vae --size 128x128   images of any size
@@ -64,6 +65,17 @@ class SaveOptions:
             only=Kind.TABLES,
         ),
     ] = False
+    reviewed: Annotated[
+        tuple[str, ...],
+        Option(
+            "A review that was filled in, see vae-anomaly review: rows of DATA that are equal to an anomaly of it are "
+            "left out. Repeat for more.",
+            metavar="FILE",
+            panel=FITTING,
+            only=Kind.TABLES,
+            is_path=True,
+        ),
+    ] = ()
     passes: Annotated[
         int,
         Option(
@@ -115,13 +127,18 @@ def fit(
     from vae_anomaly.columns import LevelRule
     from vae_anomaly_cli.data import open_data
     from vae_anomaly_cli.flagging import Decision
+    from vae_anomaly_cli.known_anomalies import KnownAnomalies
     from vae_anomaly_cli.models import end_if_interrupted, save_model
     from vae_anomaly_cli.output.summary import write_summary
     from vae_anomaly_cli.output.targets import choose_model_path
+    from vae_anomaly_cli.sources import open_table
 
     data = open_data(kind, given, messages)
     choose_model_path(saving.output, data.source)
-    model = data.fit(fitting, run.device, messages, n_passes=saving.passes)
+    known = None
+    if saving.reviewed:
+        known = KnownAnomalies.read(open_table(list(saving.reviewed), None, None, messages.warning))
+    model = data.fit(fitting, run.device, messages, n_passes=saving.passes, known=known)
     model.left_out.warn(messages)
     model.detector.column_roles_ = data.columns.roles
     model.detector.level_rule_ = LevelRule(raw_values=not saving.no_raw_values)

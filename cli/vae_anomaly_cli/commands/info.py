@@ -1,18 +1,23 @@
 """`vae-anomaly info`: what is in a model file."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from vae_anomaly_cli.command import Option, command
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.options import Json, KeyFile, check_model_path
 from vae_anomaly_cli.signing import signing_key, use_key
 
+if TYPE_CHECKING:
+    from vae_anomaly_cli.render.taught import Taught
+
 HELP = """Show what a model was fitted on and how, without building it, and whether the file is as it was written.
 
 The file is read once for its checksum, which finds damage. Whether somebody changed it only a signature tells: give \
 the key that it was signed with, and a file that is not is refused. Whoever has the key can sign; for a signature that \
 others can verify without, sign the file itself, with minisign or cosign: the same fit gives the same bytes.
+
+Of a model that has learned from a review (vae-anomaly learn) it says from how many answers, and what changed the most.
 
 It says what of the training data the file contains: text as it is, text as keyed hashes, numbers, fingerprints.
 
@@ -49,16 +54,28 @@ def info(showing: InfoOptions) -> None:
         raise InputError(error) from error
     except OSError as error:
         raise InputError(f"{model} cannot be read: {error.strerror or error}.") from error
+    taught = _taught(model) if manifest.get("answers") is not None else None
     if showing.as_json:
         from vae_anomaly_cli.output.summary import write_summary
         from vae_anomaly_cli.render.contents import DataContents
 
         columns = [column | _text_read_as(column) for column in manifest["columns"]]
-        write_summary(manifest | {"columns": columns, "contents": DataContents.of(manifest).describe()})
+        answers = {} if taught is None else {"answers": manifest["answers"] | taught.describe()}
+        contents = {"contents": DataContents.of(manifest).describe()}
+        write_summary(manifest | {"columns": columns} | answers | contents)
         return
     from vae_anomaly_cli.render.manifest import show_manifest
 
-    show_manifest(model, manifest)
+    show_manifest(model, manifest, {} if taught is None else taught.facts())
+
+
+def _taught(model: str) -> "Taught":
+    """Read what reviewed rows taught a model; it takes building it, as nothing else here does."""
+    from vae_anomaly_cli.models import open_model
+    from vae_anomaly_cli.options import Device
+    from vae_anomaly_cli.render.taught import Taught
+
+    return Taught.of(open_model(model, Device.CPU))
 
 
 def _text_read_as(column: dict[str, Any]) -> dict[str, str]:

@@ -84,6 +84,9 @@ them. p_value is empty where a model has none: see vae-anomaly calibrate. Withou
 themselves, which promises nothing of others; the fit expects anomalies among them (--preset robust), so that scores \
 are not those of a model that vae-anomaly fit makes for other rows.
 
+A model that has learned from a review (vae-anomaly learn) gives likelihood_score beside anomaly_score: the score \
+without what it has learned.
+
 Rows above the threshold of the model are flagged; the last line says how many normal rows that is. Other rules hold \
 for one run and leave the model as it is. --false-alarm-rate 0.01 flags at most 1 % of normal rows, on average over \
 fits; with --confidence 0.95 this very model keeps to it, with that probability. --alerts 20 flags 20 rows where all \
@@ -328,7 +331,7 @@ def score(
     """Score every row, or every image, of DATA."""
     _check_rules(saved, fitting, flagging, with_drift=scoring.fail_on_drift)
     from vae_anomaly_cli.output.journal import identity, kept_scores
-    from vae_anomaly_cli.pipeline import Layout
+    from vae_anomaly_cli.pipeline import Layout, OwnColumns
     from vae_anomaly_cli.training_check import check_against_training
 
     data = _open_data(kind, given, saved, scoring, messages)
@@ -341,6 +344,7 @@ def score(
     kept = data.columns.kept
     needs_types = output.as_json or (plan.is_written and target.format.typed)
     types = data.infer_types(kept, messages) if needs_types else {}
+    own = dataclasses.replace(own, likelihood=_likelihood_name(data, model))
     layout = Layout(data.source.schema, kept, types if target.format.typed else {}, own)
     explainer = data.explainer(model, messages, explain=scoring.explain, streamed=plan.is_streamed)
     with contextlib.ExitStack() as closing:
@@ -361,7 +365,8 @@ def score(
     if result.measures is not None:
         messages.answer(result.measures.line(data.noun))
     if plan.n_ranked and (plan.as_json or plan.on_terminal):
-        shown = Layout(data.source.schema, kept, types if output.as_json else {})
+        listed = OwnColumns(likelihood=own.likelihood if output.as_json else None)
+        shown = Layout(data.source.schema, kept, types if output.as_json else {}, listed)
         ranking = data.ranking(shown.table(result.ranked, result.flags, {}), result.ranked, result.reasons)
         if plan.on_terminal:
             ranking.show()
@@ -449,6 +454,21 @@ def _score_all(
     if data.n_drawn:
         data.draw(pipeline.top.ranked(data.n_drawn), model, messages)
     return Result(pipeline, measures, ranked, flags, reasons, decision)
+
+
+def _likelihood_name(data: "Data", model: "Model") -> str | None:
+    """Return what the score without what was learned is called; None where nothing was."""
+    from vae_anomaly_cli.columns import LIKELIHOOD
+    from vae_anomaly_cli.render.taught import Taught
+
+    if not Taught.of(model.detector).is_in_use:
+        return None
+    if LIKELIHOOD in data.columns.kept:
+        raise InputError(
+            f"{data.source.name} has a column '{LIKELIHOOD}' of its own, and the output gets one: the model has "
+            "learned from answers. Rename it, or name the columns to keep with --id."
+        )
+    return LIKELIHOOD
 
 
 def _done(

@@ -1,5 +1,6 @@
 """What is in a model file, for a terminal."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.table import Table as RichTable
@@ -15,12 +16,12 @@ from vae_anomaly_cli.render.drawings import percent, show
 ASKED = ("contamination", "false_alarm_rate", "confidence", "n_alerts", "per", "missed_cost")
 
 
-def show_manifest(model: str, manifest: dict[str, Any]) -> None:
-    """Draw what a model was fitted on and what its columns were taken for."""
-    show(_facts(model, manifest), _columns(manifest))
+def show_manifest(model: str, manifest: dict[str, Any], taught: Mapping[str, str]) -> None:
+    """Draw what a model was fitted on, what reviewed rows taught it, and what its columns were taken for."""
+    show(_facts(model, manifest, taught), _columns(manifest))
 
 
-def _facts(model: str, manifest: dict[str, Any]) -> RichTable:
+def _facts(model: str, manifest: dict[str, Any], taught: Mapping[str, str]) -> RichTable:
     """Lay out what holds for the model as a whole."""
     report = manifest["fit_report"]
     images = manifest.get("images")
@@ -38,6 +39,7 @@ def _facts(model: str, manifest: dict[str, Any]) -> RichTable:
         **_role_facts(manifest["column_roles"]),
         **_baseline_facts(manifest),
         **_decision_facts(manifest["decisions"], row),
+        **taught,
         "held-out ELBO" if report["n_validation_rows"] else "training ELBO": "not known"
         if report["elbo"] is None
         else f"{report['elbo']:,.2f} nats per {'patch' if windows else row}",

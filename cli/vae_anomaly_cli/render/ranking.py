@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from vae_anomaly_cli.columns import FLAG, P_VALUE, SCORE
+from vae_anomaly_cli.columns import FLAG, LIKELIHOOD, P_VALUE, SCORE
 from vae_anomaly_cli.console import one_line
 from vae_anomaly_cli.render.drawings import draw
 from vae_anomaly_cli.render.reasons import Reasons
@@ -72,6 +72,7 @@ class Ranking:
                 **({} if number.file is None else {"file": number.file}),
                 "row": number.row,
                 SCORE: cells.pop(SCORE),
+                **({LIKELIHOOD: cells.pop(LIKELIHOOD)} if LIKELIHOOD in cells else {}),
                 P_VALUE: cells.pop(P_VALUE),
                 FLAG: cells.pop(FLAG),
                 "cells": cells,

@@ -29,9 +29,9 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from vae_anomaly import VAEDetector
 
 FOLDER = Path(__file__).parent
-N_TRAINED, N_ALERTS, MAX_OF_CLASS = 10_000, 5_000, 500
+N_TRAINED, N_JUDGED, MAX_OF_CLASS = 10_000, 5_000, 250
 N_CLEAN, N_OF_KIND = 1_500, 60
-MAX_CLUSTERS, SILHOUETTE_ROWS = 20, 2_000
+MAX_CLUSTERS, SILHOUETTE_ROWS = 20, 1_000
 KINDS = ("unit", "sign", "swapped columns", "typo", "constant", "two cells")
 METRICS = ("ami", "v_measure")
 
@@ -50,7 +50,7 @@ class Case:
 def nsl_kdd(rng: np.random.Generator) -> Case:
     train = pd.read_csv(DATA / "nsl_kdd" / "nsl_kdd_train20.csv.gz")
     test = pd.read_csv(DATA / "nsl_kdd" / "nsl_kdd_test.csv.gz")
-    test = test.iloc[np.sort(rng.permutation(len(test))[: 2 * N_ALERTS])].reset_index(drop=True)
+    test = test.iloc[np.sort(rng.permutation(len(test))[:N_JUDGED])].reset_index(drop=True)
     no_features = ["class", "difficulty", "label"]
     normal = train[train["label"] == 0].drop(columns=no_features)
     causes = test["class"].where(test["label"] == 1, "").to_numpy(dtype=str)
@@ -65,7 +65,7 @@ def kdd99(rng: np.random.Generator) -> Case:
     normal = np.flatnonzero(kinds == "normal")
     of_class = kinds.groupby(kinds).cumcount()
     attacks = np.flatnonzero((kinds != "normal") & (of_class < MAX_OF_CLASS))
-    judged = np.concatenate([attacks, normal[N_TRAINED : N_TRAINED + N_ALERTS]])
+    judged = np.concatenate([attacks, normal[N_TRAINED : N_TRAINED + N_JUDGED // 2]])
     causes = kinds.where(kinds != "normal", "").to_numpy(dtype=str)
     return Case(frame.iloc[normal[:N_TRAINED]], frame.iloc[judged].reset_index(drop=True), causes[judged])
 
@@ -73,11 +73,13 @@ def kdd99(rng: np.random.Generator) -> Case:
 def planted(load: Callable[[], pd.DataFrame], rng: np.random.Generator) -> Case:
     """Six kinds of errors, each always in the same columns, in rows that are clean otherwise."""
     frame = load().sample(frac=1, random_state=int(rng.integers(2**31))).reset_index(drop=True)
-    counts = frame.nunique()
-    frame = frame.loc[:, (counts > 1).to_numpy()]
-    numeric = [name for name in frame if pd.api.types.is_numeric_dtype(frame[name]) and counts[name] > FEW_VALUES]
-    texts = [name for name in frame if not pd.api.types.is_numeric_dtype(frame[name])]
-    levels = [name for name in frame if name not in numeric]
+    counts: dict[Any, int] = frame.nunique().to_dict()
+    frame = frame.loc[:, [counts[name] > 1 for name in frame]]
+    numeric: list[Any] = [
+        name for name in frame if pd.api.types.is_numeric_dtype(frame[name]) and counts[name] > FEW_VALUES
+    ]
+    texts: list[Any] = [name for name in frame if not pd.api.types.is_numeric_dtype(frame[name])]
+    levels: list[Any] = [name for name in frame if name not in numeric]
     frame[numeric] = frame[numeric].astype(float)
     n_clean = min(N_CLEAN, len(frame) // 3)
     n_of_kind = min(N_OF_KIND, n_clean // 8)
@@ -235,7 +237,7 @@ def main() -> None:
                     found = list(measured(table, seed))
                 console.log(table, seed, {f"{row['alerts']}, {row['method']}": round(row["ami"], 3) for row in found})
                 lines += found
-        pd.DataFrame(lines).to_csv(path, index=False, float_format="%.5g")
+                pd.DataFrame(lines).to_csv(path, index=False, float_format="%.5g")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         (FOLDER / "patterns.md").write_text(page(pd.read_csv(path)))

@@ -78,8 +78,11 @@ def shown_table() -> str:
     """The table of the shipped data set, as a terminal shows it."""
     train, reported, _ = split("cardiotocography", 0)
     found = VAEDetector(random_state=0).fit(train).sensitivity(reported, RATE, n_rows=N_ROWS)
-    kinds = ("above", "below", "missing", "permuted")
-    lines = ["| column | shift up | shift down | missing | value of another row |", "|---|---:|---:|---:|---:|"]
+    kinds = ("above", "below", "level", "unseen level", "missing", "permuted")
+    lines = [
+        "| column | shift up | shift down | other level | unseen level | missing | value of another row |",
+        f"|---|{'---:|' * len(kinds)}",
+    ]
     by_column: dict[str, dict[str, Any]] = {}
     for change in found.changes:
         by_column.setdefault(change.column, {})[change.kind] = change

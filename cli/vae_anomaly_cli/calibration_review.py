@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from vae_anomaly_cli.answers import TOLERANCE, is_score, read_answer, read_score
 from vae_anomaly_cli.columns import FLAG, REASONS, SCORE
 from vae_anomaly_cli.console import counted
 from vae_anomaly_cli.data import Data
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
 
 ROW, P_VALUE = "row", "p_value"
 OWN_COLUMNS = (ROW, SCORE, P_VALUE, REASONS, FLAG)
-YES, NO = ("1", "1.0", "true", "yes", "y"), ("0", "0.0", "false", "no", "n")
-NOT_LOOKED_AT = ("", "nan", "na", "n/a", "none", "null", "<na>")
-# Between devices, and what a spreadsheet leaves of a number.
-TOLERANCE = 1e-3
 
 Rows = npt.NDArray[np.int64]
 
@@ -224,16 +221,16 @@ def read_answers(source: TableSource, calibration: "Calibration", model: str) ->
     for index, (number, cell, given_score) in enumerate(cells):
         location = table.locate(index)
         where = f"{location.file}, {location.where}"
-        answer = _answer(cell, where)
+        answer = read_answer(cell, where)
         if answer is None:
             n_open += 1
             continue
         row = _row(number, where)
         if row in answers:
             raise InputError(f"{where}: row {row + 1:,} is answered twice; expected one answer for each.")
-        score = _score(given_score, where)
+        score = read_score(given_score, where)
         n_without_score += score is None
-        if row not in scores or (score is not None and not _is_score(score, scores[row])):
+        if row not in scores or (score is not None and not is_score(score, scores[row])):
             raise InputError(
                 f"{where}: row {row + 1:,} with this score is none of the calibration rows of {model} that are to be "
                 "looked at; it was dropped before, or the review is of another model. Write a new one with vae-anomaly "
@@ -244,19 +241,6 @@ def read_answers(source: TableSource, calibration: "Calibration", model: str) ->
     return Answers(rows, is_anomaly, n_open, n_without_score)
 
 
-def _answer(cell: object, where: str) -> bool | None:
-    """Read one answer; None where nobody looked."""
-    text = "" if cell is None else str(cell).strip().lower()
-    if text in NOT_LOOKED_AT:
-        return None
-    if text not in (*YES, *NO):
-        raise InputError(
-            f"{where}: {FLAG} holds '{cell}'; expected 1 or 0, true or false, yes or no, or nothing where nobody "
-            "looked."
-        )
-    return text in YES
-
-
 def _row(cell: object, where: str) -> int:
     try:
         number = float(str(cell))
@@ -265,20 +249,3 @@ def _row(cell: object, where: str) -> int:
     if not number.is_integer() or number < 1:
         raise InputError(f"{where}: {ROW} holds '{cell}'; expected the number of a row, as the review had it.")
     return int(number) - 1
-
-
-def _score(cell: object, where: str) -> float | None:
-    """Read a score, with a decimal comma if a spreadsheet has written one; None where there is none."""
-    text = "" if cell is None else str(cell).strip()
-    if text.lower() in NOT_LOOKED_AT:
-        return None
-    try:
-        return float(text.replace(",", "."))
-    except ValueError:
-        raise InputError(
-            f"{where}: {SCORE} holds '{cell}'; expected the score of the row, as the review had it."
-        ) from None
-
-
-def _is_score(given: float, score: float) -> bool:
-    return abs(given - score) <= TOLERANCE * max(abs(score), 1.0)
