@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from vae_anomaly import FitWarning, VAEDetector
+from vae_anomaly import FitWarning, VAEDetector, load, save
 from vae_anomaly.columns import Batch
 from vae_anomaly.fitting import score_rows, score_shares, scores_and_comparisons
 from vae_anomaly.model import LearnedOffset, OffsetFeatures
@@ -149,3 +149,15 @@ def test_learned_weights_say_which_column_level_and_direction(taught):
     np.testing.assert_allclose(nats["factor"], 1 + nats["added"])
     assert set(frame[frame["kind"] == "level"]["column"]) <= {"kind", "day", "same"}
     assert detector.learned_.sentences(1)[0].startswith("speed above its middle adds")
+
+
+def test_where_nothing_is_learned_scores_and_calibration_stay(rows, tmp_path):
+    detector = VAEDetector(max_iter=60, n_estimators=2, latent_dim=2).fit(rows)
+    save(detector, tmp_path / "m.vae")
+    loaded = load(tmp_path / "m.vae")
+    with pytest.warns(FitWarning, match="all 9 reviewed rows are anomalous: scores stay as they are"):
+        loaded.learn(rows.iloc[:9], np.ones(9))
+    np.testing.assert_array_equal(loaded.score_samples(rows), detector.score_samples(rows))
+    np.testing.assert_array_equal(loaded.p_values(rows), detector.p_values(rows))
+    assert loaded.learned_.sentences() == ["nothing yet: all 9 reviewed rows are anomalous"]
+    assert loaded.threshold_ == detector.threshold_

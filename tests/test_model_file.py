@@ -140,14 +140,14 @@ def test_file_of_this_version_without_checksum_is_refused(copied: Path) -> None:
     header = header_of(copied.read_bytes())
     del header["__metadata__"]["sha256"]
     copied.write_bytes(with_header(copied.read_bytes(), json.dumps(header).encode()))
-    with pytest.raises(ModelFileError, match="no checksum, and every file of format version 10 has one"):
+    with pytest.raises(ModelFileError, match="no checksum, and every file of format version 11 has one"):
         load(copied)
 
 
 def test_checksum_holds_for_the_version_too(copied: Path) -> None:
     header = header_of(copied.read_bytes())
     metadata = header["__metadata__"]
-    metadata["vae_anomaly"] = metadata["vae_anomaly"].replace('"format_version":10', '"format_version":9')
+    metadata["vae_anomaly"] = metadata["vae_anomaly"].replace('"format_version":11', '"format_version":9')
     copied.write_bytes(with_header(copied.read_bytes(), json.dumps(header).encode()))
     with pytest.raises(ModelFileError, match="the file is damaged"):
         load(copied)

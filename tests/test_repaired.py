@@ -50,7 +50,7 @@ def read(detector, frame):
 
 
 def test_p_values_count_calibration_cells_that_are_as_anomalous(fitted, with_errors):
-    model = fitted._with_reference()
+    model = fitted._with_reference(cells=True)
     batch = read(fitted, with_errors)
     first = evidence_of(model, batch)
     at_least, n = np.zeros(first.alone.shape), 0
@@ -142,7 +142,7 @@ def test_repair_without_a_rate_is_what_it_was(fitted, with_errors):
 
 def test_no_proposal_is_told_where_it_takes_many_cells(fitted):
     clean = rows_of(3, 50)
-    few = fitted._with_reference()
+    few = fitted._with_reference(cells=True)
     cells = few.reference.cells[:, -4:]
     twin = VAEDetector(n_estimators=2)
     twin.__dict__ = fitted.__dict__ | {
@@ -177,7 +177,7 @@ def test_without_calibration_cells_there_are_no_p_values(with_errors):
 def test_calibration_that_is_set_aside_has_one_fold():
     parameters = {"n_estimators": 2, "max_samples": 60, "max_iter": 60, "early_stopping": False}
     detector = VAEDetector(calibration="split", **parameters).fit(rows_of(0, 600))
-    assert detector._with_reference().reference.cells.shape == (1, 120, 7)
+    assert detector._with_reference(cells=True).reference.cells.shape == (1, 120, 7)
     found = detector.cell_p_values(rows_of(2, 300)).drop(columns="unit").to_numpy()
     assert (found <= 0.1).mean() < 0.15
 
@@ -186,9 +186,11 @@ def test_model_files_keep_the_calibration_cells(fitted, with_errors, tmp_path):
     save(fitted, tmp_path / "m.vae")
     loaded = load(tmp_path / "m.vae")
     pd.testing.assert_frame_equal(loaded.cell_p_values(with_errors), fitted.cell_p_values(with_errors))
-    model = fitted._with_reference()
+    model = fitted._with_reference(cells=True)
     twin = VAEDetector(n_estimators=2)
-    without = dataclasses.replace(model, reference=dataclasses.replace(model.reference, cells=None))
+    without = dataclasses.replace(
+        model, reference=dataclasses.replace(model.reference, cells=None), calibrating_rows=None
+    )
     twin.__dict__ = fitted.__dict__ | {"model_": without}
     save(twin, tmp_path / "earlier.vae")
     earlier = load(tmp_path / "earlier.vae")

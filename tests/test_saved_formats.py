@@ -73,6 +73,8 @@ def test_saved_model_scores_and_explains_as_it_did(version: int, name: str) -> N
     assert loaded.offset_ == entry["offset"]
     # Other processors round differently; where the fixture was written, the scores of version 4 are equal to the bit.
     np.testing.assert_allclose(loaded.anomaly_score(rows), entry["anomaly_score"], rtol=1e-5, atol=1e-6)
+    if "likelihood_score" in entry:
+        np.testing.assert_allclose(loaded.likelihood_score(rows), entry["likelihood_score"], rtol=1e-5, atol=1e-6)
     if "p_value" in entry:
         # A score that rounds differently may pass one calibration score.
         one_rank = 1 / (entry["n_calibration"] + 1)

@@ -93,7 +93,7 @@ def test_every_kind_of_detector_survives_the_file(parameters: dict[str, object],
 
 def test_manifest_is_read_without_the_tensors(file: Path, detector: VAEDetector, mixed: pd.DataFrame) -> None:
     manifest = read_manifest(file)
-    assert manifest["format_version"] == FORMAT_VERSION == 10
+    assert manifest["format_version"] == FORMAT_VERSION == 11
     assert manifest["library_version"] == vae_anomaly.__version__
     assert manifest["n_features"] == mixed.shape[1]
     assert manifest["n_training_rows"] == 400

@@ -51,7 +51,7 @@ def test_model_changed_since_the_fit_does_not_reach_the_file(tmp_path):
 def test_manifest_says_what_the_model_is(tmp_path):
     save(PatchDetector(**FAST, window=8).fit(images()), tmp_path / "model.vae")
     manifest = read_manifest(tmp_path / "model.vae")
-    assert (manifest["kind"], manifest["n_training_images"], manifest["format_version"]) == ("patches", 16, 10)
+    assert (manifest["kind"], manifest["n_training_images"], manifest["format_version"]) == ("patches", 16, 11)
     assert manifest["images"]["height"] == 24
     assert [windows["target"] for windows in manifest["windows"]] == [8]
 

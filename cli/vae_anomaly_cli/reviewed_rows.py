@@ -18,7 +18,7 @@ from vae_anomaly_cli.options import InputOptions
 from vae_anomaly_cli.progress import progress_bar
 from vae_anomaly_cli.sources import PATH, ImageSource, Location, TableSource, open_images
 from vae_anomaly_cli.table_data import TableData
-from vae_anomaly_cli.table_model import SAMPLE_ROWS, TableModel
+from vae_anomaly_cli.table_model import SAMPLE_ROWS, model_of
 from vae_anomaly_cli.tables import sample_table
 
 # What a review has besides the cells of rows.
@@ -102,12 +102,12 @@ def reviewed_rows(
     reviews, frames = [], []
     for source in sources:
         answered = AnsweredLines.read(source)
-        used = {column.name for column in detector.columns_}
+        used = {*(column.name for column in detector.columns_), *detector.baseline_columns_}
         own = tuple(name for name in source.names if name in OWN_COLUMNS and name not in used)
         columns = find_columns(source.name, source.names, InputOptions((source.name,), drop=own))
         columns = columns.with_roles(remembered_roles(model), model, "unused", messages)
-        given = columns.for_scoring(detector.columns_, messages, detector.calibration_groups)
-        features = TableModel(source, detector, given, None, "").features_of(answered.table.cells.take(answered.lines))
+        read = model_of(source, columns, detector, messages)
+        features = read.features_of(answered.table.cells.take(answered.lines))
         for row, problem in features.problems.items():
             raise InputError(
                 f"{answered.where(row)}: {problem}. Write the row as the input had it, or leave {FLAG} empty."
@@ -199,10 +199,10 @@ def calibration_frame(given: tuple[str, ...], detector: "VAEDetector", model: st
         If no row can be scored.
     """
     data = TableData.open(InputOptions(given), messages, model=model, labels="unused")
-    columns = data.columns.for_scoring(detector.columns_, messages, detector.calibration_groups)
+    read = model_of(data.source, data.columns, detector, messages)
     with progress_bar(data.source.size, "reading", data.noun, messages) as done:
-        table = sample_table(data.source, list(columns.values()), SAMPLE_ROWS, progress=done)
-    features = TableModel(data.source, detector, columns, None, "").features_of(table.cells)
+        table = sample_table(data.source, read.names, SAMPLE_ROWS, progress=done)
+    features = read.features_of(table.cells)
     unusable = Unusable(data.noun)
     for row, problem in features.problems.items():
         unusable.add(partial(table.locate, row), problem)

@@ -277,8 +277,21 @@ def load_table_model(
     with messages.library_warnings():
         detector = load_detector(model, device, of_images=False)
     assert isinstance(detector, VAEDetector)
+    return model_of(source, columns, detector, messages, f"scored {source.name} with {model}")
+
+
+def model_of(
+    source: TableSource, columns: InputColumns, detector: "VAEDetector", messages: Messages, report: str = ""
+) -> TableModel:
+    """Put a detector that was loaded before to work on a table.
+
+    Raises
+    ------
+    InputError
+        If the table lacks a column that it needs.
+    """
     given = columns.for_scoring(detector.columns_, messages, detector.calibration_groups, detector.baseline_columns_)
-    return TableModel(source, detector, given, None, f"scored {source.name} with {model}")
+    return TableModel(source, detector, given, None, report)
 
 
 def _draw(

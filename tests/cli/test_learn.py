@@ -364,3 +364,15 @@ def test_maps_of_images_go_by_the_learned_score(run, image_model, inspected, tmp
     assert drawn.code == 0, drawn.err
     for name in ("anomaly_score", "likelihood_score"):
         assert drawn.frame[name].astype(float).tolist() == pytest.approx(plain[name].astype(float).tolist(), rel=1e-6)
+
+
+def test_models_that_compare_with_a_baseline_learn_too(run, later_orders, later_csv, fast, tmp_path):
+    path, todo = tmp_path / "m.vae", tmp_path / "todo.csv"
+    fitted = run("fit", later_csv, "-o", path, "--drop", "order,fraud", "--baseline-by", "shop", *fast)
+    assert fitted.code == 0, fitted.err
+    assert run("review", later_csv, "-m", path, "-n", "30", "-o", todo).code == 0
+    frame = pd.read_csv(todo)
+    frame.assign(is_anomaly=frame["fraud"].astype(int)).to_csv(todo, index=False)
+    outcome = run("learn", path, todo, "-o", path)
+    assert outcome.code == 0, outcome.err
+    assert not set(run("review", later_csv, "-m", path, "-n", "30").frame["row"].astype(int)) & set(frame["row"])

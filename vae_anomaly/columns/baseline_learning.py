@@ -45,6 +45,8 @@ ROUNDING, MIN_SHARE_OF_SCALE = 1 / math.sqrt(12), 1e-3
 SMALL_POSITIVE, SHARE_OF_SMALL = 0.01, 0.1
 DEGREES_OF_FREEDOM = 4.0
 SMALL_GROUP = 5
+# Nats of a cell by which non-negative numbers have to be more probable as they are, to be compared so.
+MIN_GAIN = 0.01
 MAX_KEYS = 16
 
 
@@ -291,6 +293,8 @@ class _LearnedColumn:
     values : ndarray of shape (rows,)
         On the scale of the comparison, without what dates add.
     nest : _Nest
+    added : ndarray of shape (rows,)
+        What dates add.
     effects : ndarray
         Of dates, see `Seasons`.
     slope : float
@@ -301,6 +305,7 @@ class _LearnedColumn:
     column: ComparedColumn
     values: FloatArray
     nest: _Nest
+    added: FloatArray
     effects: FloatArray
     slope: float
     floor: float
@@ -316,7 +321,7 @@ class _LearnedColumn:
         values, scales = self.values[known], own.scales[known]
         distances = (values - own.locations[known]) / scales
         kernel = -(DEGREES_OF_FREEDOM + 1) / 2 * np.log1p(distances**2 / DEGREES_OF_FREEDOM)
-        return float((kernel - np.log(scales) + self.column.log_slopes(values)).mean())
+        return float((kernel - np.log(scales) + self.column.log_slopes(values + self.added[known])).mean())
 
 
 def _learn_column(
@@ -330,11 +335,12 @@ def _learn_column(
         small = float(np.quantile(present[present > 0], SMALL_POSITIVE))
         scales.append(1.0 if whole else SHARE_OF_SMALL * small)
     tried = [
-        _learn_on_scale(ComparedColumn.of(column, position, asinh_scale), column.resolution, numbers, levels, None)
+        _learn_on_scale(ComparedColumn.of(column, position, asinh_scale), column.resolution, numbers, levels, days)
         for asinh_scale in scales
     ]
-    best = max(tried, key=lambda learned: learned.log_density(levels))
-    return best if days is None else _learn_on_scale(best.column, column.resolution, numbers, levels, days)
+    straight, *logarithmic = [learned.log_density(levels) for learned in tried]
+    # Where both are alike, groups of all sizes have more in common on a logarithmic scale.
+    return tried[-1] if logarithmic and straight < logarithmic[0] + MIN_GAIN else tried[0]
 
 
 def _learn_on_scale(
@@ -352,7 +358,7 @@ def _learn_on_scale(
             seasons = Seasons(effects[None], np.array([slope]), float(known.min()), float(known.max()))
             added = seasons.of(days)[:, 0]
             nest = _nested(values - added, levels, compared, floor)
-    return _LearnedColumn(compared, values - added, nest, effects, slope, floor)
+    return _LearnedColumn(compared, values - added, nest, added, effects, slope, floor)
 
 
 def _nested(values: FloatArray, levels: list[_Level], compared: ComparedColumn, floor: float) -> _Nest:

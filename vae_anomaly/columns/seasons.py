@@ -26,7 +26,7 @@ N_EFFECTS, TREND = sum(N_LEVELS), "trend"
 # A season is told from a trend where the rows see it twice, and its parts where each has some rows.
 MIN_SEASONS, MIN_ROWS_PER_LEVEL = 1.95, 5
 MAX_TREND_KNOTS, MIN_TREND_KNOTS, MIN_ROWS_PER_KNOT = 60, 5, 10
-N_ROUNDS, MAX_ROWS = 3, 50_000
+N_ROUNDS, MAX_ROWS = 3, 20_000
 
 
 @dataclass(frozen=True, eq=False)

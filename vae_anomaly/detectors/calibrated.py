@@ -250,7 +250,8 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
     def calibrate(self, X: Any, y: Any = None) -> Self:
         """Replace the calibration by the scores of other normal rows; nothing is trained, the threshold keeps its rule.
 
-        A threshold that was found by labels stays where it is, because labels are not kept.
+        A threshold that was found by labels stays where it is, because labels are not kept.  Rows that a review found
+        anomalous are left out.
 
         Parameters
         ----------
@@ -274,7 +275,8 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         check_is_fitted(self)
         X = self._prepared(X)
         compared = self._compared(X)
-        usable = np.flatnonzero(~np.isnan(compared.scores))
+        has_score, may_calibrate = ~np.isnan(compared.scores), self._may_calibrate(X)
+        usable = np.flatnonzero(has_score if may_calibrate is None else has_score & may_calibrate)
         self.decisions_.check_unseen(compared.fingerprints[usable])
         return self.calibrate_with(compared.take(usable), row_ids(X, usable), self._column_samples(X))
 
@@ -682,6 +684,10 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
         """Rows in a container and with columns that nothing below changes."""
         return X
 
+    def _may_calibrate(self, X: Any) -> npt.NDArray[np.bool_] | None:
+        """Which rows may calibrate; None for all."""
+        return None
+
     def _column_samples(self, X: Any) -> tuple[ColumnSample, ...]:
         return ()
 
@@ -835,9 +841,10 @@ def anomalous(y: Any, n_rows: int) -> npt.NDArray[np.bool_]:
     SpecificationError
         If they are something else, or not as many as rows.
     """
-    labels = np.asarray(y).ravel()
-    if len(labels) != n_rows:
-        raise SpecificationError(f"there are {len(labels)} labels for {n_rows} rows. Give one for each.")
+    labels = np.asarray(y)
+    labels = labels.ravel() if labels.ndim < 2 or labels.shape[1:] == (1,) else labels
+    if labels.shape != (n_rows,):
+        raise SpecificationError(f"there are {labels.size} labels for {n_rows} rows. Give one for each.")
     try:
         found = set(np.unique(labels).tolist())
     except TypeError:

@@ -195,7 +195,7 @@ class ExaminedDetectorMixin(CalibratedDetectorMixin):
         )
 
     @abc.abstractmethod
-    def _with_reference(self) -> FittedModel[Encoder]:
+    def _with_reference(self, *, cells: bool = False) -> FittedModel[Encoder]:
         """The model with what explanations compare cells with, which the detector keeps."""
 
 

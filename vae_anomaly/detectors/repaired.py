@@ -57,7 +57,7 @@ class RepairedDetectorMixin(CalibratedDetectorMixin):
     """Everything that was learned."""
 
     @abc.abstractmethod
-    def _with_reference(self) -> FittedModel[Encoder]:
+    def _with_reference(self, *, cells: bool = False) -> FittedModel[Encoder]:
         """The model with what cells are compared with."""
 
     @own_settings()
@@ -273,7 +273,7 @@ class RepairedDetectorMixin(CalibratedDetectorMixin):
         >>> path.frame()[["row", "step", "column", "is_normal"]].to_numpy().tolist()
         [[0, 1, 'x1', True]]
         """
-        table, model = self._read_cells(X)
+        table, model = self._read_cells(X, with_p_values=False)
         names = [column.name for column in model.table_encoder.columns]
         kept = frozenset({fixed} if isinstance(fixed, str) else fixed)
         priced = dict(costs or {})
@@ -353,11 +353,11 @@ class RepairedDetectorMixin(CalibratedDetectorMixin):
         if self.model_.takes_images:
             raise NotAvailable("the model takes images, whose pixels are not repaired one by one; see explain.")
 
-    def _read_cells(self, X: Any) -> tuple[Table, FittedModel[Encoder]]:
+    def _read_cells(self, X: Any, *, with_p_values: bool = True) -> tuple[Table, FittedModel[Encoder]]:
         """Rows as a table, and the model with what their cells are compared with."""
         check_is_fitted(self)
         self._check_takes_tables()
-        return read_table(self, X, fitting=False), self._with_reference()
+        return read_table(self, X, fitting=False), self._with_reference(cells=with_p_values)
 
 
 def _proposed(model: FittedModel[Encoder], batch: Batch, fdr: float) -> tuple[FloatArray, BoolArray]:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from vae_anomaly.columns import Batch, Encoder, References
 from vae_anomaly.data import FloatArray, Images, Table, row_digests
-from vae_anomaly.decisions import Calibration, Decisions, rule_of
+from vae_anomaly.decisions import Calibration, Decisions, FixedScore, rule_of
 from vae_anomaly.detectors.base import fitted_at_once
 from vae_anomaly.detectors.calibrated import (
     CalibratedDetectorMixin,
@@ -53,8 +53,8 @@ MAX_NAMED = 3
 MOST_ANOMALOUS, UNCERTAIN = "most anomalous", "uncertain"
 NO_CALIBRATION = (
     "the rows that calibrate the model are not here, and by what was learned they have other scores: there are no "
-    "p-values, and how many normal rows are above the threshold is not known. Give rows like those to judge to "
-    "learn(X, y, calibration=...), or to calibrate(X) later"
+    "p-values, and how many normal rows are above the threshold is not known. Give rows like those to judge: "
+    "learn(X, y, calibration=...)"
 )
 
 
@@ -74,6 +74,8 @@ class CalibrationSet:
     kind : {"split", "cross"}
     references : References, optional
         What numbers of training rows are compared with, without their own.
+    n_dropped : int, default=0
+        Rows beside these that an audit found anomalous.
     """
 
     data: Table | Images
@@ -82,6 +84,7 @@ class CalibrationSet:
     groups: npt.NDArray[np.object_] | None
     kind: Literal["split", "cross"]
     references: References | None = None
+    n_dropped: int = 0
 
     def take(self, rows: npt.NDArray[np.intp]) -> CalibrationSet:
         """Some of the rows."""
@@ -248,7 +251,7 @@ class ReviewedDetectorMixin(CalibratedDetectorMixin):
         >>> detector = VAEDetector(max_iter=100, early_stopping=False).fit(X[40:])
         >>> detector = detector.learn(X[5:35], np.arange(5, 35) < 20)
         >>> print(detector.learned_.sentences(1)[0])
-        x1 below its middle adds 1.3 nats for each deviation
+        what x1 adds counts 0.3 times
         >>> top = np.argsort(-detector.anomaly_score(X))[:20]
         >>> sorted(top.tolist()) == list(range(20))
         True
@@ -344,7 +347,25 @@ class ReviewedDetectorMixin(CalibratedDetectorMixin):
         """What makes some rows anomalous; None of images."""
 
     @abc.abstractmethod
-    def _with_reference(self) -> FittedModel[Encoder]: ...
+    def _with_reference(self, *, cells: bool = False) -> FittedModel[Encoder]: ...
+
+    def _may_calibrate(self, X: Any) -> BoolArray | None:
+        """All but confirmed anomalies may, with a warning of those that taught the score: they have too low a one."""
+        answers = self.model_.answers
+        if answers is None:
+            return None
+        digests = self._digests(X)
+        n_normal = int(answers.found(digests, anomalous=False).sum())
+        if n_normal and _is_in_use(self.model_):
+            warnings.warn(
+                DataWarning(
+                    f"{n_normal} of these rows were reviewed as normal and taught the score, too low a one for them: "
+                    "p-values of rows like them are too small. Take learn(X, y, calibration=...), which scores "
+                    "each of them by the other answers"
+                ),
+                stacklevel=callers_level(),
+            )
+        return ~answers.found(digests, anomalous=True)
 
     def _learn_answers(self, X: Any, y: Any, calibration: Any) -> None:
         X = self._prepared(X)
@@ -374,11 +395,20 @@ class ReviewedDetectorMixin(CalibratedDetectorMixin):
         )
         model = dataclasses.replace(model, vae=vae, score=with_learned(model.score))
         decisions = model.decisions
+        if isinstance(rule, FixedScore) and rule.rule == "score" and np.isfinite(review.fit.shrinkage):
+            warnings.warn(
+                DataWarning(
+                    f"the threshold of {rule.score:.4g} nats was set for the score before, and stays "
+                    "although rows have other scores now. Set it again with set_threshold"
+                ),
+                stacklevel=callers_level(),
+            )
         if calibrating is not None:
             found = _calibrated(model, calibrating, answers, review)
             decisions = dataclasses.replace(decisions, calibration=found, stream=None).with_rule(rule)
-        else:
+        elif np.isfinite(review.fit.shrinkage):
             decisions = _uncalibrated(decisions)
+            decisions = decisions.with_rule(rule) if isinstance(rule, FixedScore) else decisions
             warnings.warn(FitWarning(NO_CALIBRATION, "uncalibrated"), stacklevel=callers_level())
         self.model_ = dataclasses.replace(model, answers=answers, decisions=decisions)
 
@@ -394,7 +424,7 @@ class ReviewedDetectorMixin(CalibratedDetectorMixin):
         dropped = ~np.isin(kept.ids, suspects.ids) & (_own_scores(model, kept) >= suspects.scores.min(initial=np.inf))
         if answers is not None:
             dropped &= ~answers.knows(digests_of(kept.data))
-        return kept.take(np.flatnonzero(~dropped))
+        return dataclasses.replace(kept.take(np.flatnonzero(~dropped)), n_dropped=int(dropped.sum()))
 
     def _calibrating(self, X: Any) -> CalibrationSet:
         """Rows that are given to calibrate with."""
@@ -615,7 +645,7 @@ def _calibrated(model: FittedModel[Encoder], rows: CalibrationSet, answers: Answ
     )
     listed = np.intersect1d(rows.ids[again], calibration.suspects.ids)
     audited = calibration.answered(listed, np.zeros(len(listed), dtype=bool))
-    suspects = dataclasses.replace(audited.suspects, n_confirmed=n_before - len(left))
+    suspects = dataclasses.replace(audited.suspects, n_confirmed=rows.n_dropped + n_before - len(left))
     return dataclasses.replace(audited, suspects=suspects)
 
 

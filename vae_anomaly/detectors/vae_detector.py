@@ -104,6 +104,7 @@ from vae_anomaly.explain import (
     explain_images,
     explain_table,
     reconstruct,
+    with_cell_reference,
     with_reference,
 )
 from vae_anomaly.fitting import (
@@ -1207,9 +1208,9 @@ class VAEDetector(
             columns = known or column_samples(self.columns_, data)
             self.decisions_ = dataclasses.replace(self.decisions_, columns=columns)
 
-    def _with_reference(self) -> FittedModel[Encoder]:
-        """The model with what explanations compare cells with, which the detector keeps."""
-        model = with_reference(self.model_)
+    def _with_reference(self, *, cells: bool = False) -> FittedModel[Encoder]:
+        """The model with what explanations, or p-values of cells, compare cells with, which the detector keeps."""
+        model = with_cell_reference(self.model_) if cells else with_reference(self.model_)
         with CHANGES:
             if self.model_.vae is model.vae:
                 self.model_ = dataclasses.replace(self.model_, reference=model.reference)

@@ -11,7 +11,7 @@ from vae_anomaly.explain.learned_report import LearnedWeights, learned_weights
 from vae_anomaly.explain.path import Change, PathToNormal, expected_of_each
 from vae_anomaly.explain.patterns import Patterns, find_patterns
 from vae_anomaly.explain.reconstruction import reconstruct
-from vae_anomaly.explain.reference import with_reference
+from vae_anomaly.explain.reference import with_cell_reference, with_reference
 from vae_anomaly.explain.sensitivity import PlantedChange, Sensitivity, find_sensitivity
 from vae_anomaly.explain.table_explanation import explain_table, impute_table, without_wrong, wrong_by_rarity
 
@@ -40,6 +40,7 @@ __all__ = [
     "learned_weights",
     "p_values_of_cells",
     "reconstruct",
+    "with_cell_reference",
     "with_reference",
     "without_wrong",
     "wrong_by_rarity",

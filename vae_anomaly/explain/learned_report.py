@@ -11,7 +11,7 @@ import pandas as pd
 from vae_anomaly.columns import Encoder, ImageEncoder
 from vae_anomaly.fitting import FittedModel
 
-MIN_NOTABLE = 0.05
+MIN_NOTABLE, NOTHING = 0.05, 1e-9
 NATS, DEVIATION, LEVEL, WHOLE_ROW = "nats", "deviation", "level", "whole row"
 
 
@@ -49,6 +49,8 @@ class LearnedWeight:
         if self.kind == LEVEL:
             return f"{self.column} {self.level} adds {self.added:+.1f} nats"
         subject = f"what {self.column} adds" if self.kind == NATS else "the combination as a whole"
+        if abs(self.factor) < MIN_NOTABLE:
+            return f"{subject} counts no more"
         if self.factor < 0:
             return f"{subject} counts against an anomaly ({self.factor:.1f} times)"
         return f"{subject} counts {self.factor:.1f} times"
@@ -65,8 +67,7 @@ class LearnedWeights:
     n_rows, n_anomalies : int
         Reviewed rows, and those of them that are anomalous.
     shrinkage : float
-        How many times stronger than a priori the numbers are drawn to 0; infinite where cross-validation found the
-        score alone better, so that nothing was learned.
+        Infinite where cross-validation found the score alone as good, so that nothing was learned; else 1.
     in_use : bool
         Whether scores have it.
     """
@@ -93,7 +94,7 @@ class LearnedWeights:
         if math.isinf(self.shrinkage):
             if self.n_anomalies == self.n_rows:
                 return [f"nothing yet: all {self.n_rows:,} reviewed rows are anomalous"]
-            return [f"nothing: the score alone tells the {self.n_rows:,} reviewed rows apart better"]
+            return [f"nothing: the score alone tells the {self.n_rows:,} reviewed rows apart as well"]
         return [str(each) for each in self.weights[:n] if abs(each.added) >= MIN_NOTABLE]
 
 
@@ -123,7 +124,7 @@ def learned_weights(model: FittedModel[Encoder], *, in_use: bool) -> LearnedWeig
         for code, added in enumerate(levels[start : start + n_levels]):
             level = "unseen" if code == n_levels - 1 else repr(column.levels[code])
             numbers.append(LearnedWeight(names[group], LEVEL, level, added))
-    told = [each for each in numbers if each.added]
+    told = [each for each in numbers if abs(each.added) > NOTHING]
     told.sort(key=lambda each: -abs(each.added))
     return LearnedWeights(tuple(told), answers.n_rows, answers.n_anomalies, answers.shrinkage, in_use)
 

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.sparse import csc_array, csr_array, diags_array, hstack
 
 from vae_anomaly.columns import Batch, CellUnits, Column, Encoder, TableEncoder
@@ -410,6 +409,9 @@ def clustered(profiles: Profiles) -> IntArray:
         some = distinct[chosen]
         cosines = np.round((some @ some.T).toarray()[np.triu_indices(len(chosen), 1)], DIGITS)
         distances = np.clip(1 - cosines, 0.0, 1.0)
+        # Takes long to import, and scores need none of it.
+        from scipy.cluster.hierarchy import fcluster, linkage
+
         members[chosen] = fcluster(linkage(distances, "average"), MAX_DISTANCE, "distance") - 1
     others = np.setdiff1d(usable, chosen)
     members[others] = _nearest(distinct[others], _middles(distinct, members, counts), MAX_DISTANCE)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae_anomaly.columns import Encoder
+from vae_anomaly.columns import Batch, Encoder
 from vae_anomaly.errors import ModelFileError
 from vae_anomaly.explain.conditionals import conditionals
 from vae_anomaly.explain.evidence import alone_of, evidence_of, model_indices, settled_scores
@@ -36,12 +36,7 @@ def with_reference(model: FittedModel[Encoder]) -> FittedModel[Encoder]:
             "Fit and save the model again to explain rows."
         )
     shares = score_shares(model.vae, rows.relative(), additive_of(model.score), model.noise)
-    compares = rows.n_columns <= MAX_COMPARED_COLUMNS
-    if compares:
-        given_others = conditionals(model.vae, rows, model.noise, model_indices(model.table_encoder)).position.float()
-        alone = alone_of(model, rows).position.float()
-    else:
-        given_others = alone = torch.empty(0, rows.n_columns)
+    given_others, alone = _positions(model, rows)
     cells = shares.cells.where(rows.observed, 0.0)
     counts = rows.observed.sum(0).clamp(min=1)
     reference = CellReference(
@@ -49,16 +44,38 @@ def with_reference(model: FittedModel[Encoder]) -> FittedModel[Encoder]:
         alone.sort(0).values,
         torch.cat([-cells.sum(0) / counts, shares.of_row.mean().unsqueeze(0)]),
     )
-    model = dataclasses.replace(model, reference=reference)
-    calibrating = model.calibrating_rows
-    if not compares or calibrating is None:
+    return dataclasses.replace(model, reference=reference)
+
+
+def with_cell_reference(model: FittedModel[Encoder]) -> FittedModel[Encoder]:
+    """The same with what p-values of cells are computed by as well, where there are rows that it can be computed from.
+
+    Raises
+    ------
+    ModelFileError
+        See `with_reference`.
+    """
+    model = with_reference(model)
+    reference, rows, calibrating = model.reference, model.reference_rows, model.calibrating_rows
+    if reference is None or reference.cells is not None or rows is None or calibrating is None:
         return model
-    own = tuple(
+    if rows.n_columns > MAX_COMPARED_COLUMNS:
+        return model
+    own = [
         torch.cat([positions, positions.new_full((1, rows.n_columns), math.nan)])[calibrating.places]
-        for positions in (given_others, alone)
-    )
+        for positions in _positions(model, rows)
+    ]
     cell_scores = _calibrated_scores(model, calibrating, (own[0], own[1]))
     return dataclasses.replace(model, reference=dataclasses.replace(reference, cells=cell_scores))
+
+
+def _positions(model: FittedModel[Encoder], rows: Batch) -> tuple[Tensor, Tensor]:
+    """Positions of cells given the others, and alone: (rows, columns), float32; of no row where columns are many."""
+    if rows.n_columns > MAX_COMPARED_COLUMNS:
+        nothing = torch.empty(0, rows.n_columns)
+        return nothing, nothing
+    given_others = conditionals(model.vae, rows, model.noise, model_indices(model.table_encoder)).position
+    return given_others.float(), alone_of(model, rows).position.float()
 
 
 def judges(model: FittedModel[Encoder], n_folds: int) -> list[FittedModel[Encoder]]:

@@ -247,7 +247,7 @@ class PooledELBO(AdditiveScore):
             pooled = centre - exponents / self.sharpness
         return pooled if charged is None or self.missing == "expected" else pooled + charged
 
-    def _share(self, members: Tensor, others: Tensor, charges: Tensor | None, vae: VAE, chosen: slice) -> Tensor:
+    def _share(self, members: Tensor, others: Tensor, charges: Tensor | None, vae: VAE, chosen: slice = ALL) -> Tensor:
         """How much the members together and each of the others count in the soft minimum: (1 + others, rows)."""
         firsts, lasts, _ = self._charged(members, others, charges, each=False)
         bounds, weights = torch.cat([firsts, lasts]), self._weights(members).unsqueeze(1)

@@ -12,7 +12,7 @@ from torch import Tensor
 from vae_anomaly.columns import Encoder, LevelRule, TableEncoder
 from vae_anomaly.data import ColumnRoles
 from vae_anomaly.detectors import VAEDetector, copied_parameters, defaults_for, resolved_baseline, resolved_prior
-from vae_anomaly.explain import with_reference
+from vae_anomaly.explain import with_cell_reference
 from vae_anomaly.store.answer_files import answers_entry, answers_tensors, with_answers
 from vae_anomaly.store.baseline_files import baseline_entry, baseline_tensors, rebuilt_baseline
 from vae_anomaly.store.decision_files import decisions_tensors, rebuilt_decisions
@@ -54,7 +54,7 @@ def row_tensors(detector: VAEDetector) -> dict[str, Tensor]:
     """Weights, noise and what rows are compared with; explanations of images compare with no training cells."""
     model = detector.model_
     if not model.takes_images and model.reference_rows is not None:
-        model = with_reference(model)
+        model = with_cell_reference(model)
     levels, decisions = level_tensors(model.encoder.columns), decisions_tensors(model.decisions)
     tensors = model_tensors(model) | levels | decisions | answers_tensors(model)
     if isinstance(model.encoder, TableEncoder) and model.encoder.baseline is not None:

@@ -27,8 +27,6 @@ class DataContents:
         Columns of which the file has location, scale and limits.
     sampled_numbers : dict of str to int
         By column, how many different numbers of calibration rows there are, sorted, without their rows.
-    baseline_groups : int
-        Groups of which the file has median and spread, without their names.
     exemplars : int
         Training rows as places in the space of the latent variables.
     kernels : int
@@ -37,6 +35,8 @@ class DataContents:
         Whether there are fingerprints of training rows.
     min_level_count : int or None
         Training rows that a text needs to be readable; None where all are.
+    baseline_groups : int
+        Groups of which the file has median and spread, without their names.
     """
 
     levels: dict[str, int]
@@ -46,11 +46,11 @@ class DataContents:
     hashed_groups: int
     numbers: list[str]
     sampled_numbers: dict[str, int]
-    baseline_groups: int
     exemplars: int
     kernels: int
     fingerprints: bool
     min_level_count: int | None
+    baseline_groups: int = 0
 
     @classmethod
     def of(cls, manifest: Mapping[str, Any]) -> "DataContents":
@@ -69,11 +69,11 @@ class DataContents:
             groups.count(None),
             [column["name"] for column in columns if column["likelihood"] is not None and not column.get("levels")],
             {sample["name"]: sample["n_values"] for sample in decisions["columns"] if sample["n_values"]},
-            sum((manifest.get("baseline") or {"n_groups": ()})["n_groups"]),
             n_exemplars,
             manifest.get("n_kernels", 0),
             decisions["n_trained"] > 0 or n_exemplars > 0,
             rule["min_count"] if rule else None,
+            sum((manifest.get("baseline") or {"n_groups": ()})["n_groups"]),
         )
 
     def describe(self) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def read(name: str, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def plant(clean: pd.DataFrame, n_cells: int, rng: np.random.Generator) -> tuple[pd.DataFrame, BoolArray]:
     """Change so many cells in a twentieth of the rows, and say which."""
-    dirty, errors = clean.copy(), np.zeros(clean.shape, dtype=bool)
+    changed, errors = clean.to_numpy(dtype=object, copy=True), np.zeros(clean.shape, dtype=bool)
     for row in rng.choice(len(clean), round(ROW_SHARE * len(clean)), replace=False):
         for position in rng.choice(clean.shape[1], n_cells, replace=False):
             column = clean.iloc[:, position]
@@ -91,9 +91,9 @@ def plant(clean: pd.DataFrame, n_cells: int, rng: np.random.Generator) -> tuple[
                 continue
             wrong = _wrong(column, cell, rng)
             if wrong != cell:
-                dirty.iloc[row, position] = wrong
+                changed[row, position] = wrong
                 errors[row, position] = True
-    return dirty, errors
+    return pd.DataFrame(changed, clean.index, clean.columns).astype(clean.dtypes), errors
 
 
 def _wrong(column: pd.Series, cell: object, rng: np.random.Generator) -> object:
@@ -131,7 +131,7 @@ def changed_cells(before: pd.DataFrame, after: pd.DataFrame) -> BoolArray:
 
 def of_cells(chosen: BoolArray, errors: BoolArray) -> dict[str, float]:
     """How many cells were chosen, how many of them wrongly, beside errors or not, and how many errors were found."""
-    beside = errors.any(1)[:, None] & ~errors
+    beside = errors.any(axis=1, keepdims=True) & ~errors
     n = max(1, int(chosen.sum()))
     return {
         "proposals": float(chosen.sum()),
@@ -164,8 +164,8 @@ def measure_paths(detector: VAEDetector, rows: pd.DataFrame, errors: BoolArray) 
     flagged = np.flatnonzero(errors.any(1) & (detector.predict(rows) < 0))[:MAX_PATHS]
     path = detector.path_to_normal(rows.iloc[flagged])
     first = path.frame().query("step == 1")
-    positions = [rows.columns.get_loc(column) for column in first["column"]]
-    hits = errors[flagged[first["row"]], positions]
+    positions = rows.columns.get_indexer(pd.Index(first["column"]))
+    hits = errors[flagged[first["row"].to_numpy()], positions]
     values = {
         "rows": float(len(flagged)),
         "made normal": float(path.is_normal.mean()),
@@ -205,46 +205,52 @@ def page(results: pd.DataFrame) -> str:
     n_seeds = ", ".join(f"{table}: {count}" for table, count in counted.items())
     case = ["training", "errors", "way", "measure"]
     mean = kept.pivot_table(index=case, columns="table", values="value", aggfunc="mean", sort=False)
-    mean["mean"] = mean.mean(axis=1)
+    by_case = kept.groupby(case)["value"]
+    mean["all files"], mean["standard error"] = by_case.mean(), by_case.sem()
     tables = list(mean.columns)
+    by_key = dict(zip(mean.index, mean.to_numpy(dtype=float), strict=True))
+    of_all = tables.index("all files")
 
     def section(measure: str, cases: list[tuple[str, str]], ways: list[str]) -> str:
         lines = []
         for training, errors in cases:
             for way in ways:
-                values = mean.loc[(training, errors, way, measure)]
-                lines.append([training, errors, way, *("" if pd.isna(v) else f"{v:.3f}" for v in values)])
+                values = by_key[training, errors, way, measure]
+                lines.append([training, errors, way, *("" if np.isnan(v) else f"{v:.3f}" for v in values)])
         return markdown(("training rows", "planted", "way", *tables), lines)
 
     ways = [*(f"fdr={rate}" for rate in RATES), "max_tail_probability=1e-3"]
     planted = [("clean", "one cell"), ("clean", "a fifth of the cells"), ("with errors", "a fifth of the cells")]
     nothing = kept[(kept["errors"] == "none") & (kept["measure"] == "proposals")]
     files = nothing.assign(any=nothing["value"] > 0).groupby(["training", "way"])["any"].agg(["sum", "count"])
+    counts = dict(zip(files.index, files.to_numpy(dtype=int).tolist(), strict=True))
     shares = [
-        [training, way, f"{files.loc[(training, way), 'sum']} of {files.loc[(training, way), 'count']}"]
+        [training, way, "{} of {}".format(*counts[training, way])]
         for training in ("clean", "with errors")
         for way in ways
     ]
     p_values = [
         [training, f"{level:g}"]
         + [
-            f"{mean.loc[(training, 'none', way, f'share up to {level:g}'), 'mean'] / level:.2f}"
+            f"{by_key[training, 'none', way, f'share up to {level:g}'][of_all] / level:.2f}"
             for way in ("p-values", "by column")
         ]
         for training in ("clean", "with errors")
         for level in LEVELS
     ]
     paths = [
-        [errors, name, *(f"{value:.2f}" for value in mean.loc[("clean", errors, "path", name)])]
+        [errors, name, *(f"{value:.2f}" for value in by_key["clean", errors, "path", name])]
         for errors in ("one cell", "a fifth of the cells")
         for name in ("rows", "made normal", "first change is of an error", "changes")
     ]
     return f"""## Cells with error control
 
-Made by `python reports/benchmarks/analyst/cells.py` (seeds of {n_seeds}); edit the script, not this section.
-`cells.csv` has every figure. {N_TRAINING:,} training rows ({N_LARGE:,} of the large table, whose calibration is split
-and not crossed), {N_JUDGED:,} rows to judge, in a twentieth of which errors are planted: numbers off by a power of ten,
-with two digits swapped or of another row, and other levels.
+Made by `python reports/benchmarks/analyst/cells.py` (seeds: {n_seeds});
+edit the script, not this section. `cells.csv` has every figure. {N_TRAINING:,} training rows ({N_LARGE:,} of the large
+table, whose calibration is split and not crossed), {N_JUDGED:,} rows to judge, in a twentieth of which errors are
+planted: numbers off by a power of ten, with two digits swapped or of another row, and other levels. A share is the mean
+of the shares in the files, 0 in a file without proposals; where few cells are proposed it jumps. Some of the clean
+cells may be wrong in truth.
 
 ### Share of the proposals that are wrong
 

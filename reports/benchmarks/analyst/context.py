@@ -46,6 +46,28 @@ BIKE_TEST, BIKE_DROP, BIKE_SHARE, MIN_RENTED = "2012-10-01", 0.4, 0.02, 20
 N_TRAIN, N_NORMAL, N_ATTACKS = 20_000, 10_000, 500
 
 
+TEXT = """## Values in their context
+
+`python reports/benchmarks/analyst/context.py ../shared/data` measures `baseline_by` and `baseline_time` beside the
+same detector without them and IsolationForest. No label was read but to measure. "Units of the group" is the same fit
+with the units of the row's own group left out of the score: it ranks rows as `baseline_units="group"` does.
+
+* **The case.** 90 groups, 540 days, Poisson sales around a mean with 8 % noise. On the last day one group falls by
+  80 % and another to 0. The default ranks them between 16 and 71 of 90, IsolationForest between 6 and 70; compared with
+  their group they are the second and the first with every seed, as by hand with median and deviation of the group.
+* **Planted changes** in 2 % of 5,400 rows: without context they are found no better than by chance (AP .02 to .06).
+  With it, changes of a half and more are found nearly whole, and -30 % and +50 % as by hand, in units of the group.
+* **The units of the data cost.** As a log-density of the data the score says that a row of a wide group is less likely
+  than one of a narrow group, which is true, and so ranks usual rows of wide groups above unusual ones of narrow
+  groups: -30 % has an AP of .79 instead of .90, the storm an AUROC of .76 instead of .92.
+* **Bicycles**, fitted up to September 2012 and judged from October to December: the two days of the storm (48 of 2,184
+  hours), and 2 % of the hours with 60 % less. Context helps; what is reached for single hours (AP below .05) is little.
+* **KDD99 by service: it harms.** AP .86 to .95 instead of .97. Attacks are rare among all connections, and a service
+  explains them away: context is for groups that differ in level, not for every column with names in it.
+
+"""
+
+
 @dataclass(frozen=True)
 class Scorer:
     """Something that is fitted and gives an anomaly score for each row.
@@ -319,7 +341,7 @@ def page(found: pd.DataFrame) -> str:
             values = ["" if part[name].isna().all() else f"{part[name].mean():.3f}" for name in ("ap", "auroc")]
             lines.append((method, what, ranks, *values))
         parts += [f"### {table}\n", markdown(("method", "what", "rank by seed", "AP", "AUROC"), lines), ""]
-    return "\n".join(parts)
+    return TEXT + "\n".join(parts)
 
 
 def main() -> None:
@@ -336,6 +358,7 @@ def main() -> None:
         "connections": lambda seed: measure_connections(options.data, seed),
     }
     path = HERE / "context.csv"
+    # Warnings of many small fits say nothing of the measurement.
     warnings.simplefilter("ignore")
     for name in options.tables:
         for seed in options.seeds:

@@ -55,7 +55,8 @@ def vae(preset: str) -> Callable[[Array, npt.NDArray[np.int64], int], tuple[Arra
         detector.forget_training_rows()
 
         def rescore(reviewed: npt.NDArray[np.intp]) -> Array:
-            return detector.learn(X[reviewed], y[reviewed]).anomaly_score(X)
+            after: Array = detector.learn(X[reviewed], y[reviewed]).anomaly_score(X)
+            return after
 
         return detector.anomaly_score(X), rescore
 

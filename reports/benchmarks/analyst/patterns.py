@@ -200,7 +200,7 @@ def page(frame: pd.DataFrame) -> str:
         mean = part.groupby(["table", "method"], sort=False)[list(METRICS)].mean()
         methods = list(dict.fromkeys(part["method"]))
         lines = [
-            f"| {alerts} | rows | causes | patterns | {' | '.join(methods)} |",
+            f"| {alerts} | rows | causes | clusters | {' | '.join(methods)} |",
             f"|---|---:|---:|---:|{'---|' * len(methods)}",
         ]
         for table in dict.fromkeys(part["table"]):
