@@ -82,7 +82,8 @@ def review(
         images = "" if kind is Kind.TABLES else f" --images {given.data[0]}"
         messages.note(
             f"fill in is_anomaly with 1 or 0, then: vae-anomaly learn {saved.model} {target.path}{images} "
-            f"-o {saved.model}{', with the reviews before it' if found.n_answered else ''}"
+            f"-o {saved.model}{', with the reviews before it' if found.n_answered else ''}; p-values stay where "
+            "--calibrate names rows that the model was not fitted on, as these if they are new"
         )
 
 
