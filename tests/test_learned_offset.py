@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from vae_anomaly import FitWarning, VAEDetector, load, save
+from vae_anomaly import DataWarning, FitWarning, VAEDetector, load, save
 from vae_anomaly.columns import Batch
 from vae_anomaly.fitting import score_rows, score_shares, scores_and_comparisons
 from vae_anomaly.model import LearnedOffset, OffsetFeatures
@@ -161,3 +161,24 @@ def test_where_nothing_is_learned_scores_and_calibration_stay(rows, tmp_path):
     np.testing.assert_array_equal(loaded.p_values(rows), detector.p_values(rows))
     assert loaded.learned_.sentences() == ["nothing yet: all 9 reviewed rows are anomalous"]
     assert loaded.threshold_ == detector.threshold_
+
+
+def test_calibrate_leaves_confirmed_anomalies_out_and_warns_of_rows_that_taught(rows):
+    detector = VAEDetector(max_iter=60, n_estimators=2, latent_dim=2, calibration="split", early_stopping=False).fit(
+        rows
+    )
+    others = rows.assign(load=rows["load"] + 0.001)
+    found = (others["speed"].fillna(0) > 1.5).to_numpy()
+    detector.learn(others.iloc[:100], found[:100])
+    assert detector.learned_.in_use
+    with pytest.warns(DataWarning, match=f"{(~found[:100]).sum()} of these rows were reviewed as normal and taught"):
+        detector.calibrate(others)
+    assert detector.calibration_.n_rows == 400 - found[:100].sum()
+
+
+def test_a_threshold_that_somebody_set_stays_with_a_warning(rows):
+    detector = VAEDetector(max_iter=60, n_estimators=2, latent_dim=2).fit(rows).set_threshold(score=9.0)
+    found = (rows["speed"].fillna(0) > 1.5).to_numpy()
+    with pytest.warns(DataWarning, match="the threshold of 9 nats was set for the score before, and stays"):
+        detector.learn(rows.iloc[:100], found[:100])
+    assert detector.threshold_.score == 9.0

@@ -49,6 +49,16 @@ def read(detector, frame):
     return detector.encoder_.encode(read_table(detector, frame, fitting=False))
 
 
+def test_cells_of_a_fold_are_judged_by_the_member_that_has_not_seen_it(fitted):
+    model = fitted._with_reference(cells=True)
+    assert len(model.reference.cells) == 2
+    for number, judge in enumerate(judges(model, 2)):
+        assert judge.vae.n_members == 1
+        assert torch.equal(judge.vae.raw_noise[0], model.vae.raw_noise[number])
+        assert torch.equal(judge.noise[0], model.noise[number])
+    assert judges(model, 1) == [model]
+
+
 def test_p_values_count_calibration_cells_that_are_as_anomalous(fitted, with_errors):
     model = fitted._with_reference(cells=True)
     batch = read(fitted, with_errors)

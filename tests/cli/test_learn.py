@@ -280,6 +280,7 @@ def test_rows_of_the_training_do_not_calibrate(run, many, tmp_path):
     frame = pd.read_csv(tmp_path / "todo.csv", dtype=str, keep_default_na=False)
     frame.assign(is_anomaly=["1", "0"] * 5).to_csv(tmp_path / "todo.csv", index=False)
     error = run("learn", model, tmp_path / "todo.csv", "--calibrate", data, "-o", tmp_path / "m.vae").error()
+    assert f"--calibrate {data}: " in error
     assert "trained on" in error
     assert not (tmp_path / "m.vae").exists()
 

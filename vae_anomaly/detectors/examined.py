@@ -243,7 +243,7 @@ def _read_dates(cells: pd.Series[Any], name: str) -> npt.NDArray[np.datetime64]:
         dates: Any = pd.to_datetime(texts, utc=True, format=None if is_read else "ISO8601")
     except (ValueError, TypeError) as error:
         raise DataError(
-            f"{name!r} holds {cells.iloc[0]!r} and others that are no dates",
+            f"{name!r} holds {str(cells.iloc[0])!r} and others that are no dates",
             "expected dates like 2026-02-28. Convert them with pd.to_datetime.",
             column=name,
         ) from error

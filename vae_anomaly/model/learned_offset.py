@@ -192,7 +192,8 @@ class LearnedOffset(nn.Module):
         observed = precise(batch.observed)
         excess = (nats - self.typical[:-1]).clamp(-MAX_NATS, MAX_NATS) * observed
         values = precise(batch.values)
-        deviations = values.clamp(-MAX_DEVIATION, MAX_DEVIATION) * observed * self.share_of_group
+        # 0 where a cell is missing, as the values of a batch are.
+        deviations = values.clamp(-MAX_DEVIATION, MAX_DEVIATION) * self.share_of_group
         codes = self.starts + values.long().clamp(min=0).minimum((self.n_levels - 1).clamp(min=0))
         return excess, deviations, codes.clamp(max=max(len(self.levels) - 1, 0))
 

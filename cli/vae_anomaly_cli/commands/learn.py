@@ -129,6 +129,9 @@ def _learn(
     before = detector.threshold_.score
     found = _read(learning, sources, detector, messages)
     calibration = _calibration_rows(learning, detector, messages) if learning.calibrate else None
+    if calibration is not None:
+        with messages.library_warnings(), library_errors(f"--calibrate {' '.join(learning.calibrate)}"):
+            detector.decisions_.check_unseen(detector.compared(calibration).fingerprints)
     with messages.library_warnings(), library_errors(found.name, found.locate):
         detector.learn(found.seen, found.is_anomaly, calibration=calibration)
     write_model(detector, path)
