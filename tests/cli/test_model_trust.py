@@ -92,7 +92,7 @@ def edited(manifest, draw):
     return changed
 
 
-@pytest.mark.parametrize("n", [40, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [40, pytest.param(500, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("as_json", [(), ("--json",)])
 def test_info_on_damaged_files_is_a_line_or_the_facts(run, model, tmp_path, n, as_json):
     draw, content = random.Random(n), unpacked(model, tensors=True)
