@@ -6,6 +6,7 @@ import pickle
 import select
 import signal
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,6 +36,8 @@ SECONDS_OF_A_FORK = 60
 ROOT = Path(__file__).resolve().parents[1]
 
 torch.set_num_threads(1)
+# Figures are drawn without a screen.
+os.environ.setdefault("MPLBACKEND", "agg")
 
 settings.register_profile(
     "repeatable",
@@ -45,6 +48,14 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("repeatable")
+
+
+@pytest.fixture(autouse=True)
+def _close_figures() -> Iterator[None]:
+    """Figures of a test end with it."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vae_anomaly import ModelFileError, PooledELBO, VAEDetector, load, save
+from vae_anomaly import ModelFileError, PooledELBO, SpecificationError, VAEDetector, load, save
 from vae_anomaly.detectors import read_table
 from vae_anomaly.explain.evidence import evidence_of
 from vae_anomaly.explain.explanation import Reason, cell_text, odds
@@ -183,6 +183,34 @@ def test_long_table_has_a_line_for_each_reason(explanation):
     assert ranks == {row: [*range(1, len(each) + 1)] for row, each in enumerate(explanation.reasons(2)) if each}
     first = explanation.reasons(2)[5][0]
     assert frame[(frame["row"] == 5) & (frame["rank"] == 1)]["column"].tolist() == [first.column]
+
+
+def test_waterfall_leads_from_a_typical_row_to_the_score(explanation):
+    for row in range(len(explanation)):
+        parts = explanation.waterfall(row)
+        assert explanation.typical.sum() + parts.sum() == pytest.approx(explanation.score.iloc[row])
+    assert explanation.waterfall(0).index[-1] == "the combination (KL)"
+    assert len(parts) == explanation.contributions.shape[1] + 1
+
+
+def test_waterfall_of_another_score_ends_at_that_score(explanation):
+    other = dataclasses.replace(explanation, score=explanation.score + 7.0)
+    assert other.waterfall(0)["other terms of the score"] == pytest.approx(7.0)
+    assert other.plot(0).score == pytest.approx(other.score.iloc[0])
+
+
+def test_waterfall_has_the_units_of_a_group_of_its_own(explanation):
+    usual = pd.DataFrame(np.nan, index=explanation.contributions.index, columns=explanation.contributions.columns)
+    usual.iloc[:, 0] = 2.0
+    parts = dataclasses.replace(explanation, usual=usual).waterfall(0)
+    assert parts["units of the group"] == 2.0
+    assert parts.iloc[0] == pytest.approx(explanation.waterfall(0).iloc[0] - 2.0)
+    assert parts.sum() == pytest.approx(explanation.waterfall(0).sum())
+
+
+def test_row_that_is_not_there_is_said(explanation):
+    with pytest.raises(SpecificationError, match="no row 99 among"):
+        explanation.plot(99)
 
 
 def test_reasons_are_chosen_by_cell_scores_of_cells_that_add_nats_and_sorted_by_nats(explanation):

@@ -16,6 +16,7 @@ from vae_anomaly_cli.commands.export import export
 from vae_anomaly_cli.commands.fit import fit
 from vae_anomaly_cli.commands.info import info
 from vae_anomaly_cli.commands.learn import learn
+from vae_anomaly_cli.commands.report import report
 from vae_anomaly_cli.commands.review import review
 from vae_anomaly_cli.commands.score import score
 from vae_anomaly_cli.commands.sensitivity import sensitivity
@@ -23,6 +24,7 @@ from vae_anomaly_cli.commands.threshold import threshold
 
 COMMANDS: tuple[Command, ...] = (
     score,
+    report,
     explain,
     fit,
     info,
@@ -47,6 +49,7 @@ HELP = """Find the anomalous rows of a table, or the anomalous images of a folde
   vae-anomaly fit orders.csv -o orders.vae    fit once ...
   vae-anomaly score new.csv -m orders.vae     ... and score what comes later
   vae-anomaly score parts/ -m orders.vae -o scored/   file by file
+  vae-anomaly report new.csv -m orders.vae -o report.html      a page to send
   vae-anomaly explain new.csv -m orders.vae   why rows are anomalous
   vae-anomaly info orders.vae                 what the model was fitted on
   vae-anomaly fit good/ -o parts.vae          images of normal parts ...

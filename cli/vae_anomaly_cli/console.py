@@ -98,6 +98,8 @@ class Messages:
     quiet: bool
     # Data are read more than once: what was said of them is not said again.
     _said: set[tuple[type, str]] = field(default_factory=set, repr=False, compare=False)
+    # What was warned of so far, quiet or not.
+    warned: list[str] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def progress(self) -> bool:
@@ -115,6 +117,7 @@ class Messages:
 
     def warning(self, text: object) -> None:
         """Say what the user should know."""
+        self.warned.append(str(text))
         if not self.quiet:
             _say(Text("warning: ", style="yellow"), text)
 

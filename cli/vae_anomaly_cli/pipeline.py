@@ -166,6 +166,13 @@ def _text_column(texts: Mapping[int, str], n_rows: int) -> pa.Array:
     return pa.array([texts.get(row) for row in range(n_rows)], pa.string()) if texts else pa.nulls(n_rows, pa.string())
 
 
+class KeepsRows(Protocol):
+    """Keeps what is wanted of scored rows."""
+
+    def add(self, batch: CellBatch, judged: RowScores) -> None:
+        """Take a batch."""
+
+
 class Explained(Protocol):
     """What was found out about the rows of a batch besides their scores."""
 
@@ -244,8 +251,8 @@ class Pipeline:
         The column that the scores are compared with.
     n_top : int
         How many of the most anomalous rows to keep.
-    also : sequence of TopK
-        Keep other rows.
+    also : sequence of KeepsRows
+        Keep other rows, or something of all.
     sampled : sequence of str
         Columns of which to keep some rows, drawn at random; none by default.
 
@@ -278,7 +285,7 @@ class Pipeline:
         explainer: Explainer | None = None,
         label: LabelColumn | None = None,
         n_top: int = 0,
-        also: Sequence[TopK] = (),
+        also: Sequence[KeepsRows] = (),
         sampled: Sequence[str] = (),
     ) -> None:
         self.model, self.names, self.layout, self.sink = model, names, layout, sink
@@ -362,8 +369,9 @@ class Pipeline:
         self.family.add(judged.p_values[~np.isnan(judged.p_values)])
         if self.sample is not None:
             self.sample.append(batch.cells.select(self._sampled))
-        for kept in (self.top, *self._also):
-            kept.add(batch, judged)
+        keepers: tuple[KeepsRows, ...] = (self.top, *self._also)
+        for keeper in keepers:
+            keeper.add(batch, judged)
         if self.label is not None:
             self._labels.append(batch.cells[self.label.name])
             self._scores.append(judged.scores)

@@ -33,6 +33,20 @@ class Ranked:
     def __len__(self) -> int:
         return len(self.judged)
 
+    def first(self, n: int) -> "Ranked":
+        """The most anomalous of them."""
+        return self.take(np.arange(min(n, len(self))))
+
+    def take(self, places: npt.NDArray[np.intp]) -> "Ranked":
+        """Some of them."""
+        return Ranked(
+            self.judged.take(places),
+            self.rows[places],
+            self.files[places],
+            self.rows_in_file[places],
+            self.cells.take(places),
+        )
+
 
 def rank_descending(scores: npt.NDArray[np.float64], top: int | None) -> npt.NDArray[np.intp]:
     """Rows from the highest score down; equal scores in the order of the input."""

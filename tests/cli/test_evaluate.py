@@ -8,7 +8,7 @@ import pytest
 
 from vae_anomaly import load
 from vae_anomaly.comparison import intervals
-from vae_anomaly_cli.evaluation import Evaluation, effective_rows, wilson
+from vae_anomaly.decisions.evaluation import Evaluation, effective_rows, wilson
 from vae_anomaly_cli.sources import table_source
 
 

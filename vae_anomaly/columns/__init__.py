@@ -12,6 +12,7 @@ from vae_anomaly.columns.baseline_learning import (
 from vae_anomaly.columns.batch import Batch, taken
 from vae_anomaly.columns.cell_units import CellUnits
 from vae_anomaly.columns.column import MARGIN, RAW_LIMIT, VALUE_LIMIT, WHOLE_MARGIN, Column, Kind
+from vae_anomaly.columns.column_list import Columns
 from vae_anomaly.columns.dates import EPOCH_UNITS, MICROSECOND, PERIODS, THURSDAY, epoch_unit
 from vae_anomaly.columns.encoder import Encoder
 from vae_anomaly.columns.image_encoder import LEVELS_OF_DEPTH, ImageEncoder, learn_channels
@@ -45,6 +46,7 @@ __all__ = [
     "Batch",
     "CellUnits",
     "Column",
+    "Columns",
     "ComparedColumn",
     "Declarations",
     "Encoder",

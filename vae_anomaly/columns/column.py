@@ -13,6 +13,7 @@ import torch
 
 from vae_anomaly.columns.dates import EPOCH_UNITS, PERIODS, moments, part_codes
 from vae_anomaly.data import FloatArray, HashedTexts, LevelCodes, ObjectArray, Table, TextFormat, is_hashed
+from vae_anomaly.display import Described, counted, shortened
 from vae_anomaly.errors import DataError
 from vae_anomaly.likelihoods import Binary, ColumnFacts, Likelihood
 
@@ -46,8 +47,8 @@ RAW_LIMIT = 1e15
 SPIKE_MARGIN = 2e-6
 
 
-@dataclass(frozen=True)
-class Column:
+@dataclass(frozen=True, repr=False)
+class Column(Described):
     """One column of the training data.
 
     Parameters
@@ -143,6 +144,12 @@ class Column:
     def __getstate__(self) -> dict[str, Any]:
         # Without what is made of the fields when it is first asked for: levels would be kept twice.
         return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    def _summary(self) -> str:
+        likelihood = "" if self.likelihood is None else f", {type(self.likelihood).__name__}"
+        levels = f", {counted(len(self.levels), 'level')}" if self.levels else ""
+        parts = "".join(f", {part.kind}" for part in self.parts)
+        return f"{shortened(self.name)!r}, {self.kind!r}{likelihood}{levels}{parts}, {shortened(self.reason, 200)!r}"
 
     @property
     def modelled(self) -> tuple[Column, ...]:

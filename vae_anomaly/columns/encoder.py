@@ -11,9 +11,10 @@ from vae_anomaly.columns.batch import Batch
 from vae_anomaly.columns.cell_units import CellUnits
 from vae_anomaly.columns.column import Column
 from vae_anomaly.data import FloatArray, ImageFormat
+from vae_anomaly.display import Described
 
 
-class Encoder(abc.ABC):
+class Encoder(Described):
     """From rows as users hold them to rows in the model's order and units."""
 
     columns: tuple[Column, ...]

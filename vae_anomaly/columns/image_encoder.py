@@ -16,6 +16,7 @@ from vae_anomaly.columns.column import VALUE_LIMIT, Column
 from vae_anomaly.columns.encoder import Encoder
 from vae_anomaly.columns.scales import single_tells_apart
 from vae_anomaly.data import FloatArray, ImageFormat, Images, arranged
+from vae_anomaly.display import counted
 from vae_anomaly.errors import DataError, NotAvailable, SpecificationError
 from vae_anomaly.likelihoods import LIKELIHOODS, Bernoulli, Gaussian, Likelihood
 
@@ -27,7 +28,7 @@ MAX_PIXEL = 1e30
 GreyLevels: TypeAlias = tuple[float | None, float | None, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ImageEncoder(Encoder):
     """Images to rows of pixels, channel after channel and line by line.
 
@@ -49,6 +50,9 @@ class ImageEncoder(Encoder):
     channels_last: bool = False
     channel_axis: bool = False
     depth: int | None = None
+
+    def _summary(self) -> str:
+        return f"{self.width}x{self.height} pixels, {counted(len(self.columns), 'channel')}"
 
     @property
     def modelled(self) -> tuple[Column, ...]:

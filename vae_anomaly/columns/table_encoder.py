@@ -15,6 +15,7 @@ from vae_anomaly.columns.baseline import Baseline, References
 from vae_anomaly.columns.batch import Batch
 from vae_anomaly.columns.cell_units import CellUnits
 from vae_anomaly.columns.column import VALUE_LIMIT, Column
+from vae_anomaly.columns.column_list import Columns
 from vae_anomaly.columns.encoder import Encoder
 from vae_anomaly.columns.missing_codes import without_codes
 from vae_anomaly.columns.text_reading import read_text
@@ -24,7 +25,7 @@ SCALED_ROWS = 512
 COPIED_ROWS = 1024
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TableEncoder(Encoder):
     """Tables in the user's column order to batches in the model's, and back.
 
@@ -42,6 +43,9 @@ class TableEncoder(Encoder):
 
     columns: tuple[Column, ...]
     baseline: Baseline | None = None
+
+    def _summary(self) -> str:
+        return repr(Columns(self.columns))
 
     @cached_property
     def model_columns(self) -> tuple[tuple[int, Column], ...]:

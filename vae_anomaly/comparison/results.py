@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from vae_anomaly.comparison.intervals import Difference, ScoredRows, auroc_difference
 from vae_anomaly.comparison.verdicts import Rival, Verdict, confidence_of_each, verdict_of
+from vae_anomaly.display import ComparisonDisplay, Shown
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MAX_NAMED = 6
 MEASURES = ("auroc", "average_precision", "precision_at_n", "fit_seconds", "score_seconds")
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Shown):
     """Detectors side by side, as `compare` measured them.
 
     Parameters
@@ -34,6 +39,15 @@ class Comparison:
     methods: tuple[str, ...]
     measures: pd.DataFrame
     scores: pd.DataFrame
+
+    def _summary(self) -> str:
+        names = ", ".join(self.methods[:MAX_NAMED]) + (", ..." if len(self.methods) > MAX_NAMED else "")
+        best = [f"{setting}: {self._rivals[setting][0]}" for setting in self.settings]
+        return f"{len(self.methods)} methods: {names}; highest AUROC in {', in '.join(best)}"
+
+    def _table(self) -> pd.DataFrame:
+        names = ["setting", "method", "auroc", "average_precision", "difference", "lower", "upper", "standing"]
+        return self.summary[names]
 
     @property
     def settings(self) -> tuple[str, ...]:
@@ -122,6 +136,18 @@ class Comparison:
         others = [rival for rival in rivals if rival is not first]
         n_smaller = min(n_anomalies, int(counts["n_scored"]) - n_anomalies)
         return verdict_of(first, others, n_smaller, above_chance=self._above_chance(setting, rivals))
+
+    def plot(self, setting: str | None = None, *, ax: Axes | None = None) -> ComparisonDisplay:
+        """Draw the mean AUROCs of a setting, with intervals of their differences from the first method.
+
+        Parameters
+        ----------
+        setting : str, optional
+            One of `settings`; by default the first.
+        ax : Axes, optional
+            Where to draw; by default on a new figure.
+        """
+        return ComparisonDisplay.from_comparison(self, setting, ax=ax)
 
     def _above_chance(self, setting: str, rivals: tuple[Rival, ...]) -> bool:
         return any(self.difference(setting, rival.method, None).lower > 0 for rival in rivals)

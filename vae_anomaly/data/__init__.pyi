@@ -7,6 +7,7 @@ from .image_folders import ImageFiles, is_pillow_images, list_images, open_image
 from .image_formats import ImageFormat, Problem, Size
 from .images import Images, arranged, as_array, is_images, read_arrays
 from .known_text import CONTENT, KnownText, cells_of, empty_of, is_few, read_known_text, unreadable_text
+from .labels import anomalous
 from .level_codes import LevelCodes
 from .table import FloatArray, ObjectArray, Table, holds_long_numbers, text_of, with_missing_cells
 from .text_dates import order_of
@@ -49,6 +50,7 @@ __all__ = [
     "TextFormat",
     "TextKind",
     "TextRules",
+    "anomalous",
     "arranged",
     "as_array",
     "cells_of",

@@ -14,6 +14,7 @@ from vae_anomaly.decisions.drift import (
     holm,
     scores_moved,
 )
+from vae_anomaly.decisions.evaluation import Evaluation, Measure
 from vae_anomaly.decisions.false_alarms import (
     CalibrationTooSmall,
     band,
@@ -51,10 +52,12 @@ __all__ = [
     "ColumnShift",
     "Contamination",
     "Decisions",
+    "Evaluation",
     "FalseAlarmRate",
     "FamilyCounts",
     "FixedScore",
     "LabelledCost",
+    "Measure",
     "Method",
     "RobustFence",
     "ScoreShift",

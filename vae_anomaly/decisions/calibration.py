@@ -10,18 +10,23 @@ from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from vae_anomaly.data import FloatArray, HashedTexts
+from vae_anomaly.decisions.false_alarms import CONFIDENCE, band, checked_share, rank_grid
 from vae_anomaly.decisions.sorted_scores import MAX_EXACT, IntArray, SortedScores, checked_scores, lowest_equal
+from vae_anomaly.display import Described, Shown, counted
 from vae_anomaly.errors import DataError, SpecificationError
 
 Kind = Literal["split", "cross", "training"]
 
 MAX_SUSPECTS = 1_000
+RATIO_OF_RANKS = 1.02
+N_SHOWN = 10
 
 
-@dataclass(frozen=True, eq=False)
-class Suspects:
+@dataclass(frozen=True, eq=False, repr=False)
+class Suspects(Described):
     """The most anomalous calibration rows, the most anomalous first, for an audit.
 
     Parameters
@@ -46,6 +51,9 @@ class Suspects:
     groups: IntArray
     is_normal: npt.NDArray[np.bool_]
     n_confirmed: int = 0
+
+    def _summary(self) -> str:
+        return f"{counted(len(self.ids), 'row')}, {self.n_audited:,} of them looked at"
 
     @property
     def n_audited(self) -> int:
@@ -84,8 +92,8 @@ class Suspects:
         return found
 
 
-@dataclass(frozen=True, eq=False)
-class Calibration:
+@dataclass(frozen=True, eq=False, repr=False)
+class Calibration(Shown):
     """Scores of reference rows, against which new rows have p-values.
 
     Parameters
@@ -193,6 +201,15 @@ class Calibration:
             declared_normal,
         )
 
+    def _summary(self) -> str:
+        folds = f" in {counted(len(self.folds), 'fold')}" if len(self.folds) > 1 else ""
+        groups = f", {counted(len(self.groups), 'group')} of {self.group_column!r}" if self.groups else ""
+        audited = ", audited" if self.is_audited else ""
+        return f"{self.kind}, {counted(self.n_rows, 'row')}{folds}{groups}{audited}, smallest p {self.smallest_p:.2g}"
+
+    def _table(self) -> pd.DataFrame:
+        return self.false_alarm_rates().iloc[::-1].head(N_SHOWN)
+
     @cached_property
     def n_rows(self) -> int:
         """Calibration rows."""
@@ -253,6 +270,39 @@ class Calibration:
             rows = np.flatnonzero(level == name)
             p[rows] = _p_values(self.groups[name], compared[rows])
         return p
+
+    def false_alarm_rates(self, confidence: float = CONFIDENCE) -> pd.DataFrame:
+        """How many new normal rows are above each calibration score, the lowest first.
+
+        Parameters
+        ----------
+        confidence : float, default=0.95
+            Probability that all bounds hold at once.
+
+        Returns
+        -------
+        DataFrame
+            Columns threshold (nats), expected_rate and rate_bound. Of many rows some: their ranks, counted from the
+            highest score, rise by a fiftieth. A training calibration has shares of the rows fitted, and no bounds.
+
+        Examples
+        --------
+        >>> Calibration.of("split", [[1.0, 2.0, 3.0]]).false_alarm_rates()[["threshold", "expected_rate"]]
+           threshold  expected_rate
+        0        1.0           0.75
+        1        2.0           0.50
+        2        3.0           0.25
+        """
+        checked_share(confidence, "confidence")
+        n = self.n_rows
+        places = [self.pooled.kth_largest(int(rank)) for rank in rank_grid(n, RATIO_OF_RANKS)]
+        thresholds = np.unique(np.array(places))
+        n_above = self.pooled.n_above(thresholds)
+        if self.kind == "training":
+            rates, bounds = n_above / n, np.full(len(thresholds), np.nan)
+        else:
+            rates, bounds = (n_above + 1) / (n + 1), band(n, confidence)[n_above]
+        return pd.DataFrame({"threshold": thresholds, "expected_rate": rates, "rate_bound": bounds})
 
     def names_of(self, groups: Sequence[str]) -> list[str]:
         """Groups as they are called here: those of which only the hash is known by what stands for them."""

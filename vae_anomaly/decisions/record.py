@@ -20,6 +20,7 @@ from vae_anomaly.decisions.thresholds import (
     Threshold,
     ThresholdRule,
 )
+from vae_anomaly.display import Described
 from vae_anomaly.errors import DataError, SpecificationError
 
 N_DEVIATIONS_OF_REPEATS = 3.0
@@ -28,8 +29,8 @@ MAX_NAMED_ROWS = 5
 MAX_UNNOTICED = 3
 
 
-@dataclass(frozen=True, eq=False)
-class Decisions:
+@dataclass(frozen=True, eq=False, repr=False)
+class Decisions(Described):
     """The threshold of a detector, and the calibration that it follows from.
 
     Parameters
@@ -54,6 +55,9 @@ class Decisions:
     repeated_share: float
     columns: tuple[ColumnSample, ...] = ()
     stream: SimpleJumper | None = None
+
+    def _summary(self) -> str:
+        return f"{self.threshold!r}, {self.calibration!r}"
 
     def recalibrated(self, calibration: Calibration) -> Decisions:
         """The same rule on another calibration."""

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vae_anomaly.data import FloatArray
+from vae_anomaly.display import Described, counted, number_text
 from vae_anomaly.errors import DataError
 
 IntArray = npt.NDArray[np.int64]
@@ -40,8 +41,8 @@ def lowest_equal(scores: npt.ArrayLike) -> FloatArray:
     return found - np.where(np.isfinite(found), margin, 0)
 
 
-@dataclass(frozen=True, eq=False)
-class SortedScores:
+@dataclass(frozen=True, eq=False, repr=False)
+class SortedScores(Described):
     """Anomaly scores in ascending order, equal ones counted.
 
     Parameters
@@ -90,6 +91,11 @@ class SortedScores:
             values = np.concatenate([values[ends], values[n_rest:]])
             counts = np.concatenate([np.add.reduceat(counts[:n_rest], starts), counts[n_rest:]])
         return cls(values, counts.astype(np.int64))
+
+    def _summary(self) -> str:
+        if not len(self.values):
+            return "no rows"
+        return f"{counted(self.n, 'row')}, {number_text(self.values[0])} to {number_text(self.values[-1])} nats"
 
     @cached_property
     def n(self) -> int:

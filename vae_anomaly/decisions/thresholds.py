@@ -27,6 +27,7 @@ from vae_anomaly.decisions.false_alarms import (
 )
 from vae_anomaly.decisions.sorted_scores import SortedScores, checked_scores
 from vae_anomaly.decisions.tail import ParetoTail
+from vae_anomaly.display import Shown
 from vae_anomaly.errors import DataError, DataWarning, SpecificationError, callers_level
 
 N_DEVIATIONS = 3.0
@@ -38,8 +39,8 @@ RANKED = frozenset({"contamination", "false_alarm_rate", "alerts"})
 TABLE_RATES = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 
 
-@dataclass(frozen=True)
-class Threshold:
+@dataclass(frozen=True, repr=False)
+class Threshold(Shown):
     """The score above which rows are anomalous, how it was found, and what may be expected of it.
 
     Parameters
@@ -74,6 +75,17 @@ class Threshold:
     n_calibration: int = 0
     smallest_p: float = 1.0
     parameters: Mapping[str, float] = field(default_factory=dict)
+
+    def _summary(self) -> str:
+        given = "".join(f", {name}={value:g}" for name, value in self.parameters.items() if name != "score")
+        rate = "" if self.expected_rate is None else f", {percent(self.expected_rate)} expected above"
+        return f"{self.score:.6g} nats, rule={self.rule!r}{given}{rate}"
+
+    def _table(self) -> pd.DataFrame:
+        lines = {"score (nats)": self.score, "rule": self.rule, "expected rate": self.expected_rate}
+        lines |= {"rate bound": self.rate_bound, "confidence": self.confidence, "calibration": self.kind}
+        lines |= {"calibration rows": self.n_calibration, "what to expect": self.sentence()}
+        return pd.DataFrame({"": list(lines), " ": pd.Series(list(lines.values()), dtype=object)})
 
     def flags(self, scores: npt.ArrayLike) -> npt.NDArray[np.bool_]:
         """Which rows are above."""

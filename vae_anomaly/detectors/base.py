@@ -10,14 +10,19 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from sklearn.base import BaseEstimator, clone
 
 from vae_anomaly.data import FloatArray
+from vae_anomaly.display import html_table
 from vae_anomaly.forks import ForkSafeLock
 from vae_anomaly.model import own_settings
 
 # What changes a fitted estimator reads it, and writes it back, while no other thread does.
 CHANGES = ForkSafeLock()
+
+# What a notebook shows of a fitted detector.
+SHOWN = ("columns_", "row_score_", "fit_report_", "threshold_", "calibration_")
 
 EstimatorT = TypeVar("EstimatorT", bound=BaseEstimator)
 
@@ -67,6 +72,15 @@ class AnomalyDetectorMixin(abc.ABC):
         with own_settings():
             twin.__dict__ = copy.deepcopy(self.__dict__, memo)
         return twin
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        """What notebooks show: the diagram of scikit-learn, and below it what a fit learned."""
+        bundle: dict[str, str] = super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]
+        learned = {name: getattr(self, name, None) for name in SHOWN}
+        known = {name: repr(value) for name, value in learned.items() if value is not None}
+        if "text/html" in bundle and known:
+            bundle["text/html"] += html_table("fitted", pd.DataFrame({"": list(known), " ": list(known.values())}))
+        return bundle
 
     @abc.abstractmethod
     def score_samples(self, X: Any) -> FloatArray:

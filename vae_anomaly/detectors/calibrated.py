@@ -18,7 +18,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from vae_anomaly.columns import Batch, LevelRule
-from vae_anomaly.data import ColumnRoles, FloatArray, Images
+from vae_anomaly.data import ColumnRoles, FloatArray, Images, anomalous
 from vae_anomaly.decisions import (
     AlertBudget,
     AlertShift,
@@ -46,6 +46,7 @@ from vae_anomaly.detectors.base import CHANGES, AnomalyDetectorMixin
 from vae_anomaly.detectors.containers import row_labels
 from vae_anomaly.detectors.drift_report import DriftReport, adjusted_p_values
 from vae_anomaly.detectors.inputs import spread
+from vae_anomaly.display import Described, counted
 from vae_anomaly.errors import (
     DataError,
     DataWarning,
@@ -62,8 +63,8 @@ MAX_REPEATED, MIN_ROWS_TO_WARN = 0.2, 20
 MAX_ID = np.iinfo(np.int64).max
 
 
-@dataclass(frozen=True)
-class Compared:
+@dataclass(frozen=True, repr=False)
+class Compared(Described):
     """Rows beside a calibration.
 
     Parameters
@@ -85,6 +86,9 @@ class Compared:
     find_fingerprints: Callable[[], npt.NDArray[np.int64]]
     groups: npt.NDArray[np.object_] | None = None
     likelihood_scores: FloatArray | None = None
+
+    def _summary(self) -> str:
+        return f"{counted(len(self.scores), 'row')}, {counted(self.comparisons.shape[1], 'fold')}"
 
     @cached_property
     def fingerprints(self) -> npt.NDArray[np.int64]:
@@ -831,32 +835,6 @@ def image_fingerprints(images: Images) -> npt.NDArray[np.int64]:
     missing = pixels.isnan()
     fingerprints: npt.NDArray[np.int64] = Batch(pixels.masked_fill(missing, 0), ~missing).fingerprints().numpy()
     return fingerprints
-
-
-def anomalous(y: Any, n_rows: int) -> npt.NDArray[np.bool_]:
-    """Labels as booleans: 1 or True is anomalous, or -1 where there are 1 and -1, as `predict` has it.
-
-    Raises
-    ------
-    SpecificationError
-        If they are something else, or not as many as rows.
-    """
-    labels = np.asarray(y)
-    labels = labels.ravel() if labels.ndim < 2 or labels.shape[1:] == (1,) else labels
-    if labels.shape != (n_rows,):
-        raise SpecificationError(f"there are {labels.size} labels for {n_rows} rows. Give one for each.")
-    try:
-        found = set(np.unique(labels).tolist())
-    except TypeError:
-        # What cannot be put in order, as a missing label and others.
-        found = {None}
-    if found <= {0, 1}:
-        return labels.astype(bool)
-    if found <= {-1, 1}:
-        return np.isin(labels, [-1])
-    raise SpecificationError(
-        "labels are 0 and 1 (1 for anomalous), booleans, or 1 and -1 (-1 for anomalous); none is missing."
-    )
 
 
 def row_ids(X: Any, positions: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:

@@ -12,6 +12,7 @@ from vae_anomaly.columns import Column, without_codes
 from vae_anomaly.data import Table
 from vae_anomaly.decisions import AlertShift, ColumnSample, ColumnShift, ScoreShift, SimpleJumper, holm
 from vae_anomaly.detectors.inputs import level_text
+from vae_anomaly.display import Shown, counted, shortened
 
 MAX_ROWS, MIN_ROWS, MAX_CELLS = 2_048, 256, 1 << 17
 MAX_NAMED = 3
@@ -19,8 +20,8 @@ LEVEL_KINDS = ("categorical", "binary", "boolean", "ordinal", "constant")
 WITHOUT_VALUES = ("datetime",)
 
 
-@dataclass(frozen=True, eq=False)
-class DriftReport:
+@dataclass(frozen=True, eq=False, repr=False)
+class DriftReport(Shown):
     """What `check_drift` found.
 
     Parameters
@@ -48,6 +49,16 @@ class DriftReport:
     adjusted: tuple[float, ...]
     stream: SimpleJumper
     nats: pd.DataFrame | None
+
+    def _summary(self) -> str:
+        named = ", ".join(repr(shortened(shift.column)) for shift in self.moved[:MAX_NAMED])
+        more = f" and {len(self.moved) - MAX_NAMED} more" if len(self.moved) > MAX_NAMED else ""
+        moved = f", moved: {named}{more}" if self.moved else ""
+        found = "drift" if self.drifted else "no drift"
+        return f"{counted(self.n_rows, 'row')}, {found} at alpha={self.alpha:g}{moved}"
+
+    def _table(self) -> pd.DataFrame:
+        return self.frame()
 
     @property
     def n_rows(self) -> int:

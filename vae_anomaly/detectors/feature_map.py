@@ -22,7 +22,6 @@ from vae_anomaly.decisions import Decisions
 from vae_anomaly.deprecation import RenamedAttribute
 from vae_anomaly.detectors.base import fitted_at_once
 from vae_anomaly.detectors.calibrated import (
-    CalibratedDetectorMixin,
     Compared,
     decisions_of,
     image_fingerprints,
@@ -33,13 +32,14 @@ from vae_anomaly.detectors.inputs import new_seed, warn_of_files
 from vae_anomaly.detectors.network_inputs import GivenImages, open_given, refuse
 from vae_anomaly.detectors.parameters import resolved_rule
 from vae_anomaly.detectors.patch import smoothed, top_mean
+from vae_anomaly.detectors.reported import ReportedDetectorMixin
 from vae_anomaly.detectors.vae_detector import VAEDetector
 from vae_anomaly.errors import DataError
 from vae_anomaly.fitting import rows_set_aside
 from vae_anomaly.model import each_in_own_settings, own_settings, resolve_device
 
 
-class FeatureMapDetector(CalibratedDetectorMixin, OutlierMixin, BaseEstimator):
+class FeatureMapDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
     """Anomaly detector for images by the feature maps of a network of the user's.
 
     Every position of the maps is a row whose columns are its features; a `VAEDetector` learns rows of normal images,

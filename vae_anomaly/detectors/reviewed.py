@@ -18,12 +18,11 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from vae_anomaly.columns import Batch, Encoder, References
-from vae_anomaly.data import FloatArray, Images, Table, row_digests
+from vae_anomaly.data import FloatArray, Images, Table, anomalous, row_digests
 from vae_anomaly.decisions import Calibration, Decisions, FixedScore, rule_of
 from vae_anomaly.detectors.base import fitted_at_once
 from vae_anomaly.detectors.calibrated import (
     CalibratedDetectorMixin,
-    anomalous,
     image_fingerprints,
     p_values_of,
     row_ids,

@@ -23,7 +23,7 @@ from vae_anomaly.columns import (
     Augment,
     BaselineSpecification,
     Batch,
-    Column,
+    Columns,
     Encoder,
     ImageEncoder,
     MissingValues,
@@ -84,6 +84,7 @@ from vae_anomaly.detectors.parameters import (
 )
 from vae_anomaly.detectors.reading import Reading
 from vae_anomaly.detectors.repaired import RepairedDetectorMixin
+from vae_anomaly.detectors.reported import ReportedDetectorMixin
 from vae_anomaly.detectors.reviewed import CalibrationSet, KeptRows, ReviewedDetectorMixin, digests_of
 from vae_anomaly.detectors.training_plan import TrainingPlan
 from vae_anomaly.detectors.training_progress import training_progress
@@ -173,6 +174,7 @@ class VAEDetector(
     ReviewedDetectorMixin,
     RepairedDetectorMixin,
     ExaminedDetectorMixin,
+    ReportedDetectorMixin,
     TransformerMixin,
     OutlierMixin,
     BaseEstimator,
@@ -328,7 +330,7 @@ class VAEDetector(
     ----------
     model_ : FittedModel
         Everything that was learned, as one value; the attributes below are parts of it.
-    columns_ : tuple of Column
+    columns_ : Columns, a tuple of Column
         What each column was taken for, why, and what was learned of it.
     offset_ : float
         `decision_function` is ``score_samples - offset_``.
@@ -901,9 +903,9 @@ class VAEDetector(
         return [name for name in super(VAEDetector, twin).__dir__() if name not in MADE_WHEN_READ]
 
     @property
-    def columns_(self) -> tuple[Column, ...]:
+    def columns_(self) -> Columns:
         """What each column was taken for, why, and what was learned of it."""
-        return self.model_.encoder.columns
+        return Columns(self.model_.encoder.columns)
 
     @property
     def baseline_columns_(self) -> tuple[str, ...]:

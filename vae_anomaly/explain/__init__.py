@@ -9,7 +9,7 @@ from vae_anomaly.explain.explanation import NO_REASON, NOTABLE_KL, Explanation, 
 from vae_anomaly.explain.image_explanation import explain_images, impute_images
 from vae_anomaly.explain.learned_report import LearnedWeights, learned_weights
 from vae_anomaly.explain.path import Change, PathToNormal, expected_of_each
-from vae_anomaly.explain.patterns import Patterns, find_patterns
+from vae_anomaly.explain.patterns import PatternCell, Patterns, find_patterns
 from vae_anomaly.explain.reconstruction import reconstruct
 from vae_anomaly.explain.reference import with_cell_reference, with_reference
 from vae_anomaly.explain.sensitivity import PlantedChange, Sensitivity, find_sensitivity
@@ -24,6 +24,7 @@ __all__ = [
     "ImageExplanation",
     "LearnedWeights",
     "PathToNormal",
+    "PatternCell",
     "Patterns",
     "PlantedChange",
     "Reason",

@@ -7,13 +7,19 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from vae_anomaly.data import FloatArray
 from vae_anomaly.deprecation import RenamedAttribute
+from vae_anomaly.display import ExplanationDisplay, HeatmapDisplay, Shown, counted, shortened
+from vae_anomaly.errors import SpecificationError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 MAX_CHARACTERS = 40
 MAX_PLAIN = 1e12
@@ -22,6 +28,11 @@ NOTABLE_KL = 5.0
 MIN_NATS = 0.05
 NO_REASON = "no cell adds to the score"
 RARE_CELL = 0.05
+MAX_SUBJECT = 24
+N_SHOWN, N_REASONS = 10, 3
+COMBINATION = "the combination (KL)"
+GROUP_UNITS = "units of the group"
+OTHER_TERMS = "other terms of the score"
 
 
 @dataclass(frozen=True)
@@ -80,6 +91,13 @@ class Reason:
         return self.column if self.part in ("", "missing") else f"{self.column} ({self.part})"
 
     @property
+    def label(self) -> str:
+        """The cell, and what was expected where that is something else, for figures."""
+        differs = self.observed_text != self.expected_text
+        expected = f" (expected {self.expected_text})" if differs and not pd.isna(self.expected) else ""
+        return f"{shortened(self.subject, MAX_SUBJECT)} = {self.observed_text}{expected}"
+
+    @property
     def observed_text(self) -> str:
         """What the cell holds, for people."""
         return self._text(self.observed)
@@ -125,8 +143,8 @@ class Reason:
         return f"{self.nats:+.1f} nats, {odds(self.tail_probability)}"
 
 
-@dataclass(frozen=True)
-class Explanation:
+@dataclass(frozen=True, repr=False)
+class Explanation(Shown):
     """Why rows are anomalous.
 
     Every table has the rows and columns of the explained data, in their order.
@@ -198,6 +216,19 @@ class Explanation:
     def __len__(self) -> int:
         return len(self.score)
 
+    def _summary(self) -> str:
+        n_columns = self.contributions.shape[1]
+        return f"{counted(len(self), 'row')}, {counted(n_columns, 'column')}{_alerts(self.score, self.threshold)}"
+
+    def _table(self) -> pd.DataFrame:
+        order = np.argsort(-self.score.to_numpy(), kind="stable")[:N_SHOWN]
+        reasons = self.reasons(N_REASONS)
+        lines = [
+            (self.score.index[row], self.score.iloc[row], "; ".join(map(str, reasons[row])) or NO_REASON)
+            for row in order
+        ]
+        return pd.DataFrame(lines, columns=["row", "anomaly score (nats)", "reasons"])
+
     @property
     def excess_kl(self) -> pd.Series[float]:
         """What the combination of its cells costs each row more than a typical one, nats."""
@@ -230,6 +261,52 @@ class Explanation:
     def group_text(self, row: int) -> str:
         """The group that numbers of a row, by its position from 0, are compared with, for people; empty without one."""
         return "" if self.groups is None else group_text(self.groups.iloc[row])
+
+    def waterfall(self, row: int = 0) -> pd.Series[float]:
+        """What makes the score of a row: the nats of each part above those of a typical training row.
+
+        Parameters
+        ----------
+        row : int, default=0
+            Position of the row, from 0.
+
+        Returns
+        -------
+        Series
+            By what the part is called: a cell for each column, the combination of the cells, and, where there are
+            such, what the units of the row's group add, and what the score takes of something else. The sum is the
+            score of the row less ``typical.sum()``.
+
+        Raises
+        ------
+        SpecificationError
+            If there is no such row.
+        """
+        if not -len(self) <= row < len(self):
+            raise SpecificationError(f"there is no row {row} among {len(self)}; rows are counted from 0.")
+        nats = self._nats()[row]
+        labels = [self._reason(row, place, float(cell)).label for place, cell in enumerate(nats)]
+        usual = 0.0 if self.usual is None else float(self.usual.iloc[row].fillna(0.0).sum())
+        combination = float(self.excess_kl.iloc[row])
+        rest = float(self.score.iloc[row]) - float(self.typical.sum()) - float(nats.sum()) - usual - combination
+        more = {GROUP_UNITS: usual, OTHER_TERMS: rest if abs(rest) >= MIN_NATS else 0.0}
+        parts = [*zip(labels, nats, strict=True), (COMBINATION, combination)]
+        parts += [(label, value) for label, value in more.items() if value]
+        return pd.Series([float(value) for _, value in parts], index=[label for label, _ in parts], name="nats")
+
+    def plot(self, row: int = 0, *, ax: Axes | None = None, max_steps: int = 10) -> ExplanationDisplay:
+        """Draw the score of a row as a waterfall of nats.
+
+        Parameters
+        ----------
+        row : int, default=0
+            Position of the row, from 0.
+        ax : Axes, optional
+            Where to draw; by default on a new figure.
+        max_steps : int, default=10
+            Bars at most, that of all other parts included.
+        """
+        return ExplanationDisplay.from_explanation(self, row, ax=ax, max_steps=max_steps)
 
     def top(self, n: int = 3) -> list[str]:
         """One sentence per row: its score, its most anomalous cell, and others that are rare as well.
@@ -305,8 +382,8 @@ class Explanation:
         return f"{score:.2f} nats, {side} the threshold of {self.threshold:.2f}"
 
 
-@dataclass(frozen=True)
-class ImageExplanation:
+@dataclass(frozen=True, repr=False)
+class ImageExplanation(Shown):
     """Where images are anomalous.
 
     Parameters
@@ -325,6 +402,8 @@ class ImageExplanation:
         KL(q(z | x) || p(z)), nats: what the image as a whole costs.
     reconstruction : ndarray of the shape of the images
         What was expected, in the units of the data.
+    pixels : ndarray of shape (images, channels, height, width), optional
+        The images.
     """
 
     score: FloatArray
@@ -333,11 +412,35 @@ class ImageExplanation:
     contributions: FloatArray
     kl: FloatArray
     reconstruction: FloatArray
+    pixels: npt.NDArray[Any] | None = None
 
     strangest_pixels = RenamedAttribute("top_pixels")
 
     def __len__(self) -> int:
         return len(self.score)
+
+    def _summary(self) -> str:
+        height, width = self.excess.shape[1:]
+        pixels = f"{width}x{height} pixels"
+        return f"{counted(len(self), 'image')}, {pixels}{_alerts(self.score, self.threshold)}"
+
+    def _table(self) -> pd.DataFrame:
+        order = np.argsort(-self.score, kind="stable")[:N_SHOWN]
+        pixels = self.top_pixels(1)
+        lines = [(row, self.score[row], np.nanmax(self.excess[row], initial=0.0), *pixels[row]) for row in order]
+        return pd.DataFrame(lines, columns=["image", "anomaly score (nats)", "most nats of a pixel", "where"])
+
+    def plot(self, row: int = 0, *, ax: Axes | None = None) -> HeatmapDisplay:
+        """Draw an image, what was expected, and the nats of its pixels.
+
+        Parameters
+        ----------
+        row : int, default=0
+            Position of the image, from 0.
+        ax : Axes, optional
+            Where to draw the nats over the image; by default all three side by side on a new figure.
+        """
+        return HeatmapDisplay.from_explanation(self, row, ax=ax)
 
     def top_pixels(self, n: int = 3) -> list[list[tuple[int, int]]]:
         """Lines and columns of the pixels with the largest excess of each image, the largest first.
@@ -353,6 +456,12 @@ class ImageExplanation:
             [(int(pixel) // width, int(pixel) % width) for pixel in pixels]
             for pixels in np.argsort(-flat, axis=1, kind="stable")[:, :n]
         ]
+
+
+def _alerts(scores: pd.Series[float] | FloatArray, threshold: float) -> str:
+    if np.isnan(threshold):
+        return ""
+    return f", {int((np.asarray(scores) > threshold).sum()):,} above the threshold of {threshold:,.2f} nats"
 
 
 def cell_text(cell: Any) -> str:

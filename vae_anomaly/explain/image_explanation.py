@@ -27,6 +27,7 @@ def explain_images(model: FittedModel[Encoder], images: Images) -> ImageExplanat
         contributions=(-shares.cells).numpy().reshape(len(batch), *encoder.shape),
         kl=shares.of_row.numpy(),
         reconstruction=encoder.decode(expected_cells(model.vae, batch, model.noise, weighted=False).numpy()),
+        pixels=images.pixels,
     )
 
 

@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 
 from vae_anomaly.columns import Encoder, ImageEncoder
+from vae_anomaly.display import Shown, counted
 from vae_anomaly.fitting import FittedModel
 
 MIN_NOTABLE, NOTHING = 0.05, 1e-9
+N_SHOWN = 10
 NATS, DEVIATION, LEVEL, WHOLE_ROW = "nats", "deviation", "level", "whole row"
 
 
@@ -56,8 +58,8 @@ class LearnedWeight:
         return f"{subject} counts {self.factor:.1f} times"
 
 
-@dataclass(frozen=True)
-class LearnedWeights:
+@dataclass(frozen=True, repr=False)
+class LearnedWeights(Shown):
     """What reviewed rows taught a detector.
 
     Parameters
@@ -77,6 +79,15 @@ class LearnedWeights:
     n_anomalies: int
     shrinkage: float
     in_use: bool
+
+    def _summary(self) -> str:
+        use = "" if self.in_use else ", not in use"
+        return (
+            f"{counted(self.n_rows, 'reviewed row')}, {self.n_anomalies:,} anomalous, {len(self.weights)} weights{use}"
+        )
+
+    def _table(self) -> pd.DataFrame:
+        return pd.DataFrame({"what was learned": self.sentences(N_SHOWN)})
 
     def frame(self) -> pd.DataFrame:
         """A row for each number: column, kind, level, added (nats) and factor."""

@@ -11,6 +11,7 @@ import pandas as pd
 
 from vae_anomaly.columns import Batch, Encoder
 from vae_anomaly.data import FloatArray
+from vae_anomaly.display import Shown, counted
 from vae_anomaly.explain.evidence import HIDDEN_FROM_OTHERS, evidence_of, in_model_order
 from vae_anomaly.explain.explanation import cell_text
 from vae_anomaly.fitting import FittedModel
@@ -54,8 +55,8 @@ class Change:
         )
 
 
-@dataclass(frozen=True)
-class PathToNormal:
+@dataclass(frozen=True, repr=False)
+class PathToNormal(Shown):
     """Which cells of rows to change, in which order, until the rows are normal.
 
     Parameters
@@ -83,6 +84,17 @@ class PathToNormal:
 
     def __len__(self) -> int:
         return len(self.score)
+
+    def _summary(self) -> str:
+        n_changes = sum(map(len, self.changes))
+        n_normal = int(self.is_normal.sum())
+        return f"{counted(len(self), 'row')}, {counted(n_changes, 'change')}, {n_normal:,} normal with these"
+
+    def _table(self) -> pd.DataFrame:
+        changes = self.frame()
+        labels = [self.score.index[row] for row in changes["row"]]
+        texts = {name: changes[name].map(cell_text) for name in ("observed", "proposed")}
+        return changes.assign(row=labels, **texts)
 
     @property
     def score_after(self) -> pd.Series[float]:

@@ -15,6 +15,7 @@ from scipy.sparse import csc_array, csr_array, diags_array, hstack
 
 from vae_anomaly.columns import Batch, CellUnits, Column, Encoder, TableEncoder
 from vae_anomaly.data import FloatArray, Table
+from vae_anomaly.display import Shown, counted
 from vae_anomaly.explain.conditionals import expected_cells
 from vae_anomaly.explain.evidence import in_model_order
 from vae_anomaly.explain.explanation import cell_text
@@ -169,8 +170,8 @@ def share_text(share: float) -> str:
     return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.2g} %"
 
 
-@dataclass(frozen=True)
-class Patterns:
+@dataclass(frozen=True, repr=False)
+class Patterns(Shown):
     """Alerts by pattern.
 
     Parameters
@@ -187,6 +188,12 @@ class Patterns:
 
     def __len__(self) -> int:
         return len(self.patterns)
+
+    def _summary(self) -> str:
+        return f"{counted(self.n_alerts, 'alert')}, {counted(len(self), 'pattern')}, {self.n_other:,} of none"
+
+    def _table(self) -> pd.DataFrame:
+        return self.frame()
 
     @property
     def n_alerts(self) -> int:

@@ -15,6 +15,7 @@ import torch
 
 from vae_anomaly.columns import EPOCH_UNITS, Column
 from vae_anomaly.data import FloatArray, Table, with_missing_cells
+from vae_anomaly.display import Shown, counted
 from vae_anomaly.explain.explanation import cell_text
 
 Kind = Literal["above", "below", "later", "earlier", "level", "unseen level", "missing", "permuted"]
@@ -97,8 +98,8 @@ class PlantedChange:
         return "" if math.isnan(self.amount) else amount_text(self.amount, self.kind)
 
 
-@dataclass(frozen=True)
-class Sensitivity:
+@dataclass(frozen=True, repr=False)
+class Sensitivity(Shown):
     """What a detector would notice, and what not.
 
     It says what this detector does with one changed cell in rows that are normal otherwise.  It does not say which
@@ -129,6 +130,13 @@ class Sensitivity:
     alarm_rate: float
     power: float
     n_rows: int
+
+    def _summary(self) -> str:
+        changes = f"{counted(len(self.changes), 'change')} in {counted(self.n_rows, 'row')}"
+        return f"{changes}, {len(self.not_noticed):,} not noticed, threshold {self.threshold:,.2f} nats"
+
+    def _table(self) -> pd.DataFrame:
+        return self.frame()
 
     @property
     def not_noticed(self) -> tuple[PlantedChange, ...]:

@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from vae_anomaly.decisions import Decisions
+from vae_anomaly.display import Described, counted
 
 
-@dataclass(frozen=True, eq=False)
-class Answers:
+@dataclass(frozen=True, eq=False, repr=False)
+class Answers(Described):
     """What was found in reviewed rows, and what a model learned of it.
 
     Parameters
@@ -36,6 +37,9 @@ class Answers:
 
     def __len__(self) -> int:
         return len(self.digests)
+
+    def _summary(self) -> str:
+        return f"{counted(self.n_rows, 'row')}, {self.n_anomalies:,} of them anomalous"
 
     @property
     def n_rows(self) -> int:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
+import pandas as pd
 import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
 from vae_anomaly.columns import Batch
 from vae_anomaly.deprecation import RenamedAttribute
+from vae_anomaly.display import Shown, counted
 from vae_anomaly.errors import FitWarning
 from vae_anomaly.model import VAE, History, Terms
 
@@ -18,8 +21,8 @@ COLLAPSED_NATS = 1e-2
 MAX_BASELINE_COLUMNS = 3_000
 
 
-@dataclass(frozen=True)
-class FitReport:
+@dataclass(frozen=True, repr=False)
+class FitReport(Shown):
     """How a fit went.
 
     Parameters
@@ -68,6 +71,16 @@ class FitReport:
     worse_than_baseline: bool
 
     n_rows_a_member = RenamedAttribute("n_rows_per_member")
+
+    def _summary(self) -> str:
+        said = f"{counted(self.n_rows, 'row')}, {counted(self.n_iter, 'iteration')}, ELBO {self.elbo:,.2f} nats"
+        simple = "" if self.baseline_elbo is None else f", a plain Gaussian {self.baseline_elbo:,.2f}"
+        noted = "".join(f", {warning.kind}" for warning in self.warnings())
+        return f"{said}, KL {self.kl:,.2f}{simple}{noted}"
+
+    def _table(self) -> pd.DataFrame:
+        fields = {field.name.replace("_", " "): getattr(self, field.name) for field in dataclasses.fields(self)}
+        return pd.DataFrame({"": list(fields), " ": pd.Series(list(fields.values()), dtype=object)})
 
     def warnings(self) -> list[FitWarning]:
         """One warning for each thing that a user should know of."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vae_anomaly.columns import Batch, Encoder, ImageEncoder, TableEncoder
 from vae_anomaly.decisions import Decisions
+from vae_anomaly.display import Described
 from vae_anomaly.errors import NotAvailable
 from vae_anomaly.fitting.answers import Answers
 from vae_anomaly.fitting.fit_report import FitReport
@@ -62,8 +63,8 @@ class CalibratingRows:
     places: Tensor
 
 
-@dataclass(frozen=True, eq=False)
-class FittedModel(Generic[EncoderT_co]):
+@dataclass(frozen=True, eq=False, repr=False)
+class FittedModel(Described, Generic[EncoderT_co]):
     """Everything that was learned: an estimator holds one, and a model file is one.
 
     Parameters
@@ -106,6 +107,10 @@ class FittedModel(Generic[EncoderT_co]):
     calibrating_rows: CalibratingRows | None
     map_scale: tuple[float, float] | None
     answers: Answers | None = None
+
+    def _summary(self) -> str:
+        what = "images" if self.takes_images else f"{len(self.encoder.columns)} columns"
+        return f"{what}, {type(self.score).__name__}, {self.report!r}, {self.decisions.threshold!r}"
 
     @property
     def offset(self) -> float:

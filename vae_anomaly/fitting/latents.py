@@ -13,13 +13,14 @@ from torch import Tensor
 
 from vae_anomaly.columns import Batch, Encoder, TableEncoder
 from vae_anomaly.data import FloatArray, Images, Table
+from vae_anomaly.display import Described, counted
 from vae_anomaly.fitting.chunks import chunk_rows, map_chunks
 from vae_anomaly.fitting.fitted_model import FittedModel
 from vae_anomaly.model import VAE, elbo_terms, exact_products, one_thread, precise
 
 
-@dataclass(frozen=True)
-class ELBOTerms:
+@dataclass(frozen=True, repr=False)
+class ELBOTerms(Described):
     """The ELBO of every member and row, by cell.
 
     Parameters
@@ -33,6 +34,10 @@ class ELBOTerms:
 
     log_likelihood: FloatArray
     kl: FloatArray
+
+    def _summary(self) -> str:
+        n_members, n_rows, n_cells = self.log_likelihood.shape
+        return f"{counted(n_members, 'member')}, {counted(n_rows, 'row')}, {counted(n_cells, 'cell')} each"
 
     @property
     def elbo(self) -> FloatArray:

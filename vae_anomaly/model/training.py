@@ -6,10 +6,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import pandas as pd
 import torch
 from torch import Tensor
 
 from vae_anomaly.columns import Batch
+from vae_anomaly.display import Shown, counted
 from vae_anomaly.errors import TrainingDiverged
 from vae_anomaly.model.closed_form import has_closed_form
 from vae_anomaly.model.elbo import elbo_terms
@@ -24,8 +26,8 @@ WARMUP_STEPS = 50
 ROLLBACK_FACTOR = 0.1
 
 
-@dataclass
-class History:
+@dataclass(repr=False)
+class History(Shown):
     """What happened, one entry per check; nats per row, means over members, without the terms of constant columns.
 
     Parameters
@@ -50,6 +52,19 @@ class History:
     stopped_early: bool = False
     interrupted: bool = False
     rolled_back: bool = False
+
+    def _summary(self) -> str:
+        if not self.iteration:
+            return "no checks"
+        held_out = f", held-out {self.validation_elbo[-1]:,.2f}" if self.validation_elbo else ""
+        ended = {"stopped early": self.stopped_early, "interrupted": self.interrupted, "rolled back": self.rolled_back}
+        how = "".join(f", {word}" for word, is_so in ended.items() if is_so)
+        elbo = f"ELBO {self.elbo[-1]:,.2f} nats{held_out}, KL {self.kl[-1]:,.2f}"
+        return f"{counted(len(self.iteration), 'check')}, {counted(self.iteration[-1], 'iteration')}, {elbo}{how}"
+
+    def _table(self) -> pd.DataFrame:
+        lines = {"iteration": self.iteration, "ELBO": self.elbo, "held-out ELBO": self.validation_elbo, "KL": self.kl}
+        return pd.DataFrame({name: values for name, values in lines.items() if values}).iloc[::-1]
 
 
 def train(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
-from vae_anomaly_cli.command import Option, command
+from vae_anomaly_cli.command import OUTPUT, Option, command
 from vae_anomaly_cli.console import Messages, counted
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.options import STANDARD_OUTPUT, FitOptions, InputOptions, OutputOptions, RunOptions
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
     from vae_anomaly import Comparison
     from vae_anomaly.comparison import Setting
+    from vae_anomaly_cli.html_report import PageTarget
     from vae_anomaly_cli.labels import Labels
     from vae_anomaly_cli.output.targets import Target
+    from vae_anomaly_cli.table_data import TableData
 
 MIN_ANOMALIES, MIN_NORMAL = 2, 4
 
@@ -29,6 +31,7 @@ HELP = """Compare VAEDetector with simpler detectors on rows of DATA whose anoma
   vae-anomaly compare data.csv --label fraud
   vae-anomaly compare data.csv --label class --anomalous sick --train clean
   vae-anomaly compare data.csv --label fraud --splits 5 -o measured.csv
+  vae-anomaly compare data.csv --label fraud --report compared.html
 
 The others are scikit-learn's: IsolationForest, LOF (20 neighbours), kNN (mean distance to 5), PCA (log-likelihood, \
 components with 90 % of the variance) and GaussianMixture (components by BIC). VAEDetector takes the table as it is, \
@@ -81,8 +84,22 @@ class CompareOptions:
         ),
     ] = 1
 
+    report: Annotated[
+        str | None,
+        Option(
+            "Page of its own with the tables, what follows from them, and ROC and precision-recall curves.",
+            metavar="FILE.html",
+            panel=OUTPUT,
+            is_path=True,
+        ),
+    ] = None
+
     def __post_init__(self) -> None:
-        """Refuse fewer than one fit at a time."""
+        """Refuse fewer than one fit at a time, and a page that could not be drawn."""
+        if self.report is not None:
+            from vae_anomaly_cli.html_report import check_can_draw
+
+            check_can_draw("--report")
         if self.n_jobs < 1 and self.n_jobs != -1:
             raise InputError(f"--n-jobs {self.n_jobs}: expected a number of fits, like 4, or -1 for all processors.")
 
@@ -116,6 +133,7 @@ def compare(
 
     data = TableData.open(given, messages)
     target = choose_target(output.output, data.source)
+    page = _plan_page(comparing, target, data)
     table = read_table(data.source)
     labels = data.labels(table, messages)
     assert labels is not None
@@ -148,9 +166,30 @@ def compare(
     if target.path is not None:
         save_table(measured, target, target.path)
         done += f"; written to {target.path}"
+    if page is not None:
+        done += _write_page(page, comparison, table.name, comparing.splits)
     messages.note(done)
     about = {"input": table.name, "rows": table.n_rows, "label": labels.describe(), "seed": fitting.seed or 0}
     _write(comparison, measured, target, output, about | {"splits": comparing.splits}, messages)
+
+
+def _plan_page(comparing: CompareOptions, target: "Target", data: "TableData") -> "PageTarget | None":
+    """Settle where a page goes before any work is done."""
+    if comparing.report is None:
+        return None
+    from vae_anomaly_cli.html_report import plan_page
+
+    if comparing.report == STANDARD_OUTPUT:
+        raise InputError("--report -: the tables go to standard output. Give --report FILE.html.")
+    return plan_page(comparing.report, "--report", data.source, {"--output": target.path})
+
+
+def _write_page(page: "PageTarget", comparison: "Comparison", name: str, n_splits: int) -> str:
+    """Write the page, and say where."""
+    from vae_anomaly_cli.html_report import comparison_page
+
+    page.write(comparison_page(comparison, name, n_splits))
+    return f"; page written to {page.path}"
 
 
 def _write(

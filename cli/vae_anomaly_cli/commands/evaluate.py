@@ -9,8 +9,7 @@ from vae_anomaly_cli.options import InputOptions, ReportOptions, RunOptions, Sav
 from vae_anomaly_cli.sources import Kind
 
 if TYPE_CHECKING:
-    from vae_anomaly.decisions import Threshold
-    from vae_anomaly_cli.evaluation import Evaluation
+    from vae_anomaly.decisions import Evaluation, Threshold
 
 HELP = """Measure a model, and its threshold, on rows or images of DATA whose anomalies are known.
 
@@ -46,8 +45,8 @@ def evaluate(
     kind: Kind,
 ) -> None:
     """Measure a model and its threshold on rows or images of DATA whose anomalies are known."""
+    from vae_anomaly.decisions import Evaluation
     from vae_anomaly_cli.data import open_data
-    from vae_anomaly_cli.evaluation import Evaluation
     from vae_anomaly_cli.output.summary import write_summary
     from vae_anomaly_cli.passes import judge
     from vae_anomaly_cli.render.drawings import show_drawings

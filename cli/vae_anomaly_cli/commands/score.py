@@ -12,7 +12,15 @@ import typer
 from vae_anomaly_cli.command import FLAGGING, OUTPUT, Option, command
 from vae_anomaly_cli.console import Messages, counted, data_stream
 from vae_anomaly_cli.errors import DRIFTED, CommandError, InputChanged, InputError
-from vae_anomaly_cli.options import FitOptions, FlagOptions, InputOptions, ModelOptions, OutputOptions, RunOptions
+from vae_anomaly_cli.options import (
+    STANDARD_OUTPUT,
+    FitOptions,
+    FlagOptions,
+    InputOptions,
+    ModelOptions,
+    OutputOptions,
+    RunOptions,
+)
 from vae_anomaly_cli.sources import Kind
 
 if TYPE_CHECKING:
@@ -22,6 +30,7 @@ if TYPE_CHECKING:
 
     from vae_anomaly_cli.data import Data
     from vae_anomaly_cli.flagging import Decision
+    from vae_anomaly_cli.html_report import PageRows, PageTarget
     from vae_anomaly_cli.labels import Measures
     from vae_anomaly_cli.models import Model
     from vae_anomaly_cli.output.journal import Journal, KeptRows
@@ -52,6 +61,7 @@ HELP = """Score every row, or every image, of DATA.
   vae-anomaly score new.csv -m orders.vae --false-alarm-rate 0.001
   vae-anomaly score new.csv -m orders.vae --fdr 0.1 -o scored.csv
   vae-anomaly score new.csv -m orders.vae --fail-on-drift -o scored.csv
+  vae-anomaly score new.csv -m orders.vae -o scored.csv --report report.html
   vae-anomaly score big.parquet -m orders.vae -o scored.parquet --resume
   vae-anomaly score 'parts/day=*/*.csv.gz' -m orders.vae -o scored/
   zcat big.csv.gz | vae-anomaly score - --seed 1 > scored.csv
@@ -114,6 +124,8 @@ full disk the same command with --resume goes on where it stopped, if model and 
 With --explain each row that is shown comes with its most anomalous cells and what is predicted from the row's other \
 cells instead. A table gets a column of reasons, filled for the rows that are flagged, or for all with --only-top: \
 explaining takes a pass for each column.
+
+With --report FILE.html the run has a page, too, to look at and to send: see vae-anomaly report.
 
 With --patterns flagged rows come sorted by what is out of place in them: rows with the same cells above or below what \
 is expected, or with the same unexpected level, make one pattern. Of more than 20,000 flagged rows the most anomalous \
@@ -222,12 +234,35 @@ class ScoreOptions:
         ),
     ] = None
 
+    report: Annotated[
+        str | None,
+        Option(
+            "Page of its own about the run: scores, reasons, patterns, columns. See vae-anomaly report.",
+            metavar="FILE.html",
+            panel=OUTPUT,
+            is_path=True,
+        ),
+    ] = None
+    redact: Annotated[
+        bool,
+        Option(
+            "Leave raw values out of the --report: cells, levels, dates, names of rows, images.",
+            panel=OUTPUT,
+        ),
+    ] = False
+
     def __post_init__(self) -> None:
         """Refuse to cut where nobody says how."""
         if self.only_top and self.top is None:
             raise InputError("--only-top writes the --top rows alone; say how many with --top N.")
         if self.date is not None and not self.patterns:
             raise InputError("--date belongs to --patterns, which is not given. Leave it out, or give both.")
+        if self.redact and self.report is None:
+            raise InputError("--redact is for the page of --report, which is not given. Leave it out, or give both.")
+        if self.report is not None:
+            from vae_anomaly_cli.html_report import check_can_draw
+
+            check_can_draw("--report")
 
 
 @dataclass(frozen=True)
@@ -248,6 +283,10 @@ class Plan:
         Whether flagged rows are sorted into patterns.
     date : str or None
         The column of dates of these.
+    page : PageTarget or None
+        Where a page about the run goes.
+    page_alone : bool
+        Whether that is all that is wanted.
     """
 
     target: "Target"
@@ -257,6 +296,8 @@ class Plan:
     on_terminal: bool
     with_patterns: bool = False
     date: str | None = None
+    page: "PageTarget | None" = None
+    page_alone: bool = False
 
     @property
     def n_kept(self) -> int:
@@ -266,12 +307,13 @@ class Plan:
     @property
     def is_written(self) -> bool:
         """Whether there is a table."""
-        return self.target.path is not None or not (self.on_terminal or self.as_json)
+        return self.target.path is not None or not (self.on_terminal or self.as_json or self.page_alone)
 
     @property
     def shows_nothing(self) -> bool:
         """Whether --top has nothing to choose, as the table has all rows."""
-        return self.top is not None and self.is_streamed and not (self.on_terminal or self.as_json)
+        shown = self.on_terminal or self.as_json or self.page is not None
+        return self.top is not None and self.is_streamed and not shown
 
     @property
     def is_streamed(self) -> bool:
@@ -305,6 +347,8 @@ class Result:
         What flagged rows.
     patterns : AlertPatterns or None
         The flagged rows by what is out of place in them.
+    page : PageRows or None
+        What a page shows of them.
     """
 
     pipeline: "Pipeline"
@@ -314,6 +358,7 @@ class Result:
     reasons: "Reasons | None"
     decision: "Decision"
     patterns: "AlertPatterns | None" = None
+    page: "PageRows | None" = None
 
 
 @command(HELP, (Kind.TABLES, Kind.IMAGES))
@@ -329,13 +374,41 @@ def score(
     kind: Kind,
 ) -> None:
     """Score every row, or every image, of DATA."""
+    run_score(given, saved, fitting, flagging, output, scoring, run, messages, kind)
+
+
+def run_score(
+    given: InputOptions,
+    saved: ModelOptions,
+    fitting: FitOptions,
+    flagging: FlagOptions,
+    output: OutputOptions,
+    scoring: ScoreOptions,
+    run: RunOptions,
+    messages: Messages,
+    kind: Kind,
+    *,
+    page_option: str = "--report",
+    title: str | None = None,
+) -> None:
+    """Score rows or images, and do what was asked for with the scores.
+
+    Parameters
+    ----------
+    given, saved, fitting, flagging, output, scoring, run, messages, kind
+        Options, as commands take them.
+    page_option : str
+        What the option is called that names a page; all but "--report" want that page alone.
+    title : str, optional
+        Of the page.
+    """
     _check_rules(saved, fitting, flagging, with_drift=scoring.fail_on_drift)
     from vae_anomaly_cli.output.journal import identity, kept_scores
     from vae_anomaly_cli.pipeline import Layout, OwnColumns
     from vae_anomaly_cli.training_check import check_against_training
 
     data = _open_data(kind, given, saved, scoring, messages)
-    plan = _plan(data, output, scoring, messages, saved.model)
+    plan = _plan(data, output, scoring, messages, saved.model, page_option, title)
     _check_patterns(data, plan, scoring)
     target = plan.target
     own = data.own_columns(explain=scoring.explain, by_file=target.is_directory)
@@ -356,31 +429,54 @@ def score(
     if plan.with_patterns:
         result = dataclasses.replace(result, patterns=_patterns(data, model, result, plan.date, messages))
 
+    check = check_against_training(model, result.decision, result.pipeline, messages, with_drift=scoring.fail_on_drift)
+    if result.page is not None:
+        result.page.finish(result.pipeline, saved.model, check.lines, messages)
     n_explained = explainer.n_rows if explainer is not None and scoring.explain else None
     messages.note(_done(data, model, result, target, n_explained, is_saved=saved.model is not None))
     if flagging.rules and saved.model is not None:
         messages.note(result.decision.sentence)
-    check = check_against_training(model, result.decision, result.pipeline, messages, with_drift=scoring.fail_on_drift)
     check.warn(messages)
     if result.measures is not None:
         messages.answer(result.measures.line(data.noun))
-    if plan.n_ranked and (plan.as_json or plan.on_terminal):
-        listed = OwnColumns(likelihood=own.likelihood if output.as_json else None)
-        shown = Layout(data.source.schema, kept, types if output.as_json else {}, listed)
-        ranking = data.ranking(shown.table(result.ranked, result.flags, {}), result.ranked, result.reasons)
-        if plan.on_terminal:
-            ranking.show()
-        else:
-            _write_json(data, model, plan, result, saved.model, ranking, check)
-    if result.patterns is not None and not plan.as_json:
-        from vae_anomaly_cli.render.drawings import show_drawings
-
-        show_drawings(result.patterns.drawn())
+    listed = OwnColumns(likelihood=own.likelihood if output.as_json else None)
+    shown = Layout(data.source.schema, kept, types if output.as_json else {}, listed)
+    _show(data, model, plan, result, shown, saved.model, check)
     if check.drifted:
         raise typer.Exit(DRIFTED)
 
 
-def _plan(data: "Data", output: OutputOptions, scoring: ScoreOptions, messages: Messages, model: str | None) -> Plan:
+def _show(
+    data: "Data",
+    model: "Model",
+    plan: Plan,
+    result: Result,
+    shown: "Layout",
+    saved: str | None,
+    check: "TrainingCheck",
+) -> None:
+    """Show the most anomalous rows and the patterns, to people or to programs."""
+    if plan.n_ranked and (plan.as_json or plan.on_terminal):
+        ranking = data.ranking(shown.table(result.ranked, result.flags, {}), result.ranked, result.reasons)
+        if plan.on_terminal:
+            ranking.show()
+        else:
+            _write_json(data, model, plan, result, saved, ranking, check)
+    if result.patterns is not None and not plan.as_json:
+        from vae_anomaly_cli.render.drawings import show_drawings
+
+        show_drawings(result.patterns.drawn())
+
+
+def _plan(
+    data: "Data",
+    output: OutputOptions,
+    scoring: ScoreOptions,
+    messages: Messages,
+    model: str | None,
+    page_option: str,
+    title: str | None,
+) -> Plan:
     """Settle where scores go, and warn where --top would choose nothing."""
     from vae_anomaly_cli.output.targets import check_apart, choose_target
 
@@ -388,9 +484,29 @@ def _plan(data: "Data", output: OutputOptions, scoring: ScoreOptions, messages: 
         check_apart("--sheet", Path(scoring.sheet), {"--model": model})
     others = {"--model": model, "--sheet": scoring.sheet}
     target = choose_target(output.output, data.source, parts=data.parts, others=others)
+    page, page_alone = None, page_option != "--report"
+    if scoring.report is not None:
+        from vae_anomaly_cli.html_report import plan_page
+
+        if scoring.report == STANDARD_OUTPUT and not page_alone and target.path is None:
+            raise InputError("--report -: scores go to standard output. Give -o FILE for them, or --report FILE.html.")
+        apart = {**others, "--output": target.path}
+        page = plan_page(
+            scoring.report, page_option, data.source, apart, top=scoring.top, redact=scoring.redact, title=title
+        )
     shows = output.output is None or (scoring.top is not None and target.path is not None)
-    on_terminal = shows and not output.as_json and sys.stdout.isatty()
-    plan = Plan(target, scoring.top, scoring.only_top, output.as_json, on_terminal, scoring.patterns, scoring.date)
+    on_terminal = shows and not output.as_json and not page_alone and sys.stdout.isatty()
+    plan = Plan(
+        target,
+        scoring.top,
+        scoring.only_top,
+        output.as_json,
+        on_terminal,
+        scoring.patterns,
+        scoring.date,
+        page,
+        page_alone,
+    )
     if plan.shows_nothing and not any(data.figures.values()):
         messages.warning(
             f"--top {plan.top} chooses what is shown, and nothing is: the table has all rows. --only-top cuts it; on a "
@@ -423,6 +539,11 @@ def _score_all(
     sink = _open_sink(data, plan.target, layout, journal, closing) if plan.is_streamed else NoOutput()
     closing.callback(sink.discard)
     names = data.read_columns(model)
+    page = None
+    if plan.page is not None:
+        from vae_anomaly_cli.html_report import PageRows
+
+        page = PageRows(plan.page, data, model, decision)
     pipeline = Pipeline(
         model,
         [*names, plan.date] if plan.date is not None and plan.date not in names else names,
@@ -433,7 +554,8 @@ def _score_all(
         kept=kept,
         explainer=explainer,
         label=data.columns.label,
-        n_top=max(plan.n_kept, data.n_drawn),
+        n_top=max(plan.n_kept, data.n_drawn, 0 if page is None else page.n_kept),
+        also=() if page is None else (page,),
         sampled=data.sampled_columns(model),
     )
     pipeline.run(separate_writer=plan.target.is_resumable)
@@ -453,7 +575,7 @@ def _score_all(
         _write(layout.table(ranked, flags, {} if reasons is None else reasons.sentences), plan.target, journal)
     if data.n_drawn:
         data.draw(pipeline.top.ranked(data.n_drawn), model, messages)
-    return Result(pipeline, measures, ranked, flags, reasons, decision)
+    return Result(pipeline, measures, ranked, flags, reasons, decision, page=page)
 
 
 def _likelihood_name(data: "Data", model: "Model") -> str | None:
@@ -484,7 +606,9 @@ def _done(
     done += f"; {result.decision.line(noun)}, {counted(pipeline.n_flagged, noun)} flagged"
     done += "" if is_saved else f", p_value is the rank among the {noun}s fitted"
     done += "" if n_explained is None else f", {counted(n_explained, 'row')} explained"
-    outputs = [*([] if target.path is None else [str(target.path)]), *filter(None, data.figures.values())]
+    page = None if result.page is None else result.page.target.path
+    outputs = [str(path) for path in (target.path, page) if path is not None]
+    outputs += [*filter(None, data.figures.values())]
     return f"{done}; written to {', '.join(outputs)}" if outputs else done
 
 

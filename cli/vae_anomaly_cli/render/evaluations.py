@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table as RichTable
 
-from vae_anomaly_cli.evaluation import Evaluation, Measure
+from vae_anomaly.decisions import Evaluation, Measure
 from vae_anomaly_cli.render.drawings import percent, table_of
 
 if TYPE_CHECKING:

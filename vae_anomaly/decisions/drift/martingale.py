@@ -13,6 +13,7 @@ import numpy.typing as npt
 from vae_anomaly.data import FloatArray
 from vae_anomaly.decisions.false_alarms import checked_share
 from vae_anomaly.decisions.sorted_scores import IntArray, SortedScores, checked_scores
+from vae_anomaly.display import Described, counted
 
 BINS_PER_UNIT = 4_096
 MAX_SCORE = 1e12
@@ -22,8 +23,8 @@ MAX_WEALTH = 1e100
 BLOCK_ROWS = 256
 
 
-@dataclass(frozen=True, eq=False)
-class SimpleJumper:
+@dataclass(frozen=True, eq=False, repr=False)
+class SimpleJumper(Described):
     r"""What a gambler has won against the hypothesis that calibration rows and all rows since follow one law.
 
     Each row is ranked among all rows before it, calibration rows included; its rank over their number, with ties broken
@@ -88,6 +89,9 @@ class SimpleJumper:
         """
         bins, counts = _counted(_bins_of(reference.values), reference.counts)
         return cls(bins, counts, (0.0, 0.0, 0.0), int(seed), reference.n)
+
+    def _summary(self) -> str:
+        return f"{counted(self.n_seen, 'row')} since {self.n_reference:,} of the calibration, wealth {self.wealth:.3g}"
 
     @property
     def wealth(self) -> float:

@@ -20,7 +20,6 @@ from vae_anomaly.decisions import MIN_DEVIATION, Decisions
 from vae_anomaly.deprecation import RenamedAttribute
 from vae_anomaly.detectors.base import copied_parameters, fitted_at_once
 from vae_anomaly.detectors.calibrated import (
-    CalibratedDetectorMixin,
     Compared,
     decisions_of,
     image_fingerprints,
@@ -42,6 +41,7 @@ from vae_anomaly.detectors.patch.sampling import joined, split, with_pixels
 from vae_anomaly.detectors.patch.window_encoder import NOISE_FLOOR, learn_windows
 from vae_anomaly.detectors.patch.window_model import WindowModel
 from vae_anomaly.detectors.patch.windows import IntArray, PaddedImage, check_image_size
+from vae_anomaly.detectors.reported import ReportedDetectorMixin
 from vae_anomaly.detectors.training_progress import training_progress
 from vae_anomaly.errors import DataError, FitWarning, NonFiniteScoreError, callers_level
 from vae_anomaly.explain import ImageExplanation
@@ -53,7 +53,7 @@ SAMPLE_WINDOWS, N_SAMPLED_IMAGES, MAX_STOPPING_WINDOWS = 4096, 64, 2048
 MAX_POSITION_IMAGES, AUGMENTED_IMAGES = 128, 512
 
 
-class PatchDetector(CalibratedDetectorMixin, OutlierMixin, BaseEstimator):
+class PatchDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
     r"""Anomaly detector for images whose anomalous spot is small beside the image: scratches, cracks, missing parts.
 
     One small variational autoencoder scores every window of an image, and its nats are put together to a map.
@@ -334,6 +334,7 @@ class PatchDetector(CalibratedDetectorMixin, OutlierMixin, BaseEstimator):
             contributions=np.nan_to_num(np.stack(nats))[:, None],
             kl=np.zeros(len(maps)),
             reconstruction=self.encoder_.decode(np.stack(expected).reshape(len(maps), -1)),
+            pixels=images.pixels,
         )
 
     picture_format_ = RenamedAttribute("image_format_")

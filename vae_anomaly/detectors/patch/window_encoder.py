@@ -14,12 +14,13 @@ from torch import Tensor
 from vae_anomaly.columns import VALUE_LIMIT, Batch, CellUnits, Column, Encoder
 from vae_anomaly.data import FloatArray
 from vae_anomaly.detectors.patch.windows import IntArray, PaddedImage, Windows
+from vae_anomaly.display import counted
 from vae_anomaly.likelihoods import Gaussian, InputOnly, Likelihood, OutputOnly
 
 NOISE_FLOOR = 0.01
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class WindowEncoder(Encoder):
     """Windows of prepared images to rows: the target pixels, channel after channel, then the given numbers.
 
@@ -35,6 +36,9 @@ class WindowEncoder(Encoder):
 
     columns: tuple[Column, ...]
     windows: Windows
+
+    def _summary(self) -> str:
+        return f"{self.windows!r}, {counted(self.n_channels, 'channel')}"
 
     @property
     def modelled(self) -> tuple[Column, ...]:

@@ -1,5 +1,7 @@
 """How well a model and its threshold do on rows whose anomalies are known, and how sure that is."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
@@ -71,7 +73,7 @@ class Evaluation:
     n_flagged: int
 
     @classmethod
-    def of(cls, is_anomaly: Flags, scores: Scores, threshold: float) -> "Evaluation":
+    def of(cls, is_anomaly: Flags, scores: Scores, threshold: float) -> Evaluation:
         """Measure.
 
         Parameters
@@ -154,6 +156,21 @@ def effective_rows(is_anomaly: Flags, scores: Scores) -> tuple[float, float]:
     return auroc, max(auroc * (1 - auroc) / variance, fewest) if variance else fewest
 
 
+def average_precision(is_anomaly: Flags, scores: Scores) -> float:
+    """Mean over the anomalies of the share of anomalies among all rows with scores as high, as scikit-learn has it.
+
+    Examples
+    --------
+    >>> round(average_precision(np.array([False, True, False, True]), np.array([1.0, 2.0, 3.0, 4.0])), 4)
+    0.8333
+    """
+    ordered = np.sort(scores)
+    found = np.sort(scores[is_anomaly])
+    n_up_to = len(scores) - np.searchsorted(ordered, found, "left")
+    n_found = len(found) - np.searchsorted(found, found, "left")
+    return float((n_found / n_up_to).mean())
+
+
 def _auroc(is_anomaly: Flags, scores: Scores) -> Measure:
     auroc, n_rows = effective_rows(is_anomaly, scores)
     return Measure("AUROC", auroc, *wilson(auroc, n_rows))
@@ -161,9 +178,7 @@ def _auroc(is_anomaly: Flags, scores: Scores) -> Measure:
 
 def _average_precision(is_anomaly: Flags, scores: Scores) -> Measure:
     """Average precision, as uncertain as a share of the anomalies (Boyd, Eng and Page, ECML 2013)."""
-    from sklearn.metrics import average_precision_score
-
-    average = float(average_precision_score(is_anomaly, scores))
+    average = average_precision(is_anomaly, scores)
     return Measure("average precision", average, *wilson(average, int(is_anomaly.sum())))
 
 
