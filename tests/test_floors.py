@@ -26,7 +26,7 @@ INSTALLED = ("vae_anomaly", "vae_anomaly_datasets", "vae_anomaly_cli")
 
 # From the ground up: a module imports from its own package or from a lower floor.
 LIBRARY_FLOORS = (
-    ("deprecation", "errors", "files", "forks", "version"),
+    ("deprecation", "errors", "files", "forks", "records", "version"),
     ("registry",),
     ("data",),
     ("display", "likelihoods", "onnx_model"),
@@ -34,11 +34,12 @@ LIBRARY_FLOORS = (
     ("model",),
     ("scores", "decisions"),
     ("fitting",),
+    ("callbacks",),
     ("explain",),
     ("report",),
     ("detectors",),
     ("comparison", "store"),
-    ("export",),
+    ("export", "mlflow"),
 )
 # The same within the command line.
 CLI_FLOORS = (
@@ -76,9 +77,11 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "joblib": ("fitting", "model", *FROM_DETECTORS_UP),
     "lazy_loader": EVERYBODY,
     "duckdb": (),
+    "fsspec": ("store",),
     "hypothesis": (),
     "jinja2": ("report",),
     "matplotlib": ("display", "explain", "report", "comparison"),
+    "mlflow": ("mlflow",),
     "narwhals": ("detectors",),
     "numpy": EVERYBODY,
     "onnx": ("export",),
@@ -87,7 +90,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "pandas": EVERYBODY,
     "pyarrow": ("detectors", "vae_anomaly_cli"),
     "pyod": (),
-    "rich": ("detectors", "comparison", "vae_anomaly_cli"),
+    "rich": ("callbacks", "vae_anomaly_cli"),
     "safetensors": ("store",),
     "scipy": ("vae_anomaly",),
     "sklearn": FROM_DETECTORS_UP,
@@ -127,6 +130,8 @@ WRITERS: dict[str, str] = {
     "vae_anomaly.report.charts": "matplotlib draws into memory",
     "vae_anomaly.report.pictures": "Pillow makes files in memory",
     "vae_anomaly.files.stale_parts": "opens what a killed run left, to lock it",
+    "vae_anomaly.mlflow": "a folder that MLflow makes and takes away where it is not whole",
+    "vae_anomaly.store.locations": "writes to stores that have no files, in a transaction of fsspec",
     "vae_anomaly_cli.output.journal": "appends, under a lock, what a run that is killed shall leave; temporary rows",
     "vae_anomaly_cli.output.partial_file": "compresses into the stream of an OutputFile",
     "vae_anomaly_cli.sources.byte_source": "keeps what is piped in a temporary file without a name",

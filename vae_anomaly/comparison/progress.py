@@ -1,9 +1,11 @@
-"""A progress bar on stderr while detectors are compared."""
+"""A progress bar while detectors are compared."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from vae_anomaly.callbacks import open_bar
 
 
 @contextmanager
@@ -17,21 +19,19 @@ def comparison_progress(n_fits: int, *, enabled: bool) -> Iterator[Callable[[str
     enabled : bool
         Whether to draw.
     """
-    if not enabled:
+    bar = open_bar("comparing", n_fits, clock=True) if enabled else None
+    if bar is None:
         yield lambda _: None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    begun = 0
 
-    progress = Progress(
-        TextColumn("comparing"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[fit]}"),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    with progress:
-        task = progress.add_task("comparing", total=n_fits, fit="", completed=-1)
-        yield lambda fit: progress.update(task, advance=1, fit=fit)
+    def begin(fit: str) -> None:
+        nonlocal begun
+        bar.update(begun, f"{begun}/{n_fits} {fit}")
+        begun += 1
+
+    try:
+        yield begin
+        bar.update(n_fits, f"{n_fits}/{n_fits}", title="compared")
+    finally:
+        bar.close()

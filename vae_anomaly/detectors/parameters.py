@@ -73,6 +73,7 @@ PARAMETER_CONSTRAINTS: dict[str, Any] = {
     "warm_start": ["boolean"],
     "random_state": ["random_state", np.random.Generator],
     "verbose": ["verbose"],
+    "callbacks": [list, tuple, None],
 }
 
 

@@ -19,6 +19,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from vae_anomaly.callbacks import NO_WATCH, Callback, Watch, check_callbacks, watched
 from vae_anomaly.columns import (
     Augment,
     BaselineSpecification,
@@ -47,6 +48,7 @@ from vae_anomaly.detectors.calibrated import (
 from vae_anomaly.detectors.containers import pack_like, row_labels, unshared
 from vae_anomaly.detectors.drift_report import column_samples
 from vae_anomaly.detectors.examined import ExaminedDetectorMixin
+from vae_anomaly.detectors.fit_log import log_columns, log_fit, log_rows
 from vae_anomaly.detectors.inputs import (
     group_labels,
     is_files,
@@ -87,7 +89,6 @@ from vae_anomaly.detectors.repaired import RepairedDetectorMixin
 from vae_anomaly.detectors.reported import ReportedDetectorMixin
 from vae_anomaly.detectors.reviewed import CalibrationSet, KeptRows, ReviewedDetectorMixin, digests_of
 from vae_anomaly.detectors.training_plan import TrainingPlan
-from vae_anomaly.detectors.training_progress import training_progress
 from vae_anomaly.detectors.training_view import MADE_WHEN_READ, NO_ROWS, NOT_OF_IMAGES, JudgedRows, TrainingView
 from vae_anomaly.errors import (
     DataError,
@@ -324,7 +325,9 @@ class VAEDetector(
         Source of everything random in `fit`.  With an int, the default, two fits agree bit for bit on a
         machine; None takes fresh entropy.  Scoring is deterministic in any case.
     verbose : bool, default=False
-        Whether to draw a progress bar on stderr.
+        Whether a `ProgressBar` watches: ELBO, KL, rows per second and the time left, on stderr or in a notebook.
+    callbacks : sequence of Callback, default=None
+        Who watches a fit, and may end its training: see `vae_anomaly.callbacks`. A model file does not keep them.
 
     Attributes
     ----------
@@ -412,6 +415,7 @@ class VAEDetector(
     baseline_by: str | Sequence[str] | None = None
     baseline_time: str | None = None
     baseline_units: str = "data"
+    callbacks: Sequence[Callback] | None = None
 
     def __init__(
         self,
@@ -449,6 +453,7 @@ class VAEDetector(
         warm_start: bool = False,
         random_state: Any = 0,
         verbose: bool = False,
+        callbacks: Sequence[Callback] | None = None,
     ) -> None:
         self.preset = preset
         self.n_estimators = n_estimators
@@ -483,6 +488,7 @@ class VAEDetector(
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
+        self.callbacks = callbacks
 
     @_fit_context(prefer_skip_nested_validation=True)
     @own_settings()
@@ -517,14 +523,15 @@ class VAEDetector(
         """
         with fitted_at_once(self) as draft:
             check_parameters(draft)
-            initial = draft.model_ if draft.warm_start and hasattr(draft, "model_") else None
-            training = draft._read_training(X, sample_weight, initial, min_rows=2)
-            seed = draft._learn_from(training, initial)
-            draft._keep_columns(training.data, ())
-            draft._sample = None
-            draft.column_roles_ = ColumnRoles()
-            draft._training_view = draft._view_of(training, X, seed, fixed=initial is not None)
-            draft._kept_rows = KeptRows(_calibration_set(training, X))
+            with watched(draft, X, draft.callbacks, verbose=bool(draft.verbose)) as watch:
+                initial = draft.model_ if draft.warm_start and hasattr(draft, "model_") else None
+                training = draft._read_training(X, sample_weight, initial, min_rows=2)
+                seed = draft._learn_from(training, initial, watch)
+                draft._keep_columns(training.data, ())
+                draft._sample = None
+                draft.column_roles_ = ColumnRoles()
+                draft._training_view = draft._view_of(training, X, seed, fixed=initial is not None)
+                draft._kept_rows = KeptRows(_calibration_set(training, X))
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -588,39 +595,8 @@ class VAEDetector(
                     "partial_fit has no baseline_by and no baseline_time: groups are learned from all rows at once. "
                     "Set both to None, or call fit."
                 )
-            initial = getattr(draft, "model_", None)
-            min_rows = 2 if initial is None else 1
-            training = draft._read_training(X, sample_weight, initial, min_rows=min_rows, streaming=True)
-            earlier = draft._earlier_sample()
-            n_rows = training.data.n_rows + (0 if earlier is None else earlier.n_rows)
-            config = fit_config(draft, training.encoder, training.kind, n_rows)
-            rng = np.random.default_rng([new_seed(draft.random_state), 0 if earlier is None else earlier.n_seen])
-            batch = training.encoder.encode(training.data)
-            sample = RowSample.drawn(
-                batch, training.weights, config.split.validation_fraction, rng, training.folds >= 0
-            )
-            if earlier is not None:
-                sample = earlier.joined(sample)
-            wanted = config.split.max_samples
-            per_member = int(wanted) if isinstance(wanted, Integral) else SAMPLE_ROWS_PER_MEMBER
-            sample = sample.reduced(config.network.n_members * per_member)
-            if initial is not None:
-                new_share = 0.0 if sample.is_too_small else float(1 - sample.trained.mean())
-                steps = math.ceil(new_share * config.training.max_iter)
-                fewer_steps = dataclasses.replace(config.training, max_iter=steps, kl_warmup=0.0)
-                config = dataclasses.replace(config, training=fewer_steps)
-            if config.training.max_iter:
-                rows = dataclasses.replace(
-                    sample.rows(),
-                    before=None if initial is None else initial.decisions,
-                    augment=draft._augmentation(training.encoder),
-                )
-                draft._learn(training.encoder, rows, config, initial)
-                draft._keep_columns(training.data, () if initial is None else initial.decisions.columns)
-                sample = dataclasses.replace(sample, trained=np.ones_like(sample.trained))
-            draft._sample = sample
-            draft._training_view = None
-            draft._kept_rows = KeptRows(None)
+            with watched(draft, X, draft.callbacks, verbose=bool(draft.verbose)) as watch:
+                draft._learn_further(X, sample_weight, watch)
         return self
 
     def set_params(self, **params: Any) -> VAEDetector:
@@ -987,6 +963,40 @@ class VAEDetector(
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "model_")
 
+    def _learn_further(self, X: Any, sample_weight: Any, watch: Watch) -> None:
+        """Take a batch of a stream into the sample, and train on."""
+        initial = getattr(self, "model_", None)
+        min_rows = 2 if initial is None else 1
+        training = self._read_training(X, sample_weight, initial, min_rows=min_rows, streaming=True)
+        earlier = self._earlier_sample()
+        n_rows = training.data.n_rows + (0 if earlier is None else earlier.n_rows)
+        config = fit_config(self, training.encoder, training.kind, n_rows)
+        rng = np.random.default_rng([new_seed(self.random_state), 0 if earlier is None else earlier.n_seen])
+        batch = training.encoder.encode(training.data)
+        sample = RowSample.drawn(batch, training.weights, config.split.validation_fraction, rng, training.folds >= 0)
+        if earlier is not None:
+            sample = earlier.joined(sample)
+        wanted = config.split.max_samples
+        per_member = int(wanted) if isinstance(wanted, Integral) else SAMPLE_ROWS_PER_MEMBER
+        sample = sample.reduced(config.network.n_members * per_member)
+        if initial is not None:
+            new_share = 0.0 if sample.is_too_small else float(1 - sample.trained.mean())
+            steps = math.ceil(new_share * config.training.max_iter)
+            fewer_steps = dataclasses.replace(config.training, max_iter=steps, kl_warmup=0.0)
+            config = dataclasses.replace(config, training=fewer_steps)
+        if config.training.max_iter:
+            rows = dataclasses.replace(
+                sample.rows(),
+                before=None if initial is None else initial.decisions,
+                augment=self._augmentation(training.encoder),
+            )
+            self._learn(training.encoder, rows, config, initial, watch)
+            self._keep_columns(training.data, () if initial is None else initial.decisions.columns)
+            sample = dataclasses.replace(sample, trained=np.ones_like(sample.trained))
+        self._sample = sample
+        self._training_view = None
+        self._kept_rows = KeptRows(None)
+
     def _read_training(
         self,
         X: Any,
@@ -999,6 +1009,7 @@ class VAEDetector(
         """Training rows, those that calibrate, and what the columns are: as before, or learned from the other rows."""
         known = None if initial is None else initial.encoder
         data, weights, used = read_training_rows(self, X, sample_weight, known, min_rows)
+        log_rows(data, used)
         if isinstance(data, Images):
             check_suits_images(self.preset)
         else:
@@ -1029,6 +1040,7 @@ class VAEDetector(
             encoder, references = self._learned_encoder(data, weights, folds >= 0)
         else:
             encoder = known
+        log_columns(encoder)
         groups = _groups_of(data, self.calibration_groups)
         return _Training(data, weights, used, encoder, kind, folds, ids, groups, references)
 
@@ -1105,7 +1117,7 @@ class VAEDetector(
             return None
         return lambda batch, seed: encoder.augmented(batch, augment, seed)
 
-    def _learn_from(self, training: _Training, initial: FittedModel[Encoder] | None) -> int:
+    def _learn_from(self, training: _Training, initial: FittedModel[Encoder] | None, watch: Watch = NO_WATCH) -> int:
         """Fit the model; returns the seed."""
         data, encoder = training.data, training.encoder
         rows = TrainingRows(
@@ -1119,14 +1131,20 @@ class VAEDetector(
             group_column=self.calibration_groups,
             groups=training.groups,
         )
-        return self._learn(encoder, rows, fit_config(self, encoder, training.kind, training.data.n_rows), initial)
+        config = fit_config(self, encoder, training.kind, training.data.n_rows)
+        return self._learn(encoder, rows, config, initial, watch)
 
     def _learn(
-        self, encoder: Encoder, rows: TrainingRows, config: FitConfig, initial: FittedModel[Encoder] | None
+        self,
+        encoder: Encoder,
+        rows: TrainingRows,
+        config: FitConfig,
+        initial: FittedModel[Encoder] | None,
+        watch: Watch,
     ) -> int:
-        with training_progress(config.training.max_iter, enabled=bool(self.verbose)) as on_check:
-            seed = new_seed(self.random_state)
-            model = fit_model(encoder, rows, config, seed, on_check, None if initial is None else initial.vae)
+        seed = new_seed(self.random_state)
+        model = fit_model(encoder, rows, config, seed, watch.on_check(), None if initial is None else initial.vae)
+        log_fit(model)
         for warning in model.report.warnings():
             warnings.warn(warning, stacklevel=callers_level())
         if self.calibration is not None:
@@ -1158,7 +1176,7 @@ class VAEDetector(
             labels = row_labels(X, len(training.used))
         if self.preset == ROBUST:
             return TrainingView(partial(_judged, self.model_, kept, labels))
-        own = {"preset": ROBUST, "random_state": seed, "warm_start": False, "verbose": False}
+        own = {"preset": ROBUST, "random_state": seed, "warm_start": False, "callbacks": None}
         parameters = self.fitted_parameters_ | own
         return TrainingView(partial(_judged_robustly, parameters, kept, labels, fixed=fixed))
 
@@ -1475,7 +1493,8 @@ def check_parameters(detector: VAEDetector) -> None:
     Raises
     ------
     SpecificationError
-        If a name is in no table, a layer has no units, missing values are none, or the device is not here.
+        If a name is in no table, a layer has no units, missing values are none, a callback is none, or the device is
+        not here.
     ValueError
         If a parameter of the training plan has a value that it cannot have.
     """
@@ -1489,6 +1508,7 @@ def check_parameters(detector: VAEDetector) -> None:
         given_codes(missing_values, name)
     if detector.hidden_layer_sizes is not None:
         checked_layer_sizes(detector.hidden_layer_sizes)
+    check_callbacks(detector.callbacks)
     resolve_device(detector.device)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -48,7 +48,7 @@ from vae_anomaly.fitting.predict import row_statistics, score_rows, scores_and_c
 from vae_anomaly.likelihoods import Likelihood
 from vae_anomaly.model import (
     VAE,
-    History,
+    OnCheck,
     Redraw,
     elbo_terms,
     fit_kernels,
@@ -66,7 +66,6 @@ MAX_ROWS_FOR_FENCE = 2048
 SEED_OF_KERNELS, SEED_OF_CELLS = 18, 20
 
 EncoderT = TypeVar("EncoderT", bound=Encoder)
-OnCheck = Callable[[History], None]
 
 
 def learn_encoder(
@@ -149,7 +148,7 @@ def fit_model(
     seed : int
         Of everything random.
     on_check : callable, optional
-        Called with the history after each check of the training.
+        Called at each check of the training, see `train`.
     initial : VAE, optional
         Whose weights the training starts from; it stays as it is.
     """

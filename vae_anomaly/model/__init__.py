@@ -43,7 +43,7 @@ from vae_anomaly.model.priors import (
 from vae_anomaly.model.steps import Redraw, TrainingConfig
 from vae_anomaly.model.threads import one_thread, parallel_map, threads_for, usual_threads
 from vae_anomaly.model.torch_settings import each_in_own_settings, own_settings
-from vae_anomaly.model.training import History, train
+from vae_anomaly.model.training import History, OnCheck, StopTraining, TrainingCheck, train
 from vae_anomaly.model.vae import MAX_LOG_VARIANCE, NOISE_GAIN, VAE
 
 __all__ = [
@@ -75,11 +75,14 @@ __all__ = [
     "MLPBody",
     "Mixture",
     "OffsetFeatures",
+    "OnCheck",
     "Posterior",
     "Prior",
     "Redraw",
     "StandardNormal",
+    "StopTraining",
     "Terms",
+    "TrainingCheck",
     "TrainingConfig",
     "batch_invariant_gradients",
     "each_in_own_settings",

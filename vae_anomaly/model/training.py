@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import pandas as pd
 import torch
@@ -42,6 +44,10 @@ class History(Shown):
         On the held-out rows; empty if there are none.
     learning_rate : list of float
         At the check.
+    stopped_early, interrupted, rolled_back : bool
+        Whether held-out rows, a person or a loss that was not finite intervened.
+    stopped_by : str
+        Why a callback stopped the training; empty if none did.
     """
 
     iteration: list[int] = field(default_factory=list)
@@ -52,6 +58,82 @@ class History(Shown):
     stopped_early: bool = False
     interrupted: bool = False
     rolled_back: bool = False
+    stopped_by: str = ""
+
+
+@dataclass(frozen=True)
+class TrainingCheck:
+    """What is known of a training at one of its checks; nats per row, means over members.
+
+    Parameters
+    ----------
+    history : History
+        All checks so far; the training goes on writing to it.
+    iteration, max_iter : int
+        Optimisation steps made, and those of a full training.
+    elbo, kl : float
+        On the training mini-batches since the check before.
+    validation_elbo : float or None
+        On the held-out rows; None if there are none.
+    learning_rate : float
+        Of the last step.
+    seconds : float
+        Since the training began.
+    rows_per_second : float
+        Rows of mini-batches, of all members together.
+    training, n_trainings : int
+        Which training of the fit it is, from 0, and how many there are: more than one where there are several models.
+    """
+
+    history: History
+    iteration: int
+    max_iter: int
+    elbo: float
+    kl: float
+    validation_elbo: float | None
+    learning_rate: float
+    seconds: float
+    rows_per_second: float
+    training: int = 0
+    n_trainings: int = 1
+
+    @classmethod
+    def last(cls, history: History, max_iter: int, rows_per_step: int, seconds: float) -> TrainingCheck:
+        """The last check of a history."""
+        n_steps = history.iteration[-1]
+        return cls(
+            history=history,
+            iteration=n_steps,
+            max_iter=max_iter,
+            elbo=history.elbo[-1],
+            kl=history.kl[-1],
+            validation_elbo=history.validation_elbo[-1] if history.validation_elbo else None,
+            learning_rate=history.learning_rate[-1],
+            seconds=seconds,
+            rows_per_second=n_steps * rows_per_step / max(seconds, 1e-9),
+        )
+
+    @property
+    def seconds_left(self) -> float:
+        """Of a full training, at the pace so far."""
+        return self.seconds * (self.max_iter - self.iteration) / self.iteration
+
+
+class StopTraining(Exception):
+    """Ends a training at a check, which keeps the best weights so far.
+
+    Parameters
+    ----------
+    reason : str
+        Why, for `History.stopped_by`.
+    """
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason or "a callback"
+
+
+OnCheck: TypeAlias = Callable[[TrainingCheck], None]
 
     def _summary(self) -> str:
         if not self.iteration:
@@ -76,7 +158,7 @@ def train(
     validation_noise: Tensor,
     config: TrainingConfig,
     generator: torch.Generator,
-    on_check: Callable[[History], None] | None = None,
+    on_check: OnCheck | None = None,
     *,
     continued: bool = False,
     redraw: Redraw | None = None,
@@ -102,7 +184,7 @@ def train(
     generator : torch.Generator
         Local source of everything random, on the model's device.
     on_check : callable, optional
-        Called with the history after each check.
+        Called at each check; `StopTraining` ends the training, any other exception is passed on.
     continued : bool
         Whether the weights are those of an earlier training: they are then among those that the best are chosen from.
     redraw : callable, optional
@@ -126,6 +208,7 @@ def train(
     warmup = max(1.0, config.kl_warmup * config.max_iter)
     probe = batch.take(slice(0, PROBE_ROWS)) if validation is None else validation
     factor, n_steps, checked, kl_weight, rate = 1.0, 0, 0, 0.0, 0.0
+    rows_per_step, start = len(subsamples) * min(config.batch_size, subsamples.shape[1]), time.perf_counter()
     if continued and validation is not None:
         best.record(_held_out_elbo(vae, validation, validation_noise, config))
 
@@ -151,9 +234,18 @@ def train(
             history.validation_elbo.append(float(bound.mean()))
         # While the KL is warming up the members are not yet trained on the bound that they are compared by.
         best.record(bound if validation is not None and kl_weight == config.kl_weight else None)
-        if on_check is not None:
-            on_check(history)
         return True
+
+    def is_stopped() -> bool:
+        """Tell of the check, and return whether the training shall end."""
+        if on_check is None:
+            return False
+        try:
+            on_check(TrainingCheck.last(history, config.max_iter, rows_per_step, time.perf_counter() - start))
+        except StopTraining as stop:
+            history.stopped_by = stop.reason
+            return True
+        return False
 
     try:
         while n_steps < config.max_iter:
@@ -163,10 +255,13 @@ def train(
             n_steps += 1
             if n_steps % interval and n_steps < config.max_iter:
                 continue
-            if not check():
+            is_finite = check()
+            checked = n_steps
+            if not is_finite:
                 stepper = Stepper(vae, flat, config)
                 factor = ROLLBACK_FACTOR
-            checked = n_steps
+            elif is_stopped():
+                break
             if config.early_stopping and best.n_stale >= config.n_iter_no_change:
                 history.stopped_early = True
                 break
@@ -174,8 +269,8 @@ def train(
         if n_steps == 0 or (n_steps == checked and not history.iteration):
             raise
         history.interrupted = True
-        if n_steps > checked:
-            check()
+        if n_steps > checked and check():
+            is_stopped()
     flat.restore(best.kept)
     flat.release()
     return history

@@ -9,9 +9,7 @@ there is a key, finds changes.  Two fits of the same data with the same int ``ra
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,15 +19,17 @@ from torch import Tensor
 from vae_anomaly.columns import LevelRule
 from vae_anomaly.detectors import PatchDetector, VAEDetector
 from vae_anomaly.errors import ModelFileError, SpecificationError
-from vae_anomaly.files import OutputFile, remove_stale_parts
 from vae_anomaly.model import own_settings, resolve_device
+from vae_anomaly.records import logger_of
 from vae_anomaly.store import patch_files, row_files
 from vae_anomaly.store.container import checked_key, one_line, packed, strict_json, unpacked
 from vae_anomaly.store.level_hashes import with_level_hashes
+from vae_anomaly.store.locations import Location, Target, name_of, write_whole
 from vae_anomaly.store.manifest import FORMAT_VERSION
 from vae_anomaly.store.migrations import upgraded_manifest, upgraded_tensors
 from vae_anomaly.store.schema import check_manifest
 
+LOGGER = logger_of(__name__)
 FIRST_VERSION_WITH_CHECKSUM = 8
 REBUILT: dict[str, Callable[[dict[str, Any], dict[str, Tensor], torch.device], VAEDetector | PatchDetector]] = {
     row_files.KIND: row_files.rebuilt_rows,
@@ -51,7 +51,7 @@ REFUSED = (
 @own_settings()
 def save(
     detector: VAEDetector | PatchDetector,
-    path: str | os.PathLike[str],
+    path: Target,
     *,
     min_level_count: int | None = None,
     raw_values: bool | None = None,
@@ -60,7 +60,8 @@ def save(
     """Write a fitted detector to one file, which has its name when it is whole.
 
     A link is followed and stays; a file that is replaced hands down its mode and owner. What is no file, like a pipe,
-    is written through.
+    is written through.  A store is written to by fsspec in a transaction: ``s3://`` and the like have the file when all
+    of it is there.
 
     Texts of training rows that few rows hold, or that have more than 64 characters, are written as keyed hashes: the
     loaded detector has the same scores and knows such a text when it meets it, and nobody can read it in the file.
@@ -73,8 +74,9 @@ def save(
     ----------
     detector : VAEDetector or PatchDetector
         A fitted one.
-    path : path-like
-        The file; an existing one is replaced only when the new one is complete.
+    path : path-like, str with an address, or binary file
+        The file; an existing one is replaced only when the new one is complete.  An address is one that fsspec knows,
+        such as ``s3://bucket/model.vae``, with the package that serves it installed.  For bytes give an ``io.BytesIO``.
     min_level_count : int, optional
         Training rows that hold a text, for it to be written as it is; by default 10, or what the file was saved with
         that the detector was loaded from.
@@ -95,6 +97,17 @@ def save(
         name, its ``offset_`` is not finite, or the key is too short.
     OSError
         If the file cannot be written.
+
+    Examples
+    --------
+    >>> import io
+    >>> import numpy as np
+    >>> from vae_anomaly import VAEDetector, load, save
+    >>> detector = VAEDetector(max_iter=20, early_stopping=False).fit(np.random.default_rng(0).normal(size=(100, 2)))
+    >>> buffer = io.BytesIO()
+    >>> save(detector, buffer)
+    >>> load(buffer.getvalue()).score_samples([[0.0, 0.0]]) == detector.score_samples([[0.0, 0.0]])
+    array([ True])
     """
     if not isinstance(detector, VAEDetector | PatchDetector):
         raise SpecificationError(
@@ -121,9 +134,8 @@ def save(
         tensors, manifest = row_files.row_tensors(detector), row_files.row_manifest(detector)
     text = json.dumps(manifest, allow_nan=False, sort_keys=True, separators=(",", ":"))
     content = packed(text, tensors, key)
-    remove_stale_parts([path])
-    with OutputFile(path) as file:
-        file.stream.write(content)
+    write_whole(content, path)
+    LOGGER.info("saved a %s to %s, %d bytes", type(detector).__name__, name_of(path), len(content))
 
 
 def _level_rule(before: LevelRule, min_level_count: int | None, raw_values: bool | None) -> LevelRule:
@@ -135,15 +147,15 @@ def _level_rule(before: LevelRule, min_level_count: int | None, raw_values: bool
 
 
 @own_settings()
-def read_manifest(path: str | os.PathLike[str], *, key: bytes | None = None) -> dict[str, Any]:
+def read_manifest(path: Location, *, key: bytes | None = None) -> dict[str, Any]:
     """What a model file says of itself, without building the model.
 
     The whole file is read once, block by block, for its checksum.
 
     Parameters
     ----------
-    path : path-like
-        A file that `save` wrote.
+    path : path-like, str with an address, binary file or bytes
+        What `save` wrote.
     key : bytes, optional
         What the file has to be signed with.
 
@@ -165,9 +177,7 @@ def read_manifest(path: str | os.PathLike[str], *, key: bytes | None = None) -> 
 
 
 @own_settings()
-def load(
-    path: str | os.PathLike[str], device: str = "auto", *, key: bytes | None = None
-) -> VAEDetector | PatchDetector:
+def load(path: Location, device: str = "auto", *, key: bytes | None = None) -> VAEDetector | PatchDetector:
     """A fitted detector from a model file; its scores equal those of the one that was saved.
 
     Nothing in the file can run, its checksum is compared before anything is made of it, and what it leads to in memory
@@ -175,8 +185,8 @@ def load(
 
     Parameters
     ----------
-    path : path-like
-        A file that `save` wrote.
+    path : path-like, str with an address, binary file or bytes
+        What `save` wrote.
     device : {"auto", "cpu", "cuda", "mps"}, default="auto"
         Where to put the weights.
     key : bytes, optional
@@ -198,21 +208,18 @@ def load(
     target = resolve_device(device)
     manifest, tensors = _read(path, tensors=True, key=key)
     del manifest["integrity"]
+    name = name_of(path)
     try:
-        return REBUILT[manifest["kind"]](manifest, tensors, target)
+        detector = REBUILT[manifest["kind"]](manifest, tensors, target)
     except REFUSED as error:
-        raise ModelFileError(f"{path}: the model file is inconsistent ({one_line(error)}). Save it again.") from error
+        raise ModelFileError(f"{name}: the model file is inconsistent ({one_line(error)}). Save it again.") from error
+    LOGGER.info("loaded a %s from %s", type(detector).__name__, name)
+    return detector
 
 
-def _read(
-    path: str | os.PathLike[str], *, tensors: bool, key: bytes | None
-) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    source, key = Path(path), checked_key(key)
-    if not source.exists():
-        raise FileNotFoundError(f"{source}: no such file. Give the path of a file written by save().")
-    if source.is_dir():
-        raise ModelFileError(f"{source}: this is a folder; a model is one file, written by save().")
-    content = unpacked(source, tensors=tensors, key=key)
+def _read(location: Location, *, tensors: bool, key: bytes | None) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    source, key = name_of(location), checked_key(key)
+    content = unpacked(location, tensors=tensors, key=key)
     try:
         manifest = strict_json(content.manifest)
         version = _version(manifest)

@@ -13,7 +13,6 @@ import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
 import torch
@@ -21,6 +20,7 @@ from safetensors.torch import save as serialize
 from torch import Tensor
 
 from vae_anomaly.errors import ModelFileError, SpecificationError
+from vae_anomaly.store.locations import Location, name_of, opened
 
 METADATA_KEY, CHECKSUM_KEY, SIGNATURE_KEY = "vae_anomaly", "sha256", "signature"
 METADATA = "__metadata__"
@@ -126,12 +126,13 @@ def packed(manifest: str, tensors: Mapping[str, Tensor], key: bytes | None = Non
     return b"".join([len(written).to_bytes(8, "little"), written, memoryview(content)[end:]])
 
 
-def unpacked(path: Path, *, tensors: bool, key: bytes | None = None) -> Content:
+def unpacked(location: Location, *, tensors: bool, key: bytes | None = None) -> Content:
     """What a model file holds, after its checksum and, where there is a key, its signature.
 
     Parameters
     ----------
-    path : Path
+    location : path-like, str with an address, binary file or bytes
+        Where it is.
     tensors : bool
         Whether to keep the tensors.
     key : bytes, optional
@@ -144,15 +145,13 @@ def unpacked(path: Path, *, tensors: bool, key: bytes | None = None) -> Content:
     OSError
         If it cannot be read.
     """
-    if not path.is_file():
-        # To open a FIFO would wait for its writer.
-        raise ModelFileError(f"{path}: not a file but a device or pipe; a model is one file, written by save().")
+    name = name_of(location)
     try:
-        with path.open("rb", buffering=0) as file:
-            return _read(path, file, tensors=tensors, key=key)
+        with opened(location) as file:
+            return _read(name, file, tensors=tensors, key=key)
     except _DamagedError as error:
         raise ModelFileError(
-            f"{path}: not a model file, or damaged ({one_line(error)}). Expected a file written by save() or "
+            f"{name}: not a model file, or damaged ({one_line(error)}). Expected a file written by save() or "
             "'vae-anomaly fit'; fit again or copy it again."
         ) from error
 
@@ -217,47 +216,49 @@ class _Digest:
         self._hash.update(content)
 
 
-def _read(path: Path, file: BinaryIO, *, tensors: bool, key: bytes | None) -> Content:
-    metadata, slots, start = _header(file, os.fstat(file.fileno()).st_size)
+def _read(name: str, file: BinaryIO, *, tensors: bool, key: bytes | None) -> Content:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    metadata, slots, start = _header(file, size)
     if METADATA_KEY not in metadata:
-        raise ModelFileError(f"{path}: a safetensors file, but not a model of vae-anomaly. Fit one first.")
+        raise ModelFileError(f"{name}: a safetensors file, but not a model of vae-anomaly. Fit one first.")
     unknown = sorted(set(metadata) - {METADATA_KEY, CHECKSUM_KEY, SIGNATURE_KEY})
     if unknown:
         raise _DamagedError(f"its metadata has {unknown[0]!r}")
-    manifest, said, signature = (metadata.get(name) for name in (METADATA_KEY, CHECKSUM_KEY, SIGNATURE_KEY))
+    manifest, said, signature = (metadata.get(field) for field in (METADATA_KEY, CHECKSUM_KEY, SIGNATURE_KEY))
     assert manifest is not None
     digest = _Digest(manifest)
     held: dict[str, Tensor] = {}
-    for name in sorted(slots):
-        slot = slots[name]
+    for part in sorted(slots):
+        slot = slots[part]
         file.seek(start + slot.begin)
         if tensors:
             content = _whole(file, slot.end - slot.begin)
-            digest.tensor(name, slot.dtype, slot.shape, [content])
-            held[name] = _tensor(content, slot)
+            digest.tensor(part, slot.dtype, slot.shape, [content])
+            held[part] = _tensor(content, slot)
         else:
-            digest.tensor(name, slot.dtype, slot.shape, _blocks(file, slot.end - slot.begin))
+            digest.tensor(part, slot.dtype, slot.shape, _blocks(file, slot.end - slot.begin))
     if said is not None and not hmac.compare_digest(digest.checksum(signature).encode(), _ascii(said)):
         raise ModelFileError(
-            f"{path}: the file is damaged: its content has not the checksum (SHA-256) that was written with it. "
+            f"{name}: the file is damaged: its content has not the checksum (SHA-256) that was written with it. "
             "Copy it again from where it was made, or fit again."
         )
-    _check_signature(path, digest, signature, key)
+    _check_signature(name, digest, signature, key)
     status = "none" if signature is None else "not verified" if key is None else "verified"
-    return Content(manifest, held, {name: slot.shape for name, slot in slots.items()}, said, status)
+    return Content(manifest, held, {part: slot.shape for part, slot in slots.items()}, said, status)
 
 
-def _check_signature(path: Path, digest: _Digest, signature: str | None, key: bytes | None) -> None:
+def _check_signature(name: str, digest: _Digest, signature: str | None, key: bytes | None) -> None:
     if key is None:
         return
     if signature is None:
         raise ModelFileError(
-            f"{path}: the file is not signed, and a key was given. Save it again with the key if you trust it, or "
+            f"{name}: the file is not signed, and a key was given. Save it again with the key if you trust it, or "
             "load it without one."
         )
     if not hmac.compare_digest(digest.signed(key).encode(), _ascii(signature)):
         raise ModelFileError(
-            f"{path}: the file is not signed with this key, or was changed since. Give the key that it was saved "
+            f"{name}: the file is not signed with this key, or was changed since. Give the key that it was saved "
             "with, or get the file again from somebody who has the key."
         )
 

@@ -15,6 +15,8 @@ from vae_anomaly.store.values import encode
 from vae_anomaly.version import __version__
 
 FORMAT_VERSION = 11
+# Parameters that say who watches a fit, and nothing of what was learned.
+NOT_STORED = ("callbacks",)
 IMAGE_FIELDS = ("height", "width", "channels_last", "channel_axis", "depth")
 
 
@@ -48,7 +50,7 @@ def manifest_head(
     SpecificationError
         If the threshold is not finite.
     """
-    encoded = {name: encode(value) for name, value in parameters.items()}
+    encoded = {name: encode(value) for name, value in parameters.items() if name not in NOT_STORED}
     return {
         "format_version": FORMAT_VERSION,
         "kind": kind,

@@ -75,7 +75,7 @@ def model_entry(model: FittedModel[Encoder], activation: str, prior: Prior) -> d
         "n_kernels": 0 if vae.kernels is None else vae.kernels.n_centres,
         "score": encode(likelihood_score_of(model.score)),
         "fit_report": finite(dataclasses.asdict(model.report)),
-        "history": finite(dataclasses.asdict(model.history)),
+        "history": _history_entry(model.history),
     }
 
 
@@ -235,6 +235,13 @@ class _Shape:
             int(entry["n_components"]),
             resolve_score(decode(entry["score"])),
         )
+
+
+def _history_entry(history: History) -> dict[str, Any]:
+    entry: dict[str, Any] = finite(dataclasses.asdict(history))
+    if not history.stopped_by:
+        del entry["stopped_by"]
+    return entry
 
 
 def _reference(tensors: Mapping[str, Tensor], encoder: Encoder, n_members: int) -> CellReference | None:

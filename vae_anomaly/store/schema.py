@@ -166,7 +166,9 @@ HISTORY = record(
         "iteration": items(ROWS),
         **dict.fromkeys(("elbo", "kl", "validation_elbo", "learning_rate"), items(number())),
         **dict.fromkeys(("stopped_early", "interrupted", "rolled_back"), flag),
-    }
+        "stopped_by": text,
+    },
+    may_lack={"stopped_by"},
 )
 MODEL = record(
     {

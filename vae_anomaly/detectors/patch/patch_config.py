@@ -47,6 +47,7 @@ PARAMETER_CONSTRAINTS: dict[str, Any] = {
     "device": [StrOptions({"auto", "cpu", "cuda", "mps"})],
     "random_state": ["random_state", np.random.Generator],
     "verbose": ["verbose"],
+    "callbacks": [list, tuple, None],
 }
 
 

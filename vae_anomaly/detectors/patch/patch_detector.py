@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, OutlierMixin, _fit_context
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from vae_anomaly.callbacks import Callback, Watch, check_callbacks, watched
 from vae_anomaly.columns import MAX_SEEDS, Augment, Batch, ImageEncoder, learn_channels
 from vae_anomaly.data import ColumnRoles, FloatArray, ImageFormat, Images
 from vae_anomaly.decisions import MIN_DEVIATION, Decisions
@@ -25,6 +26,7 @@ from vae_anomaly.detectors.calibrated import (
     image_fingerprints,
     warn_if_uncalibrated,
 )
+from vae_anomaly.detectors.fit_log import log_fit, log_rows
 from vae_anomaly.detectors.inputs import is_files, new_seed, open_files, read_images, read_portions
 from vae_anomaly.detectors.parameters import resolved_rule
 from vae_anomaly.detectors.patch.maps import MapReduction, PositionLevels, position_helps, smoothed
@@ -42,12 +44,11 @@ from vae_anomaly.detectors.patch.window_encoder import NOISE_FLOOR, learn_window
 from vae_anomaly.detectors.patch.window_model import WindowModel
 from vae_anomaly.detectors.patch.windows import IntArray, PaddedImage, check_image_size
 from vae_anomaly.detectors.reported import ReportedDetectorMixin
-from vae_anomaly.detectors.training_progress import training_progress
 from vae_anomaly.errors import DataError, FitWarning, NonFiniteScoreError, callers_level
 from vae_anomaly.explain import ImageExplanation
 from vae_anomaly.fitting import FitConfig, FitReport, TrainingRows, fit_model, rows_set_aside
 from vae_anomaly.likelihoods import Gaussian
-from vae_anomaly.model import History, own_settings
+from vae_anomaly.model import History, OnCheck, own_settings
 
 SAMPLE_WINDOWS, N_SAMPLED_IMAGES, MAX_STOPPING_WINDOWS = 4096, 64, 2048
 MAX_POSITION_IMAGES, AUGMENTED_IMAGES = 128, 512
@@ -111,7 +112,10 @@ class PatchDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
     random_state : int, RandomState, Generator or None, default=0
         Source of everything random in `fit`.
     verbose : bool, default=False
-        Whether to draw a progress bar on stderr.
+        Whether a `ProgressBar` watches: ELBO, KL, rows per second and the time left, on stderr or in a notebook.
+    callbacks : sequence of Callback, default=None
+        Who watches a fit, see `vae_anomaly.callbacks`; a training for each size of windows. A model file does not keep
+        them.
 
     Attributes
     ----------
@@ -168,6 +172,9 @@ class PatchDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = PARAMETER_CONSTRAINTS
 
+    # Of pickles of earlier versions.
+    callbacks: Sequence[Callback] | None = None
+
     def __init__(
         self,
         *,
@@ -191,6 +198,7 @@ class PatchDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
         device: str = "auto",
         random_state: Any = 0,
         verbose: bool = False,
+        callbacks: Sequence[Callback] | None = None,
     ) -> None:
         self.model = model
         self.window = window
@@ -212,6 +220,7 @@ class PatchDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
+        self.callbacks = callbacks
 
     @_fit_context(prefer_skip_nested_validation=True)
     @own_settings()
@@ -245,10 +254,14 @@ class PatchDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
         """
         with fitted_at_once(self) as draft:
             config = draft._config()
-            draft._fit(with_pixels(read_images(draft, X, None)), config)
+            check_callbacks(draft.callbacks)
+            with watched(draft, X, draft.callbacks, verbose=bool(draft.verbose)) as watch:
+                images = with_pixels(read_images(draft, X, None))
+                log_rows(images, np.ones(images.n_rows, dtype=bool))
+                draft._fit(images, config, watch)
         return self
 
-    def _fit(self, images: Images, config: FitConfig) -> None:
+    def _fit(self, images: Images, config: FitConfig, watch: Watch) -> None:
         check_image_size(images.shape)
         _, height, width = images.shape
         geometries = geometries_of(self.window, self.stride, height, width, masked=self.model == MASKED)
@@ -264,8 +277,9 @@ class PatchDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
         judged, images = images.take(np.flatnonzero(aside)), images.take(np.flatnonzero(~aside))
         held_out, kept = split(images.n_rows, rng)
         models = []
-        for geometry in geometries:
-            fitted = self._fit_windows(images, held_out, kept, geometry, config, seed, rng)
+        for number, geometry in enumerate(geometries):
+            on_check = watch.on_check(number, len(geometries))
+            fitted = self._fit_windows(images, held_out, kept, geometry, config, seed, rng, on_check)
             models.append(fitted)
             for warning in fitted.model.report.warnings():
                 side = geometry.windows.target
@@ -377,6 +391,7 @@ class PatchDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
         config: FitConfig,
         seed: int,
         rng: np.random.Generator,
+        on_check: OnCheck,
     ) -> WindowModel:
         """Fit one model on windows at random positions."""
         sample = self._windows(images, rng.permutation(kept)[:N_SAMPLED_IMAGES], SAMPLE_WINDOWS, geometry, rng)
@@ -390,8 +405,8 @@ class PatchDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
         batch = Batch(torch.cat([stopping.values, training.values]), torch.cat([stopping.observed, training.observed]))
         held_out_rows = np.arange(len(batch)) < len(stopping)
         rows = TrainingRows(len(batch), lambda indices: batch.take(torch.from_numpy(indices)), None, held_out_rows)
-        with training_progress(self.max_iter, enabled=bool(self.verbose)) as on_check:
-            model = fit_model(encoder, rows, config, seed, on_check)
+        model = fit_model(encoder, rows, config, seed, on_check)
+        log_fit(model)
         if self.model == MASKED:
             model = dataclasses.replace(model, noise=torch.zeros_like(model.noise))
         return WindowModel(model, geometry.stride, self.model == WHOLE)
