@@ -25,6 +25,12 @@ OPTIONAL = {
         "vae_anomaly/report/charts.py",
         "vae_anomaly/report/sections.py",
     ),
+    "serve": (
+        "cli/vae_anomaly_cli/commands/serve.py",
+        "vae_anomaly/serving/endpoints.py",
+        "vae_anomaly/serving/metrics.py",
+        "vae_anomaly/serving/scoring_app.py",
+    ),
     "sql": ("cli/vae_anomaly_cli/sources/database.py",),
 }
 FOLDERS = {

@@ -31,7 +31,7 @@ LIBRARY_FLOORS = (
     ("data",),
     ("display", "likelihoods", "onnx_model"),
     ("columns",),
-    ("model",),
+    ("arrow_rows", "model"),
     ("scores", "decisions"),
     ("fitting",),
     ("callbacks",),
@@ -39,7 +39,7 @@ LIBRARY_FLOORS = (
     ("report",),
     ("detectors",),
     ("comparison", "store"),
-    ("export", "mlflow"),
+    ("export", "mlflow", "serving"),
 )
 # The same within the command line.
 CLI_FLOORS = (
@@ -78,6 +78,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "lazy_loader": EVERYBODY,
     "duckdb": (),
     "fsspec": ("store",),
+    "fastapi": ("serving", "vae_anomaly_cli"),
     "hypothesis": (),
     "jinja2": ("report",),
     "matplotlib": ("display", "explain", "report", "comparison"),
@@ -88,7 +89,8 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "onnxruntime": ("onnx_model",),
     "openpyxl": ("vae_anomaly_cli",),
     "pandas": EVERYBODY,
-    "pyarrow": ("detectors", "vae_anomaly_cli"),
+    "prometheus_client": ("serving",),
+    "pyarrow": ("arrow_rows", "detectors", "serving", "vae_anomaly_cli"),
     "pyod": (),
     "rich": ("callbacks", "vae_anomaly_cli"),
     "safetensors": ("store",),
@@ -97,6 +99,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "sqlalchemy": ("vae_anomaly_cli",),
     "torch": ("vae_anomaly",),
     "typer": ("vae_anomaly_cli",),
+    "uvicorn": ("vae_anomaly_cli",),
 }
 
 # What is longer than a screen, without docstrings, and why.

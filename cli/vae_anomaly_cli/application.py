@@ -20,6 +20,7 @@ from vae_anomaly_cli.commands.report import report
 from vae_anomaly_cli.commands.review import review
 from vae_anomaly_cli.commands.score import score
 from vae_anomaly_cli.commands.sensitivity import sensitivity
+from vae_anomaly_cli.commands.serve import serve
 from vae_anomaly_cli.commands.threshold import threshold
 
 COMMANDS: tuple[Command, ...] = (
@@ -38,6 +39,7 @@ COMMANDS: tuple[Command, ...] = (
     drift,
     sensitivity,
     export,
+    serve,
 )
 
 HELP = """Find the anomalous rows of a table, or the anomalous images of a folder.
@@ -64,6 +66,7 @@ HELP = """Find the anomalous rows of a table, or the anomalous images of a folde
   vae-anomaly drift new.csv -m orders.vae     are new rows like those before
   vae-anomaly sensitivity orders.vae new.csv  what it would not notice
   vae-anomaly export orders.vae orders.onnx   to score without PyTorch
+  vae-anomaly serve orders.vae                scores over HTTP
 
 The score of a row is its negative ELBO under variational autoencoders, in nats; that of a small image how rare its \
 ELBO and two companions are among training images, in nats; that of a large one its most anomalous patch, in nats per \

@@ -5,36 +5,36 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vae_anomaly.arrow_rows import (
+    ISO,
+    TypedRows,
+    as_series,
+    date_series,
+    is_text,
+    level_series,
+    number_array,
+    without_encoding,
+)
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.types import (
     has_decimal_commas,
     has_either_mark,
     is_decimal_point,
-    is_text,
     iso_dates,
     level_texts,
     numbers_of_cells,
-    plain_dates,
     plain_values,
     values_of,
     without_missing,
 )
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from vae_anomaly.columns import Column
 
-ISO = "ISO8601"
 NUMERIC_KINDS = ("continuous", "positive", "bounded", "integer", "count", "ordinal")
-
-
-# Of a duration in a second, by its unit.
-TICKS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
 class CellReader(Protocol):
@@ -116,12 +116,12 @@ class TextCells:
         form = column.text_format
         if column.textual:
             if form is not None:
-                return _levels(cells)
+                return level_series(cells)
             # Levels that were numbers are found by their value: 1.0 is the level 1.
             present = _without_missing_but(cells, column.levels)
-            return _levels(level_texts(without_missing(cells), self.decimal_comma) if column.numeric else present)
+            return level_series(level_texts(without_missing(cells), self.decimal_comma) if column.numeric else present)
         if column.is_date:
-            return _dates(without_missing(cells)) if form is None or form.date_format == ISO else as_series(cells)
+            return date_series(without_missing(cells)) if form is None or form.date_format == ISO else as_series(cells)
         if form is not None and form.kind == "number" and (form.decimal != "." or form.strict or form.clock):
             return as_series(cells)
         booleans = bool(column.levels) and set(column.levels) <= {0.0, 1.0}
@@ -129,7 +129,7 @@ class TextCells:
         if is_text(numbers.type):
             # More than a cast: the library reads it, and finds the cell that is no number.
             return as_series(numbers)
-        return _booleans(_numbers(numbers)) if column.boolean else _numbers(numbers)
+        return _booleans(number_array(numbers)) if column.boolean else number_array(numbers)
 
     def group_values(self, cells: pa.Array) -> pa.Array:
         """Read the cells of a column whose values are groups: 1 and 1.0 are different ones."""
@@ -137,7 +137,7 @@ class TextCells:
 
 
 @dataclass(frozen=True)
-class TypedCells:
+class TypedCells(TypedRows):
     """Cells with types; text is text, unless all of it is dates."""
 
     def values(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -150,7 +150,7 @@ class TypedCells:
         """Read columns to fit on; the library reads text."""
         read = {}
         for name, column in columns.items():
-            values = _without_encoding(column)
+            values = without_encoding(column)
             _check_dates(name, values, declared.get(name))
             if pa.types.is_decimal(values.type):
                 values = pc.cast(values, pa.float64())
@@ -158,57 +158,6 @@ class TypedCells:
                 values = iso_dates(values)
             read[name] = values
         return read
-
-    def scoring_values(self, cells: pa.Array, column: "Column") -> Any:
-        """Read cells as what a column of a model takes them for."""
-        cells = _without_encoding(cells)
-        found = cells.type
-        if pa.types.is_duration(found):
-            # As the library reads durations: in seconds.
-            return _numbers(pc.cast(pc.cast(cells, pa.int64()), pa.float64(), safe=False)) / TICKS[found.unit]
-        if is_text(found):
-            cells = pc.cast(cells, pa.string())
-        if column.textual or column.is_date:
-            if not is_text(found):
-                return as_series(pc.cast(cells, pa.float64()) if pa.types.is_decimal(found) else cells)
-            iso = column.text_format is None or column.text_format.date_format == ISO
-            return _levels(cells) if column.textual else _dates(cells) if iso else as_series(cells)
-        if (
-            pa.types.is_integer(found)
-            or pa.types.is_floating(found)
-            or pa.types.is_decimal(found)
-            or pa.types.is_null(found)
-        ):
-            return _numbers(pc.cast(cells, pa.float64(), safe=False))
-        return as_series(cells)
-
-    def group_values(self, cells: pa.Array) -> pa.Array:
-        """Read the cells of a column whose values are groups."""
-        return pc.cast(_without_encoding(cells), pa.string())
-
-
-def unreadable_rows(values: Any, column: "Column") -> npt.NDArray[np.bool_]:
-    """Which cells, as `scoring_values` returned them, a column of a model cannot read.
-
-    Parameters
-    ----------
-    values : ndarray, Series or array of pandas
-        Cells of the column.
-    column : Column
-        Of the model.
-    """
-    from vae_anomaly.columns import unreadable
-
-    return np.zeros(len(values), dtype=bool) if isinstance(values, np.ndarray) else unreadable(column, values)
-
-
-def as_series(column: pa.ChunkedArray) -> "pd.Series[Any]":
-    """Return a column as pandas has it: whole numbers and true/false beside missing cells stay what they are."""
-    import pandas as pd
-
-    nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
-    series = column.to_pandas(types_mapper=nullable.get if column.null_count else None)
-    return pd.Series(series, copy=False)
 
 
 def _plain(name: str, column: pa.ChunkedArray, declared: str | None, forced: bool) -> pa.ChunkedArray:
@@ -243,7 +192,7 @@ def _is_epoch_time(values: pa.ChunkedArray) -> bool:
 
     if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
         return False
-    return epoch_unit(_numbers(values.drop_null())) is not None
+    return epoch_unit(number_array(values.drop_null())) is not None
 
 
 def _without_missing_but(cells: pa.Array, levels: Sequence[Any]) -> pa.Array:
@@ -251,16 +200,6 @@ def _without_missing_but(cells: pa.Array, levels: Sequence[Any]) -> pa.Array:
     kept = pa.array([level for level in levels if isinstance(level, str)], pa.string())
     is_level = pc.is_in(cells, value_set=kept)
     return pc.if_else(is_level, cells, without_missing(cells))
-
-
-def _without_encoding(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Decode a dictionary; ordered categories keep theirs, which makes them ordinal."""
-    encoded = pa.types.is_dictionary(column.type) and not column.type.ordered
-    return pc.cast(column, column.type.value_type) if encoded else column
-
-
-def _numbers(cells: pa.Array) -> Any:
-    return np.asarray(cells, dtype=np.float64)
 
 
 def _booleans(numbers: Any) -> Any:
@@ -271,13 +210,3 @@ def _booleans(numbers: Any) -> Any:
     if not (missing | (numbers == 0) | (numbers == 1)).all():
         return numbers
     return pd.arrays.BooleanArray(numbers == 1, missing)
-
-
-def _levels(text: pa.Array) -> Any:
-    return as_series(text.dictionary_encode())
-
-
-def _dates(text: pa.Array) -> Any:
-    """Return text as dates; as it is if a cell is no date, for the library to name it."""
-    dates = plain_dates(text)
-    return as_series(text if dates is None else dates)

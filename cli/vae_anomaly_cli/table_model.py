@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from vae_anomaly_cli.cell_reader import as_series
+from vae_anomaly.arrow_rows import RowFeatures, as_series, scoring_features
 from vae_anomaly_cli.columns import InputColumns, baseline_for_training
 from vae_anomaly_cli.console import Messages, counted
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.features import RowFeatures, scoring_features, training_frame, with_row_numbers
+from vae_anomaly_cli.features import training_frame, with_row_numbers
 from vae_anomaly_cli.known_anomalies import KnownAnomalies
 from vae_anomaly_cli.models import EXPECTATIONS, RowScores, Unusable, library_errors, load_detector, rank_among
 from vae_anomaly_cli.options import Device, FitOptions

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vae_anomaly.arrow_rows import is_text
 from vae_anomaly_cli.sources import Location, RowBatch, TableSource
-from vae_anomaly_cli.types import is_text
 
 SAMPLED_BYTES = 1 << 28
 # Rows that stand for an input where it is compared with the training: as many as the library takes at most.

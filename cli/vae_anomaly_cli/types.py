@@ -8,6 +8,8 @@ from functools import cache
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vae_anomaly.arrow_rows import cast_or_none, plain_dates, with_nulls
+
 MISSING_TEXTS = (
     *("", "?", "NA", "N/A", "n/a", "#N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan"),
     *("NULL", "Null", "null", "None"),
@@ -51,18 +53,18 @@ class InferredType:
         if text.null_count == len(text):
             return
         self.is_empty = False
-        if self.whole and _cast(text, pa.int64()) is not None:
+        if self.whole and cast_or_none(text, pa.int64()) is not None:
             self.booleans = False
             if _any(text, CODE):
                 self.codes = True
                 # A hexadecimal number is whole and no decimal one.
-                self.numbers = self.numbers and _cast(text, pa.float64()) is not None
+                self.numbers = self.numbers and cast_or_none(text, pa.float64()) is not None
             return
         self.whole = False
         # Beside decimal commas a point may stand between thousands.
         self.numbers = self.numbers and not (self.decimal_comma and _any(text, EITHER_MARK_POINT))
         self.digits = self.digits and _all(text, WHOLE_NUMBER)
-        self.numbers = self.numbers and _cast(self._with_points(text), pa.float64()) is not None
+        self.numbers = self.numbers and cast_or_none(self._with_points(text), pa.float64()) is not None
         # The cast to bool also takes 0 and 1, which do not go with true and false.
         self.booleans = self.booleans and _all(text, TRUE_OR_FALSE)
 
@@ -94,7 +96,7 @@ def values_of(column: pa.ChunkedArray, decimal_comma: bool) -> pa.ChunkedArray:
 def numbers_of(text: pa.ChunkedArray, decimal_comma: bool) -> pa.ChunkedArray:
     """Read text as numbers, 007 as 7; as it is if a cell is none."""
     text = with_decimal_points(text) if decimal_comma else text
-    numbers = _cast(text, pa.float64())
+    numbers = cast_or_none(text, pa.float64())
     return text if numbers is None else numbers
 
 
@@ -118,9 +120,9 @@ def numbers_of_cells(text: pa.Array, decimal_comma: bool, *, booleans: bool) -> 
     if booleans:
         return _by_level(text, with_booleans)
     # Mostly the first or the second reading will do, at a fraction of the cost of the third.
-    numbers = _cast(text, pa.float64())
+    numbers = cast_or_none(text, pa.float64())
     if numbers is None:
-        numbers = _cast(with_nulls(text, pc.equal(pc.binary_length(text), 0)), pa.float64())
+        numbers = cast_or_none(with_nulls(text, pc.equal(pc.binary_length(text), 0)), pa.float64())
     return numbers_of(without_missing(text), decimal_comma) if numbers is None else numbers
 
 
@@ -208,42 +210,16 @@ def has_either_mark(text: pa.ChunkedArray) -> bool:
     return _any(text, EITHER_MARK)
 
 
-def plain_dates(text: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array | None:
-    """Read ISO 8601 dates or times that are all with or all without a zone, in UTC and in microseconds; or None.
-
-    Each cell is read by itself: the result does not depend on the others.
-    """
-    dates = _cast(text, pa.timestamp("us"))
-    if dates is not None:
-        return dates
-    dates = _cast(text, pa.timestamp("us", "UTC"))
-    return None if dates is None else pc.cast(dates, pa.timestamp("us"))
-
-
 def without_missing(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Trim the cells of a text column and take the usual signs for missing as missing."""
     text = pc.utf8_trim_whitespace(column)
     return with_nulls(text, pc.is_in(text, _missing_texts()))
 
 
-def with_nulls(cells: pa.ChunkedArray | pa.Array, where: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
-    """Make cells null where a mask is true.
-
-    Arrow before 24 garbles a slice of text in ``if_else`` beside a scalar that is null, and not for nulls in the mask.
-    """
-    kept = pc.if_else(where, pa.scalar(None, pa.bool_()), pa.scalar(True, pa.bool_()))
-    return pc.if_else(kept, cells, cells)
-
-
 @cache
 def _missing_texts() -> pa.Array:
     # Not at import: an Arrow array from Python objects loads pandas.
     return pa.array(MISSING_TEXTS)
-
-
-def is_text(type_: pa.DataType) -> bool:
-    """Whether a column holds text."""
-    return bool(pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_))
 
 
 def as_text(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -260,13 +236,6 @@ def _text_of(column: pa.Array) -> pa.Array:
         cells = column.to_pylist()
         text = pa.array([None if v is None else json.dumps(v, default=str) for v in cells])
     return pc.fill_null(text, "")
-
-
-def _cast(text: pa.ChunkedArray, type_: pa.DataType) -> pa.ChunkedArray | None:
-    try:
-        return pc.cast(text, type_)
-    except pa.ArrowInvalid:
-        return None
 
 
 def _any(text: pa.ChunkedArray, pattern: str) -> bool:

@@ -13,10 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vae_anomaly import VAEDetector, load
+from vae_anomaly.arrow_rows import scoring_features, with_nulls
 from vae_anomaly_cli.cell_reader import TextCells, TypedCells
-from vae_anomaly_cli.features import scoring_features
 from vae_anomaly_cli.stages import run_stages
-from vae_anomaly_cli.types import with_nulls
 
 WORDS = ["a", "1", "1.0", "007", "2", "true", "", "NA", "2026-01-01", "+1", "1e0", "12345678901234567890"]
 NUMBERS = ["1", "1.0", "2.5", " 3 ", "+4", "1e3", "", "?", "-.5", "nan", "007"]

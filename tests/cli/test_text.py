@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from vae_anomaly import Reading, VAEDetector, read_manifest
-from vae_anomaly_cli.cell_reader import unreadable_rows
-from vae_anomaly_cli.features import scoring_features, training_frame
+from vae_anomaly.arrow_rows import scoring_features, unreadable_rows
+from vae_anomaly_cli.features import training_frame
 from vae_anomaly_cli.sources import open_table
 from vae_anomaly_cli.tables import read_table
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vae_anomaly.detectors.base import copied_parameters
-from vae_anomaly.detectors.calibrated import Compared
+from vae_anomaly.detectors.calibrated import Compared, decisions_frame
 from vae_anomaly.detectors.containers import as_rows
 from vae_anomaly.detectors.drift_report import DriftReport
 from vae_anomaly.detectors.feature_map import FeatureMapDetector
@@ -48,6 +48,7 @@ __all__ = [
     "Windows",
     "as_rows",
     "copied_parameters",
+    "decisions_frame",
     "defaults_for",
     "fit_config",
     "new_seed",

@@ -60,6 +60,20 @@ class History(Shown):
     rolled_back: bool = False
     stopped_by: str = ""
 
+    def _summary(self) -> str:
+        if not self.iteration:
+            return "no checks"
+        held_out = f", held-out {self.validation_elbo[-1]:,.2f}" if self.validation_elbo else ""
+        ended = {"stopped early": self.stopped_early, "interrupted": self.interrupted, "rolled back": self.rolled_back}
+        how = "".join(f", {word}" for word, is_so in ended.items() if is_so)
+        how += f", stopped by {self.stopped_by}" if self.stopped_by else ""
+        elbo = f"ELBO {self.elbo[-1]:,.2f} nats{held_out}, KL {self.kl[-1]:,.2f}"
+        return f"{counted(len(self.iteration), 'check')}, {counted(self.iteration[-1], 'iteration')}, {elbo}{how}"
+
+    def _table(self) -> pd.DataFrame:
+        lines = {"iteration": self.iteration, "ELBO": self.elbo, "held-out ELBO": self.validation_elbo, "KL": self.kl}
+        return pd.DataFrame({name: values for name, values in lines.items() if values}).iloc[::-1]
+
 
 @dataclass(frozen=True)
 class TrainingCheck:
@@ -134,19 +148,6 @@ class StopTraining(Exception):
 
 
 OnCheck: TypeAlias = Callable[[TrainingCheck], None]
-
-    def _summary(self) -> str:
-        if not self.iteration:
-            return "no checks"
-        held_out = f", held-out {self.validation_elbo[-1]:,.2f}" if self.validation_elbo else ""
-        ended = {"stopped early": self.stopped_early, "interrupted": self.interrupted, "rolled back": self.rolled_back}
-        how = "".join(f", {word}" for word, is_so in ended.items() if is_so)
-        elbo = f"ELBO {self.elbo[-1]:,.2f} nats{held_out}, KL {self.kl[-1]:,.2f}"
-        return f"{counted(len(self.iteration), 'check')}, {counted(self.iteration[-1], 'iteration')}, {elbo}{how}"
-
-    def _table(self) -> pd.DataFrame:
-        lines = {"iteration": self.iteration, "ELBO": self.elbo, "held-out ELBO": self.validation_elbo, "KL": self.kl}
-        return pd.DataFrame({name: values for name, values in lines.items() if values}).iloc[::-1]
 
 
 def train(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from vae_anomaly import PathToNormal
-    from vae_anomaly_cli.features import RowFeatures
+    from vae_anomaly.arrow_rows import RowFeatures
     from vae_anomaly_cli.output.targets import Target
     from vae_anomaly_cli.repair import RepairedTable
     from vae_anomaly_cli.table_data import TableData

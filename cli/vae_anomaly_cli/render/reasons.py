@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from vae_anomaly.arrow_rows import RowFeatures
 from vae_anomaly_cli.console import Messages, counted
-from vae_anomaly_cli.features import RowFeatures
 from vae_anomaly_cli.sources import RowBatch
 from vae_anomaly_cli.table_model import TableModel
 from vae_anomaly_cli.top_k import Ranked

@@ -6,10 +6,11 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
+from vae_anomaly.arrow_rows import loads
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.sources.byte_source import ByteSource
 from vae_anomaly_cli.sources.given import GivenLayout
-from vae_anomaly_cli.sources.json_values import ValueTypes, column_of, dumps, loads
+from vae_anomaly_cli.sources.json_values import ValueTypes, column_of, dumps
 from vae_anomaly_cli.sources.text import as_utf8, checked_utf8
 from vae_anomaly_cli.sources.whole_table import WholeTable
 

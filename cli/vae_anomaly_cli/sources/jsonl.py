@@ -9,10 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.json as pa_json
 
+from vae_anomaly.arrow_rows import loads
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.sources.byte_source import ByteSource, bytes_read
 from vae_anomaly_cli.sources.given import GivenLayout
-from vae_anomaly_cli.sources.json_values import ValueTypes, column_of, dumps, loads, may_nest_deeply
+from vae_anomaly_cli.sources.json_values import ValueTypes, column_of, dumps, may_nest_deeply
 from vae_anomaly_cli.sources.text import as_utf8, checked_utf8
 
 # Python objects, where Arrow does not take a block, need several times the room of their text.
