@@ -44,7 +44,7 @@ LIBRARY_FLOORS = (
 # The same within the command line.
 CLI_FLOORS = (
     ("errors",),
-    ("console", "signals", "standard_streams", "start_up", "types"),
+    ("configuration", "console", "help_pages", "signals", "standard_streams", "start_up", "types"),
     ("cell_reader", "signing"),
     ("sources",),
     ("kinds", "progress", "stages", "tables"),
@@ -60,7 +60,7 @@ CLI_FLOORS = (
     ("pipeline", "repair"),
     ("image_data", "table_data"),
     ("data",),
-    ("passes",),
+    ("imputation", "passes"),
     ("calibration_review", "html_report", "proposals", "reviewed_rows", "training_check"),
     ("commands",),
     ("application",),

@@ -152,7 +152,9 @@ def test_survey_counts_problems_and_reads_no_pixels(tmp_path):
 def test_mixed_sizes_need_a_size(tmp_path):
     paths = [grey(tmp_path / f"{row}.png", *size) for row, size in enumerate([(4, 6), (4, 6), (5, 5)])]
     seen = survey(paths)
-    with pytest.raises(DataError, match=r"3 images have 2 sizes.* 4x6 \(2\), 5x5 \(1\).*--size HEIGHTxWIDTH.*size=\("):
+    with pytest.raises(
+        DataError, match=r"3 images have 2 sizes.* 4x6 \(2\), 5x5 \(1\).*--image-shape HEIGHTxWIDTH.*size=\("
+    ):
         seen.format()
     assert seen.format((8, 9)) == ImageFormat(8, 9, 1, 8)
     with pytest.raises(DataError, match="0x9 is empty"):

@@ -476,7 +476,7 @@ class MissingCodeWarning(DataWarning):
             )
         return (
             f"column {self.column!r}: {' and '.join(self.codes)} in {self.count} cells is taken as missing, in rows to "
-            f"score as well. Keep it with missing_values={{{self.column!r}: False}}, on the command line --missing "
+            f"score as well. Keep it with missing_values={{{self.column!r}: False}}, on the command line --missing-values "
             f"{self.column}=none; or name what is missing."
         )
 
@@ -769,7 +769,7 @@ class LevelsMergedWarning(DataWarning):
         more = f", and {self.count - 1:,} more are merged" if self.count > 1 else ""
         return (
             f"column {self.column!r}: {self.spelling!r} is taken for {self.level!r}{more}. Where case matters, say so: "
-            "reading=Reading(fold_case=False), or --no-fold."
+            "reading=Reading(fold_case=False), or --no-fold-case."
         )
 
 

@@ -1,9 +1,11 @@
 """The typer application of `vae-anomaly`: its commands, and what it says of itself."""
 
 import importlib.metadata
-from typing import Annotated
+from itertools import chain
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from vae_anomaly_cli.command import Command
 from vae_anomaly_cli.commands.audit import audit
@@ -14,63 +16,40 @@ from vae_anomaly_cli.commands.evaluate import evaluate
 from vae_anomaly_cli.commands.explain import explain
 from vae_anomaly_cli.commands.export import export
 from vae_anomaly_cli.commands.fit import fit
+from vae_anomaly_cli.commands.impute import impute
 from vae_anomaly_cli.commands.info import info
 from vae_anomaly_cli.commands.learn import learn
 from vae_anomaly_cli.commands.report import report
 from vae_anomaly_cli.commands.review import review
+from vae_anomaly_cli.commands.sample import sample
 from vae_anomaly_cli.commands.score import score
 from vae_anomaly_cli.commands.sensitivity import sensitivity
 from vae_anomaly_cli.commands.serve import serve
 from vae_anomaly_cli.commands.threshold import threshold
+from vae_anomaly_cli.help_pages import Entry, HelpText, Page
 
-COMMANDS: tuple[Command, ...] = (
-    score,
-    report,
-    explain,
-    fit,
-    info,
-    compare,
-    evaluate,
-    threshold,
-    calibrate,
-    audit,
-    review,
-    learn,
-    drift,
-    sensitivity,
-    export,
-    serve,
-)
+# By what people want to do: the order of the help.
+SECTIONS: dict[str, tuple[Command, ...]] = {
+    "Find anomalies": (score, report, explain, fit, info),
+    "Decide what is one": (threshold, calibrate, evaluate, compare, drift, sensitivity),
+    "Look at rows, and teach the model": (review, learn, audit),
+    "Use the model for more": (serve, impute, sample, export),
+}
+COMMANDS = tuple(chain.from_iterable(SECTIONS.values()))
 
-HELP = """Find the anomalous rows of a table, or the anomalous images of a folder.
+HELP = """Find the anomalous rows of a table, or the anomalous images of a folder, and say why.
 
 \b
 [bold]Examples[/bold]
-  vae-anomaly score data.csv                  the most anomalous rows, ranked
+  vae-anomaly score data.csv --explain        anomalous rows, and why
   vae-anomaly score data.csv -o scored.csv    every row with its score
   vae-anomaly fit orders.csv -o orders.vae    fit once ...
   vae-anomaly score new.csv -m orders.vae     ... and score what comes later
-  vae-anomaly score parts/ -m orders.vae -o scored/   file by file
   vae-anomaly report new.csv -m orders.vae -o report.html      a page to send
-  vae-anomaly explain new.csv -m orders.vae   why rows are anomalous
-  vae-anomaly info orders.vae                 what the model was fitted on
   vae-anomaly fit good/ -o parts.vae          images of normal parts ...
-  vae-anomaly score new/ -m parts.vae --heatmaps maps/   heat maps of others
-  vae-anomaly compare data.csv --label fraud  beside simpler detectors
-  vae-anomaly evaluate known.csv -m orders.vae --label fraud   a model of yours
-  vae-anomaly threshold orders.vae            false alarms to expect, and others
-  vae-anomaly calibrate normal.csv -m orders.vae -o orders.vae
-  vae-anomaly audit orders.vae orders.csv -o review.csv        what to look at
-  vae-anomaly review new.csv -m orders.vae -o todo.csv         what to look at next
-  vae-anomaly learn orders.vae todo.csv -o orders.vae          what was found
-  vae-anomaly drift new.csv -m orders.vae     are new rows like those before
-  vae-anomaly sensitivity orders.vae new.csv  what it would not notice
-  vae-anomaly export orders.vae orders.onnx   to score without PyTorch
-  vae-anomaly serve orders.vae                scores over HTTP
+  vae-anomaly score new/ -m parts.vae         ... and of others
 
-The score of a row is its negative ELBO under variational autoencoders, in nats; that of a small image how rare its \
-ELBO and two companions are among training images, in nats; that of a large one its most anomalous patch, in nats per \
-pixel. Higher is more anomalous.
+The score is the negative ELBO of variational autoencoders, in nats: higher is more anomalous.
 
 \b
 [bold]Exit codes[/bold]
@@ -79,20 +58,38 @@ pixel. Higher is more anomalous.
   2    options or input that cannot be used
   3    drift --fail-on-drift or score --fail-on-drift found some
   130  interrupted with Ctrl-C: score --resume goes on from there, and fit has
-       saved the best model so far, but never over a file that was there.
-       In their own training, score and explain go on with that model instead
-  143  ended by SIGTERM, 129 by SIGHUP: nothing half done is left, and score
-       --resume goes on from there
+       saved the best model so far, but never over a file that was there
+  143  ended by SIGTERM, 129 by SIGHUP: nothing half done is left
 """
+OPTIONS = (
+    Entry("-h, --help", "This page; after a command, its common options."),
+    Entry("--help-all", "After a command: all its options, and what it does."),
+    Entry("--version", "Show the version and exit."),
+    Entry("--install-completion", "Let the shell complete commands and options."),
+)
+
+
+class WithSections(TyperGroup):
+    """Shows the commands by what they are for."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the page."""
+        entries = {
+            section: [Entry(each.name, each.sentence) for each in commands] for section, commands in SECTIONS.items()
+        }
+        usage = "vae-anomaly COMMAND [ARGUMENTS] [OPTIONS]"
+        formatter.write(Page(usage, HelpText.of(HELP), {**entries, "Options": OPTIONS}).drawn())
+
 
 application = typer.Typer(
-    help=HELP,
-    rich_markup_mode="rich",
+    cls=WithSections,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 for _command in COMMANDS:
-    application.command(_command.name, help=_command.help)(_command.callback())
+    application.command(_command.name, cls=_command.typer_class(), short_help=_command.sentence)(
+        _command.callback(COMMANDS)
+    )
 
 
 def _show_version(wanted: bool) -> None:

@@ -256,7 +256,7 @@ class InputColumns:
         return declared
 
     def missing_values(self, given: Sequence[str]) -> "MissingValues":
-        """Read what stands for missing, `--missing VALUE` or `--missing NAME=VALUE`; "none" keeps all.
+        """Read what stands for missing, `--missing-values VALUE` or `--missing-values NAME=VALUE`; "none" keeps all.
 
         Raises
         ------
@@ -272,10 +272,12 @@ class InputColumns:
             elif name in self.names:
                 by_name.setdefault(name, []).append(value)
             else:
-                raise InputError(f"--missing {text}: {_lacks(self.source, name, self.names)}")
+                raise InputError(f"--missing-values {text}: {_lacks(self.source, name, self.names)}")
         for values in (everywhere, *by_name.values()):
             if NOTHING in values and len(values) > 1:
-                raise InputError(f"--missing {NOTHING} keeps all values, and others are named; leave one of them out.")
+                raise InputError(
+                    f"--missing-values {NOTHING} keeps all values, and others are named; leave one of them out."
+                )
         every = _codes(everywhere) if everywhere else None
         if not by_name:
             return every
@@ -293,15 +295,15 @@ class InputColumns:
         if group is None:
             return declared
         if group not in self.names:
-            raise InputError(f"--calibration-group {group}: {_lacks(self.source, group, self.names)}")
+            raise InputError(f"--calibration-groups {group}: {_lacks(self.source, group, self.names)}")
         option = self.option_of(group)
         if option is not None or group in self.of_earlier_run:
             why = f"{option} says that it is none" if option is not None else "it is of an earlier run"
             remedy = f"To group by it alone, give --column {group}=identifier in its place."
-            raise InputError(f"--calibration-group {group}: it takes a column of the model, and {why}. {remedy}")
+            raise InputError(f"--calibration-groups {group}: it takes a column of the model, and {why}. {remedy}")
         if declared.setdefault(group, "categorical") not in GROUP_KINDS:
             raise InputError(
-                f"--column {group}={declared[group]}: --calibration-group reads the column as categories; expected "
+                f"--column {group}={declared[group]}: --calibration-groups reads the column as categories; expected "
                 f"{' or '.join(GROUP_KINDS)}."
             )
         return declared

@@ -10,27 +10,42 @@ A command takes such dataclasses as arguments, and gets them filled::
 
     @command(HELP, (Kind.TABLES, Kind.IMAGES))
     def fit(given: InputOptions, fitting: FitOptions, messages: Messages, kind: Kind) -> None: ...
+
+`--help` shows the options that are `common`, `--help-all` all of them; every command takes `--config FILE` besides.
 """
 
 import dataclasses
 import errno
 import inspect
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
+from types import NoneType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
+from typer.core import TyperCommand
 
+from vae_anomaly_cli.configuration import Setting, read_configuration
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.errors import CommandError, InputError, ReaderLeft
+from vae_anomaly_cli.help_pages import Entry, HelpText, Page
 from vae_anomaly_cli.sources import Kind, check_found, kind_of, scheme_of
 
-INPUT, FITTING, FLAGGING, OUTPUT = "Input", "Fitting", "Flagging", "Output"
-DATA, MODEL, QUIET, FAIL_ON_DRIFT = "data", "model", "quiet", "fail_on_drift"
+INPUT, WITH_MODEL, FITTING, FLAGGING, OUTPUT = "Input", "Model", "Fitting", "Flagging", "Output"
+OPTIONS, GENERAL = "Options", "General"
+# In which order pages have them; others stand where their commands name them, behind OPTIONS.
+PANELS = (OPTIONS, INPUT, WITH_MODEL, FITTING, FLAGGING, OUTPUT, GENERAL)
+DATA, MODEL, QUIET, FAIL_ON_DRIFT, CONFIG = "data", "model", "quiet", "fail_on_drift", "config"
+CONTEXT, HELP_ALL = "context", "help_all"
+# How typer calls what comes neither from the command line nor from the signature.
+FROM_FILE = "DEFAULT_MAP"
+MAX_CHOICES_WIDTH = 24
+MAX_EXAMPLES = 8
 
 
 @dataclass(frozen=True)
@@ -66,6 +81,9 @@ class Option:
         What stands for its value in the help.
     panel : str or None
         Under which heading the help shows it.
+    common : bool or str
+        Whether `--help` shows it, by its first sentence or by this one; others stand in `--help-all` alone, unless they
+        must be given.
     choices : tuple of str
         The values that it may have; all where there are none.
     min, max : int or None
@@ -88,6 +106,7 @@ class Option:
     flags: tuple[str, ...] = ()
     metavar: str | None = None
     panel: str | None = None
+    common: bool | str = False
     choices: tuple[str, ...] = ()
     min: int | None = None
     max: int | None = None
@@ -97,6 +116,10 @@ class Option:
     is_path: bool = False
     is_argument: bool = False
     deprecated: Deprecated | None = None
+
+
+# Sentences of help end so; names of files and numbers have a point, too.
+SENTENCE_END = re.compile(r"(?<=[.]) (?=[A-Z-])")
 
 
 @dataclass(frozen=True)
@@ -136,6 +159,58 @@ class Parameter:
     def repeats(self) -> bool:
         """Whether it can be given more than once."""
         return get_origin(self.type) is tuple
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The values that it may have; none where all may be."""
+        kinds = [kind for kind in (self.type, *get_args(self.type)) if isinstance(kind, type)]
+        enumerated = next((tuple(kind) for kind in kinds if issubclass(kind, StrEnum)), ())
+        return self.option.choices or tuple(map(str, enumerated))
+
+    @property
+    def is_required(self) -> bool:
+        """Whether it must be given."""
+        return self.default is dataclasses.MISSING
+
+    @property
+    def is_common(self) -> bool:
+        """Whether `--help` shows it."""
+        return bool(self.option.common) or self.option.is_argument or self.is_required
+
+    @property
+    def value_type(self) -> Any:
+        """The type of one value: bool, int, float or str."""
+        kinds = [each for each in get_args(self.type) if isinstance(each, type) and each is not NoneType]
+        found: Any = kinds[0] if kinds else self.type
+        return str if issubclass(found, StrEnum) else found
+
+    def setting(self) -> Setting:
+        """Return what a file of options may say of it."""
+        bounds = self.option.min, self.option.max
+        return Setting(self.name, self.value_type, self.repeats, self.choices, bounds, is_path=self.option.is_path)
+
+    def entry(self, takes: Sequence[Kind], *, in_full: bool) -> Entry:
+        """Return how a page of help shows it."""
+        option = self.option
+        text = option.help
+        if not in_full:
+            text = option.common if isinstance(option.common, str) else SENTENCE_END.split(text, maxsplit=1)[0]
+        if Kind.IMAGES in takes and option.images:
+            text = f"{text} {option.images}"
+        choices = "|".join(self.choices)
+        if in_full and len(choices) > MAX_CHOICES_WIDTH:
+            text += f" One of {', '.join(self.choices)}."
+        if self.is_required:
+            text += " [required]"
+        elif in_full and self.default not in (None, False, ()):
+            text += f" [default: {self.default}]"
+        if option.is_argument:
+            name = f"{self.flag}..." if self.repeats else self.flag
+            return Entry(name, text)
+        value = option.metavar or (choices if len(choices) <= MAX_CHOICES_WIDTH else "")
+        value = value or {bool: "", int: "N", float: "X"}.get(self.value_type, "TEXT")
+        flags = ", ".join(sorted(self.flags, key=len))
+        return Entry(f"{flags} {value}".rstrip(), text)
 
     def in_field(self, value: Any) -> Any:
         """Return what typer read as the field has it."""
@@ -177,10 +252,18 @@ class Parameter:
 
     def deprecated_signature(self) -> inspect.Parameter | None:
         """Return the parameter of its earlier name."""
-        if self.option.deprecated is None:
+        option = self.option
+        if option.deprecated is None:
             return None
-        read: Any = list[str] | None if self.repeats else str | None
-        return _keyword(self._old_name, Annotated[read, typer.Option(self.option.deprecated.flag, hidden=True)], None)
+        read: Any = list[str] if self.repeats else str if self.choices else self.value_type
+        info = typer.Option(option.deprecated.flag, hidden=True, min=option.min, max=option.max)
+        if read is bool:
+            return _keyword(self._old_name, Annotated[bool, info], False)
+        return _keyword(self._old_name, Annotated[read | None, info], None)
+
+    def deprecated_setting(self) -> Setting:
+        """Return what a file of options may say under its earlier name."""
+        return dataclasses.replace(self.setting(), name=self._old_name, choices=())
 
     def take_deprecated(self, values: dict[str, Any], known: Mapping[str, "Parameter"], messages: Messages) -> None:
         """Move what was given under the earlier name to where it belongs, with a warning."""
@@ -188,35 +271,45 @@ class Parameter:
         if deprecated is None:
             return
         old = values.pop(self._old_name)
-        if not old:
+        if old is None or old is False or old == []:
             return
-        texts = list(old) if self.repeats else [old]
+        given = list(old) if self.repeats else [old]
         new = {name: text for name, text in deprecated.sets.items() if name in known}
         for name in (self.name, *new):
             if known[name].in_field(values[name]) != known[name].default:
                 other = known[name].flag
                 raise InputError(f"{deprecated.flag} is the old name of {self.flag}; leave it or {other} out.")
         values |= new
-        now = [deprecated.values.get(text, text) for text in texts]
-        values[self.name] = now if self.repeats else self._parsed(texts[0], now[0])
+        now = [deprecated.values.get(each, each) for each in given]
+        values[self.name] = now if self.repeats else self._parsed(old, now[0])
         besides = "".join(f"{known[name].flag} {text} " for name, text in new.items())
-        for before, after in zip(texts, now, strict=True):
-            messages.warning(f"{deprecated.flag} {before} is now {besides}{self.flag} {after}")
+        for before, after in zip(given, now, strict=True):
+            was, becomes = ("" if each is True else f" {each}" for each in (before, after))
+            messages.warning(f"{deprecated.flag}{was} is now {besides}{self.flag}{becomes}")
 
     @property
     def _old_name(self) -> str:
         return f"deprecated_{self.name}"
 
-    def _parsed(self, given: str, value: str) -> Any:
-        """Read one of a few values."""
+    def _parsed(self, given: Any, value: Any) -> Any:
+        """Read a value as typer reads it where it has its new name."""
+        if self.choices and value not in self.choices:
+            raise InputError(f"{self.flag} {given}: expected one of {', '.join(self.choices)}.")
         kinds = [kind for kind in (self.type, *get_args(self.type)) if isinstance(kind, type)]
-        choices = next((kind for kind in kinds if issubclass(kind, StrEnum)), None)
-        if choices is None:
-            return value
-        try:
-            return choices(value)
-        except ValueError as error:
-            raise InputError(f"{self.flag} {given}: expected one of {', '.join(choices)}.") from error
+        return next((kind(value) for kind in kinds if issubclass(kind, StrEnum)), value)
+
+
+CONFIG_FILE = Parameter(
+    CONFIG,
+    Option(
+        "File of options in TOML: long names like top = 20 at its top for all commands, and in tables like [score] for "
+        "one. What is given on the command line goes before it.",
+        metavar="FILE",
+        is_path=True,
+    ),
+    str | None,
+    None,
+)
 
 
 @dataclass(frozen=True)
@@ -248,6 +341,11 @@ class Command:
         """What is typed to run it."""
         return self.body.__name__
 
+    @property
+    def sentence(self) -> str:
+        """What it does, in short."""
+        return str(self.body.__doc__).strip().splitlines()[0]
+
     @cached_property
     def groups(self) -> dict[str, type[Any]]:
         """The dataclasses of options, by the argument that takes them."""
@@ -265,18 +363,97 @@ class Command:
                 found[parameter.name] = parameter
         return found
 
-    def callback(self) -> Callable[..., None]:
-        """Return the function that typer calls, with a parameter for each option."""
+    def callback(self, commands: "Sequence[Command]" = ()) -> Callable[..., None]:
+        """Return the function that typer calls, with a parameter for each option.
+
+        Parameters
+        ----------
+        commands : sequence of Command
+            All there are: a file of options may be of several.
+        """
         parameters = [parameter.signature(self.takes) for parameter in self.parameters.values()]
         parameters += filter(None, (parameter.deprecated_signature() for parameter in self.parameters.values()))
+        parameters += self._general_signatures(commands or (self,))
 
         def run(**values: Any) -> None:
+            context: typer.Context = values.pop(CONTEXT)
+            path = values.pop(CONFIG)
+            del values[HELP_ALL]
+            if path is not None:
+                self._take_configured(path, context, values)
             self._run(values)
 
         run.__name__, run.__doc__ = self.name, self.body.__doc__
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         return run
+
+    def typer_class(self) -> type[TyperCommand]:
+        """Return the class of typer's command, which shows our help."""
+
+        class WithHelp(TyperCommand):
+            def format_help(_, ctx: Any, formatter: Any) -> None:  # noqa: N805 - self is the command
+                formatter.write(page_of(self, in_full=False).drawn())
+
+        return WithHelp
+
+    def settings(self) -> dict[str, Setting]:
+        """Return what a file of options may have, by the long names without the dashes in front."""
+        found: dict[str, Setting] = {}
+        for parameter in self.parameters.values():
+            setting = parameter.setting()
+            found[setting.name.replace("_", "-")] = setting
+            if not parameter.option.is_argument:
+                found[max(parameter.flags, key=len).removeprefix("--")] = setting
+            old = parameter.option.deprecated
+            if old is not None:
+                found[old.flag.removeprefix("--")] = parameter.deprecated_setting()
+        return found
+
+    def _general_signatures(self, commands: "Sequence[Command]") -> list[inspect.Parameter]:
+        """Return the parameters that typer reads for every command."""
+
+        def show_all(wanted: bool) -> None:
+            if wanted:
+                typer.echo(page_of(self, in_full=True).drawn())
+                raise typer.Exit
+
+        def configure(context: typer.Context, path: str | None) -> str | None:
+            if path is not None and not context.resilient_parsing:
+                _check_name(CONFIG_FILE.flag, path)
+                settings = {each.name: each.settings() for each in commands}
+                found = read_configuration(path, self.name, settings)
+                context.default_map, context.obj = found.values, found
+            return path
+
+        option = CONFIG_FILE.option
+        config = typer.Option("--config", metavar=option.metavar, help=option.help, is_eager=True, callback=configure)
+        text = "All options, and what the command does."
+        in_full = typer.Option("--help-all", help=text, is_eager=True, callback=show_all)
+        return [
+            _keyword(CONTEXT, typer.Context, inspect.Parameter.empty),
+            _keyword(CONFIG, Annotated[str | None, config], None),
+            _keyword(HELP_ALL, Annotated[bool, in_full], False),
+        ]
+
+    def _take_configured(self, path: str, context: typer.Context, values: dict[str, Any]) -> None:
+        """Say what comes from a file of options, without what it has for all commands and cannot be used here."""
+        from_file = [
+            parameter
+            for name, parameter in self.parameters.items()
+            if getattr(context.get_parameter_source(name), "name", "") == FROM_FILE
+        ]
+        kind = kind_of(values[DATA]) if self.takes else None
+        used: list[str] = []
+        for parameter in from_file:
+            option = parameter.option
+            usable = option.only in (None, kind) and (option.with_model or values.get(MODEL) is None)
+            if parameter.name in context.obj.for_all and not usable:
+                values[parameter.name] = None if parameter.repeats else parameter.default
+            elif parameter.in_field(values[parameter.name]) != parameter.default:
+                used.append(parameter.flag)
+        said = ", ".join(used) or "nothing that this command takes, or that was not given here"
+        Messages(bool(values.get(QUIET))).note(f"{path}: {said}")
 
     def _parameters_of(self, group: type[Any]) -> Iterator[Parameter]:
         hints = get_type_hints(group, include_extras=True)
@@ -344,6 +521,34 @@ class Command:
         return kind
 
 
+def page_of(command: "Command", *, in_full: bool) -> Page:
+    """Return the help: common options and the first examples, or all of it."""
+    text = HelpText.of(command.help)
+    parameters = [*command.parameters.values(), CONFIG_FILE]
+    shown = [parameter for parameter in parameters if in_full or parameter.is_common]
+    entries: dict[str, list[Entry]] = {}
+    headings = {parameter.name: _heading(parameter, command.takes, in_full=in_full) for parameter in shown}
+    for heading in sorted({*headings.values()}, key=_rank_of_heading):
+        entries[heading] = [
+            parameter.entry(command.takes, in_full=in_full)
+            for parameter in shown
+            if headings[parameter.name] == heading
+        ]
+    arguments = " ".join(
+        f"[{name}]" if not parameter.is_required else name
+        for parameter in parameters
+        if parameter.option.is_argument
+        for name in [f"{parameter.flag}..." if parameter.repeats else parameter.flag]
+    )
+    usage = f"vae-anomaly {command.name} {arguments} [OPTIONS]"
+    if in_full:
+        entries.setdefault(GENERAL, []).append(Entry("-h, --help", "The common options."))
+        entries[GENERAL].append(Entry("--help-all", "This page."))
+        return Page(usage, text, entries)
+    more = f"All {len(parameters)} options, and what the command does: vae-anomaly {command.name} --help-all"
+    return Page(usage, HelpText(text.sentence, text.examples[:MAX_EXAMPLES], ()), entries, more)
+
+
 def command(
     text: str, takes: tuple[Kind, ...] = (), *, without: tuple[str, ...] = (), required: tuple[str, ...] = ()
 ) -> Callable[[Callable[..., None]], Command]:
@@ -380,6 +585,21 @@ def _refuse_beside_model(given: Sequence[Parameter]) -> None:
             f"{', '.join(flags)} cannot go with --model: a saved model keeps what it was fitted with. Fit again "
             "(vae-anomaly fit), or leave --model out."
         )
+
+
+def _heading(parameter: Parameter, takes: Sequence[Kind], *, in_full: bool) -> str:
+    """Return under which heading a page shows an option."""
+    option = parameter.option
+    panel = OPTIONS if option.is_argument or parameter.is_required else option.panel or GENERAL
+    panel = panel if in_full else OPTIONS
+    return panel if option.only is None or len(takes) < 2 else f"{panel}, {option.only} only"
+
+
+def _rank_of_heading(heading: str) -> tuple[float, bool, bool]:
+    """Return where a heading stands: what is for one kind of data behind what is for both."""
+    panel, _, only = heading.partition(", ")
+    rank = PANELS.index(panel) if panel in PANELS else 0.5
+    return rank, only != "", only.startswith(Kind.IMAGES)
 
 
 def _choices(names: tuple[str, ...]) -> Any:

@@ -8,12 +8,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
 from vae_anomaly_cli.errors import Terminated
 
 HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+# With the % of a number.
+WORD = re.compile(r"\S+( %\S*)?\s*")
 MAX_SHOWN_FILES = 20
 MAX_SHOWN_ODD = 5
 MAX_NAMED = 5
@@ -78,7 +81,32 @@ def report_error(text: object) -> None:
 def _say(prefix: Text, text: object) -> None:
     # Built on use: tests and callers may have replaced sys.stderr since the import.
     console = Console(stderr=True, soft_wrap=True, highlight=False)
-    console.print(prefix + Text(one_line(text)))
+    said = prefix + Text(one_line(text))
+    # A pipe gets one line a message; a terminal would break lines within words.
+    for line in wrapped(said, console.width) if console.is_terminal else [said]:
+        console.print(line)
+
+
+def wrapped(text: Text, width: int) -> list[Text]:
+    """Break a text between words, and not between a number and its %; a word that is longer than a line stays whole.
+
+    Examples
+    --------
+    >>> [line.plain for line in wrapped(Text("at most 10 % of 2,000 rows"), 10)]
+    ['at most', '10 % of', '2,000 rows']
+    """
+    breaks: list[int] = []
+    used = 0
+    for word in WORD.finditer(text.plain):
+        size = cell_len(word[0].rstrip())
+        if used and used + size > width >= size:
+            breaks.append(word.start())
+            used = 0
+        used += cell_len(word[0])
+    lines = list(text.divide(breaks))
+    for line in lines:
+        line.rstrip()
+    return lines
 
 
 class Place(Protocol):

@@ -322,7 +322,7 @@ def _new_image_detector(
     if side < MIN_WINDOW:
         raise InputError(
             f"{source.name}: the images are {wanted.height}x{wanted.width} pixels, and patches have at least "
-            f"{MIN_WINDOW}x{MIN_WINDOW}. Give --method image, or a larger --size."
+            f"{MIN_WINDOW}x{MIN_WINDOW}. Give --method image, or a larger --image-shape."
         )
     if parameters.pop("max_samples", None) is not None:
         raise InputError(

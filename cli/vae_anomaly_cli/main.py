@@ -60,7 +60,8 @@ def _run(given: list[str]) -> int:
         format_message = getattr(error, "format_message", None)
         if format_message is not None:
             message = format_message().replace("Value error, ", "").rstrip(".")
-            return _stop(error, f"{message}. See vae-anomaly --help.", MISUSED)
+            command = getattr(getattr(error, "ctx", None), "command_path", "vae-anomaly")
+            return _stop(error, f"{message}. See {command} --help.", MISUSED)
         hint = f"{DEBUG_VARIABLE}=1 shows where."
         return _stop(error, f"{type(error).__name__}: {one_line(error)} ({hint})", FAILED)
     if code == INTERRUPTED:

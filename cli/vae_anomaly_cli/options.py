@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Annotated
 
-from vae_anomaly_cli.command import FITTING, FLAGGING, INPUT, OUTPUT, Deprecated, Option
+from vae_anomaly_cli.command import FITTING, FLAGGING, INPUT, OUTPUT, WITH_MODEL, Deprecated, Option
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.signing import KEY_VARIABLE, use_key
 from vae_anomaly_cli.sources import EXTENSIONS, FORMATS, NO_HEADER, GivenLayout, Kind, kind_of_special
@@ -67,6 +67,7 @@ class InputOptions:
         Option(
             f"Table: {EXTENSIONS}; '-' reads standard input. Several files, patterns like 'day=*/*.csv' and "
             "directories are one input in parts. Or an address: https://, s3://, or sqlite:///file.db?table=NAME.",
+            common="Table (.csv, .jsonl, .parquet, .xlsx, ...), or a folder of them; '-' is standard input.",
             metavar="DATA",
             images="Or images: .png, .jpg, .bmp, .tif, .webp, .gif, .pgm or .ppm.",
             is_argument=True,
@@ -86,6 +87,7 @@ class InputOptions:
         Option(
             "Columns that name the row: not features, and the only input columns in the output. Repeat, or separate by "
             "commas. A model remembers them.",
+            common="Columns that name the row: no features.",
             metavar="COLUMN",
             images="Images have the columns path and folder.",
             panel=INPUT,
@@ -95,6 +97,7 @@ class InputOptions:
         tuple[str, ...],
         Option(
             "Columns that are not features. Repeat, or separate by commas. A model remembers them.",
+            common="Columns that are no features.",
             metavar="COLUMN",
             panel=INPUT,
             only=Kind.TABLES,
@@ -105,6 +108,7 @@ class InputOptions:
         Option(
             "Column of known anomalies, to measure by and never a feature. 0/1 and false/true (1 = anomaly), 1/-1 (-1 "
             "= anomaly), or values of which --anomalous or --normal names one. A model remembers all three.",
+            common="Column of known anomalies, to measure by.",
             metavar="COLUMN",
             images="Of images: folder.",
             panel=INPUT,
@@ -117,6 +121,7 @@ class InputOptions:
         tuple[str, ...],
         Option(
             "The value of --label that is normal; all others are anomalous. Repeat for more.",
+            common="The value of --label that is normal.",
             metavar="VALUE",
             images="A folder includes those below it; '.' is DATA itself.",
             panel=INPUT,
@@ -157,7 +162,13 @@ class ModelOptions:
 
     model: Annotated[
         str | None,
-        Option("Saved model; without one, fit on DATA itself.", flags=("--model", "-m"), metavar="FILE", is_path=True),
+        Option(
+            "Saved model; without one, fit on DATA itself.",
+            common="Saved model; without one, fit on DATA.",
+            flags=("--model", "-m"),
+            metavar="FILE",
+            is_path=True,
+        ),
     ] = None
 
     def __post_init__(self) -> None:
@@ -177,6 +188,7 @@ class FitOptions:
             "is followed more closely, at more time a row), or anomalies are among them (robust; the most anomalous "
             "are left out of the training). By default robust where the rows fitted are the rows judged, as in score "
             "without --model, else default.",
+            common="Whether anomalies are among the rows fitted (robust), or none (accurate).",
             choices=PRESETS,
             panel=FITTING,
             only=Kind.TABLES,
@@ -188,12 +200,13 @@ class FitOptions:
         Option(
             "Share of the training rows to flag, above 0 and up to 0.5; 'auto' (default) finds a threshold from the "
             "spread of their scores.",
+            common="Share of the training rows to flag.",
             metavar="SHARE",
             panel=FITTING,
             with_model=False,
         ),
     ] = None
-    seed: Annotated[
+    random_state: Annotated[
         int | None,
         Option(
             "Seed; the same seed gives the same model. Default 0.",
@@ -201,6 +214,7 @@ class FitOptions:
             max=2**31 - 1,
             panel=FITTING,
             with_model=False,
+            deprecated=Deprecated("--seed"),
         ),
     ] = None
     n_estimators: Annotated[
@@ -234,13 +248,14 @@ class FitOptions:
             "What a column is, where its values mislead: continuous, positive, bounded, integer, count, binary, "
             "boolean, categorical, ordinal, datetime (hours, weekdays, days of the month, months), datetime+trend (the "
             "place in time as well), or identifier (set aside). Repeat for more columns.",
+            common="What a column is, like zip=categorical.",
             metavar="NAME=KIND",
             panel=FITTING,
             only=Kind.TABLES,
             with_model=False,
         ),
     ] = ()
-    missing: Annotated[
+    missing_values: Annotated[
         tuple[str, ...],
         Option(
             "Value that stands for a missing one, in all columns or in one (VALUE or NAME=VALUE); none keeps all. By "
@@ -249,6 +264,7 @@ class FitOptions:
             panel=FITTING,
             only=Kind.TABLES,
             with_model=False,
+            deprecated=Deprecated("--missing"),
         ),
     ] = ()
     decimal: Annotated[
@@ -281,9 +297,15 @@ class FitOptions:
             with_model=False,
         ),
     ] = None
-    no_fold: Annotated[
+    no_fold_case: Annotated[
         bool,
-        Option("Take 'Yes' and 'yes' as different values.", panel=FITTING, only=Kind.TABLES, with_model=False),
+        Option(
+            "Take 'Yes' and 'yes' as different values.",
+            panel=FITTING,
+            only=Kind.TABLES,
+            with_model=False,
+            deprecated=Deprecated("--no-fold"),
+        ),
     ] = False
     model_missing: Annotated[
         bool,
@@ -300,14 +322,16 @@ class FitOptions:
             with_model=False,
         ),
     ] = None
-    size: Annotated[
+    image_shape: Annotated[
         str | None,
         Option(
             "Resize all to so many pixels, like 128x128. Needed where their sizes differ.",
+            common=True,
             metavar="HEIGHTxWIDTH",
             panel=FITTING,
             only=Kind.IMAGES,
             with_model=False,
+            deprecated=Deprecated("--size"),
         ),
     ] = None
     method: Annotated[
@@ -333,7 +357,7 @@ class FitOptions:
             with_model=False,
         ),
     ] = None
-    calibration_group: Annotated[
+    calibration_groups: Annotated[
         str | None,
         Option(
             "Column whose values are calibrated one by one: a p-value compares a row with those of its own value. It "
@@ -342,6 +366,7 @@ class FitOptions:
             panel=FITTING,
             only=Kind.TABLES,
             with_model=False,
+            deprecated=Deprecated("--calibration-group"),
         ),
     ] = None
 
@@ -390,9 +415,9 @@ class FitOptions:
                 "--baseline-units says in which units compared numbers are scored, and none are compared; give "
                 "--baseline-by or --baseline-time, too."
             )
-        if self.calibration_group is not None and self.calibration == "none":
+        if self.calibration_groups is not None and self.calibration == "none":
             raise InputError(
-                "--calibration-group says how calibration rows are compared, and --calibration none has none; leave "
+                "--calibration-groups says how calibration rows are compared, and --calibration none has none; leave "
                 "one of them out."
             )
 
@@ -407,7 +432,7 @@ class FitOptions:
         given: dict[str, str | int | float | tuple[int, int] | None] = {
             "preset": self.preset,
             "contamination": _share(self.contamination),
-            "random_state": self.seed,
+            "random_state": self.random_state,
             "n_estimators": self.n_estimators,
             "max_samples": self.max_samples,
             "max_iter": self.max_iter,
@@ -415,10 +440,10 @@ class FitOptions:
             "reading__decimal": _mark("--decimal", self.decimal, ".,"),
             "reading__thousands": _mark("--thousands", self.thousands, ",. '"),
             "reading__date_format": _date_format(self.date_format),
-            "reading__fold_case": False if self.no_fold else None,
+            "reading__fold_case": False if self.no_fold_case else None,
             "model_missing": self.model_missing or None,
-            "image_shape": _height_and_width(self.size),
-            "calibration_groups": self.calibration_group,
+            "image_shape": _height_and_width(self.image_shape),
+            "calibration_groups": self.calibration_groups,
             "baseline_units": self.baseline_units,
         }
         found: dict[str, str | int | float | tuple[int, int] | None] = {
@@ -447,9 +472,9 @@ class FitOptions:
         InputError
             If they are to be ranked by groups.
         """
-        if self.calibration_group is not None:
+        if self.calibration_groups is not None:
             raise InputError(
-                "--calibration-group belongs to models of other rows than those scored; without --model these are "
+                "--calibration-groups belongs to models of other rows than those scored; without --model these are "
                 "ranked all together. Fit first (vae-anomaly fit), and score other rows with --model."
             )
         return replace(self, calibration=self.calibration or "none", preset=self.preset or preset)
@@ -461,7 +486,12 @@ class FlagOptions:
 
     false_alarm_rate: Annotated[
         float | None,
-        Option("Flag at most this share of normal rows, above 0 and below 1.", metavar="RATE", panel=FLAGGING),
+        Option(
+            "Flag at most this share of normal rows, above 0 and below 1.",
+            common="Flag at most this share of normal rows, like 0.01.",
+            metavar="RATE",
+            panel=FLAGGING,
+        ),
     ] = None
     confidence: Annotated[
         float | None,
@@ -474,7 +504,12 @@ class FlagOptions:
     ] = None
     alerts: Annotated[
         float | None,
-        Option("Flag so many of --per normal rows, on average.", metavar="N", panel=FLAGGING),
+        Option(
+            "Flag so many of --per normal rows, on average.",
+            common="Flag so many rows, on average, if all are normal.",
+            metavar="N",
+            panel=FLAGGING,
+        ),
     ] = None
     per: Annotated[
         int | None,
@@ -536,7 +571,7 @@ class FlagOptions:
         return next((rule for rule in self.rules if rule != "--alerts"), None)
 
 
-Json = Annotated[bool, Option("One JSON object on standard output.", flags=("--json",), panel=OUTPUT)]
+Json = Annotated[bool, Option("One JSON object on standard output.", flags=("--json",), panel=OUTPUT, common=True)]
 
 
 def check_one_on_standard_output(output: str | None, *, as_json: bool) -> None:
@@ -565,6 +600,7 @@ class OutputOptions:
         Option(
             "Where the table goes, in the format of its extension; '-' is standard output.",
             flags=("--output", "-o"),
+            common="Where the table goes, like scored.csv or scored.parquet.",
             metavar="FILE",
             panel=OUTPUT,
             is_path=True,
@@ -583,6 +619,7 @@ KeyFile = Annotated[
         "File with the key that models are signed with: those read have to be, those written are. Or the environment "
         f"variable {KEY_VARIABLE}.",
         metavar="FILE",
+        panel=WITH_MODEL,
         is_path=True,
     ),
 ]
@@ -624,6 +661,7 @@ class NewModelOptions:
         Option(
             "Where the changed model goes. It may be the model itself, which stays as it is unless it is named.",
             flags=("--output", "-o"),
+            common="Where the changed model goes.",
             metavar="FILE",
             panel=OUTPUT,
             is_path=True,
@@ -720,7 +758,7 @@ def _height_and_width(given: str | None) -> tuple[int, int] | None:
         return None
     found = re.fullmatch(r"([1-9][0-9]{0,4})[x×]([1-9][0-9]{0,4})", given.strip().lower())
     if found is None:
-        raise InputError(f"--size {given}: expected height and width in pixels, like 128x128.")
+        raise InputError(f"--image-shape {given}: expected height and width in pixels, like 128x128.")
     return int(found[1]), int(found[2])
 
 

@@ -230,7 +230,7 @@ def fit_table(
     known : KnownAnomalies, optional
         Rows to leave out.
     """
-    group = fitting.calibration_group
+    group = fitting.calibration_groups
     declared = columns.declared_for_training(fitting.column, group)
     baseline = baseline_for_training(columns, fitting.baseline_by, fitting.baseline_time)
     if baseline and n_passes > 1:
@@ -244,7 +244,7 @@ def fit_table(
         # Labels that cannot be used are known before the work; those of a sample may be too few to tell.
         columns.label.read(table.values(columns.label.name))
     frame = training_frame(table, names, declared, group, forced=fitting.reads_text)
-    missing_values = columns.missing_values(fitting.missing)
+    missing_values = columns.missing_values(fitting.missing_values)
     detector = new_detector(
         fitting, declared, device, missing_values=missing_values, baseline=baseline, verbose=messages.progress
     )
@@ -307,7 +307,7 @@ def _draw(
     label = [name for name in columns.label_names if name not in names]
     n_rows = fitting.sample_rows or SAMPLE_ROWS
     with progress_bar(source.size, "reading", "row", messages) as done:
-        table = sample_table(source, [*names, *label], n_rows, (fitting.seed or 0, n_done), done)
+        table = sample_table(source, [*names, *label], n_rows, (fitting.random_state or 0, n_done), done)
     return table if known is None else table.without(known.among(table.cells, names))
 
 

@@ -82,12 +82,12 @@ OPTIONS = [
     (["--contamination", "nan"], "--contamination nan", "above 0 and up to 0.5"),
     (["--contamination", "some"], "--contamination some", "expected 'auto'"),
     (["--top", "0"], "'--top'", "1"),
-    (["--seed", "-1"], "'--seed'", "0"),
+    (["--random-state", "-1"], "'--random-state'", "0"),
     (["--device", "tpu"], "'--device'", "cuda"),
     (["--format", "xml"], "'--format'", "parquet"),
     (["--delimiter", "::"], "--delimiter ::", "one ASCII character"),
     (["--format", "jsonl", "--delimiter", ";"], "--delimiter is for CSV", "is jsonl"),
-    (["--bogus"], "--bogus", "See vae-anomaly --help"),
+    (["--bogus"], "--bogus", "See vae-anomaly score --help"),
     (["-o", "out.xls"], "--output out.xls", "ends in .csv"),
     (["--json", "-o", "-"], "both write to standard output", "choose one"),
 ]
@@ -160,8 +160,8 @@ def test_column_that_the_model_uses_cannot_be_left_out(run, orders_csv, model, o
 
 
 def test_options_of_the_fit_do_not_go_with_a_model(run, orders_csv, model):
-    line = error_of(run("score", orders_csv, "-m", model, "--seed", "1", "--max-iter", "5"))
-    assert "--seed, --max-iter cannot go with --model" in line
+    line = error_of(run("score", orders_csv, "-m", model, "--random-state", "1", "--max-iter", "5"))
+    assert "--random-state, --max-iter cannot go with --model" in line
 
 
 @pytest.mark.parametrize("command", ["score", "info"])

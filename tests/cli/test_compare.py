@@ -137,7 +137,7 @@ def areas(told):
 
 
 def test_seed_reaches_all_detectors(run, visits_csv, compared):
-    arguments = ("--label", "fraud", "--drop", "outcome,visit", *QUICK, "--json", "--seed", "8")
+    arguments = ("--label", "fraud", "--drop", "outcome,visit", *QUICK, "--json", "--random-state", "8")
     seeded, before = areas(json.loads(run("compare", visits_csv, *arguments).text)), areas(compared[1])
     assert seeded["all", "IsolationForest"] != before["all", "IsolationForest"]
     assert seeded["all", "VAEDetector"] != before["all", "VAEDetector"]
@@ -360,7 +360,7 @@ def test_other_commands_know_named_labels_too(run, visits_csv, tmp_path, monkeyp
 
 
 def test_help_begins_with_examples_and_states_the_rule(run):
-    shown = run("compare", "--help").text
+    shown = run("compare", "--help-all").text
     assert shown.index("vae-anomaly compare data.csv --label fraud") < shown.index("--anomalous")
     assert "ahead in every split" in " ".join(shown.split())
-    assert "vae-anomaly compare data.csv" in run("--help").text
+    assert "  compare " in run("--help").text

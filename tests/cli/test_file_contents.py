@@ -47,7 +47,7 @@ def write_people(path, seed):
 @pytest.fixture(scope="module")
 def model(people, run):
     path = people.with_name("people.vae")
-    roles = ("--id", "order", "--label", "fraud", "--calibration-group", "status")
+    roles = ("--id", "order", "--label", "fraud", "--calibration-groups", "status")
     assert run("fit", people, "-o", path, *roles, *QUICK).code == 0
     return path
 

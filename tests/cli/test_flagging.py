@@ -345,7 +345,7 @@ def test_group_has_its_own_p_values_whatever_the_format(run, orders, write, tmp_
     lines = orders.assign(line=np.arange(60) % 2 + 1)
     path = tmp_path / "m.vae"
     data = write("t.csv", lines.to_csv(index=False))
-    outcome = run("fit", data, "-o", path, *DROP, "--calibration-group", "line", *fast)
+    outcome = run("fit", data, "-o", path, *DROP, "--calibration-groups", "line", *fast)
     assert outcome.code == 0, outcome.err
     assert sorted(load(path).calibration_.groups) == ["1", "2"]
     outcome = run("score", data, "-m", path, *DROP)
@@ -362,7 +362,7 @@ def test_group_has_its_own_p_values_whatever_the_format(run, orders, write, tmp_
 def test_group_may_be_no_feature(run, orders, write, tmp_path, fast):
     data = write("t.csv", orders.assign(line=np.arange(60) % 2 + 1).to_csv(index=False))
     path = tmp_path / "m.vae"
-    options = (*DROP, "--calibration-group", "line", "--column", "line=identifier")
+    options = (*DROP, "--calibration-groups", "line", "--column", "line=identifier")
     assert run("fit", data, "-o", path, *options, *fast).code == 0
     detector = load(path)
     assert sorted(detector.calibration_.groups) == ["1", "2"]
@@ -375,10 +375,10 @@ def test_group_may_be_no_feature(run, orders, write, tmp_path, fast):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--calibration-group", "shops"), "has no column 'shops'. Did you mean 'shop'?"),
-        (("--calibration-group", "order"), "--drop says that it is none"),
-        (("--calibration-group", "items", "--column", "items=count"), "expected categorical or identifier"),
-        (("--calibration-group", "shop", "--calibration", "none"), "leave one of them out"),
+        (("--calibration-groups", "shops"), "has no column 'shops'. Did you mean 'shop'?"),
+        (("--calibration-groups", "order"), "--drop says that it is none"),
+        (("--calibration-groups", "items", "--column", "items=count"), "expected categorical or identifier"),
+        (("--calibration-groups", "shop", "--calibration", "none"), "leave one of them out"),
     ],
 )
 def test_groups_that_cannot_be_are_refused(run, orders_csv, tmp_path, options, said):
@@ -387,8 +387,8 @@ def test_groups_that_cannot_be_are_refused(run, orders_csv, tmp_path, options, s
 
 def test_groups_need_other_rows_than_those_fitted(run, orders_csv):
     assert (
-        "--calibration-group belongs to models of other rows"
-        in run("score", orders_csv, "--calibration-group", "shop").error()
+        "--calibration-groups belongs to models of other rows"
+        in run("score", orders_csv, "--calibration-groups", "shop").error()
     )
 
 

@@ -43,7 +43,7 @@ def odd(large):
 def fit_in_patches(run, large):
     """How a fit without --method ended, and its model."""
     path = large.parent / "m.vae"
-    outcome = run("fit", large, "-o", path, "--seed", "2", *FAST)
+    outcome = run("fit", large, "-o", path, "--random-state", "2", *FAST)
     assert outcome.code == 0, outcome.err
     return outcome, path
 
@@ -72,7 +72,7 @@ def test_small_images_get_a_model_of_whole_images(run, good, tmp_path, fast_imag
 
 
 def test_size_decides_after_resizing(run, large, tmp_path, fast_images):
-    outcome = run("fit", large, "-o", tmp_path / "m.vae", "--size", "16x16", *fast_images)
+    outcome = run("fit", large, "-o", tmp_path / "m.vae", "--image-shape", "16x16", *fast_images)
     assert ", method image, " in outcome.err
 
 
@@ -80,7 +80,7 @@ def test_size_decides_after_resizing(run, large, tmp_path, fast_images):
     ("whole", "patches"), [(("--method", "image"), ("--method", "patch")), (("--look", "whole"), ("--look", "patches"))]
 )
 def test_method_says_otherwise(run, large, good, tmp_path, whole, patches):
-    outcome = run("fit", large, "-o", tmp_path / "w.vae", *whole, "--size", "24x24", *FAST)
+    outcome = run("fit", large, "-o", tmp_path / "w.vae", *whole, "--image-shape", "24x24", *FAST)
     assert ", method image, " in outcome.err
     assert ("warning: --look whole is now --method image" in outcome.err) is (whole[0] == "--look")
     outcome = run("fit", good, "-o", tmp_path / "p.vae", *patches, "--json", *FAST)

@@ -11,7 +11,10 @@ from vae_anomaly import VAEDetector, save
 
 @pytest.mark.parametrize("size", ["12", "0x4", "ax4", "4x", "-4x4"])
 def test_size_that_is_none_is_refused(run, good, size):
-    assert f"--size {size}: expected height and width in pixels" in run("score", good, f"--size={size}").error()
+    assert (
+        f"--image-shape {size}: expected height and width in pixels"
+        in run("score", good, f"--image-shape={size}").error()
+    )
 
 
 def test_empty_folder_and_folder_without_images(run, tmp_path, image_model):
@@ -70,19 +73,21 @@ def test_options_of_tables_are_refused_for_images(run, good, options):
     assert line.startswith(f"error: {options[0]} cannot go with images")
 
 
-@pytest.mark.parametrize("options", [["--size", "8x8"], ["--heatmaps", "maps"], ["--sheet", "s.png"]])
+@pytest.mark.parametrize("options", [["--image-shape", "8x8"], ["--heatmaps", "maps"], ["--sheet", "s.png"]])
 def test_options_of_images_are_refused_for_tables(run, orders_csv, options):
     line = run("score", orders_csv, *options).error()
     assert line.startswith(f"error: {options[0]} cannot go with tables")
 
 
 def test_size_is_refused_for_a_fit_on_tables(run, orders_csv):
-    line = run("fit", orders_csv, "-o", "m.vae", "--size", "8x8").error()
-    assert line.startswith("error: --size cannot go with tables")
+    line = run("fit", orders_csv, "-o", "m.vae", "--image-shape", "8x8").error()
+    assert line.startswith("error: --image-shape cannot go with tables")
 
 
 def test_size_does_not_go_with_a_model(run, good, image_model):
-    assert "--size cannot go with --model" in run("score", good, "-m", image_model, "--size", "8x8").error()
+    assert (
+        "--image-shape cannot go with --model" in run("score", good, "-m", image_model, "--image-shape", "8x8").error()
+    )
 
 
 def test_model_of_images_and_model_of_tables_are_told_apart(run, good, orders, image_model, tmp_path):

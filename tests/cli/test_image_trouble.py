@@ -110,7 +110,7 @@ def test_model_of_four_channels_refuses_files(run, good, tmp_path):
 
 @pytest.mark.parametrize("method", ["auto", "image", "patch"])
 def test_size_that_memory_does_not_hold_is_refused(run, good, tmp_path, method):
-    line = run("fit", good, "-o", tmp_path / "m.vae", "--size", "99999x99999", "--method", method).error()
+    line = run("fit", good, "-o", tmp_path / "m.vae", "--image-shape", "99999x99999", "--method", method).error()
     assert "an image of 99999x99999 pixels takes 9,536 MiB" in line
 
 

@@ -25,7 +25,9 @@ def test_fit_says_what_it_was_fitted_on(run, good, tmp_path, fast_images):
 
 
 def test_fit_summary_as_json(run, good, tmp_path, fast_images):
-    outcome = run("fit", good, "-o", tmp_path / "m.vae", "--size", "8x12", "--seed", "3", "--json", *fast_images)
+    outcome = run(
+        "fit", good, "-o", tmp_path / "m.vae", "--image-shape", "8x12", "--random-state", "3", "--json", *fast_images
+    )
     summary = json.loads(outcome.text)
     assert (summary["height"], summary["width"], summary["channels"], summary["depth"]) == (8, 12, 1, 8)
     assert summary["fitted_images"] == summary["files"] == 40
@@ -294,9 +296,9 @@ def test_images_of_several_sizes_need_a_size(run, tmp_path, fast_images, draw):
     for number in range(30):
         draw(tmp_path / "in" / f"{number}.png", number, size=16 + number % 2)
     line = run("fit", tmp_path / "in", "-o", tmp_path / "m.vae", *fast_images).error()
-    assert "--size" in line
+    assert "--image-shape" in line
     assert not (tmp_path / "m.vae").exists()
-    outcome = run("score", tmp_path / "in", "--size", "12x10", *fast_images)
+    outcome = run("score", tmp_path / "in", "--image-shape", "12x10", *fast_images)
     assert outcome.code == 0, outcome.err
     assert "12x10 pixels" in outcome.err
 

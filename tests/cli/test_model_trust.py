@@ -118,7 +118,7 @@ def test_info_on_damaged_files_is_a_line_or_the_facts(run, model, tmp_path, n, a
 
 def test_two_fits_write_the_same_bytes(run, orders_csv, tmp_path, fast):
     for name in ("a.vae", "b.vae"):
-        assert run("fit", orders_csv, "-o", tmp_path / name, "--drop", "order", "--seed", "7", *fast).code == 0
+        assert run("fit", orders_csv, "-o", tmp_path / name, "--drop", "order", "--random-state", "7", *fast).code == 0
     assert (tmp_path / "a.vae").read_bytes() == (tmp_path / "b.vae").read_bytes()
 
 

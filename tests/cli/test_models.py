@@ -30,7 +30,18 @@ def test_model_is_written_through_a_pipe_and_never_takes_its_place(run, orders_c
 
 def test_fit_options_reach_the_model(run, orders_csv, tmp_path, fast):
     path = tmp_path / "m.vae"
-    options = ("--contamination", "0.1", "--seed", "3", "--latent-dim", "2", "--max-samples", "40", "--device", "cpu")
+    options = (
+        "--contamination",
+        "0.1",
+        "--random-state",
+        "3",
+        "--latent-dim",
+        "2",
+        "--max-samples",
+        "40",
+        "--device",
+        "cpu",
+    )
     summary = json.loads(run("fit", orders_csv, "-o", path, "--json", *fast, *options).text)
     parameters = read_manifest(path)["parameters"]
     assert summary["model"] == str(path)

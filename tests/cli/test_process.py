@@ -238,7 +238,7 @@ def test_terminal_shows_reasons_within_its_width(on_a_terminal, orders_csv, mode
     lines = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
     assert code == 0
     assert max(len(line) for line in lines) <= int(width)
-    assert "why" in lines[1]
+    assert "reasons" in lines[1]
     assert lines[3].split("│")[1:3] == ["  41 ", " 0040  "]
     assert re.search(r"(items 900|amount 400) \(expected \d", lines[3])
     assert "shop" not in lines[1]

@@ -179,7 +179,7 @@ def test_repair_writes_under_the_names_of_the_file(run, sales_model, sales, writ
 def test_calibration_group_is_remembered(run, fast, sales, written, tmp_path):
     model = tmp_path / "grouped.vae"
     path = written(sales.assign(shop=np.where(np.arange(200) % 2, "a", "b")))
-    options = ("--drop", "comment,order,state", "--calibration-group", "shop")
+    options = ("--drop", "comment,order,state", "--calibration-groups", "shop")
     assert run("fit", path, "-o", model, *options, *fast).code == 0
     assert "by 'shop'" in " ".join(run("info", model).text.split())
     assert "lacks column 'shop'" in run("score", written(sales, "without.csv"), "-m", model).error()

@@ -187,7 +187,7 @@ def test_what_changed_since_is_refused(run, interrupted, orders_csv, model, writ
     data = write("t.csv", orders_csv.read_bytes())
     interrupted(data=data)
     other = tmp_path / "other.vae"
-    assert run("fit", orders_csv, "-o", other, "--id", "order", "--seed", "5", *fast).code == 0
+    assert run("fit", orders_csv, "-o", other, "--id", "order", "--random-state", "5", *fast).code == 0
     arguments = ("--drop", "order", "-o", tmp_path / "o.csv", "--resume")
     changed = run("score", data, "-m", other, *arguments)
     assert changed.code == 2

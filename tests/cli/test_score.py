@@ -51,7 +51,7 @@ def test_scores_and_flags_are_those_of_the_library(scored, orders, model):
 
 
 def test_same_seed_gives_the_same_scores_and_another_seed_others(run, orders_csv, fast):
-    first, again, other = (run("score", orders_csv, *fast, "--seed", seed).out for seed in ("1", "1", "2"))
+    first, again, other = (run("score", orders_csv, *fast, "--random-state", seed).out for seed in ("1", "1", "2"))
     assert first == again
     assert first != other
 

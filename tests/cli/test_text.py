@@ -180,8 +180,8 @@ def test_options_say_how_text_is_read(fit):
     assert plain["paid"]["kind"] == "constant"
     assert "--decimal" in said
     assert "--date-format" in said
-    assert "--no-fold" in said
-    options = ("--decimal", ",", "--date-format", "%d/%m/%Y", "--no-fold")
+    assert "--no-fold-case" in said
+    options = ("--decimal", ",", "--date-format", "%d/%m/%Y", "--no-fold-case")
     columns, said = fit("amount,day,paid\n" + rows, *options)
     assert columns["amount"]["location"] == pytest.approx(1044, rel=0.1)
     assert columns["day"]["text_format"]["fields"]["date_format"] == "%d/%m/%Y"

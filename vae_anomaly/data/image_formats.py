@@ -17,7 +17,7 @@ Size: TypeAlias = tuple[int, int]
 
 COLOUR = (3, 8)
 HOW_TO_RESIZE = (
-    "with --size HEIGHTxWIDTH on the command line, in Python with image_shape=(height, width), or "
+    "with --image-shape HEIGHTxWIDTH on the command line, in Python with image_shape=(height, width), or "
     "image_size=(height, width) where a network of yours takes them"
 )
 MAX_LISTED = 5

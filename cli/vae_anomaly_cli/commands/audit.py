@@ -59,6 +59,7 @@ class AuditOptions:
         tuple[str, ...],
         Option(
             "What the model was fitted on, or calibrated with: the review shows the cells, and why.",
+            common="What the model was fitted on: the review shows the cells, and why.",
             metavar="DATA",
             is_argument=True,
             is_path=True,
@@ -66,10 +67,16 @@ class AuditOptions:
     ] = ()
     rows: Annotated[
         int | None,
-        Option(f"List so many rows, 1,000 at most. Default {N_ROWS}.", flags=("--rows", "-n"), metavar="N", min=1),
+        Option(
+            f"List so many rows, 1,000 at most. Default {N_ROWS}.",
+            flags=("--rows", "-n"),
+            common="List so many rows.",
+            metavar="N",
+            min=1,
+        ),
     ] = None
     answers: Annotated[
-        str | None, Option("A review that was filled in.", metavar="FILE", panel=INPUT, is_path=True)
+        str | None, Option("A review that was filled in.", common=True, metavar="FILE", panel=INPUT, is_path=True)
     ] = None
     id: Annotated[
         tuple[str, ...],
@@ -80,6 +87,7 @@ class AuditOptions:
         Option(
             "Where the review goes, in the format of its extension; '-' is standard output. With --answers: where the "
             "changed model goes, which may be MODEL itself.",
+            common="Where the review goes; with --answers, the changed model.",
             flags=("--output", "-o"),
             metavar="FILE",
             panel=OUTPUT,

@@ -73,8 +73,10 @@ SETTINGS: "dict[Training, tuple[Setting, ...]]" = {
 class CompareOptions:
     """How to compare."""
 
-    train: Annotated[Training, Option("Fit on half of the normal rows, on all rows, or each in turn.")] = Training.BOTH
-    splits: Annotated[int, Option("Random splits, and seeds.", min=1)] = 3
+    train: Annotated[Training, Option("Fit on half of the normal rows, on all rows, or each in turn.", common=True)] = (
+        Training.BOTH
+    )
+    splits: Annotated[int, Option("Random splits, and seeds.", common="Random splits.", min=1)] = 3
     n_jobs: Annotated[
         int,
         Option(
@@ -107,7 +109,7 @@ class CompareOptions:
 @command(
     HELP,
     (Kind.TABLES,),
-    without=("contamination", "sample_rows", "calibration", "calibration_group"),
+    without=("contamination", "sample_rows", "calibration", "calibration_groups"),
     required=("label",),
 )
 def compare(
@@ -139,7 +141,7 @@ def compare(
     assert labels is not None
     rows = np.flatnonzero(labels.known)
     _check_counts(labels)
-    declared, missing = data.columns.declared_kinds(fitting.column), data.columns.missing_values(fitting.missing)
+    declared, missing = data.columns.declared_kinds(fitting.column), data.columns.missing_values(fitting.missing_values)
     names = data.columns.for_training(messages)
     frame = training_frame(table, names, declared).iloc[rows]
     import vae_anomaly
@@ -152,7 +154,7 @@ def compare(
             detectors={OURS: detector, **vae_anomaly.simple_detectors(declared)},
             settings=SETTINGS[comparing.train],
             n_splits=comparing.splits,
-            random_state=fitting.seed or 0,
+            random_state=fitting.random_state or 0,
             n_jobs=comparing.n_jobs,
             verbose=messages.progress,
         )
@@ -169,7 +171,7 @@ def compare(
     if page is not None:
         done += _write_page(page, comparison, table.name, comparing.splits)
     messages.note(done)
-    about = {"input": table.name, "rows": table.n_rows, "label": labels.describe(), "seed": fitting.seed or 0}
+    about = {"input": table.name, "rows": table.n_rows, "label": labels.describe(), "seed": fitting.random_state or 0}
     _write(comparison, measured, target, output, about | {"splits": comparing.splits}, messages)
 
 

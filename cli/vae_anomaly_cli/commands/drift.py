@@ -48,10 +48,10 @@ With --fail-on-drift the exit code is 3 where there is drift. Exit codes: see va
 class DriftOptions:
     """When to give an alarm, and how."""
 
-    alpha: Annotated[float, Option("Chance of a false alarm of either test, above 0 and below 1.", metavar="SHARE")] = (
-        0.01
-    )
-    fail_on_drift: Annotated[bool, Option("End with exit code 3 where there is drift.")] = False
+    alpha: Annotated[
+        float, Option("Chance of a false alarm of either test, above 0 and below 1.", common=True, metavar="SHARE")
+    ] = 0.01
+    fail_on_drift: Annotated[bool, Option("End with exit code 3 where there is drift.", common=True)] = False
 
     def __post_init__(self) -> None:
         """Refuse a share that is none."""

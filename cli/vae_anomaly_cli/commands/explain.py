@@ -72,16 +72,20 @@ class ExplainOptions:
         tuple[int, ...],
         Option(
             "Explain this row, counted from 1, through all files where there are several. Repeat for more.",
+            common="Explain this row, counted from 1.",
             metavar="N",
             min=1,
         ),
     ] = ()
-    top: Annotated[int | None, Option("Explain so many of the most anomalous rows. Default 5.", min=1)] = None
+    top: Annotated[int | None, Option("Explain so many of the most anomalous rows. Default 5.", common=True, min=1)] = (
+        None
+    )
     cells: Annotated[int, Option("Cells per row, at most.", min=1)] = 5
     repair: Annotated[
         str | None,
         Option(
             "Where all rows of DATA go, with the cells replaced that look wrong in the explained ones.",
+            common="Where all rows go, with cells replaced that look wrong.",
             metavar="FILE",
             panel=OUTPUT,
             is_path=True,
@@ -97,7 +101,13 @@ class ExplainOptions:
             panel=OUTPUT,
         ),
     ] = None
-    path: Annotated[bool, Option("Also say which cells to change, in which order, until the row is normal.")] = False
+    path: Annotated[
+        bool,
+        Option(
+            "Also say which cells to change, in which order, until the row is normal.",
+            common="Say which cells to change until the row is normal.",
+        ),
+    ] = False
     fixed: Annotated[
         tuple[str, ...], Option("With --path: a column that cannot change. Repeat for more.", metavar="COLUMN")
     ] = ()
@@ -135,7 +145,7 @@ class ExplainOptions:
         return explained if self.fdr is None else np.flatnonzero(~np.isnan(scores))
 
 
-@command(HELP, (Kind.TABLES,), without=("calibration", "calibration_group"))
+@command(HELP, (Kind.TABLES,), without=("calibration", "calibration_groups"))
 def explain(
     given: InputOptions,
     saved: ModelOptions,

@@ -18,7 +18,7 @@ INSTALL = 'python -m pip install "vae-anomaly[onnx]"'
 
 HELP = f"""Write the scorer of MODEL, which is one of tables, as an ONNX file that runs without PyTorch.
 
-\\b
+\b
 [bold]Examples[/bold]
   vae-anomaly export orders.vae orders.onnx
 
@@ -29,7 +29,7 @@ In Python, vae_anomaly.OnnxModel scores tables with it, and needs neither PyTorc
 other runtime for ONNX takes numbers. What the columns are is in the metadata of the file, and text that few rows hold \
 is in it as keyed hashes, as in a model file.
 
-It needs onnx and ONNX Runtime: {INSTALL.replace("[", chr(92) + "[")}
+It needs onnx and ONNX Runtime: {INSTALL}
 
 Exit codes: see vae-anomaly --help.
 """

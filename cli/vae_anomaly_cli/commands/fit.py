@@ -15,19 +15,20 @@ HELP = """Fit on the rows, or the images, of DATA and save the model.
 \b
 [bold]Examples[/bold]
   vae-anomaly fit orders.parquet -o orders.vae --id order_id
-  vae-anomaly fit data.csv -o data.vae --contamination 0.02 --seed 1
   vae-anomaly fit data.csv -o data.vae --column zip=categorical
   vae-anomaly fit good.csv -o data.vae --preset accurate      all are normal
   vae-anomaly fit all.csv -o data.vae --preset robust         some are not
+  vae-anomaly fit sales.csv -o sales.vae --baseline-by store
+  vae-anomaly fit good/ -o parts.vae                  images of one size
+  vae-anomaly fit good/ -o parts.vae --image-shape 128x128   of any size
+  vae-anomaly fit data.csv -o data.vae --contamination 0.02 --random-state 1
   vae-anomaly fit sales.csv -o sales.vae --baseline-by store,product --baseline-time date
   vae-anomaly fit all.csv -o data.vae --reviewed todo.csv     without them
   vae-anomaly fit parts/ -o orders.vae --passes 3
-  vae-anomaly fit good/ -o parts.vae                  images of one size
-  vae-anomaly fit good/ -o parts.vae --size 128x128   images of any size
   vae-anomaly fit logos/ -o logos.vae --method image  anomalous as a whole
 
-Where DATA has more than --sample-rows rows, one pass draws a uniform sample of them, the same for the same --seed, \
-and each further pass another one.
+Where DATA has more than --sample-rows rows, one pass draws a uniform sample of them, the same for the same \
+--random-state, and each further pass another one.
 
 The threshold and p-values come from calibration rows, which the VAEs that score them do not see: a fifth of the rows \
 (--calibration split), or a part that each VAE leaves out (cross). What is promised of new rows holds where these are \
@@ -70,6 +71,7 @@ class SaveOptions:
         Option(
             "A review that was filled in, see vae-anomaly review: rows of DATA that are equal to an anomaly of it are "
             "left out. Repeat for more.",
+            common="A review that was filled in: its anomalies are left out.",
             metavar="FILE",
             panel=FITTING,
             only=Kind.TABLES,

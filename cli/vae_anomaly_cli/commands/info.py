@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 
 HELP = """Show what a model was fitted on and how, without building it, and whether the file is as it was written.
 
+\b
+[bold]Examples[/bold]
+  vae-anomaly info orders.vae
+  vae-anomaly info orders.vae --json | jq .offset
+
 The file is read once for its checksum, which finds damage. Whether somebody changed it only a signature tells: give \
 the key that it was signed with, and a file that is not is refused. Whoever has the key can sign; for a signature that \
 others can verify without, sign the file itself, with minisign or cosign: the same fit gives the same bytes.
@@ -20,11 +25,6 @@ others can verify without, sign the file itself, with minisign or cosign: the sa
 Of a model that has learned from a review (vae-anomaly learn) it says from how many answers, and what changed the most.
 
 It says what of the training data the file contains: text as it is, text as keyed hashes, numbers, fingerprints.
-
-\b
-[bold]Examples[/bold]
-  vae-anomaly info orders.vae
-  vae-anomaly info orders.vae --json | jq .offset
 """
 
 

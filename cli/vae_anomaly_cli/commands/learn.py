@@ -59,6 +59,7 @@ class LearnOptions:
         Option(
             "Rows, or images, like those to judge, from which threshold and p-values are found again. Repeat for more "
             "files.",
+            common="Rows like those to judge, from which threshold and p-values are found again.",
             metavar="DATA",
             panel=INPUT,
             is_path=True,
@@ -68,12 +69,13 @@ class LearnOptions:
         tuple[str, ...],
         Option(
             "What was reviewed, where MODEL is of images: they are read again. Repeat for more folders.",
+            common=True,
             metavar="FOLDER",
             panel=INPUT,
             is_path=True,
         ),
     ] = ()
-    forget: Annotated[bool, Option("Forget all answers, and what was learned from them.")] = False
+    forget: Annotated[bool, Option("Forget all answers, and what was learned from them.", common=True)] = False
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself."""

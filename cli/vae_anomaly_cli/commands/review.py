@@ -47,7 +47,14 @@ class ReviewOptions:
     """How many rows to list."""
 
     rows: Annotated[
-        int | None, Option(f"List so many rows. Default {N_ROWS}.", flags=("--rows", "-n"), metavar="N", min=1)
+        int | None,
+        Option(
+            f"List so many rows. Default {N_ROWS}.",
+            flags=("--rows", "-n"),
+            common="List so many rows.",
+            metavar="N",
+            min=1,
+        ),
     ] = None
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vae_anomaly_cli.command import FLAGGING, OUTPUT, Option, command
-from vae_anomaly_cli.console import Messages, counted, data_stream
+from vae_anomaly_cli.console import Messages, counted
 from vae_anomaly_cli.errors import DRIFTED, CommandError, InputChanged, InputError
 from vae_anomaly_cli.options import (
     STANDARD_OUTPUT,
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from vae_anomaly_cli.labels import Measures
     from vae_anomaly_cli.models import Model
     from vae_anomaly_cli.output.journal import Journal, KeptRows
-    from vae_anomaly_cli.output.sinks import Sink
     from vae_anomaly_cli.output.targets import Target
     from vae_anomaly_cli.pipeline import Explainer, Layout, Pipeline
     from vae_anomaly_cli.render.alert_patterns import AlertPatterns
@@ -52,21 +51,24 @@ HELP = """Score every row, or every image, of DATA.
 
 \b
 [bold]Examples[/bold]
-  vae-anomaly score data.csv
-  vae-anomaly score data.csv --label outlier --drop comment --top 20 --only-top
+  vae-anomaly score data.csv --explain        anomalous rows, and why
+  vae-anomaly score data.csv -o scored.csv    every row with its score
+  vae-anomaly score data.csv --label outlier --drop comment --top 20
+  vae-anomaly score new.csv -m orders.vae --id order_id -o scored.parquet
+  vae-anomaly score new.csv -m orders.vae --false-alarm-rate 0.001
+  vae-anomaly score photos/                   the most anomalous images
+  vae-anomaly score new/ -m parts.vae -o scores.csv --heatmaps maps/
+  vae-anomaly score data.csv --show | less    ranked, and not the table
+  vae-anomaly score data.csv --top 20 --only-top -o worst.csv
   vae-anomaly score data.csv --explain --column zip=categorical
   vae-anomaly score new.csv -m orders.vae --patterns -o scored.csv
-  vae-anomaly score new.csv -m orders.vae --id order_id -o scored.parquet
   vae-anomaly score new.csv -m orders.vae --alerts 20 -o scored.csv
-  vae-anomaly score new.csv -m orders.vae --false-alarm-rate 0.001
   vae-anomaly score new.csv -m orders.vae --fdr 0.1 -o scored.csv
   vae-anomaly score new.csv -m orders.vae --fail-on-drift -o scored.csv
   vae-anomaly score new.csv -m orders.vae -o scored.csv --report report.html
   vae-anomaly score big.parquet -m orders.vae -o scored.parquet --resume
   vae-anomaly score 'parts/day=*/*.csv.gz' -m orders.vae -o scored/
-  zcat big.csv.gz | vae-anomaly score - --seed 1 > scored.csv
-  vae-anomaly score photos/                   the most anomalous images
-  vae-anomaly score new/ -m parts.vae -o scores.csv --heatmaps maps/
+  zcat big.csv.gz | vae-anomaly score - --random-state 1 > scored.csv
   vae-anomaly score test/ -m parts.vae --label folder --normal good
   vae-anomaly score new/ -m parts.vae --top 50 --sheet sheet.png
   vae-anomaly score 'line1/**/*.png' line2/ -m parts.vae
@@ -75,8 +77,9 @@ Appends anomaly_score (the negative ELBO in nats, higher is more anomalous), p_v
 columns of the input, or to the --id columns alone. The first column is row, the number of the row in its file from 1, \
 and beside it file where rows of several files stand in one table; where the input keeps columns of these names, ours \
 are row_number, file_name and row_problem. Rows stay in their order, all of them, unless --only-top writes the --top \
-rows alone. Without -o the table goes to standard output: as text in the input's format (CSV for binary formats), or \
-as a short ranking on a terminal. With -o a directory (or a name that ends in '/') gets a file for each table of DATA.
+rows alone. Without -o, a terminal shows the most anomalous rows, ranked, and a pipe or a file gets the table, as text \
+in the input's format (CSV for binary formats); --show gives the ranking in any case, -o - the table. With -o a \
+directory (or a name that ends in '/') gets a file for each table of DATA.
 
 A row with a cell that its column of numbers or dates cannot read has no score, and problem says why; so has a row \
 without a value in any column of the model. A warning says how many there are and where the first is; the others are \
@@ -119,7 +122,8 @@ pass, because all rows decide what a column is.
 
 A file takes its name when it is whole, and has the mode and owner of the one that it replaces; links are followed, \
 devices and pipes written through. With --model the scores so far are kept beside it: after Ctrl-C, a kill or a \
-full disk the same command with --resume goes on where it stopped, if model and input are as they were.
+full disk the same command with --resume goes on where it stopped, if model and input are as they were. Ctrl-C while \
+it trains a model of its own ends the training, and it goes on with the best model so far.
 
 With --explain each row that is shown comes with its most anomalous cells and what is predicted from the row's other \
 cells instead. A table gets a column of reasons, filled for the rows that are flagged, or for all with --only-top: \
@@ -161,6 +165,7 @@ class ScoreOptions:
         Option(
             "How many of the most anomalous rows are shown: on a terminal, and with --json (default 10). The table "
             "has all rows all the same; see --only-top.",
+            common="How many of the most anomalous rows are shown (default 10).",
             images="Of images, also the heat maps, and the sheet (default 24).",
             min=1,
             panel=OUTPUT,
@@ -169,11 +174,21 @@ class ScoreOptions:
     only_top: Annotated[
         bool, Option("Write the --top rows alone to the table, ranked, and not all rows in their order.", panel=OUTPUT)
     ] = False
+    show: Annotated[
+        bool,
+        Option(
+            "Show the most anomalous rows on standard output, as on a terminal, wherever it goes: to a pipe or a file "
+            "it has the table otherwise, which -o FILE takes besides.",
+            common="Show the most anomalous rows, also where standard output is no terminal.",
+            panel=OUTPUT,
+        ),
+    ] = False
     explain: Annotated[
         bool,
         Option(
             "Say why: the most anomalous cells of the rows that are shown; in a table, those of the flagged or --top "
             "rows.",
+            common="Say why: the most anomalous cells of rows.",
             panel=OUTPUT,
             only=Kind.TABLES,
         ),
@@ -217,6 +232,7 @@ class ScoreOptions:
         str | None,
         Option(
             "Directory for a page per image that shows where it is anomalous.",
+            common=True,
             metavar="DIR",
             panel=OUTPUT,
             only=Kind.IMAGES,
@@ -277,7 +293,7 @@ class Plan:
         How many of the most anomalous rows are shown.
     only_top : bool
         Whether the table has these alone.
-    as_json, on_terminal : bool
+    as_json, shows_ranking : bool
         Whether a summary is wanted instead of a table, or people see a ranking.
     with_patterns : bool
         Whether flagged rows are sorted into patterns.
@@ -293,7 +309,7 @@ class Plan:
     top: int | None
     only_top: bool
     as_json: bool
-    on_terminal: bool
+    shows_ranking: bool
     with_patterns: bool = False
     date: str | None = None
     page: "PageTarget | None" = None
@@ -307,12 +323,12 @@ class Plan:
     @property
     def is_written(self) -> bool:
         """Whether there is a table."""
-        return self.target.path is not None or not (self.on_terminal or self.as_json or self.page_alone)
+        return self.target.path is not None or not (self.shows_ranking or self.as_json or self.page_alone)
 
     @property
     def shows_nothing(self) -> bool:
         """Whether --top has nothing to choose, as the table has all rows."""
-        shown = self.on_terminal or self.as_json or self.page is not None
+        shown = self.shows_ranking or self.as_json or self.page is not None
         return self.top is not None and self.is_streamed and not shown
 
     @property
@@ -323,7 +339,7 @@ class Plan:
     @property
     def n_ranked(self) -> int:
         """How many of the most anomalous rows are wanted, wherever they go."""
-        shown = self.on_terminal or self.as_json or self.only_top
+        shown = self.shows_ranking or self.as_json or self.only_top
         return (self.top or MAX_SHOWN_ROWS) if shown else 0
 
 
@@ -456,9 +472,9 @@ def _show(
     check: "TrainingCheck",
 ) -> None:
     """Show the most anomalous rows and the patterns, to people or to programs."""
-    if plan.n_ranked and (plan.as_json or plan.on_terminal):
+    if plan.n_ranked and (plan.as_json or plan.shows_ranking):
         ranking = data.ranking(shown.table(result.ranked, result.flags, {}), result.ranked, result.reasons)
-        if plan.on_terminal:
+        if plan.shows_ranking:
             ranking.show()
         else:
             _write_json(data, model, plan, result, saved, ranking, check)
@@ -478,7 +494,13 @@ def _plan(
     title: str | None,
 ) -> Plan:
     """Settle where scores go, and warn where --top would choose nothing."""
+    from vae_anomaly.files import descriptor_of
     from vae_anomaly_cli.output.targets import check_apart, choose_target
+
+    goes_out = output.output is not None and descriptor_of(output.output) == 1
+    if scoring.show and (output.as_json or output.output == STANDARD_OUTPUT or goes_out):
+        other = "--json" if output.as_json else f"--output {output.output}"
+        raise InputError(f"--show and {other} both write to standard output; choose one.")
 
     if scoring.sheet is not None:
         check_apart("--sheet", Path(scoring.sheet), {"--model": model})
@@ -495,13 +517,13 @@ def _plan(
             scoring.report, page_option, data.source, apart, top=scoring.top, redact=scoring.redact, title=title
         )
     shows = output.output is None or (scoring.top is not None and target.path is not None)
-    on_terminal = shows and not output.as_json and not page_alone and sys.stdout.isatty()
+    shows_ranking = scoring.show or (shows and not output.as_json and not page_alone and sys.stdout.isatty())
     plan = Plan(
         target,
         scoring.top,
         scoring.only_top,
         output.as_json,
-        on_terminal,
+        shows_ranking,
         scoring.patterns,
         scoring.date,
         page,
@@ -509,8 +531,8 @@ def _plan(
     )
     if plan.shows_nothing and not any(data.figures.values()):
         messages.warning(
-            f"--top {plan.top} chooses what is shown, and nothing is: the table has all rows. --only-top cuts it; on a "
-            "terminal, or with --json, the most anomalous rows are listed."
+            f"--top {plan.top} chooses what is shown, and nothing is: the table has all rows. --only-top cuts it; "
+            "--show or --json lists the most anomalous rows, as a terminal does."
         )
     return plan
 
@@ -528,7 +550,7 @@ def _score_all(
 ) -> Result:
     """Score all rows, write them, and rank and draw the most anomalous ones."""
     from vae_anomaly_cli.flagging import Decision
-    from vae_anomaly_cli.output.sinks import NoOutput
+    from vae_anomaly_cli.output.sinks import NoOutput, open_sink
     from vae_anomaly_cli.pipeline import Pipeline
 
     kept: KeptRows | None = journal
@@ -536,7 +558,7 @@ def _score_all(
     decision = Decision(model.detector.threshold_)
     if flagging.fdr is not None or (flagging.alerts is not None and flagging.rows_of(model.n_rows) is None):
         decision, kept, n_decided = _decide_on_all(data, model, layout, flagging, journal, messages, closing)
-    sink = _open_sink(data, plan.target, layout, journal, closing) if plan.is_streamed else NoOutput()
+    sink = NoOutput() if not plan.is_streamed else open_sink(plan.target, data.parts, layout.schema, journal, closing)
     closing.callback(sink.discard)
     names = data.read_columns(model)
     page = None
@@ -671,10 +693,10 @@ def _check_patterns(data: "Data", plan: Plan, scoring: ScoreOptions) -> None:
     """Refuse patterns that nobody would see, and dates that are in no column."""
     if not scoring.patterns:
         return
-    if plan.target.path is None and not (plan.on_terminal or plan.as_json):
+    if plan.target.path is None and not (plan.shows_ranking or plan.as_json):
         raise InputError(
             "--patterns: the table goes to standard output, where patterns would stand in it. Give -o FILE for the "
-            "table, or --json."
+            "table, --show, or --json."
         )
     if scoring.date is not None and scoring.date not in data.source.schema.names:
         raise InputError(f"--date {scoring.date}: {data.source.name} has no such column.")
@@ -772,18 +794,6 @@ def _keeps_scores(data: "Data", target: "Target", model: str | None, scoring: Sc
             "is kept. Leave it out."
         )
     return is_kept
-
-
-def _open_sink(
-    data: "Data", target: "Target", layout: "Layout", journal: "Journal | None", closing: contextlib.ExitStack
-) -> "Sink":
-    from vae_anomaly_cli.output.sinks import FileByFile, OneFile, OpenStream
-
-    if target.path is None:
-        return OpenStream(target, closing.enter_context(data_stream()), layout.schema)
-    if target.is_directory:
-        return FileByFile(target, data.parts, layout.schema, journal)
-    return OneFile(target, target.path, layout.schema, journal)
 
 
 def _write(cells: "pa.Table", target: "Target", journal: "Journal | None") -> None:

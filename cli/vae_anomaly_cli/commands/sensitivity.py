@@ -53,13 +53,24 @@ class SensitivityOptions:
         Option("Normal rows that the model has not seen.", metavar="DATA", is_argument=True, is_path=True),
     ]
     false_alarm_rate: Annotated[
-        float, Option("Share of normal rows that may be flagged, above 0 and below 1.", metavar="RATE")
+        float,
+        Option(
+            "Share of normal rows that may be flagged, above 0 and below 1.",
+            common="Share of normal rows that may be flagged.",
+            metavar="RATE",
+        ),
     ] = 0.01
     power: Annotated[
         float,
-        Option("Share of the rows in which a change has to be noticed, above 0 and up to 1.", metavar="SHARE"),
+        Option(
+            "Share of the rows in which a change has to be noticed, above 0 and up to 1.",
+            common="Share of the rows in which a change has to be noticed.",
+            metavar="SHARE",
+        ),
     ] = 0.5
-    rows: Annotated[int, Option("Change so many rows, at most.", flags=("--rows", "-n"), metavar="N", min=1)] = 200
+    rows: Annotated[
+        int, Option("Change so many rows, at most.", common=True, flags=("--rows", "-n"), metavar="N", min=1)
+    ] = 200
 
     def __post_init__(self) -> None:
         """Refuse shares that are none."""

@@ -61,7 +61,12 @@ class ThresholdOptions:
     model: Annotated[str, Option("Model file.", metavar="MODEL", is_argument=True, is_path=True)]
     false_alarm_rate: Annotated[
         float | None,
-        Option("Largest share of normal rows to flag, between 0 and 1.", metavar="RATE", panel=RULE),
+        Option(
+            "Largest share of normal rows to flag, between 0 and 1.",
+            common="Largest share of normal rows to flag.",
+            metavar="RATE",
+            panel=RULE,
+        ),
     ] = None
     confidence: Annotated[
         float | None,
@@ -73,29 +78,52 @@ class ThresholdOptions:
         ),
     ] = None
     alerts: Annotated[
-        float | None, Option("So many alerts, on average, among --per normal rows.", metavar="N", panel=RULE)
+        float | None,
+        Option(
+            "So many alerts, on average, among --per normal rows.",
+            common="So many alerts among --per normal rows.",
+            metavar="N",
+            panel=RULE,
+        ),
     ] = None
     per: Annotated[
-        int | None, Option("Rows that --alerts is for, those of a day for instance.", metavar="ROWS", panel=RULE)
+        int | None,
+        Option(
+            "Rows that --alerts is for, those of a day for instance.",
+            common="Rows that --alerts is for.",
+            metavar="ROWS",
+            panel=RULE,
+        ),
     ] = None
     contamination: Annotated[
         float | None,
-        Option("Share of rows like the calibration rows to flag, up to 0.5.", metavar="SHARE", panel=RULE),
+        Option(
+            "Share of rows like the calibration rows to flag, up to 0.5.",
+            common="Share of rows to flag.",
+            metavar="SHARE",
+            panel=RULE,
+        ),
     ] = None
-    score: Annotated[float | None, Option("The threshold itself.", metavar="NATS", panel=RULE)] = None
+    score: Annotated[float | None, Option("The threshold itself.", common=True, metavar="NATS", panel=RULE)] = None
     labels: Annotated[
         str | None,
-        Option("Table or images with known anomalies.", metavar="DATA", panel=RULE, is_path=True),
+        Option("Table or images with known anomalies.", common=True, metavar="DATA", panel=RULE, is_path=True),
     ] = None
     cost: Annotated[
         float | None,
-        Option("With --labels: what a missed anomaly costs, in false alarms. Default 1.", metavar="X", panel=RULE),
+        Option(
+            "With --labels: what a missed anomaly costs, in false alarms. Default 1.",
+            common="With --labels: what a missed anomaly costs.",
+            metavar="X",
+            panel=RULE,
+        ),
     ] = None
     label: Annotated[
         str | None,
         Option(
             "Column of --labels with the known anomalies, by default that of the fit; of images: folder. 0/1 and "
             "false/true (1 = anomaly), 1/-1 (-1 = anomaly), or values of which --anomalous or --normal names one.",
+            common="Column of --labels with the known anomalies.",
             metavar="COLUMN",
             panel=INPUT,
         ),

@@ -1,5 +1,6 @@
 """Where scored rows go while they are scored."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import BinaryIO, Protocol
 import pyarrow as pa
 
 from vae_anomaly.files import make_folder, remove_stale_parts
+from vae_anomaly_cli.console import data_stream
 from vae_anomaly_cli.output.journal import Journal
 from vae_anomaly_cli.output.partial_file import PartialFile, write_errors
 from vae_anomaly_cli.output.targets import PartFile, Target
@@ -152,3 +154,32 @@ class FileByFile:
         self.file = None
         if self.journal is not None:
             self.journal.finish(self.index)
+
+
+def open_sink(
+    target: Target,
+    parts: Sequence[PartFile],
+    schema: pa.Schema,
+    journal: Journal | None,
+    closing: contextlib.ExitStack,
+) -> Sink:
+    """Open what rows go to.
+
+    Parameters
+    ----------
+    target : Target
+        A file, a directory, or standard output.
+    parts : sequence of PartFile
+        The files of the input.
+    schema : pyarrow.Schema
+        Of the rows.
+    journal : Journal or None
+        Knows which files are finished.
+    closing : ExitStack
+        Flushes standard output in the end.
+    """
+    if target.path is None:
+        return OpenStream(target, closing.enter_context(data_stream()), schema)
+    if target.is_directory:
+        return FileByFile(target, parts, schema, journal)
+    return OneFile(target, target.path, schema, journal)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from vae_anomaly_cli.columns import FLAG, LIKELIHOOD, P_VALUE, SCORE
+from vae_anomaly_cli.columns import FLAG, LIKELIHOOD, P_VALUE, REASONS, SCORE
 from vae_anomaly_cli.console import one_line
 from vae_anomaly_cli.render.drawings import draw
 from vae_anomaly_cli.render.reasons import Reasons
@@ -96,14 +96,14 @@ class Ranking:
         p_values = ["" if p is None else f"{p:.2g}" for p in self.scored[P_VALUE].to_pylist()]
         flags = ["yes" if flag == "true" else "" for flag in texts[FLAG]]
         named = {name: [self._name(cell) for cell in texts[name]] for name in self.names}
-        width = console.width - 1 - _width(heading, numbers) - _width(SCORE, scores) - _width("anomaly", flags)
-        width -= _width("p", p_values)
+        width = console.width - 1 - _width(heading, numbers) - _width(SCORE, scores) - _width(FLAG, flags)
+        width -= _width(P_VALUE, p_values)
         width -= sum(_width(_shortened(name), cells) for name, cells in named.items())
         for name in named:
             drawn.add_column(Text(_shortened(name)), no_wrap=self.numbers is not None, overflow="fold")
         drawn.add_column(SCORE, justify="right", no_wrap=True)
-        drawn.add_column("p", justify="right", no_wrap=True)
-        drawn.add_column("anomaly", no_wrap=True)
+        drawn.add_column(P_VALUE, justify="right", no_wrap=True)
+        drawn.add_column(FLAG, no_wrap=True)
         others = self._others(texts, width, drawn)
         for rank, number in enumerate(numbers):
             style = "bold red" if flags[rank] else ""
@@ -116,9 +116,9 @@ class Ranking:
     def _others(self, texts: dict[str, list[str]], width: int, drawn: RichTable) -> Mapping[str, list[str]]:
         """Add columns for reasons, or for as many cells as there is room for."""
         if self.reasons is not None:
-            drawn.add_column("why", overflow="fold", min_width=MIN_WIDTH)
+            drawn.add_column(REASONS, overflow="fold", min_width=MIN_WIDTH)
             room = max(width - BORDERS, MIN_WIDTH)
-            return {"why": [packed(self.reasons.short[rank], room) for rank in range(self.scored.num_rows)]}
+            return {REASONS: [packed(self.reasons.short[rank], room) for rank in range(self.scored.num_rows)]}
         if self.numbers is None:
             return {}
         names = [name for name in texts if name not in (*self.names, SCORE, P_VALUE, FLAG)]

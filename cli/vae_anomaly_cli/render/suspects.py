@@ -20,7 +20,7 @@ def drawn_suspects(table: pa.Table, reasons: Mapping[int, list[str]] | None) -> 
         AS_ANOMALOUS: [percent(share) for share in table[P_VALUE].to_pylist()],
     }
     if reasons is not None:
-        columns["why"] = ["; ".join(reasons[index]) for index in range(table.num_rows)]
+        columns[REASONS] = ["; ".join(reasons[index]) for index in range(table.num_rows)]
     elif PATH in table.column_names:
         columns[PATH] = table[PATH].to_pylist()
     return _drawn(columns, n_right=3)
