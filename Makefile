@@ -1,6 +1,6 @@
 PYTHON ?= python
 
-.PHONY: install test cuda slow lint types wheel check oldest newest trust sbom audit
+.PHONY: install test cuda slow lint types wheel docs check oldest newest trust sbom audit
 
 install:
 	$(PYTHON) -m pip install -c constraints.txt -e ".[test]"
@@ -26,7 +26,11 @@ wheel:
 	$(PYTHON) -m build --outdir dist
 	$(PYTHON) .ci/check_wheel.py dist/*.whl
 
-check: lint types test slow wheel
+# Runs the tutorials, and fails on a warning: a dead link, a formula or docstring that cannot be read.
+docs:
+	$(PYTHON) -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+check: lint types test slow wheel docs
 
 oldest newest:
 	.ci/versions $@

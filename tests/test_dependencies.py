@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-OURS = {"vae_anomaly", "vae_anomaly_cli", "vae_anomaly_datasets", "benchmarks"}
+OURS = {"vae_anomaly", "vae_anomaly_cli", "vae_anomaly_datasets", "vae_anomaly_docs", "benchmarks"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # Where they differ, what a distribution is imported as.
 IMPORTED_AS = {"pillow": "PIL", "scikit-learn": "sklearn", "lazy-loader": "lazy_loader"}
@@ -38,6 +38,7 @@ FOLDERS = {
     "test": ("tests",),
     "benchmark": ("reports/benchmarks",),
     "audit": (),
+    "docs": ("docs",),
     **OPTIONAL,
 }
 # What no line of ours imports: programs, plugins and type stubs, and where it says that they are used.
@@ -51,6 +52,11 @@ USED_WITHOUT_IMPORT = {
     "pytest-xdist": ("pyproject.toml", "-n=2"),
     "cyclonedx-bom": ("Makefile", "-m cyclonedx_py"),
     "pip-audit": ("Makefile", "-m pip_audit"),
+    "myst-parser": ("docs/conf.py", "myst_parser"),
+    "numpydoc": ("docs/conf.py", "numpydoc"),
+    "pydata-sphinx-theme": ("docs/conf.py", "pydata_sphinx_theme"),
+    "sphinx-design": ("docs/conf.py", "sphinx_design"),
+    "sphinx-gallery": ("docs/conf.py", "sphinx_gallery"),
     "tqdm": ("reports/benchmarks/foundation.py", "pyod"),
 }
 # What checks the code and does not run it: only as new as constraints.txt has it.
@@ -109,8 +115,8 @@ def test_every_declared_dependency_is_used(extra):
 @pytest.mark.parametrize("extra", FOLDERS)
 def test_every_import_is_declared(extra):
     available = modules(declared("") | (declared(extra) if extra else set()))
-    # A test may compare with what only benchmarks need, where it is installed.
-    optional = modules(declared("benchmark")) if extra == "test" else set()
+    # A test may use what only benchmarks or the documentation need, where it is installed.
+    optional = modules(declared("benchmark") | declared("docs")) if extra == "test" else set()
     assert imported(extra) - available - optional == set(), f"imported and not declared under {extra or 'dependencies'}"
 
 

@@ -476,8 +476,8 @@ class MissingCodeWarning(DataWarning):
             )
         return (
             f"column {self.column!r}: {' and '.join(self.codes)} in {self.count} cells is taken as missing, in rows to "
-            f"score as well. Keep it with missing_values={{{self.column!r}: False}}, on the command line --missing-values "
-            f"{self.column}=none; or name what is missing."
+            f"score as well. Keep it with missing_values={{{self.column!r}: False}}, on the command line "
+            f"--missing-values {self.column}=none; or name what is missing."
         )
 
 

@@ -1,4 +1,4 @@
-"""`--help` is a page that one reads, `--help-all` has all of it; neither breaks a word or is wider than the terminal."""
+"""`--help` is a page that one reads, `--help-all` has all of it; neither breaks a word or is too wide."""
 
 import os
 import re

@@ -30,7 +30,7 @@ class Comparison(Shown):
         Their names; the others are compared with the first.
     measures : DataFrame
         A row for each method, setting and split: numbers of rows, AUROC, average precision, precision among as many
-        rows as there are anomalies, what of the detector made the scores ("score_samples", or "training_scores_" and
+        rows as there are anomalies, what of the detector made the scores (`score_samples`, or `training_scores_` and
         the like for the rows of the fit), and seconds.
     scores : DataFrame
         Anomaly scores, higher is more anomalous: a row for each setting, split and scored row, a column per method.

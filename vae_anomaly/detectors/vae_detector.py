@@ -374,7 +374,7 @@ class VAEDetector(
         The parameters of the fit, which a model file keeps.
     n_features_in_ : int
         Number of columns.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, if `fit` saw a DataFrame with string names.
 
     Warns

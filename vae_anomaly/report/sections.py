@@ -529,9 +529,7 @@ def _threshold_chart(contents: Contents) -> list[Chart]:
             "threshold",
             f"Share of {contents.nouns} above each threshold",
             "Expected of normal ones, with a band that holds for all thresholds at once, and found in these.",
-            lambda ax: _drawn(
-                ThresholdDisplay.from_calibration(known, threshold=at, scores=scored.known, ax=ax)
-            ),
+            lambda ax: _drawn(ThresholdDisplay.from_calibration(known, threshold=at, scores=scored.known, ax=ax)),
         )
     ]
 

@@ -69,7 +69,7 @@ class PooledELBO(AdditiveScore):
     ``missing="expected"``, the bound of an expert of a row whose cells :math:`M` are missing is instead
 
     .. math:: l(x_{obs}) - \sum_{j \in M} c_j - r(s), \qquad c_j = E[-\log p(x_j)], \qquad
-              r(s) = E[l(x_{obs}) - l(x) - \textstyle\sum_{j \in M} \log p(x_j)],
+              r(s) = E[l(x_{obs}) - l(x) - \sum_{j \in M} \log p(x_j)],
 
     with :math:`\log p(x_j)` the expert's term of a cell, and s the share of the cells that is missing.  :math:`c_j` is
     what the cell would have cost, and r, linear between a few shares, what is not additive: the KL saved, less what the
