@@ -3,7 +3,7 @@ PYTHON ?= python
 .PHONY: install test cuda slow lint types wheel docs check oldest newest trust sbom audit
 
 install:
-	$(PYTHON) -m pip install -c constraints.txt -e ".[test]"
+	$(PYTHON) -m pip install -c constraints.txt -e ".[test,docs]"
 
 test:
 	CUDA_VISIBLE_DEVICES= $(PYTHON) -m pytest

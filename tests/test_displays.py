@@ -48,7 +48,7 @@ MADE = {
 # A comparison is of several estimators.
 WITHOUT_ESTIMATOR = {ComparisonDisplay}
 # Images alone.
-OF_TABLES = set(MADE) - WITHOUT_ESTIMATOR - {HeatmapDisplay}
+OF_TABLES = [kind for kind in MADE if kind not in WITHOUT_ESTIMATOR | {HeatmapDisplay}]
 EVERY = pytest.mark.parametrize("kind", MADE, ids=lambda kind: kind.__name__)
 
 

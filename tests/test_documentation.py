@@ -143,6 +143,17 @@ def test_commands_of_pages_have_the_options_that_they_show():
     assert unknown == []
 
 
+def test_options_in_sentences_are_there():
+    flags = {flag for command in COMMANDS for each in command.parameters.values() for flag in each.flags}
+    unknown = []
+    for path in PAGES:
+        text = FENCE.sub("", path.read_text(encoding="utf-8"))
+        for code in re.findall(r"`((?:vae-anomaly |--)[^`\n]*)`", text):
+            named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", code))
+            unknown += [f"{name_of(path)}: {flag}" for flag in named - flags - {"--help", "--help-all"}]
+    assert unknown == []
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """What the build writes before Sphinx reads pages, in a folder of its own."""

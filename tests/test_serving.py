@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import subprocess
 import sys
 import threading
 import time
@@ -52,6 +53,8 @@ class Client:
         return self.wait(self.http.post(path, **options))
 
 
+pytest.importorskip("fastapi")
+pytest.importorskip("prometheus_client")
 JSON, ARROW = "application/json", "application/vnd.apache.arrow.stream"
 SMALL = ServingLimits(max_body_bytes=20_000, max_rows=50, max_explained_rows=5, reload_seconds=0)
 
@@ -154,6 +157,13 @@ def test_rows_alone_in_batches_and_at_once_have_the_same_bits(path):
     assert float(merged[0].split()[1]) < 46
 
 
+def test_many_rows_have_the_bits_of_few(path):
+    with Client(scoring_app(path)) as client:
+        many = scored(client, as_json(ROWS) * 10)
+        few = scored(client, as_json(ROWS))
+    assert [row["anomaly_score"] for row in many] == [row["anomaly_score"] for row in few] * 10
+
+
 @pytest.mark.parametrize(
     ("body", "status", "kind"),
     [
@@ -214,7 +224,7 @@ def test_columns_that_nobody_asked_for_are_ignored_and_named(client):
         ("amount", "a lot", "'amount' holds 'a lot', which is no number"),
         ("amount", [1], "'amount' holds a list, which is no single value"),
         ("shop", {"a": 1}, "'shop' holds an object, which is no single value"),
-        pytest.param("items", 10**400, "'items' holds 'inf', which is no number", id="huge"),
+        pytest.param("items", 10**400, f"'items' holds '{10**59}...', which is no plain number", id="huge"),
         ("when", "soon", "'when' holds 'soon', which is no date"),
         ("when", 5, "'when' holds '5', which is no date like 2026-02-28"),
     ],
@@ -335,6 +345,27 @@ def test_too_many_rows_or_bytes_are_refused_whatever_the_headers_say(client):
             yield b" " * 1000
 
     refused(client.post("/score", content=chunks(), headers={"content-type": JSON}), 413, "body_too_large")
+
+
+def test_body_that_does_not_come_is_given_up(path):
+    async def nothing():
+        yield b"{"
+        await asyncio.sleep(1)
+
+    with Client(scoring_app(path, limits=ServingLimits(timeout_seconds=0.05))) as client:
+        refused(client.post("/score", content=nothing(), headers={"content-type": JSON}), 408, "slow_body")
+
+
+@pytest.mark.slow
+def test_exported_model_is_served_without_pytorch(detector, tmp_path):
+    pytest.importorskip("onnx")
+    export_onnx(detector, tmp_path / "orders.onnx")
+    program = (
+        "import sys; from vae_anomaly.serving import scoring_app; scoring_app(sys.argv[1]);"
+        "print({'torch', 'sklearn'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "orders.onnx")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "set()\n"
 
 
 class Slow:
@@ -565,6 +596,12 @@ def test_missing_library_is_named_with_the_command_that_installs_it(path, monkey
 def test_limits_are_positive():
     with pytest.raises(SpecificationError, match="max_rows=0"):
         ServingLimits(max_rows=0)
+
+
+def test_wrong_paths_and_methods_are_answered_with_the_right_ones(client):
+    assert "POST rows to it" in refused(client.get("/score"), 405, "method")["detail"]
+    assert "GET /" in refused(client.get("/docs"), 404, "not_found")["detail"]
+    assert "/model" in client.get("/").json()["see"]
 
 
 def test_nothing_is_said_to_browsers_of_other_sites(client):

@@ -63,11 +63,13 @@ def test_hyperparameters_are_those_of_the_detector_without_cells(tmp_path: Path)
 def test_rows_stand_beside_their_reconstructions(tmp_path: Path) -> None:
     detector = of_rows(TensorBoard(tmp_path, n_reconstructions=2)).fit(ROWS)
     text = text_of(read(tmp_path / "fit-1"))
-    assert "| row | anomaly score, nats | a | b | kind |" in text
+    assert "| column | row 0 | row 1 |\n| --- | --- | --- |" in text
     expected = detector.reconstruct(ROWS.head(2))
-    score = detector.anomaly_score(ROWS.head(2))
-    assert f"| 1 | {score[1]:.2f} | {ROWS.loc[1, 'a']:.4g} ({expected.loc[1, 'a']:.4g})" in text
-    assert text.count("\n| ") == 4
+    scores = detector.anomaly_score(ROWS.head(2))
+    assert f"| anomaly score | {scores[0]:.2f} nats | {scores[1]:.2f} nats |" in text
+    cells = [f"{ROWS.loc[row, 'a']:.4g} ({expected.loc[row, 'a']:.4g})" for row in (0, 1)]
+    assert f"| a | {cells[0]} | {cells[1]} |" in text
+    assert text.count("\n| ") == 6
     assert "<x>" not in text
     assert "y|z" not in text
 
@@ -98,7 +100,16 @@ def test_cells_and_latents_stay_out_where_nobody_wants_them(tmp_path: Path) -> N
 )
 def test_rows_may_come_in_any_container(rows: Any, tmp_path: Path) -> None:
     of_rows(TensorBoard(tmp_path, n_reconstructions=1, n_latents=3)).fit(rows)
-    assert "| 0 | " in text_of(read(tmp_path / "fit-1"))
+    assert "| x0 | " in text_of(read(tmp_path / "fit-1")).replace("| a | ", "| x0 | ")
+
+
+def test_wide_rows_are_cut_and_say_so(tmp_path: Path) -> None:
+    rows = RNG.normal(size=(60, 210))
+    of_rows(TensorBoard(tmp_path, n_reconstructions=1, n_latents=0)).fit(rows)
+    text = text_of(read(tmp_path / "fit-1"))
+    assert "10 more columns are not shown" in text
+    assert "| x199 | " in text
+    assert "| x200 | " not in text
 
 
 def picture_of(events: EventAccumulator) -> np.ndarray:

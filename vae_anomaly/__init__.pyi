@@ -1,5 +1,6 @@
 from .callbacks import Callback, ProgressBar, StopTraining, TensorBoard, TrainingCheck
 from .comparison import (
+    AnomalyClassifier,
     Comparison,
     NumericEncoder,
     Verdict,
@@ -103,6 +104,7 @@ __all__ = [
     "KL",
     "MLP",
     "AmbiguousTextWarning",
+    "AnomalyClassifier",
     "Bernoulli",
     "Binary",
     "Bounded",

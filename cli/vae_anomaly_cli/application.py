@@ -99,11 +99,18 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _show_page(context: typer.Context, wanted: bool) -> None:
+    if wanted:
+        typer.echo(context.get_help())
+        raise typer.Exit
+
+
 @application.callback()
 def _common(
     version: Annotated[
         bool,
         typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True),
     ] = False,
+    help_all: Annotated[bool, typer.Option("--help-all", hidden=True, callback=_show_page, is_eager=True)] = False,
 ) -> None:
     """Take the options that stand before a command."""

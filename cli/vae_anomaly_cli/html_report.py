@@ -18,7 +18,6 @@ from vae_anomaly_cli.models import CellBatch, Model, RowScores, library_errors
 from vae_anomaly_cli.options import STANDARD_OUTPUT
 from vae_anomaly_cli.output.partial_file import write_errors
 from vae_anomaly_cli.output.targets import Others, check_apart, check_writable
-from vae_anomaly_cli.render.ranking import RowNumber
 from vae_anomaly_cli.render.reasons import text_of
 from vae_anomaly_cli.sources import Source, as_text
 from vae_anomaly_cli.table_model import TableModel
@@ -175,7 +174,7 @@ def comparison_page(comparison: Comparison, name: str, n_splits: int) -> Report:
     verdicts = tuple((setting, str(comparison.verdict(setting))) for setting in comparison.settings)
     made = f"{dt.datetime.now().astimezone():%Y-%m-%d %H:%M}"
     compared = Compared(tuple(methods), verdicts, n_splits, tuple(curves))
-    return Report(Contents(f"Detectors compared on {name}", made=made, compared=compared))
+    return Report(Contents(f"Detectors compared on {name_of(name)}", made=made, compared=compared))
 
 
 class PageRows:
@@ -201,7 +200,7 @@ class PageRows:
         self.n_kept = max(top, MAX_SORTED) if isinstance(model, TableModel) else top
         self.builder: ReportBuilder = ReportBuilder(
             model.detector,
-            title=target.title or f"Anomalous {data.noun}s of {data.source.name}",
+            title=target.title or f"Anomalous {data.noun}s of {name_of(data.source.name)}",
             noun=data.noun,
             top=top,
             redact=target.redact,
@@ -227,7 +226,7 @@ class PageRows:
         """
         from vae_anomaly.report import Reading
 
-        warned = (*messages.warned, *lines)
+        said = [self._without_folders(line) for line in (*messages.warned, *lines)]
         measures = pipeline.measures()
         if measures is not None:
             self.builder.label(measures.labels.is_anomaly, measures.labels.known, measures.labels.column.name)
@@ -241,11 +240,11 @@ class PageRows:
         decision = self.decision
         report = self.builder.finish(
             Reading(
-                self.data.source.name,
-                self.model.report if saved is None else f"{saved}, fitted before",
+                name_of(self.data.source.name),
+                self._without_folders(self.model.report) if saved is None else f"{name_of(saved)}, fitted before",
                 # The first stands in a warning; files have one each.
-                tuple(pipeline.unusable.first[1:]) if self.data.noun == "row" else (),
-                warned,
+                tuple(map(self._without_folders, pipeline.unusable.first[1:])) if self.data.noun == "row" else (),
+                tuple(said),
             ),
             threshold=decision.threshold,
             selection=decision.selection,
@@ -262,12 +261,11 @@ class PageRows:
             for name in self.data.columns.ids
         }
         frame = model.features_of(top.cells).frame
-        self.builder.explain(frame, top.rows, names=[str(number) for number in self._numbers(top)], ids=ids)
+        self.builder.explain(frame, top.rows, names=self._names(top), ids=ids)
         flagged = np.flatnonzero(self.decision.flags(ranked.judged))[: self._n_sorted]
         if len(flagged):
             alerts = ranked.take(flagged[np.argsort(ranked.rows[flagged])])
-            names = [str(number) for number in self._numbers(alerts)]
-            self.builder.sort(model.patterns(alerts.cells, None, messages), alerts.rows, names)
+            self.builder.sort(model.patterns(alerts.cells, None, messages), alerts.rows, self._names(alerts))
 
     def _compare(self, model: TableModel, pipeline: Pipeline) -> None:
         if pipeline.sample is None:
@@ -303,7 +301,26 @@ class PageRows:
 
         return MAX_SORTED
 
-    def _numbers(self, ranked: Ranked) -> list[RowNumber]:
-        data: Any = self.data
-        numbers: list[RowNumber] = data.numbers(ranked.files, ranked.rows_in_file)
-        return numbers
+    def _without_folders(self, text: str) -> str:
+        """A message that names the input by its last name alone."""
+        name = self.data.source.name
+        return text.replace(name, name_of(name))
+
+    def _names(self, ranked: Ranked) -> list[str]:
+        """Where rows are: their number, and in which file where there are several."""
+        rows = (ranked.rows_in_file + 1).tolist()
+        if self.data.source.n_files == 1:
+            return [str(row) for row in rows]
+        files = [as_text(part.relative) for part in self.data.parts]
+        return [f"{files[file]}, row {row}" for file, row in zip(ranked.files.tolist(), rows, strict=True)]
+
+
+def name_of(path: str) -> str:
+    """The name of a file without the folders that it is in, which are nobody else's business.
+
+    Examples
+    --------
+    >>> name_of("/home/me/secret/orders.csv"), name_of("orders.csv")
+    ('orders.csv', 'orders.csv')
+    """
+    return path.rstrip("/\\").replace("\\", "/").rpartition("/")[2] or path

@@ -329,8 +329,8 @@ def _new_image_detector(
             "--max-samples is for models of whole images; these images get one of patches. Leave it out, or give "
             "--method image."
         )
-    detector = PatchDetector(device=str(device), verbose=verbose)
-    detector.set_params(**parameters)
+    detector = PatchDetector(verbose=verbose)
+    detector.set_params(**parameters, device=str(device))
     return detector
 
 

@@ -1,5 +1,6 @@
 """Tables with their missing cells filled, batch by batch: what else is in them stays as it is."""
 
+import datetime as dt
 import math
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping
@@ -12,15 +13,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vae_anomaly_cli.cell_reader import unreadable_rows
-from vae_anomaly_cli.features import RowFeatures
+from vae_anomaly.arrow_rows import RowFeatures, is_text, unreadable_rows
 from vae_anomaly_cli.models import library_errors
 from vae_anomaly_cli.output.sinks import Sink
 from vae_anomaly_cli.render.reasons import text_of
 from vae_anomaly_cli.sources import RowBatch
 from vae_anomaly_cli.stages import run_stages
 from vae_anomaly_cli.table_model import TableModel
-from vae_anomaly_cli.types import DECIMAL_COMMA, InferredType, is_text, without_missing
+from vae_anomaly_cli.types import DECIMAL_COMMA, InferredType, without_missing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from vae_anomaly.columns import Column
 
 Mask = npt.NDArray[np.bool_]
-SECONDS_PER_DAY = 86_400
+# Of dates, which the model counts in days: a minute, and some room for rounding.
+MINUTE = 0.9 / 1440
 # Of numbers without a resolution: what single precision tells apart.
 SIGNIFICANT_DIGITS = 7
 
@@ -106,7 +107,9 @@ class Imputation:
         n_missing = np.sum([missing[name] for name in used], axis=0)
         empty: Mask = n_missing == len(used)
         self.n_without_value += int(empty.sum())
-        after = self._imputed(batch, before, (n_missing > 0) & ~empty, ~empty)
+        # Values that stand for missing ones are not told apart here: all rows may lack some.
+        rows = np.flatnonzero(~empty if self._has_codes else (n_missing > 0) & ~empty)
+        expected = self._expected(batch, before, rows)
         self.n_rows += batch.n_rows
         columns: list[pa.Array] = []
         for name in self.model.source.names:
@@ -115,10 +118,9 @@ class Imputation:
             if column is not None:
                 unreadable = _unreadable(before[column.name], column) & ~missing[name]
                 self.n_unreadable += int(unreadable.sum())
-                replaced = _differs(before[column.name], after[column.name]) & ~unreadable
-                values = {
-                    int(row): as_in_column(after[column.name].iloc[row], column) for row in np.flatnonzero(replaced)
-                }
+                after = expected[column.name]
+                replaced = _differs(before[column.name].iloc[rows], after) & ~unreadable[rows]
+                values = {int(rows[at]): as_in_column(after.iloc[at], column) for at in np.flatnonzero(replaced)}
             cells, taken = self._column(name, batch.cells[name], values, column)
             columns.append(cells)
             self.filled[name] += len(taken)
@@ -126,19 +128,20 @@ class Imputation:
             self.left[name] += len({*np.flatnonzero(absent).tolist(), *values} - taken)
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
-    def _imputed(self, batch: RowBatch, before: "pd.DataFrame", lacking: Mask, usable: Mask) -> "pd.DataFrame":
-        """Return what is expected of rows that lack cells; of all usable ones where values may stand for missing."""
+    @property
+    def _has_codes(self) -> bool:
+        """Whether the model takes some values for missing."""
         columns = self.model.detector.columns_
-        coded = any(each.missing_values or (each.text_format and each.text_format.missing) for each in columns)
-        rows = np.flatnonzero(usable if coded else lacking)
+        return any(each.missing_values or (each.text_format and each.text_format.missing) for each in columns)
+
+    def _expected(self, batch: RowBatch, before: "pd.DataFrame", rows: npt.NDArray[np.intp]) -> "pd.DataFrame":
+        """Return rows with what is expected where they lack cells."""
         if not len(rows):
-            return before
+            return before.iloc[rows]
         source = self.model.source
         with library_errors(source.name, lambda row: source.locate(*batch.position(int(rows[row])))):
-            expected = self.model.detector.impute(before.iloc[rows])
-        after = before.astype(object)
-        after.iloc[rows] = expected.astype(object).to_numpy()
-        return after
+            filled: pd.DataFrame = self.model.detector.impute(before.iloc[rows])
+        return filled
 
     def _column(
         self, name: str, cells: pa.Array, values: Mapping[int, Any], column: "Column | None"
@@ -196,8 +199,6 @@ def _unreadable(values: "pd.Series[Any]", column: "Column") -> Mask:
 
 def _differs(before: "pd.Series[Any]", after: "pd.Series[Any]") -> Mask:
     """Which cells have another value than before, missing or not."""
-    if before is after:
-        return np.zeros(len(before), dtype=bool)
     present = after.notna().to_numpy()
     other = [first is not second and first != second for first, second in zip(before, after, strict=True)]
     # What is compared with pandas' sign for missing is neither equal nor different.
@@ -218,8 +219,8 @@ def as_in_column(value: Any, column: "Column") -> Any:
         Of the model.
     """
     value = value.item() if isinstance(value, np.generic) else value
-    if hasattr(value, "isoformat"):
-        return value.normalize() if column.resolution and column.resolution % SECONDS_PER_DAY == 0 else value
+    if column.is_date:
+        return _date(value, column.resolution)
     if column.levels or isinstance(value, bool):
         return value
     if isinstance(value, str) and column.text_format is not None:
@@ -234,6 +235,17 @@ def as_in_column(value: Any, column: "Column") -> Any:
         return float(f"{number:.{SIGNIFICANT_DIGITS}g}")
     digits = math.ceil(-math.log10(column.resolution) - 1e-6)
     return round(number, digits) if digits > 0 else float(round(number))
+
+
+def _date(value: Any, resolution: float) -> Any:
+    """Return a date to the day, the minute or the second, as its column has them; text in another form stays."""
+    import pandas as pd
+
+    try:
+        moment = pd.Timestamp(dt.datetime.fromisoformat(value)) if isinstance(value, str) else pd.Timestamp(value)
+    except ValueError:
+        return value
+    return moment.round("D" if resolution >= 1 else "min" if resolution >= MINUTE else "s")
 
 
 def _fitted(value: Any, kind: pa.DataType) -> Any:

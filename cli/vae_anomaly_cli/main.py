@@ -61,7 +61,8 @@ def _run(given: list[str]) -> int:
         if format_message is not None:
             message = format_message().replace("Value error, ", "").rstrip(".")
             command = getattr(getattr(error, "ctx", None), "command_path", "vae-anomaly")
-            return _stop(error, f"{message}. See {command} --help.", MISUSED)
+            end = "" if message.endswith("?") else "."
+            return _stop(error, f"{message}{end} See {command} --help.", MISUSED)
         hint = f"{DEBUG_VARIABLE}=1 shows where."
         return _stop(error, f"{type(error).__name__}: {one_line(error)} ({hint})", FAILED)
     if code == INTERRUPTED:

@@ -424,16 +424,14 @@ def remembered_roles(model: str) -> "ColumnRoles":
         If it is no model.
     """
     check_model_path(model)
-    from vae_anomaly import ColumnRoles, ModelFileError, read_manifest
+    from vae_anomaly import ColumnRoles, read_manifest
 
+    with model_errors(model):
+        manifest = read_manifest(model, key=signing_key())
     try:
-        return ColumnRoles.of(read_manifest(model, key=signing_key())["column_roles"])
+        return ColumnRoles.of(manifest["column_roles"])
     except (LookupError, TypeError) as error:
         raise InputError(f"{model}: the manifest is damaged ({error}). Fit or copy it again.") from error
-    except ModelFileError as error:
-        raise InputError(error) from error
-    except OSError as error:
-        raise InputError(f"{model} cannot be read: {error.strerror or error}.") from error
 
 
 def open_model(model: str, device: Device) -> "VAEDetector | PatchDetector":
@@ -445,11 +443,21 @@ def open_model(model: str, device: Device) -> "VAEDetector | PatchDetector":
         If it is no model.
     """
     check_model_path(model)
-    from vae_anomaly import ModelFileError, SpecificationError, load
+    from vae_anomaly import load
+
+    with model_errors(model):
+        return load(model, device=str(device), key=signing_key())
+
+
+@contextmanager
+def model_errors(model: str) -> Iterator[None]:
+    """Turn the library's refusals of a model file into one line for people."""
+    from vae_anomaly import ModelFileError, SpecificationError
 
     try:
-        return load(model, device=str(device), key=signing_key())
+        yield
     except (ModelFileError, SpecificationError) as error:
         raise InputError(error) from error
     except OSError as error:
-        raise InputError(f"{model} cannot be read: {error.strerror or error}.") from error
+        # Without an error number it is the library's own sentence, which names the file.
+        raise InputError(f"{model} cannot be read: {error.strerror}." if error.strerror else error) from error

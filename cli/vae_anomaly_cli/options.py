@@ -10,7 +10,7 @@ from typing import Annotated
 from vae_anomaly_cli.command import FITTING, FLAGGING, INPUT, OUTPUT, WITH_MODEL, Deprecated, Option
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.signing import KEY_VARIABLE, use_key
-from vae_anomaly_cli.sources import EXTENSIONS, FORMATS, NO_HEADER, GivenLayout, Kind, kind_of_special
+from vae_anomaly_cli.sources import EXTENSIONS, FORMATS, NO_HEADER, GivenLayout, Kind, kind_of_special, scheme_of
 
 
 class Device(StrEnum):
@@ -717,8 +717,11 @@ def check_model_path(model: str) -> None:
     Raises
     ------
     InputError
-        If it leads to no file, or to one that cannot be read; a pipe is not waited for.
+        If it leads to no file, or to one that cannot be read; a pipe is not waited for. An address of a store, like
+        s3://bucket/orders.vae, is asked when the model is loaded.
     """
+    if scheme_of(model) is not None:
+        return
     try:
         mode = os.stat(model).st_mode  # noqa: PTH116 - a name that ends in a slash is another one
         if stat.S_ISREG(mode):

@@ -194,9 +194,13 @@ def new_detector(
     """Return a detector, not yet fitted, with the parameters that the user gave."""
     from vae_anomaly import VAEDetector
 
-    detector = VAEDetector(device=str(device), verbose=verbose)
+    detector = VAEDetector(verbose=verbose)
     detector.set_params(
-        **fitting.parameters(), **(baseline or {}), columns=dict(declared) or None, missing_values=missing_values
+        **fitting.parameters(),
+        **(baseline or {}),
+        columns=dict(declared) or None,
+        missing_values=missing_values,
+        device=str(device),
     )
     return detector
 

@@ -5,9 +5,7 @@ A table, from fit to reasons
 A table of patients with text, flags, numbers and missing cells goes in as it is; out come scores, flags and reasons.
 """
 
-import matplotlib.pyplot as plt
-
-from vae_anomaly import VAEDetector
+from vae_anomaly import ScoreDisplay, VAEDetector
 from vae_anomaly_datasets import load_thyroid_sick
 
 X, y = load_thyroid_sick()
@@ -37,14 +35,9 @@ print(detector.threshold_.sentence())
 judged.sort_values("anomaly_score", ascending=False).head()
 
 # %%
-threshold = detector.threshold_.score
-fig, axes = plt.subplots(figsize=(7, 3.2), layout="constrained")
-axes.hist(judged["anomaly_score"], bins=80, color="#3572b0")
-axes.axvline(
-    threshold, color="#c2410c", linestyle="--", label=f"threshold, {threshold:.1f} nats"
-)
-axes.set(xlabel="anomaly score (nats)", ylabel="rows", yscale="log")
-axes.legend(frameon=False)
+# Most rows cost about 20 nats; the flagged ones are right of the threshold.
+
+ScoreDisplay.from_estimator(detector, new)
 
 # %%
 # Reasons
@@ -58,10 +51,9 @@ print(explanation.top(3)[0])
 explanation.to_frame(5)
 
 # %%
-costs = explanation.contributions.iloc[0].sort_values(ascending=False).head(8)[::-1]
-fig, axes = plt.subplots(figsize=(7, 3.2), layout="constrained")
-axes.barh(costs.index, costs, color="#3572b0")
-axes.set(xlabel="nats that the cell costs")
+# From what a typical row costs to what this one costs, cell by cell.
+
+explanation.plot()
 
 # %%
 # Which kinds of alerts there are

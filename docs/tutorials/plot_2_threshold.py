@@ -6,11 +6,10 @@ A threshold is a statement about rows to come: how many normal ones are flagged.
 nothing in the fit, and moving it trains nothing.
 """
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from vae_anomaly import VAEDetector
+from vae_anomaly import CalibrationDisplay, ThresholdDisplay, VAEDetector
 
 # %%
 # Data
@@ -53,34 +52,10 @@ table = detector.threshold_table()
 table
 
 # %%
-# What is promised can be looked at: of normal rows that the detector has not seen, the share above each threshold.
+# What is promised can be looked at: the band reaches to the bound that holds with 95 % confidence; with rows that the
+# detector has not seen, the measured share of normal ones and of anomalies above each threshold stands beside it.
 
-scores = detector.anomaly_score(new)
-usable = table.dropna(subset=["threshold"])
-measured = [
-    (scores[~is_anomalous] > threshold).mean() for threshold in usable["threshold"]
-]
-found = [(scores[is_anomalous] > threshold).mean() for threshold in usable["threshold"]]
-
-fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3.4), layout="constrained")
-left.loglog(
-    usable.index, usable.index, color="gray", linestyle="--", label="as promised"
-)
-left.loglog(
-    usable.index,
-    np.maximum(measured, 1e-4),
-    marker="o",
-    color="#3572b0",
-    label="measured",
-)
-left.set(xlabel="rate of false alarms asked for", ylabel="rate among new normal rows")
-left.legend(frameon=False)
-right.semilogx(usable.index, found, marker="o", color="#c2410c")
-right.set(
-    xlabel="rate of false alarms asked for",
-    ylabel="share of anomalies found",
-    ylim=(0, 1.05),
-)
+ThresholdDisplay.from_estimator(detector, new, is_anomalous)
 
 # %%
 # Move it
@@ -102,15 +77,7 @@ chosen = detector.select(new, fdr=0.2)
 print(f"{chosen.sum()} rows chosen, {(chosen & ~is_anomalous).sum()} of them normal")
 
 # %%
-# P-values of normal rows are spread evenly; those of anomalies are small.
+# P-values of normal rows are spread evenly, so that their share below any level is that level; those of anomalies are
+# small.
 
-p_values = detector.p_values(new)
-fig, axes = plt.subplots(figsize=(7, 3), layout="constrained")
-axes.hist(
-    [p_values[~is_anomalous], p_values[is_anomalous]],
-    bins=20,
-    stacked=True,
-    color=["#3572b0", "#c2410c"],
-)
-axes.set(xlabel="p-value", ylabel="rows")
-axes.legend(["normal", "anomalous"], frameon=False)
+CalibrationDisplay.from_estimator(detector, new, is_anomalous, scale="log")

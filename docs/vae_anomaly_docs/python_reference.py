@@ -1,10 +1,10 @@
 """The reference of Python: every public name, by the package that it comes from, with its docstring."""
 
-import importlib
+import importlib.util
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from types import GenericAlias, ModuleType
+from types import GenericAlias
 from typing import Any
 
 from sphinx.application import Sphinx
@@ -35,6 +35,9 @@ GROUPS = {
     "export": Group("Without PyTorch", "Detectors as ONNX files, and what runs them."),
     "display": Group("Figures", "Figures in the manner of scikit-learn's displays; they need `vae-anomaly[plot]`."),
     "callbacks": Group("Callbacks", "Watching a fit while it runs."),
+    "mlflow": Group("MLflow", "Detectors as MLflow models; it needs `mlflow-skinny`."),
+    "report": Group("Reports", "What `VAEDetector.report` returns."),
+    "serving": Group("Serving", "A model behind an endpoint; it needs `vae-anomaly[serve]`."),
     "scores": Group("Scores", "From the terms of the ELBO to one number per row: `VAEDetector(row_score=...)`."),
     "likelihoods": Group("Likelihoods", "What is assumed of a cell, given the latent variables: `likelihood=...`."),
     "model": Group("Networks and priors", "Backbones and priors: `backbone=...`, `prior=...`."),
@@ -45,8 +48,12 @@ GROUPS = {
     "datasets": Group("Data sets", "Real tables and a folder of images, shipped: `vae_anomaly_datasets`."),
 }
 ONE_PAGE_WITH = {"onnx_model": "export"}
-# Packages that users import from, beside the top: all that their doors list.
-DOORS = ("display", "callbacks", "report", "serving")
+# What users import from other doors than the top.
+DOORS = {
+    "mlflow": ("MLflowLogger", "autolog", "load_model", "log_model", "save_model"),
+    "report": ("Report",),
+    "serving": ("ServingLimits", "scoring_app"),
+}
 # Given as they are made: what they do is said by the bases, which are for those who write their own.
 VALUES = ("likelihoods", "scores", "model")
 BASES = {
@@ -66,18 +73,16 @@ RETURNED = {
 def public_names() -> Iterator[tuple[str, str, str]]:
     """Yield the group, the module and the name of all that is public."""
     top = importlib.import_module("vae_anomaly")
-    seen = set()
     for name in top.__all__:
         if name.startswith("__"):
             continue
-        found = getattr(top, name)
-        seen.add(id(found))
-        package = found.__module__.split(".")[1]
+        package = getattr(top, name).__module__.split(".")[1]
         yield ONE_PAGE_WITH.get(package, package), "vae_anomaly", name
-    for package in DOORS:
-        for name in getattr(_module(f"vae_anomaly.{package}"), "__all__", ()):
-            if id(getattr(_module(f"vae_anomaly.{package}"), name)) not in seen:
-                yield package, f"vae_anomaly.{package}", name
+    for package, names in DOORS.items():
+        module = f"vae_anomaly.{package}"
+        if importlib.util.find_spec(module):
+            for name in names:
+                yield package, module, name
     for key, modules in (("results", RETURNED), ("bases", BASES)):
         for module, names in modules.items():
             for name in names:
@@ -85,10 +90,6 @@ def public_names() -> Iterator[tuple[str, str, str]]:
     datasets = importlib.import_module("vae_anomaly_datasets")
     for name in datasets.__all__:
         yield "datasets", "vae_anomaly_datasets", name
-
-
-def _module(name: str) -> ModuleType | None:
-    return importlib.import_module(name) if importlib.util.find_spec(name) else None
 
 
 def is_alias(module: str, name: str) -> bool:

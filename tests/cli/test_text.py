@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from vae_anomaly import Reading, VAEDetector, read_manifest
-from vae_anomaly.arrow_rows import scoring_features, unreadable_rows
+from vae_anomaly.arrow_rows import scoring_features
+from vae_anomaly.arrow_rows.typed_cells import unreadable_rows
 from vae_anomaly_cli.features import training_frame
 from vae_anomaly_cli.sources import open_table
 from vae_anomaly_cli.tables import read_table

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vae_anomaly.columns import Column
 
 ISO = "ISO8601"
+MIN_ENCODED = 256
 # Of a duration in a second, by its unit.
 TICKS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
@@ -100,8 +101,8 @@ def number_array(cells: pa.Array) -> Any:
 
 
 def level_series(text: pa.Array) -> Any:
-    """Return text as categories."""
-    return as_series(text.dictionary_encode())
+    """Return text as categories, which take longer to make than a few cells to read as they are."""
+    return as_series(text if len(text) < MIN_ENCODED else text.dictionary_encode())
 
 
 def date_series(text: pa.Array) -> Any:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter
 
 MAX_RUNS = 100_000
+MAX_SHOWN_COLUMNS = 200
 
 
 class TensorBoard(Callback):
@@ -164,19 +165,18 @@ def _as_hyperparameter(value: Any) -> bool | int | float | str:
 
 
 def _side_by_side(detector: Any, rows: Any) -> str:
-    """Rows and their reconstructions in Markdown: cell by cell, as given and as expected."""
+    """Rows and their reconstructions in Markdown, a line for each column: as given and as expected."""
     observed, expected = as_frame(rows), as_frame(detector.reconstruct(rows))
     names = [str(name) for name in getattr(detector, "feature_names_in_", [f"x{i}" for i in range(observed.shape[1])])]
-    lines = ["| row | anomaly score, nats | " + " | ".join(map(_escaped, names)) + " |"]
-    lines.append("|" + " --- |" * (len(names) + 2))
-    scores = detector.anomaly_score(rows)
-    for row, score in enumerate(scores):
-        cells = [
-            f"{_escaped(_cell(observed.iloc[row, column]))} ({_escaped(_cell(expected.iloc[row, column]))})"
-            for column in range(len(names))
-        ]
-        lines.append(f"| {row} | {score:.2f} | " + " | ".join(cells) + " |")
-    return "Each cell as given (as expected).\n\n" + "\n".join(lines)
+    scores = [f"{score:.2f} nats" for score in detector.anomaly_score(rows)]
+    lines = [["column", *(f"row {row}" for row in range(len(scores)))], ["---"] * (len(scores) + 1)]
+    lines.append(["anomaly score", *scores])
+    for column, name in enumerate(names[:MAX_SHOWN_COLUMNS]):
+        pairs = zip(observed.iloc[:, column], expected.iloc[:, column], strict=True)
+        lines.append([_escaped(name), *(f"{_escaped(_cell(one))} ({_escaped(_cell(other))})" for one, other in pairs)])
+    more = len(names) - MAX_SHOWN_COLUMNS
+    left_out = f" {more:,} more columns are not shown." if more > 0 else ""
+    return f"Each cell as given (as expected).{left_out}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _cell(value: Any) -> str:

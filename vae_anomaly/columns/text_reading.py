@@ -165,9 +165,12 @@ def unreadable(column: Column, texts: Any) -> npt.NDArray[np.bool_]:
     ... ).tolist()
     [False, False, True, False]
     """
-    table = Table((column.name,), pd.DataFrame({column.name: pd.Series(texts).reset_index(drop=True)}))
     form = _format_of(column)
-    if not column.is_used or form is None or table.content(0) != "text":
+    if not column.is_used or form is None or form.kind == "level":
+        # Any text is a level.
+        return np.zeros(len(texts), dtype=bool)
+    table = Table((column.name,), pd.DataFrame({column.name: pd.Series(texts).reset_index(drop=True)}))
+    if table.content(0) != "text":
         return np.zeros(table.n_rows, dtype=bool)
     distinct = table.distinct_texts(0)
     values, lost = form.read(distinct.texts)

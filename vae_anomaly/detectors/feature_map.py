@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,7 @@ from vae_anomaly.detectors.calibrated import (
 )
 from vae_anomaly.detectors.image_features import NETWORK_CONSTRAINTS, Network, network_outputs
 from vae_anomaly.detectors.inputs import new_seed, warn_of_files
+from vae_anomaly.detectors.names import DeviceName
 from vae_anomaly.detectors.network_inputs import GivenImages, open_given, refuse
 from vae_anomaly.detectors.parameters import resolved_rule
 from vae_anomaly.detectors.patch import smoothed, top_mean
@@ -132,9 +133,9 @@ class FeatureMapDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         batch_size: int = 32,
-        contamination: str | float = "auto",
-        calibration: str | None = "auto",
-        device: str = "auto",
+        contamination: Literal["auto"] | float = "auto",
+        calibration: Literal["auto", "split"] | None = "auto",
+        device: DeviceName = "auto",
         random_state: Any = 0,
     ) -> None:
         self.network = network

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from vae_anomaly.data import ImageFormat, Images, is_images
 from vae_anomaly.deprecation import RenamedAttribute
 from vae_anomaly.detectors.inputs import is_files
+from vae_anomaly.detectors.names import DeviceName
 from vae_anomaly.detectors.network_inputs import open_given, prepared, refuse
 from vae_anomaly.errors import DataError
 from vae_anomaly.forks import at_fork
@@ -97,7 +98,7 @@ class ImageFeatures(TransformerMixin, BaseEstimator):
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         batch_size: int = 32,
-        device: str = "auto",
+        device: DeviceName = "auto",
     ) -> None:
         self.network = network
         self.image_size = image_size

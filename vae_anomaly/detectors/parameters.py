@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
@@ -32,7 +32,9 @@ from vae_anomaly.model import (
 from vae_anomaly.scores import PooledELBO, Score, Surprise, resolve_score
 
 AUTO = "auto"
-DEFAULT, ACCURATE, ROBUST = "default", "accurate", "robust"
+DEFAULT: Final = "default"
+ACCURATE: Final = "accurate"
+ROBUST: Final = "robust"
 WIDE_COLUMNS = 32
 UNSTOPPED_STEPS, USUAL_FRACTION = 100, 0.1
 MAX_FLAT_PIXELS = 4096

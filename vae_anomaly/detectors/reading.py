@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import StrOptions
 
 from vae_anomaly.data import TextRules
+from vae_anomaly.detectors.names import Decimal, Thousands
 from vae_anomaly.errors import SpecificationError
 
 DECIMALS = (".", ",")
@@ -48,8 +49,8 @@ class Reading(BaseEstimator):
     def __init__(
         self,
         *,
-        decimal: str | None = None,
-        thousands: str | None = None,
+        decimal: Decimal | None = None,
+        thousands: Thousands | None = None,
         date_format: str | None = None,
         fold_case: bool = True,
     ) -> None:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from vae_anomaly.detectors.names import PrecisionName
 from vae_anomaly.model import PRECISIONS
 
 
@@ -64,7 +65,7 @@ class TrainingPlan(BaseEstimator):
         hidden_fraction: float | None = None,
         trim_fraction: float | None = None,
         n_iter_no_change: int = 5,
-        matmul_precision: str | None = None,
+        matmul_precision: PrecisionName | None = None,
     ) -> None:
         self.weight_decay = weight_decay
         self.max_grad_norm = max_grad_norm

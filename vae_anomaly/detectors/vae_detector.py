@@ -62,6 +62,17 @@ from vae_anomaly.detectors.inputs import (
     spread,
 )
 from vae_anomaly.detectors.known_columns import aligned
+from vae_anomaly.detectors.names import (
+    ActivationName,
+    BackboneName,
+    CalibrationName,
+    DeviceName,
+    LikelihoodName,
+    PresetName,
+    PriorName,
+    ScoreName,
+    UnitsName,
+)
 from vae_anomaly.detectors.parameters import (
     DEFAULT,
     PARAMETER_CONSTRAINTS,
@@ -411,45 +422,45 @@ class VAEDetector(
     _parameter_constraints: ClassVar[dict[str, Any]] = PARAMETER_CONSTRAINTS
 
     # Of pickles of earlier versions.
-    preset: str = DEFAULT
+    preset: PresetName = DEFAULT
     baseline_by: str | Sequence[str] | None = None
     baseline_time: str | None = None
-    baseline_units: str = "data"
+    baseline_units: UnitsName = "data"
     callbacks: Sequence[Callback] | None = None
 
     def __init__(
         self,
         *,
-        preset: str = DEFAULT,
+        preset: PresetName = DEFAULT,
         n_estimators: int | None = None,
         max_samples: int | float | None = None,
         latent_dim: int | None = None,
         hidden_layer_sizes: Sequence[int] | None = None,
-        activation: str = "silu",
-        backbone: str | Backbone = "auto",
-        likelihood: str | Likelihood = "auto",
+        activation: ActivationName = "silu",
+        backbone: BackboneName | Backbone = "auto",
+        likelihood: LikelihoodName | Likelihood = "auto",
         columns: Mapping[str, str | Likelihood] | None = None,
         reading: Reading | None = None,
         missing_values: MissingValues = None,
         model_missing: bool = False,
         image_shape: Sequence[int] | None = None,
         augment: Augment | None = None,
-        prior: str | Prior = "auto",
-        row_score: str | Score = "auto",
+        prior: PriorName | Prior = "auto",
+        row_score: ScoreName | Score = "auto",
         batch_size: int | None = None,
         max_iter: int | None = None,
         learning_rate_init: float | None = None,
         early_stopping: bool = True,
         validation_fraction: float = 0.1,
         training: TrainingPlan | None = None,
-        contamination: str | float = "auto",
-        calibration: str | None = "auto",
+        contamination: Literal["auto"] | float = "auto",
+        calibration: CalibrationName | None = "auto",
         calibration_groups: str | None = None,
         baseline_by: str | Sequence[str] | None = None,
         baseline_time: str | None = None,
-        baseline_units: str = "data",
+        baseline_units: UnitsName = "data",
         strict_columns: bool = False,
-        device: str = "auto",
+        device: DeviceName = "auto",
         warm_start: bool = False,
         random_state: Any = 0,
         verbose: bool = False,

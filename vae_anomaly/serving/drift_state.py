@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from vae_anomaly.decisions import Calibration, SimpleJumper
+from vae_anomaly.forks import ForkSafeLock
 
 ALPHA = 0.01
 SEED = 0
@@ -51,7 +51,7 @@ class ServedStream:
         self._fold = int(np.argmax([fold.n for fold in calibration.folds]))
         self._jumper = SimpleJumper.of(calibration.folds[self._fold], SEED)
         self._pending: list[npt.NDArray[np.float64]] = []
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
 
     def add(self, comparisons: npt.NDArray[np.float64]) -> None:
         """Go on with rows that have a score.

@@ -12,11 +12,11 @@ from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse, Response
 
-from vae_anomaly.serving.answers import arrow_answer, json_answer
 from vae_anomaly.serving.limits import ServingLimits
 from vae_anomaly.serving.model_file import LOG
 from vae_anomaly.serving.openapi import ARROW, JSON, schemas, score_operation
 from vae_anomaly.serving.refusals import Refusal, too_large
+from vae_anomaly.serving.row_answers import arrow_answer, json_answer
 from vae_anomaly.serving.service import ScoringService
 from vae_anomaly.version import __version__
 
@@ -46,6 +46,8 @@ def application(path: str | os.PathLike[str], limits: ServingLimits, key: bytes 
         redoc_url=None,
     )
     app.state.service = service
+    app.add_exception_handler(404, _no_such_path)
+    app.add_exception_handler(405, _no_such_method)
     for name, endpoint in _endpoints(service).items():
         extra = score_operation() if name == "/score" else None
         app.add_api_route(
@@ -59,6 +61,18 @@ def application(path: str | os.PathLike[str], limits: ServingLimits, key: bytes 
         )
     app.openapi = functools.partial(_openapi, app, service)  # type: ignore[method-assign]
     return app
+
+
+async def _no_such_path(_request: Request, _error: Exception) -> Response:
+    refusal = Refusal(404, "there is no such path; GET / names those that there are.", "not_found")
+    return JSONResponse(refusal.describe(), refusal.status)
+
+
+async def _no_such_method(request: Request, _error: Exception) -> Response:
+    rows = request.url.path.endswith("/score")
+    remedy = "POST rows to it; GET /model has an example." if rows else "GET it."
+    refusal = Refusal(405, f"the path does not take {request.method[:10]}; {remedy}", "method")
+    return JSONResponse(refusal.describe(), refusal.status, {"Allow": "POST" if rows else "GET"})
 
 
 def _endpoints(service: ScoringService) -> dict[str, Endpoint]:
@@ -99,7 +113,7 @@ def _endpoints(service: ScoringService) -> dict[str, Endpoint]:
         return JSONResponse(
             {
                 "score": "POST /score",
-                "others": ["/model", "/health", "/metrics", "/openapi.json"],
+                "see": ["/model", "/health", "/metrics", "/openapi.json"],
                 "version": __version__,
             }
         )

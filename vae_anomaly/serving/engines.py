@@ -323,8 +323,7 @@ def open_engine(path: str | os.PathLike[str], *, key: bytes | None = None, devic
 def _open_onnx(path: str | os.PathLike[str]) -> OnnxEngine:
     from vae_anomaly.onnx_model import OnnxModel
 
-    content = Path(path).read_bytes()
-    return OnnxEngine(OnnxModel(content), hashlib.sha256(content).hexdigest())
+    return OnnxEngine(OnnxModel(path), hashlib.sha256(Path(path).read_bytes()).hexdigest())
 
 
 def judged_rows(engine: Engine, cells: pa.Table, known: Mapping[int, str]) -> tuple[Judged, RowFeatures]:

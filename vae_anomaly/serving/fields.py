@@ -58,7 +58,10 @@ class Field:
         if cell is None or is_hashed(cell):
             return None
         if self.type == "number":
-            return cell if isinstance(cell, int | float) else None
+            if isinstance(cell, float):
+                shown = float(f"{cell:.4g}")
+                return int(shown) if shown.is_integer() else shown
+            return cell if isinstance(cell, int) else None
         text = str(cell)
         return text if len(text) <= MAX_EXAMPLE_CHARACTERS else None
 

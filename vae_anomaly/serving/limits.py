@@ -24,9 +24,9 @@ class ServingLimits:
         Rows of one request that get reasons, which take a pass for each column.
     max_batch_rows : int, default=2,048
         Rows of several requests that are scored together.
-    max_wait_seconds : float, default=0
-        How long a request waits for others to be scored with.  With 0 those are merged that came while others were
-        being scored.
+    max_wait_seconds : float, default=0.002
+        How long a request waits for others to be scored with, where the last ones were scored together: who asks alone
+        does not wait.  With 0 only those are merged that came while others were being scored.
     max_waiting_rows : int, default=40,000
         Rows that wait; a request that would make them more is told to come later.
     timeout_seconds : float, default=30
@@ -49,7 +49,7 @@ class ServingLimits:
     max_rows: int = 10_000
     max_explained_rows: int = 100
     max_batch_rows: int = 2_048
-    max_wait_seconds: float = 0.0
+    max_wait_seconds: float = 0.002
     max_waiting_rows: int = 40_000
     timeout_seconds: float = 30.0
     reload_seconds: float = 2.0

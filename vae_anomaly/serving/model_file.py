@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vae_anomaly.errors import VAEAnomalyError
+from vae_anomaly.forks import ForkSafeLock
 from vae_anomaly.serving.engines import Engine, open_engine
 from vae_anomaly.serving.request_rows import ROWS, rows_of_json
 
@@ -68,7 +69,7 @@ class ModelFile:
         self._key, self._device, self.on_reload = key, device, on_reload
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self.problem = ""
         self._seen: FileState | None
         self.engine, self.example, self._seen = self._opened()

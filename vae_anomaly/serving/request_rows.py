@@ -22,6 +22,8 @@ FORM = '{"rows": [{"age": 41, "sex": "F"}]}'
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MAX_SHOWN, MAX_NAMED = 60, 20
 MAX_MESSAGE_CHARACTERS = 200
+# Larger ones are text, as in a file.
+MAX_WHOLE = 1 << 63
 ARROW_TYPES = {"number": pa.float64(), "text": pa.string(), "date": pa.string()}
 # Fields of a message of Arrow in its FlatBuffer, by their places in the table.
 HEADER_TYPE, HEADER, COMPRESSION, DATA = 1, 2, 3, 1
@@ -156,7 +158,11 @@ def _rows_in(body: bytes) -> list[Any]:
     if isinstance(value, dict) and ROWS in value and len(value) > 1:
         other = next(name for name in value if name != ROWS)
         raise Refusal(422, f'the body has {_short(other)} beside "rows"; expected {FORM}.', "not_rows")
-    raise Refusal(422, f"the body is {_spoken(value)}; expected {FORM}, also for a single row.", "not_rows")
+    raise Refusal(
+        422,
+        f"the body is {_spoken(value)}; expected {FORM}, for a single row, too; GET /model has an example.",
+        "not_rows",
+    )
 
 
 def _column_of(cells: list[Any], wanted: Field, problems: dict[int, str]) -> pa.Array:
@@ -179,13 +185,10 @@ def _numbers(cells: list[Any], wanted: Field, problem: Callable[[int, str], None
     numbers = np.full(len(cells), math.nan)
     texts: dict[int, str] = {}
     for row, cell in enumerate(cells):
-        if isinstance(cell, str):
-            texts[row] = cell
+        if isinstance(cell, str) or (isinstance(cell, int) and abs(cell) >= MAX_WHOLE):
+            texts[row] = str(cell)
         elif cell is not None:
-            try:
-                numbers[row] = cell
-            except OverflowError:
-                numbers[row] = math.inf
+            numbers[row] = cell
             if math.isinf(numbers[row]):
                 problem(row, wanted.explain_cell(str(numbers[row])))
                 numbers[row] = math.nan
@@ -265,11 +268,10 @@ def _check_uncompressed(body: bytes) -> None:
         If there is one, or the bytes are no messages.
     """
     try:
-        with pa.ipc.MessageReader.open_stream(pa.BufferReader(body)) as messages:
-            for message in messages:
-                if _is_compressed(message.metadata.to_pybytes()):
-                    raise Refusal(415, "the Arrow stream is compressed; write it without compression.", "compressed")
-    except (pa.ArrowException, OSError, ValueError, EOFError, struct.error) as error:
+        for message in pa.ipc.MessageReader.open_stream(pa.BufferReader(body)):
+            if _is_compressed(message.metadata.to_pybytes()):
+                raise Refusal(415, "the Arrow stream is compressed; write it without compression.", "compressed")
+    except (pa.ArrowException, OSError, ValueError, EOFError, LookupError, struct.error) as error:
         raise _no_arrow(str(error)) from error
 
 

@@ -62,6 +62,8 @@ class ScoringQueue:
         self._n_rows = 0
         self._changed = threading.Condition()
         self._is_closed = False
+        # Whether the last ones were scored together.
+        self._are_several = False
         self._thread: threading.Thread | None = None
 
     @property
@@ -112,13 +114,15 @@ class ScoringQueue:
         with self._changed:
             while not self._jobs and not self._is_closed:
                 self._changed.wait()
-            until = time.monotonic() + self._limits.max_wait_seconds
+            until = time.monotonic() + (self._limits.max_wait_seconds if self._are_several else 0)
             while not self._is_closed and self._n_rows < self._limits.max_batch_rows:
                 left = until - time.monotonic()
                 if left <= 0:
                     break
                 self._changed.wait(left)
-            return self._taken()
+            taken = self._taken()
+            self._are_several = len(taken) > 1
+            return taken
 
     def _taken(self) -> list[Job]:
         """The first job, and those right behind it that it can be scored with."""

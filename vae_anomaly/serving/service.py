@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from vae_anomaly.errors import DataError, NonFiniteScoreError, SpecificationError
+from vae_anomaly.serving.counts import Metrics
 from vae_anomaly.serving.engines import Engine, Judged
 from vae_anomaly.serving.limits import ServingLimits
-from vae_anomaly.serving.metrics import Metrics
 from vae_anomaly.serving.model_file import LOG, ModelFile
 from vae_anomaly.serving.refusals import Refusal, timed_out
 from vae_anomaly.serving.request_rows import RequestRows, rows_of_arrow, rows_of_json
@@ -38,7 +38,8 @@ class ScoringService:
     def __init__(self, path: str | os.PathLike[str], limits: ServingLimits, key: bytes | None, device: str) -> None:
         self.limits = limits
         self.file = ModelFile(path, key, device, self._reloaded)
-        self.metrics = Metrics(self.file.engine)
+        self._counted = self.file.engine
+        self.metrics = Metrics(self._counted)
         self.queue = ScoringQueue(limits, self.metrics.batches.observe)
         self.began_at = time.time()
 
@@ -143,9 +144,12 @@ class ScoringService:
         }
 
     def _reloaded(self, engine: Engine | None) -> None:
-        self.metrics.reloads.labels("refused" if engine is None else "loaded").inc()
         self.metrics.reload_failed.set(engine is None)
-        if engine is not None:
+        if engine is None:
+            self.metrics.reloads.labels("refused").inc()
+        elif engine is not self._counted:
+            self._counted = engine
+            self.metrics.reloads.labels("loaded").inc()
             self.metrics.begin(engine)
 
 

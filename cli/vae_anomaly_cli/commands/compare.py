@@ -90,7 +90,7 @@ class CompareOptions:
         str | None,
         Option(
             "Page of its own with the tables, what follows from them, and ROC and precision-recall curves.",
-            metavar="FILE.html",
+            metavar="FILE",
             panel=OUTPUT,
             is_path=True,
         ),

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from vae_anomaly_cli.command import Option, command
-from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.options import Json, KeyFile, check_model_path
 from vae_anomaly_cli.signing import signing_key, use_key
 
@@ -46,14 +45,11 @@ def info(showing: InfoOptions) -> None:
     """Show what MODEL was fitted on and how, without building it."""
     model = showing.model
     check_model_path(model)
-    from vae_anomaly import ModelFileError, read_manifest
+    from vae_anomaly import read_manifest
+    from vae_anomaly_cli.models import model_errors
 
-    try:
+    with model_errors(model):
         manifest = read_manifest(model, key=signing_key())
-    except ModelFileError as error:
-        raise InputError(error) from error
-    except OSError as error:
-        raise InputError(f"{model} cannot be read: {error.strerror or error}.") from error
     taught = _taught(model) if manifest.get("answers") is not None else None
     if showing.as_json:
         from vae_anomaly_cli.output.summary import write_summary

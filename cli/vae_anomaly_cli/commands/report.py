@@ -51,17 +51,24 @@ class PageOptions:
         Option(
             "Where the page goes, like report.html; '-' is standard output.",
             flags=("--output", "-o"),
-            metavar="FILE.html",
+            metavar="FILE",
             panel=OUTPUT,
             is_path=True,
+            common=True,
         ),
     ]
     top: Annotated[
         int | None,
-        Option("How many of the most anomalous rows it shows. Default 200.", min=1, max=MAX_SHOWN, panel=OUTPUT),
+        Option(
+            "How many of the most anomalous rows it shows. Default 200.",
+            min=1,
+            max=MAX_SHOWN,
+            panel=OUTPUT,
+            common=True,
+        ),
     ] = None
     redact: Annotated[
-        bool, Option("Leave raw values out: cells, levels, dates, names of rows, images.", panel=OUTPUT)
+        bool, Option("Leave raw values out: cells, levels, dates, names of rows, images.", panel=OUTPUT, common=True)
     ] = False
     title: Annotated[str | None, Option("Title of the page.", metavar="TEXT", panel=OUTPUT)] = None
 
@@ -77,7 +84,7 @@ def report(
     messages: Messages,
     kind: Kind,
 ) -> None:
-    """Score every row, or every image, of DATA, and make a page of what was found."""
+    """Score DATA, and make a page of what was found."""
     scoring = ScoreOptions(top=paging.top, report=paging.output, redact=paging.redact)
     run_score(
         given,

@@ -254,7 +254,7 @@ class ScoreOptions:
         str | None,
         Option(
             "Page of its own about the run: scores, reasons, patterns, columns. See vae-anomaly report.",
-            metavar="FILE.html",
+            metavar="FILE",
             panel=OUTPUT,
             is_path=True,
         ),

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 LIBRARIES = ("fastapi", "uvicorn", "prometheus_client")
 INSTALL = 'python -m pip install "vae-anomaly[serve]"'
-LIMITS = "Limits"
+SERVER, LIMITS = "Server", "Limits"
 MAX_PORT = 65_535
+# Each may hold a body in memory.
+MAX_CONNECTIONS = 512
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
@@ -31,11 +33,14 @@ HELP = f"""Serve MODEL, which is one of tables, over HTTP until Ctrl-C or SIGTER
 [bold]Examples[/bold]
   vae-anomaly serve orders.vae
   vae-anomaly serve orders.vae --port 9000
-  vae-anomaly serve orders.onnx               what export has written
+  vae-anomaly serve orders.onnx               from export, without PyTorch
+
+\b
+[bold]A request[/bold]
   curl -H 'content-type: application/json' http://127.0.0.1:8000/score \\
        -d '{{"rows": [{{"amount": 12.5, "country": "DE"}}]}}'
 
-POST /score takes {{"rows": \\[...]}}, an object for each row with all columns of the model (null where there is no \
+POST /score takes {{"rows": [...]}}, an object for each row with all columns of the model (null where there is no \
 value), or an Arrow IPC stream (content-type: application/vnd.apache.arrow.stream). It answers with anomaly_score \
 (nats), p_value, is_anomaly and problem for each row, in their order; as Arrow where Accept asks for it. With \
 ?explain=true each row comes with reasons, with ?explain=flagged those that are flagged. Cells are read as score reads \
@@ -49,7 +54,7 @@ When MODEL is replaced it is loaded without a pause; one that cannot be used is 
 Nobody is asked who they are: the server listens on this machine alone, unless --host says otherwise; then put a proxy \
 in front that asks.
 
-It needs FastAPI and others: {INSTALL.replace("[", chr(92) + "[")}
+It needs FastAPI and others: {INSTALL}
 
 Exit codes: see vae-anomaly --help.
 """
@@ -60,10 +65,19 @@ class ServeOptions:
     """What to serve, where, and how much at once."""
 
     model: Annotated[str, Option("Model file, or one of export.", metavar="MODEL", is_argument=True, is_path=True)]
-    port: Annotated[int, Option("Port; 0 takes a free one, and says which.", metavar="N", min=0, max=MAX_PORT)] = 8000
-    host: Annotated[str, Option("Address to listen on; 0.0.0.0 is all of them.", metavar="ADDRESS")] = "127.0.0.1"
-    max_body_mib: Annotated[int, Option("Largest body, in MiB.", metavar="N", min=1, max=1024, panel=LIMITS)] = 8
-    max_rows: Annotated[int, Option("Most rows of a request.", metavar="N", min=1, panel=LIMITS)] = 10_000
+    port: Annotated[
+        int,
+        Option(
+            "Port; 0 takes a free one, and says which.", metavar="N", min=0, max=MAX_PORT, panel=SERVER, common=True
+        ),
+    ] = 8000
+    host: Annotated[
+        str, Option("Address to listen on; 0.0.0.0 is all of them.", metavar="ADDRESS", panel=SERVER, common=True)
+    ] = "127.0.0.1"
+    max_body_mib: Annotated[
+        int, Option("Largest body, in MiB.", metavar="N", min=1, max=1024, panel=LIMITS, common=True)
+    ] = 8
+    max_rows: Annotated[int, Option("Most rows of a request.", metavar="N", min=1, panel=LIMITS, common=True)] = 10_000
     max_explained_rows: Annotated[
         int, Option("Most rows of a request that get reasons.", metavar="N", min=1, panel=LIMITS)
     ] = 100
@@ -72,8 +86,14 @@ class ServeOptions:
     ] = 40_000
     batch_wait_ms: Annotated[
         int,
-        Option("How long a request waits for others to be scored with.", metavar="MS", min=0, max=1000, panel=LIMITS),
-    ] = 0
+        Option(
+            "How long to wait for others to be scored with, where some came.",
+            metavar="MS",
+            min=0,
+            max=1000,
+            panel=LIMITS,
+        ),
+    ] = 2
     timeout: Annotated[
         int, Option("Seconds for a body to arrive, and to be scored.", metavar="SECONDS", min=1, panel=LIMITS)
     ] = 30
@@ -163,6 +183,11 @@ def _serve(app: "FastAPI", listening: socket.socket, serving: ServeOptions, *, q
     logging.getLogger("vae_anomaly").setLevel(logging.ERROR if quiet else logging.INFO)
     logging.getLogger("uvicorn").setLevel(logging.ERROR if quiet else logging.WARNING)
     configuration = uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=serving.timeout
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_graceful_shutdown=serving.timeout,
     )
     uvicorn.Server(configuration).run(sockets=[listening])

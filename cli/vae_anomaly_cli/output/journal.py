@@ -21,7 +21,7 @@ from vae_anomaly_cli.errors import CommandError, InputChanged, InputError, Inter
 from vae_anomaly_cli.models import RowScores
 from vae_anomaly_cli.output.partial_file import write_errors
 from vae_anomaly_cli.output.targets import Target
-from vae_anomaly_cli.sources import Source, without_links
+from vae_anomaly_cli.sources import Source, scheme_of, without_links
 
 try:
     import fcntl
@@ -108,17 +108,25 @@ def journal_path(target: Target) -> Path:
 
 def identity(model: str, source: Source, rule: Mapping[str, Any]) -> dict[str, Any]:
     """What results depend on: the model, what else flags rows, the files as they are and are read, and our version."""
-    digest = hashlib.sha256()
-    with Path(model).open("rb") as stream:
-        for part in iter(lambda: stream.read(HASHED_BYTES), b""):
-            digest.update(part)
     known = source.identity()
     assert known is not None
     return {
         "version": importlib.metadata.version("vae-anomaly"),
-        "model": digest.hexdigest(),
+        "model": _digest_of(model),
         "rule": dict(rule),
     } | known
+
+
+def _digest_of(model: str) -> str:
+    if scheme_of(model) is not None:
+        from vae_anomaly import read_manifest
+
+        return str(read_manifest(model)["integrity"]["sha256"])
+    digest = hashlib.sha256()
+    with Path(model).open("rb") as stream:
+        for part in iter(lambda: stream.read(HASHED_BYTES), b""):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,7 @@ from vae_anomaly.detectors.calibrated import (
 )
 from vae_anomaly.detectors.fit_log import log_fit, log_rows
 from vae_anomaly.detectors.inputs import is_files, new_seed, open_files, read_images, read_portions
+from vae_anomaly.detectors.names import DeviceName
 from vae_anomaly.detectors.parameters import resolved_rule
 from vae_anomaly.detectors.patch.maps import MapReduction, PositionLevels, position_helps, smoothed
 from vae_anomaly.detectors.patch.patch_config import (
@@ -178,11 +179,11 @@ class PatchDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
     def __init__(
         self,
         *,
-        model: str = "masked",
+        model: Literal["masked", "whole"] = "masked",
         window: int | Sequence[int] | None = None,
         stride: int | None = None,
         n_windows: int = 65_536,
-        position: str = "auto",
+        position: Literal["auto", "ignore", "use"] = "auto",
         smoothing: float = 2.0,
         top_pixels: int | None = None,
         n_estimators: int = 1,
@@ -193,9 +194,9 @@ class PatchDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
         learning_rate_init: float = 0.003,
         image_shape: Sequence[int] | None = None,
         augment: Augment | None = None,
-        contamination: str | float = "auto",
-        calibration: str | None = "auto",
-        device: str = "auto",
+        contamination: Literal["auto"] | float = "auto",
+        calibration: Literal["auto", "split"] | None = "auto",
+        device: DeviceName = "auto",
         random_state: Any = 0,
         verbose: bool = False,
         callbacks: Sequence[Callback] | None = None,

@@ -15,6 +15,7 @@ from vae_anomaly.serving.request_rows import RequestRows
 
 ROW, SCORE, LIKELIHOOD, P_VALUE = "row", "anomaly_score", "likelihood_score", "p_value"
 FLAG, PROBLEM, REASONS = "is_anomaly", "problem", "reasons"
+MAX_PROBLEM_CHARACTERS = 300
 
 
 def json_answer(engine: Engine, rows: RequestRows, judged: Judged, explain: str) -> bytes:
@@ -24,7 +25,7 @@ def json_answer(engine: Engine, rows: RequestRows, judged: Judged, explain: str)
         columns[LIKELIHOOD] = _or_none(judged.likelihoods)
     columns[P_VALUE] = _or_none(judged.p_values)
     columns[FLAG] = _flags(judged)
-    columns[PROBLEM] = [judged.problems.get(row) for row in range(judged.n_rows)]
+    columns[PROBLEM] = [_problem(judged, row) for row in range(judged.n_rows)]
     if explain:
         columns[REASONS] = [judged.reasons.get(row) for row in range(judged.n_rows)]
     names = list(columns)
@@ -43,7 +44,7 @@ def arrow_answer(engine: Engine, rows: RequestRows, judged: Judged, explain: str
         **({} if judged.likelihoods is None else {LIKELIHOOD: _nullable(judged.likelihoods)}),
         P_VALUE: _nullable(judged.p_values),
         FLAG: pa.array(_flags(judged), pa.bool_()),
-        PROBLEM: pa.array([judged.problems.get(row) for row in range(judged.n_rows)], pa.string()),
+        PROBLEM: pa.array([_problem(judged, row) for row in range(judged.n_rows)], pa.string()),
     }
     if explain:
         sentences = [_sentence(judged.reasons.get(row)) for row in range(judged.n_rows)]
@@ -60,6 +61,11 @@ def arrow_answer(engine: Engine, rows: RequestRows, judged: Judged, explain: str
 def _flags(judged: Judged) -> list[bool | None]:
     flags = judged.flags.tolist()
     return [None if math.isnan(score) else flag for score, flag in zip(judged.scores, flags, strict=True)]
+
+
+def _problem(judged: Judged, row: int) -> str | None:
+    text = judged.problems.get(row)
+    return text if text is None or len(text) <= MAX_PROBLEM_CHARACTERS else f"{text[:MAX_PROBLEM_CHARACTERS]}..."
 
 
 def _or_none(numbers: npt.NDArray[np.float64]) -> list[float | None]:
