@@ -2,10 +2,16 @@
 
 import importlib.metadata
 import sys
+import warnings
 from pathlib import Path
+
+from vae_anomaly import VAEAnomalyWarning
 
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS))
+
+# A tutorial that makes the library warn fails the build.
+warnings.simplefilter("error", VAEAnomalyWarning)
 
 project = "vae-anomaly"
 author = "the vae-anomaly developers"
@@ -68,6 +74,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
+html_context = {"default_mode": "auto"}
 html_theme_options = {
     "logo": {"text": "vae-anomaly"},
     "navbar_align": "left",

@@ -42,6 +42,12 @@ def test_rows_given_have_a_curve_and_anomalies_another():
     assert display.ax_.get_xlim()[0] < 2.5 < display.ax_.get_xlim()[1]
 
 
+def test_scores_far_out_do_not_set_the_scale():
+    scores = np.append(np.arange(1000.0), 1e6)
+    drawn = ThresholdDisplay.from_calibration(Calibration.of("split", [scores]), threshold=2000.0)
+    assert 2000 < drawn.ax_.get_xlim()[1] < 4000
+
+
 def test_many_calibration_rows_are_drawn_with_few_points():
     calibration = Calibration.of("split", [np.arange(50_000.0)])
     assert len(calibration.false_alarm_rates()) < 500

@@ -81,7 +81,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "fastapi": ("serving", "vae_anomaly_cli"),
     "hypothesis": (),
     "jinja2": ("report",),
-    "matplotlib": ("display", "explain", "report", "comparison"),
+    "matplotlib": ("comparison", "display", "explain", "report"),
     "mlflow": ("mlflow",),
     "narwhals": ("detectors",),
     "numpy": EVERYBODY,

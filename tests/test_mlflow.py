@@ -80,7 +80,8 @@ def test_kept_model_scores_as_before_and_holds_no_pickle(detector: VAEDetector, 
     assert not [name for name in names if name.endswith((".pkl", ".pickle"))]
     assert served.metadata.signature.inputs.input_names() == ["a", "b", "kind"]
     assert served.metadata.metadata == {"team": "quality"}
-    assert (tmp_path / "kept" / "requirements.txt").read_text() == "vae-anomaly==0.1.0\n"
+    wanted = f"mlflow=={mlflow.__version__}\nvae-anomaly==0.1.0\n"
+    assert (tmp_path / "kept" / "requirements.txt").read_text() == wanted
 
 
 def test_kept_model_of_images_scores_arrays(tmp_path: Path) -> None:

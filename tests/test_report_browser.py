@@ -37,7 +37,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def driver() -> Iterator[Any]:
-    webdriver = pytest.importorskip("selenium.webdriver")
+    pytest.importorskip("selenium")
+    from selenium import webdriver
+
     options = webdriver.ChromeOptions()
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
         options.add_argument(argument)
@@ -153,7 +155,7 @@ def test_rows_open_by_keyboard(browser: Any) -> None:
     assert "observed expected plausible nats" in detail.text
     button.send_keys(Keys.SPACE)
     assert not detail.is_displayed()
-    browser.find_element(By.ID, "unfold").click()
+    click(browser, "#unfold")
     shown = "return [...document.querySelectorAll('tr.detail')].filter((row) => row.checkVisibility()).length"
     assert browser.execute_script(shown) == 40
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from fastapi import FastAPI
 
 from vae_anomaly import FitWarning, ModelFileError, NotInstalled, SpecificationError, VAEDetector, export_onnx, save
 from vae_anomaly.serving import ServingLimits, scoring_app
@@ -53,7 +54,6 @@ class Client:
         return self.wait(self.http.post(path, **options))
 
 
-pytest.importorskip("fastapi")
 pytest.importorskip("prometheus_client")
 JSON, ARROW = "application/json", "application/vnd.apache.arrow.stream"
 SMALL = ServingLimits(max_body_bytes=20_000, max_rows=50, max_explained_rows=5, reload_seconds=0)
@@ -596,6 +596,30 @@ def test_missing_library_is_named_with_the_command_that_installs_it(path, monkey
 def test_limits_are_positive():
     with pytest.raises(SpecificationError, match="max_rows=0"):
         ServingLimits(max_rows=0)
+
+
+def test_application_that_is_mounted_in_another_scores(path):
+    outer = FastAPI()
+    outer.mount("/anomalies", scoring_app(path))
+    with Client(outer) as client:
+        answer = client.post("/anomalies/score", json={"rows": [ROW]})
+        assert answer.status_code == 200
+        assert client.get("/anomalies/openapi.json").json()["components"]["schemas"]["Row"]["required"] == list(ROW)
+
+
+def test_groups_that_calibrate_or_compare_are_columns_of_a_row(tmp_path):
+    frame = table(300, seed=0).drop(columns="when")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        detector = VAEDetector(
+            max_iter=10, n_estimators=2, random_state=0, calibration_groups="items", baseline_by="shop"
+        ).fit(frame)
+        expected = detector.decide(frame[:20])
+    save(detector, tmp_path / "groups.vae")
+    with Client(scoring_app(tmp_path / "groups.vae")) as client:
+        found = pd.DataFrame(scored(client, json.loads(frame[:20].to_json(orient="records"))))
+    assert found["anomaly_score"].tolist() == expected["anomaly_score"].tolist()
+    assert found["p_value"].tolist() == expected["p_value"].tolist()
 
 
 def test_wrong_paths_and_methods_are_answered_with_the_right_ones(client):

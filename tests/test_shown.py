@@ -96,8 +96,7 @@ class Tags(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.seen.add(tag)
-        if tag != "br":
-            self.open.append(tag)
+        self.open.append(tag)
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
@@ -110,7 +109,7 @@ def checked_html(value):
     tags = Tags()
     tags.feed(value._repr_html_())
     assert tags.open == []
-    assert tags.seen <= {"div", "p", "strong", "table", "thead", "tbody", "tr", "th", "td", "br"}
+    assert tags.seen <= {"div", "p", "strong", "table", "thead", "tbody", "tr", "th", "td"}
     assert not re.search(r"color|style=|background", value._repr_html_().split("<table")[1].split(">")[0])
     return tags.text
 
@@ -153,7 +152,6 @@ def test_fitted_detector_shows_what_it_learned_below_its_diagram(detector):
     assert bundle["text/plain"] == repr(detector)
     diagram, _, shown = bundle["text/html"].rpartition("<div><p><strong>")
     assert "sk-container" in diagram
-    assert "&lt;script&gt;" in shown
     assert "<script>alert" not in shown
     for name in ("columns_", "fit_report_", "threshold_", "calibration_"):
         assert f"<td>{name}</td>" in shown
@@ -206,6 +204,8 @@ def test_columns_stay_a_tuple(detector):
     assert len(columns) == N_COLUMNS
     assert columns.frame()["column"].tolist() == [column.name for column in plain]
     assert repr(Columns()) == "Columns(0)"
+    title = columns._repr_html_().split("</strong>")[0]
+    assert title.endswith("Columns(30: 27 continuous, 2 categorical, 1 datetime)")
 
 
 def test_table_says_how_many_rows_it_leaves_out():

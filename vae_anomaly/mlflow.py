@@ -383,9 +383,12 @@ def _keep_example(model: Any, example: Any, folder: Path) -> None:
 def _write_environment(folder: Path, requirements: Sequence[str] | None) -> dict[str, Any]:
     """Say what a server has to install."""
     from mlflow.utils.environment import _mlflow_conda_env, _PythonEnv
+    from mlflow.version import VERSION
 
     wanted = [f"vae-anomaly=={__version__}"] if requirements is None else list(requirements)
     _mlflow_conda_env(path=str(folder / "conda.yaml"), additional_pip_deps=wanted)
     _PythonEnv.current().to_yaml(str(folder / "python_env.yaml"))
+    if not any(requirement.startswith("mlflow") for requirement in wanted):
+        wanted = [f"mlflow=={VERSION}", *wanted]
     (folder / "requirements.txt").write_text("\n".join(wanted) + "\n", encoding="utf-8")
     return {"conda_env": "conda.yaml", "python_env": "python_env.yaml"}

@@ -25,15 +25,15 @@ detector = VAEDetector(random_state=0).fit(history)
 # %%
 # Five rounds of 20 rows
 # ----------------------
-# Here the labels of the data set answer for the person.
+# Here the labels of the data set answer for the person. ``learn`` takes all answers so far.
 
-found = [0]
-precision = [average_precision_score(y[kept.index], detector.anomaly_score(kept))]
-for _ in range(5):
-    todo = detector.review(reviewed, k=20)
-    answers = y[todo.index]
-    detector.learn(reviewed.loc[todo.index], answers, calibration=reviewed)
-    found.append(found[-1] + int(answers.sum()))
+looked_at = pd.Index([], dtype=int)
+found, precision = [], []
+for n_rounds in range(6):
+    if n_rounds:
+        looked_at = looked_at.append(detector.review(reviewed, k=20).index)
+        detector.learn(reviewed.loc[looked_at], y[looked_at], calibration=reviewed)
+    found.append(y[looked_at].sum())
     precision.append(
         average_precision_score(y[kept.index], detector.anomaly_score(kept))
     )
@@ -47,9 +47,9 @@ print(
 )
 
 # %%
-looked_at = [20 * round_ for round_ in range(6)]
+n_looked_at = range(0, 101, 20)
 fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
-left.plot(looked_at, found, marker="o", color="#c2410c", label="review and learn")
+left.plot(n_looked_at, found, marker="o", color="#c2410c", label="review and learn")
 left.plot(
     [0, 100],
     [0, y[by_score].sum()],
@@ -59,7 +59,7 @@ left.plot(
 )
 left.set(xlabel="rows looked at", ylabel="anomalies found")
 left.legend(frameon=False)
-right.plot(looked_at, precision, marker="o", color="#3572b0")
+right.plot(n_looked_at, precision, marker="o", color="#3572b0")
 right.set(
     xlabel="rows looked at", ylabel="average precision on other rows", ylim=(0, 1)
 )

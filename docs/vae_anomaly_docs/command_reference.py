@@ -7,7 +7,7 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 
 from vae_anomaly_cli.application import COMMANDS, HELP
-from vae_anomaly_cli.command import Command, Parameter
+from vae_anomaly_cli.command import CONFIG_FILE, OPTIONS, PANELS, Command, Parameter
 from vae_anomaly_docs.written import GENERATED, remove_others, write
 
 FOLDER = GENERATED / "commands"
@@ -63,7 +63,7 @@ def described(command: Command, parameter: Parameter) -> str:
 
 def page(command: Command) -> str:
     """Return the page of a command."""
-    parameters = list(command.parameters.values())
+    parameters = [*command.parameters.values(), CONFIG_FILE]
     arguments = [each for each in parameters if each.option.is_argument]
     usage = " ".join([PROGRAM, command.name, *(each.flag + "..." * each.repeats for each in arguments), "[OPTIONS]"])
     parts = [f"# {PROGRAM} {command.name}", f"```text\n{usage}\n```", prose(command.help)]
@@ -74,8 +74,9 @@ def page(command: Command) -> str:
     panels: dict[str, list[Parameter]] = {}
     for each in parameters:
         if not each.option.is_argument:
-            panels.setdefault(each.option.panel or "Options", []).append(each)
-    for panel, options in panels.items():
+            panels.setdefault(each.option.panel or OPTIONS, []).append(each)
+    order = [*PANELS, *(panel for panel in panels if panel not in PANELS)]
+    for panel, options in sorted(panels.items(), key=lambda item: order.index(item[0])):
         parts.append(f"## {panel}")
         for each in options:
             names = ", ".join(f"{flag}{value_of(each)}" for flag in each.flags)

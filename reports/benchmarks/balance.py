@@ -82,7 +82,7 @@ def measure(method: str, seed: int) -> pd.DataFrame:
     frame, wrong = plant(seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        explanation = VAEDetector(preset=OWN[method], random_state=seed).fit(frame).explain(frame)
+        explanation = VAEDetector(random_state=seed).set_params(preset=OWN[method]).fit(frame).explain(frame)
     contributions = explanation.contributions.to_numpy()
     scores = dict(
         zip(

@@ -24,7 +24,6 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 
 from vae_anomaly import NumericEncoder, PooledELBO, VAEDetector
-from vae_anomaly.scores import Score
 
 Labelled = tuple[pd.DataFrame, npt.NDArray[np.int64]]
 
@@ -186,7 +185,7 @@ PEERS: dict[str, Callable[[int], Peer]] = {
 }
 # Where cells are missing: they add nothing to a score, where by default they add what they are expected to.
 IGNORED = f"{OURS}, missing ignored"
-OWN: dict[str, str | Score] = {OURS: "auto", IGNORED: PooledELBO(missing="ignored")}
+OWN: dict[str, Any] = {OURS: "auto", IGNORED: PooledELBO(missing="ignored")}
 METHODS = (*OWN, *PEERS)
 
 

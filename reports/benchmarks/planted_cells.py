@@ -118,7 +118,7 @@ def measure_repair(planted: Planted, method: str, detector: VAEDetector) -> list
 def measure_own(planted: Planted, method: str, seed: int) -> list[dict[str, object]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        detector = VAEDetector(preset=OWN[method], random_state=seed).fit(planted.dirty)
+        detector = VAEDetector(random_state=seed).set_params(preset=OWN[method]).fit(planted.dirty)
         scores = {f"{method}, {road}": of for road, of in own_cell_scores(planted, detector).items()}
         filled = detector.impute(planted.dirty.mask(planted.cells))
         found = measure_detection(planted, scores) + measure_fill(planted, method, filled)

@@ -76,7 +76,7 @@ BAD = [
     ("topp = 3", "topp is no option of any command. Did you mean top?"),
     ("[score]\ntopp = 3", "[score] topp is no option of vae-anomaly score. Did you mean top?"),
     ("[score]\npasses = 2", "[score] passes is no option of vae-anomaly score, but of fit. Move it to [fit]"),
-    ("[fit]\ntop = 2", "[fit] top is no option of vae-anomaly fit, but of score, explain"),
+    ("[fit]\ntop = 2", "[fit] top is no option of vae-anomaly fit, but of score, "),
     ("[scor]\ntop = 3", "[scor] is no command. Did you mean [score]?"),
     ("[[score]]\ntop = 3", 'score = [{"top": 3}]: expected a number.'),
     ('[score]\ntop = "x"', '[score] top = "x": expected a whole number.'),

@@ -13,7 +13,7 @@ from vae_anomaly_cli.application import COMMANDS, SECTIONS, application
 from vae_anomaly_cli.command import page_of
 from vae_anomaly_cli.help_pages import Entry, HelpText, Page
 
-MAX_LINES = 64
+MAX_LINES = 60
 NAMES = [each.name for each in COMMANDS]
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, clone
 
 from vae_anomaly.data import FloatArray
-from vae_anomaly.display import html_table
+from vae_anomaly.display import html_table, one_line
 from vae_anomaly.forks import ForkSafeLock
 from vae_anomaly.model import own_settings
 
@@ -77,7 +77,7 @@ class AnomalyDetectorMixin(abc.ABC):
         """What notebooks show: the diagram of scikit-learn, and below it what a fit learned."""
         bundle: dict[str, str] = super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]
         learned = {name: getattr(self, name, None) for name in SHOWN}
-        known = {name: repr(value) for name, value in learned.items() if value is not None}
+        known = {name: one_line(value) for name, value in learned.items() if value is not None}
         if "text/html" in bundle and known:
             bundle["text/html"] += html_table("fitted", pd.DataFrame({"": list(known), " ": list(known.values())}))
         return bundle

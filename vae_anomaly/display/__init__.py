@@ -9,7 +9,7 @@ from vae_anomaly.display.explanation_display import ExplanationDisplay
 from vae_anomaly.display.heatmap_display import HeatmapDisplay
 from vae_anomaly.display.latent_display import LatentDisplay
 from vae_anomaly.display.score_display import ScoreDisplay
-from vae_anomaly.display.shown import Described, Shown, counted, html_table, number_text
+from vae_anomaly.display.shown import Described, Shown, counted, html_table, number_text, one_line
 from vae_anomaly.display.threshold_display import ThresholdDisplay
 from vae_anomaly.display.training_display import TrainingDisplay
 
@@ -27,5 +27,6 @@ __all__ = [
     "counted",
     "html_table",
     "number_text",
+    "one_line",
     "shortened",
 ]

@@ -249,6 +249,7 @@ class ExplanationDisplay:
                     ha="left" if rises else "right",
                     va="center",
                     fontsize="small",
+                    bbox={"facecolor": self.ax_.get_facecolor(), "edgecolor": "none", "pad": 0.5},
                 )
             )
         self.texts_ = tuple(texts)

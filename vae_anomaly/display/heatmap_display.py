@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -96,8 +97,11 @@ class HeatmapDisplay:
             Where to draw the nats over the image; by default all three side by side on a new figure.
         """
         detector = behind(estimator)
-        explanation = detector.explain(one_row(X, row))
-        return cls.from_explanation(explanation, 0, scale=getattr(detector, "map_scale_", None), ax=ax)
+        is_path = isinstance(X, str | os.PathLike)
+        explanation = detector.explain(X if is_path else one_row(X, row))
+        return cls.from_explanation(
+            explanation, row if is_path else 0, scale=getattr(detector, "map_scale_", None), ax=ax
+        )
 
     @classmethod
     def from_explanation(

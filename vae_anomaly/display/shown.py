@@ -42,7 +42,13 @@ class Shown(Described):
         """What the notebook shows below the summary."""
 
     def _repr_html_(self) -> str:
-        return html_table(repr(self), self._table())
+        return html_table(one_line(self), self._table())
+
+
+def one_line(value: object) -> str:
+    """The text of a value, and of several lines the first."""
+    first, newline, _ = repr(value).partition("\n")
+    return f"{first})" if newline else first
 
 
 def html_table(title: str, table: pd.DataFrame) -> str:
@@ -69,9 +75,8 @@ def html_table(title: str, table: pd.DataFrame) -> str:
     body = "".join(row(cells, "td") for cells in table.head(MAX_ROWS).itertuples(index=False, name=None))
     n_more = len(table) - MAX_ROWS
     more = f"<p>and {n_more:,} more</p>" if n_more > 0 else ""
-    said = escape(title).replace("\n", "<br>")
     return (
-        f'<div><p><strong>{said}</strong></p><table class="dataframe"><thead>{head}</thead>'
+        f'<div><p><strong>{escape(title)}</strong></p><table class="dataframe"><thead>{head}</thead>'
         f"<tbody>{body}</tbody></table>{more}</div>"
     )
 

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 
+# Thresholds are drawn up to so many times the distance from the median to the threshold of this rate.
+USUAL_RATE, MAX_REACH = 0.01, 3.0
+
+
 class ThresholdDisplay:
     """Share of new normal rows above each threshold, with its bound; and of given rows the share that is above.
 
@@ -269,9 +273,10 @@ def _shares_above(scores: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _limits(thresholds: FloatArray, rates: FloatArray, threshold: float | None) -> tuple[float, float]:
-    """From the median of normal rows to the highest threshold with a rate, the one in use included, and a bit more."""
+    """From the median of normal rows to the highest threshold with a rate, unless the few highest are far out."""
     low = float(thresholds[np.flatnonzero(rates >= min(0.5, rates.max()))[-1]])
-    high = float(thresholds[-1])
+    usual = float(thresholds[np.argmax(rates <= max(USUAL_RATE, rates.min()))])
+    high = min(float(thresholds[-1]), low + MAX_REACH * (usual - low)) if usual > low else float(thresholds[-1])
     if threshold is not None:
         low, high = min(low, threshold), max(high, threshold)
     room = (high - low) or 1.0

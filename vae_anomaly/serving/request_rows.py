@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +21,7 @@ from vae_anomaly.serving.refusals import Refusal, too_many_rows
 ROWS = "rows"
 FORM = '{"rows": [{"age": 41, "sex": "F"}]}'
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-MAX_SHOWN, MAX_NAMED = 60, 20
+MAX_SHOWN, MAX_NAMED, MAX_COMPARED = 60, 20, 1_000
 MAX_MESSAGE_CHARACTERS = 200
 # Larger ones are text, as in a file.
 MAX_WHOLE = 1 << 63
@@ -130,7 +131,7 @@ def rows_of_arrow(body: bytes, fields: Sequence[Field], known: frozenset[str], m
         raise Refusal(422, "the request has no rows.", "no_rows")
     names = list(schema.names)
     if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+        ((twice, _),) = Counter(names).most_common(1)
         raise Refusal(422, f"column {_short(twice)} occurs more than once; rename the copies.", "columns", column=twice)
     found = match_names([each.name for each in fields], names)
     missing = [each.name for each in fields if each.name not in found]
@@ -213,7 +214,7 @@ def _dates(cells: list[Any], wanted: Field, problem: Callable[[int, str], None])
 
 
 def _lacks(missing: list[str], n_fields: int, free: list[str], row: int | None = None) -> Refusal:
-    close = close_name(missing[0], free)
+    close = close_name(missing[0], [name for name in free[:MAX_COMPARED] if len(name) <= MAX_SHOWN])
     hint = f" Did you mean {_short(close)}? It is called {_short(missing[0])}." if close is not None else ""
     more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
     subject, nothing = ("the table", "a column of nulls") if row is None else (f"row {row}", "null")

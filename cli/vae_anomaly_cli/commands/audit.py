@@ -115,7 +115,7 @@ class AuditOptions:
 
 @command(HELP)
 def audit(auditing: AuditOptions, reading: ReadOptions, run: RunOptions, messages: Messages) -> None:
-    """List the calibration rows of MODEL to look at, or take in what was found."""
+    """List the calibration rows to look at, or take in what was found."""
     if auditing.answers is not None:
         _take_answers(auditing, auditing.answers, reading, run, messages)
     else:

@@ -120,7 +120,7 @@ def compare(
     run: RunOptions,
     messages: Messages,
 ) -> None:
-    """Compare VAEDetector with simpler detectors on rows of DATA whose anomalies are known."""
+    """Compare VAEDetector with simpler detectors on labelled rows."""
     import numpy as np
     import pyarrow as pa
 

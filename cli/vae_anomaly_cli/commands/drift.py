@@ -131,7 +131,7 @@ def drift(
     messages: Messages,
     kind: Kind,
 ) -> None:
-    """Say whether the rows or images of DATA are still like those that calibrated the model."""
+    """Say whether DATA is still like what calibrated the model."""
     from vae_anomaly_cli.data import open_data
     from vae_anomaly_cli.models import calibration_of, write_model
     from vae_anomaly_cli.output.summary import write_summary

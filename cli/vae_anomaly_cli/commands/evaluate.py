@@ -44,7 +44,7 @@ def evaluate(
     messages: Messages,
     kind: Kind,
 ) -> None:
-    """Measure a model and its threshold on rows or images of DATA whose anomalies are known."""
+    """Measure a model on rows or images whose anomalies are known."""
     from vae_anomaly.decisions import Evaluation
     from vae_anomaly_cli.data import open_data
     from vae_anomaly_cli.output.summary import write_summary

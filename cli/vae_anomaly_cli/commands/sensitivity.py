@@ -88,7 +88,7 @@ class SensitivityOptions:
 def sensitivity(
     examining: SensitivityOptions, reading: ReadOptions, output: OutputOptions, run: RunOptions, messages: Messages
 ) -> None:
-    """Say which changes of a single cell MODEL notices, and which it would not."""
+    """Say which changes of a single cell MODEL notices."""
     from vae_anomaly_cli.models import decision_errors, library_errors
     from vae_anomaly_cli.output.partial_file import save_table, write_to_standard_output
     from vae_anomaly_cli.output.summary import write_summary

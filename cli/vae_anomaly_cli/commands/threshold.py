@@ -204,7 +204,7 @@ class ThresholdOptions:
 def threshold(
     setting: ThresholdOptions, reading: ReadOptions, changed: NewModelOptions, run: RunOptions, messages: Messages
 ) -> None:
-    """Show what the threshold of MODEL promises, or move it without another fit."""
+    """Show what the threshold of MODEL promises, or move it."""
     path = _output(setting, changed)
     if path is None:
         _show(setting, changed, run, messages)

@@ -15,6 +15,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +48,7 @@ def rows_of(table: str, seed: int) -> tuple[Array, npt.NDArray[np.int64]]:
     return X[chosen], y[chosen]
 
 
-def vae(preset: str) -> Callable[[Array, npt.NDArray[np.int64], int], tuple[Array, Rescore]]:
+def vae(preset: Any) -> Callable[[Array, npt.NDArray[np.int64], int], tuple[Array, Rescore]]:
     """VAEDetector with one of its presets."""
 
     def fitted(X: Array, y: npt.NDArray[np.int64], seed: int) -> tuple[Array, Rescore]:

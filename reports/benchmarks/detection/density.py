@@ -81,7 +81,7 @@ def principal_components(X: Array, seed: int) -> Any:
     return GridSearchCV(FlooredPCA(), {"n_components": chosen}, cv=folds(seed), error_score="raise")
 
 
-def detector(score: str, *, declared: bool) -> Callable[[Array, int], Any]:
+def detector(score: Any, *, declared: bool) -> Callable[[Array, int], Any]:
     def make(X: Array, seed: int) -> VAEDetector:
         columns = {f"x{index}": "continuous" for index in range(X.shape[1])} if declared else None
         return VAEDetector(columns=columns, row_score=score, random_state=seed)

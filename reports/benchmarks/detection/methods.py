@@ -117,7 +117,7 @@ def imported(module: str) -> Any:
         stop('this benchmark needs PyOD: python -m pip install -c constraints.txt -e ".[benchmark]"')
 
 
-def own(preset: str, about: str = "", settings: tuple[str, ...] = SETTINGS) -> Method:
+def own(preset: Any, about: str = "", settings: tuple[str, ...] = SETTINGS) -> Method:
     """VAEDetector with a preset; no time limit, and as many seeds as are asked for."""
 
     def make(_: Array, seed: int) -> VAEDetector:

@@ -59,7 +59,7 @@ def measure(cell: Cell) -> Row:
     fitted, new = drawn(table, TABLES[table][0], rng), drawn(table, N_NEW, rng)
     if calibration == BY_FOLD:
         return by_fold(fitted, new, int(seed), rng)
-    detector = VAEDetector(calibration=CALIBRATIONS[calibration], random_state=int(seed)).fit(fitted)
+    detector = VAEDetector(random_state=int(seed)).set_params(calibration=CALIBRATIONS[calibration]).fit(fitted)
     automatic = float((detector.predict(new) == -1).mean())
     if calibration == "none":
         p, flagged = in_sample(detector.anomaly_score(fitted), detector.anomaly_score(new), RATES)

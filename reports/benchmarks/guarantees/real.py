@@ -111,7 +111,7 @@ def measure(cell: Cell) -> Row:
     return {"n_fitted": len(part.fitted), "n_new": len(part.normal), "n_anomalies": len(part.anomalies), **found}
 
 
-def made(part: Part, seed: int, calibration: str | None) -> VAEDetector:
+def made(part: Part, seed: int, calibration: Any) -> VAEDetector:
     steps = IMAGE_STEPS if np.ndim(part.fitted) == 3 else None
     return VAEDetector(calibration=calibration, max_iter=steps, random_state=seed)
 

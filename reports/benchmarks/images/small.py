@@ -81,7 +81,7 @@ def measured(name: str, seed: int, method: str) -> Iterator[dict[str, Any]]:
         fit_s = time.perf_counter() - begin
         yield {"method": method, "fit_s": fit_s, **scored(scorer, given)}
         return
-    detector = VAEDetector(random_state=seed, backbone="auto" if method == OURS else method)
+    detector = VAEDetector(random_state=seed).set_params(backbone="auto" if method == OURS else method)
     with fit_warnings():
         detector.fit(given.training)
     fit_s = time.perf_counter() - begin
@@ -93,7 +93,7 @@ def measured(name: str, seed: int, method: str) -> Iterator[dict[str, Any]]:
     if method != OURS or name not in SETS:
         return
     for named in OTHER_FITS:
-        other = VAEDetector(random_state=seed, row_score=named)
+        other = VAEDetector(random_state=seed).set_params(row_score=named)
         with fit_warnings():
             other.fit(given.training)
         yield {"method": f"{method}, {named}", "fit_s": fit_s, **scored(other.anomaly_score, given)}

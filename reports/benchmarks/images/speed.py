@@ -59,7 +59,7 @@ def small(method: str, training: Grey, tested: Grey, other: Grey, rate: float) -
         scorer = lambda some: detector.decision_function(flat(some))  # noqa: E731
     else:
         with fit_warnings():
-            ours = VAEDetector(backbone=method.partition(", ")[2] or "auto").fit(training)
+            ours = VAEDetector().set_params(backbone=method.partition(", ")[2] or "auto").fit(training)
         fit_s = time.perf_counter() - begin
         seen = ours.n_iter_ * 128
         if method == "VAEDetector":

@@ -45,7 +45,7 @@ def variants() -> list[tuple[str, str]]:
 def made(device: str, precision: str, **settings: Any) -> VAEDetector:
     if precision == "tf32":
         settings["training"] = TrainingPlan(matmul_precision="high")
-    return VAEDetector(device=device, **settings)
+    return VAEDetector(**settings | {"device": device})
 
 
 def measured(device: str, precision: str, n_rows: int, n_members: int) -> Row:
