@@ -270,7 +270,7 @@ def test_progress_bar_is_drawn_on_stderr_only_and_only_when_asked(
     small(verbose=True).fit(X)
     drawn = capfd.readouterr()
     assert drawn.out == ""
-    assert "20/20 steps" in drawn.err
+    assert "20 steps, ELBO " in drawn.err
     small().fit(X)
     assert capfd.readouterr() == ("", "")
 

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
 from sklearn.pipeline import make_pipeline
@@ -59,6 +61,16 @@ def test_rows_far_below_have_a_bar_of_their_own():
     display = ScoreDisplay(np.concatenate([np.linspace(0, 1, 101), [-1e6]])).plot(bins=10)
     assert heights(display.bars_)[0] == 1
     assert [text.get_text() for text in display.beyond_] == ["1 down to -1e+06"]
+
+
+@pytest.mark.parametrize(("n_normal", "n_far"), [(1000, 39), (60, 14)])
+def test_number_of_rows_far_out_is_not_cut_off(n_normal, n_far):
+    scores = np.concatenate([np.random.default_rng(0).normal(10, 1, n_normal), np.full(n_far, 61222.37)])
+    figure = Figure(figsize=(5.6, 3.3))
+    display = ScoreDisplay(scores).plot(ax=figure.subplots())
+    FigureCanvasAgg(figure).draw()
+    (text,) = display.beyond_
+    assert text.get_window_extent().y1 <= display.ax_.get_window_extent().y1
 
 
 def test_infinite_scores_are_beyond_and_missing_ones_left_out():

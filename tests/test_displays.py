@@ -223,3 +223,10 @@ def test_figures_load_matplotlib_when_they_are_drawn():
     code = "import sys, vae_anomaly.display; print('matplotlib' in sys.modules, 'torch' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "False False\n"
+
+
+@pytest.mark.parametrize("kind", [CalibrationDisplay, ScoreDisplay, ThresholdDisplay])
+def test_dollar_signs_in_the_name_of_a_detector_are_no_mathematics(kind):
+    figure = MADE[kind]().plot(name="$x^{$").figure_
+    figure.savefig(io.BytesIO(), format="svg")
+    plt.close(figure)

@@ -112,6 +112,17 @@ def test_model_of_another_flavour_is_refused(tmp_path: Path) -> None:
         flavour.load_model(str(tmp_path))
 
 
+@pytest.mark.parametrize("data", ["data: ../kept/model.vae", "data: /etc/passwd", "data: [1]", "code: null"])
+def test_folder_that_names_no_file_of_its_own_is_refused(detector: VAEDetector, tmp_path: Path, data: str) -> None:
+    flavour.save_model(detector, tmp_path / "kept")
+    described = tmp_path / "kept" / "MLmodel"
+    before = described.read_text()
+    described.write_text(before.replace("  vae_anomaly:\n    data: model.vae", f"  vae_anomaly:\n    {data}"))
+    assert described.read_text() != before
+    with pytest.raises(ModelFileError, match="expected the name of a file in the same folder"):
+        flavour.load_model(str(tmp_path / "kept"))
+
+
 def test_logged_model_is_loaded_by_its_address(detector: VAEDetector, client: Any) -> None:
     with mlflow.start_run():
         info = flavour.log_model(detector, "detector")

@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
 from vae_anomaly import NotInstalled, PatchDetector, SpecificationError, VAEDetector
-from vae_anomaly.decisions import Calibration, ColumnSample, Decisions, FalseAlarmRate
+from vae_anomaly.decisions import Calibration, ColumnSample, Decisions, FalseAlarmRate, Selection
 from vae_anomaly.decisions.evaluation import average_precision
 from vae_anomaly.explain import Patterns
 from vae_anomaly.report import Contents, Reading, Report, ReportBuilder
@@ -22,7 +23,7 @@ from vae_anomaly.report.blocks import Charts, Facts, Grid, RankedRows, Section
 from vae_anomaly.report.builder import bars_of, compared_columns
 from vae_anomaly.report.contents import ColumnView, Scored
 from vae_anomaly.report.document import fit_text
-from vae_anomaly.report.sections import SECTIONS, roc_points
+from vae_anomaly.report.sections import SECTIONS, _precision_recall, _roc, roc_points
 
 pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning", "ignore::vae_anomaly.DataWarning")
 
@@ -125,6 +126,54 @@ def test_roc_curve_is_that_of_scikit_learn() -> None:
     expected = roc_curve(labels, scores, drop_intermediate=False)
     for found, known in zip(roc_points(labels, scores), expected, strict=False):
         np.testing.assert_allclose(found, known)
+
+
+def test_curves_of_few_anomalies_among_many_rows_are_those_of_all_thresholds() -> None:
+    scores = np.arange(100_000.0)
+    # The 50 highest but one, which is normal.
+    is_anomaly = (scores >= 99_949) & (scores != 99_989)
+    axes = Figure().subplots(1, 2)
+    _precision_recall([("", is_anomaly, scores)], axes[0])
+    recalls, precisions = axes[0].lines[0].get_data()
+    drawn = float(np.sum(np.diff(recalls) * precisions[1:]))
+    assert drawn == pytest.approx(average_precision(is_anomaly, scores), abs=1e-9)
+    _roc([("", is_anomaly, scores)], axes[1])
+    assert float(np.trapezoid(*axes[1].lines[0].get_data()[::-1])) == pytest.approx(1.0, abs=1e-4)
+    assert max(len(line.get_xdata()) for ax in axes for line in ax.lines) < 1_000
+
+
+def test_measures_are_those_of_the_rows_that_a_selection_flags() -> None:
+    contents = built().contents
+    assert contents.scored is not None
+    selection = Selection(0.002, 1, 4, 0.1, "benjamini_hochberg", "split", 999, 0.001, is_audited=False)
+    scored = dataclasses.replace(contents.scored, flags=np.array([False, True, False, False, False]))
+    section = SECTIONS["labels"](dataclasses.replace(contents, scored=scored, selection=selection))
+    assert section is not None
+    (grid,) = (block for block in section.blocks if isinstance(block, Grid))
+    values = {str(line.cells[0]): line.cells[1] for line in grid.lines}
+    # The normal row above the threshold is not selected.
+    assert values["recall of the selected"] == values["precision at 1"] == "1.000"
+    assert values["false-alarm rate"] == "0.000"
+
+
+def test_few_numbers_beyond_the_training_are_a_difference() -> None:
+    views = (ColumnView("a", "continuous", "", is_used=True),)
+    before = (ColumnSample.of_values("a", np.arange(1000.0)),)
+    now = (ColumnSample.of_values("a", np.append(np.arange(970.0), np.full(30, 77777.0))),)
+    (shown,) = compared_columns(views, before, now, None, redact=False)
+    assert shown.p_value < 1e-6
+    assert shown.change == "above 999, the end of the training, in 3 % of the cells"
+    (redacted,) = compared_columns(views, before, now, None, redact=True)
+    assert redacted.change == "above all of the training in 3 % of the cells"
+
+
+@pytest.mark.parametrize(("row_score", "is_elbo"), [("elbo", True), ("reconstruction", False)])
+def test_score_that_is_no_bound_is_not_called_one(row_score: Any, is_elbo: bool) -> None:
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    options: dict[str, Any] = {"n_estimators": 1, "max_iter": 5, "hidden_layer_sizes": (4,), "calibration": None}
+    page = VAEDetector(row_score=row_score, **options).fit(X).report(X[:5]).to_html()
+    assert ("negative evidence lower bound" in page) == is_elbo
+    assert ("The higher the score, the more anomalous the row." in page) != is_elbo
 
 
 def test_columns_are_compared_with_the_training() -> None:
@@ -309,7 +358,7 @@ def test_messages_are_withheld_from_a_redacted_page() -> None:
     report = built(redact=True)
     assert report.contents.reading.n_withheld == 2
     assert "a warning" not in report.to_html()
-    assert "2 messages about single cells or levels are left out" in report.to_html()
+    assert "Left out: 2 messages about single cells or levels" in report.to_html()
     assert "a warning" in built().to_html()
 
 

@@ -32,7 +32,7 @@ from vae_anomaly.callbacks import (
     shown_parameters,
 )
 from vae_anomaly.detectors import PatchDetector, VAEDetector
-from vae_anomaly.errors import FitWarning, NotInstalled, SpecificationError, callers_level
+from vae_anomaly.errors import FitWarning, ModelFileError, NotInstalled, SpecificationError, callers_level
 from vae_anomaly.store import load, save
 from vae_anomaly.version import __version__
 
@@ -184,7 +184,13 @@ def load_model(model_uri: str, *, device: str = "auto", key: bytes | None = None
             f"{model_uri} is a model of the flavours {sorted(flavors)}; expected one that vae_anomaly.mlflow kept. "
             "Load it with mlflow.pyfunc.load_model."
         )
-    return load(folder / flavors[FLAVOR_NAME]["data"], device, key=key)
+    name = flavors[FLAVOR_NAME].get("data")
+    if not isinstance(name, str) or Path(name).name != name:
+        raise ModelFileError(
+            f"{model_uri}: its MLmodel names {str(name)[:60]!r} as the model file; expected the name of a file in the "
+            "same folder. Log the model again."
+        )
+    return load(folder / name, device, key=key)
 
 
 def autolog(*, log_models: bool = True, log_reports: bool = False, disable: bool = False) -> None:

@@ -43,7 +43,9 @@ PANELS = (OPTIONS, INPUT, WITH_MODEL, FITTING, FLAGGING, OUTPUT, GENERAL)
 DATA, MODEL, QUIET, FAIL_ON_DRIFT, CONFIG = "data", "model", "quiet", "fail_on_drift", "config"
 CONTEXT, HELP_ALL = "context", "help_all"
 # How typer calls what comes neither from the command line nor from the signature.
-FROM_FILE = "DEFAULT_MAP"
+FROM_COMMAND_LINE, FROM_FILE = "COMMANDLINE", "DEFAULT_MAP"
+# Where an option can be given, each going before the next.
+COMMAND_LINE, OWN_TABLE, FOR_ALL, NOWHERE = range(4)
 MAX_CHOICES_WIDTH = 24
 MAX_EXAMPLES = 8
 
@@ -154,6 +156,21 @@ class Parameter:
     def flags(self) -> tuple[str, ...]:
         """All its names."""
         return self.option.flags or (f"--{self.name.replace('_', '-')}",)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """What typer knows it by: its name, and its earlier one."""
+        return (self.name,) if self.option.deprecated is None else (self.name, self._old_name)
+
+    def nothing(self, field: str) -> Any:
+        """Return what typer reads where one of its fields is not given."""
+        if field == self._old_name:
+            return False if self.value_type is bool else None
+        return None if self.repeats else self.default
+
+    def is_given(self, field: str, value: Any) -> bool:
+        """Whether a field has another value than it has by itself."""
+        return bool(value) if field == self._old_name else self.in_field(value) != self.default
 
     @property
     def repeats(self) -> bool:
@@ -438,22 +455,28 @@ class Command:
 
     def _take_configured(self, path: str, context: typer.Context, values: dict[str, Any]) -> None:
         """Say what comes from a file of options, without what it has for all commands and cannot be used here."""
-        from_file = [
-            parameter
-            for name, parameter in self.parameters.items()
-            if getattr(context.get_parameter_source(name), "name", "") == FROM_FILE
-        ]
         kind = kind_of(values[DATA]) if self.takes else None
         used: list[str] = []
-        for parameter in from_file:
+        for parameter in self.parameters.values():
             option = parameter.option
             usable = option.only in (None, kind) and (option.with_model or values.get(MODEL) is None)
-            if parameter.name in context.obj.for_all and not usable:
-                values[parameter.name] = None if parameter.repeats else parameter.default
-            elif parameter.in_field(values[parameter.name]) != parameter.default:
+            places = {field: self._place(field, context) for field in parameter.fields}
+            first = min(places.values())
+            for field, place in places.items():
+                if place in (OWN_TABLE, FOR_ALL) and (place > first or (place == FOR_ALL and not usable)):
+                    values[field] = parameter.nothing(field)
+            if first in (OWN_TABLE, FOR_ALL) and any(parameter.is_given(field, values[field]) for field in places):
                 used.append(parameter.flag)
         said = ", ".join(used) or "nothing that this command takes, or that was not given here"
         Messages(bool(values.get(QUIET))).note(f"{path}: {said}")
+
+    @staticmethod
+    def _place(field: str, context: typer.Context) -> int:
+        """Return where a value is from."""
+        source = getattr(context.get_parameter_source(field), "name", "")
+        if source == FROM_FILE:
+            return FOR_ALL if field in context.obj.for_all else OWN_TABLE
+        return COMMAND_LINE if source == FROM_COMMAND_LINE else NOWHERE
 
     def _parameters_of(self, group: type[Any]) -> Iterator[Parameter]:
         hints = get_type_hints(group, include_extras=True)

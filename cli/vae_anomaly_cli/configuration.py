@@ -1,5 +1,6 @@
 """`--config FILE`: options from a file in TOML, where the command line does not give them."""
 
+import contextlib
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -136,7 +137,10 @@ def read_configuration(path: str, command: str, settings: Settings) -> Configura
 
 def _content_of(path: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        # Editors of Windows put a mark in front.
+        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except RecursionError as error:
+        raise InputError(f"--config {path} is no file of options: it nests too deeply.") from error
     except FileNotFoundError as error:
         raise InputError(f"--config {path} does not exist; expected a file of options in TOML.") from error
     except (OSError, ValueError) as error:
@@ -161,10 +165,16 @@ def _check_option(path: str, table: str, key: str, settings: Settings) -> None:
 def _check_for_all(path: str, key: str, value: Any, settings: Settings) -> None:
     """Refuse a key for all commands that none has, and a value that is none."""
     name = _name_of(key)
-    every = {name: option for options in settings.values() for name, option in options.items()}
-    if name not in every:
-        raise InputError(f"--config {path}: {key} is no option of any command.{_meant(name, every)}")
-    every[name].read(value, f"--config {path}: {key}")
+    meant = [options[name] for options in settings.values() if name in options]
+    if not meant:
+        every = {each for options in settings.values() for each in options}
+        raise InputError(f"--config {path}: {key} is no option of any command.{_meant(name, sorted(every))}")
+    for option in meant[:-1]:
+        # What one command refuses may be meant for another.
+        with contextlib.suppress(InputError):
+            option.read(value, "")
+            return
+    meant[-1].read(value, f"--config {path}: {key}")
 
 
 def _values(where: str, given: Mapping[str, Any], options: Mapping[str, Setting]) -> dict[str, Any]:

@@ -316,11 +316,16 @@ class PageRows:
 
 
 def name_of(path: str) -> str:
-    """The name of a file without the folders that it is in, which are nobody else's business.
+    """The name of a file without the folders that it is in, nor what an address says of who reads it.
 
     Examples
     --------
     >>> name_of("/home/me/secret/orders.csv"), name_of("orders.csv")
     ('orders.csv', 'orders.csv')
+    >>> name_of("s3://bucket/orders.csv?signature=0a1b"), name_of("postgresql://me:***@host")
+    ('orders.csv', 'host')
     """
+    if "://" in path:
+        scheme, _, rest = path.partition("://")
+        path = f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}"
     return path.rstrip("/\\").replace("\\", "/").rpartition("/")[2] or path

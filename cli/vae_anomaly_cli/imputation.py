@@ -1,5 +1,6 @@
 """Tables with their missing cells filled, batch by batch: what else is in them stays as it is."""
 
+import contextlib
 import datetime as dt
 import math
 from collections import Counter
@@ -32,6 +33,8 @@ Mask = npt.NDArray[np.bool_]
 MINUTE = 0.9 / 1440
 # Of numbers without a resolution: what single precision tells apart.
 SIGNIFICANT_DIGITS = 7
+# A time with its zone, as ISO 8601 has it.
+ZONED = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}.*(?:[zZ]|[+-]\d{2}:?\d{2})$"
 
 
 @dataclass
@@ -65,6 +68,7 @@ class Imputation:
     filled: Counter[str] = field(default_factory=Counter)
     left: Counter[str] = field(default_factory=Counter)
     _with_commas: set[str] = field(default_factory=set)
+    _zoned: dict[str, dt.datetime] = field(default_factory=dict)
     _spelled: dict[tuple[str, str], str] = field(default_factory=dict)
 
     @property
@@ -161,11 +165,18 @@ class Imputation:
         return pa.array(found, kept.type), {*fitting}
 
     def _note_spelling(self, name: str, cells: pa.Array, column: "Column") -> None:
-        """Learn from the first cells how a column of text writes decimals, and true and false."""
+        """Learn from the first cells how a column of text writes decimals, true and false, and zones of times."""
         form = column.text_format
-        may_have_commas = self.model.source.decimal_comma or (form is not None and form.decimal == ",")
-        if may_have_commas and pc.any(pc.match_substring_regex(cells, DECIMAL_COMMA)).as_py():
+        if form is not None and form.decimal == ",":
+            # The model would read a point as a mark between thousands.
             self._with_commas.add(name)
+        elif self.model.source.decimal_comma and pc.any(pc.match_substring_regex(cells, DECIMAL_COMMA)).as_py():
+            self._with_commas.add(name)
+        if column.is_date and name not in self._zoned:
+            zoned = cells.filter(pc.match_substring_regex(cells, ZONED))
+            if len(zoned):
+                with contextlib.suppress(ValueError):
+                    self._zoned[name] = dt.datetime.fromisoformat(zoned[0].as_py())
         if column.boolean:
             for text in pc.unique(without_missing(cells)).drop_null().to_pylist():
                 self._spelled.setdefault((name, text.lower()), text)
@@ -178,7 +189,8 @@ class Imputation:
             text = text_of(value) or ""
             text = self._spelled.get((name, text.lower()), text)
             if hasattr(value, "isoformat"):
-                text = str(value).removesuffix(" 00:00:00")
+                zoned = self._zoned.get(name)
+                text = str(value).removesuffix(" 00:00:00") if zoned is None else _in_zone(value, zoned)
             found[row] = text.replace(".", ",") if name in self._with_commas and isinstance(value, float) else text
         return pa.array(found, cells.type)
 
@@ -246,6 +258,11 @@ def _date(value: Any, resolution: float) -> Any:
     except ValueError:
         return value
     return moment.round("D" if resolution >= 1 else "min" if resolution >= MINUTE else "s")
+
+
+def _in_zone(moment: "pd.Timestamp", zoned: dt.datetime) -> str:
+    """Write a moment, which is in UTC, as the column writes its times: with a zone."""
+    return moment.tz_localize("UTC").tz_convert(zoned.tzinfo).isoformat()
 
 
 def _fitted(value: Any, kind: pa.DataType) -> Any:

@@ -64,6 +64,39 @@ def test_old_names_work_and_warn(run, configured, orders_csv, fast):
         assert f"warning: {old} is now {new}\n" in said
 
 
+def test_old_names_hold_where_new_ones_do(run, configured, orders_csv, model, fast):
+    path = configured("seed = 3\n")
+    assert run("score", orders_csv, "-m", model, "--config", path).code == 0
+    assert run("score", orders_csv, *fast, "--config", path).err.startswith(
+        f"{path}: --random-state\nwarning: --seed 3 "
+    )
+    for text, given, used in (
+        ("seed = 3\n", ("--random-state", "5"), 5),
+        ("random-state = 3\n", ("--seed", "5"), 5),
+        ("random-state = 3\n[score]\nseed = 4\n", (), 4),
+        ("seed = 3\n[score]\nrandom-state = 4\n", (), 4),
+    ):
+        outcome = run("score", orders_csv, *fast, *given, "--json", "--config", configured(text))
+        assert outcome.code == 0, outcome.err
+        asked = run("score", orders_csv, *fast, "--random-state", used, "--json")
+        assert json.loads(outcome.text)["ranked"] == json.loads(asked.text)["ranked"]
+    both = configured("seed = 3\nrandom-state = 4\n")
+    assert "--seed is the old name of --random-state" in run("score", orders_csv, *fast, "--config", both).error()
+
+
+def test_value_that_one_command_takes_may_stand_at_the_top(run, configured, orders_csv, model, fast):
+    path = configured('contamination = "auto"\n')
+    outcome = run("score", orders_csv, *fast, "--config", path)
+    assert outcome.code == 0, outcome.err
+
+
+def test_mark_in_front_is_skipped_and_deep_nesting_refused(run, write, orders_csv, model):
+    marked = write("marked.toml", b"\xef\xbb\xbftop = 3\nshow = true\n")
+    assert run("score", orders_csv, "-m", model, "--config", marked).err.startswith(f"{marked}: --top, --show\n")
+    deep = write("deep.toml", b"x = " + b"[" * 5000 + b"]" * 5000)
+    assert "it nests too deeply" in run("score", orders_csv, "-m", model, "--config", deep).error()
+
+
 def test_paths_are_those_of_the_current_directory(run, write, tmp_path, monkeypatch, orders_csv, model):
     (tmp_path / "settings").mkdir()
     path = write("settings/options.toml", f'model = "{model}"\noutput = "scored.csv"\n')

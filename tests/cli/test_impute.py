@@ -165,6 +165,36 @@ def test_cells_are_written_as_the_file_writes_them(run, write, fast):
     ]
 
 
+def test_decimal_commas_with_units_and_thousands_stay_commas(run, write, fast):
+    rng = np.random.default_rng(0)
+    amounts = rng.uniform(100, 900, 80)
+    lines = [f"{value:.2f} €;1.{value:.2f}".replace(".", ",").replace(";1,", ";1.") for value in amounts]
+    lines[5], lines[6] = ";1.250,55", "300,25 €;"
+    outcome = run("impute", write("money.csv", "\n".join(["preis;summe", *lines, ""])), *fast)
+    assert outcome.code == 0, outcome.err
+    after = outcome.text.splitlines()
+    for filled in (after[6].split(";")[0], after[7].split(";")[1]):
+        assert "," in filled
+        assert "." not in filled
+
+
+@pytest.mark.parametrize(("zone", "written"), [("+02:00", "+02:00"), ("Z", "+00:00")])
+def test_times_with_zones_get_them(run, write, fast, zone, written):
+    rng = np.random.default_rng(0)
+    first = pd.Timestamp("2026-03-01T23:00:00")
+    moments = [(first + pd.Timedelta(hours=row)).isoformat() + zone for row in range(80)]
+    lines = [f"{moment},{row + rng.normal():.1f}" for row, moment in enumerate(moments)]
+    lines[40] = ",40.0"
+    path = write("times.csv", "\n".join(["time,level", *lines, ""]))
+    outcome = run("impute", path, "--column", "time=datetime+trend", *fast)
+    assert outcome.code == 0, outcome.err
+    filled = outcome.text.splitlines()[41].split(",")[0]
+    assert filled.endswith(written)
+    assert "T" in filled
+    moment = dt.datetime.fromisoformat(filled)
+    assert dt.datetime.fromisoformat(moments[0]) <= moment <= dt.datetime.fromisoformat(moments[-1])
+
+
 def test_codes_for_missing_are_filled_and_unreadable_cells_stay(run, write, orders, fast, model):
     frame = orders.astype(object)
     frame.loc[20, "items"] = "many"

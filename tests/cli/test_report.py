@@ -104,7 +104,7 @@ def test_redacted_page_has_nothing_of_the_cells(run, model, later_orders, tmp_pa
     written = ["987654", "987,654", "QXZJ", "n0007", "north", "south", "order</"]
     assert [text for text in written if text in page] == []
     assert ranked(path)[0] == "8"
-    assert "are left out, as they may quote them" in page
+    assert "about single cells or levels, which may be quoted there" in page
     run("report", data, "-m", model, "--id", "order", "-o", path)
     assert "QXZJ-odd" in path.read_text(encoding="utf-8")
 

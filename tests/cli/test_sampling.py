@@ -136,7 +136,7 @@ def test_each_further_pass_continues_on_another_sample(run, orders_csv, tmp_path
 
 
 def test_later_passes_take_columns_for_what_the_first_one_did(run, write, tmp_path, fast, monkeypatch):
-    rows = "".join(f"{i / 7:.3f},{'B7'[i % 2]}\n" for i in range(40))
+    rows = "".join(f"{i / 7:.3f},{'B7'[i % 2]}\n" for i in range(400))
     seen = []
     partial_fit = VAEDetector.partial_fit
     monkeypatch.setattr(VAEDetector, "partial_fit", lambda self, frame: seen.append(frame) or partial_fit(self, frame))

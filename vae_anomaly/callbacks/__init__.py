@@ -1,7 +1,8 @@
 """Who watches a fit: progress, TensorBoard, and what users bring, in skorch's manner.
 
-A callback is told when a fit begins, at each check of the training, and when the detector is fitted.  It sees all and
-changes nothing that is learned, but for ending the training with `StopTraining`.
+A callback is told when a fit begins, at each check of the training, and when the detector is fitted.  It sees all
+and, as long as it leaves the rows as they are, changes nothing that is learned, but for ending the training with
+`StopTraining`.
 """
 
 from __future__ import annotations

@@ -62,7 +62,8 @@ class _TerminalBar:
         self._progress.start()
 
     def update(self, completed: float, text: str, *, title: str | None = None, total: float | None = None) -> None:
-        self._progress.update(self._task, completed=completed, text=text, description=title, total=total)
+        # What moves it comes rarely: each time is drawn, however short the work is.
+        self._progress.update(self._task, completed=completed, text=text, description=title, total=total, refresh=True)
 
     def close(self) -> None:
         self._progress.stop()

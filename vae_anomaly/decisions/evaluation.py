@@ -85,7 +85,21 @@ class Evaluation:
         threshold : float
             Higher scores are flagged.
         """
-        flags = scores > threshold
+        return cls.of_flags(is_anomaly, scores, scores > threshold)
+
+    @classmethod
+    def of_flags(cls, is_anomaly: Flags, scores: Scores, flags: Flags) -> Evaluation:
+        """Measure where no threshold may have flagged the rows.
+
+        Parameters
+        ----------
+        is_anomaly : ndarray of bool, shape (rows,)
+            Labels.
+        scores : ndarray of shape (rows,)
+            Nats, higher is more anomalous; none is NaN.
+        flags : ndarray of bool, shape (rows,)
+            Which rows are flagged.
+        """
         n_anomalies, n_flagged = int(is_anomaly.sum()), int(flags.sum())
         n_found = int((flags & is_anomaly).sum())
         n_normal = len(scores) - n_anomalies

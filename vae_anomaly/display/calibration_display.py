@@ -18,6 +18,7 @@ from vae_anomaly.display.drawing import (
     drawn_on,
     name_of,
     numbers,
+    plain_legend,
     styled,
     text_colour,
     thinned,
@@ -211,7 +212,7 @@ class CalibrationDisplay:
             self.ax_.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
         else:
             self.ax_.set(xlim=(grid[0], 1.1), ylim=(0.8 / len(normal), 1.1))
-        self.ax_.legend(loc="lower right")
+        plain_legend(self.ax_.legend(loc="lower right"))
         return self
 
 

@@ -13,6 +13,7 @@ from vae_anomaly.errors import DataError, NotInstalled, SpecificationError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
+    from matplotlib.legend import Legend
 
 # Colours of the style in use, by their places in its cycle: blue and orange by default, which differ in lightness, too.
 FIRST, SECOND, THIRD = "C0", "C1", "C2"
@@ -125,9 +126,16 @@ def thinned(values: FloatArray, most: int = MAX_POINTS) -> FloatArray:
 
 def plain_text(ax: Axes) -> None:
     """Take dollar signs in what data is called for themselves, and not for mathematics."""
+    for text in [*ax.get_xticklabels(), *ax.get_yticklabels(), ax.title]:
+        text.set_parse_math(False)
     legend = ax.get_legend()
-    texts = [*ax.get_xticklabels(), *ax.get_yticklabels(), ax.title, *(legend.get_texts() if legend else ())]
-    for text in texts:
+    if legend is not None:
+        plain_legend(legend)
+
+
+def plain_legend(legend: Legend) -> None:
+    """Take dollar signs in the names of detectors for themselves; ticks of logarithmic axes are mathematics."""
+    for text in legend.get_texts():
         text.set_parse_math(False)
 
 

@@ -20,6 +20,7 @@ from vae_anomaly.display.drawing import (
     drawn_on,
     name_of,
     numbers,
+    plain_legend,
     styled,
     text_colour,
 )
@@ -37,6 +38,10 @@ QUARTILE_OF_NORMAL = 0.6744897501960817
 N_DEVIATIONS = 8.0
 # Counts that differ by more are drawn on a logarithmic scale.
 MAX_LINEAR = 50
+POINTS_PER_INCH = 72.0
+# Of the size of the font, for digits.
+WIDTH_OF_LETTER = 0.62
+MAX_SHARE_OF_TEXT = 0.7
 
 
 class ScoreDisplay:
@@ -219,7 +224,7 @@ class ScoreDisplay:
         self.threshold_line_ = self._threshold_line(known, threshold_kw)
         self.beyond_ = bars.beyond(self.ax_, known, highest)
         self.ax_.set(xlabel=f"anomaly score ({self.unit})", ylabel="rows")
-        self.ax_.legend()
+        plain_legend(self.ax_.legend())
         return self
 
     def _labels(self, name: str | None) -> tuple[str, str]:
@@ -288,8 +293,21 @@ class _Bars:
                     va="bottom",
                     fontsize="small",
                 )
+                _make_room(ax, text, float(heights[place]))
                 found.append(text)
         return tuple(found)
+
+
+def _make_room(ax: Axes, text: Text, height: float) -> None:
+    """Raise the upper limit until an upright text above a bar ends within the axes."""
+    of_axes = ax.bbox.height / ax.figure.dpi * POINTS_PER_INCH
+    share = min(float(text.get_fontsize()) * (WIDTH_OF_LETTER * len(text.get_text()) + 1) / of_axes, MAX_SHARE_OF_TEXT)
+    bottom, top = ax.get_ylim()
+    if ax.get_yscale() == "log":
+        needed = bottom * (height / bottom) ** (1 / (1 - share))
+    else:
+        needed = bottom + (height - bottom) / (1 - share)
+    ax.set_ylim(top=max(top, needed))
 
 
 def _limits(known: FloatArray, threshold: float | None) -> tuple[float, float]:

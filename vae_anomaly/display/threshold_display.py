@@ -19,6 +19,7 @@ from vae_anomaly.display.drawing import (
     drawn_on,
     name_of,
     numbers,
+    plain_legend,
     styled,
     text_colour,
     thinned,
@@ -242,7 +243,7 @@ class ThresholdDisplay:
         # The corner below the curve has room for the legend.
         self.ax_.set_ylim(max(rates.min(), 1e-9) / 10, 1.3)
         self.ax_.set_xlim(*_limits(thresholds, rates, self.threshold))
-        self.ax_.legend(loc="lower left")
+        plain_legend(self.ax_.legend(loc="lower left"))
         return self
 
     def _draw_given(self, observed_kw: Style | None, anomaly_kw: Style | None) -> None:

@@ -19,6 +19,7 @@ from vae_anomaly.decisions import (
     ColumnShift,
     Selection,
     Threshold,
+    alerts_moved,
     columns_moved,
     holm,
 )
@@ -27,8 +28,11 @@ from vae_anomaly.explain import Explanation, Patterns, Reason
 from vae_anomaly.fitting import FitReport
 from vae_anomaly.report.blocks import Bars, Picture, RankedRow, ReasonLine
 from vae_anomaly.report.contents import (
+    ALPHA,
+    BoolArray,
     ColumnView,
     Contents,
+    IntArray,
     PatternView,
     PatternViews,
     Reading,
@@ -37,9 +41,7 @@ from vae_anomaly.report.contents import (
 )
 from vae_anomaly.report.document import Report, check_can_draw
 from vae_anomaly.report.pictures import picture_of
-
-IntArray = npt.NDArray[np.intp]
-BoolArray = npt.NDArray[np.bool_]
+from vae_anomaly.scores import ELBO, ImportanceWeighted, PooledELBO
 
 TOP = 200
 MAX_TOP = 2_000
@@ -51,6 +53,8 @@ MAX_COMPARED = 2_048
 N_REASONS = 5
 N_BINS, MAX_LEVELS = 12, 8
 MIN_LEVEL_SHARE = 0.01
+# Scores that are negative evidence lower bounds.
+BOUNDS = ELBO, ImportanceWeighted, PooledELBO
 # What is shown of the end of a range where raw values are left out.
 RANGE_DIGITS = 2
 
@@ -320,6 +324,9 @@ class ReportBuilder:
                 fit_report_of(self.detector),
                 self._label,
                 self._pictures,
+                is_elbo=isinstance(
+                    getattr(self.detector, "row_score_", ELBO()), ELBO | ImportanceWeighted | PooledELBO
+                ),
             )
         )
 
@@ -428,12 +435,16 @@ def compared_columns(
         Whether levels and values are left out.
     """
     old, new = ({sample.name: sample for sample in samples} for samples in (before, now))
-    shifts = columns_moved(before, now)
-    adjusted = holm([shift.p_value for shift in shifts]).tolist() if shifts else []
-    clearest: dict[str, tuple[float, ColumnShift]] = {}
-    for p_value, shift in zip(adjusted, shifts, strict=True):
-        if shift.column not in clearest or p_value < clearest[shift.column][0]:
-            clearest[shift.column] = (p_value, shift)
+    tests = [(shift.column, shift.p_value, change_text(shift, redact=redact)) for shift in columns_moved(before, now)]
+    n_moved = len(tests)
+    tests += [test for name, sample in new.items() if name in old for test in _beyond(old[name], sample, redact=redact)]
+    adjusted = holm([p_value for _, p_value, _ in tests]).tolist() if tests else []
+    clearest: dict[str, tuple[float, str]] = {}
+    for place, (p_value, (name, _, text)) in enumerate(zip(adjusted, tests, strict=True)):
+        known = clearest.get(name, (math.inf, ""))[0]
+        # Of a column that has moved as a whole its median says more than how much of it is beyond the training.
+        if p_value < known and (place < n_moved or known > ALPHA):
+            clearest[name] = (p_value, text)
     spent: list[dict[str, float]] = [{}, {}]
     if nats is not None:
         names = [str(name) for name in nats.index]
@@ -446,8 +457,7 @@ def compared_columns(
             continue
         p_value, change = math.nan, ""
         if view.name in clearest:
-            p_value, shift = clearest[view.name]
-            change = change_text(shift, redact=redact)
+            p_value, change = clearest[view.name]
         found.append(
             replace(
                 view,
@@ -481,6 +491,23 @@ def change_text(shift: ColumnShift, *, redact: bool) -> str:
     name = "missing" if shift.what == "missing" else "a level" if redact else repr(str(shift.level))
     unseen = f"; {shift.n_unseen:,} cells with levels not seen before" if shift.n_unseen else ""
     return f"{name}: {100 * shift.before:.3g} % → {100 * shift.now:.3g} %{unseen}"
+
+
+def _beyond(before: ColumnSample, now: ColumnSample, *, redact: bool) -> list[tuple[str, float, str]]:
+    """Tests of how many numbers lie outside those of the training, which a few among many do not show elsewhere."""
+    if before.kind != "values" or not before.values.n or not now.values.n:
+        return []
+    low, high = float(before.values.values[0]), float(before.values.values[-1])
+    tests = []
+    for side, edge, outside in (
+        ("below", low, now.values.values < low),
+        ("above", high, now.values.values > high),
+    ):
+        n_outside = int(now.values.counts[outside].sum())
+        p_value = alerts_moved(n_outside, now.values.n, 1, before.values.n).p_value if n_outside else 1.0
+        where = f"{side} all of the training" if redact else f"{side} {edge:,.6g}, the end of the training,"
+        tests.append((now.name, p_value, f"{where} in {100 * n_outside / now.values.n:.3g} % of the cells"))
+    return tests
 
 
 def bars_of(before: ColumnSample, now: ColumnSample, *, redact: bool) -> Bars | None:

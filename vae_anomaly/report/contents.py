@@ -14,6 +14,10 @@ from vae_anomaly.fitting import FitReport
 from vae_anomaly.report.blocks import Bars, Picture, RankedRow
 
 BoolArray = npt.NDArray[np.bool_]
+IntArray = npt.NDArray[np.intp]
+
+# Columns with lower p-values, adjusted for the number of tests, are not as in the training.
+ALPHA = 0.01
 
 
 @dataclass(frozen=True)
@@ -267,6 +271,8 @@ class Contents:
         The most anomalous images.
     compared : Compared or None
         Detectors side by side.
+    is_elbo : bool
+        Whether scores are negative evidence lower bounds, and nothing else.
     """
 
     title: str
@@ -288,6 +294,7 @@ class Contents:
     label: str = ""
     pictures: tuple[Picture, ...] = ()
     compared: Compared | None = None
+    is_elbo: bool = True
 
     @property
     def nouns(self) -> str:

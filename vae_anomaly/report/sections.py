@@ -28,12 +28,11 @@ from vae_anomaly.report.blocks import (
     Section,
 )
 from vae_anomaly.report.charts import INK, chart
-from vae_anomaly.report.contents import BoolArray, ColumnView, Contents, Scored
+from vae_anomaly.report.contents import ALPHA, BoolArray, ColumnView, Contents, IntArray, Scored
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ALPHA = 0.01
 # A longer table is folded.
 MAX_OPEN_LINES = 30
 MAX_POINTS = 400
@@ -57,8 +56,8 @@ def summary(contents: Contents) -> Section | None:
         facts.append(Fact("patterns", f"{n_patterns}", f"kinds of flagged {contents.nouns}"))
     blocks: list[Block] = [Facts(tuple(facts), large=True)]
     decided = contents.selection.sentence() if contents.selection is not None else _sentence(contents.threshold)
-    means = "The higher the score, the more anomalous the image."
-    if contents.noun == "row":
+    means = f"The higher the score, the more anomalous the {contents.noun}."
+    if contents.noun == "row" and contents.is_elbo:
         means = (
             "The score of a row is its negative evidence lower bound, in nats: the higher, the more anomalous, and e "
             "times less likely with each nat."
@@ -80,7 +79,6 @@ def reading(contents: Contents) -> Section | None:
     facts = [
         Fact("read from", read.source or "rows in memory"),
         Fact(contents.nouns, f"{len(scored):,}", _without_score(contents, scored)),
-        Fact("model", read.model or "fitted before"),
     ]
     used = [column for column in contents.columns if column.is_used]
     aside = [column for column in contents.columns if not column.is_used]
@@ -89,10 +87,11 @@ def reading(contents: Contents) -> Section | None:
         kinds = ", ".join(f"{count} {role}" for role, count in of_kinds.items())
         facts.append(Fact("columns used", f"{len(used)}", kinds))
         facts.append(Fact("columns set aside", f"{len(aside)}", "no score depends on them" if aside else ""))
-    blocks: list[Block] = [Facts(tuple(facts))]
+    blocks: list[Block] = [Facts(tuple(facts)), Paragraph(f"The model: {read.model or 'fitted before'}.")]
     lines = [*read.problems, *read.warnings]
     if read.n_withheld:
-        lines.append(f"{read.n_withheld:,} messages about single cells or levels are left out, as they may quote them.")
+        said = "1 message" if read.n_withheld == 1 else f"{read.n_withheld:,} messages"
+        lines.append(f"Left out: {said} about single cells or levels, which may be quoted there.")
     if len(lines) > MAX_WARNINGS:
         lines = [*lines[:MAX_WARNINGS], f"and {len(lines) - MAX_WARNINGS:,} more"]
     if lines:
@@ -312,13 +311,13 @@ def labels(contents: Contents) -> Section | None:
     labelled = None if contents.scored is None else contents.scored.labelled()
     if labelled is None:
         return None
-    is_anomaly, values, _ = labelled
-    at = math.inf if contents.threshold is None else contents.threshold.score
-    found = Evaluation.of(is_anomaly, values, at)
+    is_anomaly, values, flags = labelled
+    found = Evaluation.of_flags(is_anomaly, values, flags)
+    what_flags = "at the threshold" if contents.selection is None else "of the selected"
     lines = [
         Line(
             (
-                measure.name,
+                measure.name.replace("at the threshold", what_flags),
                 f"{measure.value:.3f}",
                 f"{measure.lower:.3f} to {measure.upper:.3f}",
                 "" if measure.n_rows is None else f"{measure.n_hits:,} of {measure.n_rows:,}",
@@ -561,15 +560,26 @@ def _flagged_by_threshold(is_anomaly: BoolArray, scores: FloatArray) -> tuple[Fl
     return n_rows - n_found, n_found, n_rows
 
 
-def _thinned(*curves: FloatArray) -> tuple[FloatArray, ...]:
-    chosen = np.unique(np.linspace(0, len(curves[0]) - 1, MAX_POINTS).round().astype(np.intp))
-    return tuple(curve[chosen] for curve in curves)
+def _thinned(recalls: FloatArray, false_alarms: FloatArray | None = None) -> IntArray:
+    """Which points of a curve are drawn: evenly spread over the axes, as few anomalies may lie among very many rows.
+
+    Examples
+    --------
+    >>> _thinned(np.array([0.0, 0.5, 0.5, 1.0, 1.0, 1.0])).tolist()
+    [0, 1, 3, 5]
+    """
+    levels = np.linspace(0, 1, MAX_POINTS)
+    chosen = [np.array([0, len(recalls) - 1]), np.searchsorted(recalls, levels)]
+    if false_alarms is not None:
+        chosen.append(np.searchsorted(false_alarms, levels, "right") - 1)
+    return np.unique(np.concatenate(chosen))
 
 
 def _roc(curves: list[tuple[str, BoolArray, FloatArray]], ax: Axes) -> None:
     for name, is_anomaly, values in curves:
-        false_alarms, recalls = _thinned(*roc_points(is_anomaly, values))
-        ax.plot(false_alarms, recalls, label=name or None)
+        false_alarms, recalls = roc_points(is_anomaly, values)
+        shown = _thinned(recalls, false_alarms)
+        ax.plot(false_alarms[shown], recalls[shown], label=name or None)
     ax.plot([0, 1], [0, 1], linestyle=":", color=INK, linewidth=1)
     ax.set(xlabel="false-alarm rate", ylabel="recall", xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
     if len(curves) > 1:
@@ -579,7 +589,9 @@ def _roc(curves: list[tuple[str, BoolArray, FloatArray]], ax: Axes) -> None:
 def _precision_recall(curves: list[tuple[str, BoolArray, FloatArray]], ax: Axes) -> None:
     for name, is_anomaly, values in curves:
         _, n_found, n_rows = _flagged_by_threshold(is_anomaly, values)
-        recalls, precisions = _thinned(n_found[1:] / max(n_found[-1], 1), n_found[1:] / n_rows[1:])
+        recalls, precisions = n_found[1:] / max(n_found[-1], 1), n_found[1:] / n_rows[1:]
+        shown = _thinned(recalls)
+        recalls, precisions = recalls[shown], precisions[shown]
         ax.step(np.append(0.0, recalls), np.append(precisions[0], precisions), where="pre", label=name or None)
     ax.set(xlabel="recall", ylabel="precision", xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
     if len(curves) > 1:
