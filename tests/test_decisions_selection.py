@@ -143,6 +143,7 @@ def test_certificate_says_something_in_a_large_family():
     realised = false_share(selection.selects(p), is_anomaly)
     assert realised <= selection.false_share_bound < 0.25
     assert f"with 95 % confidence, at most {percent(selection.false_share_bound, upwards=True)}" in selection.sentence()
+    assert "row" not in selection.sentence("image")
 
 
 def test_certificate_is_for_split_calibrations_without_groups():

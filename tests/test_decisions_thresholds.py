@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -377,3 +378,12 @@ def test_infinite_scores_take_no_part_in_the_fence():
     assert fence(np.append(scores, [np.inf, -np.inf])) == fence(scores)
     with pytest.raises(DataError, match="no calibration score is finite"):
         fence([np.inf])
+
+
+@pytest.mark.parametrize("kind", ["split", "cross", "training"])
+def test_sentence_of_images_names_no_rows(kind):
+    calibration = Calibration.of(kind, [np.arange(1.0, 200.0)] * (2 if kind == "cross" else 1))
+    said = Contamination(0.05).find(calibration).sentence("image")
+    assert said.startswith("Images above ")
+    assert "row" not in said
+    assert replace(Contamination(0.05).find(calibration), expected_rate=None).sentence("image").count("image") == 2

@@ -247,22 +247,29 @@ class Selection:
         """Which of these rows of the family are selected: bool, of the shape of `p`."""
         return checked_p_values(p) <= self.cutoff
 
-    def sentence(self) -> str:
-        """What may be expected of the selection, and under what condition."""
-        selected = f"{self.n_selected:,} of {self.n_rows:,} rows are selected"
+    def sentence(self, noun: str = "row") -> str:
+        """What may be expected of the selection, and under what condition.
+
+        Parameters
+        ----------
+        noun : str
+            What is judged: "row" or "image".
+        """
+        selected = f"{self.n_selected:,} of {self.n_rows:,} {noun}s are selected"
         if not self.n_selected:
             return (
-                f"None of {self.n_rows:,} rows is selected: it takes {self.n_least:,} or more that are more anomalous "
-                f"than all {self.n_calibration:,} calibration rows."
+                f"None of {self.n_rows:,} {noun}s is selected: it takes {self.n_least:,} or more that are more "
+                f"anomalous than all {self.n_calibration:,} calibration {noun}s."
             )
         rarity = f"each is among the most anomalous {percent(self.cutoff)} of the {self.n_calibration:,}"
         if self.kind == "training":
-            return f"{selected}: {rarity} rows that the model was fitted on. Nothing is promised about false alarms."
+            return f"{selected}: {rarity} {noun}s that the model was fitted on. Nothing is promised about false alarms."
         by = " by measurement (not proved for cross calibration)" if self.kind == "cross" else ""
         if not self.is_audited:
             return (
-                f"{selected}: {rarity} calibration rows. If these are all normal, at most {percent(self.fdr)} of the "
-                f"selected are false alarms on average{by}; anomalies among them hide others until they are audited."
+                f"{selected}: {rarity} calibration {noun}s. If these are all normal, at most {percent(self.fdr)} of "
+                f"the selected are false alarms on average{by}; anomalies among them hide others until they are "
+                "audited."
             )
         average = f"at most {percent(self.fdr)} of them are false alarms on average over such files"
         if self.kind == "cross":
@@ -271,7 +278,8 @@ class Selection:
         if self.false_share_bound is not None:
             most = percent(self.false_share_bound, upwards=True)
             bound = f"in this file, with {percent(self.confidence)} confidence, at most {most}"
-        return f"{selected}; {average}, if normal rows are like the {self.n_calibration:,} calibration rows; {bound}."
+        alike = f"if normal {noun}s are like the {self.n_calibration:,} calibration {noun}s"
+        return f"{selected}; {average}, {alike}; {bound}."
 
 
 def select(

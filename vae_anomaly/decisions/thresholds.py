@@ -102,8 +102,13 @@ class Threshold(Shown):
         """
         return self.expected_rate if self.kind == "split" and self.rule in RANKED else None
 
-    def sentence(self) -> str:
+    def sentence(self, noun: str = "row") -> str:
         """What may be expected of the threshold, and under what condition.
+
+        Parameters
+        ----------
+        noun : str
+            What is judged: "row" or "image".
 
         Examples
         --------
@@ -112,27 +117,28 @@ class Threshold(Shown):
         Rows above 990 nats are flagged: 1 % of new normal rows on average over such fits, and with 95 % confidence at
         most 1.57 % with this model, if they are like the 999 calibration rows, which the model has not seen.
         """
-        flagged = f"Rows above {self.score:.6g} nats are flagged"
+        flagged = f"{noun.capitalize()}s above {self.score:.6g} nats are flagged"
         if self.expected_rate is None:
-            return f"{flagged}; how many normal rows that are is not known: there are no calibration rows."
+            return f"{flagged}; how many normal {noun}s that are is not known: there are no calibration {noun}s."
         if self.kind == "training":
             return (
-                f"{flagged}: {percent(self.expected_rate)} of the {self.n_calibration:,} rows that the model was "
-                "fitted on. Nothing is promised about new rows, more of which are flagged as a rule: calibrate first."
+                f"{flagged}: {percent(self.expected_rate)} of the {self.n_calibration:,} {noun}s that the model "
+                f"was fitted on. Nothing is promised about new {noun}s, more of which are flagged as a rule: calibrate "
+                "first."
             )
-        rows = f"{self.n_calibration:,} calibration rows"
+        rows = f"{self.n_calibration:,} calibration {noun}s"
         mean, surely = percent(self.expected_rate), percent(self.confidence)
         most = "" if self.rate_bound is None else f"at most {percent(self.rate_bound, upwards=True)} with this model"
         if self.kind == "split":
-            average = f"{mean} of new normal rows on average over such fits"
+            average = f"{mean} of new normal {noun}s on average over such fits"
             if self.proved_rate is None:
-                average = f"about {mean} of new normal rows"
+                average = f"about {mean} of new normal {noun}s"
             bound = f" and with {surely} confidence {most}," if most else ""
             return f"{flagged}: {average},{bound} if they are like the {rows}, which the model has not seen."
         bound = f" With {surely} confidence it is {most}, if the scores of all folds have one law." if most else ""
         return (
-            f"{flagged}: about {mean} of new normal rows by measurement, not proved, if they are like the {rows}, each "
-            f"scored by the member that has not seen it.{bound}"
+            f"{flagged}: about {mean} of new normal {noun}s by measurement, not proved, if they are like the {rows}, "
+            f"each scored by the member that has not seen it.{bound}"
         )
 
 

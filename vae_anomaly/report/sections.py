@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vae_anomaly.data import FloatArray
-from vae_anomaly.decisions import Evaluation, Threshold, percent, threshold_table
+from vae_anomaly.decisions import Evaluation, percent, threshold_table
 from vae_anomaly.display import CalibrationDisplay, ScoreDisplay, ThresholdDisplay
 from vae_anomaly.report.blocks import (
     Block,
@@ -55,7 +55,8 @@ def summary(contents: Contents) -> Section | None:
         n_patterns = len(contents.patterns.patterns)
         facts.append(Fact("patterns", f"{n_patterns}", f"kinds of flagged {contents.nouns}"))
     blocks: list[Block] = [Facts(tuple(facts), large=True)]
-    decided = contents.selection.sentence() if contents.selection is not None else _sentence(contents.threshold)
+    decision = contents.threshold if contents.selection is None else contents.selection
+    decided = "" if decision is None else decision.sentence(contents.noun)
     means = f"The higher the score, the more anomalous the {contents.noun}."
     if contents.noun == "row" and contents.is_elbo:
         means = (
@@ -465,10 +466,6 @@ SECTIONS: dict[str, Callable[[Contents], Section | None]] = {
 
 def _drawn(display: object) -> None:
     """Let the axes alone: what a display returns is not needed."""
-
-
-def _sentence(threshold: Threshold | None) -> str:
-    return "" if threshold is None else threshold.sentence()
 
 
 def _without_score(contents: Contents, scored: Scored) -> str:

@@ -43,10 +43,10 @@ TEXT = """# Serving: how long answers take
 
 A model of 28 columns (`thyroid_sick`, the default preset), served by `scoring_app` under uvicorn in one process,
 and asked by 1 to 64 clients of one other process on the same machine, each of which asks again as soon as it has its
-answer. {cpus} cores, which other work shared while this ran: compare figures with one another, and not with those of
-other machines. *CPU* is what the server's process computed, which other work changes less. Each line is {turns} turns,
-the modes one after the other, of at most {requests:,} requests or {seconds:.0f} seconds. Without a server, `decide`
-takes {alone:.1f} ms of CPU for one row, and {hundred:.1f} ms for 100.
+answer. {cpus} cores, which the clients share: compare figures with one another, and not with those of other machines.
+*CPU* is what the server's process computed. Each line is {turns} turns, the modes one after the other, of at most
+{requests:,} requests or {seconds:.0f} seconds. Without a server, `decide` takes {alone:.1f} ms of CPU for one row, and
+{hundred:.1f} ms for 100.
 
 {table}
 
