@@ -354,6 +354,15 @@ def test_redacted_page_keeps_columns_shares_and_nats(redacted_of: Any) -> None:
     assert "raw values are left out" in report.to_html()
 
 
+def test_reasons_for_kinds_may_quote_values_and_are_left_out(redacted_of: Any) -> None:
+    detector, frame = redacted_of
+    redacted, whole = (detector.report(frame, redact=redact).to_html() for redact in (True, False))
+    reasons = {column.reason for column in detector.columns_ if column.reason}
+    assert reasons
+    assert [reason for reason in reasons if html.escape(reason) in redacted] == []
+    assert any(html.escape(reason) in whole for reason in reasons)
+
+
 def test_messages_are_withheld_from_a_redacted_page() -> None:
     report = built(redact=True)
     assert report.contents.reading.n_withheld == 2
