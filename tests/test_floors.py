@@ -26,7 +26,7 @@ INSTALLED = ("vae_anomaly", "vae_anomaly_datasets", "vae_anomaly_cli")
 
 # From the ground up: a module imports from its own package or from a lower floor.
 LIBRARY_FLOORS = (
-    ("deprecation", "errors", "files", "forks", "records", "version"),
+    ("caching", "deprecation", "errors", "files", "forks", "records", "version"),
     ("registry",),
     ("data",),
     ("display", "likelihoods", "onnx_model"),

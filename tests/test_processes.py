@@ -23,6 +23,7 @@ from vae_anomaly import (
     load,
     save,
 )
+from vae_anomaly.caching import cached_property
 from vae_anomaly.detectors import base
 from vae_anomaly.errors import ForkedProcessError
 from vae_anomaly.forks import is_forked
@@ -173,6 +174,31 @@ def test_no_lock_of_ours_stays_locked_in_a_forked_process(in_fork: InFork) -> No
         stop.set()
         thread.join()
     assert score == 1.0
+
+
+def test_a_value_that_another_thread_computes_keeps_nobody_waiting(in_fork: InFork) -> None:
+    entered, stop = threading.Event(), threading.Event()
+
+    class Holder:
+        def __init__(self, waits: bool) -> None:
+            self.waits = waits
+
+        @cached_property
+        def value(self) -> int:
+            if self.waits:
+                entered.set()
+                stop.wait()
+            return 3
+
+    thread = threading.Thread(target=lambda: Holder(True).value)
+    thread.start()
+    entered.wait()
+    try:
+        assert in_fork(lambda: Holder(False).value) == 3
+        assert Holder(False).value == 3
+    finally:
+        stop.set()
+        thread.join()
 
 
 @pytest.mark.usefixtures("two_threads")

@@ -8,13 +8,13 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from vae_anomaly.caching import cached_property
 from vae_anomaly.data import NOT_THERE, HashedTexts, KnownColumns, LevelCodes, check_unique, is_hashed
 from vae_anomaly.errors import DataError, ModelFileError, NonFiniteScoreError, NotInstalled, SpecificationError
 

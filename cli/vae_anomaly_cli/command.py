@@ -22,7 +22,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
@@ -30,6 +29,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import typer
 from typer.core import TyperCommand
 
+from vae_anomaly.caching import cached_property
 from vae_anomaly_cli.configuration import Setting, read_configuration
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.errors import CommandError, InputError, ReaderLeft

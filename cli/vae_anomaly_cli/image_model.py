@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from vae_anomaly.caching import cached_property
 from vae_anomaly_cli.console import Messages, counted
 from vae_anomaly_cli.errors import CommandError, InputError
 from vae_anomaly_cli.models import RowScores, Unusable, library_errors, load_detector, rank_among

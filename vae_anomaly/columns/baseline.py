@@ -6,12 +6,12 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from vae_anomaly.caching import cached_property
 from vae_anomaly.columns.cell_units import CellUnits
 from vae_anomaly.columns.column import Column, days_of
 from vae_anomaly.columns.seasons import Seasons

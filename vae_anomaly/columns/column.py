@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from vae_anomaly.caching import cached_property
 from vae_anomaly.columns.dates import EPOCH_UNITS, PERIODS, moments, part_codes
 from vae_anomaly.data import FloatArray, HashedTexts, LevelCodes, ObjectArray, Table, TextFormat, is_hashed
 from vae_anomaly.display import Described, counted, shortened

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
+from vae_anomaly.caching import cached_property
 from vae_anomaly.columns.dates import PERIOD_DAYS, PERIODS, date_part
 from vae_anomaly.columns.shrinkage import (
     MEDIAN_VARIANCE,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+from vae_anomaly.caching import cached_property
 from vae_anomaly.columns.baseline import Baseline, References
 from vae_anomaly.columns.batch import Batch
 from vae_anomaly.columns.cell_units import CellUnits

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from vae_anomaly.caching import cached_property
 from vae_anomaly.comparison.intervals import Difference, ScoredRows, auroc_difference
 from vae_anomaly.comparison.verdicts import Rival, Verdict, confidence_of_each, verdict_of
 from vae_anomaly.display import ComparisonDisplay, Shown

@@ -7,10 +7,11 @@ import hmac
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+
+from vae_anomaly.caching import cached_property
 
 DIGEST_BYTES = 16
 KEY_BYTES = 32

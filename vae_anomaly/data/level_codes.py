@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from vae_anomaly.caching import cached_property
 from vae_anomaly.data.hashed_texts import HashedTexts, is_hashed
 
 

@@ -7,7 +7,6 @@ import datetime as dt
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from functools import cached_property
 from numbers import Integral, Real
 from typing import Any, Literal
 
@@ -15,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from vae_anomaly.caching import cached_property
 from vae_anomaly.data.text_dates import ISO, read_dates
 from vae_anomaly.data.text_format import DistinctTexts, TextFormat
 from vae_anomaly.errors import CellTypeError, DataError

@@ -6,13 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from vae_anomaly.caching import cached_property
 from vae_anomaly.data.hashed_texts import HashedTexts
 from vae_anomaly.data.text_clocks import clock_text, find_clock, seconds_of
 from vae_anomaly.data.text_dates import ISO, DateFormat, find_date_format, is_no_date, read_dates

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from vae_anomaly.caching import cached_property
 from vae_anomaly.data import FloatArray, HashedTexts
 from vae_anomaly.decisions.false_alarms import CONFIDENCE, band, checked_share, rank_grid
 from vae_anomaly.decisions.sorted_scores import MAX_EXACT, IntArray, SortedScores, checked_scores, lowest_equal

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
+from vae_anomaly.caching import cached_property
 from vae_anomaly.data import FloatArray
 from vae_anomaly.display import Described, counted, number_text
 from vae_anomaly.errors import DataError

@@ -7,7 +7,6 @@ import dataclasses
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -17,6 +16,7 @@ import pandas as pd
 import torch
 from sklearn.utils.validation import check_is_fitted
 
+from vae_anomaly.caching import cached_property
 from vae_anomaly.columns import Batch, LevelRule
 from vae_anomaly.data import ColumnRoles, FloatArray, Images, anomalous
 from vae_anomaly.decisions import (

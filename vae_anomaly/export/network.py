@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from vae_anomaly.caching import cached_property
 from vae_anomaly.errors import SpecificationError
 from vae_anomaly.export.expressions import DOUBLE, FLOAT, Array, Graph, Value, as_array
 from vae_anomaly.export.fingerprints import fingerprints_graph

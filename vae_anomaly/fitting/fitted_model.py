@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Generic, TypeVar
 
 from torch import Tensor
 
+from vae_anomaly.caching import cached_property
 from vae_anomaly.columns import Batch, Encoder, ImageEncoder, TableEncoder
 from vae_anomaly.decisions import Decisions
 from vae_anomaly.display import Described

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from vae_anomaly.caching import cached_property
 from vae_anomaly.columns import Batch
 from vae_anomaly.likelihoods import CellDistribution, Constants, RoundedDistribution
 from vae_anomaly.model.column_groups import Group

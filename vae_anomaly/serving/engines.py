@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from vae_anomaly.arrow_rows import EMPTY, RowFeatures, TypedRows, as_series, scoring_features
+from vae_anomaly.caching import cached_property
 from vae_anomaly.errors import DataError, ModelFileError, NonFiniteScoreError, SpecificationError, VAEAnomalyWarning
 from vae_anomaly.serving.drift_state import DriftState, ServedStream
 from vae_anomaly.serving.fields import Field, field_of, field_of_input

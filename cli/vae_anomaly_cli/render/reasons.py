@@ -4,13 +4,13 @@ import math
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from vae_anomaly.arrow_rows import RowFeatures
+from vae_anomaly.caching import cached_property
 from vae_anomaly_cli.console import Messages, counted
 from vae_anomaly_cli.sources import RowBatch
 from vae_anomaly_cli.table_model import TableModel

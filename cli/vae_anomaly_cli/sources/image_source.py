@@ -4,12 +4,12 @@ import glob
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any
 
 import pyarrow as pa
 
+from vae_anomaly.caching import cached_property
 from vae_anomaly.files import file_numbers
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.sources.base import Location

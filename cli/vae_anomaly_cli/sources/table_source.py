@@ -3,13 +3,13 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vae_anomaly.caching import cached_property
 from vae_anomaly.files import file_numbers
 from vae_anomaly_cli.cell_reader import CellReader, TextCells, TypedCells
 from vae_anomaly_cli.errors import InputError

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vae_anomaly.caching import cached_property
 from vae_anomaly.errors import DataError
 
 IntArray = npt.NDArray[np.intp]
