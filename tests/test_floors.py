@@ -57,6 +57,7 @@ CLI_FLOORS = (
     ("table_model",),
     ("image_model",),
     ("render",),
+    ("tally",),
     ("pipeline", "repair"),
     ("image_data", "table_data"),
     ("data",),

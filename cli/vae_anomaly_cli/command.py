@@ -37,9 +37,10 @@ from vae_anomaly_cli.help_pages import Entry, HelpText, Page
 from vae_anomaly_cli.sources import Kind, check_found, kind_of, scheme_of
 
 INPUT, WITH_MODEL, FITTING, FLAGGING, OUTPUT = "Input", "Model", "Fitting", "Flagging", "Output"
+IN_PARTS = "Many machines"
 OPTIONS, GENERAL = "Options", "General"
 # In which order pages have them; others stand where their commands name them, behind OPTIONS.
-PANELS = (OPTIONS, INPUT, WITH_MODEL, FITTING, FLAGGING, OUTPUT, GENERAL)
+PANELS = (OPTIONS, INPUT, WITH_MODEL, FITTING, FLAGGING, OUTPUT, IN_PARTS, GENERAL)
 DATA, MODEL, QUIET, FAIL_ON_DRIFT, CONFIG = "data", "model", "quiet", "fail_on_drift", "config"
 CONTEXT, HELP_ALL = "context", "help_all"
 # How typer calls what comes neither from the command line nor from the signature.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from vae_anomaly.report import Report, ReportBuilder
     from vae_anomaly_cli.data import Data
     from vae_anomaly_cli.flagging import Decision
-    from vae_anomaly_cli.pipeline import Pipeline
+    from vae_anomaly_cli.tally import Tally
 
 INSTALL = 'python -m pip install "vae-anomaly[plot]"'
 SUFFIXES = (".html", ".htm")
@@ -210,12 +210,12 @@ class PageRows:
         """Keep the scores of a batch."""
         self.builder.add(judged.scores, judged.p_values, self.decision.flags(judged))
 
-    def finish(self, pipeline: Pipeline, saved: str | None, lines: Sequence[str], messages: Messages) -> None:
+    def finish(self, tally: Tally, saved: str | None, lines: Sequence[str], messages: Messages) -> None:
         """Find out what the page says of the rows, and write it.
 
         Parameters
         ----------
-        pipeline : Pipeline
+        tally : Tally
             Scored the rows, and kept the most anomalous of them.
         saved : str or None
             The file of the model; None where it was fitted on the rows.
@@ -227,14 +227,14 @@ class PageRows:
         from vae_anomaly.report import Reading
 
         said = [self._without_folders(line) for line in (*messages.warned, *lines)]
-        measures = pipeline.measures()
+        measures = tally.measures(self.model, self.data.columns.label, messages)
         if measures is not None:
             self.builder.label(measures.labels.is_anomaly, measures.labels.known, measures.labels.column.name)
-        ranked = pipeline.top.ranked(self.n_kept)
+        ranked = tally.top.ranked(self.n_kept)
         with messages.library_warnings(), library_errors(self.data.source.name):
             if isinstance(self.model, TableModel):
                 self._explain(self.model, ranked, messages)
-                self._compare(self.model, pipeline)
+                self._compare(self.model, tally)
             elif isinstance(self.model, ImageModel):
                 self._show(self.model, ranked)
         decision = self.decision
@@ -243,7 +243,7 @@ class PageRows:
                 name_of(self.data.source.name),
                 self._without_folders(self.model.report) if saved is None else f"{name_of(saved)}, fitted before",
                 # The first stands in a warning; files have one each.
-                tuple(map(self._without_folders, pipeline.unusable.first[1:])) if self.data.noun == "row" else (),
+                tuple(map(self._without_folders, tally.unusable.first[1:])) if self.data.noun == "row" else (),
                 tuple(said),
             ),
             threshold=decision.threshold,
@@ -267,10 +267,10 @@ class PageRows:
             alerts = ranked.take(flagged[np.argsort(ranked.rows[flagged])])
             self.builder.sort(model.patterns(alerts.cells, None, messages), alerts.rows, self._names(alerts))
 
-    def _compare(self, model: TableModel, pipeline: Pipeline) -> None:
-        if pipeline.sample is None:
+    def _compare(self, model: TableModel, tally: Tally) -> None:
+        if tally.sample is None:
             return
-        frame = model.features_of(pipeline.sample.rows_and_cells()[1]).usable
+        frame = model.features_of(tally.sample.rows_and_cells()[1]).usable
         if len(frame):
             self.builder.compare(frame)
 

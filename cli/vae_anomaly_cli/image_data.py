@@ -93,7 +93,7 @@ class ImageData:
         decision = Decision(model.detector.threshold_)
         pipeline = Pipeline(model, names, layout, NoOutput(), messages, decision=decision, label=self.columns.label)
         pipeline.run(separate_writer=False)
-        return pipeline.measures()
+        return pipeline.tally.measures(model, self.columns.label, messages)
 
     def infer_types(self, names: Sequence[str], messages: Messages) -> Mapping[str, InferredType]:
         """Return none: all columns have types."""

@@ -151,6 +151,11 @@ class Unusable:
         """Note a file."""
         self.add(lambda: Location(file, ""), reason)
 
+    def merge(self, following: "Unusable") -> None:
+        """Take others that follow."""
+        self.first += following.first[: MAX_SHOWN_FILES - len(self.first)]
+        self.count += following.count
+
     def warn(self, messages: Messages, n_rows: int | None = None) -> None:
         """Warn of those that were noted: of rows in a line.
 

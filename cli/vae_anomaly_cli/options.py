@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Annotated
 
-from vae_anomaly_cli.command import FITTING, FLAGGING, INPUT, OUTPUT, WITH_MODEL, Deprecated, Option
+from vae_anomaly_cli.command import FITTING, FLAGGING, IN_PARTS, INPUT, OUTPUT, WITH_MODEL, Deprecated, Option
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.signing import KEY_VARIABLE, use_key
 from vae_anomaly_cli.sources import EXTENSIONS, FORMATS, NO_HEADER, GivenLayout, Kind, kind_of_special, scheme_of
@@ -639,6 +639,68 @@ class RunOptions:
     def __post_init__(self) -> None:
         """Read the key early."""
         use_key(self.key_file)
+
+
+# See `distributed.engines`, which is loaded only where one is named.
+ENGINE_NAMES = ("ray",)
+ENGINE = Option(
+    "Score the parts of DATA on the workers of an engine: ray, with vae-anomaly[ray] installed. GPUs of the cluster are "
+    "used where it has some.",
+    choices=ENGINE_NAMES,
+    panel=IN_PARTS,
+    only=Kind.TABLES,
+)
+ADDRESS = Option(
+    "With --engine: the cluster, like auto for the one of this machine, or ray://host:10001. Default: one of this "
+    "machine alone, for as long as the command lasts.",
+    metavar="ADDRESS",
+    panel=IN_PARTS,
+    only=Kind.TABLES,
+)
+
+
+@dataclass(frozen=True)
+class PartsOptions:
+    """Where the parts of a large input are scored."""
+
+    engine: Annotated[str | None, ENGINE] = None
+    address: Annotated[str | None, ADDRESS] = None
+    shard: Annotated[
+        str | None,
+        Option(
+            "Score one share of the parts of DATA, like 2/4 for the second of four, on each machine another one. Their "
+            "results are those of one run.",
+            metavar="I/N",
+            panel=IN_PARTS,
+            only=Kind.TABLES,
+        ),
+    ] = None
+    part_rows: Annotated[
+        int | None,
+        Option(
+            "About how many rows make a part of a larger Parquet file (default 1,048,576). Files are parts otherwise.",
+            min=1,
+            panel=IN_PARTS,
+            only=Kind.TABLES,
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself."""
+        if self.engine is not None and self.shard is not None:
+            raise InputError("--engine and --shard both say who scores which parts; give one of them.")
+        if self.address is not None and self.engine is None:
+            raise InputError(f"--address {self.address} is that of an engine; name it with --engine ray, too.")
+
+    @property
+    def is_used(self) -> bool:
+        """Whether the input is scored in parts."""
+        return self.engine is not None or self.shard is not None
+
+    @property
+    def named(self) -> str:
+        """The option that says so."""
+        return f"--engine {self.engine}" if self.engine is not None else f"--shard {self.shard}"
 
 
 @dataclass(frozen=True)

@@ -192,7 +192,7 @@ def judge(
     unusable = Unusable(data.noun)
     parts: list[Judged] = []
     labels: list[pa.Array] = []
-    sample = SmallestKeys(SAMPLED_ROWS, np.random.default_rng(0)) if sampled and isinstance(model, TableModel) else None
+    sample = SmallestKeys(SAMPLED_ROWS) if sampled and isinstance(model, TableModel) else None
 
     def read() -> Generator[tuple[CellBatch, Features], None, None]:
         for batch in model.batches(names):
@@ -204,7 +204,7 @@ def judge(
         on_batch(features, found)
         parts.append(found if compared else dataclasses.replace(found, comparisons=np.empty((batch.n_rows, 0))))
         if sample is not None:
-            sample.append(batch.cells)
+            sample.append(batch.cells, *batch.position(0))
         for row, problem in features.problems.items():
             unusable.add(partial(model.source.locate, *batch.position(row)), problem)
         if label is not None:

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,15 +12,15 @@ import pyarrow as pa
 from vae_anomaly_cli.columns import FLAG, P_VALUE, SCORE
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.flagging import Decision
-from vae_anomaly_cli.labels import LabelColumn, Measures
-from vae_anomaly_cli.models import CellBatch, Features, Model, RowScores, Unusable, likelihood_scores
+from vae_anomaly_cli.labels import LabelColumn
+from vae_anomaly_cli.models import CellBatch, Features, Model, RowScores, likelihood_scores
 from vae_anomaly_cli.output.journal import KeptRows
 from vae_anomaly_cli.output.sinks import Sink
 from vae_anomaly_cli.progress import progress_bar
 from vae_anomaly_cli.render.reasons import Reasons
 from vae_anomaly_cli.stages import run_stages
-from vae_anomaly_cli.tables import SAMPLED_ROWS, SmallestKeys
-from vae_anomaly_cli.top_k import Ranked, TopK
+from vae_anomaly_cli.tally import Tally
+from vae_anomaly_cli.top_k import Ranked
 from vae_anomaly_cli.types import InferredType, without_missing
 
 Flags = npt.NDArray[np.bool_]
@@ -193,6 +192,9 @@ class Explainer(Protocol):
     @property
     def n_rows(self) -> int: ...
 
+    def note(self, n_rows: int) -> None:
+        """Count rows that were explained elsewhere."""
+
     def needs(self, batch: Any) -> bool:
         """Whether a batch has to be explained although its scores are known from an interrupted run."""
 
@@ -258,18 +260,8 @@ class Pipeline:
 
     Attributes
     ----------
-    n_rows, n_scored, n_flagged, n_written : int
-        Rows read so far; those with a score; those that are flagged; those that went to the sink.
-    lowest, highest : float
-        Score so far, nats.
-    family : FamilyCounts
-        The p-values so far.
-    top : TopK
-        The most anomalous of them.
-    sample : SmallestKeys or None
-        Some rows, drawn at random.
-    unusable : Unusable
-        Rows or files of the input without a score.
+    tally : Tally
+        What is known of the rows so far.
     """
 
     def __init__(
@@ -289,22 +281,12 @@ class Pipeline:
         sampled: Sequence[str] = (),
     ) -> None:
         self.model, self.names, self.layout, self.sink = model, names, layout, sink
-        from vae_anomaly.decisions import FamilyCounts
-
         self.messages, self.decision, self.kept = messages, decision, kept
-        self.explainer, self.label = explainer, label
-        self.family = FamilyCounts()
-        self.n_rows = self.n_scored = self.n_flagged = self.n_written = 0
-        self.lowest, self.highest = np.inf, -np.inf
-        self.top, self._also = TopK(n_top), also
-        self.unusable = Unusable(model.noun)
-        self.sample = SmallestKeys(SAMPLED_ROWS, np.random.default_rng(0)) if sampled else None
-        self._sampled = list(sampled)
+        self.explainer, self._also = explainer, also
+        self.tally = Tally(model.noun, n_top=n_top, sampled=sampled, label=None if label is None else label.name)
         self._schema = layout.schema
         self._stopped = threading.Event()
         self._advance: Callable[[CellBatch], None] = lambda _batch: None
-        self._labels: list[pa.Array] = []
-        self._scores: list[npt.NDArray[np.float64]] = []
 
     def run(self, *, separate_writer: bool = True) -> None:
         """Score all rows; `separate_writer` says whether a thread of its own writes them."""
@@ -313,14 +295,6 @@ class Pipeline:
             progress_bar(self.model.source.size, "scoring", self.model.noun, self.messages) as self._advance,
         ):
             run_stages(self._read(), self._score, self._write, separate_writer=separate_writer, stopped=self._stopped)
-
-    def measures(self) -> Measures | None:
-        """Compare the scores with the labels, where there are some."""
-        if self.label is None:
-            return None
-        values = self.model.values(pa.chunked_array(self._labels))
-        labels = self.label.usable(values, self.messages)
-        return None if labels is None else labels.measure(np.concatenate(self._scores))
 
     def _read(self) -> Generator[Read, None, None]:
         n_known = 0 if self.kept is None else self.kept.n_rows
@@ -345,36 +319,19 @@ class Pipeline:
             assert features is not None
             judged = replace(judged, likelihoods=likelihood_scores(self.model, features, batch.n_rows))
         flags = self.decision.flags(judged)
-        self._note(batch, judged, flags)
+        self.tally.add(batch, judged, flags)
+        for keeper in self._also:
+            keeper.add(batch, judged)
         explained = None
         problems: Mapping[int, str] = {}
         if features is not None:
             problems = features.problems
-            for row, problem in features.problems.items():
-                self.unusable.add(partial(self.model.source.locate, *batch.position(row)), problem)
+            self.tally.note_problems(self.model, batch, problems)
             if self.explainer is not None:
                 explained = self.explainer.explain(batch, features, flags)
         texts = Texts(problems, {} if explained is None else explained.texts)
         self._advance(batch)
         return Scored(batch, judged, flags, len(stored), texts, explained)
-
-    def _note(self, batch: CellBatch, judged: RowScores, flags: Flags) -> None:
-        """Count rows, and keep what is wanted of them in the end."""
-        self.n_rows += batch.n_rows
-        known = judged.scores[~np.isnan(judged.scores)]
-        self.n_scored += len(known)
-        self.lowest = min(self.lowest, float(known.min(initial=np.inf)))
-        self.highest = max(self.highest, float(known.max(initial=-np.inf)))
-        self.n_flagged += int(flags.sum())
-        self.family.add(judged.p_values[~np.isnan(judged.p_values)])
-        if self.sample is not None:
-            self.sample.append(batch.cells.select(self._sampled))
-        keepers: tuple[KeepsRows, ...] = (self.top, *self._also)
-        for keeper in keepers:
-            keeper.add(batch, judged)
-        if self.label is not None:
-            self._labels.append(batch.cells[self.label.name])
-            self._scores.append(judged.scores)
 
     def _write(self, scored: Scored) -> None:
         if scored.explained is not None and self.explainer is not None:
@@ -391,4 +348,4 @@ class Pipeline:
         columns = self.layout.columns(batch.cells, places, scored.judged, scored.flags, scored.texts)
         written = pa.RecordBatch.from_arrays(columns, schema=self._schema)
         self.sink.write(file, written)
-        self.n_written += written.num_rows
+        self.tally.n_written += written.num_rows

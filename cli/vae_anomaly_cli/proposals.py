@@ -121,9 +121,10 @@ def propose(data: Data, model: Model, n_rows: int, messages: Messages) -> Propos
         also=(top, near),
     )
     pipeline.run(separate_writer=False)
-    pipeline.unusable.warn(messages, pipeline.n_rows)
-    if not pipeline.n_scored:
-        raise CommandError(pipeline.unusable.none_of(data.source.name, pipeline.n_rows))
+    tally = pipeline.tally
+    tally.unusable.warn(messages, tally.n_rows)
+    if not tally.n_scored:
+        raise CommandError(tally.unusable.none_of(data.source.name, tally.n_rows))
     candidates = Candidates.of(top.ranked(n_candidates), near.ranked(n_candidates))
     seen = model.features_again(candidates.cells, candidates.rows).usable
     with messages.library_warnings(), library_errors(data.source.name):
@@ -143,7 +144,7 @@ def propose(data: Data, model: Model, n_rows: int, messages: Messages) -> Propos
     own |= {name: candidates.cells[name].take(positions) for name in data.columns.of_input}
     own[FLAG] = pa.nulls(len(positions), pa.string())
     n_uncertain = int((chosen["why"] == UNCERTAIN).sum())
-    return Proposals(pa.table(own), row_name, file_name, pipeline.n_scored, n_uncertain, taught.n_rows)
+    return Proposals(pa.table(own), row_name, file_name, tally.n_scored, n_uncertain, taught.n_rows)
 
 
 def _own_names(data: Data) -> tuple[str, str | None]:

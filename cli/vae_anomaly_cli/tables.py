@@ -18,6 +18,8 @@ SAMPLED_ROWS = 2048
 # How far the rows that are kept may outgrow the sample before the surplus is dropped.
 SURPLUS = 1.25
 OFFSET_BYTES, NUMBER_BYTES = 4, 8
+# Rows of a file whose keys are drawn together.
+ROWS_PER_DRAW = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,8 @@ def sample_table(
 ) -> Table:
     """Read rows in one pass: all of them if they are not too many, else a uniform sample without replacement.
 
-    Every row draws a random key in the order of the files, and the smallest keys win, as many as there is room for:
-    the sample depends on the seed and on the rows alone, not on how they are cut into batches.
+    Every row has a random key by its place, and the smallest keys win, as many as there is room for: the sample depends
+    on the seed and on the rows alone, not on how they are cut into batches, nor on who reads which of them.
 
     Parameters
     ----------
@@ -116,16 +118,52 @@ def sample_table(
     progress : callable
         Is called with every batch that was read.
     """
-    sample = SmallestKeys(n_rows, np.random.default_rng(seed))
+    sample = SmallestKeys(n_rows, seed)
     n_rows_of = np.zeros(source.n_files, dtype=np.int64)
     for batch in source.batches(names):
         n_rows_of[batch.file] += batch.n_rows
-        sample.append(batch.cells)
+        sample.append(batch.cells, batch.file, batch.first_in_file)
         progress(batch)
     rows, cells = sample.rows_and_cells()
     n_input_rows = int(n_rows_of.sum())
     starts = (np.cumsum(n_rows_of) - n_rows_of).tolist()
     return Table(source, cells, tuple(starts), n_input_rows, None if len(rows) == n_input_rows else rows)
+
+
+class RowKeys:
+    """A random number for each row, by its file and its place there: the same whoever reads it, in whatever batches.
+
+    Parameters
+    ----------
+    seed : tuple of int
+        Of the draw.
+    """
+
+    def __init__(self, seed: tuple[int, ...]) -> None:
+        self.seed = seed
+        self._drawn: tuple[tuple[int, int], npt.NDArray[np.float64]] | None = None
+
+    def of(self, file: int, first: int, n_rows: int) -> npt.NDArray[np.float64]:
+        """Return the numbers of rows that follow one another, from 0 to 1.
+
+        Parameters
+        ----------
+        file, first : int
+            Which file, and the first of the rows there, from 0.
+        n_rows : int
+            How many rows.
+        """
+        last = first + n_rows
+        draws = range(first // ROWS_PER_DRAW, -(-last // ROWS_PER_DRAW))
+        parts = [
+            self._draw(file, draw)[max(0, first - draw * ROWS_PER_DRAW) : last - draw * ROWS_PER_DRAW] for draw in draws
+        ]
+        return np.concatenate(parts) if parts else np.empty(0)
+
+    def _draw(self, file: int, draw: int) -> npt.NDArray[np.float64]:
+        if self._drawn is None or self._drawn[0] != (file, draw):
+            self._drawn = (file, draw), np.random.default_rng((*self.seed, file, draw)).random(ROWS_PER_DRAW)
+        return self._drawn[1]
 
 
 class SmallestKeys:
@@ -137,12 +175,12 @@ class SmallestKeys:
     ----------
     max_rows : int or None
         How many, though at least two; None keeps all of whatever size.
-    generator : numpy.random.Generator
-        Draws a key per row.
+    seed : tuple of int
+        Of the draw.
     """
 
-    def __init__(self, max_rows: int | None, generator: np.random.Generator) -> None:
-        self.max_rows, self.generator = max_rows, generator
+    def __init__(self, max_rows: int | None, seed: tuple[int, ...] = (0,)) -> None:
+        self.max_rows, self._random = max_rows, RowKeys(seed)
         self.n_seen = self.n_bytes = 0
         self.threshold = np.inf
         self.keys: list[npt.NDArray[np.float64]] = []
@@ -150,10 +188,50 @@ class SmallestKeys:
         self.sizes: list[npt.NDArray[np.int64]] = []
         self.batches: list[pa.RecordBatch] = []
 
-    def append(self, batch: pa.RecordBatch) -> None:
-        keys = self.generator.random(batch.num_rows)
+    def append(self, batch: pa.RecordBatch, file: int, first: int) -> None:
+        """Take the rows that follow.
+
+        Parameters
+        ----------
+        batch : pyarrow.RecordBatch
+            The rows.
+        file, first : int
+            Their file, and the first of them there, from 0.
+        """
         rows = np.arange(self.n_seen, self.n_seen + batch.num_rows)
         self.n_seen += batch.num_rows
+        self._keep(self._random.of(file, first, batch.num_rows), rows, batch)
+
+    def merge(self, following: "SmallestKeys") -> None:
+        """Take what another one kept of the rows that follow."""
+        if following.max_rows is not None:
+            following.drop_surplus(following.max_rows)
+        for keys, rows, batch in zip(following.keys, following.rows, following.batches, strict=True):
+            self._keep(keys, rows + self.n_seen, batch)
+        self.n_seen += following.n_seen
+
+    def restore(
+        self, rows: npt.NDArray[np.int64], keys: npt.NDArray[np.float64], cells: pa.Table, n_seen: int
+    ) -> None:
+        """Begin with what another one kept.
+
+        Parameters
+        ----------
+        rows, keys : ndarray of shape (rows,)
+            Which rows, and their keys.
+        cells : pyarrow.Table
+            Their cells.
+        n_seen : int
+            Among how many rows they were.
+        """
+        first = 0
+        for batch in cells.to_batches():
+            part = slice(first, first + batch.num_rows)
+            self._keep(keys[part], rows[part], batch)
+            first += batch.num_rows
+        self.n_seen = n_seen
+
+    def _keep(self, keys: npt.NDArray[np.float64], rows: npt.NDArray[np.int64], batch: pa.RecordBatch) -> None:
         if self.threshold < np.inf:
             small = keys < self.threshold
             keys, rows, batch = keys[small], rows[small], batch.filter(pa.array(small))
@@ -166,14 +244,17 @@ class SmallestKeys:
         self.sizes.append(sizes)
         self.n_bytes += int(sizes.sum())
         if sum(map(len, self.keys)) > SURPLUS * self.max_rows or self.n_bytes > SURPLUS * SAMPLED_BYTES:
-            self._drop_surplus(self.max_rows)
+            self.drop_surplus(self.max_rows)
 
     def rows_and_cells(self) -> tuple[npt.NDArray[np.int64], pa.Table]:
         if self.max_rows is not None:
-            self._drop_surplus(self.max_rows)
+            self.drop_surplus(self.max_rows)
         return np.concatenate(self.rows), pa.Table.from_batches(self.batches)
 
-    def _drop_surplus(self, max_rows: int) -> None:
+    def drop_surplus(self, max_rows: int) -> None:
+        """Drop the rows that there is no room for."""
+        if not self.keys:
+            return
         keys = np.concatenate(self.keys)
         # Stable: of equal keys the first row wins, here as above.
         order = np.argsort(keys, kind="stable")

@@ -89,17 +89,42 @@ class TopK:
         if sum(map(len, self._judged)) >= 2 * self.k:
             self._drop_surplus()
 
+    def merge(self, following: "TopK", n_before: int) -> None:
+        """Take rows that follow from another one, which counts them from `n_before` on."""
+        for judged, positions, cells in zip(following._judged, following._positions, following._cells, strict=True):
+            self._judged.append(judged)
+            self._positions.append(positions + np.array([n_before, 0, 0]))
+            self._cells.append(cells)
+        if sum(map(len, self._judged)) >= 2 * self.k:
+            self._drop_surplus()
+
+    def kept(self) -> Ranked:
+        """Return all rows that are kept, in the order of the input."""
+        self._drop_surplus()
+        return self._all()
+
+    def restore(self, kept: Ranked) -> None:
+        """Begin with what another one kept."""
+        self._judged, self._cells = [kept.judged], [kept.cells]
+        self._positions = [np.column_stack([kept.rows, kept.files, kept.rows_in_file])]
+
     def ranked(self, k: int) -> Ranked:
         """Return the first `k` of them, the most anomalous first."""
+        kept = self._all()
+        if not len(kept):
+            return kept
+        return kept.take(self._order(self.rank(kept.judged.scores))[:k])
+
+    def _all(self) -> Ranked:
         if not self._judged:
             nothing = np.empty(0, dtype=np.int64)
             return Ranked(RowScores.nothing(), nothing, nothing, nothing, pa.table({}))
-        judged = RowScores.joined(*self._judged)
-        order = self._order(self.rank(judged.scores))[:k]
-        rows, files, rows_in_file = np.concatenate(self._positions)[order].T
-        return Ranked(judged.take(order), rows, files, rows_in_file, pa.concat_tables(self._cells).take(order))
+        rows, files, rows_in_file = np.concatenate(self._positions).T
+        return Ranked(RowScores.joined(*self._judged), rows, files, rows_in_file, pa.concat_tables(self._cells))
 
     def _drop_surplus(self) -> None:
+        if not self._judged:
+            return
         judged = RowScores.joined(*self._judged)
         # In the order of the rows, so that of equal scores the first stays first.
         ranks = self.rank(judged.scores)

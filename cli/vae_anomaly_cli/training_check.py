@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from vae_anomaly.columns import Column
     from vae_anomaly.decisions import ColumnSample, ColumnShift
-    from vae_anomaly_cli.pipeline import Pipeline
+    from vae_anomaly_cli.tally import Tally
 
 # Chance of a false alarm of all tests of the columns together.
 ALPHA = 0.01
@@ -119,7 +119,7 @@ class TrainingCheck:
 
 
 def check_against_training(
-    model: Model, decision: Decision, pipeline: "Pipeline", messages: Messages, *, with_drift: bool = False
+    model: Model, decision: Decision, tally: "Tally", messages: Messages, *, with_drift: bool = False
 ) -> TrainingCheck:
     """Compare what was scored with the rows that the model was trained on, and calibrated with.
 
@@ -129,16 +129,16 @@ def check_against_training(
         Scored them.
     decision : Decision
         Flagged them.
-    pipeline : Pipeline
+    tally : Tally
         Counted them, and kept a sample.
     messages : Messages
         Shows the library's warnings.
     with_drift : bool
         Whether to judge the sample as ``vae-anomaly drift`` does.
     """
-    frame = None if pipeline.sample is None else _usable_frame(model, pipeline.sample.rows_and_cells()[1])
+    frame = None if tally.sample is None else _usable_frame(model, tally.sample.rows_and_cells()[1])
     found = unlike_calibration(
-        decision, model.detector.decisions_.calibration, pipeline.family, pipeline.n_flagged, model.noun
+        decision, model.detector.decisions_.calibration, tally.family, tally.n_flagged, model.noun
     )
     differences: list[Difference] = []
     drift = None
@@ -157,14 +157,14 @@ def check_against_training(
                 drift = detector.check_drift(frame, ALPHA)
     named = {} if found is None else _explaining(differences, nats)
     expected = decision.threshold.expected_rate if decision.selection is None else None
-    lines = lines_of_flags(found, list(named.values()), pipeline, expected, model.noun)
+    lines = lines_of_flags(found, list(named.values()), tally, expected, model.noun)
     rest = [each for each in differences if each.is_told and _column_of(each) not in named]
     if rest:
         lines.append(_unlike_training(rest, " besides" if named else ""))
     summary = {
         "unusual": bool(lines),
         "sentences": lines,
-        "flagged_share": pipeline.n_flagged / pipeline.n_scored if pipeline.n_scored else None,
+        "flagged_share": tally.n_flagged / tally.n_scored if tally.n_scored else None,
         "expected_share": expected,
         "compared_rows": 0 if frame is None else len(frame),
         "columns": [difference.describe() for difference in differences],

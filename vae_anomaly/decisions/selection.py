@@ -126,6 +126,39 @@ class FamilyCounts:
         if self._n_pending > MAX_PENDING:
             self._merge()
 
+    def merge(self, other: FamilyCounts) -> None:
+        """Takes the rows of another family, counted elsewhere.
+
+        Parameters
+        ----------
+        other : FamilyCounts
+            Of other rows.
+        """
+        self._merge()
+        self._add(*other.counts())
+        self.n_rows += other.n_rows
+
+    def counts(self) -> tuple[FloatArray, IntArray]:
+        """Each value, from the smallest, and how many rows have it."""
+        self._merge()
+        return self._values, self._counts
+
+    @classmethod
+    def of_counts(cls, values: FloatArray, counts: IntArray) -> FamilyCounts:
+        """The family of what `counts` returned.
+
+        Parameters
+        ----------
+        values : ndarray of shape (values,)
+            p-values, in (0, 1], ascending and each once.
+        counts : ndarray of int, shape (values,)
+            How many rows have each.
+        """
+        family = cls()
+        family._values, family._counts = checked_p_values(values), np.asarray(counts, dtype=np.int64)
+        family.n_rows = int(family._counts.sum())
+        return family
+
     def n_up_to(self, p: float) -> int:
         """Rows with a p-value of at most this."""
         self._merge()
@@ -185,11 +218,14 @@ class FamilyCounts:
     def _merge(self) -> None:
         if not self._pending:
             return
-        values, counts = np.unique(np.concatenate(self._pending), return_counts=True)
+        self._add(*np.unique(np.concatenate(self._pending), return_counts=True))
+        self._pending, self._n_pending = [], 0
+
+    def _add(self, values: FloatArray, counts: IntArray) -> None:
         together, where = np.unique(np.concatenate([self._values, values]), return_inverse=True)
         summed = np.zeros(len(together), dtype=np.int64)
         np.add.at(summed, where, np.concatenate([self._counts, counts]))
-        self._values, self._counts, self._pending, self._n_pending = together, summed, [], 0
+        self._values, self._counts = together, summed
 
 
 @dataclass(frozen=True)

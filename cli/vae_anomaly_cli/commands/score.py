@@ -19,6 +19,7 @@ from vae_anomaly_cli.options import (
     InputOptions,
     ModelOptions,
     OutputOptions,
+    PartsOptions,
     RunOptions,
 )
 from vae_anomaly_cli.sources import Kind
@@ -35,10 +36,11 @@ if TYPE_CHECKING:
     from vae_anomaly_cli.models import Model
     from vae_anomaly_cli.output.journal import Journal, KeptRows
     from vae_anomaly_cli.output.targets import Target
-    from vae_anomaly_cli.pipeline import Explainer, Layout, Pipeline
+    from vae_anomaly_cli.pipeline import Explainer, Layout
     from vae_anomaly_cli.render.alert_patterns import AlertPatterns
     from vae_anomaly_cli.render.ranking import Ranking
     from vae_anomaly_cli.render.reasons import Reasons
+    from vae_anomaly_cli.tally import Tally
     from vae_anomaly_cli.top_k import Ranked
     from vae_anomaly_cli.training_check import TrainingCheck
 
@@ -349,8 +351,8 @@ class Result:
 
     Attributes
     ----------
-    pipeline : Pipeline
-        Counted them.
+    tally : Tally
+        What is known of all rows.
     measures : Measures or None
         How well the scores agree with labels.
     ranked : Ranked
@@ -365,9 +367,11 @@ class Result:
         The flagged rows by what is out of place in them.
     page : PageRows or None
         What a page shows of them.
+    line : str
+        Which share of the input it is; empty for all of it.
     """
 
-    pipeline: "Pipeline"
+    tally: "Tally"
     measures: "Measures | None"
     ranked: "Ranked"
     flags: "npt.NDArray[np.bool_]"
@@ -375,6 +379,48 @@ class Result:
     decision: "Decision"
     patterns: "AlertPatterns | None" = None
     page: "PageRows | None" = None
+    line: str = ""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be scored, by what, and where that goes.
+
+    Attributes
+    ----------
+    data : Data
+        The input.
+    model : Model
+        Scores it.
+    plan : Plan
+        Where scores go.
+    layout : Layout
+        Columns of the table.
+    flagging : FlagOptions
+        What flags rows.
+    explainer : Explainer or None
+        Explains them.
+    saved : str or None
+        The file of the model.
+    resume : bool
+        Whether to go on with an interrupted run.
+    """
+
+    data: "Data"
+    model: "Model"
+    plan: Plan
+    layout: "Layout"
+    flagging: FlagOptions
+    explainer: "Explainer | None"
+    saved: str | None
+    resume: bool
+
+    @property
+    def decides_on_all(self) -> bool:
+        """Whether all rows have to be scored before one of them is flagged."""
+        flagging = self.flagging
+        counts = flagging.alerts is not None and flagging.rows_of(self.model.n_rows) is None
+        return flagging.fdr is not None or counts
 
 
 @command(HELP, (Kind.TABLES, Kind.IMAGES))
@@ -385,12 +431,13 @@ def score(
     flagging: FlagOptions,
     output: OutputOptions,
     scoring: ScoreOptions,
+    parts: PartsOptions,
     run: RunOptions,
     messages: Messages,
     kind: Kind,
 ) -> None:
     """Score every row, or every image, of DATA."""
-    run_score(given, saved, fitting, flagging, output, scoring, run, messages, kind)
+    run_score(given, saved, fitting, flagging, output, scoring, parts, run, messages, kind)
 
 
 def run_score(
@@ -400,6 +447,7 @@ def run_score(
     flagging: FlagOptions,
     output: OutputOptions,
     scoring: ScoreOptions,
+    parts: PartsOptions,
     run: RunOptions,
     messages: Messages,
     kind: Kind,
@@ -411,7 +459,7 @@ def run_score(
 
     Parameters
     ----------
-    given, saved, fitting, flagging, output, scoring, run, messages, kind
+    given, saved, fitting, flagging, output, scoring, parts, run, messages, kind
         Options, as commands take them.
     page_option : str
         What the option is called that names a page; all but "--report" want that page alone.
@@ -419,37 +467,37 @@ def run_score(
         Of the page.
     """
     _check_rules(saved, fitting, flagging, with_drift=scoring.fail_on_drift)
-    from vae_anomaly_cli.output.journal import identity, kept_scores
     from vae_anomaly_cli.pipeline import Layout, OwnColumns
     from vae_anomaly_cli.training_check import check_against_training
 
     data = _open_data(kind, given, saved, scoring, messages)
     plan = _plan(data, output, scoring, messages, saved.model, page_option, title)
     _check_patterns(data, plan, scoring)
-    target = plan.target
-    own = data.own_columns(explain=scoring.explain, by_file=target.is_directory)
-    is_kept = _keeps_scores(data, target, saved.model, scoring)
+    in_parts = _check_parts(data, plan, saved, scoring, parts)
+    own = data.own_columns(explain=scoring.explain, by_file=plan.target.is_directory)
+    is_kept = _keeps_scores(data, plan.target, saved.model, scoring) and not in_parts
     model = _open_model(data, saved, fitting, flagging, run, messages, with_drift=scoring.fail_on_drift)
     kept = data.columns.kept
-    needs_types = output.as_json or (plan.is_written and target.format.typed)
+    needs_types = output.as_json or (plan.is_written and plan.target.format.typed)
     types = data.infer_types(kept, messages) if needs_types else {}
     own = dataclasses.replace(own, likelihood=_likelihood_name(data, model))
-    layout = Layout(data.source.schema, kept, types if target.format.typed else {}, own)
+    layout = Layout(data.source.schema, kept, types if plan.target.format.typed else {}, own)
     explainer = data.explainer(model, messages, explain=scoring.explain, streamed=plan.is_streamed)
-    with contextlib.ExitStack() as closing:
-        journal = None
-        if is_kept and saved.model is not None:
-            known = identity(saved.model, data.source, dataclasses.asdict(flagging))
-            journal = closing.enter_context(kept_scores(target, known, data.noun, resume=scoring.resume))
-        result = _score_all(data, model, plan, layout, flagging, journal, explainer, messages, closing)
+    work = Work(data, model, plan, layout, flagging, explainer, saved.model, resume=scoring.resume)
+    if in_parts:
+        scored = _score_parts(work, parts, run, messages, explain=scoring.explain)
+        if scored is None:
+            return
+    else:
+        scored = _score_whole(work, messages, is_kept=is_kept)
+    result = scored
     if plan.with_patterns:
         result = dataclasses.replace(result, patterns=_patterns(data, model, result, plan.date, messages))
 
-    check = check_against_training(model, result.decision, result.pipeline, messages, with_drift=scoring.fail_on_drift)
+    check = check_against_training(model, result.decision, result.tally, messages, with_drift=scoring.fail_on_drift)
     if result.page is not None:
-        result.page.finish(result.pipeline, saved.model, check.lines, messages)
-    n_explained = explainer.n_rows if explainer is not None and scoring.explain else None
-    messages.note(_done(data, model, result, target, n_explained, is_saved=saved.model is not None))
+        result.page.finish(result.tally, saved.model, check.lines, messages)
+    messages.note(_done(work, result, explain=scoring.explain))
     if flagging.rules and saved.model is not None:
         messages.note(result.decision.sentence)
     check.warn(messages)
@@ -537,27 +585,34 @@ def _plan(
     return plan
 
 
+def _score_whole(work: Work, messages: Messages, *, is_kept: bool) -> Result:
+    """Score all rows in one go."""
+    from vae_anomaly_cli.output.journal import identity, kept_scores
+
+    with contextlib.ExitStack() as closing:
+        journal = None
+        if is_kept and work.saved is not None:
+            known = identity(work.saved, work.data.source, dataclasses.asdict(work.flagging))
+            journal = closing.enter_context(
+                kept_scores(work.plan.target, known, work.data.noun, resume=work.resume)
+            )
+        return _score_all(work, journal, messages, closing)
+
+
 def _score_all(
-    data: "Data",
-    model: "Model",
-    plan: Plan,
-    layout: "Layout",
-    flagging: FlagOptions,
-    journal: "Journal | None",
-    explainer: "Explainer | None",
-    messages: Messages,
-    closing: contextlib.ExitStack,
+    work: Work, journal: "Journal | None", messages: Messages, closing: contextlib.ExitStack
 ) -> Result:
     """Score all rows, write them, and rank and draw the most anomalous ones."""
     from vae_anomaly_cli.flagging import Decision
     from vae_anomaly_cli.output.sinks import NoOutput, open_sink
     from vae_anomaly_cli.pipeline import Pipeline
 
+    data, model, plan, layout = work.data, work.model, work.plan, work.layout
     kept: KeptRows | None = journal
     n_decided = None
     decision = Decision(model.detector.threshold_)
-    if flagging.fdr is not None or (flagging.alerts is not None and flagging.rows_of(model.n_rows) is None):
-        decision, kept, n_decided = _decide_on_all(data, model, layout, flagging, journal, messages, closing)
+    if work.decides_on_all:
+        decision, kept, n_decided = _decide_on_all(work, journal, messages, closing)
     sink = NoOutput() if not plan.is_streamed else open_sink(plan.target, data.parts, layout.schema, journal, closing)
     closing.callback(sink.discard)
     names = data.read_columns(model)
@@ -574,30 +629,91 @@ def _score_all(
         messages,
         decision=decision,
         kept=kept,
-        explainer=explainer,
+        explainer=work.explainer,
         label=data.columns.label,
         n_top=max(plan.n_kept, data.n_drawn, 0 if page is None else page.n_kept),
         also=() if page is None else (page,),
         sampled=data.sampled_columns(model),
     )
     pipeline.run(separate_writer=plan.target.is_resumable)
-    pipeline.unusable.warn(messages, pipeline.n_rows)
-    _check_scored(data, pipeline, journal, n_decided)
-    measures = pipeline.measures()
-    ranked = pipeline.top.ranked(plan.n_ranked)
-    flags = decision.flags(ranked.judged)
-    reasons = None if explainer is None or not len(ranked) else explainer.reasons(ranked, flags)
-    if pipeline.n_written != pipeline.n_rows:
+    tally = pipeline.tally
+    result = _result(work, tally, decision, journal, messages, n_decided)
+    if tally.n_written != tally.n_rows:
         raise CommandError(
-            f"{pipeline.n_written:,} of {counted(pipeline.n_rows, data.noun)} that were read were written; this is a "
+            f"{tally.n_written:,} of {counted(tally.n_rows, data.noun)} that were read were written; this is a "
             "fault of vae-anomaly. Report it, please."
         )
     sink.finish()
     if plan.is_written and not plan.is_streamed:
-        _write(layout.table(ranked, flags, {} if reasons is None else reasons.sentences), plan.target, journal)
+        reasons = {} if result.reasons is None else result.reasons.sentences
+        _write(layout.table(result.ranked, result.flags, reasons), plan.target, journal)
     if data.n_drawn:
-        data.draw(pipeline.top.ranked(data.n_drawn), model, messages)
-    return Result(pipeline, measures, ranked, flags, reasons, decision, page=page)
+        data.draw(tally.top.ranked(data.n_drawn), model, messages)
+    return dataclasses.replace(result, page=page)
+
+
+def _result(
+    work: Work,
+    tally: "Tally",
+    decision: "Decision",
+    journal: "Journal | None",
+    messages: Messages,
+    n_decided: int | None = None,
+) -> Result:
+    """Sum up what was scored."""
+    data, model = work.data, work.model
+    tally.unusable.warn(messages, tally.n_rows)
+    _check_scored(data, tally, journal, n_decided)
+    measures = tally.measures(model, data.columns.label, messages)
+    ranked = tally.top.ranked(work.plan.n_ranked)
+    flags = decision.flags(ranked.judged)
+    explained = work.explainer is not None and len(ranked)
+    reasons = work.explainer.reasons(ranked, flags) if explained and work.explainer is not None else None
+    return Result(tally, measures, ranked, flags, reasons, decision)
+
+
+def _score_parts(
+    work: Work, parts: PartsOptions, run: RunOptions, messages: Messages, *, explain: bool
+) -> Result | None:
+    """Score the parts of an input; None where all of them have to be scored before something can be said."""
+    from vae_anomaly_cli.distributed.scoring import score_parts
+    from vae_anomaly_cli.flagging import Decision
+    from vae_anomaly_cli.table_data import TableData
+    from vae_anomaly_cli.table_model import TableModel
+
+    data, model, plan = work.data, work.model, work.plan
+    assert isinstance(data, TableData)
+    assert isinstance(model, TableModel)
+    assert work.saved is not None
+
+    def decide(tally: "Tally") -> "Decision":
+        _check_scored(data, tally, None)
+        return _decide(work, tally, messages)
+
+    scored = score_parts(
+        data,
+        model,
+        plan.target,
+        work.layout,
+        work.flagging,
+        parts,
+        run.device,
+        messages,
+        saved=work.saved,
+        resume=work.resume,
+        explain=explain,
+        n_top=plan.n_kept,
+        decide=decide if work.decides_on_all else None,
+    )
+    if scored.is_undecided:
+        scored.tally.unusable.warn(messages, scored.tally.n_rows)
+        messages.note(scored.line)
+        return None
+    result = _result(work, scored.tally, scored.decision, None, messages)
+    scored.run.end()
+    if work.explainer is not None and explain:
+        work.explainer.note(scored.n_explained)
+    return dataclasses.replace(result, line=scored.line)
 
 
 def _likelihood_name(data: "Data", model: "Model") -> str | None:
@@ -615,78 +731,113 @@ def _likelihood_name(data: "Data", model: "Model") -> str | None:
     return LIKELIHOOD
 
 
-def _done(
-    data: "Data", model: "Model", result: Result, target: "Target", n_explained: int | None, *, is_saved: bool
-) -> str:
+def _done(work: Work, result: Result, *, explain: bool) -> str:
     """Say what was done: rows read and scored, what flags them, and where they are."""
-    pipeline, noun = result.pipeline, data.noun
-    n_without = pipeline.n_rows - pipeline.n_scored
-    rows = counted(pipeline.n_scored, noun)
+    data, model, target = work.data, work.model, work.plan.target
+    tally, noun, is_saved = result.tally, data.noun, work.saved is not None
+    n_without = tally.n_rows - tally.n_scored
+    rows = counted(tally.n_scored, noun)
     if n_without:
-        rows = f"{counted(pipeline.n_rows, noun)} read, {pipeline.n_scored:,} scored, {n_without:,} with a problem"
+        rows = f"{counted(tally.n_rows, noun)} read, {tally.n_scored:,} scored, {n_without:,} with a problem"
     done = f"{model.report}: {rows}" if is_saved else f"{model.report}{f'; {rows}' if n_without else ''}"
-    done += f"; {result.decision.line(noun)}, {counted(pipeline.n_flagged, noun)} flagged"
+    done += f"; {result.decision.line(noun)}, {counted(tally.n_flagged, noun)} flagged"
     done += "" if is_saved else f", p_value is the rank among the {noun}s fitted"
-    done += "" if n_explained is None else f", {counted(n_explained, 'row')} explained"
+    done += f", {counted(work.explainer.n_rows, 'row')} explained" if explain and work.explainer is not None else ""
     page = None if result.page is None else result.page.target.path
     outputs = [str(path) for path in (target.path, page) if path is not None]
     outputs += [*filter(None, data.figures.values())]
-    return f"{done}; written to {', '.join(outputs)}" if outputs else done
+    done = f"{done}; written to {', '.join(outputs)}" if outputs else done
+    return f"{done}; {result.line}" if result.line else done
 
 
 def _decide_on_all(
-    data: "Data",
-    model: "Model",
-    layout: "Layout",
-    flagging: FlagOptions,
-    journal: "Journal | None",
-    messages: Messages,
-    closing: contextlib.ExitStack,
+    work: Work, journal: "Journal | None", messages: Messages, closing: contextlib.ExitStack
 ) -> "tuple[Decision, KeptRows, int]":
     """Score all rows in a pass of its own, and decide by all of them; they are kept for the next pass, and counted."""
-    from vae_anomaly_cli.flagging import Decision, select_from
-    from vae_anomaly_cli.models import decision_errors
+    from vae_anomaly_cli.flagging import Decision
     from vae_anomaly_cli.output.journal import TemporaryRows
     from vae_anomaly_cli.output.sinks import NoOutput
     from vae_anomaly_cli.pipeline import Pipeline
 
     kept: KeptRows = journal if journal is not None else closing.enter_context(contextlib.closing(TemporaryRows()))
-    detector = model.detector
-    first = Pipeline(
-        model, data.read_columns(model), layout, NoOutput(), messages, decision=Decision(detector.threshold_), kept=kept
-    )
+    data, model = work.data, work.model
+    threshold = Decision(model.detector.threshold_)
+    names = data.read_columns(model)
+    first = Pipeline(model, names, work.layout, NoOutput(), messages, decision=threshold, kept=kept)
     first.run(separate_writer=journal is not None)
-    _check_scored(data, first, journal)
+    _check_scored(data, first.tally, journal)
     kept.rewind()
+    return _decide(work, first.tally, messages), kept, first.tally.n_rows
+
+
+def _decide(work: Work, tally: "Tally", messages: Messages) -> "Decision":
+    """Decide by all rows together what flags them."""
+    from vae_anomaly_cli.flagging import Decision, select_from
+    from vae_anomaly_cli.models import decision_errors
+
+    detector, flagging = work.model.detector, work.flagging
     with decision_errors("the model", MORE_ROWS), messages.library_warnings():
         if flagging.fdr is None:
-            flagging.check_alerts(first.n_rows)
-            detector.set_threshold(n_alerts=flagging.alerts, per=first.n_rows)
-            return Decision(detector.threshold_), kept, first.n_rows
-        selection, score = select_from(detector.calibration_, first.family, flagging.fdr)
+            flagging.check_alerts(tally.n_rows)
+            detector.set_threshold(n_alerts=flagging.alerts, per=tally.n_rows)
+            return Decision(detector.threshold_)
+        selection, score = select_from(detector.calibration_, tally.family, flagging.fdr)
         if score is not None:
             # Maps of images are drawn with the threshold of the detector.
             detector.set_threshold(score=score)
-    return Decision(detector.threshold_, selection, score), kept, first.n_rows
+    return Decision(detector.threshold_, selection, score)
 
 
-def _check_scored(data: "Data", pipeline: "Pipeline", journal: "Journal | None", n_decided: int | None = None) -> None:
+def _check_parts(
+    data: "Data", plan: Plan, saved: ModelOptions, scoring: ScoreOptions, parts: PartsOptions
+) -> bool:
+    """Say whether the input is scored in parts, and refuse what cannot be then."""
+    if not parts.is_used and saved.model is None:
+        return False
+    from vae_anomaly_cli.distributed.scoring import is_in_parts
+
+    if not is_in_parts(parts, plan.target, resume=scoring.resume):
+        if parts.part_rows is not None:
+            raise InputError("--part-rows cuts files for --engine or --shard; give one of them, too.")
+        return False
+    named = parts.named if parts.is_used else "--resume of a run in parts"
+    if saved.model is None:
+        raise InputError(
+            f"{named} needs a saved model, so that all parts are scored by the same one. Fit one first (vae-anomaly fit "
+            "DATA -o m.vae), and give it with -m."
+        )
+    if not plan.target.is_directory:
+        raise InputError(
+            f"{named} writes a file of results for each part; expected a folder, like --output scored/, whose name "
+            "ends in '/' or that is there."
+        )
+    if data.source.identity() is None:
+        raise InputError(f"{named}: {data.source.name} cannot be read by others; name files that all machines share.")
+    for is_given, option in ((plan.only_top, "--only-top"), (plan.page is not None, "--report")):
+        if is_given:
+            raise InputError(f"{option} and {named} do not go together. Score the results' input again without parts.")
+    if data.source.format.text and plan.target.format.typed:
+        raise InputError(f"{named}: text becomes typed columns only when all of it is read; write it as text.")
+    return True
+
+
+def _check_scored(data: "Data", tally: "Tally", journal: "Journal | None", n_decided: int | None = None) -> None:
     """Refuse to go on where no file could be scored, or other rows were decided by."""
-    if n_decided not in (None, pipeline.n_rows):
+    if n_decided not in (None, tally.n_rows):
         raise InputChanged(
             f"{data.source.name} changed while it was read: it had {counted(n_decided or 0, data.noun)} and then "
-            f"{pipeline.n_rows:,}. Score a copy of it."
+            f"{tally.n_rows:,}. Score a copy of it."
         )
     if journal is not None and journal.n_rows:
         raise InputError(
             f"--resume: {journal.path} holds scores of {counted(journal.n_rows, data.noun)} more than "
             f"{data.source.name} has. Score again without --resume."
         )
-    if pipeline.n_scored:
+    if tally.n_scored:
         return
     if journal is not None:
         journal.forget()
-    raise CommandError(pipeline.unusable.none_of(data.source.name, pipeline.n_rows))
+    raise CommandError(tally.unusable.none_of(data.source.name, tally.n_rows))
 
 
 def _check_patterns(data: "Data", plan: Plan, scoring: ScoreOptions) -> None:
@@ -712,14 +863,14 @@ def _patterns(data: "Data", model: "Model", result: Result, date: str | None, me
 
     assert isinstance(data, TableData)
     assert isinstance(model, TableModel)
-    ranked = result.pipeline.top.ranked(MAX_SORTED_ROWS)
+    ranked = result.tally.top.ranked(MAX_SORTED_ROWS)
     flagged = np.flatnonzero(result.decision.flags(ranked.judged))
     # In the order of the input.
     flagged = flagged[np.argsort(ranked.rows[flagged])]
     return AlertPatterns(
         model.patterns(ranked.cells.take(flagged), date, messages),
         data.numbers(ranked.files[flagged], ranked.rows_in_file[flagged]),
-        result.pipeline.n_flagged,
+        result.tally.n_flagged,
     )
 
 
@@ -816,14 +967,14 @@ def _write_json(
 ) -> None:
     from vae_anomaly_cli.output.summary import write_summary
 
-    summary = model.summary(result.pipeline.n_rows, result.pipeline.unusable.count)
+    summary = model.summary(result.tally.n_rows, result.tally.unusable.count)
     path = plan.target.path
     summary |= {
         "model": saved,
         "threshold": result.decision.score,
         "decision": result.decision.describe(),
-        "n_anomalies": result.pipeline.n_flagged,
-        "problems": result.pipeline.unusable.first,
+        "n_anomalies": result.tally.n_flagged,
+        "problems": result.tally.unusable.first,
         "output": None if path is None else str(path),
         "against_training": check.summary,
         **data.figures,

@@ -152,7 +152,7 @@ def choose_target(
     path = Path(output)
     source.check_output(option, path)
     if parts and (output.endswith(("/", os.sep)) or path.is_dir()):
-        _check_parts(path, source, parts, option, others or {})
+        check_parts(path, source, parts, option, others or {})
         return Target(path, source.format.written, source.delimiter, is_directory=True)
     check_apart(option, path, others or {})
     check_writable(path, option)
@@ -255,8 +255,16 @@ def _named_format(path: Path, option: str) -> tuple[Format, bool]:
     return chosen, gzipped
 
 
-def _check_parts(path: Path, source: Source, parts: Sequence[PartFile], option: str, others: Others) -> None:
-    """Refuse a directory where files of results would collide, or cannot be written."""
+def check_parts(path: Path, source: Source, parts: Sequence[PartFile], option: str, others: Others) -> None:
+    """Refuse a directory where files of results would collide, or cannot be written.
+
+    Raises
+    ------
+    InputError
+        If they would be the input, the model or each other.
+    CommandError
+        If they cannot be written.
+    """
     taken: dict[Path, str] = {}
     check_links(path, option)
     for file in parts:

@@ -170,6 +170,10 @@ class RowExplainer:
         self.model, self.messages, self.streamed = model, messages, streamed
         self.n_rows = 0
 
+    def note(self, n_rows: int) -> None:
+        """Count rows that were explained elsewhere."""
+        self.n_rows += n_rows
+
     def needs(self, batch: RowBatch) -> bool:
         """Whether rows with known scores are explained: reasons are not kept beside them."""
         return self.streamed

@@ -1,0 +1,134 @@
+"""What a run in parts leaves in its folder of results until all parts are done: who goes on knows what is there."""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vae_anomaly.files import OutputFile, make_folder
+from vae_anomaly_cli.errors import CommandError, InputError
+from vae_anomaly_cli.output.partial_file import write_errors
+
+NAME = ".vae-anomaly"
+DESCRIPTION = "run.json"
+# Of parts: their scores, where all of them decide; what is left of a part that is scored, or scored and written.
+SCORES, SCORED, WRITTEN = "scores", "scored", "written"
+DIFFERENCES = {
+    "version": "vae-anomaly is of another version",
+    "model": "the model is another one",
+    "rule": "the rule that flags rows is another one",
+    "read as": "the format, the delimiter, or how the input is read is another one",
+    "input": "the input files are others, or changed since",
+    "output": "the columns of the output are others",
+    "parts": "--part-rows is another number",
+}
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A folder in the folder of results.
+
+    Parameters
+    ----------
+    path : Path
+        Where it is.
+    identity : str
+        Of the run: a digest of what its results depend on.
+    """
+
+    path: Path
+    identity: str
+
+    @classmethod
+    def open(cls, results: Path, known: Mapping[str, Any], *, resume: bool) -> "RunFolder":
+        """Begin a run, or go on with one.
+
+        Parameters
+        ----------
+        results : Path
+            The folder of results.
+        known : mapping
+            What the results depend on.
+        resume : bool
+            Whether to go on with what is there.
+
+        Raises
+        ------
+        InputError
+            If another run is there.
+        CommandError
+            If it cannot be written.
+        """
+        said = json.dumps(dict(known), sort_keys=True, indent=1)
+        folder = cls(results / NAME, hashlib.sha256(said.encode()).hexdigest())
+        before = folder.read(DESCRIPTION)
+        if before is not None and resume:
+            folder._check(before, json.loads(said))
+        elif before is not None:
+            folder.refuse()
+        with write_errors(results):
+            make_folder(folder.path)
+        if before is None:
+            folder.write(DESCRIPTION, said.encode())
+        return folder
+
+    @classmethod
+    def is_there(cls, results: Path) -> bool:
+        """Whether a run in parts is in a folder of results."""
+        return (results / NAME / DESCRIPTION).is_file()
+
+    def refuse(self) -> None:
+        """Refuse to begin where a run is.
+
+        Raises
+        ------
+        InputError
+            Always.
+        """
+        n_done = len(list(self.path.glob(f"*.{WRITTEN}")))
+        raise InputError(
+            f"{self.path.parent} holds a run in parts that is not ended ({n_done:,} parts are done). Go on with it by "
+            f"--resume, name another folder, or delete {self.path}."
+        )
+
+    def read(self, name: str) -> bytes | None:
+        """Return the content of a file; None where there is none."""
+        try:
+            return (self.path / name).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise CommandError(f"{self.path / name} cannot be read: {error.strerror or error}.") from error
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file, whole or not at all."""
+        path = self.path / name
+        with write_errors(path), OutputFile(path) as file:
+            file.stream.write(content)
+
+    def remove(self, name: str) -> None:
+        """Remove a file, where it is there."""
+        (self.path / name).unlink(missing_ok=True)
+
+    def forget(self) -> None:
+        """Remove all of it: the run is over."""
+        for path in sorted(self.path.glob("*")):
+            with contextlib.suppress(OSError):
+                path.unlink()
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
+
+    def _check(self, before: bytes, known: Mapping[str, Any]) -> None:
+        try:
+            found = json.loads(before)
+            differences = [text for name, text in DIFFERENCES.items() if found.get(name) != known.get(name)]
+        except (ValueError, AttributeError):
+            differences = [f"{DESCRIPTION} is damaged"]
+        if differences:
+            raise InputError(
+                f"{self.path.parent} holds another run in parts: {differences[0]}. Give the command that began it, "
+                f"name another folder, or delete {self.path}."
+            )
