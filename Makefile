@@ -1,6 +1,6 @@
 PYTHON ?= python
 
-.PHONY: install test cuda slow lint types wheel docs check oldest newest trust sbom audit
+.PHONY: install test cuda slow engines lint types wheel docs check oldest newest trust sbom audit
 
 install:
 	$(PYTHON) -m pip install -c constraints.txt -e ".[test,docs]"
@@ -13,6 +13,9 @@ cuda:
 
 slow:
 	CUDA_VISIBLE_DEVICES= $(PYTHON) -m pytest -m slow
+
+engines:
+	CUDA_VISIBLE_DEVICES= $(PYTHON) -m pytest -n 0 -m engines
 
 lint:
 	$(PYTHON) -m ruff check

@@ -32,6 +32,7 @@ OPTIONAL = {
         "vae_anomaly/report/charts.py",
         "vae_anomaly/report/sections.py",
     ),
+    "ray": ("cli/vae_anomaly_cli/engines", "vae_anomaly/callbacks/ray_tune.py"),
     "serve": (
         "cli/vae_anomaly_cli/commands/serve.py",
         "vae_anomaly/serving/endpoints.py",
@@ -46,6 +47,7 @@ FOLDERS = {
     "test": ("tests",),
     "benchmark": ("reports/benchmarks",),
     "audit": (),
+    "engines": ("tests/engines",),
     "docs": ("docs",),
     **OPTIONAL,
 }
@@ -69,7 +71,9 @@ USED_WITHOUT_IMPORT = {
     "tqdm": ("reports/benchmarks/foundation.py", "pyod"),
 }
 # What tests ask for, and skip without: large, or of nobody's concern but theirs.
-SKIPPED_WITHOUT = {"mlflow", "skops"}
+SKIPPED_WITHOUT = {"daft", "mlflow", "skops"}
+# Whose modules import one another's libraries.
+TESTED_TOGETHER = {"test": ("benchmark", "docs", "engines", "ray"), "engines": ("ray", "test")}
 # What checks the code and does not run it: only as new as constraints.txt has it.
 CHECKERS = {"build", "mypy", "pandas-stubs", "ruff", "scipy-stubs"}
 # What is not tested at its lower bound, for the reason that constraints-oldest.txt gives.
@@ -126,8 +130,9 @@ def test_every_declared_dependency_is_used(extra):
 @pytest.mark.parametrize("extra", FOLDERS)
 def test_every_import_is_declared(extra):
     available = modules(declared("") | (declared(extra) if extra else set()))
-    # A test may use what only benchmarks or the documentation need, where it is installed.
-    optional = modules(declared("benchmark") | declared("docs")) | SKIPPED_WITHOUT if extra == "test" else set()
+    # A test may use what only others need, where it is installed.
+    together = TESTED_TOGETHER.get(extra, ())
+    optional = modules(set().union(*map(declared, together))) | SKIPPED_WITHOUT if together else set()
     assert imported(extra) - available - optional == set(), f"imported and not declared under {extra or 'dependencies'}"
 
 
@@ -145,7 +150,7 @@ def test_oldest_versions_are_the_lower_bounds():
         for requirement in PROJECT["optional-dependencies"][extra]
         if not names_of([requirement]) & CHECKERS
     ]
-    oldest = {requirement.replace(">=", "==") for requirement in bounds}
+    oldest = {re.sub(r"\[.*\]", "", requirement).replace(">=", "==") for requirement in bounds}
     pinned = lines_of("constraints.txt")
     exceptions = {pinned[name] for name in NOT_OLDEST}
     expected = {line for line in oldest if not names_of([line]) & NOT_OLDEST} | exceptions

@@ -62,6 +62,7 @@ CLI_FLOORS = (
     ("image_data", "table_data"),
     ("data",),
     ("imputation", "passes"),
+    ("distributed",),
     ("calibration_review", "html_report", "proposals", "reviewed_rows", "training_check"),
     ("commands",),
     ("application",),

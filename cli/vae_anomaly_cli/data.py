@@ -16,6 +16,7 @@ from vae_anomaly_cli.pipeline import Explainer, OwnColumns
 from vae_anomaly_cli.render.ranking import Ranking
 from vae_anomaly_cli.render.reasons import Reasons
 from vae_anomaly_cli.sources import Kind
+from vae_anomaly_cli.tables import Sampler, sample_table
 from vae_anomaly_cli.top_k import Ranked
 from vae_anomaly_cli.types import InferredType
 
@@ -68,8 +69,9 @@ class Data(Protocol):
         *,
         n_passes: int = 1,
         known: KnownAnomalies | None = None,
+        sampler: Sampler = sample_table,
     ) -> Model:
-        """Fit a model on it, but for rows that are known to be anomalous."""
+        """Fit a model on it, but for rows that are known to be anomalous; `sampler` reads those of tables."""
 
     def fit_own_rows(self, fitting: FitOptions, device: Device, messages: Messages) -> Model:
         """Fit a model whose own rows are judged: they are ranked among themselves."""

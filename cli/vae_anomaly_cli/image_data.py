@@ -21,6 +21,7 @@ from vae_anomaly_cli.render.pages import Figures, PageExplainer, plan_figures
 from vae_anomaly_cli.render.ranking import Ranking
 from vae_anomaly_cli.render.reasons import Reasons
 from vae_anomaly_cli.sources import FOLDER, PATH, ImageSource, open_images
+from vae_anomaly_cli.tables import Sampler, sample_table
 from vae_anomaly_cli.top_k import Ranked
 from vae_anomaly_cli.types import InferredType
 
@@ -69,6 +70,7 @@ class ImageData:
         *,
         n_passes: int = 1,
         known: KnownAnomalies | None = None,
+        sampler: Sampler = sample_table,
     ) -> ImageModel:
         """Fit a model on the images."""
         return dataclasses.replace(fit_images(self.source, fitting, device, messages), with_heat_maps=self._draws_all)

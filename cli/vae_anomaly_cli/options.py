@@ -644,8 +644,8 @@ class RunOptions:
 # See `distributed.engines`, which is loaded only where one is named.
 ENGINE_NAMES = ("ray",)
 ENGINE = Option(
-    "Score the parts of DATA on the workers of an engine: ray, with vae-anomaly[ray] installed. GPUs of the cluster are "
-    "used where it has some.",
+    "Read, or score, the parts of DATA on the workers of an engine: ray, with vae-anomaly[ray] installed. GPUs of "
+    "the cluster are used where it has some.",
     choices=ENGINE_NAMES,
     panel=IN_PARTS,
     only=Kind.TABLES,
@@ -660,11 +660,22 @@ ADDRESS = Option(
 
 
 @dataclass(frozen=True)
-class PartsOptions:
-    """Where the parts of a large input are scored."""
+class EngineOptions:
+    """Who reads the parts of a large input."""
 
     engine: Annotated[str | None, ENGINE] = None
     address: Annotated[str | None, ADDRESS] = None
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself."""
+        if self.address is not None and self.engine is None:
+            raise InputError(f"--address {self.address} is that of an engine; name it with --engine ray, too.")
+
+
+@dataclass(frozen=True)
+class PartsOptions(EngineOptions):
+    """Where the parts of a large input are scored."""
+
     shard: Annotated[
         str | None,
         Option(
@@ -687,10 +698,9 @@ class PartsOptions:
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself."""
+        super().__post_init__()
         if self.engine is not None and self.shard is not None:
             raise InputError("--engine and --shard both say who scores which parts; give one of them.")
-        if self.address is not None and self.engine is None:
-            raise InputError(f"--address {self.address} is that of an engine; name it with --engine ray, too.")
 
     @property
     def is_used(self) -> bool:

@@ -22,7 +22,7 @@ from vae_anomaly_cli.render.ranking import Ranking, RowNumber
 from vae_anomaly_cli.render.reasons import Reasons, RowExplainer
 from vae_anomaly_cli.sources import TableSource, open_table
 from vae_anomaly_cli.table_model import TableModel, fit_table, load_table_model
-from vae_anomaly_cli.tables import Table
+from vae_anomaly_cli.tables import Sampler, Table, sample_table
 from vae_anomaly_cli.top_k import Ranked
 from vae_anomaly_cli.types import InferredType
 
@@ -64,9 +64,19 @@ class TableData:
         *,
         n_passes: int = 1,
         known: KnownAnomalies | None = None,
+        sampler: Sampler = sample_table,
     ) -> TableModel:
         """Fit a model on the rows, but for those that are known to be anomalous."""
-        return fit_table(self.source, self.columns, fitting, device, messages, n_passes=n_passes, known=known)
+        return fit_table(
+            self.source,
+            self.columns,
+            fitting,
+            device,
+            messages,
+            n_passes=n_passes,
+            known=known,
+            sampler=sampler,
+        )
 
     def fit_own_rows(self, fitting: FitOptions, device: Device, messages: Messages) -> TableModel:
         """Fit a model whose own rows are judged: anomalies are expected, and rows are ranked among themselves."""

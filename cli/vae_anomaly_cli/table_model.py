@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from vae_anomaly_cli.models import EXPECTATIONS, RowScores, Unusable, library_er
 from vae_anomaly_cli.options import Device, FitOptions
 from vae_anomaly_cli.progress import progress_bar
 from vae_anomaly_cli.sources import RowBatch, TableSource
-from vae_anomaly_cli.tables import Table, sample_table
+from vae_anomaly_cli.tables import Sampler, Table, sample_table
 
 if TYPE_CHECKING:
     from vae_anomaly import VAEDetector
@@ -214,6 +215,7 @@ def fit_table(
     *,
     n_passes: int = 1,
     known: KnownAnomalies | None = None,
+    sampler: Sampler = sample_table,
 ) -> TableModel:
     """Fit on all rows, or on a sample where they are too many; in further passes on other samples.
 
@@ -233,6 +235,8 @@ def fit_table(
         How often to go through the table.
     known : KnownAnomalies, optional
         Rows to leave out.
+    sampler : callable
+        Reads the rows.
     """
     group = fitting.calibration_groups
     declared = columns.declared_for_training(fitting.column, group)
@@ -243,7 +247,8 @@ def fit_table(
             "--passes out."
         )
     names = columns.for_training(messages)
-    table = _draw(source, columns, names, fitting, messages, known)
+    draw = partial(_draw, source, columns, names, fitting, messages, known, sampler)
+    table = draw()
     if table.drawn is None and columns.label is not None:
         # Labels that cannot be used are known before the work; those of a sample may be too few to tell.
         columns.label.read(table.values(columns.label.name))
@@ -259,7 +264,7 @@ def fit_table(
     # Ctrl-C ends the fit with what was learned, and not the pass alone.
     with messages.library_warnings():
         while n_done < n_passes and not detector.fit_report_.interrupted:
-            table = _draw(source, columns, names, fitting, messages, known, n_done)
+            table = draw(n_done)
             with library_errors(table.name, table.locate):
                 more = scoring_features(table.cells, detector.columns_, source.cell_reader, group, forgiving=True)
                 detector.partial_fit(with_row_numbers(more.frame, table))
@@ -305,13 +310,14 @@ def _draw(
     fitting: FitOptions,
     messages: Messages,
     known: KnownAnomalies | None,
+    sampler: Sampler,
     n_done: int = 0,
 ) -> Table:
     """Read the rows of one pass of a fit: all, or a sample that is another one in each pass."""
     label = [name for name in columns.label_names if name not in names]
     n_rows = fitting.sample_rows or SAMPLE_ROWS
     with progress_bar(source.size, "reading", "row", messages) as done:
-        table = sample_table(source, [*names, *label], n_rows, (fitting.random_state or 0, n_done), done)
+        table = sampler(source, [*names, *label], n_rows, (fitting.random_state or 0, n_done), done)
     return table if known is None else table.without(known.among(table.cells, names))
 
 

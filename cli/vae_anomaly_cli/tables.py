@@ -88,6 +88,10 @@ class Table:
         return self.source.locate(file, whole - self.starts[file])
 
 
+# Draws rows as `sample_table` does.
+Sampler = Callable[..., Table]
+
+
 def read_table(source: TableSource) -> Table:
     """Read all rows into memory."""
     return sample_table(source, source.names, None)
@@ -210,9 +214,7 @@ class SmallestKeys:
             self._keep(keys, rows + self.n_seen, batch)
         self.n_seen += following.n_seen
 
-    def restore(
-        self, rows: npt.NDArray[np.int64], keys: npt.NDArray[np.float64], cells: pa.Table, n_seen: int
-    ) -> None:
+    def restore(self, rows: npt.NDArray[np.int64], keys: npt.NDArray[np.float64], cells: pa.Table, n_seen: int) -> None:
         """Begin with what another one kept.
 
         Parameters

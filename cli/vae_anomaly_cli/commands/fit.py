@@ -1,14 +1,27 @@
 """`vae-anomaly fit`: fit on a table or a folder of images once, score with the model later."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from vae_anomaly_cli.command import FITTING, Option, command
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.errors import InputError
-from vae_anomaly_cli.options import ACCURATE, FitOptions, InputOptions, Json, RunOptions, check_one_on_standard_output
+from vae_anomaly_cli.options import (
+    ACCURATE,
+    EngineOptions,
+    FitOptions,
+    InputOptions,
+    Json,
+    RunOptions,
+    check_one_on_standard_output,
+)
 from vae_anomaly_cli.sources import Kind, format_of_name, is_image
+
+if TYPE_CHECKING:
+    from vae_anomaly_cli.tables import Sampler
 
 HELP = """Fit on the rows, or the images, of DATA and save the model.
 
@@ -25,10 +38,12 @@ HELP = """Fit on the rows, or the images, of DATA and save the model.
   vae-anomaly fit sales.csv -o sales.vae --baseline-by store,product --baseline-time date
   vae-anomaly fit all.csv -o data.vae --reviewed todo.csv     without them
   vae-anomaly fit parts/ -o orders.vae --passes 3
+  vae-anomaly fit lake/ -o orders.vae --engine ray
   vae-anomaly fit logos/ -o logos.vae --method image  anomalous as a whole
 
 Where DATA has more than --sample-rows rows, one pass draws a uniform sample of them, the same for the same \
---random-state, and each further pass another one.
+--random-state, and each further pass another one. With --engine the workers of a cluster read the parts of DATA, and \
+the sample is the same; the training itself is here.
 
 The threshold and p-values come from calibration rows, which the VAEs that score them do not see: a fifth of the rows \
 (--calibration split), or a part that each VAE leaves out (cross). What is promised of new rows holds where these are \
@@ -110,9 +125,30 @@ class SaveOptions:
         return path
 
 
+@contextlib.contextmanager
+def _sampler(reading: EngineOptions, messages: Messages) -> "Iterator[Sampler]":
+    """Who reads the rows of a table."""
+    from vae_anomaly_cli.tables import sample_table
+
+    if reading.engine is None:
+        yield sample_table
+        return
+    from vae_anomaly_cli.distributed.engines import open_engine
+    from vae_anomaly_cli.distributed.sampling import DistributedSampler
+
+    with open_engine(reading.engine, reading.address, "cpu", messages) as engine:
+        yield DistributedSampler(engine)
+
+
 @command(HELP, (Kind.TABLES, Kind.IMAGES))
 def fit(
-    given: InputOptions, fitting: FitOptions, saving: SaveOptions, run: RunOptions, messages: Messages, kind: Kind
+    given: InputOptions,
+    fitting: FitOptions,
+    saving: SaveOptions,
+    reading: EngineOptions,
+    run: RunOptions,
+    messages: Messages,
+    kind: Kind,
 ) -> None:
     """Fit on the rows or images of DATA and save the model."""
     path = saving.path
@@ -140,7 +176,8 @@ def fit(
     known = None
     if saving.reviewed:
         known = KnownAnomalies.read(open_table(list(saving.reviewed), None, None, messages.warning))
-    model = data.fit(fitting, run.device, messages, n_passes=saving.passes, known=known)
+    with _sampler(reading, messages) as sampler:
+        model = data.fit(fitting, run.device, messages, n_passes=saving.passes, known=known, sampler=sampler)
     model.left_out.warn(messages)
     model.detector.column_roles_ = data.columns.roles
     model.detector.level_rule_ = LevelRule(raw_values=not saving.no_raw_values)

@@ -6,7 +6,15 @@ from typing import Annotated
 from vae_anomaly_cli.command import OUTPUT, Option, command
 from vae_anomaly_cli.commands.score import ScoreOptions, run_score
 from vae_anomaly_cli.console import Messages
-from vae_anomaly_cli.options import FitOptions, FlagOptions, InputOptions, ModelOptions, OutputOptions, RunOptions
+from vae_anomaly_cli.options import (
+    FitOptions,
+    FlagOptions,
+    InputOptions,
+    ModelOptions,
+    OutputOptions,
+    PartsOptions,
+    RunOptions,
+)
 from vae_anomaly_cli.sources import Kind
 
 MAX_SHOWN = 2_000
@@ -93,6 +101,7 @@ def report(
         flagging,
         OutputOptions(),
         scoring,
+        PartsOptions(),
         run,
         messages,
         kind,

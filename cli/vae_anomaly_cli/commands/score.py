@@ -70,6 +70,8 @@ HELP = """Score every row, or every image, of DATA.
   vae-anomaly score new.csv -m orders.vae -o scored.csv --report report.html
   vae-anomaly score big.parquet -m orders.vae -o scored.parquet --resume
   vae-anomaly score 'parts/day=*/*.csv.gz' -m orders.vae -o scored/
+  vae-anomaly score lake/ -m orders.vae -o scored/ --engine ray
+  vae-anomaly score lake/ -m orders.vae -o scored/ --shard 2/4
   zcat big.csv.gz | vae-anomaly score - --random-state 1 > scored.csv
   vae-anomaly score test/ -m parts.vae --label folder --normal good
   vae-anomaly score new/ -m parts.vae --top 50 --sheet sheet.png
@@ -126,6 +128,17 @@ A file takes its name when it is whole, and has the mode and owner of the one th
 devices and pipes written through. With --model the scores so far are kept beside it: after Ctrl-C, a kill or a \
 full disk the same command with --resume goes on where it stopped, if model and input are as they were. Ctrl-C while \
 it trains a model of its own ends the training, and it goes on with the best model so far.
+
+[bold]Many machines[/bold]
+
+With -o FOLDER/ and --model the parts of DATA can be scored apart: its files, and the row groups of Parquet files of \
+more than --part-rows rows, whose results are numbered, like orders-00001-of-00004.parquet. With --engine ray the \
+workers of a cluster take them; with --shard 2/4 this machine takes its share of them, and others theirs, from files \
+and into a folder that they share. Results, messages and the summary are those of one run, bit for bit, also where all \
+rows decide together (--fdr, --alerts): they are scored first, and written then. What is done is noted in \
+FOLDER/.vae-anomaly: after a kill the same command goes on there (--engine with --resume), and a worker that is lost \
+costs its part, which is scored again. When all shards are done the same command with --resume instead of --shard sums \
+them up.
 
 With --explain each row that is shown comes with its most anomalous cells and what is predicted from the row's other \
 cells instead. A table gets a column of reasons, filled for the rows that are flagged, or for all with --only-top: \
@@ -593,15 +606,11 @@ def _score_whole(work: Work, messages: Messages, *, is_kept: bool) -> Result:
         journal = None
         if is_kept and work.saved is not None:
             known = identity(work.saved, work.data.source, dataclasses.asdict(work.flagging))
-            journal = closing.enter_context(
-                kept_scores(work.plan.target, known, work.data.noun, resume=work.resume)
-            )
+            journal = closing.enter_context(kept_scores(work.plan.target, known, work.data.noun, resume=work.resume))
         return _score_all(work, journal, messages, closing)
 
 
-def _score_all(
-    work: Work, journal: "Journal | None", messages: Messages, closing: contextlib.ExitStack
-) -> Result:
+def _score_all(work: Work, journal: "Journal | None", messages: Messages, closing: contextlib.ExitStack) -> Result:
     """Score all rows, write them, and rank and draw the most anomalous ones."""
     from vae_anomaly_cli.flagging import Decision
     from vae_anomaly_cli.output.sinks import NoOutput, open_sink
@@ -677,7 +686,6 @@ def _score_parts(
 ) -> Result | None:
     """Score the parts of an input; None where all of them have to be scored before something can be said."""
     from vae_anomaly_cli.distributed.scoring import score_parts
-    from vae_anomaly_cli.flagging import Decision
     from vae_anomaly_cli.table_data import TableData
     from vae_anomaly_cli.table_model import TableModel
 
@@ -788,9 +796,7 @@ def _decide(work: Work, tally: "Tally", messages: Messages) -> "Decision":
     return Decision(detector.threshold_, selection, score)
 
 
-def _check_parts(
-    data: "Data", plan: Plan, saved: ModelOptions, scoring: ScoreOptions, parts: PartsOptions
-) -> bool:
+def _check_parts(data: "Data", plan: Plan, saved: ModelOptions, scoring: ScoreOptions, parts: PartsOptions) -> bool:
     """Say whether the input is scored in parts, and refuse what cannot be then."""
     if not parts.is_used and saved.model is None:
         return False
@@ -803,8 +809,8 @@ def _check_parts(
     named = parts.named if parts.is_used else "--resume of a run in parts"
     if saved.model is None:
         raise InputError(
-            f"{named} needs a saved model, so that all parts are scored by the same one. Fit one first (vae-anomaly fit "
-            "DATA -o m.vae), and give it with -m."
+            f"{named} needs a saved model, so that all parts are scored by the same one. Fit one first "
+            "(vae-anomaly fit DATA -o m.vae), and give it with -m."
         )
     if not plan.target.is_directory:
         raise InputError(

@@ -1,22 +1,27 @@
 """The engines that there are, by name."""
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 
 from vae_anomaly_cli.console import Messages
-from vae_anomaly_cli.distributed.part_work import Engine, ThisProcess
+from vae_anomaly_cli.distributed.engine import Engine, ThisProcess
+
+Opens = Callable[[str | None, str, Messages], AbstractContextManager[Engine]]
 
 
-def _on_ray(address: str | None, device: str, messages: Messages) -> Engine:
-    from vae_anomaly_cli.distributed.ray_engine import RayEngine
+def _on_ray(address: str | None, device: str, messages: Messages) -> AbstractContextManager[Engine]:
+    from vae_anomaly_cli.distributed.ray_engine import ray_engine
 
-    return RayEngine(address, device, messages)
-
-
-ENGINES: Mapping[str, Callable[[str | None, str, Messages], Engine]] = {"ray": _on_ray}
+    return ray_engine(address, device, messages)
 
 
-def open_engine(name: str | None, address: str | None, device: str, messages: Messages) -> Engine:
-    """Return an engine.
+ENGINES: Mapping[str, Opens] = {"ray": _on_ray}
+
+
+@contextlib.contextmanager
+def open_engine(name: str | None, address: str | None, device: str, messages: Messages) -> Iterator[Engine]:
+    """Have an engine, and what it began ended.
 
     Parameters
     ----------
@@ -29,4 +34,8 @@ def open_engine(name: str | None, address: str | None, device: str, messages: Me
     messages : Messages
         Says what it does.
     """
-    return ThisProcess() if name is None else ENGINES[name](address, device, messages)
+    if name is None:
+        yield ThisProcess()
+        return
+    with ENGINES[name](address, device, messages) as engine:
+        yield engine

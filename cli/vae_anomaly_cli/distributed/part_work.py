@@ -1,14 +1,14 @@
 """The work on one part of an input, wherever it is done."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Self
 
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.distributed.parts import Part
-from vae_anomaly_cli.distributed.run_folder import SCORED, SCORES, WRITTEN, RunFolder
+from vae_anomaly_cli.distributed.run_folder import SCORED, SCORES, WRITTEN, Phase, RunFolder
 from vae_anomaly_cli.distributed.tally_file import Record, read_record, read_scores, record_bytes, scores_bytes
 from vae_anomaly_cli.flagging import Decision
 from vae_anomaly_cli.labels import LabelColumn
@@ -20,8 +20,6 @@ from vae_anomaly_cli.pipeline import Layout, Pipeline
 from vae_anomaly_cli.render.reasons import RowExplainer
 from vae_anomaly_cli.table_model import TableModel
 from vae_anomaly_cli.tally import Tally
-
-Phase = Literal["scored", "written"]
 
 
 class PartRows:
@@ -106,8 +104,15 @@ class PartWork:
         assert self.target.path is not None
         return self.target.path / part.relative
 
-    def do(self, phase: Phase, part: Part) -> bytes:
+    def do(self, phase: str, part: Part) -> bytes:
         """Score a part, and write it unless all parts have to be scored first; note that it is done.
+
+        Parameters
+        ----------
+        phase : {"scored", "written"}
+            Which of both.
+        part : Part
+            The part.
 
         Returns
         -------
@@ -154,6 +159,16 @@ class PartWork:
         self.folder.write(_name(part, phase), content)
         return content
 
+    def on_device(self, device: str) -> Self:
+        """Return the same work with the model elsewhere."""
+        from vae_anomaly import VAEDetector, load, save
+
+        content = io.BytesIO()
+        save(self.model.detector, content)
+        detector = load(content.getvalue(), device=device)
+        assert isinstance(detector, VAEDetector)
+        return dataclasses.replace(self, model=dataclasses.replace(self.model, detector=detector))
+
     def record(self, content: bytes) -> Record | None:
         """Read what `do` returned; None where it is damaged or of another run."""
         label = None if self.label is None else self.label.name
@@ -173,31 +188,3 @@ class PartWork:
 
 def _name(part: Part, what: str) -> str:
     return f"{part.index:06d}.{what}"
-
-
-class Engine(Protocol):
-    """Does the work on parts somewhere."""
-
-    def run(self, work: PartWork, phase: Phase, parts: Sequence[Part], done: Callable[[Part, bytes], None]) -> None:
-        """Do the work on parts, and tell of each that is done.
-
-        Parameters
-        ----------
-        work : PartWork
-            What to do.
-        phase : {"scored", "written"}
-            See `PartWork.do`.
-        parts : sequence of Part
-            With which.
-        done : callable
-            Gets each part, and its record.
-        """
-
-
-class ThisProcess:
-    """No engine: one part after the other, here."""
-
-    def run(self, work: PartWork, phase: Phase, parts: Sequence[Part], done: Callable[[Part, bytes], None]) -> None:
-        """Do the work on parts, and tell of each that is done."""
-        for part in parts:
-            done(part, work.do(phase, part))

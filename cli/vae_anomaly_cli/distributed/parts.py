@@ -48,15 +48,13 @@ def parts_of(source: TableSource, part_rows: int) -> tuple[Part, ...]:
     """
     parts: list[Part] = []
     for index, file in enumerate(source.files):
-        groups = source.group_rows(index)
-        ranges = [None] if groups is None else _ranges(groups, part_rows)
+        groups = source.groups(index)
+        ranges = _ranges(groups, part_rows)
         for number, found in enumerate(ranges):
             relative = file.relative
             if len(ranges) > 1:
-                relative = relative.with_name(
-                    f"{relative.stem}-{number + 1:05d}-of-{len(ranges):05d}{relative.suffix}"
-                )
-            n_rows = None if groups is None else sum(groups[slice(*found)] if found is not None else groups)
+                relative = relative.with_name(f"{relative.stem}-{number + 1:05d}-of-{len(ranges):05d}{relative.suffix}")
+            n_rows = (sum(groups[slice(*found)]) if found is not None else sum(groups)) if groups else None
             parts.append(Part(len(parts), index, found, relative, n_rows))
     return tuple(parts)
 

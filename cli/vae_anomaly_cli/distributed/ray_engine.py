@@ -1,24 +1,28 @@
 """Parts on the workers of a Ray cluster: one here that lasts as long as the command, or one that is there."""
 
 import contextlib
+import logging
 import os
 import pickle
+import socket
 import sys
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-
-
 from vae_anomaly_cli.console import Messages
-from vae_anomaly_cli.distributed.part_work import PartWork, Phase
+from vae_anomaly_cli.distributed.engine import Done, Work
 from vae_anomaly_cli.distributed.parts import Part
 from vae_anomaly_cli.errors import CommandError, InputError
 
 # How often a part may end the worker that has it.
 TRIES = 3
 WAIT_SECONDS = 30.0
+SHOWN_CHARACTERS = 300
+CONNECT_SECONDS = 10.0
+# A busy machine takes longer to begin a cluster than Ray waits.
+STARTS = 2
 Answer = tuple[Literal["done", "input", "failed"], Any]
 
 
@@ -49,12 +53,13 @@ class Scorer:
     """
 
     def __init__(self, expected: dict[str, str], content: bytes, device: str) -> None:
-        self.work: PartWork | None = None
+        self.work: Work | None = None
         self.refusal = _differences(expected, versions())
         if not self.refusal:
-            self.work = _on_device(pickle.loads(content), device)  # noqa: S301 - of the command that began the run
+            work: Work = pickle.loads(content)  # noqa: S301 - of the command that began the run
+            self.work = work if device == "cpu" else work.on_device(device)
 
-    def do(self, phase: Phase, part: Part) -> Answer:
+    def do(self, phase: str, part: Part) -> Answer:
         """Do the work on a part; what fails is said and not raised, so that no other names than ours come back."""
         if self.work is None:
             return "failed", self.refusal
@@ -68,7 +73,9 @@ class Scorer:
 
 def _differences(expected: dict[str, str], found: dict[str, str]) -> str:
     differing = [
-        f"{name} {found[name]}, and the command {version}" for name, version in expected.items() if found[name] != version
+        f"{name} {found[name]}, and the command {version}"
+        for name, version in expected.items()
+        if found[name] != version
     ]
     if not differing:
         return ""
@@ -78,25 +85,9 @@ def _differences(expected: dict[str, str], found: dict[str, str]) -> str:
     )
 
 
-def _on_device(work: PartWork, device: str) -> PartWork:
-    """Put the model where the worker computes."""
-    if device == "cpu":
-        return work
-    import dataclasses
-    import io
-
-    from vae_anomaly import VAEDetector, load, save
-
-    content = io.BytesIO()
-    save(work.model.detector, content)
-    detector = load(content.getvalue(), device=device)
-    assert isinstance(detector, VAEDetector)
-    return dataclasses.replace(work, model=dataclasses.replace(work.model, detector=detector))
-
-
-@dataclass(frozen=True)
-class RayEngine:
-    """Does the work on parts on Ray.
+@contextlib.contextmanager
+def ray_engine(address: str | None, device: str, messages: Messages) -> "Iterator[RayEngine]":
+    """Have a cluster: that of this process, if it has one, or another one until the work is done.
 
     Parameters
     ----------
@@ -106,55 +97,99 @@ class RayEngine:
         Where the arithmetic runs: "auto" takes the GPUs of the cluster, where it has some.
     messages : Messages
         Says what workers do.
+
+    Raises
+    ------
+    InputError
+        If Ray is not installed.
+    CommandError
+        If no cluster is there, or can be begun.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise InputError(
+            "--engine ray needs the package ray, which is not installed. Install it: pip install 'vae-anomaly[ray]'."
+        ) from error
+    if ray.is_initialized():
+        yield RayEngine(ray, device, messages)
+        return
+    if address is not None:
+        _check_reachable(address)
+    _connect(ray, address)
+    try:
+        yield RayEngine(ray, device, messages)
+    finally:
+        ray.shutdown()
+
+
+def _connect(ray: Any, address: str | None) -> None:
+    """Connect to a cluster, or begin one."""
+    for n_left in reversed(range(STARTS if address is None else 1)):
+        try:
+            ray.init(
+                address="local" if address is None else address,
+                include_dashboard=False if address is None else None,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        # Ray raises nothing more special where a cluster does not begin in time.
+        except Exception as error:
+            ray.shutdown()
+            if n_left:
+                continue
+            said = " ".join(str(error).split())[:SHOWN_CHARACTERS] or type(error).__name__
+            if address is None:
+                raise CommandError(f"no Ray cluster could be begun here: {said}.") from error
+            raise CommandError(_no_cluster(address, said)) from error
+        return
+
+
+def _check_reachable(address: str) -> None:
+    """Refuse an address where nobody listens: Ray would end the process."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        # A word, like auto.
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise CommandError(_no_cluster(address, str(error))) from error
+
+
+def _no_cluster(address: str, said: str) -> str:
+    return (
+        f"--address {address}: no Ray cluster answers there ({said}). Check the address, or leave it out: a cluster of "
+        "this machine alone is begun for the run."
+    )
+
+
+@dataclass(frozen=True)
+class RayEngine:
+    """Does the work on parts on Ray.
+
+    Parameters
+    ----------
+    ray : module
+        Connected to a cluster.
+    device : str
+        Where the arithmetic runs.
+    messages : Messages
+        Says what workers do.
     """
 
-    address: str | None
+    ray: Any
     device: str
     messages: Messages
 
-    def run(self, work: PartWork, phase: Phase, parts: Sequence[Part], done: Callable[[Part, bytes], None]) -> None:
+    def run(self, work: Work, phase: str, parts: Sequence[Part], done: Done) -> None:
         """Do the work on parts, and tell of each that is done."""
-        if not parts:
-            return
-        with self._cluster() as ray:
-            _Run(ray, self, work, phase, done).all(parts)
+        if parts:
+            _Run(self, work, phase, done).all(parts)
 
-    @contextlib.contextmanager
-    def _cluster(self) -> Iterator[Any]:
-        try:
-            import ray
-        except ImportError as error:
-            raise InputError(
-                "--engine ray needs the package ray, which is not installed. Install it: "
-                "pip install 'vae-anomaly[ray]'."
-            ) from error
-        if ray.is_initialized():
-            yield ray
-            return
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        try:
-            ray.init(
-                address="local" if self.address is None else self.address,
-                include_dashboard=False if self.address is None else None,
-                log_to_driver=False,
-                logging_level="ERROR",
-            )
-        except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-            said = " ".join(str(error).split()) or type(error).__name__
-            raise CommandError(
-                f"--address {self.address}: no Ray cluster answers there ({said[:200]}). Check the address, or leave "
-                "it out: a cluster of this machine alone is begun for the run."
-                if self.address is not None
-                else f"no Ray cluster could be begun here: {said[:300]}."
-            ) from error
-        try:
-            yield ray
-        finally:
-            ray.shutdown()
-
-    def resources(self, ray: Any) -> tuple[int, float, str]:
+    def resources(self) -> tuple[int, float, str]:
         """Return how many workers there can be, the GPUs of each, and where it computes."""
-        found = ray.cluster_resources()
+        found = self.ray.cluster_resources()
         n_gpus = int(found.get("GPU", 0))
         if self.device == "cuda" and not n_gpus:
             raise InputError("--device cuda: the cluster has no GPU. Leave it out, or add one.")
@@ -168,15 +203,13 @@ class RayEngine:
 class _Run:
     """Parts that wait, workers that have one, and what becomes of both."""
 
-    def __init__(
-        self, ray: Any, engine: RayEngine, work: PartWork, phase: Phase, done: Callable[[Part, bytes], None]
-    ) -> None:
-        self.ray, self.phase, self.done, self.messages = ray, phase, done, engine.messages
-        self.n_workers, n_gpus, self.device = engine.resources(ray)
-        self.content = ray.put(pickle.dumps(work))
+    def __init__(self, engine: RayEngine, work: Work, phase: str, done: Done) -> None:
+        self.ray, self.phase, self.done, self.messages = engine.ray, phase, done, engine.messages
+        self.n_workers, n_gpus, self.device = engine.resources()
+        self.content = self.ray.put(pickle.dumps(work))
         # Restarted by us, so that what became of a part is known.
         options = {"num_cpus": 1, "num_gpus": n_gpus, "max_restarts": 0, "max_task_retries": 0}
-        self.worker = ray.remote(**options)(Scorer)
+        self.worker = self.ray.remote(**options)(Scorer)
         self.tries: Counter[int] = Counter()
         self.busy: dict[Any, tuple[Any, Part]] = {}
 
@@ -211,7 +244,7 @@ class _Run:
             what, found = self.ray.get(answer)
         except errors.RayTaskError as error:
             raise CommandError(f"a worker failed at {part.relative}: {_last_line(error)}.") from error
-        except (errors.RayActorError, errors.WorkerCrashedError, errors.OutOfMemoryError, errors.NodeDiedError) as error:
+        except _lost_workers(errors) as error:
             self._lost(part, error)
             self._give(self._begin(), part)
             return
@@ -242,6 +275,10 @@ class _Run:
         self.messages.warning(f"a worker was lost at {part.relative}; its part is done again.")
 
 
+def _lost_workers(errors: Any) -> tuple[type[Exception], ...]:
+    return errors.RayActorError, errors.WorkerCrashedError, errors.OutOfMemoryError, errors.NodeDiedError
+
+
 def _last_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:300] if lines else type(error).__name__
+    return lines[-1][:SHOWN_CHARACTERS] if lines else type(error).__name__

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vae_anomaly_cli.console import Messages
-from vae_anomaly_cli.distributed.part_work import Engine, PartWork, Phase
+from vae_anomaly_cli.distributed.engine import Engine
+from vae_anomaly_cli.distributed.part_work import PartWork
 from vae_anomaly_cli.distributed.parts import Part, Shard
-from vae_anomaly_cli.distributed.run_folder import SCORED, WRITTEN
+from vae_anomaly_cli.distributed.run_folder import SCORED, WRITTEN, Phase
 from vae_anomaly_cli.distributed.tally_file import Record
 from vae_anomaly_cli.errors import CommandError, InputError, Interrupted, Terminated
 from vae_anomaly_cli.progress import progress_bar

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal, NoReturn
 
 from vae_anomaly.files import OutputFile, make_folder
 from vae_anomaly_cli.errors import CommandError, InputError
@@ -15,7 +15,10 @@ from vae_anomaly_cli.output.partial_file import write_errors
 NAME = ".vae-anomaly"
 DESCRIPTION = "run.json"
 # Of parts: their scores, where all of them decide; what is left of a part that is scored, or scored and written.
-SCORES, SCORED, WRITTEN = "scores", "scored", "written"
+SCORES = "scores"
+Phase = Literal["scored", "written"]
+SCORED: Final = "scored"
+WRITTEN: Final = "written"
 DIFFERENCES = {
     "version": "vae-anomaly is of another version",
     "model": "the model is another one",
@@ -68,7 +71,7 @@ class RunFolder:
         if before is not None and resume:
             folder._check(before, json.loads(said))
         elif before is not None:
-            folder.refuse()
+            cls.refuse(results)
         with write_errors(results):
             make_folder(folder.path)
         if before is None:
@@ -80,7 +83,8 @@ class RunFolder:
         """Whether a run in parts is in a folder of results."""
         return (results / NAME / DESCRIPTION).is_file()
 
-    def refuse(self) -> None:
+    @classmethod
+    def refuse(cls, results: Path) -> NoReturn:
         """Refuse to begin where a run is.
 
         Raises
@@ -88,10 +92,10 @@ class RunFolder:
         InputError
             Always.
         """
-        n_done = len(list(self.path.glob(f"*.{WRITTEN}")))
+        n_done = len({path.stem for path in (results / NAME).glob("*.*") if path.name != DESCRIPTION})
         raise InputError(
-            f"{self.path.parent} holds a run in parts that is not ended ({n_done:,} parts are done). Go on with it by "
-            f"--resume, name another folder, or delete {self.path}."
+            f"{results} holds a run in parts that is not ended ({n_done:,} parts are done). Go on with it by "
+            f"--resume, name another folder, or delete {results / NAME}."
         )
 
     def read(self, name: str) -> bytes | None:

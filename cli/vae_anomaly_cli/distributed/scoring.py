@@ -23,6 +23,9 @@ from vae_anomaly_cli.tally import Tally
 if TYPE_CHECKING:
     from vae_anomaly_cli.output.targets import Target
 
+# Most anomalous rows that each part keeps at least, for whoever sums up the parts.
+KEPT_TOP = 100
+
 
 @dataclass(frozen=True)
 class PartsScored:
@@ -83,7 +86,7 @@ def is_in_parts(options: PartsOptions, target: "Target", *, resume: bool) -> boo
     if not target.is_directory or target.path is None or not RunFolder.is_there(target.path):
         return False
     if not resume:
-        RunFolder(target.path, "").refuse()
+        RunFolder.refuse(target.path)
     return True
 
 
@@ -133,7 +136,7 @@ def score_parts(
     _check_apart(target, data, parts, saved)
     known = known_of(
         identity(saved, data.source, dataclasses.asdict(flagging)),
-        [*layout.schema.names, f"explain={explain}", f"top={n_top}"],
+        [*layout.schema.names, f"label: {data.columns.label}"],
         part_rows,
     )
     shard = None if options.shard is None else Shard.of(options.shard)
@@ -145,14 +148,14 @@ def score_parts(
         target,
         Decision(model.detector.threshold_),
         folder,
-        n_top,
+        max(n_top, KEPT_TOP),
         explain,
         data.columns.label,
         tuple(data.sampled_columns(model)),
     )
-    engine = open_engine(options.engine, options.address, str(device), messages)
-    run = PartsRun(work, parts, engine, messages, shard, decide)
-    done, tally, n_explained = run.do()
+    with open_engine(options.engine, options.address, str(device), messages) as engine:
+        run = PartsRun(work, parts, engine, messages, shard, decide)
+        done, tally, n_explained = run.do()
     n_missing = 0 if shard is None else run.n_missing()
     return PartsScored(run, tally, done.decision, n_explained, n_missing)
 

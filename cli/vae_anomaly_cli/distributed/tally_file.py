@@ -1,19 +1,21 @@
 """Tallies as files: what a part of an input leaves for the sum of all parts."""
 
+import hashlib
 import io
 import json
-import math
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from vae_anomaly_cli.models import RowScores
+from vae_anomaly_cli.models import Numbers, RowScores
 from vae_anomaly_cli.tally import Tally
 from vae_anomaly_cli.top_k import Ranked
 
+DIGEST_BYTES = 32
 COUNTS = ("n_rows", "n_scored", "n_flagged", "n_written")
 
 
@@ -56,6 +58,7 @@ def record_bytes(record: Record, identity: str) -> bytes:
         "highest": tally.highest,
         "unusable": [tally.unusable.count, tally.unusable.first],
         "n_seen": 0 if tally.sample is None else tally.sample.n_seen,
+        "n_top": tally.top.k,
         "n_explained": record.n_explained,
         "warnings": list(record.warnings),
         "n_bytes": record.n_bytes,
@@ -77,7 +80,7 @@ def record_bytes(record: Record, identity: str) -> bytes:
 
 
 def read_record(content: bytes, identity: str, empty: Tally) -> Record | None:
-    """Read what `record_bytes` made; None where it is damaged, or of another run.
+    """Read what `record_bytes` made; None where it is damaged, of another run, or keeps fewer rows than are wanted.
 
     Parameters
     ----------
@@ -88,15 +91,15 @@ def read_record(content: bytes, identity: str, empty: Tally) -> Record | None:
     empty : Tally
         Without rows, for what the command keeps of them.
     """
-    try:
-        said, tables = _unzipped(content)
-    except (zipfile.BadZipFile, KeyError, ValueError, pa.ArrowException, OSError, EOFError):
+    found = _unzipped(content, identity)
+    if found is None:
         return None
-    if said.get("identity") != identity:
-        return None
+    said, tables = found
     from vae_anomaly.decisions import FamilyCounts
 
     tally = empty
+    if said["n_top"] < tally.top.k:
+        return None
     for name in COUNTS:
         setattr(tally, name, said[name])
     tally.lowest, tally.highest = said["lowest"], said["highest"]
@@ -105,8 +108,8 @@ def read_record(content: bytes, identity: str, empty: Tally) -> Record | None:
     tally.unusable.count, tally.unusable.first = said["unusable"]
     if "top" in tables:
         places = tables["top_places"]
-        numbers = [places[name].to_numpy() for name in ("row", "file", "row_in_file")]
-        tally.top.restore(Ranked(_scores_of(places), *numbers, tables["top"]))
+        rows, files, rows_in_file = (places[name].to_numpy() for name in ("row", "file", "row_in_file"))
+        tally.top.restore(Ranked(_scores_of(places), rows, files, rows_in_file, tables["top"]))
     if tally.sample is not None and "sample" in tables:
         places = tables["sample_places"]
         tally.sample.restore(
@@ -126,14 +129,11 @@ def scores_bytes(judged: RowScores, identity: str) -> bytes:
 
 def read_scores(content: bytes, identity: str) -> RowScores | None:
     """Read what `scores_bytes` made; None where it is damaged, or of another run."""
-    try:
-        said, tables = _unzipped(content)
-    except (zipfile.BadZipFile, KeyError, ValueError, pa.ArrowException, OSError, EOFError):
-        return None
-    return _scores_of(tables["scores"]) if said.get("identity") == identity and "scores" in tables else None
+    found = _unzipped(content, identity)
+    return None if found is None else _scores_of(found[1]["scores"])
 
 
-def _columns_of(judged: RowScores) -> dict[str, np.ndarray]:
+def _columns_of(judged: RowScores) -> dict[str, Numbers]:
     columns = {"score": judged.scores, "p_value": judged.p_values}
     return columns if judged.likelihoods is None else columns | {"likelihood": judged.likelihoods}
 
@@ -153,13 +153,17 @@ def _zipped(texts: Mapping[str, bytes], tables: Mapping[str, pa.Table]) -> bytes
             with pa.ipc.new_stream(stream, table.schema) as writer:
                 writer.write_table(table)
             archive.writestr(zipfile.ZipInfo(f"{name}.arrow"), stream.getvalue())
-    return content.getvalue()
+    found = content.getvalue()
+    return hashlib.sha256(found).digest() + found
 
 
-def _unzipped(content: bytes) -> tuple[dict, dict[str, pa.Table]]:
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+def _unzipped(content: bytes, identity: str) -> tuple[dict[str, Any], dict[str, pa.Table]] | None:
+    """Read what `_zipped` made; None where it is damaged, or of another run."""
+    digest, zipped = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
+    if hashlib.sha256(zipped).digest() != digest:
+        return None
+    with zipfile.ZipFile(io.BytesIO(zipped)) as archive:
         said = json.loads(archive.read("record.json"))
         names = [name for name in archive.namelist() if name.endswith(".arrow")]
-        # Reading checks the sum of each.
         tables = {name.removesuffix(".arrow"): pa.ipc.open_stream(archive.read(name)).read_all() for name in names}
-    return said, tables
+    return (said, tables) if said["identity"] == identity else None

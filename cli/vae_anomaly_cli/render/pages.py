@@ -124,6 +124,9 @@ class PageExplainer:
     model: ImageModel
     n_rows: int = 0
 
+    def note(self, n_rows: int) -> None:
+        """Count images that were explained elsewhere: none are."""
+
     def needs(self, batch: ImageBatch) -> bool:
         """Whether a page of a batch is not there, although its scores are."""
         return not all(self.pages.path(index).exists() for index in batch.indices)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, NoReturn, cast
 
 from vae_anomaly_cli.console import writable
 from vae_anomaly_cli.errors import CommandError, InputError
@@ -54,6 +54,11 @@ class Spool:
             self.stream = self.path.open("xb")
         # The last is called first.
         weakref.finalize(self, self.stream.close)
+
+    def __reduce__(self) -> NoReturn:
+        raise InputError(
+            "what comes through a pipe cannot be read in other processes. Name a file that all of them can read."
+        )
 
 
 @dataclass(frozen=True)

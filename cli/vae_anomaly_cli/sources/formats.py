@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol, Self, runtime_checkable
 
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.sources.byte_source import ByteSource
@@ -55,6 +55,18 @@ class TableFile(Protocol):
 
     def where(self, row: int, /) -> str:
         """Say where a person finds a row (from 0), like ``line 5``."""
+
+
+@runtime_checkable
+class GroupedFile(Protocol):
+    """A file of which some rows can be read without those before them."""
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """Number of rows in each group; empty where only all of them can be read."""
+
+    def of_groups(self, begin: int, end: int, /) -> Self:
+        """Return the file with only some of its groups to read, those before `end`."""
 
 
 class TableWriter(Protocol):
@@ -121,6 +133,10 @@ class Format:
     optional_columns: bool = False
     options: tuple[str, ...] = ()
     writable: bool = True
+
+    def __reduce__(self) -> tuple[Callable[[str], "Format"], tuple[str]]:
+        """Formats are compared by identity, in other processes, too."""
+        return _format_named, (self.name,)
 
     @property
     def delimiter(self) -> str:
@@ -247,6 +263,12 @@ FORMATS = {
 }
 # What a query of a data base gives; it has no files.
 DATABASE = Format("sql", "data bases", (), _delimited, text=False, options=("--table", "--query"), writable=False)
+
+
+def _format_named(name: str) -> Format:
+    return DATABASE if name == DATABASE.name else FORMATS[name]
+
+
 SPACED_EXTENSIONS = (".txt",)
 # Names that files beside the data often have, too: in a folder they are tables where nothing else is one.
 OFTEN_NO_TABLES = (".json", ".xlsx", ".xlsm", ".zip")

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -33,23 +33,31 @@ class ParquetFile:
         Its bytes.
     schema : pyarrow.Schema
         Its columns.
-    n_rows : int
-        Number of rows.
     row_bytes : float
         About what a row takes in memory.
+    groups : tuple of int
+        Rows of each of its row groups.
+    first_group, end_group : int
+        Which of them are read: those before the end.
     """
 
     source: ByteSource
     schema: pa.Schema
-    n_rows: int
     row_bytes: float
+    groups: tuple[int, ...]
+    first_group: int
+    end_group: int
     delimiter: None = None
     row_index: None = None
 
     @property
     def size(self) -> int:
         """What there is to read: rows."""
-        return self.n_rows
+        return sum(self.groups[self.first_group : self.end_group])
+
+    def of_groups(self, begin: int, end: int) -> "ParquetFile":
+        """Return the file with only some of its row groups to read, those before `end`."""
+        return replace(self, first_group=begin, end_group=end)
 
     def batches(self, names: list[str], n_rows: int) -> Iterator[tuple[pa.RecordBatch, int]]:
         """Yield rows with their number, fewer at a time where they are wide."""
@@ -57,7 +65,7 @@ class ParquetFile:
         columns = None if names == self.schema.names else names
         with _opened(self.source) as parquet:
             # Group by group: in one go, the buffers of all groups would stay to the end.
-            for group in range(parquet.num_row_groups):
+            for group in range(self.first_group, self.end_group):
                 for batch in parquet.iter_batches(n_rows, [group], columns, use_threads=False):
                     # Text that is no UTF-8 would fail where it is used.
                     batch.validate(full=True)
@@ -72,9 +80,10 @@ def open_file(source: ByteSource, _delimiters: str, _given: GivenLayout, _warn: 
     """Read the columns and the number of rows."""
     with _opened(source) as parquet:
         metadata, schema = parquet.metadata, parquet.schema_arrow
-        groups = range(metadata.num_row_groups)
-        stored = sum(metadata.row_group(group).total_byte_size for group in groups) / max(1, metadata.num_rows)
-    return ParquetFile(source, schema, metadata.num_rows, max(stored, 8 * len(schema)))
+        groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
+        stored = sum(group.total_byte_size for group in groups) / max(1, metadata.num_rows)
+        n_rows = tuple(group.num_rows for group in groups)
+    return ParquetFile(source, schema, max(stored, 8 * len(schema)), n_rows, 0, len(n_rows))
 
 
 def open_writer(stream: BinaryIO, schema: pa.Schema, _delimiter: str) -> "ParquetWriter":

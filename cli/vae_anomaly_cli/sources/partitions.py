@@ -3,13 +3,13 @@
 import re
 import urllib.parse
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 
 import pyarrow as pa
 
 from vae_anomaly_cli.sources.byte_source import ByteSource
-from vae_anomaly_cli.sources.formats import TableFile
+from vae_anomaly_cli.sources.formats import GroupedFile, TableFile
 
 # How Hive and Spark write that a value is missing.
 MISSING = "__HIVE_DEFAULT_PARTITION__"
@@ -53,6 +53,16 @@ class PartitionedFile:
     def size(self) -> int:
         """What there is to read."""
         return self.content.size
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """Rows of each of its groups; none where only all of them can be read."""
+        return self.content.groups if isinstance(self.content, GroupedFile) else ()
+
+    def of_groups(self, begin: int, end: int) -> "PartitionedFile":
+        """Return the file with only some of its groups to read, those before `end`."""
+        assert isinstance(self.content, GroupedFile)
+        return replace(self, content=self.content.of_groups(begin, end))
 
     def batches(self, names: list[str], n_rows: int) -> Iterator[tuple[pa.RecordBatch, int]]:
         """Yield rows with how much was read for them."""

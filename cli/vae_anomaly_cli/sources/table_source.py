@@ -19,7 +19,15 @@ from vae_anomaly_cli.sources.database import file_of, open_database
 from vae_anomaly_cli.sources.dates import check_dates, check_types
 from vae_anomaly_cli.sources.file_state import states_of
 from vae_anomaly_cli.sources.find import FoundFile, as_text, find_files, input_directories, without_links
-from vae_anomaly_cli.sources.formats import DATABASE, FORMATS, Format, TableFile, format_of_name, sniff_format
+from vae_anomaly_cli.sources.formats import (
+    DATABASE,
+    FORMATS,
+    Format,
+    GroupedFile,
+    TableFile,
+    format_of_name,
+    sniff_format,
+)
 from vae_anomaly_cli.sources.given import GivenLayout
 from vae_anomaly_cli.sources.partitions import with_partitions
 from vae_anomaly_cli.types import InferredType, without_missing
@@ -95,6 +103,26 @@ class RowBatch:
 
 
 @dataclass(frozen=True)
+class FilePart:
+    """Consecutive rows of one file that are read alone.
+
+    Attributes
+    ----------
+    file : int
+        Index of the file in the input.
+    content : TableFile
+        What is read of it.
+    first_in_file, first : int
+        Index of the first row in that file, and in the whole input.
+    """
+
+    file: int
+    content: TableFile
+    first_in_file: int
+    first: int
+
+
+@dataclass(frozen=True)
 class TableSource:
     """A table that may be larger than memory.
 
@@ -114,6 +142,8 @@ class TableSource:
         Directories that were named as input.
     given : GivenLayout
         What the user said of how the files are laid out.
+    parts : tuple of FilePart or None
+        What is read; None for all rows.
     """
 
     name: str
@@ -123,6 +153,7 @@ class TableSource:
     delimiter: str
     directories: tuple[Path, ...] = ()
     given: GivenLayout = field(default_factory=GivenLayout)
+    parts: tuple[FilePart, ...] | None = None
 
     @property
     def names(self) -> list[str]:
@@ -153,7 +184,41 @@ class TableSource:
     @cached_property
     def size(self) -> int:
         """What there is to read, in the units of `RowBatch.size`."""
-        return sum(file.content.size for file in self.files)
+        contents = self.files if self.parts is None else self.parts
+        return sum(each.content.size for each in contents)
+
+    def groups(self, file: int) -> tuple[int, ...]:
+        """Return the number of rows in each group of a file; none where only all its rows can be read."""
+        content = self.files[file].content
+        return content.groups if isinstance(content, GroupedFile) else ()
+
+    def part(self, file: int, begin: int = 0, end: int | None = None, *, first: int | None = None) -> "TableSource":
+        """Return the same input of which only one file is read, or some of its groups of rows.
+
+        Files, columns, types and the positions of rows are those of the whole input. It can be pickled, as the whole
+        can, and read in another process.
+
+        Parameters
+        ----------
+        file : int
+            Index of the file.
+        begin, end : int, optional
+            Groups of rows, see `groups`: from `begin` on and before `end`. All of them by default.
+        first : int, optional
+            Index of the part's first row in the whole input. By default it is counted where all files before have
+            groups; otherwise rows count from the beginning of the file.
+        """
+        content, groups = self.files[file].content, self.groups(file)
+        if not groups and (begin or end is not None):
+            raise ValueError(f"{self.files[file].name} has no groups of rows; it can only be read as a whole")
+        if groups and isinstance(content, GroupedFile):
+            content = content.of_groups(begin, len(groups) if end is None else end)
+        first_in_file = sum(groups[:begin])
+        if first is None:
+            before = [self.files[index].content for index in range(file)]
+            known = all(isinstance(each, GroupedFile) for each in before)
+            first = first_in_file + (sum(each.size for each in before) if known else 0)
+        return replace(self, parts=(FilePart(file, content, first_in_file, first),))
 
     def batches(self, names: Sequence[str] | None = None) -> Iterator[RowBatch]:
         """Read all rows, a few thousand at a time.
@@ -172,21 +237,30 @@ class TableSource:
         """
         schema = self.schema if names is None else pa.schema([self.schema.field(name) for name in names])
         first = 0
+        if self.parts is not None:
+            for part in self.parts:
+                yield from self._batches_of(part, schema)
+            return
         for index, file in enumerate(self.files):
-            present = [name for name in schema.names if name in file.content.schema.names]
-            first_in_file = 0
-            # A table needs a column for its rows to be counted.
-            for cells, size in _checked(file.content, present or file.names[:1]):
-                for start in range(0, cells.num_rows, ROWS_PER_BATCH):
-                    part = cells.slice(start, ROWS_PER_BATCH)
-                    if self.format.typed:
-                        before = first_in_file
-                        check_dates(file.name, part, lambda row: file.content.where(before + row))  # noqa: B023
-                    yield RowBatch(_cast(part, schema), index, first_in_file, first, size if start == 0 else 0)
-                    first_in_file += part.num_rows
-                    first += part.num_rows
+            for batch in self._batches_of(FilePart(index, file.content, 0, first), schema):
+                yield batch
+                first = batch.first + batch.n_rows
         if first == 0:
             raise InputError(f"{self.name} has column names but no rows; nothing to fit or score.")
+
+    def _batches_of(self, part: FilePart, schema: pa.Schema) -> Iterator[RowBatch]:
+        file, first_in_file, first = self.files[part.file], part.first_in_file, part.first
+        present = [name for name in schema.names if name in file.content.schema.names]
+        # A table needs a column for its rows to be counted.
+        for cells, size in _checked(part.content, present or file.names[:1]):
+            for start in range(0, cells.num_rows, ROWS_PER_BATCH):
+                rows = cells.slice(start, ROWS_PER_BATCH)
+                if self.format.typed:
+                    before = first_in_file
+                    check_dates(file.name, rows, lambda row: file.content.where(before + row))  # noqa: B023
+                yield RowBatch(_cast(rows, schema), part.file, first_in_file, first, size if start == 0 else 0)
+                first_in_file += rows.num_rows
+                first += rows.num_rows
 
     def locate(self, file: int, row: int) -> Location:
         """Say where a person finds a row (from 0) of a file."""
