@@ -39,6 +39,7 @@ LIBRARY_FLOORS = (
     ("report",),
     ("detectors",),
     ("comparison", "store"),
+    ("batches",),
     ("export", "mlflow", "serving"),
 )
 # The same within the command line.
@@ -92,7 +93,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "openpyxl": ("vae_anomaly_cli",),
     "pandas": EVERYBODY,
     "prometheus_client": ("serving",),
-    "pyarrow": ("arrow_rows", "detectors", "serving", "vae_anomaly_cli"),
+    "pyarrow": ("arrow_rows", "batches", "detectors", "serving", "vae_anomaly_cli"),
     "pyod": (),
     "rich": ("callbacks", "vae_anomaly_cli"),
     "safetensors": ("store",),

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from vae_anomaly.batches import columns_of_earlier_run
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.labels import LabelColumn
@@ -80,15 +81,7 @@ class InputColumns:
     @property
     def of_earlier_run(self) -> set[str]:
         """Columns that an earlier run of ours appended."""
-        names = set(self.names)
-        found = {*APPENDED} & names
-        if not {SCORE, FLAG} <= found:
-            return found
-        # A column of reasons, or of rows, alone may be anyone's; results have problems besides, reviews say why.
-        found |= {REASONS, LIKELIHOOD, WHY} & names
-        if not names & {PROBLEM, SPARE_NAMES[PROBLEM], WHY}:
-            return found
-        return found | {spare if spare in names else name for name, spare in SPARE_NAMES.items()} & names
+        return columns_of_earlier_run(self.names)
 
     @property
     def kept(self) -> list[str]:

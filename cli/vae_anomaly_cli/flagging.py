@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from vae_anomaly.batches import Numbers, RowScores
 from vae_anomaly_cli.console import counted
-from vae_anomaly_cli.models import Numbers, RowScores
 
 if TYPE_CHECKING:
     from vae_anomaly.decisions import Calibration, FamilyCounts, Selection, Threshold

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vae_anomaly.batches import RowScores
 from vae_anomaly_cli.console import Messages, data_stream
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.image_model import ImageModel
-from vae_anomaly_cli.models import CellBatch, Model, RowScores, library_errors
+from vae_anomaly_cli.models import CellBatch, Model, library_errors
 from vae_anomaly_cli.options import STANDARD_OUTPUT
 from vae_anomaly_cli.output.partial_file import write_errors
 from vae_anomaly_cli.output.targets import Others, check_apart, check_writable

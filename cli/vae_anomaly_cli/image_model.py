@@ -3,17 +3,17 @@
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from vae_anomaly.batches import RowScores, n_images_at_a_time, pixels_of_files
 from vae_anomaly.caching import cached_property
 from vae_anomaly_cli.console import Messages, counted
 from vae_anomaly_cli.errors import CommandError, InputError
-from vae_anomaly_cli.models import RowScores, Unusable, library_errors, load_detector, rank_among
+from vae_anomaly_cli.models import Unusable, library_errors, load_detector, rank_among
 from vae_anomaly_cli.options import Device, FitOptions, Method
 from vae_anomaly_cli.progress import progress_bar
 from vae_anomaly_cli.sources import ImageBatch, ImageSource
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 # Sides of the windows that PatchDetector takes by default.
 MIN_WINDOW, MAX_WINDOW = 8, 16
-PIXELS_PER_BATCH, MAX_PIXELS_PER_BATCH = 1 << 20, 1 << 26
-MIN_PER_BATCH, MAX_PER_BATCH = 4, 1024
 # Images that others are ranked among: of more, every second or third will do.
 MAX_RANKED_AMONG = 1000
 
@@ -147,11 +145,8 @@ class ImageModel:
 
     @property
     def n_per_batch(self) -> int:
-        """How many images to read at a time: a power of two, as the chunks of the model are."""
-        n_pixels = prod((self.image_format.channels, self.image_format.height, self.image_format.width))
-        least = min(MIN_PER_BATCH, max(1, MAX_PIXELS_PER_BATCH // n_pixels))
-        n_images = min(max(PIXELS_PER_BATCH // n_pixels, least), MAX_PER_BATCH)
-        return 1 << (n_images.bit_length() - 1)
+        """How many images to read at a time."""
+        return n_images_at_a_time(self.image_format)
 
     def batches(self, names: list[str]) -> Iterator[ImageBatch]:
         """List the files, some at a time."""
@@ -159,16 +154,10 @@ class ImageModel:
 
     def features(self, batch: ImageBatch) -> ImageFeatures:
         """Read the pixels of files."""
-        from vae_anomaly.data import ImageFiles
-
         with library_errors(self.source.name):
-            files = ImageFiles(batch.paths, self.image_format)
-            images, problems = files.load(max_bytes=2 * len(files) * prod(files.shape))
+            pixels = pixels_of_files(batch.paths, self.image_format)
         self.source.check_unchanged(batch.indices)
-        reasons = {problem.path: problem.reason for problem in problems}
-        by_row = {row: reasons[path] for row, path in enumerate(batch.paths) if path in reasons}
-        rows = tuple(row for row in range(batch.n_rows) if row not in by_row)
-        return ImageFeatures(self.detector, images, rows, by_row)
+        return ImageFeatures(self.detector, pixels.images, pixels.rows, pixels.problems)
 
     def features_again(self, cells: pa.Table, rows: npt.NDArray[np.int64]) -> ImageFeatures:
         """Read the pixels of files of several batches again."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from vae_anomaly.batches import Numbers, RowScores
 from vae_anomaly_cli.console import MAX_SHOWN_FILES, Messages, counted
 from vae_anomaly_cli.errors import CommandError, InputError, Interrupted
 from vae_anomaly_cli.options import ACCURATE, ROBUST, Device, check_model_path
@@ -19,8 +20,6 @@ from vae_anomaly_cli.sources import Batch, Location, Source
 if TYPE_CHECKING:
     from vae_anomaly import ColumnRoles, PatchDetector, VAEDetector
     from vae_anomaly.decisions import Calibration
-
-Numbers = npt.NDArray[np.float64]
 
 # What presets take the rows of a fit for; the default assumes nothing, and nothing is said of it.
 EXPECTATIONS = {
@@ -51,66 +50,6 @@ class Features(Protocol):
     @property
     def usable(self) -> Any:
         """What it takes of these."""
-
-
-@dataclass(frozen=True)
-class RowScores:
-    """Scores and p-values of rows.
-
-    Attributes
-    ----------
-    scores : ndarray of shape (rows,)
-        Nats, higher is more anomalous; NaN where there is none.
-    p_values : ndarray of shape (rows,)
-        NaN where there is no score, or nothing to compare it with.
-    likelihoods : ndarray of shape (rows,) or None
-        Scores without what the model has learned from answers; None where it has not, or where they are not known.
-    """
-
-    scores: Numbers
-    p_values: Numbers
-    likelihoods: Numbers | None = None
-
-    def __len__(self) -> int:
-        return len(self.scores)
-
-    @classmethod
-    def by(cls, detector: "VAEDetector | PatchDetector", rows: Any) -> "RowScores":
-        """Score rows in one pass."""
-        found = detector.decide(rows)
-        likelihoods = found["likelihood_score"].to_numpy() if "likelihood_score" in found else None
-        return cls(found["anomaly_score"].to_numpy(), found["p_value"].to_numpy(), likelihoods)
-
-    @classmethod
-    def nothing(cls, n_rows: int = 0) -> "RowScores":
-        """Rows without scores."""
-        return cls(np.full(n_rows, np.nan), np.full(n_rows, np.nan))
-
-    @classmethod
-    def joined(cls, *parts: "RowScores") -> "RowScores":
-        """All rows of several parts."""
-        known = [part.likelihoods for part in parts if part.likelihoods is not None]
-        are_known = known and len(known) == sum(len(part) > 0 for part in parts)
-        return cls(
-            np.concatenate([part.scores for part in parts]),
-            np.concatenate([part.p_values for part in parts]),
-            np.concatenate(known) if are_known else None,
-        )
-
-    def take(self, rows: slice | npt.NDArray[np.intp]) -> "RowScores":
-        """Some of the rows."""
-        likelihoods = None if self.likelihoods is None else self.likelihoods[rows]
-        return RowScores(self.scores[rows], self.p_values[rows], likelihoods)
-
-    def spread(self, rows: list[int], n_rows: int) -> "RowScores":
-        """The same rows in their places among others, which have no scores."""
-        spread = RowScores.nothing(n_rows)
-        spread.scores[rows], spread.p_values[rows] = self.scores, self.p_values
-        if self.likelihoods is None:
-            return spread
-        likelihoods = np.full(n_rows, np.nan)
-        likelihoods[rows] = self.likelihoods
-        return replace(spread, likelihoods=likelihoods)
 
 
 @dataclass

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from vae_anomaly.batches import RowScores
 from vae_anomaly_cli.columns import FLAG, P_VALUE, SCORE
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.flagging import Decision
 from vae_anomaly_cli.labels import LabelColumn
-from vae_anomaly_cli.models import CellBatch, Features, Model, RowScores, likelihood_scores
+from vae_anomaly_cli.models import CellBatch, Features, Model, likelihood_scores
 from vae_anomaly_cli.output.journal import KeptRows
 from vae_anomaly_cli.output.sinks import Sink
 from vae_anomaly_cli.progress import progress_bar

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from vae_anomaly.batches import no_formula
 from vae_anomaly_cli.columns import FILE, FLAG, LIKELIHOOD, P_VALUE, REASONS, ROW, SCORE, WHY
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.data import Data
@@ -15,7 +16,6 @@ from vae_anomaly_cli.flagging import Decision
 from vae_anomaly_cli.models import Model, library_errors
 from vae_anomaly_cli.output.sinks import NoOutput
 from vae_anomaly_cli.pipeline import Layout, Pipeline
-from vae_anomaly_cli.render.reasons import no_formula
 from vae_anomaly_cli.render.taught import Taught
 from vae_anomaly_cli.table_model import TableModel
 from vae_anomaly_cli.top_k import Ranked, TopK

@@ -13,12 +13,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from vae_anomaly.arrow_rows import RowFeatures, as_series, scoring_features
+from vae_anomaly.batches import RowScores, TableKernel
 from vae_anomaly_cli.columns import InputColumns, baseline_for_training
 from vae_anomaly_cli.console import Messages, counted
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.features import training_frame, with_row_numbers
 from vae_anomaly_cli.known_anomalies import KnownAnomalies
-from vae_anomaly_cli.models import EXPECTATIONS, RowScores, Unusable, library_errors, load_detector, rank_among
+from vae_anomaly_cli.models import EXPECTATIONS, Unusable, library_errors, load_detector, rank_among
 from vae_anomaly_cli.options import Device, FitOptions
 from vae_anomaly_cli.progress import progress_bar
 from vae_anomaly_cli.sources import RowBatch, TableSource
@@ -75,6 +76,10 @@ class TableModel:
         return self.detector.threshold_.score
 
     @property
+    def _kernel(self) -> TableKernel:
+        return TableKernel(self.detector, self.given, self.source.cell_reader, forgiving=self.fitted is not None)
+
+    @property
     def names(self) -> list[str]:
         """Columns of the input that it sees."""
         return list(self.given.values())
@@ -98,16 +103,7 @@ class TableModel:
 
     def features_of(self, cells: pa.RecordBatch | pa.Table) -> RowFeatures:
         """Return what the detector sees of rows; where it was fitted on them, odd cells are missing as in the fit."""
-        columns, reader, group = self.detector.columns_, self.source.cell_reader, self.detector.calibration_groups
-        return scoring_features(
-            cells,
-            columns,
-            reader,
-            group,
-            self.given,
-            compared_by=self.detector.baseline_columns_,
-            forgiving=self.fitted is not None,
-        )
+        return self._kernel.features(cells)
 
     def score(self, batch: RowBatch, features: RowFeatures, start: int) -> RowScores:
         """Score the rows of a batch from one of them on; NaN where one has a problem."""
@@ -116,7 +112,7 @@ class TableModel:
             return RowScores.nothing(batch.n_rows - start)
         every = len(rows) == batch.n_rows
         with library_errors(self.source.name, lambda row: self.source.locate(*batch.position(int(rows[row])))):
-            found = RowScores.by(self.detector, features.frame if every else features.frame.iloc[rows])
+            found = self._kernel.score(features.frame if every else features.frame.iloc[rows])
         return found if every else found.spread(rows.tolist(), batch.n_rows).take(slice(start, None))
 
     def rank_among_fitted(self, messages: Messages) -> None:

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from vae_anomaly_cli.models import CellBatch, Numbers, RowScores
+from vae_anomaly.batches import Numbers, RowScores
+from vae_anomaly_cli.models import CellBatch
 
 
 @dataclass(frozen=True)

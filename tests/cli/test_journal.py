@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vae_anomaly.batches import RowScores
 from vae_anomaly_cli.errors import CommandError, InputError
-from vae_anomaly_cli.models import RowScores
 from vae_anomaly_cli.output import journal as module
 from vae_anomaly_cli.output.journal import FINISHED, RECORD, SCORES, Journal, _digest
 

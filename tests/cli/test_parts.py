@@ -15,13 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from vae_anomaly.batches import RowScores
 from vae_anomaly_cli.distributed import part_work
 from vae_anomaly_cli.distributed.engines import ENGINES
 from vae_anomaly_cli.distributed.parts import Part, Shard, parts_of
 from vae_anomaly_cli.distributed.run_folder import NAME, RunFolder
 from vae_anomaly_cli.distributed.tally_file import Record, read_record, read_scores, record_bytes, scores_bytes
 from vae_anomaly_cli.errors import CommandError
-from vae_anomaly_cli.models import RowScores
 from vae_anomaly_cli.options import ENGINE_NAMES
 from vae_anomaly_cli.sources import open_table
 from vae_anomaly_cli.tally import Tally

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from vae_anomaly_cli.models import RowScores
+from vae_anomaly.batches import RowScores
 from vae_anomaly_cli.sources import RowBatch
 from vae_anomaly_cli.top_k import TopK
 

@@ -5,6 +5,7 @@ from vae_anomaly.arrow_rows.row_features import EMPTY, RowFeatures, scoring_feat
 from vae_anomaly.arrow_rows.strict_json import MAX_NESTING, loads
 from vae_anomaly.arrow_rows.typed_cells import (
     ISO,
+    ReadsCells,
     TypedRows,
     as_series,
     date_series,
@@ -18,6 +19,7 @@ __all__ = [
     "EMPTY",
     "ISO",
     "MAX_NESTING",
+    "ReadsCells",
     "RowFeatures",
     "TypedRows",
     "as_series",

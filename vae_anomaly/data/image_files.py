@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import io
 import logging
 import os
 import re
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,7 @@ __all__ = [
     "Problem",
     "Size",
     "Survey",
+    "decode_image",
     "find_images",
     "read_image",
     "read_images",
@@ -176,6 +178,33 @@ def read_image(path: str | os.PathLike[str], image_format: ImageFormat) -> Image
     return _read_page(Path(path), image_format)[0]
 
 
+def decode_image(content: bytes, image_format: ImageFormat, name: str = "image") -> ImageArray:
+    """Read the pixels of an image whose file is in memory, as `read_image` does.
+
+    Parameters
+    ----------
+    content : bytes
+        All of the file.
+    image_format : ImageFormat
+        The format of a model.
+    name : str
+        How errors call it.
+
+    Returns
+    -------
+    ndarray of shape (channels, height, width), uint8 or uint16
+
+    Raises
+    ------
+    ImageFileError
+        If it is no image, is damaged, or does not fit the format.
+    """
+    with _SILENCE.hold(), _decoding(Path(name), io.BytesIO(content), empty=not content) as stored:
+        mode = mode_of(stored)
+        stored.load()
+        return _fitted(Path(name), upright(stored), mode, image_format)
+
+
 def read_images(
     paths: Iterable[str | os.PathLike[str]], image_format: ImageFormat, *, n_workers: int | None = None
 ) -> Iterator[tuple[Path, ImageArray | ImageFileError]]:
@@ -297,11 +326,20 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     with stream:
         if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
             raise ImageFileError(path, "no regular file but a pipe or a device; copy the image to a file.")
-        try:
-            with Image.open(stream, formats=_FORMATS) as opened:
-                yield opened
-        except Exception as error:  # a damaged file makes Pillow's decoders raise anything
-            raise ImageFileError(path, _reason(error, empty=not os.fstat(stream.fileno()).st_size)) from error
+        with _decoding(path, stream, empty=not os.fstat(stream.fileno()).st_size) as opened:
+            yield opened
+
+
+@contextlib.contextmanager
+def _decoding(path: Path, stream: BinaryIO, *, empty: bool) -> Iterator[Image.Image]:
+    """An image whose header is read from a stream; a damaged one makes Pillow's decoders raise anything."""
+    try:
+        with Image.open(stream, formats=_FORMATS) as opened:
+            yield opened
+    except ImageFileError:
+        raise
+    except Exception as error:
+        raise ImageFileError(path, _reason(error, empty=empty)) from error
 
 
 def _without_waiting(path: str, flags: int) -> int:
@@ -315,14 +353,20 @@ def _read_page(path: Path, image_format: ImageFormat) -> tuple[ImageArray, int]:
             mode = mode_of(stored)
             stored.load()
             opened = upright(stored)
-        try:
-            levels = levels_of(opened, mode, image_format)
-        except UnfitError as error:
-            raise ImageFileError(path, str(error)) from None
-        except MemoryError as error:
-            raise ImageFileError(path, _reason(error, empty=False)) from error
+        levels = _fitted(path, opened, mode, image_format)
         n_pages = _count_pages(path) if stored.format in _WITH_PAGES else 1
-    return np.ascontiguousarray(np.broadcast_to(levels, (image_format.channels, *levels.shape[1:]))), n_pages
+    return levels, n_pages
+
+
+def _fitted(path: Path, opened: Image.Image, mode: str, image_format: ImageFormat) -> ImageArray:
+    """The levels of an image in the format of a model."""
+    try:
+        levels = levels_of(opened, mode, image_format)
+    except UnfitError as error:
+        raise ImageFileError(path, str(error)) from None
+    except MemoryError as error:
+        raise ImageFileError(path, _reason(error, empty=False)) from error
+    return np.ascontiguousarray(np.broadcast_to(levels, (image_format.channels, *levels.shape[1:])))
 
 
 def _count_pages(path: Path) -> int:

@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from vae_anomaly.arrow_rows import EMPTY, RowFeatures, TypedRows, as_series, scoring_features
+from vae_anomaly.arrow_rows import EMPTY, RowFeatures, as_series
+from vae_anomaly.batches import Numbers, RowScores, TableKernel, scored_rows
 from vae_anomaly.caching import cached_property
-from vae_anomaly.errors import DataError, ModelFileError, NonFiniteScoreError, SpecificationError, VAEAnomalyWarning
+from vae_anomaly.errors import ModelFileError, SpecificationError, VAEAnomalyWarning
 from vae_anomaly.serving.drift_state import DriftState, ServedStream
 from vae_anomaly.serving.fields import Field, field_of, field_of_input
 
@@ -28,11 +29,8 @@ if TYPE_CHECKING:
     from vae_anomaly.detectors import VAEDetector
     from vae_anomaly.onnx_model import OnnxModel
 
-Numbers = npt.NDArray[np.float64]
 ONNX_SUFFIX = ".onnx"
 N_REASONS = 3
-# Rows that only scoring finds fault with, each of which takes another pass.
-MAX_TRIES = 20
 REASON_FIELDS = ("column", "part", "observed", "expected", "lower", "upper", "nats", "tail_probability")
 
 
@@ -96,8 +94,11 @@ class Engine(Protocol):
     def features(self, cells: pa.Table) -> RowFeatures:
         """Return what it sees of rows, and which of them cannot be scored."""
 
-    def judge(self, frame: pd.DataFrame, *, counted: bool = True) -> Judged:
+    def judge(self, frame: pd.DataFrame, *, counted: bool = True) -> RowScores:
         """Score rows that can be; `counted` says whether they are of the stream that is tested for drift."""
+
+    def flags(self, scores: Numbers) -> npt.NDArray[np.bool_]:
+        """Which scores are above the threshold; none that is NaN."""
 
     def explain(self, frame: pd.DataFrame) -> list[list[dict[str, Any]]]:
         """Say of each row why it is anomalous."""
@@ -143,16 +144,9 @@ class DetectorEngine:
 
     def features(self, cells: pa.Table) -> RowFeatures:
         """Return what it sees of rows, and which of them cannot be scored."""
-        detector = self.detector
-        return scoring_features(
-            cells,
-            detector.columns_,
-            TypedRows(),
-            detector.calibration_groups,
-            compared_by=detector.baseline_columns_,
-        )
+        return TableKernel(self.detector).features(cells)
 
-    def judge(self, frame: pd.DataFrame, *, counted: bool = True) -> Judged:
+    def judge(self, frame: pd.DataFrame, *, counted: bool = True) -> RowScores:
         """Score rows that can be, and note them in the stream."""
         from vae_anomaly.detectors import decisions_frame
 
@@ -161,8 +155,11 @@ class DetectorEngine:
             found = decisions_frame(compared, self.detector.decisions_, frame.index)
         if self.stream is not None and counted:
             self.stream.add(compared.comparisons)
-        flags = found["is_anomaly"].to_numpy(dtype=bool)
-        return Judged(compared.scores, found["p_value"].to_numpy(), flags, compared.likelihood_scores)
+        return RowScores.of(found)
+
+    def flags(self, scores: Numbers) -> npt.NDArray[np.bool_]:
+        """Which scores are above the threshold."""
+        return scores > self.detector.threshold_.score
 
     def explain(self, frame: pd.DataFrame) -> list[list[dict[str, Any]]]:
         """Say of each row why it is anomalous."""
@@ -247,11 +244,15 @@ class OnnxEngine:
         problems |= {row: EMPTY for row in np.flatnonzero(~present).tolist() if row not in problems}
         return RowFeatures(pd.DataFrame(columns), dict(sorted(problems.items())))
 
-    def judge(self, frame: pd.DataFrame, *, counted: bool = True) -> Judged:  # noqa: ARG002 - there is no stream
+    def judge(self, frame: pd.DataFrame, *, counted: bool = True) -> RowScores:  # noqa: ARG002 - there is no stream
         """Score rows that can be."""
         with quietly():
             scores = self.model.anomaly_score(frame)
-        return Judged(scores, np.full(len(scores), math.nan), -scores < self.model.offset_)
+        return RowScores(scores, np.full(len(scores), math.nan))
+
+    def flags(self, scores: Numbers) -> npt.NDArray[np.bool_]:
+        """Which scores are above the threshold."""
+        return -scores < self.model.offset_
 
     def explain(self, frame: pd.DataFrame) -> list[list[dict[str, Any]]]:
         """No reasons: the graph has the score alone."""
@@ -351,32 +352,9 @@ def judged_rows(engine: Engine, cells: pa.Table, known: Mapping[int, str]) -> tu
         If too many rows have no finite score.
     """
     features = engine.features(cells)
-    problems = dict(features.problems) | dict(known)
-    n_tries = 0
-    while True:
-        features = RowFeatures(features.frame, problems)
-        rows = features.rows
-        if not len(rows):
-            return _spread(None, rows, cells.num_rows, problems), features
-        try:
-            return _spread(engine.judge(features.usable), rows, cells.num_rows, problems), features
-        except (DataError, NonFiniteScoreError) as error:
-            if error.row is None or n_tries == MAX_TRIES:
-                raise
-            n_tries += 1
-            problems[int(rows[error.row])] = error.problem if isinstance(error, DataError) else "has no finite score"
-
-
-def _spread(judged: Judged | None, rows: npt.NDArray[np.intp], n_rows: int, problems: Mapping[int, str]) -> Judged:
-    scores, p_values = np.full((2, n_rows), math.nan)
-    flags = np.zeros(n_rows, dtype=bool)
-    likelihoods = None
-    if judged is not None:
-        scores[rows], p_values[rows], flags[rows] = judged.scores, judged.p_values, judged.flags
-        if judged.likelihoods is not None:
-            likelihoods = np.full(n_rows, math.nan)
-            likelihoods[rows] = judged.likelihoods
-    return Judged(scores, p_values, flags, likelihoods, problems)
+    found, problems = scored_rows(features, engine.judge, known)
+    judged = Judged(found.scores, found.p_values, engine.flags(found.scores), found.likelihoods, problems)
+    return judged, RowFeatures(features.frame, problems)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from vae_anomaly.records import logger_of
 from vae_anomaly.store import patch_files, row_files
 from vae_anomaly.store.container import checked_key, one_line, packed, strict_json, unpacked
 from vae_anomaly.store.level_hashes import with_level_hashes
-from vae_anomaly.store.locations import Location, Target, name_of, write_whole
+from vae_anomaly.store.locations import Location, Target, is_address, name_of, read_bytes, write_whole
 from vae_anomaly.store.manifest import FORMAT_VERSION
 from vae_anomaly.store.migrations import upgraded_manifest, upgraded_tensors
 from vae_anomaly.store.schema import check_manifest
@@ -252,7 +252,9 @@ def _version(manifest: Any) -> int:
 
 
 __all__ = [
+    "is_address",
     "load",
+    "read_bytes",
     "read_manifest",
     "save",
     "with_level_hashes",

@@ -93,6 +93,29 @@ def opened(location: Location) -> Iterator[BinaryIO]:
         )
 
 
+def is_address(location: str) -> bool:
+    """Whether a text is an address of a store, and no path."""
+    return bool(ADDRESS.match(location))
+
+
+def read_bytes(location: Location) -> bytes:
+    """All of a file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    ModelFileError
+        If it is a folder, a device or a pipe.
+    SpecificationError
+        If fsspec does not know such addresses.
+    OSError
+        If it cannot be read.
+    """
+    with opened(location) as file:
+        return file.read()
+
+
 def _open_file(source: Path) -> BinaryIO:
     if not source.exists():
         raise FileNotFoundError(f"{source}: no such file. Give the path of a file written by save().")

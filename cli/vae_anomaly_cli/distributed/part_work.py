@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from vae_anomaly.batches import RowScores
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.distributed.parts import Part
 from vae_anomaly_cli.distributed.run_folder import SCORED, SCORES, WRITTEN, Phase, RunFolder
 from vae_anomaly_cli.distributed.tally_file import Record, read_record, read_scores, record_bytes, scores_bytes
 from vae_anomaly_cli.flagging import Decision
 from vae_anomaly_cli.labels import LabelColumn
-from vae_anomaly_cli.models import RowScores
 from vae_anomaly_cli.output.partial_file import write_errors
 from vae_anomaly_cli.output.sinks import NoOutput, OneFile
 from vae_anomaly_cli.output.targets import Target

@@ -15,10 +15,10 @@ from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
+from vae_anomaly.batches import RowScores
 from vae_anomaly.files import make_folder, remove_noted_parts, remove_stale_parts
 from vae_anomaly_cli.console import counted
 from vae_anomaly_cli.errors import CommandError, InputChanged, InputError, Interrupted, Terminated
-from vae_anomaly_cli.models import RowScores
 from vae_anomaly_cli.output.partial_file import write_errors
 from vae_anomaly_cli.output.targets import Target
 from vae_anomaly_cli.sources import Source, scheme_of, without_links

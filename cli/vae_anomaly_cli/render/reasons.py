@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vae_anomaly.arrow_rows import RowFeatures
+from vae_anomaly.batches import N_REASONS, combination, sentences_of
 from vae_anomaly.caching import cached_property
 from vae_anomaly_cli.console import Messages, counted
 from vae_anomaly_cli.sources import RowBatch
@@ -21,10 +22,7 @@ if TYPE_CHECKING:
 
     from vae_anomaly.explain import Explanation, Reason
 
-N_REASONS = 3
 MANY_ROWS = 1000
-# What a cell begins with that spreadsheets take for a formula.
-FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 FIELDS = ("column", "part", "observed", "expected", "lower", "upper", "nats", "tail_probability")
 
 T = TypeVar("T")
@@ -69,13 +67,7 @@ class Reasons:
     @cached_property
     def sentences(self) -> Mapping[int, str]:
         """One text per row: its most anomalous cells, and the combination where that costs much."""
-        from vae_anomaly.explain import NO_REASON
-
-        return {
-            row: no_formula("; ".join([*map(str, reasons), *self._combination(row, "the combination as a whole")]))
-            or NO_REASON
-            for row, reasons in self.of_row.items()
-        }
+        return self._by_row(sentences_of(self.explanation, self.n))
 
     @cached_property
     def short(self) -> Mapping[int, list[str]]:
@@ -89,7 +81,7 @@ class Reasons:
                     for rank, reason in enumerate(reasons)
                     if rank == 0 or reason.is_rare
                 ),
-                *self._combination(row, "combination"),
+                *combination(self.excess_kl[row], "combination"),
             ]
             or [NO_REASON]
             for row, reasons in self.of_row.items()
@@ -124,12 +116,6 @@ class Reasons:
                 )
             ]
         )
-
-    def _combination(self, row: int, name: str) -> list[str]:
-        from vae_anomaly.explain import NOTABLE_KL
-
-        excess = self.excess_kl[row]
-        return [f"{name} {excess:+.1f} nats"] if excess >= NOTABLE_KL else []
 
     def _by_row(self, values: list[T]) -> dict[int, T]:
         return dict(zip(self.rows, values, strict=True))
@@ -203,17 +189,6 @@ class RowExplainer:
                 f"explaining {counted(self.n_rows, 'row')} or more of {self.model.source.name}, with a pass for each "
                 f"of {counted(len(self.model.detector.columns_), 'column')}; --top explains fewer"
             )
-
-
-def no_formula(sentence: str) -> str:
-    """Begin a sentence with a word where the name of a column, which it begins with, is a formula to a spreadsheet.
-
-    Examples
-    --------
-    >>> no_formula("=cmd() is 3, expected 1"), no_formula("age is 3, expected 1")
-    ('column =cmd() is 3, expected 1', 'age is 3, expected 1')
-    """
-    return f"column {sentence}" if sentence.startswith(FORMULAS) else sentence
 
 
 def plain(value: Any) -> Any:
