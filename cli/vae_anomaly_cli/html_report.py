@@ -18,6 +18,7 @@ from vae_anomaly_cli.image_model import ImageModel
 from vae_anomaly_cli.models import CellBatch, Model, library_errors
 from vae_anomaly_cli.options import STANDARD_OUTPUT
 from vae_anomaly_cli.output.partial_file import write_errors
+from vae_anomaly_cli.output.places import Place, place_of, remove_stale, write
 from vae_anomaly_cli.output.targets import Others, check_apart, check_writable
 from vae_anomaly_cli.render.reasons import text_of
 from vae_anomaly_cli.sources import Source, as_text
@@ -43,8 +44,8 @@ class PageTarget:
 
     Attributes
     ----------
-    path : Path or None
-        The file; None for standard output.
+    path : Path or Address or None
+        The file, or the object of a store; None for standard output.
     top : int or None
         How many rows it shows.
     redact : bool
@@ -53,24 +54,21 @@ class PageTarget:
         Of the page.
     """
 
-    path: Path | None
+    path: Place | None
     top: int | None = None
     redact: bool = False
     title: str | None = None
 
     def write(self, report: Report) -> None:
         """Write the page, whole or not at all."""
-        from vae_anomaly.files import OutputFile, remove_stale_parts
-
         page = report.to_html().encode("utf-8")
         if self.path is None:
             with data_stream() as stream:
                 stream.write(page)
             return
         with write_errors(self.path):
-            remove_stale_parts([self.path])
-            with OutputFile(self.path) as file:
-                file.stream.write(page)
+            remove_stale([self.path])
+            write(self.path, page)
 
 
 def plan_page(
@@ -108,11 +106,12 @@ def plan_page(
     check_can_draw(option)
     if output == STANDARD_OUTPUT:
         return PageTarget(None, top, redact, title)
-    path = Path(output)
+    path = place_of(output)
     source.check_output(option, path)
     check_apart(option, path, others)
     check_writable(path, option)
-    if path.suffix.lower() not in SUFFIXES and (path.is_file() or not path.exists()):
+    is_named = not isinstance(path, Path) or path.is_file() or not path.exists()
+    if path.suffix.lower() not in SUFFIXES and is_named:
         raise InputError(f"{option} {path}: expected a name that ends in .html.")
     return PageTarget(path, top, redact, title)
 

@@ -1,5 +1,6 @@
 """What commands ask of a model, be it of tables or of images, and how models are saved and loaded."""
 
+import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +16,8 @@ from vae_anomaly_cli.console import MAX_SHOWN_FILES, Messages, counted
 from vae_anomaly_cli.errors import CommandError, InputError, Interrupted
 from vae_anomaly_cli.options import ACCURATE, ROBUST, Device, check_model_path
 from vae_anomaly_cli.signing import signing_key
-from vae_anomaly_cli.sources import Batch, Location, Source
+from vae_anomaly_cli.sources import Batch, Location, Source, scheme_of
+from vae_anomaly_cli.stores import OF_ARROW, Address, Place, is_there, read_object, write_object
 
 if TYPE_CHECKING:
     from vae_anomaly import ColumnRoles, PatchDetector, VAEDetector
@@ -240,7 +242,7 @@ def likelihood_scores(model: Model, features: Features, n_rows: int) -> Numbers:
     return scores
 
 
-def save_model(detector: "VAEDetector | PatchDetector", path: Path) -> None:
+def save_model(detector: "VAEDetector | PatchDetector", path: Place) -> None:
     """Write a model; one whose training was interrupted only where no file is.
 
     Raises
@@ -250,7 +252,7 @@ def save_model(detector: "VAEDetector | PatchDetector", path: Path) -> None:
     CommandError
         If it cannot be written.
     """
-    if detector.fit_report_.interrupted and path.exists():
+    if detector.fit_report_.interrupted and is_there(path):
         raise Interrupted(
             f"interrupted: {path}, where the best model so far would have gone, stays as it was. Name a new file to "
             "keep what an interrupted fit has learned."
@@ -258,7 +260,7 @@ def save_model(detector: "VAEDetector | PatchDetector", path: Path) -> None:
     write_model(detector, path)
 
 
-def write_model(detector: "VAEDetector | PatchDetector", path: Path) -> None:
+def write_model(detector: "VAEDetector | PatchDetector", path: Place) -> None:
     """Write a model, in the place of what is there.
 
     Raises
@@ -271,14 +273,20 @@ def write_model(detector: "VAEDetector | PatchDetector", path: Path) -> None:
     from vae_anomaly import SpecificationError, save
 
     try:
-        save(detector, path, key=signing_key())
+        if isinstance(path, Path):
+            save(detector, path, key=signing_key())
+        else:
+            content = io.BytesIO()
+            save(detector, content, key=signing_key())
+            content.seek(0)
+            write_object(path, content)
     except SpecificationError as error:
         raise InputError(error) from error
     except OSError as error:
         raise CommandError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
-def end_if_interrupted(detector: "VAEDetector | PatchDetector", path: Path) -> None:
+def end_if_interrupted(detector: "VAEDetector | PatchDetector", path: Place) -> None:
     """End a fit that was interrupted as such, when all is said.
 
     Raises
@@ -371,7 +379,7 @@ def remembered_roles(model: str) -> "ColumnRoles":
     from vae_anomaly import ColumnRoles, read_manifest
 
     with model_errors(model):
-        manifest = read_manifest(model, key=signing_key())
+        manifest = read_manifest(located(model), key=signing_key())
     try:
         return ColumnRoles.of(manifest["column_roles"])
     except (LookupError, TypeError) as error:
@@ -390,7 +398,44 @@ def open_model(model: str, device: Device) -> "VAEDetector | PatchDetector":
     from vae_anomaly import load
 
     with model_errors(model):
-        return load(model, device=str(device), key=signing_key())
+        return load(located(model), device=str(device), key=signing_key())
+
+
+class ObjectBytes(io.BytesIO):
+    """A model in an object of a store.
+
+    Parameters
+    ----------
+    content : bytes
+        All of it.
+    name : str
+        How messages call it.
+    """
+
+    def __init__(self, content: bytes, name: str) -> None:
+        super().__init__(content)
+        self.name = name
+
+
+def located(model: str) -> str | ObjectBytes:
+    """What the library reads: a path, the address of a store that fsspec opens, or the bytes where pyarrow opens it.
+
+    Raises
+    ------
+    InputError
+        If a store cannot give them.
+    """
+    if scheme_of(model) not in OF_ARROW:
+        return model
+    address = Address.of(model)
+    try:
+        return ObjectBytes(read_object(address), str(address))
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{address} does not exist; expected a model file. Make one with vae-anomaly fit -o {address}."
+        ) from error
+    except OSError as error:
+        raise InputError(f"{address} cannot be read: {error}.") from error
 
 
 @contextmanager

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from vae_anomaly.batches import RowScores
-from vae_anomaly_cli.models import CellBatch, Model, Numbers, Unusable
+from vae_anomaly.batches import Numbers, RowScores
+from vae_anomaly_cli.models import CellBatch, Model, Unusable
 from vae_anomaly_cli.tables import SAMPLED_ROWS, SmallestKeys
 from vae_anomaly_cli.top_k import TopK
 

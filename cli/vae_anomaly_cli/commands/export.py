@@ -61,6 +61,8 @@ def export(exporting: ExportOptions, run: RunOptions, messages: Messages) -> Non
     from vae_anomaly_cli.output.targets import choose_model_path
 
     path = choose_model_path(exporting.exported, option="ONNX")
+    if not isinstance(path, Path):
+        raise InputError(f"ONNX {path}: expected a path. Export to a file, and copy it to the store.")
     if are_one_file(exporting.model, path):
         raise InputError(f"ONNX {path} is the model itself, which would be lost. Name another file, like model.onnx.")
     with messages.library_warnings():

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated
 
 from vae_anomaly_cli.command import FITTING, Option, command
@@ -19,6 +19,7 @@ from vae_anomaly_cli.options import (
     check_one_on_standard_output,
 )
 from vae_anomaly_cli.sources import Kind, format_of_name, is_image
+from vae_anomaly_cli.stores import Place, place_of
 
 if TYPE_CHECKING:
     from vae_anomaly_cli.tables import Sampler
@@ -108,7 +109,7 @@ class SaveOptions:
         check_one_on_standard_output(self.output, as_json=self.as_json)
 
     @property
-    def path(self) -> Path:
+    def path(self) -> Place:
         """Where the model goes.
 
         Raises
@@ -116,9 +117,10 @@ class SaveOptions:
         InputError
             If it is named like data.
         """
-        path = Path(self.output)
-        if format_of_name(path)[0] is not None or is_image(path):
-            named = "an image" if is_image(path) else "a table"
+        path = place_of(self.output)
+        name = PurePath(path.name)
+        if format_of_name(name)[0] is not None or is_image(name):
+            named = "an image" if is_image(name) else "a table"
             raise InputError(
                 f"--output {self.output} is named like {named}; expected a name for a model, like parts.vae."
             )

@@ -10,9 +10,8 @@ from vae_anomaly_cli.options import ROBUST, FitOptions, InputOptions, ModelOptio
 from vae_anomaly_cli.sources import Kind
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from vae_anomaly_cli.imputation import Imputation
+    from vae_anomaly_cli.stores import Place
     from vae_anomaly_cli.table_model import TableModel
 
 MAX_SHOWN = 10
@@ -96,7 +95,7 @@ def impute(
 
 
 def _say(
-    imputation: "Imputation", left: Mapping[str, tuple[int, str]], source: str, path: "Path | None", messages: Messages
+    imputation: "Imputation", left: Mapping[str, tuple[int, str]], source: str, path: "Place | None", messages: Messages
 ) -> None:
     """Say what was filled, and what could not be."""
     if left:

@@ -46,10 +46,10 @@ def info(showing: InfoOptions) -> None:
     model = showing.model
     check_model_path(model)
     from vae_anomaly import read_manifest
-    from vae_anomaly_cli.models import model_errors
+    from vae_anomaly_cli.models import located, model_errors
 
     with model_errors(model):
-        manifest = read_manifest(model, key=signing_key())
+        manifest = read_manifest(located(model), key=signing_key())
     taught = _taught(model) if manifest.get("answers") is not None else None
     if showing.as_json:
         from vae_anomaly_cli.output.summary import write_summary

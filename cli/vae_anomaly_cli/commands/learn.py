@@ -10,11 +10,10 @@ from vae_anomaly_cli.options import NewModelOptions, ReadOptions, RunOptions, ch
 from vae_anomaly_cli.sources import check_found, kind_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from vae_anomaly import PatchDetector, VAEDetector
     from vae_anomaly_cli.reviewed_rows import ReviewedRows
     from vae_anomaly_cli.sources import TableSource
+    from vae_anomaly_cli.stores import Place
 
 HELP = """Learn from a review that was filled in: which kinds of rows matter more, and which less.
 
@@ -182,7 +181,7 @@ def _calibration_rows(learning: LearnOptions, detector: "VAEDetector | PatchDete
 
 
 def _forget(
-    learning: LearnOptions, detector: "VAEDetector | PatchDetector", path: "Path", messages: Messages, *, as_json: bool
+    learning: LearnOptions, detector: "VAEDetector | PatchDetector", path: "Place", messages: Messages, *, as_json: bool
 ) -> None:
     """Take back all that was learned, and save the model."""
     from vae_anomaly_cli.models import write_model
@@ -210,7 +209,7 @@ def _report(
     detector: "VAEDetector | PatchDetector",
     found: "ReviewedRows",
     before: float,
-    path: "Path",
+    path: "Place",
     messages: Messages,
     *,
     as_json: bool,

@@ -23,6 +23,7 @@ from vae_anomaly_cli.options import (
     RunOptions,
 )
 from vae_anomaly_cli.sources import Kind
+from vae_anomaly_cli.stores import Address
 
 if TYPE_CHECKING:
     import numpy as np
@@ -944,6 +945,12 @@ def _keeps_scores(data: "Data", target: "Target", model: str | None, scoring: Sc
     """Refuse what cannot go together, and say whether an interrupted run can be gone on with."""
     if scoring.only_top and target.is_directory:
         raise InputError(f"--only-top ranks the rows of all files; expected the name of one file, not {target.path}.")
+    if scoring.resume and isinstance(target.path, Address):
+        raise InputError(
+            f"--resume: scores are kept in a file beside the output, and {target.path} is in a store, whose objects "
+            "are neither appended to nor locked. Score to a local file or directory and copy it, or leave --resume "
+            "out."
+        )
     is_kept = model is not None and target.is_resumable and data.source.identity() is not None
     if scoring.resume and not is_kept:
         raise InputError(

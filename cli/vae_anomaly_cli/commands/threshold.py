@@ -1,7 +1,6 @@
 """`vae-anomaly threshold`: what a threshold promises, and another one without another fit."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from vae_anomaly_cli.command import INPUT, Option, command
@@ -9,6 +8,7 @@ from vae_anomaly_cli.console import Messages, counted
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.options import NewModelOptions, ReadOptions, RunOptions, check_model_path
 from vae_anomaly_cli.sources import check_found, kind_of
+from vae_anomaly_cli.stores import Place
 
 if TYPE_CHECKING:
     from vae_anomaly import PatchDetector, VAEDetector
@@ -237,7 +237,7 @@ def threshold(
         messages.note(threshold.sentence())
 
 
-def _output(setting: ThresholdOptions, changed: NewModelOptions) -> Path | None:
+def _output(setting: ThresholdOptions, changed: NewModelOptions) -> Place | None:
     """Settle where the model goes, before any work; None where nothing is changed."""
     if setting.rules and changed.output is None:
         raise InputError(
@@ -302,7 +302,7 @@ def _rule(setting: ThresholdOptions) -> "ThresholdRule":
 
 
 def _labelled(
-    setting: ThresholdOptions, labels: str, reading: ReadOptions, path: Path, run: RunOptions, messages: Messages
+    setting: ThresholdOptions, labels: str, reading: ReadOptions, path: Place, run: RunOptions, messages: Messages
 ) -> "tuple[VAEDetector | PatchDetector, ThresholdRule]":
     """Score rows whose anomalies are known, and return the model and the rule of lowest cost on them."""
     from vae_anomaly.decisions import LabelledCost

@@ -3,7 +3,6 @@
 import dataclasses
 import io
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
 from vae_anomaly.batches import RowScores
@@ -13,7 +12,9 @@ from vae_anomaly_cli.distributed.run_folder import SCORED, SCORES, WRITTEN, Phas
 from vae_anomaly_cli.distributed.tally_file import Record, read_record, read_scores, record_bytes, scores_bytes
 from vae_anomaly_cli.flagging import Decision
 from vae_anomaly_cli.labels import LabelColumn
+from vae_anomaly_cli.output import places
 from vae_anomaly_cli.output.partial_file import write_errors
+from vae_anomaly_cli.output.places import Place
 from vae_anomaly_cli.output.sinks import NoOutput, OneFile
 from vae_anomaly_cli.output.targets import Target
 from vae_anomaly_cli.pipeline import Layout, Pipeline
@@ -99,7 +100,7 @@ class PartWork:
     label: LabelColumn | None = None
     sampled: tuple[str, ...] = ()
 
-    def path_of(self, part: Part) -> Path:
+    def path_of(self, part: Part) -> Place:
         """Where the results of a part go."""
         assert self.target.path is not None
         return self.target.path / part.relative
@@ -152,7 +153,7 @@ class PartWork:
         if kept is not None and phase == SCORED:
             self.folder.write(_name(part, SCORES), scores_bytes(kept.all(), self.folder.identity))
         with write_errors(path):
-            n_bytes = path.stat().st_size if phase == WRITTEN else 0
+            n_bytes = (places.size_of(path) or 0) if phase == WRITTEN else 0
         n_explained = 0 if explainer is None else explainer.n_rows
         record = Record(pipeline.tally, n_explained, messages.warned, n_bytes)
         content = record_bytes(record, self.folder.identity)
@@ -183,7 +184,7 @@ class PartWork:
             return record
         # The results of an ended run may have been moved away.
         path = self.path_of(part)
-        return record if path.is_file() and path.stat().st_size == record.n_bytes else None
+        return record if places.size_of(path) == record.n_bytes else None
 
 
 def _name(part: Part, what: str) -> str:

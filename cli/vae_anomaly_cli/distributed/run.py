@@ -11,6 +11,7 @@ from vae_anomaly_cli.distributed.parts import Part, Shard
 from vae_anomaly_cli.distributed.run_folder import SCORED, WRITTEN, Phase
 from vae_anomaly_cli.distributed.tally_file import Record
 from vae_anomaly_cli.errors import CommandError, InputError, Interrupted, Terminated
+from vae_anomaly_cli.output import places
 from vae_anomaly_cli.progress import progress_bar
 from vae_anomaly_cli.tally import Tally
 
@@ -122,7 +123,7 @@ class PartsRun:
 
             def done(part: Part, content: bytes) -> None:
                 record = work.record(content)
-                if record is None or (phase == WRITTEN and not work.path_of(part).is_file()):
+                if record is None or (phase == WRITTEN and not places.is_there(work.path_of(part))):
                     raise CommandError(
                         f"{work.path_of(part)} was written by a worker, and is not there for this machine. Name a "
                         "folder that all machines share."

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, NoReturn
 
-from vae_anomaly.files import OutputFile, make_folder
 from vae_anomaly_cli.errors import CommandError, InputError
+from vae_anomaly_cli.output import places
 from vae_anomaly_cli.output.partial_file import write_errors
+from vae_anomaly_cli.output.places import Place
 
 NAME = ".vae-anomaly"
 DESCRIPTION = "run.json"
@@ -36,22 +37,22 @@ class RunFolder:
 
     Parameters
     ----------
-    path : Path
+    path : Path or Address
         Where it is.
     identity : str
         Of the run: a digest of what its results depend on.
     """
 
-    path: Path
+    path: Place
     identity: str
 
     @classmethod
-    def open(cls, results: Path, known: Mapping[str, Any], *, resume: bool) -> "RunFolder":
+    def open(cls, results: Place, known: Mapping[str, Any], *, resume: bool) -> "RunFolder":
         """Begin a run, or go on with one.
 
         Parameters
         ----------
-        results : Path
+        results : Path or Address
             The folder of results.
         known : mapping
             What the results depend on.
@@ -72,19 +73,18 @@ class RunFolder:
             folder._check(before, json.loads(said))
         elif before is not None:
             cls.refuse(results)
-        with write_errors(results):
-            make_folder(folder.path)
         if before is None:
             folder.write(DESCRIPTION, said.encode())
         return folder
 
     @classmethod
-    def is_there(cls, results: Path) -> bool:
+    def is_there(cls, results: Place) -> bool:
         """Whether a run in parts is in a folder of results."""
-        return (results / NAME / DESCRIPTION).is_file()
+        with write_errors(results):
+            return places.is_there(results / NAME / DESCRIPTION)
 
     @classmethod
-    def refuse(cls, results: Path) -> NoReturn:
+    def refuse(cls, results: Place) -> NoReturn:
         """Refuse to begin where a run is.
 
         Raises
@@ -92,7 +92,9 @@ class RunFolder:
         InputError
             Always.
         """
-        n_done = len({path.stem for path in (results / NAME).glob("*.*") if path.name != DESCRIPTION})
+        with write_errors(results):
+            names = places.names_in(results / NAME)
+        n_done = len({name.partition(".")[0] for name in names if "." in name and name != DESCRIPTION})
         raise InputError(
             f"{results} holds a run in parts that is not ended ({n_done:,} parts are done). Go on with it by "
             f"--resume, name another folder, or delete {results / NAME}."
@@ -101,7 +103,7 @@ class RunFolder:
     def read(self, name: str) -> bytes | None:
         """Return the content of a file; None where there is none."""
         try:
-            return (self.path / name).read_bytes()
+            return places.read(self.path / name)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -110,20 +112,21 @@ class RunFolder:
     def write(self, name: str, content: bytes) -> None:
         """Write a file, whole or not at all."""
         path = self.path / name
-        with write_errors(path), OutputFile(path) as file:
-            file.stream.write(content)
+        with write_errors(path):
+            places.write(path, content)
 
     def remove(self, name: str) -> None:
         """Remove a file, where it is there."""
-        (self.path / name).unlink(missing_ok=True)
+        with write_errors(self.path / name):
+            places.delete(self.path / name)
 
     def forget(self) -> None:
         """Remove all of it: the run is over."""
-        for path in sorted(self.path.glob("*")):
-            with contextlib.suppress(OSError):
-                path.unlink()
         with contextlib.suppress(OSError):
-            self.path.rmdir()
+            for name in places.names_in(self.path):
+                places.delete(self.path / name)
+            if isinstance(self.path, Path):
+                self.path.rmdir()
 
     def _check(self, before: bytes, known: Mapping[str, Any]) -> None:
         try:

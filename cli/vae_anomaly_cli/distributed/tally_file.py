@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from vae_anomaly.batches import RowScores
-from vae_anomaly_cli.models import Numbers
+from vae_anomaly.batches import Numbers, RowScores
 from vae_anomaly_cli.tally import Tally
 from vae_anomaly_cli.top_k import Ranked
 

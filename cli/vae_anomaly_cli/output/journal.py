@@ -19,6 +19,7 @@ from vae_anomaly.batches import RowScores
 from vae_anomaly.files import make_folder, remove_noted_parts, remove_stale_parts
 from vae_anomaly_cli.console import counted
 from vae_anomaly_cli.errors import CommandError, InputChanged, InputError, Interrupted, Terminated
+from vae_anomaly_cli.models import located
 from vae_anomaly_cli.output.partial_file import write_errors
 from vae_anomaly_cli.output.targets import Target
 from vae_anomaly_cli.sources import Source, scheme_of, without_links
@@ -99,7 +100,7 @@ class TemporaryRows:
 
 def journal_path(target: Target) -> Path:
     """Where the scores stand while a target is written: hidden, beside it or in the directory."""
-    assert target.path is not None
+    assert isinstance(target.path, Path)
     if target.is_directory:
         return target.path / ".vae-anomaly.scores"
     final = without_links(target.path)
@@ -121,7 +122,7 @@ def _digest_of(model: str) -> str:
     if scheme_of(model) is not None:
         from vae_anomaly import read_manifest
 
-        return str(read_manifest(model)["integrity"]["sha256"])
+        return str(read_manifest(located(model))["integrity"]["sha256"])
     digest = hashlib.sha256()
     with Path(model).open("rb") as stream:
         for part in iter(lambda: stream.read(HASHED_BYTES), b""):
@@ -138,7 +139,7 @@ def kept_scores(target: Target, known: dict[str, Any], noun: str, *, resume: boo
     CommandError, Interrupted, Terminated
         What ended the work, with a word on how to go on.
     """
-    if target.is_directory and target.path is not None:
+    if target.is_directory and isinstance(target.path, Path):
         with write_errors(target.path):
             make_folder(target.path)
     journal = Journal(journal_path(target), known, noun, resume=resume)
@@ -258,7 +259,7 @@ class Journal:
         With `resume` they are those that this journal names; without, also what only its name gives away.
         """
         remove_noted_parts(Path(os.path.realpath(self.path.parent)), self.own_parts)
-        if not resume and target.path is not None and not target.is_directory:
+        if not resume and isinstance(target.path, Path) and not target.is_directory:
             remove_stale_parts([target.path])
 
     def forget(self) -> None:

@@ -3,16 +3,18 @@
 import contextlib
 import errno
 import gzip
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import pyarrow as pa
 
-from vae_anomaly.files import OutputFile, remove_stale_parts
 from vae_anomaly_cli.console import data_stream
 from vae_anomaly_cli.errors import CommandError, InputError
+from vae_anomaly_cli.output.places import Place, open_output, remove_stale
 from vae_anomaly_cli.output.targets import Target, in_a_circle
+from vae_anomaly_cli.stores import Address
 
 ROWS_PER_BATCH = 1 << 16
 Note = Callable[[Path], None]
@@ -21,13 +23,13 @@ Note = Callable[[Path], None]
 class PartialFile:
     """A table that is written beside its path, under a hidden name, and takes its name when it is whole.
 
-    A device or a pipe is written to as it is.
+    A device or a pipe is written to as it is, and an object of a store is put there when it is whole.
 
     Parameters
     ----------
     target : Target
         How it is written.
-    path : Path
+    path : Path or Address
         Its name.
     schema : pyarrow.Schema
         Its columns.
@@ -35,11 +37,11 @@ class PartialFile:
         Is told where the unfinished table will be, before it is.
     """
 
-    def __init__(self, target: Target, path: Path, schema: pa.Schema, note: Note | None = None) -> None:
+    def __init__(self, target: Target, path: Place, schema: pa.Schema, note: Note | None = None) -> None:
         self.path = path
         self.compressing = contextlib.ExitStack()
         with write_errors(path):
-            self.file = OutputFile(path, note)
+            self.file = open_output(path, note)
             try:
                 stream: BinaryIO = self.file.stream
                 if target.gzipped:
@@ -76,13 +78,18 @@ class PartialFile:
 
 
 @contextlib.contextmanager
-def write_errors(path: Path) -> Iterator[None]:
+def write_errors(path: Place) -> Iterator[None]:
     """Turn failures to write into one clear line."""
     try:
         yield
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise InputError(in_a_circle(path)) from error
+        if error.errno == errno.ENOSPC and isinstance(path, Address):
+            raise CommandError(
+                f"{path} cannot be written: {tempfile.gettempdir()}, where it is kept until it is whole, is full. Free "
+                "space there, or name another directory with TMPDIR."
+            ) from error
         raise CommandError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
@@ -100,7 +107,7 @@ def write_to_standard_output(cells: pa.Table, target: Target) -> None:
         write_table(cells, target, stream)
 
 
-def save_table(cells: pa.Table, target: Target, path: Path, note: Note | None = None) -> None:
+def save_table(cells: pa.Table, target: Target, path: Place, note: Note | None = None) -> None:
     """Write a table to a file, whole or not at all.
 
     Parameters
@@ -109,14 +116,14 @@ def save_table(cells: pa.Table, target: Target, path: Path, note: Note | None = 
         The table.
     target : Target
         How it is written.
-    path : Path
+    path : Path or Address
         The file.
     note : callable, optional
         Is told where the unfinished table will be. Without it nothing but its name says what a killed run left there,
         and that is removed.
     """
     if note is None:
-        remove_stale_parts([path])
+        remove_stale([path])
     file = PartialFile(target, path, cells.schema, note)
     try:
         for batch in cells.to_batches(max_chunksize=ROWS_PER_BATCH):

@@ -8,10 +8,11 @@ from typing import BinaryIO, Protocol
 
 import pyarrow as pa
 
-from vae_anomaly.files import make_folder, remove_stale_parts
+from vae_anomaly.files import make_folder
 from vae_anomaly_cli.console import data_stream
 from vae_anomaly_cli.output.journal import Journal
 from vae_anomaly_cli.output.partial_file import PartialFile, write_errors
+from vae_anomaly_cli.output.places import Place, remove_stale
 from vae_anomaly_cli.output.targets import PartFile, Target
 
 
@@ -66,7 +67,7 @@ class OneFile:
     ----------
     target : Target
         How it is written.
-    path : Path
+    path : Path or Address
         Its name.
     schema : pyarrow.Schema
         Its columns.
@@ -74,9 +75,9 @@ class OneFile:
         Notes the name of the unfinished file.
     """
 
-    def __init__(self, target: Target, path: Path, schema: pa.Schema, journal: Journal | None) -> None:
+    def __init__(self, target: Target, path: Place, schema: pa.Schema, journal: Journal | None) -> None:
         if journal is None:
-            remove_stale_parts([path])
+            remove_stale([path])
         self.file = PartialFile(target, path, schema, None if journal is None else journal.note_file)
 
     def write(self, _file: int, batch: pa.RecordBatch, /) -> None:
@@ -112,11 +113,11 @@ class FileByFile:
     def __init__(self, target: Target, parts: Sequence[PartFile], schema: pa.Schema, journal: Journal | None) -> None:
         assert target.path is not None
         self.target, self.schema, self.journal = target, schema, journal
-        self.paths = [target.path / part.relative for part in parts]
+        self.paths: list[Place] = [target.path / part.relative for part in parts]
         self.index = -1
         self.file: PartialFile | None = None
         if journal is None:
-            remove_stale_parts(self.paths)
+            remove_stale(self.paths)
 
     def write(self, file: int, batch: pa.RecordBatch, /) -> None:
         """Append rows; with the first of another file the one before is finished."""
@@ -139,10 +140,11 @@ class FileByFile:
             self._finish_file()
             self.index += 1
             path = self.paths[self.index]
-            if self.journal is not None and self.index in self.journal.finished and path.exists():
-                continue
-            with write_errors(path):
-                make_folder(path.parent)
+            if isinstance(path, Path):
+                if self.journal is not None and self.index in self.journal.finished and path.exists():
+                    continue
+                with write_errors(path):
+                    make_folder(path.parent)
             gzipped = path.name.lower().endswith(".gz")
             note = None if self.journal is None else self.journal.note_file
             self.file = PartialFile(replace(self.target, gzipped=gzipped), path, self.schema, note)

@@ -24,9 +24,10 @@ from vae_anomaly_cli.sources import (
     is_image,
     without_links,
 )
+from vae_anomaly_cli.stores import Address, Place, check_bucket, place_of
 
 # By option, what an output must not be.
-Others = Mapping[str, str | Path | None]
+Others = Mapping[str, str | Place | None]
 
 
 class TabularSource(Source, Protocol):
@@ -59,8 +60,8 @@ class PartFile(Protocol):
     ----------
     name : str
         How messages call it.
-    path : Path or None
-        The file; None for a pipe.
+    is_named : bool
+        Whether it has a name that a file of results can take, as no pipe has.
     relative : PurePath
         Its name under the directory or pattern that led to it.
     """
@@ -69,7 +70,7 @@ class PartFile(Protocol):
     def name(self) -> str: ...
 
     @property
-    def path(self) -> Path | None: ...
+    def is_named(self) -> bool: ...
 
     @property
     def relative(self) -> PurePath: ...
@@ -81,8 +82,8 @@ class Target:
 
     Attributes
     ----------
-    path : Path or None
-        The file, device or directory; None for standard output.
+    path : Path or Address or None
+        The file, device or directory, or the object or folder of a store; None for standard output.
     format : Format
         How it is written.
     delimiter : str
@@ -93,7 +94,7 @@ class Target:
         Whether each file of the input becomes one in that directory.
     """
 
-    path: Path | None
+    path: Place | None
     format: Format
     delimiter: str
     gzipped: bool = False
@@ -102,12 +103,12 @@ class Target:
     @property
     def is_file(self) -> bool:
         """Whether the table is written under another name, and takes its own when it is whole."""
-        return self.path is not None and not self.is_directory and is_replaced(self.path)
+        return isinstance(self.path, Path) and not self.is_directory and is_replaced(self.path)
 
     @property
     def is_resumable(self) -> bool:
-        """Whether an interrupted run can leave something beside it."""
-        return self.is_file or self.is_directory
+        """Whether an interrupted run can leave something beside it: objects are neither appended to nor locked."""
+        return self.is_file or (self.is_directory and isinstance(self.path, Path))
 
     def writer(self, stream: BinaryIO, schema: pa.Schema) -> TableWriter:
         """Begin a table on an open stream."""
@@ -149,8 +150,10 @@ def choose_target(
     """
     if output is None or output == STANDARD_OUTPUT:
         return Target(None, source.format.piped, source.delimiter)
-    path = Path(output)
+    path = place_of(output)
     source.check_output(option, path)
+    if isinstance(path, Address):
+        return _in_store(path, source, parts, option, others or {})
     if parts and (output.endswith(("/", os.sep)) or path.is_dir()):
         check_parts(path, source, parts, option, others or {})
         return Target(path, source.format.written, source.delimiter, is_directory=True)
@@ -186,8 +189,12 @@ def choose_target_alone(output: str | None, option: str = "--output", *, others:
     written = FORMATS["csv"]
     if output is None or output == STANDARD_OUTPUT:
         return Target(None, written, written.delimiter)
-    path = Path(output)
+    path = place_of(output)
     check_apart(option, path, others or {})
+    if isinstance(path, Address):
+        check_writable(path, option)
+        written, gzipped = _named_format(path, option)
+        return Target(path, written, written.delimiter, gzipped)
     check_writable(path, option)
     if not is_replaced(path):
         return Target(path, written, written.delimiter)
@@ -195,7 +202,7 @@ def choose_target_alone(output: str | None, option: str = "--output", *, others:
     return Target(path, written, written.delimiter, gzipped)
 
 
-def choose_model_path(output: str, source: Source | None = None, option: str = "--output") -> Path:
+def choose_model_path(output: str, source: Source | None = None, option: str = "--output") -> Place:
     """Settle where a model goes before any work is done.
 
     Parameters
@@ -216,10 +223,17 @@ def choose_model_path(output: str, source: Source | None = None, option: str = "
     """
     if output == STANDARD_OUTPUT:
         raise InputError(f"{option} -: a model goes to a file; name one, like orders.vae, or /dev/stdout for a pipe.")
-    path = Path(output)
-    if format_of_name(path)[0] is not None or is_image(path):
-        named = "an image" if is_image(path) else "a table"
-        raise InputError(f"{option} {output} is named like {named}; expected a name for a model, like orders.vae.")
+    path = place_of(output)
+    name = PurePath(path.name)
+    if format_of_name(name)[0] is not None or is_image(name):
+        named = "an image" if is_image(name) else "a table"
+        raise InputError(f"{option} {path} is named like {named}; expected a name for a model, like orders.vae.")
+    if isinstance(path, Address):
+        if path.is_folder:
+            raise InputError(f"{option} {path} is a folder; expected a name for a model, like {path / 'orders.vae'}.")
+        _check_store(path)
+        check_apart(option, path, {})
+        return path
     check_writable(path, option)
     check_apart(option, path, {})
     if source is not None and path.exists() and is_replaced(path):
@@ -227,7 +241,7 @@ def choose_model_path(output: str, source: Source | None = None, option: str = "
     return path
 
 
-def check_apart(option: str, path: Path, others: Others) -> None:
+def check_apart(option: str, path: Place, others: Others) -> None:
     """Refuse an output that is the model, its key, another output or what standard input reads, by whatever name.
 
     Raises
@@ -236,26 +250,74 @@ def check_apart(option: str, path: Path, others: Others) -> None:
         If it is.
     """
     for other_option, other in {"--key-file": key_file(), **others}.items():
-        if other is not None and are_one_file(path, other):
-            raise InputError(f"{option} {path} is also {other_option} {other}; name a file of its own.")
-    if _is_standard_input(path):
+        place = place_of(other) if isinstance(other, str) else other
+        if place is not None and _are_one(path, place):
+            raise InputError(f"{option} {path} is also {other_option} {place}; name a file of its own.")
+    if isinstance(path, Path) and _is_standard_input(path):
         raise InputError(f"{option} {path} is what standard input reads; name another file.")
 
 
-def in_a_circle(path: Path) -> str:
+def _are_one(one: Place, other: Place) -> bool:
+    if isinstance(one, Path) and isinstance(other, Path):
+        return are_one_file(one, other)
+    return isinstance(one, Address) and isinstance(other, Address) and one.key == other.key
+
+
+def in_a_circle(path: Place) -> str:
     """Say that a path leads nowhere."""
     return f"{path} cannot be written: its links lead in a circle. Name a file."
 
 
-def _named_format(path: Path, option: str) -> tuple[Format, bool]:
+def _in_store(
+    address: Address, source: TabularSource, parts: Sequence[PartFile], option: str, others: Others
+) -> Target:
+    """Settle where in a store a result goes: a folder where it is written as one is, or an object."""
+    if parts and address.is_folder:
+        check_parts(address, source, parts, option, others)
+        return Target(address, source.format.written, source.delimiter, is_directory=True)
+    check_apart(option, address, others)
+    chosen, gzipped = _named_format(address, option)
+    _check_store(address)
+    chooses = source.format is chosen and len(chosen.delimiters) > 1
+    return Target(address, chosen, source.delimiter if chooses else chosen.delimiter, gzipped)
+
+
+def _check_objects(address: Address, source: Source, parts: Sequence[PartFile], option: str, others: Others) -> None:
+    taken: dict[tuple[str, str, str], str] = {}
+    for file in parts:
+        if not file.is_named:
+            raise InputError(f"{option} {address} is a folder; for {file.name} expected the name of an object.")
+        part = address / file.relative
+        if source.holds(part):
+            raise InputError(f"{option} {address}: {part} is an input file itself; name another folder.")
+        check_apart(option, part, others)
+        if part.key in taken:
+            raise InputError(
+                f"{option} {address}: {taken[part.key]} and {file.name} have the same name and would become one "
+                "object; name a common folder of theirs as input, or write to one object."
+            )
+        taken[part.key] = file.name
+    _check_store(address)
+
+
+def _check_store(address: Address) -> None:
+    """Refuse early a store that cannot be written to."""
+    try:
+        check_bucket(address)
+    except OSError as error:
+        raise CommandError(f"{address} cannot be written: {error}.") from error
+
+
+def _named_format(path: Place, option: str) -> tuple[Format, bool]:
     """Tell the format of a file by its name, and whether it is compressed."""
-    chosen, gzipped = format_of_name(path)
+    chosen, gzipped = format_of_name(PurePath(path.name))
     if chosen is None or not chosen.writable:
-        raise InputError(f"{option} {path}: expected a name that ends in {WRITTEN_EXTENSIONS}.")
+        folder = ", or in '/' for a folder" if isinstance(path, Address) else ""
+        raise InputError(f"{option} {path}: expected a name that ends in {WRITTEN_EXTENSIONS}{folder}.")
     return chosen, gzipped
 
 
-def check_parts(path: Path, source: Source, parts: Sequence[PartFile], option: str, others: Others) -> None:
+def check_parts(path: Place, source: Source, parts: Sequence[PartFile], option: str, others: Others) -> None:
     """Refuse a directory where files of results would collide, or cannot be written.
 
     Raises
@@ -265,11 +327,14 @@ def check_parts(path: Path, source: Source, parts: Sequence[PartFile], option: s
     CommandError
         If they cannot be written.
     """
+    if isinstance(path, Address):
+        _check_objects(path, source, parts, option, others)
+        return
     taken: dict[Path, str] = {}
     check_links(path, option)
     for file in parts:
         part = path / file.relative
-        if file.path is None:
+        if not file.is_named:
             raise InputError(f"{option} {path} is a directory; for {file.name} expected a file name.")
         if source.holds(part):
             raise InputError(f"{option} {path}: {part} is an input file itself; name another directory.")
@@ -289,8 +354,11 @@ def check_parts(path: Path, source: Source, parts: Sequence[PartFile], option: s
         raise CommandError(f"{path} cannot be written: no permission to write in {above}.")
 
 
-def check_writable(path: Path, option: str = "--output") -> None:
+def check_writable(path: Place, option: str = "--output") -> None:
     """Refuse early a file that cannot be written."""
+    if isinstance(path, Address):
+        _check_store(path)
+        return
     if path.is_dir():
         raise InputError(f"{option} {path} is a directory; expected a file name.")
     check_links(path, option)

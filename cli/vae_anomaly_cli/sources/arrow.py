@@ -107,8 +107,10 @@ def _read(content: pa.NativeFile, reader: Reader, n_bytes: int) -> Iterator[tupl
 def _opened(source: ByteSource, options: pa.ipc.IpcReadOptions) -> Iterator[tuple[pa.NativeFile, Reader]]:
     """Open a file or stream, as its first bytes tell."""
     try:
-        if source.location is None or source.compressed:
-            content: pa.NativeFile = pa.BufferReader(source.unpacked())
+        if source.stored is not None and not source.compressed:
+            content: pa.NativeFile = source.stored.open()
+        elif source.location is None or source.compressed:
+            content = pa.BufferReader(source.unpacked())
         else:
             content = pa.OSFile(str(source.location))
         with content:

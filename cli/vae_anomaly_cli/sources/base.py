@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from vae_anomaly_cli.stores import Address
+
 
 @dataclass(frozen=True)
 class Location:
@@ -65,10 +67,10 @@ class Source(Protocol):
     def identity(self) -> dict[str, Any] | None:
         """What says that two runs had the same input, as JSON knows it; None if it cannot be read again, as a pipe."""
 
-    def holds(self, path: Path) -> bool:
+    def holds(self, path: Path | Address) -> bool:
         """Whether a path is one of the files, links followed."""
 
-    def check_output(self, option: str, path: Path) -> None:
+    def check_output(self, option: str, path: Path | Address) -> None:
         """Refuse an output that is part of the input, or would be in the next run.
 
         Raises

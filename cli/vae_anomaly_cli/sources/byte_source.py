@@ -18,8 +18,9 @@ from vae_anomaly_cli.errors import CommandError, InputError
 from vae_anomaly_cli.sources.compression import DAMAGED, Wrapped, compression_of, member_name
 from vae_anomaly_cli.sources.encodings import UTF8, Transcoded
 from vae_anomaly_cli.sources.file_state import FileState
-from vae_anomaly_cli.sources.remote import is_remote, open_remote
+from vae_anomaly_cli.sources.remote import is_remote, open_remote, shown_remote
 from vae_anomaly_cli.sources.special_files import check_has_end, open_special
+from vae_anomaly_cli.sources.stored_object import StoredObject
 
 SNIFFED_BYTES = 1 << 16
 READ_BYTES = 1 << 20
@@ -75,18 +76,21 @@ class ByteSource:
         What the pipe held, in a temporary file if it is much; empty for a file.
     encoding : str
         Of text; it is read as UTF-8 whatever it is.
-    state : FileState or None
+    state : FileState or StoredObject or None
         Of the file before it was read; None for what came through a pipe.
     max_line_bytes : int or None
         No line of text may be longer, in UTF-8; None where nothing is read by lines.
+    stored : StoredObject or None
+        The object of a store; None for what is in files, or was.
     """
 
     name: str
     path: Path | None
     spooled: bytes | Spool = b""
     encoding: str = UTF8
-    state: FileState | None = None
+    state: FileState | StoredObject | None = None
     max_line_bytes: int | None = None
+    stored: StoredObject | None = None
 
     def check_unchanged(self) -> None:
         """Refuse to go on with a file that changed since it was first looked at.
@@ -107,6 +111,8 @@ class ByteSource:
     @property
     def n_bytes(self) -> int:
         """How much there is to read, compressed as it comes."""
+        if self.stored is not None:
+            return self.stored.size
         if isinstance(self.spooled, bytes) and self.path is None:
             return len(self.spooled)
         assert self.location is not None
@@ -195,6 +201,8 @@ class ByteSource:
 
     def raw(self) -> BinaryIO:
         """Open the bytes as they are stored."""
+        if self.stored is not None:
+            return self.stored.stream()
         if self.location is None:
             assert isinstance(self.spooled, bytes)
             return io.BytesIO(self.spooled)
@@ -243,7 +251,7 @@ def first_line_end(block: bytes) -> int:
 
 def bytes_read(stream: BinaryIO) -> int:
     """How many bytes, compressed as they come, have been read of an open source."""
-    raw = stream.raw if isinstance(stream, io.BufferedReader) else stream
+    raw: BinaryIO | io.RawIOBase = stream.raw if isinstance(stream, io.BufferedReader) else stream
     origin = raw.origin if isinstance(raw, Wrapped) else raw
     return 0 if origin.closed else origin.tell()
 
@@ -260,7 +268,7 @@ def open_bytes(data: str) -> ByteSource:
         return _standard_input()
     if is_remote(data):
         with open_remote(data) as stream:
-            return _spooled(data, lambda: stream.read(READ_BYTES))
+            return _spooled(shown_remote(data), lambda: stream.read(READ_BYTES))
     path = Path(data)
     if not path.exists():
         raise InputError(f"{data} does not exist. Check the path ('-' reads standard input).")

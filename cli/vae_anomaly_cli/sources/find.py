@@ -2,19 +2,24 @@
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path, PurePath
+from typing import TypeVar
 
 from vae_anomaly_cli.console import writable
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.sources.byte_source import ByteSource, open_bytes
 from vae_anomaly_cli.sources.database import DATABASES, address_of_file, shown_address
 from vae_anomaly_cli.sources.formats import EXTENSIONS, format_of_name, format_to_read, is_surely_table, may_be_table
+from vae_anomaly_cli.sources.lake import objects_of
 from vae_anomaly_cli.sources.remote import is_remote, path_of, scheme_of
+from vae_anomaly_cli.sources.stored_object import StoredObject
+from vae_anomaly_cli.stores import Address, is_store
 
 PIPE = "-"
+Named = TypeVar("Named")
 
 
 class Kind(StrEnum):
@@ -36,11 +41,14 @@ class FoundFile:
         Its name under the directory, or under the fixed part of the pattern, that led to it.
     address : str or None
         Of a data base, which has no bytes.
+    folder : Address or None
+        The folder of a store that led to it.
     """
 
     source: ByteSource
     relative: PurePath
     address: str | None = None
+    folder: Address | None = None
 
 
 def find_files(data: Sequence[str]) -> list[FoundFile]:
@@ -67,6 +75,10 @@ def find_files(data: Sequence[str]) -> list[FoundFile]:
                     found[str(path)] = FoundFile(open_bytes(str(path)), relative)
         elif is_remote(text):
             found.setdefault(text, FoundFile(open_bytes(text), PurePath(PurePath(path_of(text)).name or "table")))
+        elif scheme.partition("+")[0] not in DATABASES and is_store(scheme):
+            for stored, folder, relative in _tables_of_store(text):
+                source = ByteSource(str(stored.address), None, state=stored, stored=stored)
+                found.setdefault(str(stored.address), FoundFile(source, relative, folder=folder))
         else:
             found.setdefault(text, _found_database(text, scheme))
     return list(found.values())
@@ -75,10 +87,36 @@ def find_files(data: Sequence[str]) -> list[FoundFile]:
 def _found_database(text: str, scheme: str) -> FoundFile:
     if scheme.partition("+")[0] not in DATABASES:
         raise InputError(
-            f"{shown_address(text)}: '{scheme}' is no kind of address that is read; expected http, https, s3 or gs, or "
-            f"one of a data base ({', '.join(DATABASES)})."
+            f"{shown_address(text)}: '{scheme}' is no kind of address that is read; expected http, https, "
+            f"s3, gs, abfs or another that fsspec knows, or one of a data base ({', '.join(DATABASES)})."
         )
     return FoundFile(ByteSource(shown_address(text), None), PurePath("table"), text)
+
+
+def _tables_of_store(text: str) -> list[tuple[StoredObject, Address | None, PurePath]]:
+    """Objects that are tables by the rules of files: as they are named, and in folders by their names."""
+    address = Address.of(text)
+    chosen: list[tuple[StoredObject, Address | None, PurePath]] = []
+    folders: dict[PurePath, list[tuple[StoredObject, PurePath]]] = {}
+    for stored, folder, relative in objects_of(text):
+        if folder is None:
+            if is_image(relative):
+                raise InputError(f"{stored.address} is an image; those of stores are not read. Copy the folder first.")
+            chosen.append((stored, None, relative))
+            continue
+        if folder not in folders:
+            folders[folder] = []
+        folders[folder].append((stored, relative))
+    for folder, inside in folders.items():
+        place = Address(address.scheme, address.host, folder.as_posix(), address.options)
+        n_above = len(folder.parts)
+        named = [
+            (one, PurePath(*PurePath(one[0].address.path).parts[n_above:])) for one in inside
+        ]  # fmt: skip
+        if not any(may_be_table(name) for _, name in named) and any(is_image(name) for _, name in named):
+            raise InputError(f"{place} holds images; those of stores are not read. Copy the folder first.")
+        chosen += [(stored, place, relative) for (stored, relative), _ in _chosen_tables(str(place), named)]
+    return chosen
 
 
 def kind_of(data: Sequence[str]) -> Kind:
@@ -119,7 +157,7 @@ def check_found(data: Sequence[str]) -> None:
         find_files(data)
 
 
-def is_image(path: Path) -> bool:
+def is_image(path: PurePath) -> bool:
     """Whether a name is that of an image."""
     if format_of_name(path)[0] is not None:
         # Without the library, whose suffixes are others.
@@ -186,23 +224,27 @@ def _tables_in(folder: Path) -> list[tuple[Path, PurePath]]:
 
     JSON, workbooks and archives are tables where nothing else is: they lie beside tables, too.
     """
-    found: list[tuple[Path, PurePath]] = []
-    for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(folder)
-        if may_be_table(path) and path.is_file() and not any(part[0] in "._" for part in relative.parts):
-            found.append((path, relative))
-    tables = [(path, relative) for path, relative in found if is_surely_table(path)] or found
+    inside = ((path, path.relative_to(folder)) for path in sorted(folder.rglob("*")))
+    return _chosen_tables(str(folder), ((path, name) for path, name in inside if may_be_table(path) and path.is_file()))
+
+
+def _chosen_tables(folder: str, inside: Iterable[tuple[Named, PurePath]]) -> list[tuple[Named, PurePath]]:
+    """Return what of a folder is a table, by its name below the folder."""
+    found = [
+        (one, name) for one, name in inside if may_be_table(name) and not any(part[0] in "._" for part in name.parts)
+    ]
+    tables = [(one, name) for one, name in found if is_surely_table(name)] or found
     if not tables:
         raise InputError(
             f"{folder} is a directory without tables or images; expected files that end in {EXTENSIONS}, or images "
             "such as .png and .jpg."
         )
-    formats = {getattr(format_to_read(path), "name", "zip"): path for path, _ in reversed(tables)}
+    formats = {getattr(format_to_read(name), "name", "zip"): name for _, name in reversed(tables)}
     if len(formats) > 1:
         first, second, *_ = sorted(formats.values())
         raise InputError(
             f"{folder} holds tables of several formats ({first.name}, {second.name}); expected one. Name them by a "
-            f"pattern, like '{folder}/*{second.suffix}'."
+            f"pattern, like '{folder.rstrip('/')}/*{second.suffix}'."
         )
     return tables
 

@@ -179,6 +179,9 @@ class Format:
             if option not in self.options:
                 takers = [entry.title for entry in FORMATS.values() if option in entry.options] or ["data bases"]
                 raise InputError(f"{option} is for {' and '.join(takers)}; {source.name} is {self.name}.")
+        if source.stored is not None and self.name == "parquet":
+            # Its footer says all that its head could, and each look at an object takes a request.
+            return self.codec().open_file(source, self.delimiter, given, warn)
         head = source.head()
         if not head.strip():
             raise InputError(f"{source.name} is empty; expected a table in {self.name}.")
@@ -321,13 +324,15 @@ def may_be_table(path: PurePath) -> bool:
 
 def name_of(source: ByteSource) -> str:
     """Return the file name of a source, in small letters: that of an address without its query."""
+    if source.stored is not None:
+        return source.stored.address.name.lower()
     name = path_of(source.name) if is_remote(source.name) else source.name if source.path is None else source.path.name
     return PurePath(name).name.lower()
 
 
 def sniff_format(source: ByteSource, warn: Callable[[str], None]) -> Format:
     """Tell the format from the file name, or from the bytes of a pipe; JSON by what it is whatever its name."""
-    if source.path is None and not is_remote(source.name):
+    if source.path is None and source.stored is None and not is_remote(source.name):
         head = text_head(source)
         return next((entry for entry in FORMATS.values() if entry.magic and entry.begins(head)), FORMATS["csv"])
     name = name_of(source)

@@ -16,6 +16,7 @@ from vae_anomaly_cli.sources.base import Location
 from vae_anomaly_cli.sources.file_state import FileState, states_of
 from vae_anomaly_cli.sources.find import as_text, before_magic, without_links
 from vae_anomaly_cli.sources.formats import FORMATS, Format
+from vae_anomaly_cli.stores import Address
 
 PATH, FOLDER = "path", "folder"
 IMAGES_PER_BATCH = 1024
@@ -150,7 +151,7 @@ class ImageSource:
         for index in range(self.n_files) if indices is None else indices:
             self.states[index].check(str(self.paths[index]))
 
-    def check_output(self, option: str, path: Path) -> None:
+    def check_output(self, option: str, path: Path | Address) -> None:
         """Refuse a table among the images: the next run would find one there.
 
         Raises
@@ -158,6 +159,9 @@ class ImageSource:
         InputError
             If it lies there.
         """
+        if isinstance(path, Address):
+            # Images are files.
+            return
         self._check_apart(option, path, self.folders)
 
     def check_image_output(self, option: str, path: Path) -> None:
@@ -174,9 +178,9 @@ class ImageSource:
         """The name of a file under the root."""
         return PurePath(os.path.relpath(path, self.root))
 
-    def holds(self, path: Path) -> bool:
+    def holds(self, path: Path | Address) -> bool:
         """Whether a path is one of the files, by any of its names."""
-        return not self._numbers.isdisjoint(file_numbers([path]))
+        return isinstance(path, Path) and not self._numbers.isdisjoint(file_numbers([path]))
 
     def includes(self, paths: Iterable[Path]) -> bool:
         """Whether a file of the input is among some, links followed."""

@@ -13,6 +13,8 @@ from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.sources.byte_source import ByteSource
 from vae_anomaly_cli.sources.given import GivenLayout
 from vae_anomaly_cli.sources.row_groups import RowGroups
+from vae_anomaly_cli.sources.stored_object import StoredObject
+from vae_anomaly_cli.stores import known_reason
 
 BATCH_BYTES = 1 << 25
 EXCEPTION_NAME = re.compile(r"\b\w+(?:Exception|Error):? ?")
@@ -116,13 +118,32 @@ def _plain(error: Exception) -> str:
 @contextmanager
 def _opened(source: ByteSource) -> Iterator[pq.ParquetFile]:
     try:
-        if source.location is None or source.compressed:
+        if source.stored is not None:
+            with _opened_object(source, source.stored) as parquet:
+                yield parquet
+        elif source.location is None or source.compressed:
             yield pq.ParquetFile(pa.BufferReader(source.unpacked()))
         else:
             with pq.ParquetFile(source.location, buffer_size=BUFFER_BYTES) as parquet:
                 yield parquet
     except (pa.ArrowInvalid, OSError) as error:
+        if source.stored is not None and (reason := known_reason(error)) is not None:
+            raise InputError(f"{source.name} cannot be read: {reason}.") from error
         raise InputError(
             f"{source.name} is not a readable Parquet file ({_plain(error)}). Copy it again, or say what it is with "
             "--format."
         ) from error
+
+
+@contextmanager
+def _opened_object(source: ByteSource, stored: StoredObject) -> Iterator[pq.ParquetFile]:
+    """Open an object of which the footer is read, and then the columns of a row group in few requests."""
+    with stored.open() as opened:
+        try:
+            parquet = pq.ParquetFile(opened, pre_buffer=True)
+        except pa.ArrowInvalid:
+            if not source.compressed:
+                raise
+            parquet = pq.ParquetFile(pa.BufferReader(source.unpacked()))
+        with parquet:
+            yield parquet

@@ -1,18 +1,15 @@
-"""Tables on the network: fetched once, and kept in a temporary file as what comes through a pipe is."""
+"""Tables on the web: fetched once, and kept in a temporary file as what comes through a pipe is."""
 
-import contextlib
 import re
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from vae_anomaly_cli.errors import InputError
 
 ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 WEB = ("http", "https")
-# What pyarrow.fs opens.
-STORES = ("s3", "gs", "gcs", "abfs", "abfss", "hdfs", "viewfs")
 TIMEOUT_SECONDS = 60
 
 
@@ -23,8 +20,17 @@ def scheme_of(data: str) -> str | None:
 
 
 def is_remote(data: str) -> bool:
-    """Whether an argument is an address of a file on the network."""
-    return scheme_of(data) in (*WEB, *STORES)
+    """Whether an argument is an address of a file on the web."""
+    return scheme_of(data) in WEB
+
+
+def shown_remote(data: str) -> str:
+    """Return an address without a password and without the values of its query, which may be signatures."""
+    parts = urllib.parse.urlsplit(data)
+    query = "&".join(
+        f"{name}=***" if sign else name for name, sign, _ in (part.partition("=") for part in parts.query.split("&"))
+    )
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query=query).geturl()
 
 
 def path_of(data: str) -> str:
@@ -34,45 +40,23 @@ def path_of(data: str) -> str:
 
 @contextmanager
 def open_remote(data: str) -> Iterator[BinaryIO]:
-    """Open a file on the network.
+    """Open a file on the web.
 
     Raises
     ------
     InputError
         If it cannot be reached.
     """
-    opened = _open_web if scheme_of(data) in WEB else _open_store
-    with opened(data) as stream:
-        yield stream
-
-
-@contextmanager
-def _open_web(data: str) -> Iterator[BinaryIO]:
     # Not at import: these take a while, and most data are files.
     import urllib.error
     import urllib.request
 
+    name = shown_remote(data)
     try:
         with urllib.request.urlopen(data, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310 - http and https only
             yield response
     except urllib.error.HTTPError as error:
-        raise InputError(f"{data} cannot be read: the server says {error.code} {error.reason}. Check it.") from error
+        raise InputError(f"{name} cannot be read: the server says {error.code} {error.reason}. Check it.") from error
     except (urllib.error.URLError, OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
-        raise InputError(f"{data} cannot be read: {reason}. Check the address, and the network.") from error
-
-
-@contextmanager
-def _open_store(data: str) -> Iterator[BinaryIO]:
-    try:
-        import pyarrow.fs as pa_fs
-
-        system, path = pa_fs.FileSystem.from_uri(data)
-        stream = cast(BinaryIO, system.open_input_stream(path))
-    except (OSError, ValueError, ImportError, NotImplementedError) as error:
-        raise InputError(
-            f"{data} cannot be read: {error}. Check the address and the credentials of {scheme_of(data)}, or copy the "
-            "file first."
-        ) from error
-    with contextlib.closing(stream):
-        yield stream
+        raise InputError(f"{name} cannot be read: {reason}. Check the address, and the network.") from error

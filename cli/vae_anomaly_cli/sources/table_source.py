@@ -1,10 +1,12 @@
 """A table in one or more files of one format, read as a stream of batches."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,7 +19,7 @@ from vae_anomaly_cli.sources.base import Location
 from vae_anomaly_cli.sources.compression import COMPRESSED_EXTENSIONS
 from vae_anomaly_cli.sources.database import file_of, open_database
 from vae_anomaly_cli.sources.dates import check_dates, check_types
-from vae_anomaly_cli.sources.file_state import states_of
+from vae_anomaly_cli.sources.file_state import FileState, states_of
 from vae_anomaly_cli.sources.find import FoundFile, as_text, find_files, input_directories, without_links
 from vae_anomaly_cli.sources.formats import (
     DATABASE,
@@ -30,11 +32,16 @@ from vae_anomaly_cli.sources.formats import (
 )
 from vae_anomaly_cli.sources.given import GivenLayout
 from vae_anomaly_cli.sources.partitions import with_partitions
+from vae_anomaly_cli.sources.stored_object import StoredObject
+from vae_anomaly_cli.stores import Address
 from vae_anomaly_cli.types import InferredType, without_missing
 
 ROWS_PER_BATCH = 1 << 15
 SHOWN_NAMES = 5
 SHOWN_NOTES = 12
+# Requests wait for the network most of the time.
+OPENING_THREADS, FEW_FILES = 16, 4
+Looked = TypeVar("Looked")
 # Arrow can neither take nor sort rows of views.
 PLAIN_TYPES = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
 
@@ -63,6 +70,11 @@ class InputFile:
     def path(self) -> Path | None:
         """Where it is; None for a pipe."""
         return self.content.source.path
+
+    @property
+    def is_named(self) -> bool:
+        """Whether it has a name that a file of results can take: it is a file, or an object of a store."""
+        return self.path is not None or self.content.source.stored is not None
 
     @property
     def names(self) -> list[str]:
@@ -144,6 +156,8 @@ class TableSource:
         What the user said of how the files are laid out.
     parts : tuple of FilePart or None
         What is read; None for all rows.
+    folders : tuple of Address
+        Folders of stores that were named as input.
     """
 
     name: str
@@ -154,6 +168,7 @@ class TableSource:
     directories: tuple[Path, ...] = ()
     given: GivenLayout = field(default_factory=GivenLayout)
     parts: tuple[FilePart, ...] | None = None
+    folders: tuple[Address, ...] = ()
 
     @property
     def names(self) -> list[str]:
@@ -291,14 +306,15 @@ class TableSource:
         files = []
         for file in self.files:
             state = file.content.source.state
-            if file.path is None or state is None:
+            if state is None or (file.path is None and not isinstance(state, StoredObject)):
                 return None
             # The names of several files are in the result.
-            files.append([as_text(file.path) if self.n_files > 1 else "", state.size, state.digest])
+            name = "" if self.n_files == 1 else file.name if file.path is None else as_text(file.path)
+            files.append([name, state.size, state.digest])
         said = [f"{option}={getattr(self.given, option[2:].replace('-', '_'))}" for option in self.given.options]
         return {"read as": [self.format.name, self.delimiter, *said], "input": files}
 
-    def check_output(self, option: str, path: Path) -> None:
+    def check_output(self, option: str, path: Path | Address) -> None:
         """Refuse an output that is a file of the input, or lies in a directory that is: the next run would read it.
 
         Raises
@@ -306,6 +322,9 @@ class TableSource:
         InputError
             If it is or does.
         """
+        if isinstance(path, Address):
+            self._check_address(option, path)
+            return
         for folder in self.directories:
             if without_links(path).is_relative_to(without_links(folder)):
                 raise InputError(
@@ -315,15 +334,32 @@ class TableSource:
         if path.is_file() and self.holds(path):
             raise InputError(f"{option} {path} is the input file itself; name another file.")
 
-    def holds(self, path: Path) -> bool:
+    def _check_address(self, option: str, address: Address) -> None:
+        for folder in self.folders:
+            if address.is_in(folder):
+                raise InputError(
+                    f"{option} {address} lies in the input folder {folder}, where the next run would read it as data; "
+                    "name an address outside."
+                )
+        if self.holds(address):
+            raise InputError(f"{option} {address} is the input itself; name another address.")
+
+    def holds(self, path: Path | Address) -> bool:
         """Whether a path is one of the files, or of the data bases in files, by any of its names."""
+        if isinstance(path, Address):
+            return path.key in self._keys
         return not self._numbers.isdisjoint(file_numbers([path]))
 
     @cached_property
     def _numbers(self) -> frozenset[tuple[int, int]]:
         states = [(file, file.content.source.state) for file in self.files]
-        paths = [file.path if state is None else state.path for file, state in states]
+        paths = [state.path if isinstance(state, FileState) else file.path for file, state in states]
         return file_numbers(path for path in paths if path is not None)
+
+    @cached_property
+    def _keys(self) -> frozenset[tuple[str, str, str]]:
+        stored = [file.content.source.stored for file in self.files]
+        return frozenset(one.address.key for one in stored if one is not None)
 
 
 def open_table(
@@ -363,7 +399,7 @@ def _open_found(
     notes = _FewNotes(warn)
     warn = notes.warn
     # A table of a data base is typed, and written as CSV.
-    formats = [_format_of(file, format_name, warn) for file in found]
+    formats = _each(found, lambda file, note: _format_of(file, format_name, note), warn)
     for file, table_format in zip(found, formats, strict=True):
         if table_format is not formats[0]:
             raise InputError(
@@ -372,7 +408,7 @@ def _open_found(
             )
     if len(found) > 1:
         found = _without_empty(found, warn)
-    opened = [_opened(file, formats[0], given, warn) for file in found]
+    opened = _each(found, lambda file, note: _opened(file, formats[0], given, note), warn)
     files = tuple(
         InputFile(content, _written_name(file.relative, formats[0]))
         for file, content in zip(found, with_partitions(opened, [file.relative for file in found]), strict=True)
@@ -382,13 +418,40 @@ def _open_found(
         check_types(input_file.name, input_file.content.schema)
     name = files[0].name if len(files) == 1 else f"{len(files)} files from {files[0].name} on"
     if len(data) == 1 and len(files) > 1:
-        name = data[0]
+        name = str(Address.of(data[0])) if found[0].source.stored is not None else data[0]
     _check_alike(files, formats[0])
     _warn_of_delimiter(files[0], warn)
     found_delimiter = files[0].content.delimiter or formats[0].delimiter
     directories = tuple(input_directories(data))
+    folders = tuple(dict.fromkeys(file.folder for file in found if file.folder is not None))
     notes.close()
-    return TableSource(name, formats[0], files, _common_schema(files), found_delimiter, directories, given)
+    return TableSource(
+        name, formats[0], files, _common_schema(files), found_delimiter, directories, given, folders=folders
+    )
+
+
+def _each(
+    found: list[FoundFile], look: Callable[[FoundFile, Callable[[str], None]], Looked], warn: Callable[[str], None]
+) -> list[Looked]:
+    """Look at each file, at several objects of a store at once; results, messages and errors are in their order."""
+    n_threads = OPENING_THREADS if found[0].source.stored is not None else min(FEW_FILES, os.cpu_count() or 1)
+    if len(found) <= FEW_FILES:
+        return [look(file, warn) for file in found]
+
+    def with_notes(file: FoundFile) -> tuple[Looked, list[str]]:
+        notes: list[str] = []
+        return look(file, notes.append), notes
+
+    threads = ThreadPoolExecutor(n_threads)
+    looked = []
+    try:
+        for one, notes in threads.map(with_notes, found):
+            looked.append(one)
+            for note in notes:
+                warn(note)
+    finally:
+        threads.shutdown(cancel_futures=True)
+    return looked
 
 
 def _with_states(found: list[FoundFile]) -> list[FoundFile]:
