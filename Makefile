@@ -15,7 +15,7 @@ slow:
 	CUDA_VISIBLE_DEVICES= $(PYTHON) -m pytest -m slow
 
 engines:
-	CUDA_VISIBLE_DEVICES= $(PYTHON) -m pytest -n 0 -m engines
+	CUDA_VISIBLE_DEVICES= $(PYTHON) -m pytest -n 0 -m engines tests/engines
 
 lint:
 	$(PYTHON) -m ruff check

@@ -23,7 +23,16 @@ import torch
 from PIL import Image, ImageFile
 
 import vae_anomaly.store
-from vae_anomaly import FeatureMapDetector, ImageFeatures, PatchDetector, VAEDetector, load, read_manifest, save
+from vae_anomaly import (
+    FeatureMapDetector,
+    GroupedDetector,
+    ImageFeatures,
+    PatchDetector,
+    VAEDetector,
+    load,
+    read_manifest,
+    save,
+)
 from vae_anomaly.model import each_in_own_settings, exact_products, matmul_precision_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.FitWarning", "ignore::vae_anomaly.DataWarning")
@@ -292,9 +301,10 @@ def in_own_settings(function: Any) -> bool:
 
 
 def test_every_public_method_computes_in_own_settings() -> None:
-    owners = (VAEDetector, PatchDetector, FeatureMapDetector, ImageFeatures)
+    owners = (VAEDetector, PatchDetector, FeatureMapDetector, GroupedDetector, ImageFeatures)
     methods = {getattr(owner, name) for owner in owners for name in public_methods(owner)}
     methods |= {vae_anomaly.store.save, vae_anomaly.store.load, vae_anomaly.store.read_manifest}
+    methods |= {vae_anomaly.store.read_groups}
     assert len(methods) >= 39
     assert [method.__qualname__ for method in methods if not in_own_settings(method)] == []
 

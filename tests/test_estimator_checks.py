@@ -12,7 +12,7 @@ from sklearn.utils.estimator_checks import (
     parametrize_with_checks,
 )
 
-from vae_anomaly import ImportanceWeighted, VAEDetector
+from vae_anomaly import GroupedDetector, ImportanceWeighted, VAEDetector
 
 WEIGHTS_ARE_NOT_COPIES = (
     "a row of weight 2 and two copies of it give different mini-batches, so stochastic gradient descent takes another "
@@ -93,3 +93,17 @@ def test_estimator_of_other_parts_keeps_the_contract(estimator: VAEDetector, che
 )
 def test_scores_of_other_parts_are_invariant(check: Any) -> None:
     check("VAEDetector", OTHER)
+
+
+GROUPS_EXPECTED = {
+    "check_outliers_train": "each model has an offset of its own, and there is none for all",
+    "check_classifier_data_not_an_array": "the check names no column of its data frame",
+}
+
+
+@parametrize_with_checks(
+    [GroupedDetector(VAEDetector(n_estimators=1, max_iter=2, hidden_layer_sizes=(4,)), by="x0", min_rows=2)],
+    expected_failed_checks=lambda _: GROUPS_EXPECTED,
+)
+def test_estimator_of_groups_keeps_scikit_learns_contract(estimator: GroupedDetector, check: Any) -> None:
+    check(estimator)

@@ -12,7 +12,16 @@ from .comparison import (
 )
 from .data import ColumnRoles
 from .decisions import Calibration, Selection, Threshold
-from .detectors import DriftReport, FeatureMapDetector, ImageFeatures, PatchDetector, Reading, TrainingPlan, VAEDetector
+from .detectors import (
+    DriftReport,
+    FeatureMapDetector,
+    GroupedDetector,
+    ImageFeatures,
+    PatchDetector,
+    Reading,
+    TrainingPlan,
+    VAEDetector,
+)
 from .display import (
     CalibrationDisplay,
     ComparisonDisplay,
@@ -37,6 +46,7 @@ from .errors import (
     FileLeftOutWarning,
     FitWarning,
     ForkedProcessError,
+    GroupsLeftOutWarning,
     HashedLevelWarning,
     LevelsMergedWarning,
     MatchedColumnsWarning,
@@ -48,11 +58,13 @@ from .errors import (
     NumericTextWarning,
     OddCellsWarning,
     PagesLeftOutWarning,
+    SimilarGroupsWarning,
     SmallGroupsWarning,
     SortedColumnWarning,
     SpecificationError,
     TextReadWarning,
     TrainingDiverged,
+    UnknownGroupsWarning,
     VAEAnomalyError,
     VAEAnomalyWarning,
 )
@@ -141,6 +153,8 @@ __all__ = [
     "FitWarning",
     "ForkedProcessError",
     "Gaussian",
+    "GroupedDetector",
+    "GroupsLeftOutWarning",
     "HashedLevelWarning",
     "HeatmapDisplay",
     "ImageExplanation",
@@ -179,6 +193,7 @@ __all__ = [
     "ScoreDisplay",
     "Selection",
     "Sensitivity",
+    "SimilarGroupsWarning",
     "SmallGroupsWarning",
     "SortedColumnWarning",
     "SpecificationError",
@@ -199,6 +214,7 @@ __all__ = [
     "TrainingDiverged",
     "TrainingPlan",
     "UnitGaussian",
+    "UnknownGroupsWarning",
     "VAEAnomalyError",
     "VAEAnomalyWarning",
     "VAEDetector",

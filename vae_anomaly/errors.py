@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Literal, Self
 
@@ -626,6 +626,107 @@ class NewGroupsWarning(DataWarning):
         )
 
 
+class GroupsLeftOutWarning(DataWarning):
+    """Groups have no model of their own, and the pooled one judges their rows.
+
+    Parameters
+    ----------
+    by : str
+        The column of the groups.
+    n_groups : int
+        Of the fit.
+    small, failed : tuple of str
+        Groups with too few rows, and those whose fit failed.
+    min_rows : int
+        Rows that a group needs.
+    reason : str
+        Why the first of the failed ones failed.
+    """
+
+    def __init__(
+        self, by: str, n_groups: int, small: tuple[str, ...], failed: tuple[str, ...], min_rows: int, reason: str = ""
+    ) -> None:
+        super().__init__(by, n_groups, small, failed, min_rows, reason)
+        self.by = by
+        self.n_groups = n_groups
+        self.small = small
+        self.failed = failed
+        self.min_rows = min_rows
+        self.reason = reason
+
+    def __str__(self) -> str:
+        why = []
+        if self.small:
+            why.append(f"{len(self.small):,} with fewer than {self.min_rows:,} rows ({first_names(self.small)})")
+        if self.failed:
+            why.append(f"{len(self.failed):,} whose fit failed ({first_names(self.failed)}; the first: {self.reason})")
+        n_left_out = len(self.small) + len(self.failed)
+        return (
+            f"{n_left_out:,} of {self.n_groups:,} groups of {self.by!r} have no model of their own, and the pooled one "
+            f"judges their rows: {'; '.join(why)}"
+        )
+
+
+class SimilarGroupsWarning(DataWarning):
+    """Names of groups differ in nothing but case and blanks: each is a group of its own.
+
+    Parameters
+    ----------
+    by : str
+        The column of the groups.
+    similar : tuple of tuple of str
+        Names that are alike, together.
+    """
+
+    def __init__(self, by: str, similar: tuple[tuple[str, ...], ...]) -> None:
+        super().__init__(by, similar)
+        self.by = by
+        self.similar = similar
+
+    def __str__(self) -> str:
+        return (
+            f"{self.by!r}: {' and '.join(map(repr, self.similar[0]))} are groups of their own"
+            f"{f', and {len(self.similar) - 1:,} others are as alike' if len(self.similar) > 1 else ''}. Write a name "
+            "in one way where it is one group."
+        )
+
+
+class UnknownGroupsWarning(DataWarning):
+    """Rows are judged by the pooled model, because their groups have no model of their own.
+
+    Parameters
+    ----------
+    by : str
+        The column of the groups.
+    n_pooled, n_rows : int
+        Such rows, and all.
+    unknown : tuple of str
+        Names of their groups.
+    n_missing : int
+        Rows without a name.
+    """
+
+    def __init__(self, by: str, n_pooled: int, n_rows: int, unknown: tuple[str, ...], n_missing: int = 0) -> None:
+        super().__init__(by, n_pooled, n_rows, unknown, n_missing)
+        self.by = by
+        self.n_pooled = n_pooled
+        self.n_rows = n_rows
+        self.unknown = unknown
+        self.n_missing = n_missing
+
+    def __str__(self) -> str:
+        of = []
+        if self.unknown:
+            counted = f"{len(self.unknown):,} group{'' if len(self.unknown) == 1 else 's'}"
+            of.append(f"of {counted} without a model of their own ({first_names(self.unknown)})")
+        if self.n_missing:
+            of.append(f"{self.n_missing:,} without a value in {self.by!r}")
+        return (
+            f"{self.n_pooled:,} of {self.n_rows:,} rows are judged by the pooled model, which promises nothing of "
+            f"groups that it has not seen: {', '.join(of)}"
+        )
+
+
 class OddCellsWarning(DataWarning):
     """A few cells of a column of numbers or dates are neither, and are taken as missing.
 
@@ -822,6 +923,12 @@ class TextReadWarning(DataWarning):
 def row_label(label: Hashable) -> str:
     """A label of an index in a sentence: text in quotes."""
     return repr(label) if isinstance(label, str) else str(label)
+
+
+def first_names(names: Sequence[str]) -> str:
+    """The first few of some names, and how many more there are."""
+    more = f" and {len(names) - MAX_NAMED:,} more" if len(names) > MAX_NAMED else ""
+    return f"{', '.join(map(repr, names[:MAX_NAMED]))}{more}"
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from vae_anomaly_cli.columns import FLAG, SCORE
+from vae_anomaly.batches import FLAG, SCORE
 from vae_anomaly_cli.console import counted
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.sources import Location, TableSource

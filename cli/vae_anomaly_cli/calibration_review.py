@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from vae_anomaly.batches import FLAG, REASONS, SCORE
 from vae_anomaly_cli.answers import TOLERANCE, is_score, read_answer, read_score
-from vae_anomaly_cli.columns import FLAG, REASONS, SCORE
 from vae_anomaly_cli.console import counted
 from vae_anomaly_cli.data import Data
 from vae_anomaly_cli.errors import InputError

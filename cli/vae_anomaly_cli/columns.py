@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from vae_anomaly.batches import columns_of_earlier_run
+from vae_anomaly.batches import APPENDED, SPARE_NAMES, columns_of_earlier_run
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.labels import LabelColumn
@@ -16,13 +16,7 @@ if TYPE_CHECKING:
     from vae_anomaly import ColumnRoles
     from vae_anomaly.columns import Column, MissingValues
 
-SCORE, P_VALUE, FLAG, REASONS = "anomaly_score", "p_value", "is_anomaly", "reasons"
-# Of a model that has learned from answers: the score without what was learned; and why a row is to be looked at.
-LIKELIHOOD, WHY = "likelihood_score", "why"
-APPENDED = (SCORE, P_VALUE, FLAG)
-ROW, FILE, PROBLEM = "row", "file", "problem"
-# What these are called where the input keeps a column of that name.
-SPARE_NAMES = {ROW: "row_number", FILE: "file_name", PROBLEM: "row_problem"}
+ROW, FILE = "row", "file"
 GROUP_KINDS = ("categorical", "identifier")
 NOTHING = "none"
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from vae_anomaly_cli.columns import PROBLEM, ROW, InputColumns, LabelUse, find_columns
+from vae_anomaly.batches import PROBLEM
+from vae_anomaly_cli.columns import ROW, InputColumns, LabelUse, find_columns
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.flagging import Decision
 from vae_anomaly_cli.image_model import ImageModel, fit_images, load_image_model

@@ -20,7 +20,7 @@ from vae_anomaly_cli.sources import Batch, Location, Source, scheme_of
 from vae_anomaly_cli.stores import OF_ARROW, Address, Place, is_there, read_object, write_object
 
 if TYPE_CHECKING:
-    from vae_anomaly import ColumnRoles, PatchDetector, VAEDetector
+    from vae_anomaly import ColumnRoles, GroupedDetector, PatchDetector, VAEDetector
     from vae_anomaly.decisions import Calibration
 
 # What presets take the rows of a fit for; the default assumes nothing, and nothing is said of it.
@@ -260,7 +260,7 @@ def save_model(detector: "VAEDetector | PatchDetector", path: Place) -> None:
     write_model(detector, path)
 
 
-def write_model(detector: "VAEDetector | PatchDetector", path: Place) -> None:
+def write_model(detector: "VAEDetector | PatchDetector | GroupedDetector", path: Place) -> None:
     """Write a model, in the place of what is there.
 
     Raises
@@ -377,9 +377,11 @@ def remembered_roles(model: str) -> "ColumnRoles":
     """
     check_model_path(model)
     from vae_anomaly import ColumnRoles, read_manifest
+    from vae_anomaly.store import read_groups
 
     with model_errors(model):
-        manifest = read_manifest(located(model), key=signing_key())
+        found = located(model)
+        manifest = read_groups(found, key=signing_key()) or read_manifest(found, key=signing_key())
     try:
         return ColumnRoles.of(manifest["column_roles"])
     except (LookupError, TypeError) as error:
@@ -392,13 +394,48 @@ def open_model(model: str, device: Device) -> "VAEDetector | PatchDetector":
     Raises
     ------
     InputError
-        If it is no model.
+        If it is no model, or has one for each group.
     """
     check_model_path(model)
-    from vae_anomaly import load
+    from vae_anomaly import GroupedDetector, load
 
     with model_errors(model):
-        return load(located(model), device=str(device), key=signing_key())
+        detector = load(located(model), device=str(device), key=signing_key())
+    if isinstance(detector, GroupedDetector):
+        raise InputError(
+            f"{model} holds a model for each group of {detector.by_!r}, and this command takes one model; score "
+            "and info take many. To take one out, in Python: save(load(FILE).models_[GROUP], NEW_FILE), or pooled_."
+        )
+    return detector
+
+
+def is_grouped(model: str | None) -> bool:
+    """Whether a file holds a model for each group of rows."""
+    if model is None:
+        return False
+    check_model_path(model)
+    from vae_anomaly.store import read_groups
+
+    with model_errors(model):
+        return read_groups(located(model), key=signing_key()) is not None
+
+
+def open_groups(model: str, device: Device) -> "GroupedDetector":
+    """Load a file with a model for each group of rows.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
+    check_model_path(model)
+    from vae_anomaly import GroupedDetector, load
+
+    with model_errors(model):
+        detector = load(located(model), device=str(device), key=signing_key())
+    if not isinstance(detector, GroupedDetector):
+        raise InputError(f"{model} holds one model, and none for each group of rows. Fit with --by COLUMN.")
+    return detector
 
 
 class ObjectBytes(io.BytesIO):

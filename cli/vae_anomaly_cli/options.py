@@ -178,6 +178,51 @@ class ModelOptions:
 
 
 @dataclass(frozen=True)
+class GroupOptions:
+    """A model for each group of rows; None fits one for all."""
+
+    by: Annotated[
+        str | None,
+        Option(
+            "Fit a model for each value of this column, and a pooled one for all other rows, into one file.",
+            common=True,
+            metavar="COLUMN",
+            panel=FITTING,
+            only=Kind.TABLES,
+        ),
+    ] = None
+    min_rows: Annotated[
+        int | None,
+        Option(
+            "With --by: rows of a group, at least, for a model of its own; rows of smaller groups are judged by the "
+            "pooled one (default 100).",
+            metavar="ROWS",
+            min=2,
+            panel=FITTING,
+            only=Kind.TABLES,
+        ),
+    ] = None
+    n_jobs: Annotated[
+        int | None,
+        Option(
+            "With --by: fits at a time; -1 (default) takes all processors. The models are the same.",
+            metavar="N",
+            min=-1,
+            panel=FITTING,
+            only=Kind.TABLES,
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        """Refuse what says nothing without groups."""
+        for given, option in ((self.min_rows, "--min-rows"), (self.n_jobs, "--n-jobs")):
+            if given is not None and self.by is None:
+                raise InputError(f"{option} belongs to --by, which is not given. Leave it out, or name a column.")
+        if self.n_jobs == 0:
+            raise InputError("--n-jobs 0: expected a number of fits at a time, or -1 for all processors.")
+
+
+@dataclass(frozen=True)
 class FitOptions:
     """How to fit; None leaves the library's default."""
 

@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from vae_anomaly.batches import RowScores
-from vae_anomaly_cli.columns import FLAG, P_VALUE, SCORE
+from vae_anomaly.batches import FLAG, P_VALUE, SCORE, RowScores
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.flagging import Decision
 from vae_anomaly_cli.labels import LabelColumn
@@ -59,6 +58,8 @@ class OwnColumns:
         The score without what a model has learned from answers: beside the score.
     reasons : str or None
         Why a row is anomalous: the last.
+    judged_by : str or None
+        Whether the model of the row's group judged it, or the pooled one: after the flag.
     files : tuple of str
         Names of the files; none of images, which are files themselves.
     """
@@ -69,6 +70,7 @@ class OwnColumns:
     reasons: str | None = None
     files: tuple[str, ...] = ()
     likelihood: str | None = None
+    judged_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,9 @@ class Layout:
         ]
         numbers = [name for name in (SCORE, own.likelihood, P_VALUE) if name is not None]
         fields += [*(pa.field(name, pa.float64()) for name in numbers), pa.field(FLAG, pa.bool_())]
-        fields += [pa.field(name, pa.string()) for name in (own.problem, own.reasons) if name is not None]
+        fields += [
+            pa.field(name, pa.string()) for name in (own.judged_by, own.problem, own.reasons) if name is not None
+        ]
         return pa.schema(fields)
 
     def columns(
@@ -149,6 +153,8 @@ class Layout:
             pa.array(judged.p_values, mask=np.isnan(judged.p_values)),
             pa.array(flags, mask=without_score),
         ]
+        if own.judged_by is not None:
+            columns.append(pa.array(judged.judged_by, pa.string(), mask=without_score))
         if own.problem is not None:
             columns.append(_text_column(texts.problems, n_rows))
         if own.reasons is not None:

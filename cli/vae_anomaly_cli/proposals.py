@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from vae_anomaly.batches import no_formula
-from vae_anomaly_cli.columns import FILE, FLAG, LIKELIHOOD, P_VALUE, REASONS, ROW, SCORE, WHY
+from vae_anomaly.batches import FLAG, LIKELIHOOD, P_VALUE, REASONS, SCORE, WHY, no_formula
+from vae_anomaly_cli.columns import FILE, ROW
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.data import Data
 from vae_anomaly_cli.errors import CommandError, InputError

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from vae_anomaly.batches import FLAG, LIKELIHOOD, P_VALUE, REASONS, SCORE, SPARE_NAMES, WHY
 from vae_anomaly_cli.answers import AnsweredLines, is_score, read_score
-from vae_anomaly_cli.columns import FLAG, LIKELIHOOD, P_VALUE, REASONS, SCORE, SPARE_NAMES, WHY, find_columns
+from vae_anomaly_cli.columns import find_columns
 from vae_anomaly_cli.console import Messages, counted
 from vae_anomaly_cli.errors import CommandError, InputError
 from vae_anomaly_cli.models import Unusable, library_errors, remembered_roles

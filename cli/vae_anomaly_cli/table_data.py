@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from vae_anomaly_cli.columns import FILE, PROBLEM, REASONS, ROW, InputColumns, LabelUse, find_columns
+from vae_anomaly.batches import PROBLEM, REASONS
+from vae_anomaly_cli.columns import FILE, ROW, InputColumns, LabelUse, find_columns
 from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.known_anomalies import KnownAnomalies

@@ -78,7 +78,7 @@ class TopK:
 
     def add(self, batch: CellBatch, judged: RowScores) -> None:
         """Keep rows of a batch that may be among them."""
-        ranks = self.rank(judged.scores)
+        ranks = self.rank(judged.ranks)
         rows = np.flatnonzero(ranks > self._threshold)
         if not self.k or not len(rows):
             return
@@ -114,7 +114,7 @@ class TopK:
         kept = self._all()
         if not len(kept):
             return kept
-        return kept.take(self._order(self.rank(kept.judged.scores))[:k])
+        return kept.take(self._order(self.rank(kept.judged.ranks))[:k])
 
     def _all(self) -> Ranked:
         if not self._judged:
@@ -128,7 +128,7 @@ class TopK:
             return
         judged = RowScores.joined(*self._judged)
         # In the order of the rows, so that of equal scores the first stays first.
-        ranks = self.rank(judged.scores)
+        ranks = self.rank(judged.ranks)
         kept = np.sort(self._order(ranks))
         self._judged = [judged.take(kept)]
         if len(kept) == self.k:

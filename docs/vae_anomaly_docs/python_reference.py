@@ -37,6 +37,7 @@ GROUPS = {
     "callbacks": Group("Callbacks", "Watching a fit while it runs."),
     "mlflow": Group("MLflow", "Detectors as MLflow models; it needs `mlflow-skinny`."),
     "report": Group("Reports", "What `VAEDetector.report` returns."),
+    "batches": Group("Batches", "A model as a function of Arrow batches, for the workers of any engine."),
     "serving": Group("Serving", "A model behind an endpoint; it needs `vae-anomaly[serve]`."),
     "scores": Group("Scores", "From the terms of the ELBO to one number per row: `VAEDetector(row_score=...)`."),
     "likelihoods": Group("Likelihoods", "What is assumed of a cell, given the latent variables: `likelihood=...`."),
@@ -50,6 +51,7 @@ GROUPS = {
 ONE_PAGE_WITH = {"onnx_model": "export"}
 # What users import from other doors than the top.
 DOORS = {
+    "batches": ("BatchScorer", "scorer"),
     "mlflow": ("MLflowLogger", "autolog", "load_model", "log_model", "save_model"),
     "report": ("Report",),
     "serving": ("ServingLimits", "scoring_app"),

@@ -136,7 +136,7 @@ def test_ctrl_c_while_pages_are_drawn_stops_at_the_next(run, image_model, inspec
             raise KeyboardInterrupt
         return score(*arguments, **options)
 
-    monkeypatch.setattr("vae_anomaly_cli.image_model.MAX_PER_BATCH", 4)
+    monkeypatch.setattr("vae_anomaly.batches.image_kernel.MAX_PER_BATCH", 4)
     monkeypatch.setattr(Pages, "write", write)
     monkeypatch.setattr(Pipeline, "_score", interrupted)
     for number in range(3):

@@ -59,7 +59,7 @@ def test_scores_and_flags_are_those_of_the_library(run, image_model, inspected):
 
 def test_scores_do_not_depend_on_how_many_are_read_at_once(run, image_model, inspected, monkeypatch):
     whole = run("score", inspected, "-m", image_model)
-    monkeypatch.setattr("vae_anomaly_cli.image_model.MAX_PER_BATCH", 4)
+    monkeypatch.setattr("vae_anomaly.batches.image_kernel.MAX_PER_BATCH", 4)
     assert run("score", inspected, "-m", image_model).out == whole.out
 
 

@@ -6,7 +6,7 @@ import inspect
 import pytest
 
 from vae_anomaly import VAEDetector
-from vae_anomaly_cli.columns import APPENDED, REASONS
+from vae_anomaly.batches import APPENDED, REASONS
 from vae_anomaly_cli.options import Device, FitOptions, RunOptions
 
 # Options of a fit with another name than a parameter of VAEDetector, and why.

@@ -19,12 +19,12 @@ COMMAND = [sys.executable, "-m", "vae_anomaly_cli"]
 SLOW = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
-import vae_anomaly_cli.image_model
+import vae_anomaly.batches.image_kernel
 import vae_anomaly_cli.sources.table_source
 from vae_anomaly import VAEDetector
 from vae_anomaly_cli.main import main
 vae_anomaly_cli.sources.table_source.ROWS_PER_BATCH = 100
-vae_anomaly_cli.image_model.MAX_PER_BATCH = 4
+vae_anomaly.batches.image_kernel.MAX_PER_BATCH = 4
 score = VAEDetector.decide
 VAEDetector.decide = lambda self, frame: (time.sleep(0.2), score(self, frame))[1]
 sys.exit(main(sys.argv[1:]))
@@ -413,7 +413,7 @@ def image_counter(monkeypatch):
         return counter.score(model, batch, features, start)
 
     monkeypatch.setattr(ImageModel, "score", score)
-    monkeypatch.setattr("vae_anomaly_cli.image_model.MAX_PER_BATCH", 4)
+    monkeypatch.setattr("vae_anomaly.batches.image_kernel.MAX_PER_BATCH", 4)
     return counter
 
 

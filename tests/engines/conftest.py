@@ -12,8 +12,7 @@ import pytest
 
 HERE = Path(__file__).parent
 JAVA = "Spark needs Java 17"
-OBJECT_STORE_BYTES = 256 << 20
-RAY_TRIES = 3
+OBJECT_STORE_BYTES, N_STARTS = 256 << 20, 3
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -38,7 +37,7 @@ def ray_cluster() -> Iterator[Any]:
     """The module `ray`, with a local cluster of two CPUs that ends with the tests."""
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DATA_DISABLE_PROGRESS_BARS": "1"}
     ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'ray[data,train,tune]'")
-    for n_left in reversed(range(RAY_TRIES)):
+    for n_left in reversed(range(N_STARTS)):
         try:
             ray.init(
                 num_cpus=2,
@@ -49,7 +48,7 @@ def ray_cluster() -> Iterator[Any]:
             )
             break
         except Exception:
-            # A busy machine takes longer than Ray waits.
+            # It gives itself half a minute, which beside other work may be too little.
             ray.shutdown()
             if not n_left:
                 raise

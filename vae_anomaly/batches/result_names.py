@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 SCORE, LIKELIHOOD, P_VALUE, FLAG = "anomaly_score", "likelihood_score", "p_value", "is_anomaly"
-PROBLEM, REASONS = "problem", "reasons"
+PROBLEM, REASONS, JUDGED_BY = "problem", "reasons", "judged_by"
 # Why a review wants a row looked at.
 WHY = "why"
 APPENDED = (SCORE, P_VALUE, FLAG)
@@ -28,7 +28,7 @@ def columns_of_earlier_run(columns: Sequence[str]) -> set[str]:
     if not {SCORE, FLAG} <= found:
         return found
     # A column of reasons, or of rows, alone may be anyone's; results have problems besides, reviews say why.
-    found |= {REASONS, LIKELIHOOD, WHY} & names
+    found |= {REASONS, LIKELIHOOD, WHY, JUDGED_BY} & names
     if not names & {PROBLEM, SPARE_NAMES[PROBLEM], WHY}:
         return found
     return found | {spare if spare in names else name for name, spare in SPARE_NAMES.items()} & names

@@ -34,14 +34,25 @@ class RowScores:
         NaN where there is no score, or nothing to compare it with.
     likelihoods : ndarray of shape (rows,) or None
         Scores without what the model has learned from answers; None where it has not, or where they are not known.
+    margins : ndarray of shape (rows,) or None
+        Where each group of rows has a model: how far the score is above the threshold of the row's own, nats.
+    judged_by : ndarray of shape (rows,) or None
+        There: whether the model of the row's group judged it, or the pooled one.
     """
 
     scores: Numbers
     p_values: Numbers
     likelihoods: Numbers | None = None
+    margins: Numbers | None = None
+    judged_by: npt.NDArray[np.object_] | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    @property
+    def ranks(self) -> Numbers:
+        """What rows are ranked by, higher for more anomalous ones."""
+        return self.scores if self.margins is None else self.margins
 
     @classmethod
     def by(cls, detector: VAEDetector | PatchDetector, rows: Any) -> RowScores:
@@ -68,12 +79,16 @@ class RowScores:
             np.concatenate([part.scores for part in parts]),
             np.concatenate([part.p_values for part in parts]),
             np.concatenate(known) if are_known else None,
+            _joined([part.margins for part in parts if len(part)]),
+            _joined([part.judged_by for part in parts if len(part)]),
         )
 
     def take(self, rows: slice | npt.NDArray[np.intp]) -> RowScores:
         """Some of the rows."""
         likelihoods = None if self.likelihoods is None else self.likelihoods[rows]
-        return RowScores(self.scores[rows], self.p_values[rows], likelihoods)
+        margins = None if self.margins is None else self.margins[rows]
+        judged_by = None if self.judged_by is None else self.judged_by[rows]
+        return RowScores(self.scores[rows], self.p_values[rows], likelihoods, margins, judged_by)
 
     def spread(self, rows: list[int] | npt.NDArray[np.intp], n_rows: int) -> RowScores:
         """The same rows in their places among others, which have no scores."""
@@ -84,6 +99,12 @@ class RowScores:
         likelihoods = np.full(n_rows, np.nan)
         likelihoods[rows] = self.likelihoods
         return replace(spread, likelihoods=likelihoods)
+
+
+def _joined(parts: list[npt.NDArray[Any] | None]) -> Any:
+    """All rows of several parts; None where some of them have nothing."""
+    known = [part for part in parts if part is not None]
+    return np.concatenate(known) if known and len(known) == len(parts) else None
 
 
 def scored_rows(

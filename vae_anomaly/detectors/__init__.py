@@ -7,8 +7,10 @@ from vae_anomaly.detectors.calibrated import Compared, decisions_frame
 from vae_anomaly.detectors.containers import as_rows
 from vae_anomaly.detectors.drift_report import DriftReport
 from vae_anomaly.detectors.feature_map import FeatureMapDetector
+from vae_anomaly.detectors.grouped import OWN, POOLED, GroupedDetector, groups_table
 from vae_anomaly.detectors.image_features import ImageFeatures
 from vae_anomaly.detectors.inputs import new_seed, read_table
+from vae_anomaly.detectors.known_groups import KnownGroups, group_names, rows_by_group
 from vae_anomaly.detectors.parameters import MAX_FLAT_PIXELS, defaults_for, resolved_baseline, resolved_prior
 from vae_anomaly.detectors.patch import (
     MAX_IMAGE_VALUES,
@@ -31,12 +33,16 @@ __all__ = [
     "MAX_FLAT_PIXELS",
     "MAX_IMAGE_VALUES",
     "MAX_SMOOTHING",
+    "OWN",
+    "POOLED",
     "WHOLE",
     "WINDOW_ACTIVATION",
     "Compared",
     "DriftReport",
     "FeatureMapDetector",
+    "GroupedDetector",
     "ImageFeatures",
+    "KnownGroups",
     "MapReduction",
     "PatchDetector",
     "PositionLevels",
@@ -51,9 +57,12 @@ __all__ = [
     "decisions_frame",
     "defaults_for",
     "fit_config",
+    "group_names",
+    "groups_table",
     "new_seed",
     "read_table",
     "resolved_baseline",
     "resolved_prior",
+    "rows_by_group",
     "top_mean",
 ]

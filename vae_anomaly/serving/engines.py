@@ -308,11 +308,16 @@ def open_engine(path: str | os.PathLike[str], *, key: bytes | None = None, devic
                 f"{path}: an ONNX file has no signature, and a key is given. Serve the model file, or give no key."
             )
         return _open_onnx(path)
-    from vae_anomaly.detectors import VAEDetector
+    from vae_anomaly.detectors import GroupedDetector, VAEDetector
     from vae_anomaly.store import load, read_manifest
 
     manifest = read_manifest(path, key=key)
     detector = load(path, device=device, key=key)
+    if isinstance(detector, GroupedDetector):
+        raise ModelFileError(
+            f"{path}: a model for each group of {detector.by_!r}, and single models are served. Score files with "
+            "vae-anomaly score, or save the model of a group alone: save(load(FILE).models_[GROUP], NEW_FILE)."
+        )
     if not isinstance(detector, VAEDetector) or detector.encoder_.takes_images:
         raise ModelFileError(
             f"{path}: a model of images, and only models of tables are served. Score images with vae-anomaly score."

@@ -17,14 +17,15 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from vae_anomaly.columns import LevelRule
-from vae_anomaly.detectors import PatchDetector, VAEDetector
+from vae_anomaly.detectors import GroupedDetector, PatchDetector, VAEDetector
 from vae_anomaly.errors import ModelFileError, SpecificationError
 from vae_anomaly.model import own_settings, resolve_device
 from vae_anomaly.records import logger_of
-from vae_anomaly.store import patch_files, row_files
+from vae_anomaly.store import group_files, patch_files, row_files
 from vae_anomaly.store.container import checked_key, one_line, packed, strict_json, unpacked
+from vae_anomaly.store.group_files import GROUPS_FORMAT_VERSION, check_groups_manifest, groups_content, opened_groups
 from vae_anomaly.store.level_hashes import with_level_hashes
-from vae_anomaly.store.locations import Location, Target, is_address, name_of, read_bytes, write_whole
+from vae_anomaly.store.locations import Location, Target, is_address, name_of, read_bytes, read_once, write_whole
 from vae_anomaly.store.manifest import FORMAT_VERSION
 from vae_anomaly.store.migrations import upgraded_manifest, upgraded_tensors
 from vae_anomaly.store.schema import check_manifest
@@ -50,7 +51,7 @@ REFUSED = (
 
 @own_settings()
 def save(
-    detector: VAEDetector | PatchDetector,
+    detector: VAEDetector | PatchDetector | GroupedDetector,
     path: Target,
     *,
     min_level_count: int | None = None,
@@ -72,8 +73,9 @@ def save(
 
     Parameters
     ----------
-    detector : VAEDetector or PatchDetector
-        A fitted one.
+    detector : VAEDetector, PatchDetector or GroupedDetector
+        A fitted one.  A file of groups is one file as well, with the names of the groups that have a model, or whose
+        fit failed.
     path : path-like, str with an address, or binary file
         The file; an existing one is replaced only when the new one is complete.  An address is one that fsspec knows,
         such as ``s3://bucket/model.vae``, with the package that serves it installed.  For bytes give an ``io.BytesIO``.
@@ -109,12 +111,31 @@ def save(
     >>> load(buffer.getvalue()).score_samples([[0.0, 0.0]]) == detector.score_samples([[0.0, 0.0]])
     array([ True])
     """
-    if not isinstance(detector, VAEDetector | PatchDetector):
+    if not isinstance(detector, VAEDetector | PatchDetector | GroupedDetector):
         raise SpecificationError(
-            f"a model file holds a VAEDetector or a PatchDetector, not {type(detector).__name__}: networks of yours "
-            "are code. Pickle it with joblib instead."
+            f"a model file holds a VAEDetector, a PatchDetector or a GroupedDetector, not {type(detector).__name__}: "
+            "networks of yours are code. Pickle it with joblib instead."
         )
     check_is_fitted(detector)
+    key = checked_key(key)
+    if isinstance(detector, GroupedDetector):
+        if raw_values is False:
+            raise SpecificationError(
+                f"rows are led to the models of their groups by the names in {detector.by_!r}, which are texts of "
+                "training rows, and which a file has to hold: raw_values=False cannot be. Name groups by numbers that "
+                "mean nothing to others, or leave it out."
+            )
+        content = groups_content(detector, lambda model: _content(model, min_level_count, raw_values, None), key)
+    else:
+        content = _content(detector, min_level_count, raw_values, key)
+    write_whole(content, path)
+    LOGGER.info("saved a %s to %s, %d bytes", type(detector).__name__, name_of(path), len(content))
+
+
+def _content(
+    detector: VAEDetector | PatchDetector, min_level_count: int | None, raw_values: bool | None, key: bytes | None
+) -> bytes:
+    """The bytes of the file of one model."""
     rule = _level_rule(detector.level_rule_, min_level_count, raw_values)
     if isinstance(detector, VAEDetector) and detector.vae_.kernels is not None and not rule.raw_values:
         raise SpecificationError(
@@ -127,15 +148,12 @@ def save(
             "rows, and which a file has to hold: raw_values=False cannot be. Fit without them."
         )
     detector = with_level_hashes(detector, rule)
-    key = checked_key(key)
     if isinstance(detector, PatchDetector):
         tensors, manifest = patch_files.patch_tensors(detector), patch_files.patch_manifest(detector)
     else:
         tensors, manifest = row_files.row_tensors(detector), row_files.row_manifest(detector)
     text = json.dumps(manifest, allow_nan=False, sort_keys=True, separators=(",", ":"))
-    content = packed(text, tensors, key)
-    write_whole(content, path)
-    LOGGER.info("saved a %s to %s, %d bytes", type(detector).__name__, name_of(path), len(content))
+    return packed(text, tensors, key)
 
 
 def _level_rule(before: LevelRule, min_level_count: int | None, raw_values: bool | None) -> LevelRule:
@@ -177,11 +195,16 @@ def read_manifest(path: Location, *, key: bytes | None = None) -> dict[str, Any]
 
 
 @own_settings()
-def load(path: Location, device: str = "auto", *, key: bytes | None = None) -> VAEDetector | PatchDetector:
+def load(
+    path: Location, device: str = "auto", *, key: bytes | None = None
+) -> VAEDetector | PatchDetector | GroupedDetector:
     """A fitted detector from a model file; its scores equal those of the one that was saved.
 
     Nothing in the file can run, its checksum is compared before anything is made of it, and what it leads to in memory
     is computed first and compared with what it holds.
+
+    Of a file of groups the index and the pooled model are read, and the model of a group when it is first asked for,
+    after its own checksum: rows of ten of a thousand groups take ten models.  The file has to stay where it is as long.
 
     Parameters
     ----------
@@ -194,7 +217,7 @@ def load(path: Location, device: str = "auto", *, key: bytes | None = None) -> V
 
     Returns
     -------
-    VAEDetector or PatchDetector
+    VAEDetector, PatchDetector or GroupedDetector
 
     Raises
     ------
@@ -206,6 +229,12 @@ def load(path: Location, device: str = "auto", *, key: bytes | None = None) -> V
         If this machine has no such device, or the key is too short.
     """
     target = resolve_device(device)
+    path = read_once(path)
+    groups = opened_groups(path, checked_key(key), lambda content: _loaded_rows(content, device))
+    if groups is not None:
+        grouped = groups.detector()
+        LOGGER.info("loaded the index of %d groups from %s", grouped.n_groups_, name_of(path))
+        return grouped
     manifest, tensors = _read(path, tensors=True, key=key)
     del manifest["integrity"]
     name = name_of(path)
@@ -217,6 +246,36 @@ def load(path: Location, device: str = "auto", *, key: bytes | None = None) -> V
     return detector
 
 
+def _loaded_rows(content: bytes, device: str) -> VAEDetector:
+    """The model of a group."""
+    model = load(content, device)
+    if not isinstance(model, VAEDetector) or model.model_.takes_images:
+        raise ModelFileError("it is none of rows of a table. Fit again.")
+    return model
+
+
+@own_settings()
+def read_groups(path: Location, *, key: bytes | None = None) -> dict[str, Any] | None:
+    """What the index of a file of groups says, without reading the models; None where it is another file.
+
+    Parameters
+    ----------
+    path : path-like, str with an address, binary file or bytes
+        What `save` wrote.
+    key : bytes, optional
+        What the file has to be signed with.
+
+    Raises
+    ------
+    ModelFileError
+        If the index is damaged, or not signed with the key.
+    FileNotFoundError
+        If there is no such file.
+    """
+    found = opened_groups(path, checked_key(key), lambda content: _loaded_rows(content, "cpu"))
+    return None if found is None else found.manifest
+
+
 def _read(location: Location, *, tensors: bool, key: bytes | None) -> tuple[dict[str, Any], dict[str, Tensor]]:
     source, key = name_of(location), checked_key(key)
     content = unpacked(location, tensors=tensors, key=key)
@@ -225,10 +284,11 @@ def _read(location: Location, *, tensors: bool, key: bytes | None) -> tuple[dict
         version = _version(manifest)
     except (ValueError, LookupError, TypeError) as error:
         raise ModelFileError(f"{source}: the manifest is damaged ({one_line(error)}). Fit or copy it again.") from error
-    if version > FORMAT_VERSION:
+    is_of_groups = manifest.get("kind") == group_files.KIND
+    newest = GROUPS_FORMAT_VERSION if is_of_groups else FORMAT_VERSION
+    if version > newest:
         raise ModelFileError(
-            f"{source}: written in format version {version}; this version reads up to {FORMAT_VERSION}. "
-            "Upgrade vae-anomaly."
+            f"{source}: written in format version {version}; this version reads up to {newest}. Upgrade vae-anomaly."
         )
     if version >= FIRST_VERSION_WITH_CHECKSUM and content.checksum is None:
         raise ModelFileError(
@@ -236,6 +296,9 @@ def _read(location: Location, *, tensors: bool, key: bytes | None) -> tuple[dict
             "from where it was made, or fit again."
         )
     try:
+        if is_of_groups:
+            check_groups_manifest(manifest)
+            return manifest | {"integrity": {"sha256": content.checksum, "signature": content.signature}}, {}
         manifest = upgraded_manifest(manifest, content.shapes)
         check_manifest(manifest)
         held = upgraded_tensors(content.tensors, manifest)
@@ -255,6 +318,7 @@ __all__ = [
     "is_address",
     "load",
     "read_bytes",
+    "read_groups",
     "read_manifest",
     "save",
     "with_level_hashes",

@@ -27,7 +27,8 @@ METADATA = "__metadata__"
 MIN_KEY_BYTES = 16
 MAX_HEADER_BYTES, BLOCK_BYTES = 100_000_000, 1 << 20
 MAX_DIMENSIONS, MAX_DEPTH = 8, 64
-DTYPES = {"F32": torch.float32, "F64": torch.float64, "I64": torch.int64, "U8": torch.uint8}
+BYTES = "U8"
+DTYPES = {"F32": torch.float32, "F64": torch.float64, "I64": torch.int64, BYTES: torch.uint8}
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
@@ -112,18 +113,35 @@ def packed(manifest: str, tensors: Mapping[str, Tensor], key: bytes | None = Non
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.tensor(name, NAMES[tensor.dtype], tuple(tensor.shape), [_bytes_of(tensor)])
-    signature = None if key is None else digest.signed(key)
-    metadata = {METADATA_KEY: manifest, CHECKSUM_KEY: digest.checksum(signature)}
-    if signature is not None:
-        metadata[SIGNATURE_KEY] = signature
+    metadata = _metadata(manifest, digest, key)
     content = serialize(dict(tensors), metadata)
     # safetensors writes the entries of the metadata in an order of chance.
     end = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:end])
-    text = json.dumps(header | {METADATA: metadata}, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
-    written = text.encode()
-    written += b" " * (-len(written) % 8)
-    return b"".join([len(written).to_bytes(8, "little"), written, memoryview(content)[end:]])
+    return b"".join([_header_bytes(header | {METADATA: metadata}), memoryview(content)[end:]])
+
+
+def packed_parts(manifest: str, parts: Mapping[str, bytes], key: bytes | None = None) -> bytes:
+    """The bytes of a file whose tensors are bytes, such as whole model files; the same for the same content.
+
+    Parameters
+    ----------
+    manifest : str
+        JSON.
+    parts : dict of bytes
+    key : bytes, optional
+        What to sign with.
+    """
+    digest = _Digest(manifest)
+    entries: dict[str, Any] = {}
+    begin = 0
+    for name in sorted(parts):
+        end = begin + len(parts[name])
+        entries[name] = {"dtype": BYTES, "shape": [end - begin], "data_offsets": [begin, end]}
+        digest.tensor(name, BYTES, (end - begin,), [parts[name]])
+        begin = end
+    metadata = _metadata(manifest, digest, key)
+    return b"".join([_header_bytes(entries | {METADATA: metadata}), *(parts[name] for name in sorted(parts))])
 
 
 def unpacked(location: Location, *, tensors: bool, key: bytes | None = None) -> Content:
@@ -154,6 +172,64 @@ def unpacked(location: Location, *, tensors: bool, key: bytes | None = None) -> 
             f"{name}: not a model file, or damaged ({one_line(error)}). Expected a file written by save() or "
             "'vae-anomaly fit'; fit again or copy it again."
         ) from error
+
+
+def read_header(location: Location) -> tuple[str, dict[str, Slot], int] | None:
+    """The manifest of a model file, where its tensors stand and where they begin, before its checksum is compared.
+
+    Parameters
+    ----------
+    location : path-like, str with an address, binary file or bytes
+        Where it is.
+
+    Returns
+    -------
+    tuple, or None
+        None where it is no model file.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
+    with opened(location) as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        try:
+            metadata, slots, start = _header(file, size)
+        except _DamagedError:
+            return None
+    manifest = metadata.get(METADATA_KEY)
+    return None if manifest is None else (manifest, slots, start)
+
+
+def read_part(location: Location, slot: Slot, start: int) -> bytes:
+    """The bytes of one tensor.
+
+    Parameters
+    ----------
+    location : path-like, str with an address, binary file or bytes
+        Where the file is.
+    slot : Slot
+        Where the tensor stands.
+    start : int
+        Where tensors begin.
+
+    Raises
+    ------
+    ModelFileError
+        If the file ends before it.
+    OSError
+        If it cannot be read.
+    """
+    with opened(location) as file:
+        file.seek(start + slot.begin)
+        try:
+            return bytes(_whole(file, slot.end - slot.begin))
+        except _DamagedError as error:
+            raise ModelFileError(
+                f"{name_of(location)}: the file was changed while it was read. Load it again."
+            ) from error
 
 
 def strict_json(text: str | bytes) -> Any:
@@ -246,6 +322,20 @@ def _read(name: str, file: BinaryIO, *, tensors: bool, key: bytes | None) -> Con
     _check_signature(name, digest, signature, key)
     status = "none" if signature is None else "not verified" if key is None else "verified"
     return Content(manifest, held, {part: slot.shape for part, slot in slots.items()}, said, status)
+
+
+def _metadata(manifest: str, digest: _Digest, key: bytes | None) -> dict[str, str]:
+    """What stands in the header beside tensors: the manifest, a checksum, and a signature where there is a key."""
+    signature = None if key is None else digest.signed(key)
+    metadata = {METADATA_KEY: manifest, CHECKSUM_KEY: digest.checksum(signature)}
+    return metadata if signature is None else metadata | {SIGNATURE_KEY: signature}
+
+
+def _header_bytes(header: Mapping[str, Any]) -> bytes:
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
+    written = text.encode()
+    written += b" " * (-len(written) % 8)
+    return len(written).to_bytes(8, "little") + written
 
 
 def _check_signature(name: str, digest: _Digest, signature: str | None, key: bytes | None) -> None:

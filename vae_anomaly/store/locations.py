@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO, Self, TypeAlias
 
 from vae_anomaly.errors import ModelFileError, SpecificationError
 from vae_anomaly.files import OutputFile, remove_stale_parts
@@ -22,8 +22,49 @@ ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(::|://)")
 MAX_SHOWN = 200
 
 
+class NamedBytes(bytes):
+    """What was read from somewhere, and where that is.
+
+    Parameters
+    ----------
+    content : bytes
+    name : str
+        What messages call it.
+    """
+
+    name: str
+
+    def __new__(cls, content: bytes, name: str) -> Self:
+        """Bytes with a name."""
+        held = super().__new__(cls, content)
+        held.name = name
+        return held
+
+
+def read_once(location: Location) -> Location:
+    """A location that can be read again and again: a path or bytes; what is elsewhere is read here.
+
+    Parameters
+    ----------
+    location : path-like, str with an address, binary file or bytes
+        Where a model file is.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
+    is_address = isinstance(location, str) and ADDRESS.match(location)
+    if is_address or hasattr(location, "read"):
+        with opened(location) as file:
+            return NamedBytes(file.read(), name_of(location))
+    return location
+
+
 def name_of(location: Any) -> str:
     """What messages call it."""
+    if isinstance(location, NamedBytes):
+        return location.name
     if isinstance(location, bytes | bytearray | memoryview):
         return f"the {len(location):,} bytes given"
     if isinstance(location, str | os.PathLike):

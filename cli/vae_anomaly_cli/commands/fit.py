@@ -13,6 +13,7 @@ from vae_anomaly_cli.options import (
     ACCURATE,
     EngineOptions,
     FitOptions,
+    GroupOptions,
     InputOptions,
     Json,
     RunOptions,
@@ -24,6 +25,10 @@ from vae_anomaly_cli.stores import Place, place_of
 if TYPE_CHECKING:
     from vae_anomaly_cli.tables import Sampler
 
+if TYPE_CHECKING:
+    from vae_anomaly_cli.data import Data
+    from vae_anomaly_cli.known_anomalies import KnownAnomalies
+
 HELP = """Fit on the rows, or the images, of DATA and save the model.
 
 \b
@@ -33,6 +38,7 @@ HELP = """Fit on the rows, or the images, of DATA and save the model.
   vae-anomaly fit good.csv -o data.vae --preset accurate      all are normal
   vae-anomaly fit all.csv -o data.vae --preset robust         some are not
   vae-anomaly fit sales.csv -o sales.vae --baseline-by store
+  vae-anomaly fit sales.csv -o stores.vae --by store  a model for each store
   vae-anomaly fit good/ -o parts.vae                  images of one size
   vae-anomaly fit good/ -o parts.vae --image-shape 128x128   of any size
   vae-anomaly fit data.csv -o data.vae --contamination 0.02 --random-state 1
@@ -52,6 +58,12 @@ normal and new rows are like them. With --calibration none, or too few rows, not
 
 Images should be normal ones; a few anomalous ones do little harm. They are colour if any is, and have 8 bits unless \
 all have more or are black and white. Files that cannot be used are warned of and left out.
+
+With --by COLUMN the file holds a model for each value of that column, fitted to its rows alone, --n-jobs at a time, \
+and a pooled one, fitted to a sample of all rows: for groups with fewer than --min-rows rows, groups whose fit failed, \
+groups that are new in scoring, and rows without a value. The column itself is not modelled; the file has its values. \
+Where some groups failed, the exit code is 0, and warnings and --json say which; it is 1 where none could be fitted. \
+One model that compares rows within their groups takes one fit, and learns from all rows: --baseline-by.
 
 The model file holds numbers and a description, no code. Of DATA it holds names of columns; texts that at least 10 \
 rows have and of at most 64 characters, and keyed hashes of the others, by which it knows them again; of numbers their \
@@ -146,6 +158,7 @@ def _sampler(reading: EngineOptions, messages: Messages) -> "Iterator[Sampler]":
 def fit(
     given: InputOptions,
     fitting: FitOptions,
+    grouping: GroupOptions,
     saving: SaveOptions,
     reading: EngineOptions,
     run: RunOptions,
@@ -178,6 +191,9 @@ def fit(
     known = None
     if saving.reviewed:
         known = KnownAnomalies.read(open_table(list(saving.reviewed), None, None, messages.warning))
+    if grouping.by is not None:
+        _fit_groups(data, fitting, grouping, saving, run, messages, known)
+        return
     with _sampler(reading, messages) as sampler:
         model = data.fit(fitting, run.device, messages, n_passes=saving.passes, known=known, sampler=sampler)
     model.left_out.warn(messages)
@@ -194,3 +210,35 @@ def fit(
     if saving.as_json:
         write_summary(summary)
     end_if_interrupted(model.detector, path)
+
+
+def _fit_groups(
+    data: "Data",
+    fitting: FitOptions,
+    grouping: GroupOptions,
+    saving: SaveOptions,
+    run: RunOptions,
+    messages: Messages,
+    known: "KnownAnomalies | None",
+) -> None:
+    """Fit a model for each group of rows, and save all of them."""
+    from vae_anomaly_cli.grouped_model import fit_groups
+    from vae_anomaly_cli.models import write_model
+    from vae_anomaly_cli.output.summary import write_summary
+    from vae_anomaly_cli.table_data import TableData
+
+    assert isinstance(data, TableData)
+    if saving.no_raw_values:
+        raise InputError(
+            f"--by {grouping.by}: the file leads rows to their models by the values of this column, which are texts of "
+            "DATA, and --no-raw-values writes none. Leave one of them out."
+        )
+    if saving.passes > 1:
+        raise InputError(
+            f"--passes {saving.passes} and --by do not go together: groups are fitted once. Leave one out."
+        )
+    fitted = fit_groups(data.source, data.columns, fitting, grouping, run.device, messages, known)
+    write_model(fitted.detector, saving.path)
+    messages.note(f"{fitted.report}; written to {saving.path}")
+    if saving.as_json:
+        write_summary(fitted.summary | {"model": str(saving.path)})

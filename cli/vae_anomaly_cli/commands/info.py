@@ -23,6 +23,8 @@ others can verify without, sign the file itself, with minisign or cosign: the sa
 
 Of a model that has learned from a review (vae-anomaly learn) it says from how many answers, and what changed the most.
 
+Of a file with a model for each group of rows (vae-anomaly fit --by) it says which groups have one.
+
 It says what of the training data the file contains: text as it is, text as keyed hashes, numbers, fingerprints.
 """
 
@@ -55,6 +57,9 @@ def info(showing: InfoOptions) -> None:
         from vae_anomaly_cli.output.summary import write_summary
         from vae_anomaly_cli.render.contents import DataContents
 
+        if manifest["kind"] == "groups":
+            write_summary(manifest)
+            return
         columns = [column | _text_read_as(column) for column in manifest["columns"]]
         answers = {} if taught is None else {"answers": manifest["answers"] | taught.describe()}
         contents = {"contents": DataContents.of(manifest).describe()}

@@ -487,6 +487,9 @@ def run_score(
     data = _open_data(kind, given, saved, scoring, messages)
     plan = _plan(data, output, scoring, messages, saved.model, page_option, title)
     _check_patterns(data, plan, scoring)
+    if _is_of_groups(saved, kind):
+        _score_groups(data, plan, saved, given, flagging, scoring, parts, run, messages)
+        return
     in_parts = _check_parts(data, plan, saved, scoring, parts)
     own = data.own_columns(explain=scoring.explain, by_file=plan.target.is_directory)
     is_kept = _keeps_scores(data, plan.target, saved.model, scoring) and not in_parts
@@ -522,6 +525,43 @@ def run_score(
     _show(data, model, plan, result, shown, saved.model, check)
     if check.drifted:
         raise typer.Exit(DRIFTED)
+
+
+def _is_of_groups(saved: ModelOptions, kind: Kind) -> bool:
+    """Whether each group of rows is judged by a model of its own."""
+    from vae_anomaly_cli.models import is_grouped
+
+    return kind is Kind.TABLES and is_grouped(saved.model)
+
+
+def _score_groups(
+    data: "Data",
+    plan: Plan,
+    saved: ModelOptions,
+    given: InputOptions,
+    flagging: FlagOptions,
+    scoring: ScoreOptions,
+    parts: PartsOptions,
+    run: RunOptions,
+    messages: Messages,
+) -> None:
+    """Score rows by the model of their group, and refuse what takes a single one."""
+    from vae_anomaly_cli.grouped_score import score_groups
+    from vae_anomaly_cli.table_data import TableData
+
+    assert isinstance(data, TableData)
+    assert saved.model is not None
+    options = {
+        "--explain": scoring.explain,
+        "--patterns": scoring.patterns,
+        "--report": plan.page is not None,
+        "--fail-on-drift": scoring.fail_on_drift,
+        "--resume": scoring.resume,
+        "--label": given.label is not None,
+        parts.named if parts.is_used else "": parts.is_used,
+    }
+    refused = [option for option, is_given in options.items() if is_given]
+    score_groups(data, plan, saved.model, flagging, run, refused, messages)
 
 
 def _show(
@@ -727,7 +767,7 @@ def _score_parts(
 
 def _likelihood_name(data: "Data", model: "Model") -> str | None:
     """Return what the score without what was learned is called; None where nothing was."""
-    from vae_anomaly_cli.columns import LIKELIHOOD
+    from vae_anomaly.batches import LIKELIHOOD
     from vae_anomaly_cli.render.taught import Taught
 
     if not Taught.of(model.detector).is_in_use:

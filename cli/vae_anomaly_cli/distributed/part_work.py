@@ -131,6 +131,9 @@ class PartWork:
         explainer = RowExplainer(self.model, messages, streamed=True) if self.explain and phase == WRITTEN else None
         gzipped = path.name.lower().endswith(".gz")
         target = dataclasses.replace(self.target, path=path, gzipped=gzipped, is_directory=False)
+        if phase == WRITTEN:
+            with write_errors(path):
+                places.make_folder_of(path)
         sink = NoOutput() if phase == SCORED else OneFile(target, path, self.layout.schema, None)
         pipeline = Pipeline(
             dataclasses.replace(self.model, source=self.model.source.part(part.file, *(part.groups or ()), first=0)),

@@ -15,6 +15,7 @@ __all__ = [
     "Place",
     "delete",
     "is_there",
+    "make_folder_of",
     "names_in",
     "open_output",
     "place_of",
@@ -69,9 +70,21 @@ def write(place: Place, content: bytes) -> None:
     if isinstance(place, Address):
         stores.write_object(place, io.BytesIO(content))
         return
-    make_folder(place.parent)
+    make_folder_of(place)
     with OutputFile(place) as file:
         file.stream.write(content)
+
+
+def make_folder_of(place: Place) -> None:
+    """Make the folder that a file goes to; stores need none.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made.
+    """
+    if isinstance(place, Path):
+        make_folder(place.parent)
 
 
 def names_in(folder: Place) -> list[str]:

@@ -3,16 +3,14 @@
 import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import pyarrow as pa
 
-from vae_anomaly.files import make_folder
 from vae_anomaly_cli.console import data_stream
 from vae_anomaly_cli.output.journal import Journal
 from vae_anomaly_cli.output.partial_file import PartialFile, write_errors
-from vae_anomaly_cli.output.places import Place, remove_stale
+from vae_anomaly_cli.output.places import Place, is_there, make_folder_of, remove_stale
 from vae_anomaly_cli.output.targets import PartFile, Target
 
 
@@ -140,11 +138,10 @@ class FileByFile:
             self._finish_file()
             self.index += 1
             path = self.paths[self.index]
-            if isinstance(path, Path):
-                if self.journal is not None and self.index in self.journal.finished and path.exists():
-                    continue
-                with write_errors(path):
-                    make_folder(path.parent)
+            if self.journal is not None and self.index in self.journal.finished and is_there(path):
+                continue
+            with write_errors(path):
+                make_folder_of(path)
             gzipped = path.name.lower().endswith(".gz")
             note = None if self.journal is None else self.journal.note_file
             self.file = PartialFile(replace(self.target, gzipped=gzipped), path, self.schema, note)

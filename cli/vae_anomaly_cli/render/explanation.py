@@ -9,7 +9,7 @@ import pyarrow as pa
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from vae_anomaly_cli.columns import FLAG, SCORE
+from vae_anomaly.batches import FLAG, SCORE
 from vae_anomaly_cli.console import one_line
 from vae_anomaly_cli.errors import InputError
 from vae_anomaly_cli.render.drawings import show

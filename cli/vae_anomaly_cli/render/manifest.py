@@ -12,12 +12,16 @@ from vae_anomaly_cli.options import DEFAULT
 from vae_anomaly_cli.render.contents import DataContents
 from vae_anomaly_cli.render.drawings import percent, show
 
+GROUPS, MAX_SHOWN_GROUPS = "groups", 20
 # Parameters of rules for thresholds that people choose.
 ASKED = ("contamination", "false_alarm_rate", "confidence", "n_alerts", "per", "missed_cost")
 
 
 def show_manifest(model: str, manifest: dict[str, Any], taught: Mapping[str, str]) -> None:
     """Draw what a model was fitted on, what reviewed rows taught it, and what its columns were taken for."""
+    if manifest["kind"] == GROUPS:
+        show(_fact_table(_group_facts(model, manifest)), _largest_groups(manifest))
+        return
     show(_facts(model, manifest, taught), _columns(manifest))
 
 
@@ -47,11 +51,47 @@ def _facts(model: str, manifest: dict[str, Any], taught: Mapping[str, str]) -> R
         f"{report['n_iter']} training steps",
         **DataContents.of(manifest).facts(row),
     }
+    return _fact_table(facts)
+
+
+def _fact_table(facts: Mapping[str, str]) -> RichTable:
     drawn = RichTable(box=None, show_header=False)
     drawn.add_column(style="dim", no_wrap=True)
     drawn.add_column(overflow="fold")
     for name, fact in facts.items():
         drawn.add_row(name, Text(one_line(fact)))
+    return drawn
+
+
+def _group_facts(model: str, manifest: dict[str, Any]) -> dict[str, str]:
+    """Lay out what holds for a file with a model for each group of rows."""
+    groups, failed, small = manifest["groups"], manifest["failed"], manifest["small"]
+    facts = {
+        "model": model,
+        **_file_facts(manifest),
+        "by": manifest["by"],
+        "groups": f"{len(groups):,} with a model of their own, of {sum(group['n_rows'] for group in groups):,} rows",
+    }
+    if small["n_groups"]:
+        facts["too few rows"] = (
+            f"{counted(small['n_groups'], 'group')} below {manifest['min_rows']:,} rows, {small['n_rows']:,} in all: "
+            "judged by the pooled model"
+        )
+    if failed:
+        names = ", ".join(group["name"] for group in failed[:MAX_SHOWN_GROUPS])
+        facts["failed"] = f"{counted(len(failed), 'group')}, judged by the pooled model: {names}"
+    return facts | _role_facts(manifest["column_roles"])
+
+
+def _largest_groups(manifest: dict[str, Any]) -> RichTable:
+    """Lay out the groups with the most rows."""
+    groups = sorted(manifest["groups"], key=lambda group: -group["n_rows"])
+    more = len(groups) - MAX_SHOWN_GROUPS
+    drawn = RichTable(title=None if more <= 0 else f"the largest of {len(groups):,} groups; --json has all")
+    drawn.add_column("group", overflow="fold")
+    drawn.add_column("training rows", justify="right")
+    for group in groups[:MAX_SHOWN_GROUPS]:
+        drawn.add_row(Text(one_line(group["name"])), f"{group['n_rows']:,}")
     return drawn
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from vae_anomaly_cli.columns import FLAG, LIKELIHOOD, P_VALUE, REASONS, SCORE
+from vae_anomaly.batches import FLAG, LIKELIHOOD, P_VALUE, REASONS, SCORE
 from vae_anomaly_cli.console import one_line
 from vae_anomaly_cli.render.drawings import draw
 from vae_anomaly_cli.render.reasons import Reasons

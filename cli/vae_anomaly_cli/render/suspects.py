@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 from rich.table import Table as RichTable
 
-from vae_anomaly_cli.columns import FILE, P_VALUE, REASONS, ROW, SCORE, WHY
+from vae_anomaly.batches import P_VALUE, REASONS, SCORE, WHY
+from vae_anomaly_cli.columns import FILE, ROW
 from vae_anomaly_cli.render.drawings import percent, table_of
 from vae_anomaly_cli.sources import PATH
 
