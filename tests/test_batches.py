@@ -17,6 +17,7 @@ from PIL import Image
 from vae_anomaly import (
     DataError,
     FitWarning,
+    GroupedDetector,
     ModelFileError,
     PatchDetector,
     SpecificationError,
@@ -383,3 +384,12 @@ def test_images_come_as_paths_addresses_and_bytes(untrained, folder, monkeypatch
         score(pa.table({"image": [1]}))
     with pytest.raises(SpecificationError, match="reasons are of rows"):
         scorer(detector, image="image", outputs=["reasons"])
+
+
+def test_models_of_groups_are_refused():
+    rows = orders().drop(["id"]).to_pandas()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        groups = GroupedDetector(VAEDetector(n_estimators=1, max_iter=2), by="shop", min_rows=10).fit(rows)
+    with pytest.raises(SpecificationError, match="a model for each group of 'shop', and a scorer carries one"):
+        scorer(groups)

@@ -32,7 +32,7 @@ OPTIONAL = {
         "vae_anomaly/report/charts.py",
         "vae_anomaly/report/sections.py",
     ),
-    "ray": ("cli/vae_anomaly_cli/engines", "vae_anomaly/callbacks/ray_tune.py"),
+    "ray": ("cli/vae_anomaly_cli/distributed/ray_engine.py",),
     "serve": (
         "cli/vae_anomaly_cli/commands/serve.py",
         "vae_anomaly/serving/endpoints.py",
@@ -73,7 +73,7 @@ USED_WITHOUT_IMPORT = {
 # What tests ask for, and skip without: large, or of nobody's concern but theirs.
 SKIPPED_WITHOUT = {"daft", "mlflow", "skops"}
 # Whose modules import one another's libraries.
-TESTED_TOGETHER = {"test": ("benchmark", "docs", "engines", "ray"), "engines": ("ray", "test")}
+TESTED_TOGETHER = {"test": ("benchmark", "docs", "engines", "ray"), "engines": ("ray", "test"), "benchmark": ("engines", "ray")}
 # What checks the code and does not run it: only as new as constraints.txt has it.
 CHECKERS = {"build", "mypy", "pandas-stubs", "ruff", "scipy-stubs"}
 # What is not tested at its lower bound, for the reason that constraints-oldest.txt gives.

@@ -9,12 +9,14 @@ import re
 import shlex
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import vae_anomaly
 import vae_anomaly_datasets
+from vae_anomaly.detectors.parameters import PRESETS
 from vae_anomaly_cli.application import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -98,7 +100,10 @@ QUICK = {"docs/background/choices.md", "docs/guide/model_files.md", "docs/start/
     ids=name_of,
 )
 def test_python_of_a_page_runs(path, tmp_path, monkeypatch):
+    """With short fits: what they find is shown by tutorials, which run whole in the build."""
     monkeypatch.chdir(tmp_path)
+    for name, defaults in PRESETS.items():
+        monkeypatch.setitem(PRESETS, name, replace(defaults, min_iter=60, max_iter=60))
     names: dict[str, object] = {}
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore", vae_anomaly.VAEAnomalyWarning)

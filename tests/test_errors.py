@@ -38,6 +38,7 @@ from vae_anomaly.errors import (
     TextReadWarning,
     TrainingDiverged,
     VAEAnomalyError,
+    WorkerError,
 )
 
 
@@ -50,6 +51,7 @@ def test_diverged_training_names_the_step_the_epoch_and_the_loss():
 
 WITH_FIELDS = [
     ForkedProcessError("Cannot re-initialize CUDA."),
+    WorkerError("has no vae_anomaly", "Install it."),
     DataError("wrong cell", "expected numbers.", column="age", row=17),
     CellTypeError("wrong cell", "expected text.", column="age", row=17, item="image"),
     ImageFileError(Path("a.png"), "the file is empty."),

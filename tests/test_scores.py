@@ -211,17 +211,23 @@ class Counted(SequentialBackend):
         return super().configure(*arguments, **options)
 
 
-def test_backend_that_is_asked_for_is_used():
+class RayBackend(Counted):
+    """Has the name of Ray's."""
+
+
+@pytest.mark.parametrize(("backend", "is_used"), [(Counted, True), (RayBackend, False)])
+def test_backend_that_is_asked_for_is_used_unless_it_is_a_cluster(backend, is_used):
     vae, batch, noise = vae_of(), batch_of(600, columns_of(6)), scoring_noise(2, 4, 3, seed=0)
     expected = score_rows(vae, batch, ELBO(), noise)
-    joblib.register_parallel_backend("counted", Counted)
+    joblib.register_parallel_backend("counted", backend)
+    backend.uses = 0
     torch.set_num_threads(2)
     try:
         with joblib.parallel_config("counted"):
             assert identical(score_rows(vae, batch, ELBO(), noise), expected)
     finally:
         torch.set_num_threads(1)
-    assert Counted.uses > 0
+    assert (backend.uses > 0) == is_used
 
 
 @pytest.mark.slow

@@ -67,6 +67,7 @@ from .errors import (
     UnknownGroupsWarning,
     VAEAnomalyError,
     VAEAnomalyWarning,
+    WorkerError,
 )
 from .explain import Change, Explanation, ImageExplanation, PathToNormal, Patterns, Reason, Sensitivity
 from .export import export_onnx
@@ -219,6 +220,7 @@ __all__ = [
     "VAEAnomalyWarning",
     "VAEDetector",
     "Verdict",
+    "WorkerError",
     "__version__",
     "anomaly_average_precision",
     "anomaly_labels",

@@ -243,6 +243,26 @@ class ForkedProcessError(VAEAnomalyError, RuntimeError):
         )
 
 
+class WorkerError(VAEAnomalyError, RuntimeError):
+    """A process, here or on another machine, that was to compute a part of the work ended or cannot compute it.
+
+    Parameters
+    ----------
+    problem : str
+        What is wrong with the worker, without a full stop.
+    remedy : str
+        What to do.
+    """
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(problem, remedy)
+        self.problem = problem
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"a worker {self.problem}. {self.remedy}"
+
+
 class TrainingDiverged(VAEAnomalyError, RuntimeError):
     """The loss became NaN or infinite twice, the second time after a rollback with a smaller step.
 

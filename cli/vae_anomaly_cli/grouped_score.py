@@ -8,7 +8,7 @@ from vae_anomaly.batches import JUDGED_BY
 from vae_anomaly_cli.console import Messages, counted
 from vae_anomaly_cli.errors import CommandError, InputError
 from vae_anomaly_cli.flagging import Decision
-from vae_anomaly_cli.grouped_model import GroupDecision, load_grouped_model
+from vae_anomaly_cli.grouped_model import GroupDecision, GroupedModel, load_grouped_model
 from vae_anomaly_cli.models import decision_errors
 from vae_anomaly_cli.options import FlagOptions, RunOptions
 from vae_anomaly_cli.output.partial_file import save_table, write_to_standard_output

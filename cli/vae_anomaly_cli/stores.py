@@ -325,6 +325,23 @@ def delete_object(address: Address) -> None:
         system.delete_file(path)
 
 
+def delete_folder(address: Address) -> None:
+    """Delete a folder and all below it; without effect where there is none.
+
+    Raises
+    ------
+    ValueError
+        If it is a whole bucket.
+    StoreError
+        If it cannot be deleted.
+    """
+    if not address.path.strip("/"):
+        raise ValueError(f"{address} is a whole bucket")
+    system, path = _at(address)
+    with contextlib.suppress(FileNotFoundError), errors_of(address):
+        system.delete_dir(path.rstrip("/"))
+
+
 def check_bucket(address: Address) -> None:
     """Refuse early a place where nothing can be listed: no such bucket, no permission, no network.
 

@@ -479,38 +479,32 @@ def test_directory_that_is_gone_is_said(run, orders_csv, model, tmp_path):
     )
 
 
+SURROUNDINGS = {
+    "PYTHONOPTIMIZE": "2",
+    "PYTHONWARNINGS": "error",
+    "PYTHONHASHSEED": "1",
+    "HOME": "/no/such",
+    "TMPDIR": "/no/such",
+    "LC_ALL": "C",
+    "PYTHONUTF8": "0",
+    "PYTHONCOERCECLOCALE": "0",
+}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("prefix", "surroundings"),
-    [
-        ((sys.executable, "-P", "-m", "vae_anomaly_cli"), {}),
-        ((sys.executable, "-P", "-m", "vae_anomaly_cli"), {"PYTHONOPTIMIZE": "2"}),
-        ((sys.executable, "-P", "-m", "vae_anomaly_cli"), {"PYTHONWARNINGS": "error"}),
-        (
-            (sys.executable, "-P", "-m", "vae_anomaly_cli"),
-            {"PYTHONHASHSEED": "1", "HOME": "/no/such", "TMPDIR": "/no/such"},
-        ),
-        (
-            (sys.executable, "-P", "-m", "vae_anomaly_cli"),
-            {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-        ),
-    ],
-)
-def test_surroundings_change_no_score(orders_csv, model, tmp_path, prefix, surroundings):
+def test_surroundings_change_no_score(run, orders_csv, model, tmp_path):
+    """All at once, against this process, which has none of them."""
     # Modules of these names would be found first where the current directory is searched.
     for name in ("torch.py", "json.py"):
         (tmp_path / name).write_text("raise SystemExit(9)")
-    plain, done = (
-        subprocess.run(
-            [*prefix, "score", orders_csv, "-m", model, "-q"],
-            capture_output=True,
-            cwd=tmp_path,
-            env=os.environ | {"OMP_NUM_THREADS": "1"} | changed,
-        )
-        for changed in ({}, surroundings)
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "vae_anomaly_cli", "score", orders_csv, "-m", model, "-q"],
+        capture_output=True,
+        cwd=tmp_path,
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | SURROUNDINGS,
     )
     assert (done.returncode, done.stderr) == (0, b"")
-    assert done.stdout == plain.stdout
+    assert done.stdout.decode() == run("score", orders_csv, "-m", model, "-q").text
 
 
 def test_sentences_of_ours_are_no_formulas(run, write, fast):

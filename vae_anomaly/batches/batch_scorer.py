@@ -289,10 +289,17 @@ def scorer(
     >>> score(rows).column_names
     ['id', 'anomaly_score', 'is_anomaly']
     """
+    from vae_anomaly.detectors import GroupedDetector
+
     carried = CarriedModel.of(model, key)
     # Where the scorer is made there need be no such device as workers have.
     detector = carried.detector("cpu")
     wanted = _checked_outputs(outputs, [] if columns is None else columns)
+    if isinstance(detector, GroupedDetector):
+        raise SpecificationError(
+            f"{carried.name} holds a model for each group of {detector.by_!r}, and a scorer carries one. Score files "
+            "with vae-anomaly score, or make a scorer of load(FILE).models_[GROUP] for each group."
+        )
     if detector.encoder_.takes_images:
         if image is None:
             raise SpecificationError(

@@ -13,9 +13,9 @@ from vae_anomaly.errors import ModelFileError, SpecificationError
 from vae_anomaly.forks import ForkSafeLock
 
 if TYPE_CHECKING:
-    from vae_anomaly.detectors import PatchDetector, VAEDetector
+    from vae_anomaly.detectors import GroupedDetector, PatchDetector, VAEDetector
 
-    Detector: TypeAlias = VAEDetector | PatchDetector
+    Detector: TypeAlias = VAEDetector | PatchDetector | GroupedDetector
 
 # Models that a process keeps loaded.
 MAX_LOADED = 4

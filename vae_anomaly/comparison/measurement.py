@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
+import platform
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import delayed
 from sklearn.base import clone
 from sklearn.metrics import average_precision_score
 from sklearn.pipeline import Pipeline
@@ -23,10 +24,12 @@ from vae_anomaly.comparison.metrics import anomaly_labels
 from vae_anomaly.comparison.progress import comparison_progress
 from vae_anomaly.comparison.results import Comparison
 from vae_anomaly.comparison.simple import simple_detectors
+from vae_anomaly.comparison.worker_outcomes import check_version, computed
 from vae_anomaly.data import FloatArray
 from vae_anomaly.detectors import VAEDetector, as_rows, new_seed
 from vae_anomaly.errors import DataError, DetectorLeftOutWarning, SpecificationError, callers_level
 from vae_anomaly.forks import with_living_threads
+from vae_anomaly.version import __version__
 
 Setting = Literal["clean", "all"]
 SETTINGS: tuple[Setting, ...] = ("clean", "all")
@@ -47,6 +50,26 @@ class _Split:
     seed: int
     fitted: Rows
     scored: Rows
+
+
+@dataclass(frozen=True)
+class _Caller:
+    """Who asks for a fit.
+
+    Parameters
+    ----------
+    process : tuple of str and int
+        Name of the machine and number of the process.
+    version : str
+        Of this library.
+    """
+
+    process: tuple[str, int]
+    version: str
+
+    @classmethod
+    def here(cls) -> _Caller:
+        return cls((platform.node(), os.getpid()), __version__)
 
 
 @dataclass(frozen=True)
@@ -109,8 +132,9 @@ def compare(
     random_state : int, RandomState, Generator or None, default=0
         The first seed; split and detectors of split k have the k-th from there on, whatever `random_state` they have.
     n_jobs : int, optional
-        Fits at a time, as joblib counts them: None is 1 unless `joblib.parallel_config` says otherwise, and -1 all
-        processors. Measures and scores are the same; fits that share processors take more seconds.
+        Fits at a time, as joblib counts them: None is 1 unless `joblib.parallel_config` says otherwise, which may name
+        a cluster ("dask", "ray"), and -1 all processors. Measures and scores are the same; fits that share processors
+        take more seconds.
     verbose : bool, default=False
         Whether to draw a progress bar on stderr.
 
@@ -125,6 +149,8 @@ def compare(
         If there are fewer than 2 anomalies or 4 normal rows, or the first detector cannot use the data.
     SpecificationError
         If a setting is unknown, the number of splits is not positive, or a detector has no `score_samples`.
+    WorkerError
+        If a process that fits for this one ended, has no vae_anomaly, or another version of it.
 
     Warns
     -----
@@ -161,13 +187,14 @@ def compare(
 
         def tasks() -> Iterator[Any]:
             """Fits, without those that are known to fail: asked for one by one, while results come in."""
+            caller = _Caller.here()
             for number, split in enumerate(splits):
                 for name, detector in detectors.items():
                     begin(f"{split.setting}, split {split.number + 1} of {n_splits}, {name}")
                     if (split.setting, name) not in failed:
-                        yield delayed(_outcome)(number, name, detector, X, split, os.getpid(), may_fail=name != first)
+                        yield delayed(_outcome)(number, name, detector, X, split, caller, may_fail=name != first)
 
-        with closing(Parallel(n_jobs=n_jobs, return_as="generator")(tasks())) as outcomes:
+        with computed(tasks(), n_jobs) as outcomes:
             for outcome in outcomes:
                 split, name = splits[outcome.split], outcome.method
                 for warning in outcome.warnings:
@@ -231,10 +258,13 @@ def _splits(is_anomaly: BoolArray, settings: Sequence[Setting], n_splits: int, s
     return splits
 
 
-def _outcome(number: int, name: str, detector: Any, X: Any, split: _Split, caller: int, *, may_fail: bool) -> _Outcome:
+def _outcome(
+    number: int, name: str, detector: Any, X: Any, split: _Split, caller: _Caller, *, may_fail: bool
+) -> _Outcome:
     """Fit and score one detector on one split, in the process of the caller or in another."""
     result: tuple[FloatArray, dict[str, Any]] | Exception
-    elsewhere = os.getpid() != caller
+    check_version(caller.version)
+    elsewhere = caller.process != _Caller.here().process
     with warnings.catch_warnings(record=True) if elsewhere else nullcontext(()) as caught:
         if elsewhere:
             warnings.simplefilter("always")

@@ -17,6 +17,8 @@ from joblib.parallel import ThreadingBackend, get_active_backend
 from vae_anomaly.forks import at_fork, is_forked
 
 LARGE_PRODUCT = 1 << 26
+# Backends of joblib that send work to other machines: a chunk with its model takes longer to send than to compute.
+CLUSTERS = ("DaskDistributedBackend", "RayBackend")
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -143,7 +145,8 @@ def parallel_map(function: Callable[[Item], Result], items: Iterable[Item], *, o
     """Results in the order of the items, each computed whole by one thread.
 
     There are as many workers as PyTorch would use threads.  They are threads, unless the caller chose another backend
-    with `joblib.parallel_config`.  A single item, or a single thread, goes without workers.
+    of this machine with `joblib.parallel_config`: a cluster computes whole fits.  A single item, or a single thread,
+    goes without workers.
 
     Parameters
     ----------
@@ -164,7 +167,7 @@ def parallel_map(function: Callable[[Item], Result], items: Iterable[Item], *, o
         if n_threads == 1 or len(begin) < 2:
             return [function(item) for item in work]
         backend, _ = get_active_backend(prefer="threads")
-        if isinstance(backend, ThreadingBackend):
+        if isinstance(backend, ThreadingBackend) or type(backend).__name__ in CLUSTERS:
             # joblib asks for results every hundredth of a second, in which a thread computes two chunks.
             with ThreadPoolExecutor(n_threads) as pool:
                 return list(pool.map(partial(_in_worker, function), work))

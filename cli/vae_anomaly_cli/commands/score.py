@@ -492,7 +492,7 @@ def run_score(
         return
     in_parts = _check_parts(data, plan, saved, scoring, parts)
     own = data.own_columns(explain=scoring.explain, by_file=plan.target.is_directory)
-    is_kept = _keeps_scores(data, plan.target, saved.model, scoring) and not in_parts
+    is_kept = not in_parts and _keeps_scores(data, plan.target, saved.model, scoring)
     model = _open_model(data, saved, fitting, flagging, run, messages, with_drift=scoring.fail_on_drift)
     kept = data.columns.kept
     needs_types = output.as_json or (plan.is_written and plan.target.format.typed)
@@ -988,8 +988,8 @@ def _keeps_scores(data: "Data", target: "Target", model: str | None, scoring: Sc
     if scoring.resume and isinstance(target.path, Address):
         raise InputError(
             f"--resume: scores are kept in a file beside the output, and {target.path} is in a store, whose objects "
-            "are neither appended to nor locked. Score to a local file or directory and copy it, or leave --resume "
-            "out."
+            "are neither appended to nor locked. Score in parts, which are kept in a folder there: --shard 1/1 and -o "
+            "with a name that ends in '/'; or to a local file."
         )
     is_kept = model is not None and target.is_resumable and data.source.identity() is not None
     if scoring.resume and not is_kept:

@@ -1,6 +1,7 @@
 """Parts on the workers of a Ray cluster: one here that lasts as long as the command, or one that is there."""
 
 import contextlib
+import importlib.metadata
 import logging
 import os
 import pickle
@@ -28,13 +29,8 @@ Answer = tuple[Literal["done", "input", "failed"], Any]
 
 def versions() -> dict[str, str]:
     """Return what has to be alike on a worker, for the same bits."""
-    import torch
-
-    from vae_anomaly import __version__
-
     return {
-        "vae-anomaly": __version__,
-        "torch": torch.__version__.partition("+")[0],
+        **{name: importlib.metadata.version(name).partition("+")[0] for name in ("vae-anomaly", "torch")},
         "Python": ".".join(map(str, sys.version_info[:2])),
     }
 

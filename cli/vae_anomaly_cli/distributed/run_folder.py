@@ -5,7 +5,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, Literal, NoReturn
 
 from vae_anomaly_cli.errors import CommandError, InputError
@@ -123,10 +122,7 @@ class RunFolder:
     def forget(self) -> None:
         """Remove all of it: the run is over."""
         with contextlib.suppress(OSError):
-            for name in places.names_in(self.path):
-                places.delete(self.path / name)
-            if isinstance(self.path, Path):
-                self.path.rmdir()
+            places.delete_folder(self.path)
 
     def _check(self, before: bytes, known: Mapping[str, Any]) -> None:
         try:

@@ -14,6 +14,7 @@ from vae_anomaly_cli.stores import Address, Place, is_there, place_of, size_of
 __all__ = [
     "Place",
     "delete",
+    "delete_folder",
     "is_there",
     "make_folder_of",
     "names_in",
@@ -116,6 +117,23 @@ def delete(place: Place) -> None:
         stores.delete_object(place)
     else:
         place.unlink(missing_ok=True)
+
+
+def delete_folder(folder: Place) -> None:
+    """Delete a folder of files; without effect where there is none.
+
+    Raises
+    ------
+    OSError
+        If it cannot be deleted.
+    """
+    if isinstance(folder, Address):
+        stores.delete_folder(folder)
+        return
+    for name in names_in(folder):
+        delete(folder / name)
+    if folder.is_dir():
+        folder.rmdir()
 
 
 def open_output(place: Place, note: Callable[[Path], None] | None = None) -> OpenOutput:
