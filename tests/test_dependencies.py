@@ -73,7 +73,11 @@ USED_WITHOUT_IMPORT = {
 # What tests ask for, and skip without: large, or of nobody's concern but theirs.
 SKIPPED_WITHOUT = {"daft", "mlflow", "skops"}
 # Whose modules import one another's libraries.
-TESTED_TOGETHER = {"test": ("benchmark", "docs", "engines", "ray"), "engines": ("ray", "test"), "benchmark": ("engines", "ray")}
+TESTED_TOGETHER = {
+    "test": ("benchmark", "docs", "engines", "ray"),
+    "engines": ("ray", "test"),
+    "benchmark": ("engines", "ray"),
+}
 # What checks the code and does not run it: only as new as constraints.txt has it.
 CHECKERS = {"build", "mypy", "pandas-stubs", "ruff", "scipy-stubs"}
 # What is not tested at its lower bound, for the reason that constraints-oldest.txt gives.

@@ -1,4 +1,4 @@
-from .callbacks import Callback, ProgressBar, StopTraining, TensorBoard, TrainingCheck
+from .callbacks import Callback, Checkpoint, ProgressBar, StopTraining, TensorBoard, TrainingCheck
 from .comparison import (
     AnomalyClassifier,
     Comparison,
@@ -92,7 +92,7 @@ from .likelihoods import (
     StudentT,
     UnitGaussian,
 )
-from .model import MLP, Convolutional, Exemplar, StandardNormal
+from .model import MLP, Convolutional, Exemplar, StandardNormal, data_parallel
 from .onnx_model import OnnxModel
 from .scores import (
     ELBO,
@@ -128,6 +128,7 @@ __all__ = [
     "Categorical",
     "CellTypeError",
     "Change",
+    "Checkpoint",
     "ColumnRoles",
     "ColumnSetAsideWarning",
     "Comparison",
@@ -226,6 +227,7 @@ __all__ = [
     "anomaly_labels",
     "anomaly_roc_auc",
     "compare",
+    "data_parallel",
     "export_onnx",
     "load",
     "read_manifest",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from vae_anomaly.callbacks.bars import open_bar
 from vae_anomaly.callbacks.base import Callback
+from vae_anomaly.callbacks.checkpoint import Checkpoint
 from vae_anomaly.callbacks.progress_bar import ProgressBar
 from vae_anomaly.callbacks.records_of_fits import scalars_of, shown_parameters
 from vae_anomaly.callbacks.tensorboard_log import TensorBoard
@@ -25,6 +26,7 @@ from vae_anomaly.model import StopTraining, TrainingCheck
 __all__ = [
     "NO_WATCH",
     "Callback",
+    "Checkpoint",
     "ProgressBar",
     "StopTraining",
     "TensorBoard",

@@ -8,9 +8,10 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from vae_anomaly.callbacks.base import Callback
+from vae_anomaly.callbacks.checkpoint import Checkpoint
 from vae_anomaly.callbacks.progress_bar import ProgressBar
 from vae_anomaly.errors import SpecificationError
-from vae_anomaly.model import OnCheck, TrainingCheck
+from vae_anomaly.model import OnCheck, TrainingCheck, TrainingStates
 from vae_anomaly.records import logger_of
 
 LOGGER = logger_of(__name__)
@@ -90,6 +91,11 @@ class Watch:
                 callback.on_check(self.detector, numbered)
 
         return tell
+
+    @property
+    def states(self) -> TrainingStates | None:
+        """What keeps the state of trainings, where a callback does."""
+        return next((callback for callback in self.callbacks if isinstance(callback, Checkpoint)), None)
 
 
 NO_WATCH = Watch(None, ())

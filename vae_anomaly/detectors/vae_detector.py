@@ -150,6 +150,7 @@ from vae_anomaly.model import (
     History,
     Prior,
     TrainingConfig,
+    in_one_process,
     own_settings,
     resolve_device,
 )
@@ -1154,7 +1155,8 @@ class VAEDetector(
         watch: Watch,
     ) -> int:
         seed = new_seed(self.random_state)
-        model = fit_model(encoder, rows, config, seed, watch.on_check(), None if initial is None else initial.vae)
+        before = None if initial is None else initial.vae
+        model = fit_model(encoder, rows, config, seed, watch.on_check(), before, watch.states)
         log_fit(model)
         for warning in model.report.warnings():
             warnings.warn(warning, stacklevel=callers_level())
@@ -1459,7 +1461,9 @@ def _judged_robustly(
     detector = VAEDetector(**parameters)
     known = training.encoder if fixed else None
     own = detector._training(training.data, training.weights, training.used, training.ids, known)
-    detector._learn_from(own, None)
+    # Whoever reads the scores first may be the only process that does.
+    with in_one_process():
+        detector._learn_from(own, None)
     if detector.fit_report_.interrupted:
         raise KeyboardInterrupt
     return _judged(detector.model_, own, labels)

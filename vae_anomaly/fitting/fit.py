@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from vae_anomaly.columns import (
-    MAX_SEEDS,
     BaselineSpecification,
     Batch,
     Declarations,
@@ -50,9 +49,11 @@ from vae_anomaly.model import (
     VAE,
     OnCheck,
     Redraw,
+    TrainingStates,
     elbo_terms,
     fit_kernels,
     matmul_precision_of,
+    present_ranks,
     repeatable_convolutions,
     threads_for,
     train,
@@ -135,6 +136,7 @@ def fit_model(
     seed: int,
     on_check: OnCheck | None = None,
     initial: VAE | None = None,
+    states: TrainingStates | None = None,
 ) -> FittedModel[EncoderT]:
     """Hold rows out, train, fit the prior, calibrate, find the threshold.
 
@@ -151,6 +153,8 @@ def fit_model(
         Called at each check of the training, see `train`.
     initial : VAE, optional
         Whose weights the training starts from; it stays as it is.
+    states : TrainingStates, optional
+        Keeps the state of the training, see `train`.
     """
     rng = np.random.default_rng(seed)
     generator = torch.Generator().manual_seed(seed)
@@ -198,7 +202,9 @@ def fit_model(
                 torch.Generator(device).manual_seed(seed + 1),
                 on_check,
                 continued=initial is not None,
-                redraw=_redraw(rows, seed),
+                redraw=None if rows.augment is None else Redraw(rows.augment, seed),
+                ranks=present_ranks(),
+                states=states,
             )
         vae.requires_grad_(False).eval()
 
@@ -370,15 +376,6 @@ def _with_those_before(
 def _fingerprints(rows: TrainingRows, chosen: IntArray) -> npt.NDArray[np.int64]:
     fingerprints: npt.NDArray[np.int64] = rows.encode(chosen).fingerprints().numpy()
     return fingerprints
-
-
-def _redraw(rows: TrainingRows, seed: int) -> Redraw | None:
-    """What replaces the rows of a mini-batch by changed ones."""
-    augment = rows.augment
-    if augment is None:
-        return None
-    rng = np.random.default_rng(seed)
-    return lambda batch: augment(batch, int(rng.integers(MAX_SEEDS)))
 
 
 def _report_draws(vae: VAE, n_rows: int) -> int:

@@ -40,10 +40,12 @@ from vae_anomaly.model.priors import (
     precise,
     resolve_prior,
 )
+from vae_anomaly.model.ranks import data_parallel, in_one_process, present_ranks
 from vae_anomaly.model.steps import Redraw, TrainingConfig
 from vae_anomaly.model.threads import one_thread, parallel_map, threads_for, usual_threads
 from vae_anomaly.model.torch_settings import each_in_own_settings, own_settings
 from vae_anomaly.model.training import History, OnCheck, StopTraining, TrainingCheck, train
+from vae_anomaly.model.training_state import TrainingState, TrainingStates, packed_state
 from vae_anomaly.model.vae import MAX_LOG_VARIANCE, NOISE_GAIN, VAE
 
 __all__ = [
@@ -84,12 +86,16 @@ __all__ = [
     "Terms",
     "TrainingCheck",
     "TrainingConfig",
+    "TrainingState",
+    "TrainingStates",
     "batch_invariant_gradients",
+    "data_parallel",
     "each_in_own_settings",
     "elbo_terms",
     "exact_products",
     "expected_log_likelihood",
     "fit_kernels",
+    "in_one_process",
     "kernel_bound",
     "kernel_terms",
     "marginal_terms",
@@ -98,8 +104,10 @@ __all__ = [
     "nearest_centres",
     "one_thread",
     "own_settings",
+    "packed_state",
     "parallel_map",
     "precise",
+    "present_ranks",
     "repeatable_convolutions",
     "resolve_backbone",
     "resolve_device",

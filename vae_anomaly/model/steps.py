@@ -3,28 +3,56 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.optim.adamw import adamw
 
-from vae_anomaly.columns import Batch, taken
+from vae_anomaly.columns import MAX_SEEDS, Batch, taken
 from vae_anomaly.forks import ForkSafeLock
 from vae_anomaly.model.closed_form import ClosedForm, has_closed_form
 from vae_anomaly.model.elbo import elbo_terms
 from vae_anomaly.model.flat_weights import FlatWeights
+from vae_anomaly.model.ranks import Share
 from vae_anomaly.model.vae import VAE
-
-Redraw: TypeAlias = Callable[[Batch], Batch]
 
 FULL_VIEW_SHARE = 0.65
 PREPARED_CELLS = 1 << 20
 BYTE_LEVELS = 256
 EAGER_STEPS = 3
 BETAS, EPSILON = (0.9, 0.99), 1e-8
+
+
+class Redraw:
+    """Replaces the rows of mini-batches by others, at random.
+
+    Parameters
+    ----------
+    change : callable
+        From rows and a seed to other rows of the same shape.
+    seed : int
+        Of the seeds.
+    """
+
+    def __init__(self, change: Callable[[Batch, int], Batch], seed: int) -> None:
+        self.change = change
+        self.rng = np.random.default_rng(seed)
+
+    def __call__(self, rows: Batch) -> Batch:
+        """Other rows in place of these."""
+        return self.change(rows, self._seed())
+
+    def skip(self, n_calls: int) -> None:
+        """Go on as after so many calls."""
+        for _ in range(n_calls):
+            self._seed()
+
+    def _seed(self) -> int:
+        return int(self.rng.integers(MAX_SEEDS))
 
 
 @dataclass(frozen=True)
@@ -83,7 +111,7 @@ class MiniBatch:
     noise : Tensor of shape (members, 1, rows, latents)
         Standard normal noise.
     importance : Tensor of shape (members, rows), optional
-        Weights of the rows.
+        Weights of the rows; of all rows of the mini-batch where this process has a share of them.
     complete : bool
         Whether it is known that no cell is missing.
     """
@@ -123,6 +151,34 @@ class MiniBatch:
             own.copy_(new)
 
 
+@dataclass(frozen=True)
+class Position:
+    """Where in its endless mini-batches a training is: at a step of those that were prepared at once.
+
+    Parameters
+    ----------
+    generator : uint8 Tensor
+        State of the source of everything random, before they were prepared.
+    shuffled : int64 Tensor of shape (members, rows per member), optional
+        The order of the present pass then; None before the first.
+    n_visited : int
+        Rows per member that this pass had visited then.
+    n_blocks : int
+        How often mini-batches had been prepared then.
+    n_prepared : int
+        Mini-batches that are prepared at once.
+    n_steps : int
+        How many of these have been made.
+    """
+
+    generator: Tensor
+    shuffled: Tensor | None
+    n_visited: int
+    n_blocks: int
+    n_prepared: int
+    n_steps: int
+
+
 class MiniBatches:
     """Endless mini-batches of every member's own rows, several prepared at once.
 
@@ -140,8 +196,10 @@ class MiniBatches:
         How to train.
     generator : torch.Generator
         Source of everything random, on the model's device.
-    redraw : callable, optional
+    redraw : Redraw, optional
         Replaces the rows of a mini-batch by others.
+    share : Share, optional
+        The rows of a mini-batch that this process computes; everything random is drawn for all of them.
     """
 
     def __init__(
@@ -153,41 +211,73 @@ class MiniBatches:
         config: TrainingConfig,
         generator: torch.Generator,
         redraw: Redraw | None = None,
+        share: Share | None = None,
     ) -> None:
-        self.vae, self.data, self.weights, self.redraw = vae, data, weights, redraw
+        self.vae, self.data, self.weights, self.redraw, self.share = vae, data, weights, redraw, share
         self.hidden_fraction, self.generator = config.hidden_fraction, generator
         self.features = vae.features(data)
         # As they are where no number is extreme: these need not be gathered twice.
         self.reads_values = torch.equal(self.features, data.values)
         self.complete = redraw is None and bool(data.observed.all())
         self.size = min(config.batch_size, subsamples.shape[1])
-        self.orders = self._orders(subsamples)
+        self.subsamples = subsamples
+        self.shuffled: Tensor | None = None
+        self.n_visited = self.n_blocks = self.n_made = 0
+        self.orders = self._orders()
         cells = len(subsamples) * self.size * (2 * self.features.shape[-1] + data.n_columns + vae.latent_dim)
         self.n_prepared = max(1, PREPARED_CELLS // cells)
+        self.block = self._next_block()
 
     def __iter__(self) -> Iterator[MiniBatch]:
         while True:
+            begin, self.n_made = self.n_made, 0
+            self.block = self._next_block()
             prepared = self.prepare(self.n_prepared)
-            yield from (prepared.step(index) for index in range(self.n_prepared))
+            self.n_blocks += 1
+            for index in range(begin, self.n_prepared):
+                self.n_made = index + 1
+                yield prepared.step(index)
+            self.n_made = 0
+
+    @property
+    def position(self) -> Position:
+        """Where it is, to go on from there another time."""
+        return replace(self.block, n_steps=self.n_made)
+
+    def go_to(self, position: Position) -> None:
+        """Go on at a position of the same mini-batches, instead of the beginning."""
+        self.generator.set_state(position.generator)
+        self.shuffled = None if position.shuffled is None else position.shuffled.to(self.subsamples.device)
+        self.n_visited, self.n_blocks, self.n_prepared = position.n_visited, position.n_blocks, position.n_prepared
+        self.n_made = position.n_steps
+        if self.redraw is not None:
+            self.redraw.skip(position.n_blocks)
+
+    def _next_block(self) -> Position:
+        state = self.generator.get_state()
+        return Position(state, self.shuffled, self.n_visited, self.n_blocks, self.n_prepared, 0)
 
     def prepare(self, n_steps: int) -> MiniBatch:
         """Mini-batches of the next `n_steps` steps, which are the first axis of every tensor."""
         rows = torch.stack([next(self.orders) for _ in range(n_steps)])
-        batch = self._taken(rows)
-        features = None
-        if self.redraw is not None:
-            batch = self.redraw(batch)
-        elif self.reads_values:
-            features = batch.values
+        own = rows if self.share is None else rows[..., self.share.own]
+        if self.redraw is None:
+            batch = self._taken(own)
+            features = batch.values if self.reads_values else taken(self.features, own)
         else:
-            features = taken(self.features, rows)
+            # One change for all rows of the mini-batch, whoever computes them.
+            batch, features = self.redraw(self._taken(rows)), None
+            batch = batch if self.share is None else batch.at(self.share.own)
         noise = torch.randn(
             (*rows.shape[:2], 1, rows.shape[2], self.vae.latent_dim),
             generator=self.generator,
             device=rows.device,
             dtype=torch.float32,
         )
-        visible = self._visible(batch) if self.hidden_fraction > 0 else None
+        visible = self._visible((*rows.shape, batch.n_columns)) if self.hidden_fraction > 0 else None
+        if self.share is not None:
+            noise = noise[..., self.share.own, :]
+            visible = None if visible is None else visible[..., self.share.own, :]
         inputs = self.vae.inputs(batch, visible, features)
         importance = None if self.weights is None else self.weights[rows]
         return MiniBatch(batch, inputs, noise, importance, self.complete)
@@ -198,59 +288,73 @@ class MiniBatches:
         values = taken(self.data.values, rows)
         return Batch(values, self.data.observed[:1, :1].expand(values.shape))
 
-    def _orders(self, subsamples: Tensor) -> Iterator[Tensor]:
+    def _orders(self) -> Iterator[Tensor]:
         """Rows of one step after the other: (members, batch size)."""
-        members, n_rows = subsamples.shape
+        shape, device = self.subsamples.shape, self.subsamples.device
         while True:
-            keys = torch.rand(members, n_rows, generator=self.generator, device=subsamples.device, dtype=torch.float32)
-            shuffled = subsamples.gather(1, keys.argsort(1))
-            for begin in range(0, n_rows - self.size + 1, self.size):
-                yield shuffled[:, begin : begin + self.size]
+            if self.shuffled is None or self.n_visited + self.size > shape[1]:
+                keys = torch.rand(shape, generator=self.generator, device=device, dtype=torch.float32)
+                self.shuffled, self.n_visited = self.subsamples.gather(1, keys.argsort(1)), 0
+            begin, self.n_visited = self.n_visited, self.n_visited + self.size
+            yield self.shuffled[:, begin : self.n_visited]
 
-    def _visible(self, batch: Batch) -> Tensor:
+    def _visible(self, shape: tuple[int, ...]) -> Tensor:
         """Hide each cell of a row with a probability of the row's own, between 0 and `hidden_fraction`.
 
         Compared by the byte, eight of which come from one random number.
         """
-        *shape, n_columns = batch.values.shape
-        device = batch.values.device
-        shares = torch.rand(2, *shape, 1, generator=self.generator, device=device, dtype=torch.float32)
+        *of_rows, n_columns = shape
+        n_cells, device = math.prod(shape), self.subsamples.device
+        shares = torch.rand(2, *of_rows, 1, generator=self.generator, device=device, dtype=torch.float32)
         rates = torch.where(shares[1] < FULL_VIEW_SHARE, 0.0, shares[0] * self.hidden_fraction)
-        numbers = torch.empty(-(-batch.values.numel() // 8), dtype=torch.int64, device=device)
+        numbers = torch.empty(-(-n_cells // 8), dtype=torch.int64, device=device)
         numbers.random_(-(2**63), None, generator=self.generator)
-        cells = numbers.view(torch.uint8)[: batch.values.numel()].view(*shape, n_columns)
+        cells = numbers.view(torch.uint8)[:n_cells].view(*of_rows, n_columns)
         return cells >= (rates * BYTE_LEVELS).to(torch.uint8)
 
 
 def by_autograd(
-    vae: VAE, weights: FlatWeights, minibatch: MiniBatch, kl_weight: float | Tensor, config: TrainingConfig
+    vae: VAE,
+    weights: FlatWeights,
+    minibatch: MiniBatch,
+    kl_weight: float | Tensor,
+    config: TrainingConfig,
+    share: Share | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Fill the gradient; returns the terms of the ELBO, reconstruction and KL by row: (members, rows) each."""
     terms = elbo_terms(vae, minibatch.rows, minibatch.noise, minibatch.inputs)
     reconstruction, kl = terms.reconstruction, terms.kl
     losses = kl_weight * kl - reconstruction
-    counts = _counts(losses.detach(), minibatch.importance, config.trim_fraction)
+    counts = _counts(losses.detach(), minibatch.importance, config.trim_fraction, share)
     weights.differentiate((losses * counts).sum() / minibatch.rows.n_columns)
     return reconstruction.detach(), kl.detach()
 
 
 def in_closed_form(
-    closed: ClosedForm, minibatch: MiniBatch, kl_weight: float | Tensor, config: TrainingConfig
+    closed: ClosedForm,
+    minibatch: MiniBatch,
+    kl_weight: float | Tensor,
+    config: TrainingConfig,
+    share: Share | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The same as `by_autograd`."""
     reconstruction, kl = closed.terms(minibatch.rows, minibatch.inputs, minibatch.noise, complete=minibatch.complete)
     losses = kl_weight * kl - reconstruction
-    by_losses = _counts(losses, minibatch.importance, config.trim_fraction) / minibatch.rows.n_columns
+    by_losses = _counts(losses, minibatch.importance, config.trim_fraction, share) / minibatch.rows.n_columns
     closed.differentiate(-by_losses, kl_weight * by_losses)
     return reconstruction, kl
 
 
-def _counts(losses: Tensor, importance: Tensor | None, trim_fraction: float) -> Tensor:
+def _counts(losses: Tensor, importance: Tensor | None, trim_fraction: float, share: Share | None = None) -> Tensor:
     """How much each row counts in the loss of its member: (members, rows), with a sum of 1 over rows.
 
     The loss is further divided by the number of columns, so that the clipping threshold means the same for narrow and
-    wide tables.
+    wide tables.  Where this process has a share of the rows, all rows of the mini-batch count together.
     """
+    if share is not None:
+        # Which rows are trimmed depends on the losses of all.
+        of_all = share.whole(losses) if trim_fraction else losses.new_zeros(len(losses), share.n_rows)
+        return _counts(of_all, importance, trim_fraction)[:, share.own]
     n_trimmed = int(trim_fraction * losses.shape[1])
     if importance is None and not n_trimmed:
         return torch.full_like(losses, 1 / losses.shape[1])
@@ -299,6 +403,9 @@ class Stepper:
         How to train.
     record : callable, optional
         Turns work on tensors that keep their memory into something that repeats it; by default `CudaGraph` on CUDA.
+    share : Share, optional
+        The rows of a mini-batch that this process computes; gradients are added up over all processes, and every step
+        is eager.
 
     Attributes
     ----------
@@ -312,11 +419,12 @@ class Stepper:
         weights: FlatWeights,
         config: TrainingConfig,
         record: Callable[[Callable[[], None]], Callable[[], None]] | None = None,
+        share: Share | None = None,
     ) -> None:
-        self.vae, self.weights, self.config = vae, weights, config
+        self.vae, self.weights, self.config, self.share = vae, weights, config, share
         device = weights.flat.device
         self.on_cuda = device.type == "cuda"
-        self.record = CudaGraph if record is None and self.on_cuda else record
+        self.record = CudaGraph if record is None and share is None and self.on_cuda else record
         self.moments = torch.zeros_like(weights.flat), torch.zeros_like(weights.flat)
         # What a recorded step reads has to be on the device.
         self.n_taken, self.rate, self.kl_weight = (
@@ -365,10 +473,12 @@ class Stepper:
     def _change(self, minibatch: MiniBatch, rate: float | Tensor, kl_weight: float | Tensor) -> None:
         if self.has_closed_form:
             self.closed = self.closed or ClosedForm(self.vae, self.weights, len(minibatch.rows))
-            terms = in_closed_form(self.closed, minibatch, kl_weight, self.config)
+            terms = in_closed_form(self.closed, minibatch, kl_weight, self.config, self.share)
         else:
             with torch.enable_grad():
-                terms = by_autograd(self.vae, self.weights, minibatch, kl_weight, self.config)
+                terms = by_autograd(self.vae, self.weights, minibatch, kl_weight, self.config, self.share)
+        if self.share is not None:
+            self.share.ranks.add_up(self.weights.gradient)
         self.weights.clip(self.config.max_grad_norm)
         weight_decay = self.config.weight_decay
         if self.on_cuda and weight_decay:

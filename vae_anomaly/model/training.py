@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import TypeAlias
 
 import pandas as pd
@@ -19,7 +19,15 @@ from vae_anomaly.model.closed_form import has_closed_form
 from vae_anomaly.model.elbo import elbo_terms
 from vae_anomaly.model.flat_weights import FlatWeights
 from vae_anomaly.model.matmul import LANES
+from vae_anomaly.model.ranks import Ranks
 from vae_anomaly.model.steps import MiniBatches, Redraw, Stepper, TrainingConfig
+from vae_anomaly.model.training_state import (
+    TrainingState,
+    TrainingStates,
+    digests_of,
+    name_of_training,
+    unpacked_state,
+)
 from vae_anomaly.model.vae import VAE
 
 N_CHECKS = 20
@@ -163,6 +171,8 @@ def train(
     *,
     continued: bool = False,
     redraw: Redraw | None = None,
+    ranks: Ranks | None = None,
+    states: TrainingStates | None = None,
 ) -> History:
     """Fit the weights of all members at once and leave the best of each in `vae`.
 
@@ -188,8 +198,12 @@ def train(
         Called at each check; `StopTraining` ends the training, any other exception is passed on.
     continued : bool
         Whether the weights are those of an earlier training: they are then among those that the best are chosen from.
-    redraw : callable, optional
+    redraw : Redraw, optional
         Replaces the rows of a mini-batch by others; held-out rows stay as they are.
+    ranks : Ranks, optional
+        The processes that share every mini-batch.
+    states : TrainingStates, optional
+        Keeps the state of the training at its checks, and gives that of the same training if it was begun before.
 
     Returns
     -------
@@ -197,28 +211,45 @@ def train(
 
     Raises
     ------
+    SpecificationError
+        If processes that share the training were given different ones, or are more than rows of a mini-batch.
     TrainingDiverged
         If the loss is not finite for the second time, after a rollback with a tenth of the step.
     """
     history = History()
     flat = FlatWeights(vae, LANES if has_closed_form(vae) else 1)
     best = _BestWeights(flat)
-    stepper = Stepper(vae, flat, config)
-    minibatches = iter(MiniBatches(vae, batch, subsamples, weights, config, generator, redraw))
+    digests: dict[str, bytes] = {}
+    if ranks is not None or states is not None:
+        digests = digests_of(vae, batch, subsamples, weights, validation, config, generator)
+    size, share = min(config.batch_size, subsamples.shape[1]), None
+    if ranks is not None:
+        ranks.check_alike(digests, flat.flat.device)
+        share = ranks.share(size)
+    stepper = Stepper(vae, flat, config, share=share)
+    prepared = MiniBatches(vae, batch, subsamples, weights, config, generator, redraw, share)
+    minibatches = iter(prepared)
     interval = -(-config.max_iter // N_CHECKS)
     warmup = max(1.0, config.kl_warmup * config.max_iter)
     probe = batch.take(slice(0, PROBE_ROWS)) if validation is None else validation
     factor, n_steps, checked, kl_weight, rate = 1.0, 0, 0, 0.0, 0.0
-    rows_per_step, start = len(subsamples) * min(config.batch_size, subsamples.shape[1]), time.perf_counter()
+    rows_per_step, start = len(subsamples) * size, time.perf_counter()
     if continued and validation is not None:
         best.record(_held_out_elbo(vae, validation, validation_noise, config))
 
     def check() -> bool:
         """Record the present weights, or go back to the last finite ones and return False."""
         assert stepper.sums is not None
-        reconstruction, kl = (stepper.sums.mean((1, 2)) / (n_steps - checked)).tolist()
+        means = stepper.sums.mean((1, 2)) if ranks is None else ranks.add_up(stepper.sums.sum((1, 2))) / rows_per_step
+        reconstruction, kl = (means / (n_steps - checked)).tolist()
         stepper.sums.zero_()
+        if ranks is not None:
+            # Gradients are alike, but another processor may make another bit of them.
+            for tensor in (flat.flat.detach(), *stepper.moments):
+                ranks.of_first(tensor)
         bound = _held_out_elbo(vae, probe, validation_noise, config)
+        if ranks is not None:
+            ranks.of_first(bound)
         if not (math.isfinite(reconstruction - kl) and bool(bound.isfinite().all())):
             if history.rolled_back or (not history.iteration and n_steps >= config.max_iter):
                 last = -history.elbo[-1] if history.elbo else math.nan
@@ -239,17 +270,46 @@ def train(
 
     def is_stopped() -> bool:
         """Tell of the check, and return whether the training shall end."""
-        if on_check is None:
-            return False
-        try:
-            on_check(TrainingCheck.last(history, config.max_iter, rows_per_step, time.perf_counter() - start))
-        except StopTraining as stop:
-            history.stopped_by = stop.reason
+        if on_check is not None:
+            try:
+                on_check(TrainingCheck.last(history, config.max_iter, rows_per_step, time.perf_counter() - start))
+            except StopTraining as stop:
+                history.stopped_by = stop.reason
+        if ranks is not None and ranks.any(bool(history.stopped_by), flat.flat.device):
+            history.stopped_by = history.stopped_by or "a callback in another process"
+        return bool(history.stopped_by)
+
+    def is_over() -> bool:
+        """Whether the training shall end at the check that was made last."""
+        if is_stopped():
             return True
-        return False
+        history.stopped_early = config.early_stopping and best.n_stale >= config.n_iter_no_change
+        return history.stopped_early
+
+    def state() -> TrainingState:
+        """All that the steps to come depend on."""
+        moments = stepper.moments
+        seconds = time.perf_counter() - start
+        of_best = best.kept, best.best, best.n_stale
+        present = flat.flat.detach(), moments[0], moments[1], stepper.n_taken
+        return TrainingState(n_steps, factor, seconds, asdict(history), prepared.position, *present, *of_best)
+
+    known = None if states is None else _known_state(states, digests, ranks, flat.flat.device)
+    is_done = False
+    if known is not None:
+        n_steps = checked = known.n_steps
+        factor, start = known.factor, start - known.seconds
+        history = History(**known.history)
+        flat.restore(known.weights)
+        stepper.moments[0].copy_(known.first_moment)
+        stepper.moments[1].copy_(known.second_moment)
+        stepper.n_taken.copy_(known.n_taken)
+        best.restore(known.kept, known.best, known.n_stale)
+        prepared.go_to(known.position)
+        is_done = is_over()
 
     try:
-        while n_steps < config.max_iter:
+        while n_steps < config.max_iter and not is_done:
             rate = factor * config.learning_rate_init * _schedule(n_steps, config.max_iter)
             kl_weight = config.kl_weight * min(1.0, (n_steps + 1) / warmup)
             stepper.step(next(minibatches), rate, kl_weight)
@@ -259,15 +319,15 @@ def train(
             is_finite = check()
             checked = n_steps
             if not is_finite:
-                stepper = Stepper(vae, flat, config)
+                stepper = Stepper(vae, flat, config, share=share)
                 factor = ROLLBACK_FACTOR
-            elif is_stopped():
-                break
-            if config.early_stopping and best.n_stale >= config.n_iter_no_change:
-                history.stopped_early = True
-                break
+                continue
+            if states is not None and (ranks is None or ranks.rank == 0):
+                states.write(name_of_training(digests), state)
+            is_done = is_over()
     except KeyboardInterrupt:
-        if n_steps == 0 or (n_steps == checked and not history.iteration):
+        # Processes that share a training are interrupted at different steps.
+        if n_steps == 0 or ranks is not None or (n_steps == checked and not history.iteration):
             raise
         history.interrupted = True
         if n_steps > checked and check():
@@ -275,6 +335,16 @@ def train(
     flat.restore(best.kept)
     flat.release()
     return history
+
+
+def _known_state(
+    states: TrainingStates, digests: Mapping[str, bytes], ranks: Ranks | None, device: torch.device
+) -> TrainingState | None:
+    """The state in which the same training was left: in all processes that which the first reads."""
+    content = states.read(name_of_training(digests)) if ranks is None or ranks.rank == 0 else None
+    if ranks is not None:
+        content = ranks.bytes_of_first(content, device)
+    return None if content is None else unpacked_state(content)
 
 
 def _schedule(step: int, n_steps: int) -> float:
@@ -303,6 +373,13 @@ class _BestWeights:
         self.kept = weights.flat.detach().clone()
         self.last = self.kept
         self.n_stale = 0
+
+    def restore(self, kept: Tensor, best: Tensor | None, n_stale: int) -> None:
+        """What was known at a check whose weights are those of the model now."""
+        device = self.weights.flat.device
+        self.last = self.weights.flat.detach().clone()
+        self.kept, self.n_stale = kept.to(device), n_stale
+        self.best = None if best is None else best.to(device)
 
     def record(self, bound: Tensor | None) -> None:
         self.last = self.weights.flat.detach().clone()

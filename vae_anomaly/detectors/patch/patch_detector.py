@@ -49,7 +49,7 @@ from vae_anomaly.errors import DataError, FitWarning, NonFiniteScoreError, calle
 from vae_anomaly.explain import ImageExplanation
 from vae_anomaly.fitting import FitConfig, FitReport, TrainingRows, fit_model, rows_set_aside
 from vae_anomaly.likelihoods import Gaussian
-from vae_anomaly.model import History, OnCheck, own_settings
+from vae_anomaly.model import History, OnCheck, TrainingStates, own_settings
 
 SAMPLE_WINDOWS, N_SAMPLED_IMAGES, MAX_STOPPING_WINDOWS = 4096, 64, 2048
 MAX_POSITION_IMAGES, AUGMENTED_IMAGES = 128, 512
@@ -279,8 +279,8 @@ class PatchDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
         held_out, kept = split(images.n_rows, rng)
         models = []
         for number, geometry in enumerate(geometries):
-            on_check = watch.on_check(number, len(geometries))
-            fitted = self._fit_windows(images, held_out, kept, geometry, config, seed, rng, on_check)
+            told = watch.on_check(number, len(geometries)), watch.states
+            fitted = self._fit_windows(images, held_out, kept, geometry, config, seed, rng, *told)
             models.append(fitted)
             for warning in fitted.model.report.warnings():
                 side = geometry.windows.target
@@ -393,6 +393,7 @@ class PatchDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
         seed: int,
         rng: np.random.Generator,
         on_check: OnCheck,
+        states: TrainingStates | None,
     ) -> WindowModel:
         """Fit one model on windows at random positions."""
         sample = self._windows(images, rng.permutation(kept)[:N_SAMPLED_IMAGES], SAMPLE_WINDOWS, geometry, rng)
@@ -406,7 +407,7 @@ class PatchDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
         batch = Batch(torch.cat([stopping.values, training.values]), torch.cat([stopping.observed, training.observed]))
         held_out_rows = np.arange(len(batch)) < len(stopping)
         rows = TrainingRows(len(batch), lambda indices: batch.take(torch.from_numpy(indices)), None, held_out_rows)
-        model = fit_model(encoder, rows, config, seed, on_check)
+        model = fit_model(encoder, rows, config, seed, on_check, states=states)
         log_fit(model)
         if self.model == MASKED:
             model = dataclasses.replace(model, noise=torch.zeros_like(model.noise))
