@@ -9,6 +9,7 @@ import copy
 import gc
 import pickle
 import threading
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -83,8 +84,8 @@ def steppers(monkeypatch: pytest.MonkeyPatch) -> list[Stepper]:
     made: list[Stepper] = []
 
     class Kept(Stepper):
-        def __init__(self, *arguments: object) -> None:
-            super().__init__(*arguments)
+        def __init__(self, *arguments: Any, **keywords: Any) -> None:
+            super().__init__(*arguments, **keywords)
             made.append(self)
 
     monkeypatch.setattr(training, "Stepper", Kept)

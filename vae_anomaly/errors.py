@@ -11,7 +11,7 @@ import inspect
 import math
 from collections.abc import Hashable, Sequence
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 MAX_NAMED = 5
 # Packages whose lines are not those of who called the library.
@@ -89,8 +89,7 @@ class DataError(VAEAnomalyError, ValueError):
 
     def with_row(self, row: int) -> Self:
         """The same error about another row, for callers that passed on a selection of their rows."""
-        moved = copy.copy(self)
-        moved.row = row
+        moved: Self = _with_row(self, row)
         return moved
 
 
@@ -216,8 +215,7 @@ class NonFiniteScoreError(VAEAnomalyError, ArithmeticError):
 
     def with_row(self, row: int) -> Self:
         """The same error with another position, for callers that passed on a selection of their rows."""
-        moved = copy.copy(self)
-        moved.row = row
+        moved: Self = _with_row(self, row)
         return moved
 
 
@@ -943,6 +941,13 @@ class TextReadWarning(DataWarning):
 def row_label(label: Hashable) -> str:
     """A label of an index in a sentence: text in quotes."""
     return repr(label) if isinstance(label, str) else str(label)
+
+
+def _with_row(error: Exception, row: int) -> Any:
+    moved = copy.copy(error)
+    # tblib, which Dask loads, has copies of exceptions share their fields.
+    moved.__dict__ = {**vars(error), "row": row}
+    return moved
 
 
 def first_names(names: Sequence[str]) -> str:

@@ -23,6 +23,7 @@ from vae_anomaly_cli.models import Unusable, library_errors, open_groups
 from vae_anomaly_cli.options import Device, FitOptions, GroupOptions
 from vae_anomaly_cli.progress import progress_bar
 from vae_anomaly_cli.sources import Location, RowBatch, TableSource
+from vae_anomaly_cli.stores import place_of
 from vae_anomaly_cli.table_model import SAMPLE_ROWS, new_detector
 from vae_anomaly_cli.tables import Table
 
@@ -399,10 +400,11 @@ def load_grouped_model(
     others = dataclasses.replace(columns, remembered=(*columns.remembered, by))
     pooled = groups.pooled_
     given = dict(others.for_scoring(pooled.columns_, messages, pooled.calibration_groups, pooled.baseline_columns_))
+    names = getattr(groups, "feature_names_in_", [f"x{index}" for index in range(groups.n_features_in_)])
     # What the pooled model set aside may be modelled in a group.
     free = [name for name in columns.names if name not in others.remembered]
-    given |= {name: there for name, there in match_names(groups.feature_names_in_, free).items() if name not in given}
-    return GroupedModel(source, groups, given, by, f"scored {source.name} with {model}")
+    given |= {name: there for name, there in match_names(names, free).items() if name not in given}
+    return GroupedModel(source, groups, given, by, f"scored {source.name} with {place_of(model)}")
 
 
 def _features(columns: InputColumns, by: str, messages: Messages) -> list[str]:

@@ -127,8 +127,8 @@ def _refuse(data: TableData, saved: str, flagging: FlagOptions, refused: list[st
     others = [option for option, given in (("--fdr", flagging.fdr), ("--alerts", flagging.alerts)) if given is not None]
     if refused or others:
         raise InputError(
-            f"{saved}: {[*refused, *others][0]} takes a model of one density, and {WHY}. Leave it out; "
-            "--false-alarm-rate is one that holds for each group."
+            f"{saved}: {[*refused, *others][0]} is for one model, and {WHY}. Leave it out; for flags, "
+            "--false-alarm-rate holds for each group."
         )
     if JUDGED_BY in data.columns.kept:
         raise InputError(

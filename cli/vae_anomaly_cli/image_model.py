@@ -17,6 +17,7 @@ from vae_anomaly_cli.models import Unusable, library_errors, load_detector, rank
 from vae_anomaly_cli.options import Device, FitOptions, Method
 from vae_anomaly_cli.progress import progress_bar
 from vae_anomaly_cli.sources import ImageBatch, ImageSource
+from vae_anomaly_cli.stores import place_of
 from vae_anomaly_cli.table_model import new_detector
 
 if TYPE_CHECKING:
@@ -274,7 +275,7 @@ def load_image_model(source: ImageSource, model: str, device: Device, messages: 
         detector.image_format_  # noqa: B018 - models of floats have none
     except SpecificationError as error:
         raise InputError(f"{model}: {error}") from error
-    return ImageModel(source, detector, None, f"scored {source.name} with {model}")
+    return ImageModel(source, detector, None, f"scored {source.name} with {place_of(model)}")
 
 
 def describe_depth(channels: int, depth: int | None) -> str:

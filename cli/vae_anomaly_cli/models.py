@@ -381,7 +381,11 @@ def remembered_roles(model: str) -> "ColumnRoles":
 
     with model_errors(model):
         found = located(model)
-        manifest = read_groups(found, key=signing_key()) or read_manifest(found, key=signing_key())
+        manifest = read_groups(found, key=signing_key())
+        if manifest is None:
+            if isinstance(found, ObjectBytes):
+                found.seek(0)
+            manifest = read_manifest(found, key=signing_key())
     try:
         return ColumnRoles.of(manifest["column_roles"])
     except (LookupError, TypeError) as error:

@@ -23,6 +23,7 @@ from vae_anomaly_cli.models import EXPECTATIONS, Unusable, library_errors, load_
 from vae_anomaly_cli.options import Device, FitOptions
 from vae_anomaly_cli.progress import progress_bar
 from vae_anomaly_cli.sources import RowBatch, TableSource
+from vae_anomaly_cli.stores import place_of
 from vae_anomaly_cli.tables import Sampler, Table, sample_table
 
 if TYPE_CHECKING:
@@ -282,7 +283,7 @@ def load_table_model(
     with messages.library_warnings():
         detector = load_detector(model, device, of_images=False)
     assert isinstance(detector, VAEDetector)
-    return model_of(source, columns, detector, messages, f"scored {source.name} with {model}")
+    return model_of(source, columns, detector, messages, f"scored {source.name} with {place_of(model)}")
 
 
 def model_of(

@@ -104,7 +104,7 @@ def test_false_alarm_rate_holds_for_each_model(run, fitted, sales_csv):
 )
 def test_what_takes_one_model_is_refused(run, fitted, sales_csv, folder, option):
     outcome = run("score", sales_csv, "-m", fitted[0], "-o", folder / "scored.csv", option)
-    assert f"{option.partition('=')[0]} takes a model of one density" in outcome.error()
+    assert f"{option.partition('=')[0]} is for one model" in outcome.error()
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,8 @@ def test_shards_write_and_say_what_one_run_does(score, tmp_path, rule: str) -> N
     whole = score("-o", f"{tmp_path}/whole/", *options)
     out = tmp_path / "parts"
     for number in (3, 1, 2):
-        some = score("-o", f"{out}/", "--shard", f"{number}/3", *PARTS, *RULES[rule])
+        shared = [option for option in RULES[rule] if option != "--fail-on-drift"]
+        some = score("-o", f"{out}/", "--shard", f"{number}/3", *PARTS, *shared)
         assert ("nothing written yet" in some) == (rule in {"fdr", "alerts"})
     assert (rule in {"fdr", "alerts"}) == (not written(out))
     summed = score("-o", f"{out}/", "--resume", *PARTS, *options)
@@ -173,6 +174,20 @@ def test_a_folder_that_holds_another_run_is_refused(score, tmp_path, options, te
     assert "holds a run in parts that is not ended (5 parts are done)" in plain
 
 
+def test_rows_that_are_there_whole_are_not_written_in_pieces_beside_and_the_other_way_round(score, tmp_path) -> None:
+    score("-o", f"{tmp_path}/whole/")
+    found = score("-o", f"{tmp_path}/whole/", "--shard", "1/2", *PARTS, code=2)
+    assert "a.parquet is there, which holds rows of a.parquet from another run" in found
+    assert not list((tmp_path / "whole").glob("*-of-*"))
+    score("-o", f"{tmp_path}/parts/", "--shard", "1/1", *PARTS)
+    score("-o", f"{tmp_path}/parts/", "--resume", *PARTS)
+    found = score("-o", f"{tmp_path}/parts/", code=2)
+    assert "a-00001-of-00004.parquet is there" in found
+    assert "would count them twice" in found
+    found = score("-o", f"{tmp_path}/parts/", "--shard", "1/1", "--part-rows", "60", code=2)
+    assert "from another run, cut in another way" in found
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
@@ -182,7 +197,10 @@ def test_a_folder_that_holds_another_run_is_refused(score, tmp_path, options, te
         (("-o", "out/", "--address", "auto"), "name it with --engine ray"),
         (("-o", "out/", "--engine", "hadoop"), "ray"),
         (("-o", "out/", "--part-rows", "5"), "give one of them, too"),
-        (("-o", "out/", "--shard", "1/2", "--top", "3", "--only-top"), "--only-top"),
+        (("-o", "out/", "--shard", "1/2", "--top", "3", "--only-top"), "--top 3 is about all rows"),
+        (("-o", "out/", "--shard", "1/2", "--json"), "--json is about all rows"),
+        (("-o", "out/", "--shard", "1/2", "--fail-on-drift"), "--fail-on-drift is about all rows"),
+        (("-o", "out/", "--shard", f"1/{'9' * 5000}"), "expected a share like 2/4"),
         (("-o", "out/", "--shard", "1/40"), "this share has none"),
     ],
 )

@@ -8,6 +8,7 @@ import http.server
 import io
 import json
 import lzma
+import re
 import sqlite3
 import sys
 import threading
@@ -244,7 +245,7 @@ def test_styles_that_openpyxl_refuses_are_mended(write):
         for member in archive.infolist():
             content = archive.read(member)
             if member.filename == "xl/styles.xml":
-                content = content.replace(b"<fill><patternFill /></fill>", b"<fill/>")
+                content = re.sub(rb"<fill><patternFill ?/></fill>", b"<fill/>", content)
                 assert b"<fill/>" in content
             other.writestr(member, content)
     assert read(write("t.xlsx", stream.getvalue())) == (SHEET_ROWS, [])
@@ -326,7 +327,7 @@ def test_table_of_a_database_is_read_in_blocks(database, monkeypatch):
         ),
         ("sqlite:///{}.no?table=a", GivenLayout(), "there is no file"),
         ("sqlite:///{}?table=a", GivenLayout(skip_rows=2), "--skip-rows is for files"),
-        ("ftp://host/t.csv", GivenLayout(), "'ftp' is no kind of address that is read"),
+        ("gopher://host/t.csv", GivenLayout(), "'gopher' is no kind of address that is read"),
         ("snowflake://me:secret@host/db?table=a", GivenLayout(), "snowflake://me:***@host/db"),
     ],
 )

@@ -161,20 +161,20 @@ def test_repair_keeps_their_cells(run, spoilt, model, tmp_path):
 
 
 def test_interrupted_run_goes_on_with_them(run, spoilt, model, tmp_path, monkeypatch):
-    from vae_anomaly_cli import pipeline
+    from vae_anomaly_cli.tally import Tally
 
     monkeypatch.setattr(table_source, "ROWS_PER_BATCH", 20)
     whole = run("score", spoilt, "-m", model, *OPTIONS)
-    original, path = pipeline.Pipeline._note, tmp_path / "o.csv"
+    original, path = Tally.add, tmp_path / "o.csv"
 
     def stop_after_four(self, batch, judged, flags):
         if batch.first >= 80:
             raise KeyboardInterrupt
         original(self, batch, judged, flags)
 
-    monkeypatch.setattr(pipeline.Pipeline, "_note", stop_after_four)
+    monkeypatch.setattr(Tally, "add", stop_after_four)
     assert run("score", spoilt, "-m", model, *OPTIONS, "-o", path).code == 130
-    monkeypatch.setattr(pipeline.Pipeline, "_note", original)
+    monkeypatch.setattr(Tally, "add", original)
     resumed = run("score", spoilt, "-m", model, *OPTIONS, "-o", path, "--resume")
     assert resumed.code == 0, resumed.err
     assert path.read_bytes() == whole.out

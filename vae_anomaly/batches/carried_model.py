@@ -6,7 +6,7 @@ import hashlib
 import io
 import os
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from vae_anomaly.errors import ModelFileError, SpecificationError
@@ -37,7 +37,7 @@ class CarriedModel:
 
     name: str
     fingerprint: str
-    content: bytes | None
+    content: bytes | None = field(repr=False)
 
     @classmethod
     def of(cls, model: str | os.PathLike[str] | Detector, key: bytes | None) -> CarriedModel:

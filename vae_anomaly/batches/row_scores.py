@@ -73,15 +73,24 @@ class RowScores:
     @classmethod
     def joined(cls, *parts: RowScores) -> RowScores:
         """All rows of several parts."""
-        known = [part.likelihoods for part in parts if part.likelihoods is not None]
-        are_known = known and len(known) == sum(len(part) > 0 for part in parts)
+        likelihoods: Numbers | None = None
+        if any(part.likelihoods is not None for part in parts):
+            # Of a part in which no row has a score there is none to know.
+            found = [part._likelihoods_or_missing() for part in parts if len(part)]
+            known = [each for each in found if each is not None]
+            likelihoods = np.concatenate(known) if len(known) == len(found) else None
         return cls(
             np.concatenate([part.scores for part in parts]),
             np.concatenate([part.p_values for part in parts]),
-            np.concatenate(known) if are_known else None,
+            likelihoods,
             _joined([part.margins for part in parts if len(part)]),
             _joined([part.judged_by for part in parts if len(part)]),
         )
+
+    def _likelihoods_or_missing(self) -> Numbers | None:
+        if self.likelihoods is None and np.isnan(self.scores).all():
+            return np.full(len(self), np.nan)
+        return self.likelihoods
 
     def take(self, rows: slice | npt.NDArray[np.intp]) -> RowScores:
         """Some of the rows."""

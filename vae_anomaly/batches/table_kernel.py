@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from vae_anomaly.arrow_rows import RowFeatures, TypedRows, is_text, scoring_features
 from vae_anomaly.batches.row_scores import RowScores
-from vae_anomaly.data import close_name, match_names
 from vae_anomaly.errors import DataError
 
 if TYPE_CHECKING:
@@ -91,6 +90,9 @@ class ModelColumns:
         DataError
             If one is missing, is there twice, or holds what no cell of a table can be.
         """
+        # Loaded here: commands that refuse early do without it.
+        from vae_anomaly.data import close_name, match_names
+
         free = [name for name in schema.names if name not in self.others]
         found = match_names(self.names, free)
         missing = [name for name in self.names if name not in found]

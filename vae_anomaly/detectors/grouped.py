@@ -608,17 +608,16 @@ class GroupedDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
         self._warn(outcomes, why)
 
     def _warn(self, outcomes: Mapping[str, _Outcome], failed: Mapping[str, str]) -> None:
-        level = callers_level()
         small = tuple(self.groups_.index[self.groups_["why"] == TOO_FEW])
         if small or failed:
             first = next(iter(self.failures_.values()), "")
             warnings.warn(
                 GroupsLeftOutWarning(self.by_, len(self.groups_), small, tuple(failed), int(self.min_rows), first),
-                stacklevel=level,
+                stacklevel=callers_level(),
             )
         similar = alike(self.groups_.index)
         if similar:
-            warnings.warn(SimilarGroupsWarning(self.by_, tuple(similar)), stacklevel=level)
+            warnings.warn(SimilarGroupsWarning(self.by_, tuple(similar)), stacklevel=callers_level())
         kinds: dict[str, list[str]] = {}
         for name, outcome in outcomes.items():
             for kind in outcome.warnings:
@@ -630,7 +629,7 @@ class GroupedDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
                     "models_[group].fit_report_ has the figures",
                     kind,
                 ),
-                stacklevel=level,
+                stacklevel=callers_level(),
             )
 
     def _model(self, name: str | None) -> VAEDetector:

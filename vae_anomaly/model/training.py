@@ -221,7 +221,8 @@ def train(
     best = _BestWeights(flat)
     digests: dict[str, bytes] = {}
     if ranks is not None or states is not None:
-        digests = digests_of(vae, batch, subsamples, weights, validation, config, generator)
+        n_processes = 1 if ranks is None else ranks.size
+        digests = digests_of(vae, batch, subsamples, weights, validation, config, generator, redraw, n_processes)
     size, share = min(config.batch_size, subsamples.shape[1]), None
     if ranks is not None:
         ranks.check_alike(digests, flat.flat.device)
@@ -294,7 +295,9 @@ def train(
         present = flat.flat.detach(), moments[0], moments[1], stepper.n_taken
         return TrainingState(n_steps, factor, seconds, asdict(history), prepared.position, *present, *of_best)
 
-    known = None if states is None else _known_state(states, digests, ranks, flat.flat.device)
+    known = None
+    if states is not None or ranks is not None:
+        known = _known_state(states, digests, ranks, flat.flat.device)
     is_done = False
     if known is not None:
         n_steps = checked = known.n_steps
@@ -338,10 +341,11 @@ def train(
 
 
 def _known_state(
-    states: TrainingStates, digests: Mapping[str, bytes], ranks: Ranks | None, device: torch.device
+    states: TrainingStates | None, digests: Mapping[str, bytes], ranks: Ranks | None, device: torch.device
 ) -> TrainingState | None:
     """The state in which the same training was left: in all processes that which the first reads."""
-    content = states.read(name_of_training(digests)) if ranks is None or ranks.rank == 0 else None
+    reads = states is not None and (ranks is None or ranks.rank == 0)
+    content = states.read(name_of_training(digests)) if states is not None and reads else None
     if ranks is not None:
         content = ranks.bytes_of_first(content, device)
     return None if content is None else unpacked_state(content)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import inspect
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,8 +17,9 @@ from torch import Tensor
 from vae_anomaly.columns import Batch
 from vae_anomaly.errors import ModelFileError
 from vae_anomaly.model.ranks import DIGEST_BYTES
-from vae_anomaly.model.steps import Position, TrainingConfig
+from vae_anomaly.model.steps import Position, Redraw, TrainingConfig
 from vae_anomaly.model.vae import VAE
+from vae_anomaly.version import __version__
 
 FORMAT, VERSION = "vae_anomaly.training_state", 1
 
@@ -81,16 +84,32 @@ def digests_of(
     validation: Batch | None,
     config: TrainingConfig,
     generator: torch.Generator,
+    redraw: Redraw | None,
+    n_processes: int,
 ) -> dict[str, bytes]:
     """Digests of what a training begins with, by what they are of; parameters as in `train`."""
+    of_code = (__version__, torch.__version__, n_processes, None if redraw is None else code_of(redraw.change))
     columns = [(repr(group.likelihood), group.n_columns) for group in vae.groups]
     device = batch.values.device.type
     held_out = () if validation is None else (validation.values, validation.observed)
     return {
-        "parameters or random_state": _digest(repr((config, columns, device)), generator.get_state()),
+        "parameters or random_state": _digest(repr((config, columns, device, of_code)), generator.get_state()),
         "training rows": _digest("", batch.values, batch.observed, subsamples, *held_out, weights),
         "columns or initial weights": _digest("", *vae.state_dict().values()),
     }
+
+
+def code_of(function: Callable[..., object]) -> str:
+    """What tells one function from another, as far as that can be told: its name, and what it does."""
+    inner = inspect.unwrap(function)
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    parts = [getattr(inner, "__module__", ""), getattr(inner, "__qualname__", type(inner).__qualname__)]
+    for cell in (inner, *(cell.cell_contents for cell in getattr(inner, "__closure__", None) or ())):
+        code = getattr(getattr(cell, "__func__", cell), "__code__", None)
+        parts.append("" if code is None else code.co_code.hex() + repr(code.co_names))
+        parts.append(getattr(cell, "__qualname__", ""))
+    return repr(parts)
 
 
 def name_of_training(digests: Mapping[str, bytes]) -> str:

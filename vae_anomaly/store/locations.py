@@ -58,7 +58,8 @@ def read_once(location: Location) -> Location:
     if is_address or hasattr(location, "read"):
         with opened(location) as file:
             return NamedBytes(file.read(), name_of(location))
-    return location
+    # The folder that it is relative to may be left meanwhile.
+    return Path(location).absolute() if isinstance(location, str | os.PathLike) else location
 
 
 def name_of(location: Any) -> str:

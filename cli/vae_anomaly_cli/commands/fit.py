@@ -133,9 +133,7 @@ class SaveOptions:
         name = PurePath(path.name)
         if format_of_name(name)[0] is not None or is_image(name):
             named = "an image" if is_image(name) else "a table"
-            raise InputError(
-                f"--output {self.output} is named like {named}; expected a name for a model, like parts.vae."
-            )
+            raise InputError(f"--output {path} is named like {named}; expected a name for a model, like parts.vae.")
         return path
 
 
@@ -191,6 +189,11 @@ def fit(
     known = None
     if saving.reviewed:
         known = KnownAnomalies.read(open_table(list(saving.reviewed), None, None, messages.warning))
+    if grouping.by is not None and reading.engine is not None:
+        raise InputError(
+            f"--engine {reading.engine} and --by do not go together: the rows of groups are drawn on this machine. "
+            "Leave one of them out."
+        )
     if grouping.by is not None:
         _fit_groups(data, fitting, grouping, saving, run, messages, known)
         return

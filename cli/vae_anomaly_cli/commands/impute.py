@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 
 from vae_anomaly_cli.command import command
 from vae_anomaly_cli.console import Messages, counted
-from vae_anomaly_cli.options import ROBUST, FitOptions, InputOptions, ModelOptions, OutputOptions, RunOptions
+from vae_anomaly_cli.options import (
+    ROBUST,
+    FitOptions,
+    InputOptions,
+    ModelOptions,
+    OutputOptions,
+    PartsOptions,
+    RunOptions,
+)
 from vae_anomaly_cli.sources import Kind
 
 if TYPE_CHECKING:
@@ -53,6 +61,7 @@ def impute(
     messages: Messages,
 ) -> None:
     """Fill the missing values of DATA with what is expected of them."""
+    from vae_anomaly_cli.distributed.scoring import is_in_parts
     from vae_anomaly_cli.imputation import Imputation
     from vae_anomaly_cli.output.sinks import NoOutput, open_sink
     from vae_anomaly_cli.output.summary import write_summary
@@ -62,6 +71,9 @@ def impute(
 
     data = TableData.open(given, messages, model=saved.model, labels="unused")
     target = choose_target(output.output, data.source, parts=data.parts, others={"--model": saved.model})
+    if target.is_directory and target.path is not None:
+        # Refuses a folder that holds a run in parts.
+        is_in_parts(PartsOptions(), target, resume=False)
     if saved.model is None:
         model = data.fit(fitting.for_own_rows(ROBUST), run.device, messages)
     else:

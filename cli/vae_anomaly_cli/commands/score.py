@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,6 +27,8 @@ from vae_anomaly_cli.sources import Kind
 from vae_anomaly_cli.stores import Address
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     import numpy.typing as npt
     import pyarrow as pa
@@ -139,7 +142,7 @@ and into a folder that they share. Results, messages and the summary are those o
 rows decide together (--fdr, --alerts): they are scored first, and written then. What is done is noted in \
 FOLDER/.vae-anomaly: after a kill the same command goes on there (--engine with --resume), and a worker that is lost \
 costs its part, which is scored again. When all shards are done the same command with --resume instead of --shard sums \
-them up.
+them up: --json, --top, --show, --patterns and --fail-on-drift are for that one.
 
 With --explain each row that is shown comes with its most anomalous cells and what is predicted from the row's other \
 cells instead. A table gets a column of reasons, filled for the rows that are flagged, or for all with --only-top: \
@@ -381,8 +384,8 @@ class Result:
         The flagged rows by what is out of place in them.
     page : PageRows or None
         What a page shows of them.
-    line : str
-        Which share of the input it is; empty for all of it.
+    end : callable
+        Removes what a run in parts left to go on with, when all is said.
     """
 
     tally: "Tally"
@@ -393,7 +396,7 @@ class Result:
     decision: "Decision"
     patterns: "AlertPatterns | None" = None
     page: "PageRows | None" = None
-    line: str = ""
+    end: "Callable[[], None]" = lambda: None
 
 
 @dataclass(frozen=True)
@@ -488,9 +491,10 @@ def run_score(
     plan = _plan(data, output, scoring, messages, saved.model, page_option, title)
     _check_patterns(data, plan, scoring)
     if _is_of_groups(saved, kind):
+        _check_folder(data, plan)
         _score_groups(data, plan, saved, given, flagging, scoring, parts, run, messages)
         return
-    in_parts = _check_parts(data, plan, saved, scoring, parts)
+    in_parts = _check_parts(data, plan, saved, output, scoring, parts)
     own = data.own_columns(explain=scoring.explain, by_file=plan.target.is_directory)
     is_kept = not in_parts and _keeps_scores(data, plan.target, saved.model, scoring)
     model = _open_model(data, saved, fitting, flagging, run, messages, with_drift=scoring.fail_on_drift)
@@ -501,13 +505,10 @@ def run_score(
     layout = Layout(data.source.schema, kept, types if plan.target.format.typed else {}, own)
     explainer = data.explainer(model, messages, explain=scoring.explain, streamed=plan.is_streamed)
     work = Work(data, model, plan, layout, flagging, explainer, saved.model, resume=scoring.resume)
-    if in_parts:
-        scored = _score_parts(work, parts, run, messages, explain=scoring.explain)
-        if scored is None:
-            return
-    else:
-        scored = _score_whole(work, messages, is_kept=is_kept)
-    result = scored
+    in_pieces = partial(_score_parts, work, parts, run, messages, explain=scoring.explain)
+    result = in_pieces() if in_parts else _score_whole(work, messages, is_kept=is_kept)
+    if result is None:
+        return
     if plan.with_patterns:
         result = dataclasses.replace(result, patterns=_patterns(data, model, result, plan.date, messages))
 
@@ -523,6 +524,7 @@ def run_score(
     listed = OwnColumns(likelihood=own.likelihood if output.as_json else None)
     shown = Layout(data.source.schema, kept, types if output.as_json else {}, listed)
     _show(data, model, plan, result, shown, saved.model, check)
+    result.end()
     if check.drifted:
         raise typer.Exit(DRIFTED)
 
@@ -725,7 +727,7 @@ def _result(
 def _score_parts(
     work: Work, parts: PartsOptions, run: RunOptions, messages: Messages, *, explain: bool
 ) -> Result | None:
-    """Score the parts of an input; None where all of them have to be scored before something can be said."""
+    """Score the parts of an input; None where only some of them were, whose sum another command makes."""
     from vae_anomaly_cli.distributed.scoring import score_parts
     from vae_anomaly_cli.table_data import TableData
     from vae_anomaly_cli.table_model import TableModel
@@ -754,15 +756,14 @@ def _score_parts(
         n_top=plan.n_kept,
         decide=decide if work.decides_on_all else None,
     )
-    if scored.is_undecided:
-        scored.tally.unusable.warn(messages, scored.tally.n_rows)
+    if parts.shard is not None:
+        scored.warn(messages)
         messages.note(scored.line)
         return None
     result = _result(work, scored.tally, scored.decision, None, messages)
-    scored.run.end()
     if work.explainer is not None and explain:
         work.explainer.note(scored.n_explained)
-    return dataclasses.replace(result, line=scored.line)
+    return dataclasses.replace(result, end=scored.run.end)
 
 
 def _likelihood_name(data: "Data", model: "Model") -> str | None:
@@ -795,8 +796,7 @@ def _done(work: Work, result: Result, *, explain: bool) -> str:
     page = None if result.page is None else result.page.target.path
     outputs = [str(path) for path in (target.path, page) if path is not None]
     outputs += [*filter(None, data.figures.values())]
-    done = f"{done}; written to {', '.join(outputs)}" if outputs else done
-    return f"{done}; {result.line}" if result.line else done
+    return f"{done}; written to {', '.join(outputs)}" if outputs else done
 
 
 def _decide_on_all(
@@ -837,16 +837,41 @@ def _decide(work: Work, tally: "Tally", messages: Messages) -> "Decision":
     return Decision(detector.threshold_, selection, score)
 
 
-def _check_parts(data: "Data", plan: Plan, saved: ModelOptions, scoring: ScoreOptions, parts: PartsOptions) -> bool:
+def _check_folder(data: "Data", plan: Plan) -> None:
+    """Refuse to write whole files into a folder that holds a run in parts, or pieces of them."""
+    from vae_anomaly_cli.distributed.scoring import is_in_parts
+    from vae_anomaly_cli.output.pieces import check_no_other_pieces
+
+    if plan.target.is_directory and plan.target.path is not None:
+        is_in_parts(PartsOptions(), plan.target, resume=False)
+        names = [part.relative for part in data.parts]
+        check_no_other_pieces(plan.target.path, names, names, "--output")
+
+
+def _check_parts(
+    data: "Data", plan: Plan, saved: ModelOptions, output: OutputOptions, scoring: ScoreOptions, parts: PartsOptions
+) -> bool:
     """Say whether the input is scored in parts, and refuse what cannot be then."""
-    if not parts.is_used and saved.model is None:
-        return False
     from vae_anomaly_cli.distributed.scoring import is_in_parts
 
     if not is_in_parts(parts, plan.target, resume=scoring.resume):
         if parts.part_rows is not None:
             raise InputError("--part-rows cuts files for --engine or --shard; give one of them, too.")
+        _check_folder(data, plan)
         return False
+    of_all = {
+        "--json": output.as_json,
+        "--fail-on-drift": scoring.fail_on_drift,
+        "--patterns": scoring.patterns,
+        "--show": scoring.show,
+        f"--top {scoring.top}": scoring.top is not None,
+    }
+    refused = next((option for option, is_given in of_all.items() if is_given and parts.shard is not None), None)
+    if refused is not None:
+        raise InputError(
+            f"{refused} is about all rows, and --shard {parts.shard} about some. Give it to the command that sums up "
+            "the shards, with --resume in the place of --shard."
+        )
     named = parts.named if parts.is_used else "--resume of a run in parts"
     if saved.model is None:
         raise InputError(
@@ -1019,11 +1044,12 @@ def _write_json(
     check: "TrainingCheck",
 ) -> None:
     from vae_anomaly_cli.output.summary import write_summary
+    from vae_anomaly_cli.stores import place_of
 
     summary = model.summary(result.tally.n_rows, result.tally.unusable.count)
     path = plan.target.path
     summary |= {
-        "model": saved,
+        "model": None if saved is None else str(place_of(saved)),
         "threshold": result.decision.score,
         "decision": result.decision.describe(),
         "n_anomalies": result.tally.n_flagged,

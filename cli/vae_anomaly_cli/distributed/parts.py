@@ -1,10 +1,12 @@
 """The parts of an input: whole files, and row groups of large Parquet files."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
 from vae_anomaly_cli.errors import InputError
+from vae_anomaly_cli.output.pieces import name_of_piece
 from vae_anomaly_cli.sources import TableSource
 
 # Of larger files that have row groups, parts of about so many rows are scored apart.
@@ -50,10 +52,8 @@ def parts_of(source: TableSource, part_rows: int) -> tuple[Part, ...]:
     for index, file in enumerate(source.files):
         groups = source.groups(index)
         ranges = _ranges(groups, part_rows)
-        for number, found in enumerate(ranges):
-            relative = file.relative
-            if len(ranges) > 1:
-                relative = relative.with_name(f"{relative.stem}-{number + 1:05d}-of-{len(ranges):05d}{relative.suffix}")
+        for number, found in enumerate(ranges, start=1):
+            relative = name_of_piece(file.relative, number, len(ranges))
             n_rows = (sum(groups[slice(*found)]) if found is not None else sum(groups)) if groups else None
             parts.append(Part(len(parts), index, found, relative, n_rows))
     return tuple(parts)
@@ -100,12 +100,10 @@ class Shard:
         InputError
             If it is none.
         """
-        number, separator, n_shards = text.partition("/")
-        if separator and number.isascii() and number.isdecimal() and n_shards.isascii() and n_shards.isdecimal():
-            found = cls(int(number), int(n_shards))
-            if 1 <= found.number <= found.n_shards:
-                return found
-        raise InputError(f"--shard {text}: expected a share like 2/4, the second of four, from 1/4 to 4/4.")
+        found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
+        if found is not None and 1 <= int(found[1]) <= int(found[2]):
+            return cls(int(found[1]), int(found[2]))
+        raise InputError(f"--shard {text[:20]}: expected a share like 2/4, the second of four, from 1/4 to 4/4.")
 
     def __str__(self) -> str:
         return f"{self.number}/{self.n_shards}"

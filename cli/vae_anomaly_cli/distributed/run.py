@@ -10,7 +10,7 @@ from vae_anomaly_cli.distributed.part_work import PartWork
 from vae_anomaly_cli.distributed.parts import Part, Shard
 from vae_anomaly_cli.distributed.run_folder import SCORED, WRITTEN, Phase
 from vae_anomaly_cli.distributed.tally_file import Record
-from vae_anomaly_cli.errors import CommandError, InputError, Interrupted, Terminated
+from vae_anomaly_cli.errors import CommandError, InputChanged, InputError, Interrupted, Terminated
 from vae_anomaly_cli.output import places
 from vae_anomaly_cli.progress import progress_bar
 from vae_anomaly_cli.tally import Tally
@@ -87,7 +87,8 @@ class PartsRun:
                 decision = self.decide(self._sum(records)[0])
                 work = replace(work, decision=decision)
             return work, *self._sum(self._phase(work, WRITTEN, self.chosen))
-        except InputError:
+        except (InputError, InputChanged):
+            # There is nothing to go on with: what was done is of another input.
             raise
         except CommandError as error:
             raise type(error)(self._hint(str(error))) from error
@@ -142,7 +143,7 @@ class PartsRun:
             n_explained += record.n_explained
         for warning in dict.fromkeys(text for record in records for text in record.warnings):
             self.messages.warning(warning)
-        if tally.n_rows == 0:
+        if tally.n_rows == 0 and self.shard is None:
             source = self.work.model.source
             raise InputError(f"{source.name} has column names but no rows; nothing to fit or score.")
         return tally, n_explained

@@ -14,6 +14,7 @@ from vae_anomaly_cli.distributed.run_folder import RunFolder
 from vae_anomaly_cli.flagging import Decision
 from vae_anomaly_cli.options import Device, FlagOptions, PartsOptions
 from vae_anomaly_cli.output.journal import identity
+from vae_anomaly_cli.output.pieces import check_no_other_pieces
 from vae_anomaly_cli.output.targets import check_parts
 from vae_anomaly_cli.pipeline import Layout
 from vae_anomaly_cli.table_data import TableData
@@ -52,25 +53,29 @@ class PartsScored:
     n_missing: int
 
     @property
-    def is_undecided(self) -> bool:
-        """Whether rows are flagged only when all parts are scored, and so nothing is written yet."""
-        return self.run.shard is not None and self.run.decide is not None
-
-    @property
     def line(self) -> str:
-        """What was done, where that is a share of the input; empty where it is all of it."""
-        run, shard = self.run, self.run.shard
-        if shard is None:
-            return ""
+        """What a shard did, and what is left."""
+        run, tally, shard = self.run, self.tally, self.run.shard
         numbers = [part.index + 1 for part in run.chosen]
         which = f"part {numbers[0]}" if len(numbers) == 1 else f"parts {numbers[0]:,} to {numbers[-1]:,}"
-        said = f"shard {shard}: {which} of {len(run.parts):,}"
-        if self.is_undecided:
-            said += f", {counted(self.tally.n_rows, 'row')} scored, nothing written yet: all rows decide together"
+        said = f"shard {shard}: {which} of {len(run.parts):,}, {counted(tally.n_rows, 'row')} read, "
+        said += f"{tally.n_scored:,} scored, "
+        if run.decide is None:
+            said += f"{tally.n_flagged:,} flagged; written to {run.work.target.path}"
+        else:
+            said += "nothing written yet: all rows decide together"
         if self.n_missing:
             return f"{said}; {counted(self.n_missing, 'part')} of the input left"
-        does = "decides, and writes the results" if self.is_undecided else "sums them up"
+        does = "sums them up" if run.decide is None else "decides, and writes the results"
         return f"{said}; all parts are done: the same command with --resume instead of --shard {does}"
+
+    def warn(self, messages: Messages) -> None:
+        """Warn of rows without a score, also where these are all of the share."""
+        tally = self.tally
+        if tally.n_rows and not tally.n_scored:
+            messages.warning(tally.unusable.none_of(f"shard {self.run.shard}", tally.n_rows))
+        else:
+            tally.unusable.warn(messages, tally.n_rows)
 
 
 def is_in_parts(options: PartsOptions, target: "Target", *, resume: bool) -> bool:
@@ -140,6 +145,11 @@ def score_parts(
         part_rows,
     )
     shard = None if options.shard is None else Shard.of(options.shard)
+    if n_top > KEPT_TOP and RunFolder.is_there(target.path):
+        messages.warning(
+            f"parts that are done keep their {KEPT_TOP} most anomalous rows, and {n_top:,} are wanted: those that keep "
+            "fewer are scored again."
+        )
     folder = RunFolder.open(target.path, known, resume=resume or shard is not None)
     work = PartWork(
         model,
@@ -165,3 +175,8 @@ def _check_apart(target: "Target", data: TableData, parts: "tuple[Part, ...]", s
     assert target.path is not None
     files = [dataclasses.replace(data.source.files[part.file], relative=part.relative) for part in parts]
     check_parts(target.path, data.source, files, "--output", {"--model": saved})
+    if RunFolder.is_there(target.path):
+        # Its parts are these, or it is refused; others were not there when it began.
+        return
+    wholes = [file.relative for file in data.source.files]
+    check_no_other_pieces(target.path, wholes, [part.relative for part in parts], "--output")

@@ -37,7 +37,16 @@ def text(known: dict[str, Any]) -> str:
 
 def _runs(known: dict[str, Any]) -> str:
     n_rows = known["lake"]["rows"]
-    heads = ("engine", "cores", "start-up, s", "seconds", "rows/s", "CPU s", "read, B/row", "written, B/row")
+    heads: tuple[str, ...] = (
+        "engine",
+        "cores",
+        "start-up, s",
+        "seconds",
+        "rows/s",
+        "CPU s",
+        "read, B/row",
+        "written, B/row",
+    )
     heads += ("loopback, B/row", "result, B/row", "processes over 100 MiB, MiB", "all, MiB", "scores")
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for row in known["runs"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,10 @@ def spark(lake: Path, model: Path, out: Path, n_workers: int) -> None:
 
 
 def daft(lake: Path, model: Path, out: Path, n_workers: int) -> None:
-    import daft as engine
+    import daft
     import pyarrow as pa
+
+    engine: Any = daft
 
     engine.set_runner_native(num_threads=n_workers)
     rows = engine.read_parquet(str(lake / "*.parquet"))
@@ -42,15 +45,15 @@ def daft(lake: Path, model: Path, out: Path, n_workers: int) -> None:
     score = scorer(str(model), columns=[])
     result = pa.struct(list(score.schema(rows.schema().to_pyarrow_schema())))
 
-    @engine.func.batch(return_dtype=engine.DataType.from_arrow_type(result))
-    def scored(*columns: Any) -> Any:
+    def scored_columns(*columns: Any) -> Any:
         return score(pa.table([column.to_arrow() for column in columns], names)).to_struct_array()
 
+    scored = engine.func.batch(return_dtype=engine.DataType.from_arrow_type(result))(scored_columns)
     found = rows.select(ID, scored(*map(engine.col, names)).alias("scored"))
     found.select(ID, engine.col("scored").unnest()).write_parquet(str(out), write_mode="overwrite")
 
 
-RECIPES = {"spark": spark, "daft": daft}
+RECIPES: dict[str, Callable[..., None]] = {"spark": spark, "daft": daft}
 
 if __name__ == "__main__":
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
