@@ -118,6 +118,9 @@ def test_python_of_a_page_names_what_there_is(path):
     for found in FENCE.finditer(path.read_text(encoding="utf-8")):
         for node in ast.walk(ast.parse(found["code"] if found["language"] == "python" else "")):
             if isinstance(node, ast.ImportFrom):
+                if importlib.util.find_spec(node.module.partition(".")[0]) is None:
+                    # Of an engine, whose tests run the page.
+                    continue
                 module = importlib.import_module(node.module)
                 missing = [alias.name for alias in node.names if not hasattr(module, alias.name)]
                 # What is named may be a module that is not loaded yet.
