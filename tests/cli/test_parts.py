@@ -210,6 +210,14 @@ def test_what_cannot_be_done_in_parts_is_refused(score, tmp_path, monkeypatch, a
     assert not list(tmp_path.glob("**/*.parquet"))
 
 
+def test_a_run_that_did_not_begin_is_in_nobodys_way(score, tmp_path) -> None:
+    pytest.importorskip("ray", reason="the engine is not installed")
+    found = score("-o", f"{tmp_path}/", "--engine", "ray", "--address", "127.0.0.1:1", code=1)
+    assert "no Ray cluster answers there" in found
+    assert not (tmp_path / NAME).exists()
+    score("-o", f"{tmp_path}/")
+
+
 def test_parts_need_a_saved_model(run, lake, tmp_path) -> None:
     assert "needs a saved model" in run("score", lake, "-o", f"{tmp_path}/", "--shard", "1/2").error()
 

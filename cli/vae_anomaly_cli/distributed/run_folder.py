@@ -99,6 +99,11 @@ class RunFolder:
             f"--resume, name another folder, or delete {results / NAME}."
         )
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether anything is noted of a part."""
+        return any(name != DESCRIPTION for name in places.names_in(self.path))
+
     def read(self, name: str) -> bytes | None:
         """Return the content of a file; None where there is none."""
         try:

@@ -163,9 +163,15 @@ def score_parts(
         data.columns.label,
         tuple(data.sampled_columns(model)),
     )
-    with open_engine(options.engine, options.address, str(device), messages) as engine:
-        run = PartsRun(work, parts, engine, messages, shard, decide)
-        done, tally, n_explained = run.do()
+    try:
+        with open_engine(options.engine, options.address, str(device), messages) as engine:
+            run = PartsRun(work, parts, engine, messages, shard, decide)
+            done, tally, n_explained = run.do()
+    except BaseException:
+        # What did not begin is in nobody's way.
+        if shard is None and not folder.is_begun:
+            folder.forget()
+        raise
     n_missing = 0 if shard is None else run.n_missing()
     return PartsScored(run, tally, done.decision, n_explained, n_missing)
 
