@@ -235,6 +235,8 @@ def test_what_is_missing_is_named_with_a_remedy(path):
         ({"outputs": []}, "names nothing"),
         ({"outputs": "problem"}, "lists of names"),
         ({"columns": ["p_value"]}, "a column to keep and an output"),
+        ({"columns": ["id", "shop", "id"]}, "columns names 'id' twice"),
+        ({"device": "foo"}, "device='foo' is none that workers have; expected cpu, cuda"),
         ({"image": "path"}, "is a model of tables"),
     ],
 )
@@ -273,6 +275,7 @@ def test_content_of_a_file_travels_with_the_scorer(detector, tmp_path, forgotten
     assert next(pickle.loads(pickle.dumps(score.iterate))(orders().to_batches())).num_rows == 300
 
 
+@pytest.mark.slow
 def test_another_process_has_the_same_bits(path):
     score = scorer(path, columns=["id"])
     program = (

@@ -139,6 +139,47 @@ def test_text_of_a_whole_number_is_the_group_of_that_number_where_no_other_is_me
     assert KnownGroups(["2", "2.0"]).judging(np.array(["2.00"], dtype=object)).tolist() == [None]
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_true_is_not_the_number_one_whichever_comes_first(order: int) -> None:
+    cells = pd.Series([True, 1, 1.0, "1", False, 0, np.bool_(True), "x"][::order], dtype=object)
+    assert group_names(cells).tolist() == ["True", "1", "1", "1", "False", "0", "True", "x"][::order]
+
+
+def test_names_do_not_depend_on_the_type_that_holds_the_value() -> None:
+    for dtype in (np.float32, np.float64, "Float32", "float32[pyarrow]"):
+        cells = pd.Series([0.1, 1e16, 2.0], dtype=dtype)
+        assert group_names(cells).tolist() == ["0.1", "10000000000000000", "2"]
+        assert group_names(cells.astype("category")).tolist() == ["0.1", "10000000000000000", "2"]
+    assert group_names(pd.Series([np.float32(0.1), np.float64(0.1), 0.1], dtype=object)).tolist() == ["0.1"] * 3
+    moments = pd.Series(pd.to_datetime(["2026-01-31 08:00:00"]))
+    for unit in ("s", "ms", "us", "ns"):
+        assert group_names(moments.astype(f"datetime64[{unit}]")).tolist() == ["2026-01-31 08:00:00"]
+
+
+@pytest.mark.parametrize(
+    ("known", "text"),
+    [
+        ("10000000000000000", "1e+16"),
+        ("1e-05", "0.00001"),
+        (str(int(1e300)), "1e+300"),
+        ("True", "true"),
+        ("False", "FALSE"),
+        ("2026-01-31 00:00:00", "2026-01-31"),
+        ("2026-01-31 08:00:00", "2026-01-31T08:00:00.000000"),
+        ("2026-01-31 08:00:00+01:00", "2026-01-31 08:00:00.000+0100"),
+    ],
+)
+def test_text_that_another_program_writes_for_a_value_is_its_group(known: str, text: str) -> None:
+    assert KnownGroups([known]).judging(np.array([text], dtype=object)).tolist() == [known]
+    assert KnownGroups([text]).judging(np.array([known], dtype=object)).tolist() == [text]
+    assert KnownGroups([known, text]).judging(np.array([text, known], dtype=object)).tolist() == [text, known]
+
+
+@pytest.mark.parametrize(("known", "text"), [("1.1", "1.10"), ("1", "01"), ("Bonn", "bonn"), ("1", "True"), ("x", "-")])
+def test_text_that_may_mean_another_group_is_judged_by_the_pooled_model(known: str, text: str) -> None:
+    assert KnownGroups([known]).judging(np.array([text], dtype=object)).tolist() == [None]
+
+
 def test_rows_of_groups_are_in_their_order() -> None:
     found = rows_by_group(np.array(["b", "a", None, "b"], dtype=object))
     assert {name: places.tolist() for name, places in found.items()} == {"b": [0, 3], "a": [1], None: [2]}

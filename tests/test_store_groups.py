@@ -61,6 +61,11 @@ def test_same_fit_gives_the_same_bytes(content: bytes) -> None:
     assert load(buffer.getvalue()).n_groups_ == 3
 
 
+def test_what_is_known_of_small_groups_is_saved_again(content: bytes) -> None:
+    save(load(content), buffer := io.BytesIO())
+    assert read_manifest(buffer.getvalue())["small"] == read_manifest(content)["small"] == {"n_groups": 1, "n_rows": 4}
+
+
 def test_models_are_read_when_they_are_asked_for(path: Path) -> None:
     loaded = load(path)
     assert isinstance(loaded, GroupedDetector)

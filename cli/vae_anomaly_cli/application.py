@@ -1,11 +1,13 @@
 """The typer application of `vae-anomaly`: its commands, and what it says of itself."""
 
+import functools
 import importlib.metadata
 from itertools import chain
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+from typer.main import get_command
 
 from vae_anomaly_cli.command import Command
 from vae_anomaly_cli.commands.audit import audit
@@ -114,3 +116,9 @@ def _common(
     help_all: Annotated[bool, typer.Option("--help-all", hidden=True, callback=_show_page, is_eager=True)] = False,
 ) -> None:
     """Take the options that stand before a command."""
+
+
+@functools.cache
+def command_line() -> Any:
+    """Return what reads arguments and runs a command: made once, for making it takes longer than to read them."""
+    return get_command(application)

@@ -69,6 +69,9 @@ class CellReader(Protocol):
     def group_values(self, cells: pa.Array) -> pa.Array:
         """Read the cells of a column whose values are groups, each by itself, as text."""
 
+    def cells_of_groups(self, cells: pa.Array) -> pa.Array:
+        """Read the cells of a column whose values are groups with a model each, for `group_names` to name."""
+
 
 @dataclass(frozen=True)
 class TextCells:
@@ -135,6 +138,10 @@ class TextCells:
         """Read the cells of a column whose values are groups: 1 and 1.0 are different ones."""
         return without_missing(cells)
 
+    def cells_of_groups(self, cells: pa.Array) -> pa.Array:
+        """Read the cells of a column whose values are groups with a model each."""
+        return without_missing(cells)
+
 
 @dataclass(frozen=True)
 class TypedCells(TypedRows):
@@ -158,6 +165,12 @@ class TypedCells(TypedRows):
                 values = iso_dates(values)
             read[name] = values
         return read
+
+    def cells_of_groups(self, cells: pa.Array) -> pa.Array:
+        """Read the cells of a column whose values are groups with a model each."""
+        values = cells.cast(cells.type.value_type) if pa.types.is_dictionary(cells.type) else cells
+        # pandas has such numbers beside missing cells in double precision.
+        return pc.cast(values, pa.string()) if values.type == pa.uint64() else values
 
 
 def _plain(name: str, column: pa.ChunkedArray, declared: str | None, forced: bool) -> pa.ChunkedArray:

@@ -79,7 +79,7 @@ def sample_groups(
         n_rows_of[batch.file] += batch.n_rows
         cells = batch.cells.select(names)
         pooled.append(cells, batch.file, batch.first_in_file)
-        named = group_names(as_series(source.cell_reader.group_values(batch.cells[by])))
+        named = group_names(as_series(source.cell_reader.cells_of_groups(batch.cells[by])))
         groups.append(cells, named, batch.file, batch.first_in_file)
         progress(batch)
     n_input_rows = int(n_rows_of.sum())

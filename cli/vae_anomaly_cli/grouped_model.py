@@ -286,7 +286,7 @@ class GroupedModel:
         from vae_anomaly.detectors import KnownGroups, group_names, rows_by_group
 
         cells = batch.cells
-        names = group_names(as_series(self.source.cell_reader.group_values(cells[self.by])))
+        names = group_names(as_series(self.source.cell_reader.cells_of_groups(cells[self.by])))
         judging = KnownGroups(self.groups.models_.keys()).judging(names)
         self.led.add(names, judging)
         parts: list[tuple[str | None, npt.NDArray[np.intp], RowFeatures]] = []

@@ -44,11 +44,11 @@ def _run(given: list[str]) -> int:
     # Not at the head of the file: Ctrl-C would show where the import was.
     import typer
 
-    from vae_anomaly_cli.application import application
+    from vae_anomaly_cli.application import command_line
     from vae_anomaly_cli.console import one_line
 
     try:
-        code = int(application(given or ["--help"], prog_name="vae-anomaly", standalone_mode=False) or DONE)
+        code = int(command_line()(given or ["--help"], prog_name="vae-anomaly", standalone_mode=False) or DONE)
     except typer.Abort:
         code = INTERRUPTED
     except (CommandError, ReaderLeft):

@@ -1,13 +1,19 @@
 """`fit --by` and scores by the model of each row's group."""
 
+import csv
+import io
 import json
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from pyarrow.csv import write_csv
 
 from vae_anomaly import GroupedDetector, VAEDetector, load, save
+from vae_anomaly.arrow_rows import as_series
+from vae_anomaly.detectors import KnownGroups, group_names
+from vae_anomaly_cli.cell_reader import TextCells, TypedCells
 from vae_anomaly_cli.group_sample import GroupSample
 
 pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.VAEAnomalyWarning")
@@ -174,6 +180,55 @@ def test_misuse_of_groups_is_refused(run, sales_csv, folder, options, words):
 def test_column_of_the_groups_is_needed(run, fitted, sales, folder):
     sales.drop(columns="store").to_csv(folder / "without.csv", index=False)
     assert "lacks column 'store'" in run("score", folder / "without.csv", "-m", fitted[0]).error()
+
+
+@pytest.mark.parametrize(
+    "type_",
+    [
+        pa.bool_(),
+        pa.float32(),
+        pa.float64(),
+        pa.timestamp("us"),
+        pa.timestamp("ns", "Europe/Berlin"),
+        pa.date32(),
+        pa.uint64(),
+        pa.string(),
+        pa.dictionary(pa.int32(), pa.int64()),
+    ],
+    ids=str,
+)
+def test_names_of_groups_are_those_of_python_in_parquet_and_lead_to_the_same_in_csv(type_):
+    if pa.types.is_dictionary(type_):
+        cells = pa.array([3, 4, None]).dictionary_encode()
+    elif pa.types.is_floating(type_):
+        cells = pa.array([0.1, 1e16, None, 7.0, 1e-5], type_)
+    elif type_ == pa.uint64():
+        cells = pa.array([2**63 + 5, 3, None], type_)
+    else:
+        cells = pa.array([True, False, None] if type_ == pa.bool_() else [0, 86_400, None]).cast(pa.int32())
+        cells = (
+            cells.cast(type_) if type_ in (pa.bool_(), pa.date32(), pa.string()) else cells.cast(pa.int64()).cast(type_)
+        )
+    expected = group_names(pd.Series(cells.to_pandas(types_mapper=pd.ArrowDtype)))
+    assert group_names(as_series(TypedCells().cells_of_groups(cells))).tolist() == expected.tolist()
+    text = io.BytesIO()
+    write_csv(pa.table({"group": cells}), text)
+    lines = csv.reader(io.StringIO(text.getvalue().decode()))
+    written = pa.array([line[0] if line else "" for line in lines][1:], pa.string())
+    read = group_names(as_series(TextCells().cells_of_groups(written)))
+    assert KnownGroups([name for name in expected if name]).judging(read).tolist() == expected.tolist()
+
+
+def test_a_group_of_true_is_judged_by_its_model_whatever_the_file(run, fast, folder):
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({"open": [True, False] * 120, "x": rng.normal(size=240), "y": rng.normal(size=240)})
+    rows.to_parquet(folder / "open.parquet")
+    rows.to_csv(folder / "open.csv", index=False)
+    assert run("fit", folder / "open.parquet", "-o", folder / "open.vae", "--by", "open", *fast).code == 0
+    for name in ("open.parquet", "open.csv"):
+        outcome = run("score", folder / name, "-m", folder / "open.vae", "-o", folder / "scored.csv")
+        assert outcome.code == 0, outcome.err
+        assert set(pd.read_csv(folder / "scored.csv")["judged_by"]) == {"group"}
 
 
 def drawn(cuts, max_rows, n_rows=1000):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -41,6 +42,7 @@ TYPES = {
     REASONS: pa.string(),
 }
 OUTPUTS = (SCORE, P_VALUE, FLAG, PROBLEM)
+DEVICES = ("cpu", "cuda", "mps", "auto")
 # Rows that are scored at a time, however large a batch is, and fewer where they are wide.
 MAX_ROWS, MAX_CELLS, MIN_ROWS = 1 << 15, 1 << 22, 1 << 8
 
@@ -271,7 +273,8 @@ def scorer(
     ModelFileError
         If it is no model file, is damaged, or is not signed with the key.
     SpecificationError
-        If an output or the column of images does not suit the model.
+        If an output, the device or the column of images is not known or does not suit the model, or a column to keep
+        is named twice.
     NotFittedError
         If the detector is not fitted.
     OSError
@@ -295,6 +298,8 @@ def scorer(
     # Where the scorer is made there need be no such device as workers have.
     detector = carried.detector("cpu")
     wanted = _checked_outputs(outputs, [] if columns is None else columns)
+    if device not in DEVICES:
+        raise SpecificationError(f"device={device!r} is none that workers have; expected {', '.join(DEVICES)}.")
     if isinstance(detector, GroupedDetector):
         raise SpecificationError(
             f"{carried.name} holds a model for each group of {detector.by_!r}, and a scorer carries one. Score files "
@@ -329,6 +334,9 @@ def _checked_outputs(outputs: Sequence[str], columns: Sequence[str]) -> tuple[st
             f"{', '.join(TYPES)}."
         )
     wanted = tuple(name for name in TYPES if name in outputs)
+    twice = next((name for name, number in Counter(columns).items() if number > 1), None)
+    if twice is not None:
+        raise SpecificationError(f"columns names {twice!r} twice; a result has it once.")
     both = [name for name in columns if name in wanted and name != PROBLEM]
     if both:
         raise SpecificationError(f"{both[0]!r} is a column to keep and an output; leave one of them out.")

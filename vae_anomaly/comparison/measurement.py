@@ -24,12 +24,12 @@ from vae_anomaly.comparison.metrics import anomaly_labels
 from vae_anomaly.comparison.progress import comparison_progress
 from vae_anomaly.comparison.results import Comparison
 from vae_anomaly.comparison.simple import simple_detectors
-from vae_anomaly.comparison.worker_outcomes import check_version, computed
 from vae_anomaly.data import FloatArray
 from vae_anomaly.detectors import VAEDetector, as_rows, new_seed
 from vae_anomaly.errors import DataError, DetectorLeftOutWarning, SpecificationError, callers_level
 from vae_anomaly.forks import with_living_threads
 from vae_anomaly.version import __version__
+from vae_anomaly.workers import check_version, computed
 
 Setting = Literal["clean", "all"]
 SETTINGS: tuple[Setting, ...] = ("clean", "all")

@@ -14,8 +14,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from joblib import Parallel, delayed
-from joblib.parallel import get_active_backend
+from joblib import delayed
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, OutlierMixin, clone
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -42,6 +41,7 @@ from vae_anomaly.errors import (
 from vae_anomaly.explain import Explanation
 from vae_anomaly.forks import with_living_threads
 from vae_anomaly.model import own_settings
+from vae_anomaly.workers import computed
 
 OWN, POOLED = "group", "pooled"
 # What a fit to the rows of one group may end with.
@@ -86,6 +86,8 @@ class GroupedDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
     groups_ : DataFrame
         A line for each group of the fit: how many rows it had, which model judges its rows ("group" or "pooled"), and
         why; a model file leaves out the groups with too few rows.
+    unlisted_groups_ : tuple of (int, int)
+        How many groups a model file left out there, and how many rows they had.
     failures_ : dict of str to str
         Groups whose fit failed, and why.
     by_ : str
@@ -605,6 +607,7 @@ class GroupedDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
             for name, n_rows in sizes.items()
         }
         self.groups_ = groups_table(lines)
+        self.unlisted_groups_ = (0, 0)
         self._warn(outcomes, why)
 
     def _warn(self, outcomes: Mapping[str, _Outcome], failed: Mapping[str, str]) -> None:
@@ -705,14 +708,11 @@ def _fitted(
     estimator: VAEDetector, groups: Iterable[tuple[str, Any]], n_jobs: int | None
 ) -> Generator[_Outcome, None, None]:
     """The model of each group, in no order, as it is ready."""
-    backend, _ = get_active_backend()
-    as_ready = getattr(backend, "supports_return_generator", False)
-    parallel = Parallel(n_jobs=n_jobs, return_as="generator" if as_ready else "list")
     with warnings.catch_warnings():
         # Of a thousand groups each has its own; the report of a fit has what counts.
         warnings.simplefilter("ignore")
-        outcomes = parallel(delayed(_outcome)(estimator, name, rows, os.getpid()) for name, rows in groups)
-        with closing(outcomes) if as_ready else nullcontext():
+        tasks = (delayed(_outcome)(estimator, name, rows, os.getpid()) for name, rows in groups)
+        with computed(tasks, n_jobs) as outcomes:
             for outcome in outcomes:
                 if outcome.model is not None:
                     _end_if_interrupted(outcome.model)

@@ -92,6 +92,8 @@ def groups_content(detector: GroupedDetector, write: ModelWriter, key: bytes | N
         groups.append({"name": name, "n_rows": n_rows[name], "sha256": _sha256(content)})
     failed = detector.failures_
     small = [number for name, number in n_rows.items() if name not in detector.models_ and name not in failed]
+    # A detector that was loaded knows no names of those, only how many there were.
+    n_groups, n_rows_of_them = detector.unlisted_groups_
     names = getattr(detector, "feature_names_in_", None)
     manifest = {
         "format_version": GROUPS_FORMAT_VERSION,
@@ -106,7 +108,7 @@ def groups_content(detector: GroupedDetector, write: ModelWriter, key: bytes | N
         "groups": groups,
         "failed": [{"name": name, "n_rows": n_rows[name]} for name in failed],
         # Names that few rows have are not written.
-        "small": {"n_groups": len(small), "n_rows": sum(small)},
+        "small": {"n_groups": len(small) + n_groups, "n_rows": sum(small) + n_rows_of_them},
     }
     index = json.dumps(manifest, allow_nan=False, sort_keys=True, separators=(",", ":"))
     parts[INDEX_CHECKSUM] = hashlib.sha256(index.encode()).digest()
@@ -189,6 +191,7 @@ class GroupsFile:
         why = "failed: the fit knew why, and files do not keep it"
         lines |= {entry["name"]: (entry["n_rows"], POOLED, why) for entry in manifest["failed"]}
         detector.groups_ = groups_table(lines)
+        detector.unlisted_groups_ = (manifest["small"]["n_groups"], manifest["small"]["n_rows"])
         detector.n_features_in_ = manifest["n_features"]
         detector.column_roles_ = ColumnRoles.of(manifest["column_roles"])
         if manifest["feature_names"] is not None:

@@ -23,11 +23,9 @@ from vae_anomaly_cli.sources import Kind, format_of_name, is_image
 from vae_anomaly_cli.stores import Place, place_of
 
 if TYPE_CHECKING:
-    from vae_anomaly_cli.tables import Sampler
-
-if TYPE_CHECKING:
     from vae_anomaly_cli.data import Data
     from vae_anomaly_cli.known_anomalies import KnownAnomalies
+    from vae_anomaly_cli.tables import Sampler
 
 HELP = """Fit on the rows, or the images, of DATA and save the model.
 
