@@ -71,7 +71,7 @@ POINTS_OF_ROWS: dict[str, tuple[Any, str]] = {
     "reading": (vae_detector, "read_training_rows"),
     "learning columns": (vae_detector, "learn_encoder"),
     "encoding": (TableEncoder, "encode"),
-    "training": (fitting, "train"),
+    "training": (fitting, "train_members"),
     "fitting the prior": (fitting, "fit_report"),
     "calibrating": (fitting, "_decisions"),
     "keeping columns": (vae_detector, "column_samples"),

@@ -13,7 +13,7 @@ from vae_anomaly.model.backbones import MLP
 from vae_anomaly.model.elbo import elbo_terms
 from vae_anomaly.model.flat_weights import FlatWeights
 from vae_anomaly.model.steps import FULL_VIEW_SHARE, MiniBatches, Stepper, TrainingConfig, by_autograd
-from vae_anomaly.model.training import train
+from vae_anomaly.model.training import paused_training, train
 from vae_anomaly.model.vae import VAE
 
 PLAN = TrainingConfig(
@@ -216,7 +216,8 @@ def test_members_keep_their_own_best_weights_and_stop_when_none_improves(monkeyp
     every_row = torch.arange(N_ROWS).expand(N_MEMBERS, -1)
     config = dataclasses.replace(PLAN, max_iter=20, kl_warmup=0.0, early_stopping=True, n_iter_no_change=2)
     noise = torch.zeros(N_MEMBERS, 1, 1, 2)
-    history = train(vae, rows, every_row, None, rows, noise, config, torch.Generator().manual_seed(3))
+    training = paused_training(vae, rows, every_row, None, rows, noise, config, torch.Generator().manual_seed(3))
+    history = train([training], config.max_iter)
     assert history.stopped_early
     assert history.iteration == [1, 2, 3, 4, 5]
     kept = torch.cat([weights.flatten(1) for weights in vae.parameters()], 1)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 from vae_anomaly.callbacks.base import Callback
+from vae_anomaly.errors import SpecificationError
 from vae_anomaly.files import OutputFile, make_folder
 from vae_anomaly.model import TrainingCheck, TrainingState, packed_state
 from vae_anomaly.records import logger_of
@@ -35,7 +37,12 @@ class Checkpoint(Callback):
     folder : path-like
         Made where it is not there.
     n_checks : int, default=1
-        Written at every so many checks.
+        Written at every so many checks, at least 1.
+
+    Raises
+    ------
+    SpecificationError
+        By `fit`, if `n_checks` is no whole number above 0.
 
     Examples
     --------
@@ -51,7 +58,7 @@ class Checkpoint(Callback):
 
     def __init__(self, folder: str | os.PathLike[str], n_checks: int = 1) -> None:
         self.folder, self.n_checks = folder, n_checks
-        self._n_since = 0
+        self._n_since: dict[str, int] = {}
         self._names: set[str] = set()
         self._is_interrupted = False
 
@@ -59,9 +66,20 @@ class Checkpoint(Callback):
         return f"Checkpoint({os.fspath(self.folder)!r})"
 
     def on_fit_begin(self, detector: Any, X: Any) -> None:
-        """Make the folder."""
+        """Make the folder.
+
+        Raises
+        ------
+        SpecificationError
+            If `n_checks` is no whole number above 0.
+        """
+        if not isinstance(self.n_checks, Integral) or isinstance(self.n_checks, bool) or self.n_checks < 1:
+            raise SpecificationError(
+                f"Checkpoint has n_checks={self.n_checks!r}; expected a whole number, 1 or more. With 1 the state is "
+                "written at every check."
+            )
         make_folder(Path(self.folder))
-        self._n_since, self._names, self._is_interrupted = 0, set(), False
+        self._n_since, self._names, self._is_interrupted = {}, set(), False
 
     def on_check(self, detector: Any, check: TrainingCheck) -> None:
         """Note whether the training was interrupted."""
@@ -83,12 +101,16 @@ class Checkpoint(Callback):
             return content
         return None
 
+    def where(self, name: str) -> str:
+        """The file of a training, for messages."""
+        return str(self._path(name))
+
     def write(self, name: str, state: Callable[[], TrainingState]) -> None:
         """Keep the state of a training, at every `n_checks`-th check."""
-        self._n_since += 1
-        if self._n_since < self.n_checks:
+        self._n_since[name] = self._n_since.get(name, 0) + 1
+        if self._n_since[name] < self.n_checks:
             return
-        self._n_since = 0
+        self._n_since[name] = 0
         with OutputFile(self._path(name)) as file:
             file.stream.write(packed_state(state()))
 

@@ -76,6 +76,7 @@ PARAMETER_CONSTRAINTS: dict[str, Any] = {
     "random_state": ["random_state", np.random.Generator],
     "verbose": ["verbose"],
     "callbacks": [list, tuple, None],
+    "n_jobs": [Interval(Integral, 1, None, closed="left"), Interval(Integral, None, -1, closed="right"), None],
 }
 
 

@@ -144,6 +144,7 @@ from vae_anomaly.fitting import (
 )
 from vae_anomaly.likelihoods import Likelihood
 from vae_anomaly.model import (
+    BLOCK_MEMBERS,
     UNCHANGED,
     VAE,
     Backbone,
@@ -178,6 +179,10 @@ SAMPLE_ROWS_PER_MEMBER = 4096
 MIN_NEW_ROWS = 10
 SEED_OF_CALIBRATION = 15
 N_REASONS = 3
+WATCHED = (
+    "the training is watched (callbacks, verbose or an automatic log), which takes one process: n_jobs has no effect. "
+    "Leave one of them out."
+)
 CONTINUOUS = ("continuous", "positive", "bounded")
 # Scores of a row on two devices are nearer than this, relatively or in nats.
 SCORE_TOLERANCE = 0.05
@@ -340,6 +345,11 @@ class VAEDetector(
         Whether a `ProgressBar` watches: ELBO, KL, rows per second and the time left, on stderr or in a notebook.
     callbacks : sequence of Callback, default=None
         Who watches a fit, and may end its training: see `vae_anomaly.callbacks`. A model file does not keep them.
+    n_jobs : int, default=None
+        Ensembles of more than 8 autoencoders train in blocks of 8 on the CPU; this is how many blocks train at once, in
+        processes or on a cluster, as ``joblib.parallel_config`` says.  None takes what it says, else 1, and -1 all
+        processors.  The model is the same, bit for bit, and a model file does not keep it.  Callbacks and `verbose`
+        watch a training in one process.
 
     Attributes
     ----------
@@ -428,6 +438,7 @@ class VAEDetector(
     baseline_time: str | None = None
     baseline_units: UnitsName = "data"
     callbacks: Sequence[Callback] | None = None
+    n_jobs: int | None = None
 
     def __init__(
         self,
@@ -466,6 +477,7 @@ class VAEDetector(
         random_state: Any = 0,
         verbose: bool = False,
         callbacks: Sequence[Callback] | None = None,
+        n_jobs: int | None = None,
     ) -> None:
         self.preset = preset
         self.n_estimators = n_estimators
@@ -501,6 +513,7 @@ class VAEDetector(
         self.random_state = random_state
         self.verbose = verbose
         self.callbacks = callbacks
+        self.n_jobs = n_jobs
 
     @_fit_context(prefer_skip_nested_validation=True)
     @own_settings()
@@ -1156,7 +1169,12 @@ class VAEDetector(
     ) -> int:
         seed = new_seed(self.random_state)
         before = None if initial is None else initial.vae
-        model = fit_model(encoder, rows, config, seed, watch.on_check(), before, watch.states)
+        n_jobs = self.n_jobs
+        if watch.callbacks:
+            n_jobs = 1
+            if self.n_jobs not in (None, 1) and config.network.n_members > BLOCK_MEMBERS:
+                warnings.warn(FitWarning(WATCHED, "one_process"), stacklevel=callers_level())
+        model = fit_model(encoder, rows, config, seed, watch.on_check(), before, watch.states, n_jobs)
         log_fit(model)
         for warning in model.report.warnings():
             warnings.warn(warning, stacklevel=callers_level())

@@ -48,15 +48,14 @@ from vae_anomaly.likelihoods import Likelihood
 from vae_anomaly.model import (
     VAE,
     OnCheck,
-    Redraw,
     TrainingStates,
+    TrainingTask,
     elbo_terms,
     fit_kernels,
     matmul_precision_of,
-    present_ranks,
     repeatable_convolutions,
     threads_for,
-    train,
+    train_members,
 )
 from vae_anomaly.scores import LocalRatio, PooledELBO, RelativeScore, pool_of
 
@@ -137,6 +136,7 @@ def fit_model(
     on_check: OnCheck | None = None,
     initial: VAE | None = None,
     states: TrainingStates | None = None,
+    n_jobs: int | None = 1,
 ) -> FittedModel[EncoderT]:
     """Hold rows out, train, fit the prior, calibrate, find the threshold.
 
@@ -154,7 +154,9 @@ def fit_model(
     initial : VAE, optional
         Whose weights the training starts from; it stays as it is.
     states : TrainingStates, optional
-        Keeps the state of the training, see `train`.
+        Keeps the state of the training, see `paused_training`.
+    n_jobs : int or None
+        How many blocks of a large ensemble train at once, see `train_members`.
     """
     rng = np.random.default_rng(seed)
     generator = torch.Generator().manual_seed(seed)
@@ -181,31 +183,29 @@ def fit_model(
     else:
         vae = initial.untrained_copy()
     vae = vae.to(device)
-    largest_product = members.shape[0] * min(config.training.batch_size, members.shape[1]) * vae.largest_matrix
+    # Constant columns have no gradient; without any other there would be no terms at all.
+    n_trained = encoder.n_varying or encoder.n_model_columns
+    task = TrainingTask(
+        vae=vae,
+        batch=batch.leading(n_trained),
+        subsamples=subsamples,
+        weights=row_weights,
+        validation=None if validation is None else validation.leading(n_trained),
+        validation_noise=scoring_noise(vae.n_members, VALIDATION_DRAWS, vae.latent_dim, seed).to(device),
+        config=config.training,
+        seed=seed,
+        augment=rows.augment,
+        continued=initial is not None,
+        matmul_precision=config.matmul_precision,
+    )
     exact = config.matmul_precision == "highest"
     with (
-        threads_for(largest_product),
+        threads_for(task.rows_per_step * vae.largest_matrix),
         matmul_precision_of(config.matmul_precision),
         repeatable_convolutions(device, exact=exact),
     ):
-        # Constant columns have no gradient; without any other there would be no terms at all.
-        n_trained = encoder.n_varying or encoder.n_model_columns
         with _naming_the_column(encoder, batch):
-            history = train(
-                vae,
-                batch.leading(n_trained),
-                subsamples,
-                row_weights,
-                None if validation is None else validation.leading(n_trained),
-                scoring_noise(vae.n_members, VALIDATION_DRAWS, vae.latent_dim, seed).to(device),
-                config.training,
-                torch.Generator(device).manual_seed(seed + 1),
-                on_check,
-                continued=initial is not None,
-                redraw=None if rows.augment is None else Redraw(rows.augment, seed),
-                ranks=present_ranks(),
-                states=states,
-            )
+            history = train_members(task, on_check, states, n_jobs)
         vae.requires_grad_(False).eval()
 
         reported = batch.take(subsamples[:, :MAX_VALIDATION_ROWS]) if validation is None else validation

@@ -25,6 +25,7 @@ from vae_anomaly.model.matmul import (
     exact_products,
     matmul_precision_of,
 )
+from vae_anomaly.model.member_blocks import BLOCK_MEMBERS, TrainingTask, train_members
 from vae_anomaly.model.priors import (
     LOG_2PI,
     PRIORS,
@@ -40,17 +41,18 @@ from vae_anomaly.model.priors import (
     precise,
     resolve_prior,
 )
-from vae_anomaly.model.ranks import data_parallel, in_one_process, present_ranks
-from vae_anomaly.model.steps import Redraw, TrainingConfig
+from vae_anomaly.model.ranks import data_parallel, in_one_process
+from vae_anomaly.model.steps import TrainingConfig
 from vae_anomaly.model.threads import one_thread, parallel_map, threads_for, usual_threads
 from vae_anomaly.model.torch_settings import each_in_own_settings, own_settings
-from vae_anomaly.model.training import History, OnCheck, StopTraining, TrainingCheck, train
+from vae_anomaly.model.training import History, OnCheck, StopTraining, TrainingCheck
 from vae_anomaly.model.training_state import TrainingState, TrainingStates, packed_state
 from vae_anomaly.model.vae import MAX_LOG_VARIANCE, NOISE_GAIN, VAE
 
 __all__ = [
     "ACTIVATIONS",
     "BACKBONES",
+    "BLOCK_MEMBERS",
     "KNOTS",
     "LEVEL_SMOOTHING",
     "LOG_2PI",
@@ -80,7 +82,6 @@ __all__ = [
     "OnCheck",
     "Posterior",
     "Prior",
-    "Redraw",
     "StandardNormal",
     "StopTraining",
     "Terms",
@@ -88,6 +89,7 @@ __all__ = [
     "TrainingConfig",
     "TrainingState",
     "TrainingStates",
+    "TrainingTask",
     "batch_invariant_gradients",
     "data_parallel",
     "each_in_own_settings",
@@ -107,7 +109,6 @@ __all__ = [
     "packed_state",
     "parallel_map",
     "precise",
-    "present_ranks",
     "repeatable_convolutions",
     "resolve_backbone",
     "resolve_device",
@@ -115,6 +116,6 @@ __all__ = [
     "saturated_terms",
     "stretches",
     "threads_for",
-    "train",
+    "train_members",
     "usual_threads",
 ]

@@ -49,6 +49,11 @@ def matmul_precision_of(precision: str) -> AbstractContextManager[None]:
     return nullcontext() if precision == UNCHANGED else _PRECISION.hold(precision)
 
 
+def present_precision() -> str:
+    """The precision of products as PyTorch is set now, for `matmul_precision_of` in another process."""
+    return _precision() or UNCHANGED
+
+
 def exact_products() -> AbstractContextManager[None]:
     """Single-precision products of matrices inside are exact to single precision: what rows are scored with.
 

@@ -6,27 +6,50 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from vae_anomaly.errors import SpecificationError
+from vae_anomaly.errors import SpecificationError, WorkerError
 
 DIGEST_BYTES = 16
+# Its connections close with the last reference to it, which those who wait at the other ends notice.
+CLOSABLE = "gloo"
 
 
-@dataclass(frozen=True)
 class Ranks:
     """The processes of a training, of which this is one.
 
     Parameters
     ----------
     group : ProcessGroup, optional
-        Of ``torch.distributed``; the default group where it is None.
+        Of ``torch.distributed``; where it is None all processes, with the backend "gloo" by connections of their own.
+    timeout : timedelta, optional
+        How long processes wait for one another on these.
+
+    Raises
+    ------
+    SpecificationError
+        If there is a timeout, and the connections are those of the group.
     """
 
-    group: dist.ProcessGroup | None = None
+    def __init__(self, group: dist.ProcessGroup | None = None, timeout: timedelta | None = None) -> None:
+        # A group of some of the processes cannot be made twice with one store.
+        self._is_own = group is None and dist.get_backend() == CLOSABLE
+        if timeout is not None and not self._is_own:
+            raise SpecificationError(
+                f"timeout is for all processes with the backend {CLOSABLE!r}; others have that of init_process_group "
+                "or new_group. Give it there."
+            )
+        self.group = dist.new_group(timeout=timeout, backend=CLOSABLE) if self._is_own else group
+
+    def leave(self) -> None:
+        """Close connections of its own: a process that waits for this one fails."""
+        group, self.group = self.group, None
+        if self._is_own and dist.is_initialized():
+            dist.destroy_process_group(group)
 
     @property
     def rank(self) -> int:
@@ -140,7 +163,7 @@ _PRESENT: ContextVar[Ranks | None] = ContextVar("ranks", default=None)
 
 
 @contextmanager
-def data_parallel(group: dist.ProcessGroup | None = None) -> Iterator[None]:
+def data_parallel(group: dist.ProcessGroup | None = None, *, timeout: timedelta | None = None) -> Iterator[None]:
     """Fits inside are shared by the processes of a group, and every process has the whole detector in the end.
 
     Each process computes a part of every mini-batch, and gradients are added up.  All are given the same rows,
@@ -150,18 +173,28 @@ def data_parallel(group: dist.ProcessGroup | None = None) -> Iterator[None]:
 
     It counts for the present thread.  Fits outside are those of one process, whatever groups there are.
 
+    Where the fit of one process fails, the others wait for it.  With "gloo" and all processes they fail with a
+    `WorkerError` as soon as its error has left the ``with`` block or it has ended: do not catch errors inside.  With
+    "nccl", or a group that is given, they fail when it has ended and ``torchrun`` or Ray Train ends them too, or after
+    the timeout of the group.
+
     Parameters
     ----------
     group : ProcessGroup, optional
         Of ``torch.distributed``, initialized before, as by ``torchrun`` and ``init_process_group`` or by Ray Train; by
         default that of all processes.  With the backend "gloo" models train on CPUs, with "nccl" on GPUs: set the
         device of each process by ``torch.cuda.set_device`` before.
+    timeout : timedelta, optional
+        How long they wait for one that neither answers nor ends, where no group is given and the backend is "gloo"; by
+        default as PyTorch has it, half an hour.
 
     Raises
     ------
     SpecificationError
-        If no process group is initialized, or this process is not in it.  Fits inside raise it where processes were
-        given different rows or parameters, or are more than rows of a mini-batch.
+        If no process group is initialized, this process is not in it, or its timeout has to be set elsewhere.  Fits
+        inside raise it where processes were given different rows or parameters, or are more than rows of a mini-batch.
+    WorkerError
+        By fits inside, where another process failed, ended or does not answer.
 
     Examples
     --------
@@ -180,11 +213,13 @@ def data_parallel(group: dist.ProcessGroup | None = None) -> Iterator[None]:
         )
     if dist.get_rank(group) < 0:
         raise SpecificationError("this process is not in the given group. Call data_parallel in those that are.")
-    token = _PRESENT.set(Ranks(group))
+    ranks = Ranks(group, timeout)
+    token = _PRESENT.set(ranks)
     try:
         yield
     finally:
         _PRESENT.reset(token)
+        ranks.leave()
 
 
 @contextmanager
@@ -204,13 +239,19 @@ def present_ranks() -> Ranks | None:
 
 @contextmanager
 def _moved(numbers: Tensor) -> Iterator[None]:
-    """Say what to do where the backend cannot move tensors of this device."""
+    """Say what to do where the backend cannot move tensors of this device, or another process is gone."""
     try:
         yield
     except RuntimeError as error:
-        if "No backend type associated" not in str(error):
-            raise
-        raise SpecificationError(
-            f"the model trains on device {numbers.device.type!r}, and the process group moves no tensors of it. "
-            "Initialize it with 'gloo' for CPUs or 'nccl' for GPUs, or set the detector's device."
-        ) from error
+        if "No backend type associated" in str(error):
+            raise SpecificationError(
+                f"the model trains on device {numbers.device.type!r}, and the process group moves no tensors of it. "
+                "Initialize it with 'gloo' for CPUs or 'nccl' for GPUs, or set the detector's device."
+            ) from error
+        if isinstance(error, dist.DistError) or CLOSABLE in str(error):
+            raise WorkerError(
+                "that shares this fit failed, ended or does not answer",
+                "Its own message says why. Call the same fit again in all processes: with Checkpoint it goes on where "
+                "it was.",
+            ) from error
+        raise

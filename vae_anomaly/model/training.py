@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from bisect import bisect
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import TypeAlias
 
@@ -158,7 +160,122 @@ class StopTraining(Exception):
 OnCheck: TypeAlias = Callable[[TrainingCheck], None]
 
 
-def train(
+# At each check it gives where it is, and takes why it shall stop: no reason, no stop.
+PausedTraining: TypeAlias = Generator["Progress", str, History]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training is at one of its checks.
+
+    Parameters
+    ----------
+    history : History
+        All checks so far; the training goes on writing to it.
+    rows_per_step : int
+        Rows of a mini-batch, of all its members together.
+    seconds : float
+        Since the training began.
+    """
+
+    history: History
+    rows_per_step: int
+    seconds: float
+
+
+def train(trainings: Sequence[PausedTraining], max_iter: int, on_check: OnCheck | None = None) -> History:
+    """Make all steps of trainings that know nothing of one another, from check to check side by side.
+
+    Parameters
+    ----------
+    trainings : sequence of generator
+        Of `paused_training`, with the same checks.
+    max_iter : int
+        Steps of each.
+    on_check : callable, optional
+        Called at each check, with all of them together; `StopTraining` ends them, any other exception is passed on.
+
+    Returns
+    -------
+    History
+        Of all together, see `joined`.
+
+    Raises
+    ------
+    SpecificationError, TrainingDiverged
+        See `paused_training`.
+    """
+    running = dict(enumerate(trainings))
+    found: dict[int, Progress] = {}
+    whole, n_told = History(), 0
+    reason: str | None = None
+
+    def interrupt(numbers: Iterable[int]) -> None:
+        for number in tuple(numbers):
+            with suppress(StopIteration):
+                running[number].throw(KeyboardInterrupt())
+            del running[number]
+
+    while running:
+        for number, training in tuple(running.items()):
+            if number not in running:
+                continue
+            try:
+                found[number] = next(training) if reason is None else training.send(reason)
+            except StopIteration:
+                del running[number]
+                continue
+            if found[number].history.interrupted:
+                interrupt(running.keys() - {number})
+        every = [found[number] for number in sorted(found)]
+        whole.__dict__.update(joined(every).__dict__)
+        reason = ""
+        if len(whole.iteration) > n_told and on_check is not None:
+            n_told = len(whole.iteration)
+            try:
+                on_check(check_of(every, whole, max_iter))
+            except StopTraining as stop:
+                reason = stop.reason
+            except KeyboardInterrupt:
+                interrupt(running)
+    whole.__dict__.update(joined([found[number] for number in sorted(found)]).__dict__)
+    return whole
+
+
+def check_of(trainings: Sequence[Progress], whole: History, max_iter: int) -> TrainingCheck:
+    """The last check of trainings that run side by side, with their history as a whole."""
+    rows_per_step = sum(one.rows_per_step for one in trainings)
+    return TrainingCheck.last(whole, max_iter, rows_per_step, max(one.seconds for one in trainings))
+
+
+def joined(trainings: Sequence[Progress]) -> History:
+    """One history of trainings that ran side by side, their members weighed alike.
+
+    A training that ended before others counts with its last check at those of the others.
+    """
+    if len(trainings) == 1:
+        return trainings[0].history
+    histories = [one.history for one in trainings]
+    whole = History(
+        stopped_early=all(history.stopped_early for history in histories),
+        interrupted=any(history.interrupted for history in histories),
+        rolled_back=any(history.rolled_back for history in histories),
+        stopped_by=next((history.stopped_by for history in histories if history.stopped_by), ""),
+    )
+    for iteration in sorted({iteration for history in histories for iteration in history.iteration}):
+        places = [bisect(history.iteration, iteration) - 1 for history in histories]
+        known = [(one, place) for one, place in zip(trainings, places, strict=True) if place >= 0]
+        sizes = [one.rows_per_step for one, _ in known]
+        whole.iteration.append(iteration)
+        for name in ("elbo", "kl", "validation_elbo", "learning_rate"):
+            found = [getattr(one.history, name)[place : place + 1] for one, place in known]
+            if all(found):
+                mean = math.fsum(size * number for size, (number,) in zip(sizes, found, strict=True)) / sum(sizes)
+                getattr(whole, name).append(mean)
+    return whole
+
+
+def paused_training(
     vae: VAE,
     batch: Batch,
     subsamples: Tensor,
@@ -167,14 +284,13 @@ def train(
     validation_noise: Tensor,
     config: TrainingConfig,
     generator: torch.Generator,
-    on_check: OnCheck | None = None,
     *,
     continued: bool = False,
     redraw: Redraw | None = None,
     ranks: Ranks | None = None,
     states: TrainingStates | None = None,
-) -> History:
-    """Fit the weights of all members at once and leave the best of each in `vae`.
+) -> PausedTraining:
+    """Fit the weights of all members at once and leave the best of each in `vae`, with a pause at each check.
 
     Parameters
     ----------
@@ -194,8 +310,6 @@ def train(
         How to train.
     generator : torch.Generator
         Local source of everything random, on the model's device.
-    on_check : callable, optional
-        Called at each check; `StopTraining` ends the training, any other exception is passed on.
     continued : bool
         Whether the weights are those of an earlier training: they are then among those that the best are chosen from.
     redraw : Redraw, optional
@@ -204,6 +318,10 @@ def train(
         The processes that share every mini-batch.
     states : TrainingStates, optional
         Keeps the state of the training at its checks, and gives that of the same training if it was begun before.
+
+    Yields
+    ------
+    Progress
 
     Returns
     -------
@@ -269,20 +387,19 @@ def train(
         best.record(bound if validation is not None and kl_weight == config.kl_weight else None)
         return True
 
-    def is_stopped() -> bool:
-        """Tell of the check, and return whether the training shall end."""
-        if on_check is not None:
-            try:
-                on_check(TrainingCheck.last(history, config.max_iter, rows_per_step, time.perf_counter() - start))
-            except StopTraining as stop:
-                history.stopped_by = stop.reason
+    def progress() -> Progress:
+        return Progress(history, rows_per_step, time.perf_counter() - start)
+
+    def is_stopped(reason: str) -> bool:
+        """Whether the training shall end, for a reason that was found here or in another process."""
+        history.stopped_by = reason
         if ranks is not None and ranks.any(bool(history.stopped_by), flat.flat.device):
             history.stopped_by = history.stopped_by or "a callback in another process"
         return bool(history.stopped_by)
 
-    def is_over() -> bool:
+    def is_over(reason: str) -> bool:
         """Whether the training shall end at the check that was made last."""
-        if is_stopped():
+        if is_stopped(reason):
             return True
         history.stopped_early = config.early_stopping and best.n_stale >= config.n_iter_no_change
         return history.stopped_early
@@ -309,7 +426,7 @@ def train(
         stepper.n_taken.copy_(known.n_taken)
         best.restore(known.kept, known.best, known.n_stale)
         prepared.go_to(known.position)
-        is_done = is_over()
+        is_done = is_over((yield progress()))
 
     try:
         while n_steps < config.max_iter and not is_done:
@@ -327,14 +444,14 @@ def train(
                 continue
             if states is not None and (ranks is None or ranks.rank == 0):
                 states.write(name_of_training(digests), state)
-            is_done = is_over()
+            is_done = is_over((yield progress()))
     except KeyboardInterrupt:
         # Processes that share a training are interrupted at different steps.
         if n_steps == 0 or ranks is not None or (n_steps == checked and not history.iteration):
             raise
         history.interrupted = True
         if n_steps > checked and check():
-            is_stopped()
+            is_stopped((yield progress()))
     flat.restore(best.kept)
     flat.release()
     return history
@@ -344,11 +461,12 @@ def _known_state(
     states: TrainingStates | None, digests: Mapping[str, bytes], ranks: Ranks | None, device: torch.device
 ) -> TrainingState | None:
     """The state in which the same training was left: in all processes that which the first reads."""
-    reads = states is not None and (ranks is None or ranks.rank == 0)
-    content = states.read(name_of_training(digests)) if states is not None and reads else None
+    name, where, content = name_of_training(digests), "rank 0", None
+    if states is not None and (ranks is None or ranks.rank == 0):
+        where, content = states.where(name), states.read(name)
     if ranks is not None:
         content = ranks.bytes_of_first(content, device)
-    return None if content is None else unpacked_state(content)
+    return None if content is None else unpacked_state(content, where)
 
 
 def _schedule(step: int, n_steps: int) -> float:

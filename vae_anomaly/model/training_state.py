@@ -72,6 +72,9 @@ class TrainingStates(Protocol):
     def read(self, name: str) -> bytes | None:
         """The state of a training that was kept last; None where there is none."""
 
+    def where(self, name: str) -> str:
+        """The place of what `read` gives, for messages."""
+
     def write(self, name: str, state: Callable[[], TrainingState]) -> None:
         """Keep the state of a training, in the place of the one before."""
 
@@ -144,8 +147,15 @@ def packed_state(state: TrainingState) -> bytes:
     return save(present, {FORMAT: text, "digest": _digest(text, *present.values()).hex()})
 
 
-def unpacked_state(content: bytes) -> TrainingState:
+def unpacked_state(content: bytes, where: str) -> TrainingState:
     """A state from its bytes.
+
+    Parameters
+    ----------
+    content : bytes
+        As `packed_state` made them.
+    where : str
+        They were read, for the message.
 
     Raises
     ------
@@ -172,9 +182,9 @@ def unpacked_state(content: bytes) -> TrainingState:
             n_stale=numbers["n_stale"],
         )
     except Exception as error:
-        raise ModelFileError(_DAMAGED) from error
+        raise ModelFileError(f"{where}: {_DAMAGED}") from error
     if not is_whole or numbers["version"] != VERSION:
-        raise ModelFileError(_DAMAGED)
+        raise ModelFileError(f"{where}: {_DAMAGED}")
     return state
 
 

@@ -316,18 +316,20 @@ class VAE(nn.Module):
 
     def untrained_copy(self) -> VAE:
         """The same weights, to be trained further against N(0, I)."""
-        other = copy.deepcopy(self).requires_grad_(True).train()
-        other.prior = FittedStandardNormal(self.n_members, self.latent_dim)
+        return self.of_members(slice(None))
+
+    def of_members(self, members: slice) -> VAE:
+        """Some of the members by themselves, to be trained further against N(0, I)."""
+        known = {id(weights): nn.Parameter(weights.detach()[members].clone()) for weights in self.parameters()}
+        other = copy.deepcopy(self, known).requires_grad_(True).train()
+        other.n_members = len(other.raw_noise)
+        other.prior = FittedStandardNormal(other.n_members, self.latent_dim)
         other.experts = other.kernels = other.learned = None
         return other
 
     def of_member(self, number: int) -> VAE:
-        """One of the members by itself, against N(0, I); of tables."""
-        other = self.untrained_copy().requires_grad_(False).eval()
-        other.n_members, other.prior = 1, FittedStandardNormal(1, self.latent_dim)
-        for weights in other.parameters():
-            weights.data = weights.data[number : number + 1].clone()
-        return other
+        """One of the members by itself, as it was trained, against N(0, I)."""
+        return self.of_members(slice(number, number + 1)).requires_grad_(False).eval()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> VAE:
         # The buffers are replaced, on another device for instance.

@@ -15,8 +15,8 @@ from vae_anomaly.store.values import encode
 from vae_anomaly.version import __version__
 
 FORMAT_VERSION = 11
-# Parameters that say who watches a fit, and nothing of what was learned.
-NOT_STORED = ("callbacks",)
+# Parameters that say who watches a fit and where it is computed, and nothing of what was learned.
+NOT_STORED = ("callbacks", "n_jobs")
 IMAGE_FIELDS = ("height", "width", "channels_last", "channel_axis", "depth")
 
 

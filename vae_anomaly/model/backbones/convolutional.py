@@ -62,13 +62,13 @@ class MemberGroupNorm(nn.Module):
 
     def __init__(self, n_members: int, n_channels: int) -> None:
         super().__init__()
-        self.n_groups = n_members * math.gcd(n_channels, max(1, n_channels // NORM_CHANNELS))
+        self.n_groups = math.gcd(n_channels, max(1, n_channels // NORM_CHANNELS))
         self.gain = nn.Parameter(torch.ones(n_members, n_channels, dtype=torch.float32))
         self.shift = nn.Parameter(torch.zeros(n_members, n_channels, dtype=torch.float32))
 
     def forward(self, maps: Tensor) -> Tensor:
         """Maps of the same shape."""
-        return functional.group_norm(maps, self.n_groups, self.gain.flatten(), self.shift.flatten())
+        return functional.group_norm(maps, len(self.gain) * self.n_groups, self.gain.flatten(), self.shift.flatten())
 
 
 class Residual(nn.Module):
