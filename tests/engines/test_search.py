@@ -19,6 +19,7 @@ SMALL = {
     "VAEDetector(latent": "VAEDetector(max_iter=20, n_estimators=2, latent",
     "from vae_anomaly_datasets import load_thyroid_sick": "",
     "load_thyroid_sick()": "rows_and_labels()",
+    "tune.grid_search([2, 8])": "tune.grid_search([2])",
 }
 SEARCHED = {"latent_dim": [2, 4]}
 
