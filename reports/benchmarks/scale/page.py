@@ -5,110 +5,209 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.scale import paper
+from benchmarks.scale.commands import CLI, MEANING, RAY, RAY_DATA, SHARDS, SPARK
+from benchmarks.scale.faults import SHARE
+from benchmarks.scale.prose import paragraph, points, table
 
 MIB = 2**20
 # Seconds; what is shorter is noise of the start.
-MIN_RUNNING = 5.0
-HEAD = """# Scale
-
-A lake of {rows:,} rows of 28 mixed columns with holes and an identifier, in {files} Parquet files ({mib:.0f} MiB),
-scored with one model by each engine, on one and on two cores of one machine. All processes of an engine keep to these
-cores, and compute in one thread each. `python reports/benchmarks/scale/run.py` measures, and writes this page and
-`scale/results.json`.
-
-{surroundings}
-
-## Rates, start-up, memory, bytes moved
-
-Start-up is the same command on 1,000 rows. The rate is that of the rows once it runs: seconds without the start-up.
-Bytes are those of all processes' system calls for a row: read includes pipes and local sockets, as does written, and
-loopback is what went over local TCP. Memory that is shared, as Ray's object store is, counts for each process.
-"""
+MIN_RUNNING = 3.0
+NAMES = {CLI: "command line", SHARDS: "two shards", RAY: "`--engine ray`", RAY_DATA: "Ray Data", SPARK: "Spark"}
+Row = dict[str, Any]
 
 
 def text(known: dict[str, Any]) -> str:
     """The page."""
+    found = "# Scale\n\n    python reports/benchmarks/scale/run.py\n\n"
+    if known.get("runs"):
+        found += _head(known) + _choice(known) + _rates(known) + _moved(known)
+    if known.get("faults"):
+        found += _faults(known)
+    if known.get("rates"):
+        found += paper.section(known["rates"])
+    return found.rstrip() + "\n"
+
+
+def _head(known: dict[str, Any]) -> str:
     lake = known["lake"]
-    head = HEAD.format(
-        rows=lake["rows"], files=lake["files"], mib=lake["bytes"] / MIB, surroundings=known["surroundings"]
-    )
-    return "\n".join([head, _runs(known), _notes(), _faults(known), paper.section(known), _rates(known)])
+    return paragraph(f"""
+        A lake of {lake["rows"]:,} rows of 28 mixed columns with holes and an identifier, in {lake["files"]} Parquet
+        files
+        ({lake["bytes"] / MIB:.0f} MiB), is scored with one model on one machine: by `vae-anomaly score`, and by the
+        recipes of `docs/guide/engines.md` as they stand there. All write the identifier and the results
+        to Parquet. With one worker an engine has one core for all its processes, with two it has two.
+    """) + paragraph(known["surroundings"])
 
 
-def _runs(known: dict[str, Any]) -> str:
+def _name(engine: str) -> str:
+    return NAMES.get(engine, engine.capitalize())
+
+
+def _whole(row: Row) -> bool:
+    return "lake" in row and row["lake"]["code"] == 0
+
+
+def _rate(row: Row, n_rows: int) -> float | None:
+    """Rows a second once it runs; None where it failed, or was over before that could be told."""
+    if not _whole(row):
+        return None
+    running = row["lake"]["seconds"] - row["start"]["seconds"]
+    return n_rows / running if running > MIN_RUNNING else None
+
+
+def _reference(known: dict[str, Any]) -> str | None:
+    """What scores of the command line come to."""
+    return next((row["digest"] for row in known["runs"] if row["engine"] == CLI and _whole(row)), None)
+
+
+def _choice(known: dict[str, Any]) -> str:
     n_rows = known["lake"]["rows"]
-    heads: tuple[str, ...] = (
-        "engine",
-        "cores",
-        "start-up, s",
-        "seconds",
-        "rows/s",
-        "CPU s",
-        "read, B/row",
-        "written, B/row",
-    )
-    heads += ("loopback, B/row", "result, B/row", "processes over 100 MiB, MiB", "all, MiB", "scores")
-    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    runs = [row for row in known["runs"] if _whole(row)]
+    same = [row for row in runs if row["digest"] == _reference(known) and row["rows"] == n_rows]
+    two = {row["engine"]: row for row in runs if row["workers"] == max(each["workers"] for each in runs)}
+    rates = {engine: rate for engine, row in two.items() if (rate := _rate(row, n_rows))}
+    said = []
+    if CLI in rates:
+        shares = {engine: f"{_name(engine)} {rate / rates[CLI]:.0%}" for engine, rate in rates.items() if engine != CLI}
+        engines = ", ".join(share for engine, share in shares.items() if engine != SHARDS)
+        said.append(f"""
+            **One machine, rows in files: the command line.** It starts in {two[CLI]["start"]["seconds"]:.0f} s and
+            scores
+            {rates[CLI]:,.0f} rows/s on two cores{f" ({shares[SHARDS]} of that)" if SHARDS in shares else ""}.
+        """)
+        said.append(f"""
+            **A cluster: the engine that runs there already.** On the same two cores, beside the command line's rate:
+            {engines}. All do the same arithmetic, and an engine is worth its start where it has more machines than one.
+        """)
+        starts = ", ".join(f"{_name(engine)} {row['start']['seconds']:.0f} s" for engine, row in two.items())
+        said.append(f"**Few rows: no engine.** A thousand rows took: {starts}.")
+    said.append("""
+        **Runs that take hours: the command line, with or without `--engine ray`.** Killed, they go on with
+        `--resume`; the
+        recipes begin anew, in an empty folder.
+    """)
+    said.append(f"""
+        **Scores** and p-values were those of the command line, bit for bit, with no row lost or doubled, in {len(same)}
+        of {len(runs)} runs that ended, of {len(known["runs"])}.
+    """)
+    return "## What to take\n\n" + points(said)
+
+
+def _rates(known: dict[str, Any]) -> str:
+    n_rows, reference = known["lake"]["rows"], _reference(known)
+    heads = ["engine", "workers", "start-up, s", "all, s", "rows/s", "CPU, s", "scores"]
+    rows: list[list[object]] = []
     for row in known["runs"]:
-        name = f"| {row['engine']} | {row['workers']} | "
-        if "failed" in row:
-            said = " ".join(row["failed"].split()).replace("|", "/")[-120:]
-            lines.append(f"{name}failed: {said} | | | | | | | | | | |")
+        name = [_name(row["engine"]), row["workers"]]
+        if not _whole(row):
+            found = row.get("lake", row["start"])
+            rows.append([*name, "", "", "", "", f"failed with {found['code']}: {_short(found['said'])}"])
             continue
-        running = row["seconds"] - row["start_seconds"]
-        rate = f"{n_rows / running:,.0f}" if running > MIN_RUNNING else "too few rows"
-        moved = [row[key] / n_rows for key in ("read_bytes", "written_bytes", "loopback_bytes", "out_bytes")]
-        memory = ", ".join(f"{mib:.0f}" for mib in row["workers_mib"][:4])
-        lines.append(
-            f"{name}{row['start_seconds']:.1f} | {row['seconds']:.1f} | {rate} | {row['cpu_seconds']:.0f} | "
-            f"{' | '.join(f'{each:.0f}' for each in moved)} | {memory} | {row['peak_mib']:.0f} | "
-            f"{row['differs'] or 'equal bits'} |"
+        rate, same = _rate(row, n_rows), row["digest"] == reference
+        rows.append(
+            [
+                *name,
+                f"{row['start']['seconds']:.1f}",
+                f"{row['lake']['seconds']:.1f}",
+                f"{rate:,.0f}" if rate else "too few rows",
+                f"{row['lake']['cpu_seconds']:.0f}",
+                ("equal bits" if same else "others") + (", at the second try" if row.get("failures") else ""),
+            ]
         )
-    return "\n".join([*lines, ""])
-
-
-def _notes() -> str:
+    engines = dict.fromkeys(row["engine"] for row in known["runs"])
     return (
-        "The command line, its shards and Ray write all columns of the input beside the results, as `score` does;\n"
-        "Spark and Daft, by the recipes of [Engines](../../docs/guide/engines.md), the identifier alone. Scores are\n"
-        "compared with those of the first line, by identifier.\n"
+        "## Rates and start-up\n\n"
+        + paragraph("""
+            Start-up is the same command on 1,000 rows in as many files. The rate is that of the rows once it runs:
+            by the
+            seconds without the start-up. CPU seconds are those of all processes, the start included.
+        """)
+        + table(heads, rows)
+        + "Workers are\n\n"
+        + points(f"{_name(each)}: {MEANING[each]}." for each in engines)
+    )
+
+
+def _short(said: str) -> str:
+    return " ".join(said.split()).replace("|", "/").replace("<", "").replace(">", "")[-120:]
+
+
+def _moved(known: dict[str, Any]) -> str:
+    lake_rows = known["lake"]["rows"]
+    heads = ["engine", "workers", "each worker, MiB", "all, MiB", "read, B", "written, B", "loopback, B", "results, B"]
+    rows = []
+    for row in filter(_whole, known["runs"]):
+        start, lake = row["start"], row["lake"]
+        keys = ("read_bytes", "written_bytes", "loopback_bytes")
+        rows.append(
+            [
+                _name(row["engine"]),
+                row["workers"],
+                ", ".join(f"{mib:,.0f}" for mib in lake["workers_mib"][: row["workers"]]),
+                f"{lake['peak_mib']:,.0f}",
+                *(f"{max(lake[key] - start[key], 0) / lake_rows:,.0f}" for key in keys),
+                f"{row['out_bytes'] / lake_rows:.0f}",
+            ]
+        )
+    return (
+        "## Memory, and bytes moved\n\n"
+        + paragraph(f"""
+            Memory is the largest that was resident, looked at ten times a second: of each process that scores, and
+            of all
+            together, where what they share, as Ray's object store, counts for each. Bytes are by row, without those of
+            the start. *Read* and *written* are by read and write calls of all processes, to files and pipes; *loopback*
+            is what they sent to each other over TCP. What Ray Data passes on in shared memory is not seen. A row of the
+            lake has {known["lake"]["bytes"] / lake_rows:.0f} bytes in Parquet.
+        """)
+        + table(heads, rows)
     )
 
 
 def _faults(known: dict[str, Any]) -> str:
-    if not known.get("faults"):
-        return ""
-    lines = [
-        "## What is lost",
-        "",
-        f"{known['fault_rows']:,} rows in 4 files on two cores. Killed with SIGKILL after three fifths of the time",
-        "that it takes otherwise; the disk has room for two fifths of the results, and more before it runs again. The",
-        "command line and Ray run again with `--resume`, the others anew.",
-        "",
-        "| engine | fault | its exit code | rows there then | again, s | undisturbed, s | in the end |",
-        "|---|---|---|---|---|---|---|",
+    n_rows, n_files = known["fault_lake"]["rows"], known["fault_lake"]["files"]
+    heads = [
+        "engine",
+        "fault",
+        "exit code",
+        "rows there then",
+        "kept",
+        "scored twice, about",
+        "cost, s",
+        "in the end",
     ]
+    rows: list[list[object]] = []
     for row in known["faults"]:
+        fault = row["fault"]
         if "code" not in row:
-            lines.append(f"| {row['engine']} | {row['fault']} | | | | | {row['outcome'].replace('|', '/')} |")
+            rows.append([_name(row["engine"]), fault, "", "", "", "", "", _short(row["outcome"])])
             continue
-        again = f"{row['again_seconds']:.1f}" if "again_seconds" in row else "went on by itself"
-        fault = row["fault"] if row["hit"] else f"{row['fault']} (it had ended before)"
-        lines.append(
-            f"| {row['engine']} | {fault} | {row['code']} | {row['rows_there']:,} | {again} | "
-            f"{row['plain_seconds']:.1f} | {row['outcome']} |"
-        )
-    return "\n".join([*lines, ""])
-
-
-def _rates(known: dict[str, Any]) -> str:
-    lines = [
-        "## Rates of one core",
-        "",
-        "CPU seconds, one thread, the best of three.",
-        "",
-        "| rows | a second |",
-        "|---|---|",
-    ]
-    lines += [f"| {name} | {rate:,.0f} |" for name, rate in known["rates"].items()]
-    return "\n".join([*lines, ""])
+        fault += "" if row["hit"] else " (it had ended before)"
+        outcome = row["outcome"]
+        if row.get("again_code"):
+            outcome += f"; the next run ended with {row['again_code']}: {_short(row['again_said'])}"
+        kept = row.get("kept")
+        twice = n_rows // n_files if kept is None else max(int(n_rows * SHARE), row["rows_there"]) - kept
+        cost = row["seconds"] + row.get("again_seconds", 0.0) - row["plain_seconds"]
+        there, stays = f"{row['rows_there']:,}", "went on by itself" if kept is None else f"{kept:,}"
+        rows.append([_name(row["engine"]), fault, row["code"], there, stays, f"{twice:,}", f"{cost:.0f}", outcome])
+    return (
+        "## What is lost\n\n"
+        + paragraph(f"""
+            {n_rows:,} rows in {n_files} files, two workers, hit when {SHARE:.0%} of the files of results are begun
+            (Daft: when {SHARE:.0%} of the seconds of its scoring are over): SIGKILL for a process that scores, or for
+            all processes at once; or a disk with room for {SHARE:.0%} of the results, and for all before the next run.
+            The command line and `--engine ray` run again with `--resume`, the others anew into an empty folder.
+        """)
+        + paragraph("""
+            *Rows there then* are those in whole files that a reader of the folder finds after the fault. *Kept* are
+            rows in files that the next run left as they were, *scored twice* what was scored and not kept: where the
+            engine went on by itself, at most the rows of a file. *Cost* is the seconds of both runs beyond the
+            undisturbed one.
+        """)
+        + table(heads, rows, left=2)
+        + paragraph("""
+            A file of results has its name when it is whole, with the command line and with Spark. Whether the folder is
+            whole Spark says by `_SUCCESS`. Daft and Ray Data, by their documentation, add to a folder that is there: a
+            recipe that is run again without emptying it has rows twice.
+        """)
+    )

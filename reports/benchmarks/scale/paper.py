@@ -2,65 +2,71 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from statistics import median
-from typing import Any
+from benchmarks.scale.prose import paragraph, table
+from benchmarks.scale.rates import COLUMNS
 
-import pandas as pd
-from benchmarks.scale.rates import READ, READ_BYTES
-
-ROWS, COLUMNS = 1_000_000_000, 100
+ROWS = 1_000_000_000
 GB = 1e9
-GPU = Path(__file__).resolve().parents[1] / "speed" / "gpu.csv"
-N_CORES = 64
-# Of a node; what one stream of an object store or a network card gives.
-NETWORK_BYTES = 10e9 / 8
+# One H100 and 16 CPU threads of its machine, rows of 100 columns of numbers a second, measured apart from this page.
+GPU_RATE, THREADS_RATE, THREADS = 840_000, 180_000, 16
+N_CORES, MANY_CORES = 64, 1_000
+NETWORK_GBIT = 10
+NETWORK_BYTES = NETWORK_GBIT * GB / 8
 
 
-def gpu_rate() -> float:
-    """Rows of 30 columns a second that a GPU scored, with 16 members."""
-    measured = pd.read_csv(GPU)
-    return float(median(measured.loc[(measured.device == "cuda") & (measured.precision == "float32"), "rows_s"]))
+def section(rates: dict[str, float]) -> str:
+    """The section of the page.
 
-
-def section(known: dict[str, Any]) -> str:
-    """The lines of the page."""
-    rates = known["rates"]
-    wide, narrow, read = rates["100 numbers"], rates["30 numbers"], rates[READ]
-    lean = [row["out_bytes"] / known["lake"]["rows"] for row in known.get("runs", []) if "out_bytes" in row]
-    result = min(lean, default=40.0)
-    moved = ROWS * (rates[READ_BYTES] + result)
-    core_hours = ROWS * (1 / wide + 1 / read) / 3600
-    gpu = gpu_rate() * wide / narrow
-    fed = read * N_CORES
+    Parameters
+    ----------
+    rates : dict
+        As `rates.rates` measured them.
+    """
+    command, arithmetic, reading = rates["command"], rates["arithmetic"], rates["reading"]
+    read, written = rates["bytes_read"], rates["bytes_written"]
+    moved = read + written
+    # Core seconds of a row that a GPU takes off nobody: to read it, to make numbers of cells, to write results.
+    rest = max(1 / command - 1 / arithmetic, 1 / reading)
+    core_hours, rest_hours = ROWS / command / 3600, ROWS * rest / 3600
+    network_minutes, network_cores = ROWS * moved / NETWORK_BYTES / 60, NETWORK_BYTES / (command * moved)
+    gpu_minutes, gpu_gbit = ROWS / GPU_RATE / 60, GPU_RATE * moved * 8 / GB
+    with_a_core = min(GPU_RATE, 1 / rest)
     figures = {
-        "bytes read": f"{ROWS * rates[READ_BYTES] / GB:,.0f} GB: {rates[READ_BYTES]:,.0f} a row in this Parquet",
-        "bytes written": f"{ROWS * result / GB:,.0f} GB: identifier and results, {result:.0f} a row",
-        "scored by a core": f"{wide:,.0f} rows/s; {ROWS / wide / 3600:,.1f} core hours",
-        "read by a core": f"{read:,.0f} rows/s; {ROWS / read / 3600:,.1f} core hours",
-        f"on {N_CORES} cores": f"{core_hours:,.1f} core hours, {core_hours / N_CORES * 60:,.0f} minutes",
-        "network of 10 Gbit/s": f"{moved / NETWORK_BYTES / 60:,.0f} minutes for all of it",
-        "scored by a GPU": f"{gpu:,.0f} rows/s, if width costs it what it costs a core; {ROWS / gpu / 60:,.0f} minutes",
-        f"{N_CORES} cores that read for it": f"{fed:,.0f} rows/s; {ROWS / fed / 60:,.0f} minutes",
+        "bytes read": f"{ROWS * read / GB:,.0f} GB, {read:,.0f} a row",
+        "bytes written": f"{ROWS * written / GB:,.0f} GB, {written:.0f} a row: identifier and results",
+        "bytes between workers": "none: a part is read, scored and written where it is, and the model is read once",
+        "CPU workers": (
+            f"{core_hours:,.1f} core hours: {core_hours / N_CORES * 60:,.0f} minutes on {N_CORES} cores, "
+            f"{core_hours / MANY_CORES * 60:,.1f} on {MANY_CORES:,}"
+        ),
+        "of these, not in the model's arithmetic": f"{rest_hours:,.1f} core hours",
+        f"a network of {NETWORK_GBIT} Gbit/s": f"{network_minutes:,.0f} minutes; {network_cores:,.0f} cores fill it",
+        "the model's arithmetic on one H100": f"{gpu_minutes:,.0f} minutes",
+        "what keeps that H100 busy": f"{GPU_RATE * rest:,.0f} cores and {gpu_gbit:,.1f} Gbit/s",
+        "an H100 with one core": f"{with_a_core:,.0f} rows/s, {ROWS / with_a_core / 3600:,.1f} hours",
     }
-    network = moved / NETWORK_BYTES
-    of_cores = {"scoring": ROWS / wide / N_CORES, "reading": ROWS / read / N_CORES, "the network": network}
-    of_gpu = {"the GPU": ROWS / gpu, "reading": ROWS / fed, "the network": network}
-    lines = [f"| {name} | {figure} |" for name, figure in figures.items()]
-    return "\n".join(
-        [
-            "## A billion rows of 100 columns, on paper",
-            "",
-            "| what | by arithmetic |",
-            "|---|---|",
-            *lines,
-            "",
-            f"A row costs a core {1e6 / wide:.1f} µs to score and {1e6 / read:.1f} to read. On a node of {N_CORES}",
-            "cores and one such network card the bottleneck is",
-            f"{max(of_cores, key=of_cores.__getitem__)}, on one with a GPU besides",
-            f"{max(of_gpu, key=of_gpu.__getitem__)}; on {wide * moved / ROWS / 1e6:,.0f} MB/s of network a core is",
-            "busy. Nothing is sent between workers: a part is read, scored and written where it is. The GPU's rate is",
-            "that of an H100 at 30 columns and 16 members ([Speed](speed.md)); the default has 4.",
-            "",
-        ]
+    return (
+        "## A billion rows of 100 columns, on paper\n\n"
+        + paragraph(f"""
+            Measured on one core here, in CPU seconds, with {COLUMNS} columns of random numbers, which Parquet cannot
+            make
+            smaller: the whole command {command:,.0f} rows/s; the model's arithmetic (`score_samples`) alone
+            {arithmetic:,.0f}; reading Parquet alone {reading:,.0f}. Measured on an H100 in another run:
+            {GPU_RATE:,} rows/s with `score_samples`, and {THREADS_RATE:,} on {THREADS} CPU threads beside it. The rest
+            is division, and was not run.
+        """)
+        + table(["what", "by arithmetic"], figures.items(), left=2)
+        + paragraph(f"""
+            **On CPU workers the bottleneck** is {"the arithmetic" if 1 / arithmetic > rest else "reading and writing"}:
+            of {1e6 / command:.0f} µs of a row it takes {1e6 / arithmetic:.0f}, and the rest {1e6 * rest:.0f}. From
+            {network_cores:,.0f} cores on one such network card it is the network. Machines bring their own cards: until
+            there are fewer parts than workers, or the store gives no more, twice the workers take half the time.
+        """)
+        + paragraph(f"""
+            **On GPUs the bottleneck** is the core beside the GPU, which reads, makes numbers of cells and writes:
+            {1e6 * rest:.0f} µs of a row, where the H100 takes {1e6 / GPU_RATE:.1f}. In arithmetic an H100 is as good as
+            {GPU_RATE / arithmetic:,.0f} of these cores; a worker of `--engine ray` has one core beside its GPU, and
+            uses {with_a_core / GPU_RATE:.0%} of an H100. A GPU takes away {1 - rest * command:.0%} of the core hours:
+            take CPU workers for tables, and GPUs where they are there anyway, or models have many members.
+        """)
     )

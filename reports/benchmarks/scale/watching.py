@@ -8,12 +8,15 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 LOOK_EVERY = 0.1
+LIMIT_SECONDS = 420.0
 MIB = 2**20
+# A shell that starts a worker has its name in the command line, too.
+MIN_MIB = 100.0
 
 
 @dataclass
@@ -29,9 +32,9 @@ class Watched:
     peak_mib : float
         Largest sum over processes, shared memory counted once for each that shares it.
     workers_mib : list of float
-        Largest memory of each process that had over 100 MiB of its own.
+        Largest resident memory of each process that scores.
     read_bytes, written_bytes : int
-        By system calls of all processes: files, pipes and local sockets.
+        By read and write calls of all processes: files and pipes.
     loopback_bytes : int
         Over the machine's loopback device, by whomever.
     said : str
@@ -55,25 +58,54 @@ class _Seen:
     read: int = 0
     written: int = 0
     cpu: float = 0.0
+    scores: bool = False
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process: its number is taken again by others, with another time of birth."""
+
+    number: int
+    born: int
+
+    def alive(self) -> bool:
+        """Whether it is there."""
+        return _stat(self.number)[2] == self.born
+
+    def line(self) -> str:
+        """Its command line; empty where it has ended."""
+        with contextlib.suppress(OSError):
+            content = Path(f"/proc/{self.number}/cmdline").read_bytes()
+            return content.replace(b"\0", b" ").decode(errors="replace")
+        return ""
+
+    def kill(self) -> None:
+        """End it at once, if it is there."""
+        if self.alive():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.number, signal.SIGKILL)
 
 
 def watch(
     arguments: Sequence[str],
     environment: Mapping[str, str],
     n_cores: int,
-    meddle: Callable[[int, float], None] | None = None,
+    worker: str,
+    meddle: Callable[[Sequence[Process], float], None] | None = None,
 ) -> Watched:
-    """Run a command on some cores to its end.
+    """Run a command on some cores to its end, and end what it leaves.
 
     Parameters
     ----------
     arguments, environment : sequence and mapping of str
     n_cores : int
         Of the machine, the first ones; all its processes have no others.
+    worker : str
+        What the command line of a process that scores contains.
     meddle : callable, optional
-        Called at each look with the process and the seconds since it began: it may kill.
+        Called at each look with the processes and the seconds since they began: it may kill.
     """
-    found, seen, before = Watched(), dict[int, _Seen](), _loopback()
+    found, seen, before = Watched(), dict[Process, _Seen](), _loopback()
     cores = sorted(os.sched_getaffinity(0))[:n_cores]
     begin = time.perf_counter()
     with tempfile.TemporaryFile() as said:
@@ -86,15 +118,18 @@ def watch(
             preexec_fn=lambda: os.sched_setaffinity(0, cores),  # noqa: PLW1509 - set before anything starts
         )
         try:
-            while process.poll() is None:
-                found.peak_mib = max(found.peak_mib, _look(process.pid, seen))
+            while process.poll() is None and found.seconds < LIMIT_SECONDS:
+                family = list(_family(process.pid))
+                found.peak_mib = max(found.peak_mib, _look(family, seen, worker))
                 if meddle is not None:
-                    meddle(process.pid, time.perf_counter() - begin)
+                    meddle(family, time.perf_counter() - begin)
                 time.sleep(LOOK_EVERY)
+                found.seconds = time.perf_counter() - begin
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-        found.seconds = time.perf_counter() - begin
+            found.seconds = time.perf_counter() - begin
+            for each in seen:
+                each.kill()
+            process.wait()
         said.seek(max(said.seek(0, os.SEEK_END) - 2000, 0))
         found.said = said.read().decode(errors="replace")
     found.code = process.returncode
@@ -102,28 +137,38 @@ def watch(
     found.read_bytes = sum(each.read for each in seen.values())
     found.written_bytes = sum(each.written for each in seen.values())
     found.cpu_seconds = sum(each.cpu for each in seen.values())
-    found.workers_mib = sorted((each.rss for each in seen.values() if each.rss > 100), reverse=True)
+    found.workers_mib = sorted((each.rss for each in seen.values() if each.scores and each.rss > MIN_MIB), reverse=True)
     return found
 
 
-def descendants(root: int) -> list[int]:
+def _stat(number: int) -> tuple[int, int, int]:
+    """Parent, session and time of birth of a process; zeros where it has ended."""
+    with contextlib.suppress(OSError, IndexError, ValueError):
+        words = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+        return int(words[1]), int(words[3]), int(words[19])
+    return 0, 0, 0
+
+
+def _family(root: int) -> Iterator[Process]:
     """A process and those that it started, by the session and by parents."""
-    parents: dict[int, int] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError, IndexError, ValueError):
-            words = path.read_text().rpartition(")")[2].split()
-            parents[int(path.parent.name)] = root if int(words[3]) == root else int(words[1])
-    found = [root]
-    for process in found:
-        found += [child for child, parent in parents.items() if parent == process and child not in found]
-    return found
+    stats = {int(path.name): _stat(int(path.name)) for path in Path("/proc").glob("[0-9]*")}
+    numbers = [root]
+    for number in numbers:
+        numbers += [
+            child
+            for child, (parent, session, _) in stats.items()
+            if child not in numbers and (parent == number or (number == root and session == root))
+        ]
+    for number in numbers:
+        if stats.get(number, (0, 0, 0))[2]:
+            yield Process(number, stats[number][2])
 
 
-def _look(root: int, seen: dict[int, _Seen]) -> float:
+def _look(family: Sequence[Process], seen: dict[Process, _Seen], worker: str) -> float:
     total = 0.0
-    for number in descendants(root):
+    for process in family:
         with contextlib.suppress(OSError, ValueError, KeyError, IndexError):
-            folder, each = Path("/proc") / str(number), seen.setdefault(number, _Seen())
+            folder, each = Path("/proc") / str(process.number), seen.setdefault(process, _Seen())
             pages = int((folder / "statm").read_text().split()[1])
             rss = pages * os.sysconf("SC_PAGE_SIZE") / MIB
             words = (folder / "stat").read_text().rpartition(")")[2].split()
@@ -131,6 +176,7 @@ def _look(root: int, seen: dict[int, _Seen]) -> float:
             each.rss, total = max(each.rss, rss), total + rss
             each.read, each.written = int(counts["rchar"]), int(counts["wchar"])
             each.cpu = (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+            each.scores = each.scores or worker in process.line()
     return total
 
 
