@@ -9,6 +9,7 @@ import torch
 
 from vae_anomaly import Checkpoint, FitWarning, VAEDetector, load, save
 from vae_anomaly.callbacks import Callback, StopTraining, TrainingCheck
+from vae_anomaly.model import member_blocks
 from vae_anomaly.model.backbones import Convolutional
 from vae_anomaly.model.member_blocks import BLOCK_MEMBERS, TrainingTask
 from vae_anomaly.model.training import History, Progress, joined
@@ -48,14 +49,27 @@ def test_where_blocks_train_changes_no_bit(rows: np.ndarray, fitted: VAEDetector
 
 
 @pytest.mark.slow
-def test_processes_train_blocks_with_the_same_bits_whatever_the_caller_set_of_pytorch(rows: np.ndarray) -> None:
+def test_processes_train_blocks_with_the_same_bits(rows: np.ndarray, fitted: VAEDetector) -> None:
+    assert_same(VAEDetector(**QUICK, n_jobs=2).fit(rows), fitted, rows)
+
+
+def test_workers_are_told_what_the_caller_set_of_pytorch(rows: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    train_block = member_blocks._trained
+
+    def noted(task: TrainingTask) -> object:
+        told.append(task.matmul_precision)
+        return train_block(task)
+
+    monkeypatch.setattr(member_blocks, "_trained", noted)
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium")
     try:
-        one, two = (VAEDetector(**QUICK, n_jobs=n_jobs).fit(rows) for n_jobs in (1, 2))
+        with joblib.parallel_config("threading", n_jobs=2):
+            VAEDetector(**QUICK).fit(rows)
     finally:
         torch.set_float32_matmul_precision(before)
-    assert_same(one, two, rows)
+    assert told == ["medium", "medium"]
 
 
 def test_members_are_cut_into_blocks_of_like_sizes_with_random_numbers_of_their_own(

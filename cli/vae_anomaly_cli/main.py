@@ -1,15 +1,18 @@
 """How the command `vae-anomaly` begins and ends."""
 
 import os
+import re
 import sys
 
-from vae_anomaly_cli.errors import CommandError, ReaderLeft, Terminated
+from vae_anomaly_cli.errors import CommandError, InputError, ReaderLeft, Terminated
 from vae_anomaly_cli.signals import terminated_by_signals
 from vae_anomaly_cli.standard_streams import drop_output, standard_streams
 from vae_anomaly_cli.start_up import quick_start
 
 DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 DEBUG_VARIABLE = "VAE_ANOMALY_DEBUG"
+# As a value by itself, or behind its option.
+IN_MEMORY = re.compile(r"(--[\w-]+=|-\w)?memory://", re.IGNORECASE)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     with standard_streams():
         try:
             with terminated_by_signals(), quick_start():
-                code = _run(sys.argv[1:] if arguments is None else arguments)
+                code = _run(_of_process() if arguments is None else arguments)
                 sys.stdout.flush()
                 return code
         except KeyboardInterrupt:
@@ -38,6 +41,17 @@ def main(arguments: list[str] | None = None) -> int:
             return DONE
         except CommandError as error:
             return _stop(error, str(error), error.exit_code)
+
+
+def _of_process() -> list[str]:
+    """Return what the process was given; its own memory is no place, for it ends with the process."""
+    for argument in sys.argv[1:]:
+        if IN_MEMORY.match(argument):
+            raise InputError(
+                f"{argument}: memory:// is the memory of this process, which is empty now and gone at its end. Give a "
+                "path, or the address of a store like s3://bucket/name."
+            )
+    return sys.argv[1:]
 
 
 def _run(given: list[str]) -> int:

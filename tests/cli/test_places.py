@@ -8,6 +8,7 @@ import fsspec
 import pytest
 
 from vae_anomaly_cli import stores
+from vae_anomaly_cli.main import main
 from vae_anomaly_cli.output import places
 from vae_anomaly_cli.output.places import Place, place_of
 from vae_anomaly_cli.stores import Address, StoreError
@@ -81,3 +82,12 @@ def test_a_scheme_without_a_driver_says_what_to_install() -> None:
         stores.info(Address.of("sftp://host/a.csv"))
     assert not stores.is_store("nothing")
     assert not stores.is_store("file")
+
+
+@pytest.mark.parametrize("argument", ["memory://a.csv", "-omemory://a.csv", "--output=memory://a.csv", "MEMORY://a"])
+def test_a_command_of_a_shell_does_not_write_to_memory_that_ends_with_it(
+    argument: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["vae-anomaly", "score", "rows.csv", "-o", argument])
+    assert main() == 2
+    assert f"{argument}: memory:// is the memory of this process" in capsys.readouterr().err
