@@ -220,19 +220,21 @@ class Kill(Callback):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_program_of_the_page_goes_on_where_torchrun_starts_it_anew(of_ranks: list[Any], tmp_path: Path) -> None:
     if not PAGE.exists():
         pytest.skip("the documentation is no part of a source distribution")
     page = PAGE.read_text(encoding="utf-8")
     (code,) = re.findall(r"<!-- not run: torchrun [^>]*-->\n```python\n(.*?)```", page, re.DOTALL)
-    (command,) = re.findall(r"^    torchrun (.*)$", page, re.MULTILINE)
+    ((variable, value, command),) = re.findall(r"^    export (\w+)=(\w+)\n    torchrun (.*)$", page, re.MULTILINE)
     shown, given = "VAEDetector(callbacks=[", ", ".join(f"{name}={value!r}" for name, value in OF_IMAGES.items())
     assert shown in code
     code = code.replace(shown, f"VAEDetector({given}, callbacks=[Kill(), ")
     (tmp_path / "train.py").write_text(KILL_ONE + code, encoding="utf-8")
     np.save(tmp_path / "images.npy", IMAGES)
     started = [sys.executable, "-m", "torch.distributed.run", "--monitor-interval", "0.1", *command.split()]
-    run = subprocess.run(started, cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True)
+    environment = os.environ | {variable: value, "OMP_NUM_THREADS": "1"}
+    run = subprocess.run(started, cwd=tmp_path, env=environment, capture_output=True)
     assert run.returncode == 0, run.stderr.decode()
     assert [int(step) for step in (tmp_path / "steps_1").read_text().split()] == [*range(1, 6), *range(5, 21)]
     assert np.array_equal(load(tmp_path / "images.vae").score_samples(IMAGES), of_ranks[0]["images"])

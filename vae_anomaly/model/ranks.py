@@ -198,7 +198,7 @@ def data_parallel(group: dist.ProcessGroup | None = None, *, timeout: timedelta 
 
     Examples
     --------
-    Started by ``torchrun --nproc_per_node 2 train.py``, with in ``train.py``::
+    Started by ``torchrun --standalone --nproc_per_node 2 train.py``, with in ``train.py``::
 
         torch.distributed.init_process_group("gloo")
         with data_parallel():
