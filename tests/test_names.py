@@ -8,6 +8,7 @@ import pytest
 from sklearn.utils._param_validation import StrOptions
 
 from vae_anomaly import FeatureMapDetector, ImageFeatures, PatchDetector, Reading, TrainingPlan, VAEDetector
+from vae_anomaly.columns.named_augmentation import AUGMENTATIONS
 from vae_anomaly.detectors import parameters
 from vae_anomaly.likelihoods import LIKELIHOODS
 from vae_anomaly.model import ACTIVATIONS, BACKBONES, PRIORS
@@ -17,6 +18,7 @@ from vae_anomaly.scores import SCORES
 TABLES = {
     "preset": parameters.PRESETS,
     "activation": ACTIVATIONS,
+    "augment": AUGMENTATIONS,
     "backbone": BACKBONES,
     "likelihood": LIKELIHOODS,
     "prior": PRIORS,
@@ -74,6 +76,7 @@ SNIPPETS = {
     "VAEDetector(calibration='crossed')": "calibration",
     "VAEDetector(likelihood='normal')": "likelihood",
     "PatchDetector(position='used')": "position",
+    "PatchDetector(augment='flip')": "augment",
 }
 RIGHT = (
     "VAEDetector(prior=Exemplar(kernel_width=1.5), row_score=PooledELBO(), likelihood=StudentT(), backbone=MLP())",

@@ -15,6 +15,7 @@ LIBRARY = ROOT / "vae_anomaly"
 # By registry, the tables of tests that want an entry for each of its names; of two with "or", one is enough.
 CONTRACTS: dict[str, tuple[str, ...]] = {
     "ACTIVATIONS": ("test_backbones.py ACTIVATED",),
+    "AUGMENTATIONS": ("test_named_augmentation.py BY_HAND",),
     "BACKBONES": ("test_backbones.py N_WEIGHTS",),
     "LIKELIHOODS": ("test_likelihoods.py REFERENCES",),
     # Names of model files: those above, and wrappers, which test_likelihoods.py tests around what they wrap.

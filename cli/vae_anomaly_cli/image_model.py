@@ -303,9 +303,7 @@ def _new_image_detector(
     method = fitting.method or Method.AUTO
     if method is Method.IMAGE:
         return new_detector(fitting, {}, device, verbose=verbose)
-    size = parameters.get("image_shape")
-    assert size is None or isinstance(size, tuple)
-    wanted = open_images(list(source.paths), size)[0].image_format
+    wanted = open_images(list(source.paths), fitting.size)[0].image_format
     side, n_pixels = min(wanted.height, wanted.width), wanted.channels * wanted.height * wanted.width
     if method is Method.AUTO and (n_pixels <= MAX_FLAT_PIXELS or side < MAX_WINDOW):
         return new_detector(fitting, {}, device, verbose=verbose)

@@ -5,7 +5,7 @@ import re
 import stat
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from vae_anomaly_cli.command import FITTING, FLAGGING, IN_PARTS, INPUT, OUTPUT, WITH_MODEL, Deprecated, Option
 from vae_anomaly_cli.errors import InputError
@@ -30,6 +30,15 @@ class Method(StrEnum):
     PATCH = "patch"
 
 
+class Augmentation(StrEnum):
+    """What training images are changed by."""
+
+    FLIPS = "flips"
+    ROTATIONS = "rotations"
+    SHIFTS = "shifts"
+    BRIGHTNESS = "brightness"
+
+
 CALIBRATIONS = ("auto", "split", "cross", "none")
 DEFAULT, ACCURATE, ROBUST = "default", "accurate", "robust"
 PRESETS = (DEFAULT, ACCURATE, ROBUST)
@@ -37,6 +46,8 @@ BASELINE_UNITS = ("data", "group")
 # Of a Sobol sequence in PyTorch, which is loaded only where it is needed.
 MAX_LATENTS = 21_201
 STANDARD_OUTPUT = "-"
+
+ParameterValue: TypeAlias = str | int | float | tuple[int, int] | tuple[str, ...] | None
 
 
 # How files are read, whichever they are.
@@ -390,6 +401,18 @@ class FitOptions:
             deprecated=Deprecated("--look", values={"whole": "image", "patches": "patch"}),
         ),
     ] = None
+    augment: Annotated[
+        tuple[Augmentation, ...],
+        Option(
+            "Change training images at random, where images changed so are normal, too: flips (left-right and "
+            "up-down), rotations (by 90 degrees, of square images), shifts (by up to a 16th of a side), brightness "
+            "(by up to a tenth). Helps where good images are few. Repeat for more.",
+            metavar="CHANGE",
+            panel=FITTING,
+            only=Kind.IMAGES,
+            with_model=False,
+        ),
+    ] = ()
     calibration: Annotated[
         str | None,
         Option(
@@ -466,7 +489,7 @@ class FitOptions:
                 "one of them out."
             )
 
-    def parameters(self) -> dict[str, str | int | float | tuple[int, int] | None]:
+    def parameters(self) -> dict[str, ParameterValue]:
         """Return the detector's parameters that were given, but for its columns: they need the table.
 
         Raises
@@ -474,7 +497,7 @@ class FitOptions:
         InputError
             If the contamination is not a share, or the size is none.
         """
-        given: dict[str, str | int | float | tuple[int, int] | None] = {
+        given: dict[str, ParameterValue] = {
             "preset": self.preset,
             "contamination": _share(self.contamination),
             "random_state": self.random_state,
@@ -487,17 +510,27 @@ class FitOptions:
             "reading__date_format": _date_format(self.date_format),
             "reading__fold_case": False if self.no_fold_case else None,
             "model_missing": self.model_missing or None,
-            "image_shape": _height_and_width(self.image_shape),
+            "image_shape": self.size,
+            "augment": tuple(map(str, self.augment)) or None,
             "calibration_groups": self.calibration_groups,
             "baseline_units": self.baseline_units,
         }
-        found: dict[str, str | int | float | tuple[int, int] | None] = {
-            name: value for name, value in given.items() if value is not None
-        }
+        found: dict[str, ParameterValue] = {name: value for name, value in given.items() if value is not None}
         if self.calibration is not None:
             # None is a value of this parameter.
             found["calibration"] = None if self.calibration == "none" else self.calibration
         return found
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width that images are resized to.
+
+        Raises
+        ------
+        InputError
+            If they are none.
+        """
+        return _height_and_width(self.image_shape)
 
     @property
     def reads_text(self) -> bool:

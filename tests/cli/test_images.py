@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 
 from vae_anomaly import load, read_manifest
+from vae_anomaly.columns.named_augmentation import AUGMENTATIONS
 from vae_anomaly.model.steps import Stepper
+from vae_anomaly_cli.options import Augmentation
 
 COLUMNS = ["row", "path", "folder", "anomaly_score", "p_value", "is_anomaly", "problem"]
 
@@ -22,6 +24,42 @@ def test_fit_says_what_it_was_fitted_on(run, good, tmp_path, fast_images):
     assert line.startswith(f"fitted on {good}: 40 images as 16x16 pixels, grey with 8 bits, ")
     assert line.endswith(f"; written to {tmp_path / 'm.vae'}")
     assert read_manifest(tmp_path / "m.vae")["images"]["height"] == 16
+
+
+def test_fit_changes_images_by_name_and_the_model_says_so(run, good, inspected, tmp_path, fast_images):
+    changes = ("--augment", "flips", "--augment", "shifts")
+    outcome = run("fit", good, "-o", tmp_path / "m.vae", *changes, *fast_images)
+    assert outcome.code == 0, outcome.err
+    assert read_manifest(tmp_path / "m.vae")["parameters"]["augment"] == ["flips", "shifts"]
+    assert "augmented by flips, shifts" in " ".join(run("info", tmp_path / "m.vae").text.split())
+    assert run("fit", good, "-o", tmp_path / "plain.vae", *fast_images).code == 0
+    changed, plain = (run("score", inspected, "-m", tmp_path / name).out for name in ("m.vae", "plain.vae"))
+    assert changed != plain
+
+
+def test_patches_are_of_changed_images(run, good, tmp_path, fast_images):
+    few = [option for option in fast_images if option != "--max-samples"]
+    outcome = run("fit", good, "-o", tmp_path / "m.vae", "--method", "patch", "--augment", "rotations", *few)
+    assert outcome.code == 0, outcome.err
+    manifest = read_manifest(tmp_path / "m.vae")
+    assert (manifest["kind"], manifest["parameters"]["augment"]) == ("patches", ["rotations"])
+
+
+def test_a_change_without_a_name_is_refused(run, good, orders_csv, tmp_path):
+    error = run("fit", good, "-o", tmp_path / "m.vae", "--augment", "mirror").error()
+    assert "'mirror' is not one of 'flips', 'rotations', 'shifts', 'brightness'" in error
+    error = run("fit", good, "-o", tmp_path / "m.vae", "--augment", "rotations", "--image-shape", "8x16").error()
+    assert "rotations" in error
+    assert "8x16 pixels" in error
+    error = run("fit", orders_csv, "-o", tmp_path / "m.vae", "--augment", "flips").error()
+    assert "--augment cannot go with tables" in error
+    config = tmp_path / "options.toml"
+    config.write_text('augment = ["flips", "mirror"]\n')
+    assert "expected one of flips, rotations" in run("fit", good, "-o", tmp_path / "m.vae", "--config", config).error()
+
+
+def test_changes_are_those_of_the_library():
+    assert tuple(Augmentation) == tuple(AUGMENTATIONS)
 
 
 def test_fit_summary_as_json(run, good, tmp_path, fast_images):

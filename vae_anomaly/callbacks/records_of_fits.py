@@ -6,8 +6,8 @@ from typing import Any
 
 from vae_anomaly.model import TrainingCheck
 
-# Parameters that hold cells of the data, or objects that say nothing in words.
-NOT_SHOWN = ("missing_values", "callbacks", "verbose", "augment")
+# Parameters that hold cells of the data, or objects that say nothing in words, as functions do.
+NOT_SHOWN = ("missing_values", "callbacks", "verbose")
 
 
 def scalars_of(check: TrainingCheck) -> dict[str, float]:
@@ -25,4 +25,6 @@ def scalars_of(check: TrainingCheck) -> dict[str, float]:
 
 def shown_parameters(detector: Any) -> dict[str, Any]:
     """The parameters of a detector that may be written down: none with cells of the data."""
-    return {name: value for name, value in detector.get_params().items() if name not in NOT_SHOWN}
+    return {
+        name: value for name, value in detector.get_params().items() if name not in NOT_SHOWN and not callable(value)
+    }

@@ -1,6 +1,6 @@
 """Columns: what each one is, and what the training data taught about it."""
 
-from vae_anomaly.columns.augmentation import MAX_SEEDS, Augment
+from vae_anomaly.columns.augmentation import MAX_SEEDS
 from vae_anomaly.columns.baseline import Baseline, ComparedColumn, GroupLevel, References
 from vae_anomaly.columns.baseline_learning import (
     COMPARED_KINDS,
@@ -19,6 +19,12 @@ from vae_anomaly.columns.image_encoder import LEVELS_OF_DEPTH, ImageEncoder, lea
 from vae_anomaly.columns.inference import DECLARABLE, Declarations, check_declarations, infer_columns
 from vae_anomaly.columns.levels import LevelRule, with_hashed_levels
 from vae_anomaly.columns.missing_codes import MissingValues, given_codes, without_codes
+from vae_anomaly.columns.named_augmentation import (
+    Augment,
+    Augmentation,
+    check_suits_size,
+    resolve_augment,
+)
 from vae_anomaly.columns.seasons import N_EFFECTS, SEASONS, TREND, Seasons
 from vae_anomaly.columns.table_encoder import TableEncoder
 from vae_anomaly.columns.text_reading import read_text, read_training_text, unreadable
@@ -41,6 +47,7 @@ __all__ = [
     "VALUE_LIMIT",
     "WHOLE_MARGIN",
     "Augment",
+    "Augmentation",
     "Baseline",
     "BaselineSpecification",
     "Batch",
@@ -59,6 +66,7 @@ __all__ = [
     "Seasons",
     "TableEncoder",
     "check_declarations",
+    "check_suits_size",
     "epoch_unit",
     "given_codes",
     "infer_columns",
@@ -67,6 +75,7 @@ __all__ = [
     "read_text",
     "read_training_text",
     "residual_columns",
+    "resolve_augment",
     "taken",
     "unreadable",
     "with_hashed_levels",

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from vae_anomaly.columns.augmentation import Augment, augmented
+from vae_anomaly.columns.augmentation import augmented
 from vae_anomaly.columns.batch import Batch
 from vae_anomaly.columns.cell_units import CellUnits
 from vae_anomaly.columns.column import VALUE_LIMIT, Column
 from vae_anomaly.columns.encoder import Encoder
+from vae_anomaly.columns.named_augmentation import Augment, Augmentation, Levels
 from vae_anomaly.columns.scales import single_tells_apart
 from vae_anomaly.data import FloatArray, ImageFormat, Images, arranged
 from vae_anomaly.display import counted
@@ -126,7 +127,7 @@ class ImageEncoder(Encoder):
         np.clip(copies, -VALUE_LIMIT, VALUE_LIMIT, out=copies)
         return Batch(torch.from_numpy(copies), torch.from_numpy(observed)).fingerprints()
 
-    def augmented(self, batch: Batch, augment: Augment, seed: int) -> Batch:
+    def augmented(self, batch: Batch, augment: Augment | tuple[Augmentation, ...], seed: int) -> Batch:
         """Rows of changed images in place of those of a batch, (..., rows, model columns).
 
         Raises
@@ -140,8 +141,9 @@ class ImageEncoder(Encoder):
         if all(column.resolution for column in self.columns):
             given = np.rint(given)
             dtype = np.uint8 if all(_are_bytes(column) for column in self.columns) else np.int32
-        changed = augmented(Images(given), augment, seed, dtype)
-        if 0 < np.nanmax(changed.pixels, initial=0) <= 1 < np.nanmax(given, initial=0):
+        levels = Levels.of((column.low, column.high) for column in self.columns)
+        changed = augmented(Images(given), augment, seed, dtype, levels)
+        if callable(augment) and 0 < np.nanmax(changed.pixels, initial=0) <= 1 < np.nanmax(given, initial=0):
             raise SpecificationError("augment left no pixel above 1. Leave the units of the images as they are.")
         try:
             rows = self._encoded(changed)

@@ -29,6 +29,7 @@ LikelihoodName: TypeAlias = Literal[
     "poisson",
     "discretized_logistic",
 ]
+AugmentationName: TypeAlias = Literal["flips", "rotations", "shifts", "brightness"]
 PriorName: TypeAlias = Literal["auto", "standard_normal", "exemplar", "mixture"]
 ScoreName: TypeAlias = Literal[
     "auto",

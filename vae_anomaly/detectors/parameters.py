@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 
-from vae_anomaly.columns import Augment, BaselineSpecification, Encoder
+from vae_anomaly.columns import Augment, BaselineSpecification, Encoder, resolve_augment
 from vae_anomaly.decisions import MIN_DEVIATION, Contamination, FixedScore, RobustFence, ThresholdRule
 from vae_anomaly.detectors.reading import Reading
 from vae_anomaly.detectors.training_plan import TrainingPlan
@@ -55,7 +55,7 @@ PARAMETER_CONSTRAINTS: dict[str, Any] = {
     "missing_values": "no_validation",
     "model_missing": ["boolean"],
     "image_shape": ["array-like", None],
-    "augment": [callable, None],
+    "augment": [callable, str, "array-like", None],
     "prior": [str, Prior],
     "row_score": [str, Score],
     "batch_size": [Interval(Integral, 1, None, closed="left"), None],
@@ -284,7 +284,11 @@ def resolved_prior(prior: str | Prior, defaults: Defaults) -> Prior:
 
 
 def check_names(
-    row_score: str | Score, backbone: str | Backbone, likelihood: str | Likelihood, prior: str | Prior
+    row_score: str | Score,
+    backbone: str | Backbone,
+    likelihood: str | Likelihood,
+    prior: str | Prior,
+    augment: Augment | Sequence[str] | None,
 ) -> None:
     """Refuse names that are in no table.
 
@@ -300,6 +304,7 @@ def check_names(
     resolved_likelihood(likelihood)
     if not _is_auto(prior):
         resolve_prior(prior)
+    resolve_augment(augment)
 
 
 def check_suits_images(preset: str) -> None:
@@ -317,7 +322,9 @@ def check_suits_images(preset: str) -> None:
         )
 
 
-def check_suits_tables(row_score: str | Score, backbone: str | Backbone, augment: Augment | None) -> None:
+def check_suits_tables(
+    row_score: str | Score, backbone: str | Backbone, augment: Augment | Sequence[str] | None
+) -> None:
     """Refuse what is for images alone.
 
     Raises
@@ -325,7 +332,7 @@ def check_suits_tables(row_score: str | Score, backbone: str | Backbone, augment
     SpecificationError
         If the score, the backbone or `augment` is.
     """
-    if augment is not None:
+    if resolve_augment(augment) is not None:
         raise SpecificationError("augment changes images, and the rows are of a table. Leave it out.")
     if not _is_auto(backbone):
         resolve_backbone(backbone).layer_sizes(None)

@@ -31,8 +31,10 @@ from vae_anomaly.columns import (
     References,
     TableEncoder,
     check_declarations,
+    check_suits_size,
     given_codes,
     read_training_text,
+    resolve_augment,
 )
 from vae_anomaly.data import ColumnRoles, FloatArray, ImageFormat, Images, Table, as_array
 from vae_anomaly.decisions import ColumnSample, Decisions
@@ -64,6 +66,7 @@ from vae_anomaly.detectors.inputs import (
 from vae_anomaly.detectors.known_columns import aligned
 from vae_anomaly.detectors.names import (
     ActivationName,
+    AugmentationName,
     BackboneName,
     CalibrationName,
     DeviceName,
@@ -264,11 +267,15 @@ class VAEDetector(
     image_shape : sequence of int, default=None
         (height, width) of images that are given as flattened rows, with the channels first or last if there are
         several; of image files, the size that they are resized to.
-    augment : callable, default=None
-        Changes images at random, one by one and anew for each mini-batch, a transform of torchvision's for instance:
-        from a tensor of shape (channels, height, width) to one of the same shape.  It is given uint8 where grey levels
-        are whole numbers from 0 to 255, int32 for other whole numbers, and floats else, or where pixels are missing,
-        which are NaN.  Held-out images stay as they are, and a model file does not keep the function.
+    augment : str, sequence of str or callable, default=None
+        Changes images at random, one by one and anew for each mini-batch, so that images changed so count as normal.
+        Names, in the order in which they are applied: "flips" of left and right and of up and down, each with chance
+        one half; "rotations" of square images by multiples of 90 degrees; "shifts" by up to a 16th of each side, with
+        the pixels of the edge repeated; "brightness", all pixels times a factor from 0.9 to 1.1, within their levels.
+        Or a function, a transform of torchvision's for instance, from a tensor of shape (channels, height, width) to
+        one of the same shape.  It is given uint8 where grey levels are whole numbers from 0 to 255, int32 for other
+        whole numbers, and floats else, or where pixels are missing, which are NaN.  Held-out images stay as they are.
+        A model file keeps names, and no function.
     prior : str or Prior, default="auto"
         p(z) that rows are scored against: "mixture", the default for tables, a mixture of normal components fitted to
         the posteriors of the training rows; "exemplar", the default for images, these posteriors themselves; or
@@ -456,7 +463,7 @@ class VAEDetector(
         missing_values: MissingValues = None,
         model_missing: bool = False,
         image_shape: Sequence[int] | None = None,
-        augment: Augment | None = None,
+        augment: Augment | AugmentationName | Sequence[AugmentationName] | None = None,
         prior: PriorName | Prior = "auto",
         row_score: ScoreName | Score = "auto",
         batch_size: int | None = None,
@@ -1137,9 +1144,10 @@ class VAEDetector(
 
     def _augmentation(self, encoder: Encoder) -> Callable[[Batch, int], Batch] | None:
         """What changes the rows of mini-batches."""
-        augment = self.augment
+        augment = resolve_augment(self.augment)
         if augment is None or not isinstance(encoder, ImageEncoder):
             return None
+        check_suits_size(augment, *encoder.grid)
         return lambda batch, seed: encoder.augmented(batch, augment, seed)
 
     def _learn_from(self, training: _Training, initial: FittedModel[Encoder] | None, watch: Watch = NO_WATCH) -> int:
@@ -1535,7 +1543,7 @@ def check_parameters(detector: VAEDetector) -> None:
         detector.training.validate()
     if detector.reading is not None:
         detector.reading.validate()
-    check_names(detector.row_score, detector.backbone, detector.likelihood, detector.prior)
+    check_names(detector.row_score, detector.backbone, detector.likelihood, detector.prior, detector.augment)
     missing_values = detector.missing_values
     for name in missing_values if isinstance(missing_values, Mapping) else ("",):
         given_codes(missing_values, name)

@@ -45,6 +45,7 @@ HELP = """Fit on the rows, or the images, of DATA and save the model.
   vae-anomaly fit parts/ -o orders.vae --passes 3
   vae-anomaly fit lake/ -o orders.vae --engine ray
   vae-anomaly fit logos/ -o logos.vae --method image  anomalous as a whole
+  vae-anomaly fit good/ -o parts.vae --augment flips --augment shifts
 
 Where DATA has more than --sample-rows rows, one pass draws a uniform sample of them, the same for the same \
 --random-state, and each further pass another one. With --engine the workers of a cluster read the parts of DATA, and \

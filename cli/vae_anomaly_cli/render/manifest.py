@@ -189,6 +189,9 @@ def _image_facts(manifest: dict[str, Any]) -> dict[str, str]:
     size = f"{images['height']}x{images['width']} pixels (height x width)"
     levels = describe_depth(len(channels), images["depth"] or _depth(channels))
     facts = {"images": f"{size}, {levels}"}
+    augment = manifest["parameters"].get("augment")
+    if augment:
+        facts["augmented by"] = ", ".join(map(str, [augment] if isinstance(augment, str) else augment))
     windows = manifest["windows"] if manifest["kind"] == "patches" else None
     if windows is None:
         return facts | {"backbone": _named(manifest["backbone"]), "score": _named(manifest["score"])}

@@ -41,7 +41,7 @@ PARAMETER_CONSTRAINTS: dict[str, Any] = {
     "max_iter": [Interval(Integral, 1, None, closed="left")],
     "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
     "image_shape": ["array-like", None],
-    "augment": [callable, None],
+    "augment": [callable, str, "array-like", None],
     "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
     "calibration": [StrOptions({"auto", "split"}), None],
     "device": [StrOptions({"auto", "cpu", "cuda", "mps"})],

@@ -15,7 +15,16 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from vae_anomaly.callbacks import Callback, Watch, check_callbacks, watched
-from vae_anomaly.columns import MAX_SEEDS, Augment, Batch, ImageEncoder, learn_channels
+from vae_anomaly.columns import (
+    MAX_SEEDS,
+    Augment,
+    Augmentation,
+    Batch,
+    ImageEncoder,
+    check_suits_size,
+    learn_channels,
+    resolve_augment,
+)
 from vae_anomaly.data import ColumnRoles, FloatArray, ImageFormat, Images
 from vae_anomaly.decisions import MIN_DEVIATION, Decisions
 from vae_anomaly.deprecation import RenamedAttribute
@@ -28,7 +37,7 @@ from vae_anomaly.detectors.calibrated import (
 )
 from vae_anomaly.detectors.fit_log import log_fit, log_rows
 from vae_anomaly.detectors.inputs import is_files, new_seed, open_files, read_images, read_portions
-from vae_anomaly.detectors.names import DeviceName
+from vae_anomaly.detectors.names import AugmentationName, DeviceName
 from vae_anomaly.detectors.parameters import resolved_rule
 from vae_anomaly.detectors.patch.maps import MapReduction, PositionLevels, position_helps, smoothed
 from vae_anomaly.detectors.patch.patch_config import (
@@ -99,8 +108,9 @@ class PatchDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
         Largest step of AdamW.
     image_shape : sequence of int, default=None
         (height, width) of flattened images, or the size that image files are resized to.
-    augment : callable, default=None
-        Changes training images at random before windows are cut from them: see `VAEDetector`.
+    augment : str, sequence of str or callable, default=None
+        Changes training images at random before windows are cut from them: "flips", "rotations", "shifts" and
+        "brightness", or a function; see `VAEDetector`.
     contamination : "auto" or float, default="auto"
         Threshold of `predict`, by the scores of the calibration images: three robust standard deviations above their
         median (a deviation below half a nat over the largest pixels together counts as that), or so that this share
@@ -193,7 +203,7 @@ class PatchDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
         max_iter: int = 2000,
         learning_rate_init: float = 0.003,
         image_shape: Sequence[int] | None = None,
-        augment: Augment | None = None,
+        augment: Augment | AugmentationName | Sequence[AugmentationName] | None = None,
         contamination: Literal["auto"] | float = "auto",
         calibration: Literal["auto", "split"] | None = "auto",
         device: DeviceName = "auto",
@@ -255,6 +265,7 @@ class PatchDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
         """
         with fitted_at_once(self) as draft:
             config = draft._config()
+            resolve_augment(draft.augment)
             check_callbacks(draft.callbacks)
             with watched(draft, X, draft.callbacks, verbose=bool(draft.verbose)) as watch:
                 images = with_pixels(read_images(draft, X, None))
@@ -265,6 +276,7 @@ class PatchDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
     def _fit(self, images: Images, config: FitConfig, watch: Watch) -> None:
         check_image_size(images.shape)
         _, height, width = images.shape
+        check_suits_size(resolve_augment(self.augment), height, width)
         geometries = geometries_of(self.window, self.stride, height, width, masked=self.model == MASKED)
         seed = new_seed(self.random_state)
         rng = np.random.default_rng(seed)
@@ -400,10 +412,11 @@ class PatchDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
         names = tuple(column.name for column in self.encoder_.columns)
         encoder = learn_windows(list(sample), names, geometry.windows)
         n_stopping = max(1, min(self.n_windows // 8, MAX_STOPPING_WINDOWS))
-        n_rounds = 1 if self.augment is None else -(-AUGMENTED_IMAGES // len(kept))
+        augment = resolve_augment(self.augment)
+        n_rounds = 1 if augment is None else -(-AUGMENTED_IMAGES // len(kept))
         stopping = joined(encoder, self._windows(images, held_out, n_stopping, geometry, rng))
         repeated = np.tile(kept, n_rounds)
-        training = joined(encoder, self._windows(images, repeated, self.n_windows, geometry, rng, augment=self.augment))
+        training = joined(encoder, self._windows(images, repeated, self.n_windows, geometry, rng, augment=augment))
         batch = Batch(torch.cat([stopping.values, training.values]), torch.cat([stopping.observed, training.observed]))
         held_out_rows = np.arange(len(batch)) < len(stopping)
         rows = TrainingRows(len(batch), lambda indices: batch.take(torch.from_numpy(indices)), None, held_out_rows)
@@ -452,7 +465,7 @@ class PatchDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
         geometry: Geometry,
         rng: np.random.Generator,
         *,
-        augment: Augment | None = None,
+        augment: Augment | tuple[Augmentation, ...] | None = None,
     ) -> Iterator[tuple[PaddedImage, IntArray]]:
         """Windows at random positions in some images, which may be named more than once."""
         each = -(-n_windows // max(len(chosen), 1))
