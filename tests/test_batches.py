@@ -378,6 +378,9 @@ def test_images_come_as_paths_addresses_and_bytes(untrained, folder, monkeypatch
     bad = score(pa.table({"image": pa.array([b"no image", b"", png(pictures(1, 16)[0])[:60]])})).to_pydict()
     assert bad["anomaly_score"] == [None] * 3
     assert bad["problem"][0].startswith("no image by its first bytes")
+    other = score(pa.table({"image": pa.array([png(pictures(1, 24)[0]), paths[0].read_bytes()])})).to_pydict()
+    assert other["anomaly_score"] == [None, expected[0]]
+    assert other["problem"][0].startswith("24x24 pixels (height x width) where the model takes 16x16; leave it out")
     assert score(pa.table({"image": pa.array([], pa.binary())})).num_rows == 0
     with pytest.raises(SpecificationError, match="name the column of paths"):
         scorer(detector)

@@ -2,15 +2,19 @@
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
+from sklearn.base import clone
 
-from vae_anomaly import DataError, DataWarning, PatchDetector, VAEDetector, load, save
+from vae_anomaly import DataError, DataWarning, FileLeftOutWarning, PatchDetector, VAEDetector, load, save
 from vae_anomaly.data.image_folders import open_images
 
 pytestmark = pytest.mark.filterwarnings(r"ignore:\d+ rows are too few to set any aside:vae_anomaly.FitWarning")
 
 SMALL = {"max_iter": 5, "n_estimators": 1}
 PATCHES = {"window": 4, "n_windows": 256, "max_iter": 5, "hidden_layer_sizes": (8,)}
+BOTH = pytest.mark.parametrize(
+    "untrained", [VAEDetector(**SMALL), PatchDetector(**PATCHES)], ids=lambda detector: type(detector).__name__
+)
 
 
 def write(folder, n, seed=0, size=(12, 10)):
@@ -59,15 +63,72 @@ def test_broken_file_is_left_out_of_the_fit_and_has_no_score(tmp_path, detector)
         detector.explain(folder)
 
 
-def test_files_are_brought_to_the_size_of_the_model(tmp_path):
-    detector = VAEDetector(**SMALL).fit(write(tmp_path / "good", 12))
+@BOTH
+def test_files_of_another_size_are_refused(tmp_path, untrained):
+    detector = clone(untrained).fit(write(tmp_path / "good", 12))
     other = write(tmp_path / "other", 3, seed=1, size=(24, 20))
-    assert np.isfinite(detector.score_samples(other)).all()
-    both = write(tmp_path / "other", 1, seed=2)
+    said = r"0\.png: 24x20 pixels \(height x width\) where the model takes 12x10; .*image_shape=\(12, 10\)"
+    asked = (detector.score_samples, detector.anomaly_score, detector.predict, detector.decide, detector.explain)
+    for ask in asked:
+        with pytest.raises(DataError, match=rf"none of 3 images has the size that the model takes.*{said}"):
+            ask(other)
+        with pytest.raises(DataError, match=said) as raised:
+            ask([other / "0.png"])
+        assert "none of" not in str(raised.value)
+    with pytest.raises(DataError, match=r"cannot be used \(image 0\); 24x20 pixels"):
+        detector.score_samples([Image.new("L", (20, 24))])
+
+
+@BOTH
+def test_one_file_of_another_size_among_others_is_left_out_with_a_warning(tmp_path, untrained):
+    folder = write(tmp_path / "good", 12)
+    detector = clone(untrained).fit(folder)
+    expected = detector.score_samples(folder)
+    Image.new("L", (20, 24)).save(folder / "3.png")
+    with pytest.warns(FileLeftOutWarning, match=r"3\.png.*24x20 pixels") as said:
+        scores = detector.score_samples(folder)
+    assert len(said) == 1
+    assert np.isnan(scores).tolist() == [number == 3 for number in range(12)]
+    np.testing.assert_array_equal(np.delete(scores, 3), np.delete(expected, 3))
+    with pytest.raises(DataError, match=r"3\.png: 24x20 pixels"):
+        detector.explain(folder)
+
+
+@BOTH
+def test_files_are_brought_to_the_size_of_the_model_where_it_was_given(tmp_path, untrained):
+    both = write(write(tmp_path / "both", 12, size=(24, 20)), 6)
     with pytest.raises(DataError, match="2 sizes"):
-        VAEDetector(**SMALL).fit(both)
-    sized = VAEDetector(**SMALL, image_shape=(8, 8)).fit(both)
-    assert (sized.image_format_.height, sized.image_format_.width) == (8, 8)
+        clone(untrained).fit(both)
+    sized = clone(untrained).set_params(image_shape=(12, 10)).fit(both)
+    assert (sized.image_format_.height, sized.image_format_.width, sized.image_format_.resizes) == (12, 10, True)
+    save(sized, tmp_path / "model.vae")
+    large = write(tmp_path / "large", 3, seed=1, size=(40, 30))
+    scores = load(tmp_path / "model.vae").score_samples(large)
+    assert np.isfinite(scores).all()
+    np.testing.assert_array_equal(scores, sized.score_samples(large))
+    strict = clone(untrained).fit(write(tmp_path / "good", 12))
+    assert not strict.image_format_.resizes
+    assert np.isfinite(strict.set_params(image_shape=(12, 10)).score_samples(large)).all()
+
+
+def test_damaged_files_alone_are_no_images_of_another_size(tmp_path):
+    detector = VAEDetector(**SMALL).fit(write(tmp_path / "good", 12))
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(b"none")
+    with pytest.warns(FileLeftOutWarning, match="no image by its first bytes"):
+        assert np.isnan(detector.score_samples([tmp_path / "a.png", tmp_path / "b.png"])).all()
+    Image.new("L", (20, 24)).save(tmp_path / "c.png")
+    with pytest.raises(DataError, match=r"^[^ ]*c\.png: 24x20 pixels"):
+        detector.score_samples([tmp_path / "a.png", tmp_path / "c.png"])
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])
+def test_turned_files_have_the_size_that_they_are_shown_with(tmp_path, suffix):
+    detector = VAEDetector(**SMALL).fit(write(tmp_path / "good", 12))
+    turned = Image.Exif()
+    turned[ExifTags.Base.Orientation] = 6
+    Image.new("L", (12, 10), 100).save(tmp_path / f"turned.{suffix}", exif=turned)
+    assert np.isfinite(detector.score_samples([tmp_path / f"turned.{suffix}"])).all()
 
 
 def test_a_sample_is_read_where_memory_is_short(tmp_path):

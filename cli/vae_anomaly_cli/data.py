@@ -76,8 +76,8 @@ class Data(Protocol):
     def fit_own_rows(self, fitting: FitOptions, device: Device, messages: Messages) -> Model:
         """Fit a model whose own rows are judged: they are ranked among themselves."""
 
-    def load(self, model: str, device: Device, messages: Messages) -> Model:
-        """Load a model that takes it."""
+    def load(self, model: str, device: Device, messages: Messages, *, size: tuple[int, int] | None = None) -> Model:
+        """Load a model that takes it; images of other sizes are resized where the size is given."""
 
     def measure_fit(self, model: Any, messages: Messages) -> Measures | None:
         """Compare the scores of what a model was fitted on with the labels, where there are some."""

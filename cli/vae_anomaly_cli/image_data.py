@@ -82,9 +82,11 @@ class ImageData:
         model.rank_among_fitted(messages)
         return model
 
-    def load(self, model: str, device: Device, messages: Messages) -> ImageModel:
-        """Load a model that takes the images."""
-        loaded = load_image_model(self.source, model, device, messages)
+    def load(
+        self, model: str, device: Device, messages: Messages, *, size: tuple[int, int] | None = None
+    ) -> ImageModel:
+        """Load a model that takes the images, those of other sizes included where the size is given."""
+        loaded = load_image_model(self.source, model, device, messages, size)
         return dataclasses.replace(loaded, with_heat_maps=self._draws_all)
 
     def measure_fit(self, model: ImageModel, messages: Messages) -> Measures | None:

@@ -265,16 +265,48 @@ def fit_images(source: ImageSource, fitting: FitOptions, device: Device, message
     return ImageModel(source, detector, seconds, report, left_out)
 
 
-def load_image_model(source: ImageSource, model: str, device: Device, messages: Messages) -> ImageModel:
-    """Load a model of images that reads files."""
+def load_image_model(
+    source: ImageSource, model: str, device: Device, messages: Messages, size: tuple[int, int] | None = None
+) -> ImageModel:
+    """Load a model of images that reads files.
+
+    Parameters
+    ----------
+    source : ImageSource
+        The images.
+    model : str
+        The file.
+    device : Device
+        Where the arithmetic runs.
+    messages : Messages
+        Shows warnings.
+    size : (height, width), optional
+        That of the model, to which images of other sizes are resized; without it they cannot be used.
+
+    Raises
+    ------
+    InputError
+        If it takes another size, or no image has the size of a model that resizes none.
+    """
     from vae_anomaly import SpecificationError
+    from vae_anomaly.data import open_images
 
     with messages.library_warnings():
         detector = load_detector(model, device, of_images=True)
     try:
-        detector.image_format_  # noqa: B018 - models of floats have none
+        if size is not None:
+            detector.set_params(image_shape=size)
+        wanted = detector.image_format_
     except SpecificationError as error:
         raise InputError(f"{model}: {error}") from error
+    assert wanted is not None
+    if size not in (None, (wanted.height, wanted.width)):
+        raise InputError(
+            f"--image-shape {size[0]}x{size[1]}: {model} takes images of {wanted.height}x{wanted.width} pixels, to "
+            "which others can be resized. Give that, or fit another model."
+        )
+    with library_errors(source.name):
+        open_images(source.paths, image_format=wanted)
     return ImageModel(source, detector, None, f"scored {source.name} with {place_of(model)}")
 
 

@@ -381,12 +381,11 @@ class FitOptions:
     image_shape: Annotated[
         str | None,
         Option(
-            "Resize all to so many pixels, like 128x128. Needed where their sizes differ.",
-            common=True,
+            "Resize all to so many pixels, like 128x128. Needed where sizes differ, or are not that of the model.",
+            common="Resize all to so many pixels, like 128x128.",
             metavar="HEIGHTxWIDTH",
             panel=FITTING,
             only=Kind.IMAGES,
-            with_model=False,
             deprecated=Deprecated("--size"),
         ),
     ] = None
@@ -796,10 +795,31 @@ class SavedModelOptions:
     """The model that a command cannot do without."""
 
     model: Annotated[str, Option("Saved model.", flags=("--model", "-m"), metavar="FILE", is_path=True)]
+    image_shape: Annotated[
+        str | None,
+        Option(
+            "Resize images of other sizes to that of the model, like 128x128, which are left out otherwise.",
+            metavar="HEIGHTxWIDTH",
+            panel=INPUT,
+            only=Kind.IMAGES,
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
-        """Refuse early what is no file."""
+        """Refuse early what is no file, and what is no size."""
         check_model_path(self.model)
+        self.size  # noqa: B018 - it is read early
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width that images are resized to.
+
+        Raises
+        ------
+        InputError
+            If they are none.
+        """
+        return _height_and_width(self.image_shape)
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,9 @@ class TableData:
         model.rank_among_fitted(messages)
         return model
 
-    def load(self, model: str, device: Device, messages: Messages) -> TableModel:
+    def load(
+        self, model: str, device: Device, messages: Messages, *, size: tuple[int, int] | None = None
+    ) -> TableModel:
         """Load a model that takes the columns."""
         return load_table_model(self.source, self.columns, model, device, messages)
 

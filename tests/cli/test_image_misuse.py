@@ -84,10 +84,12 @@ def test_size_is_refused_for_a_fit_on_tables(run, orders_csv):
     assert line.startswith("error: --image-shape cannot go with tables")
 
 
-def test_size_does_not_go_with_a_model(run, good, image_model):
-    assert (
-        "--image-shape cannot go with --model" in run("score", good, "-m", image_model, "--image-shape", "8x8").error()
-    )
+@pytest.mark.parametrize("command", ["score", "evaluate", "calibrate", "drift", "review"])
+def test_size_beside_a_model_is_its_own(run, good, image_model, tmp_path, command):
+    needed = {"evaluate": ("--label", "folder", "--normal", "."), "calibrate": ("-o", tmp_path / "m.vae")}
+    options = ("-m", image_model, "--image-shape", "8x9", *needed.get(command, ()))
+    line = run(command, good, *options).error()
+    assert line.startswith(f"error: --image-shape 8x9: {image_model} takes images of 16x16 pixels")
 
 
 def test_model_of_images_and_model_of_tables_are_told_apart(run, good, orders, image_model, tmp_path):

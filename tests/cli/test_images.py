@@ -341,6 +341,61 @@ def test_images_of_several_sizes_need_a_size(run, tmp_path, fast_images, draw):
     assert "12x10 pixels" in outcome.err
 
 
+def test_images_of_another_size_are_an_error_where_all_are(run, image_model, tmp_path, draw):
+    for number in range(3):
+        draw(tmp_path / "in" / f"{number}.png", number, size=20)
+    outputs = ("-o", tmp_path / "o.csv", "--heatmaps", tmp_path / "maps")
+    line = run("score", tmp_path / "in", "-m", image_model, *outputs).error()
+    assert "none of 3 images has the size that the model takes" in line
+    assert f"{tmp_path / 'in' / '0.png'}: 20x20 pixels (height x width) where the model takes 16x16" in line
+    assert "--image-shape 16x16" in line
+    assert not (tmp_path / "o.csv").exists()
+    one = run("score", tmp_path / "in" / "1.png", "-m", image_model).error()
+    assert "1.png: 20x20 pixels" in one
+    assert "none of" not in one
+
+
+def test_one_image_of_another_size_among_others_is_warned_of_and_has_a_problem(run, image_model, inspected, draw):
+    before = run("score", inspected, "-m", image_model).frame
+    draw(inspected / "good" / "other.png", 7, size=20)
+    outcome = run("score", inspected, "-m", image_model)
+    assert outcome.code == 0, outcome.err
+    assert "other.png: 20x20 pixels (height x width) where the model takes 16x16" in outcome.err
+    table = outcome.frame
+    (odd,) = np.flatnonzero(table["path"] == "good/other.png")
+    assert table["problem"][odd].startswith("20x20 pixels")
+    assert (table.loc[odd, ["anomaly_score", "p_value", "is_anomaly"]].fillna("") == "").all()
+    others = table.drop(index=odd)
+    assert others["anomaly_score"].tolist() == before["anomaly_score"].tolist()
+
+
+@pytest.mark.parametrize("command", ["score", "evaluate", "calibrate"])
+def test_size_has_images_of_another_size_resized(run, image_model, tmp_path, draw, command):
+    for number in range(30):
+        draw(tmp_path / "in" / f"{number}.png", 300 + number, size=16 + 4 * (number % 2))
+    needed = {"evaluate": ("--label", "folder", "--normal", "."), "calibrate": ("-o", tmp_path / "m.vae")}
+    draw(tmp_path / "in" / "scratch" / "0.png", 400, size=20, anomalous=True)
+    options = ("-m", image_model, *needed.get(command, ()))
+    without = run(command, tmp_path / "in", *options)
+    assert "20x20 pixels" in without.err
+    outcome = run(command, tmp_path / "in", *options, "--image-shape", "16x16")
+    assert outcome.code == 0, outcome.err
+    assert "20x20 pixels" not in outcome.err
+
+
+def test_a_fit_with_a_size_has_images_of_other_sizes_resized_when_they_are_scored(
+    run, good, tmp_path, fast_images, draw
+):
+    resized = ("--image-shape", "16x16")
+    assert run("fit", good, "-o", tmp_path / "m.vae", *resized, *fast_images).code == 0
+    for number in range(3):
+        draw(tmp_path / "in" / f"{number}.png", number, size=20)
+    outcome = run("score", tmp_path / "in", "-m", tmp_path / "m.vae")
+    assert outcome.code == 0, outcome.err
+    assert set(outcome.frame["problem"].fillna("")) == {""}
+    assert outcome.out == run("score", tmp_path / "in", "-m", tmp_path / "m.vae", *resized).out
+
+
 def test_info_describes_a_model_of_images(run, image_model):
     outcome = run("info", image_model)
     assert outcome.code == 0, outcome.err

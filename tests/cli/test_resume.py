@@ -528,3 +528,12 @@ def test_stop_is_heard_while_nobody_reads_the_pipe(orders, model, tmp_path):
         process.terminate()
         assert process.wait(20) == 143
         assert process.stderr.read() == b"error: terminated.\n"
+
+
+def test_images_that_are_resized_now_are_not_those_of_before(run, image_model, many, tmp_path, image_counter):
+    arguments = ("score", many, "-m", image_model, "-o", tmp_path / "o.csv")
+    image_counter.fail_after = 16
+    run(*arguments).error(130)
+    image_counter.fail_after = None
+    line = run(*arguments, "--image-shape", "16x16", "--resume").error()
+    assert "--resume: the format, the delimiter or --image-shape is not that of the interrupted run" in line

@@ -12,7 +12,7 @@ import stat
 import threading
 import warnings
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -37,6 +37,7 @@ __all__ = [
     "Problem",
     "Size",
     "Survey",
+    "check_sizes",
     "decode_image",
     "find_images",
     "read_image",
@@ -147,15 +148,51 @@ def survey(paths: Iterable[str | os.PathLike[str]], *, n_workers: int | None = N
     return Survey(dict(sizes), dict(modes), tuple(problems))
 
 
+def check_sizes(paths: Sequence[str | os.PathLike[str]], image_format: ImageFormat) -> None:
+    """Refuse files none of which has the size of a model that resizes none, by their headers.
+
+    Headers are read up to the first that fits.  Where some fit, the others are named as they are read.
+
+    Parameters
+    ----------
+    paths : sequence of path-like
+        The files.
+    image_format : ImageFormat
+        Of the model.
+
+    Raises
+    ------
+    DataError
+        If there are images, and none has the size.
+    """
+    if image_format.resizes:
+        return
+    first: ImageFileError | None = None
+    n_images = 0
+    with contextlib.closing(_in_threads(_header, paths, None)) as headers:
+        for path, header in headers:
+            if isinstance(header, ImageFileError):
+                continue
+            refusal = image_format.refusal(header[0])
+            if refusal is None:
+                return
+            first = first or ImageFileError(path, refusal)
+            n_images += 1
+    if n_images > 1:
+        raise DataError(f"none of {n_images:,} images has the size that the model takes. The first: {first}")
+    if first is not None:
+        raise first
+
+
 def read_image(path: str | os.PathLike[str], image_format: ImageFormat) -> ImageArray:
     """Read the pixels of an image, in the format of a model.
 
     Of several frames or pages the first counts; `read_images` warns of the others.  EXIF orientation is applied, if it
     is stored before the pixels.  Transparent pixels become white.  Colour profiles are ignored, and colour has 8 bits,
     also where the file has 16.  Grey with 16 bits becomes 8 bits as ``round(level / 257)``; floats are taken as levels
-    from 0 (black) to 1 (white).  An image of another size is resized whole, so that it is distorted if its proportions
-    differ: with a Lanczos window if either side shrinks, bicubic if none does, from the nearest pixel if the format is
-    bilevel.
+    from 0 (black) to 1 (white).  An image of another size is resized whole where the format says so, so that it is
+    distorted if its proportions differ: with a Lanczos window if either side shrinks, bicubic if none does, from the
+    nearest pixel if the format is bilevel.
 
     Parameters
     ----------
@@ -406,7 +443,7 @@ def _header(path: Path) -> tuple[Size, str]:
 
 def _in_threads(
     read: Callable[[Path], Result], paths: Iterable[str | os.PathLike[str]], n_workers: int | None
-) -> Iterator[tuple[Path, Result | ImageFileError]]:
+) -> Generator[tuple[Path, Result | ImageFileError]]:
     """Results in order, of which at most two for each worker are there or under way before they are asked for."""
     n_workers = n_workers or min(os.cpu_count() or 1, MAX_WORKERS)
     pool = ThreadPoolExecutor(n_workers, thread_name_prefix="images")

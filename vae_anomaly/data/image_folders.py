@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vae_anomaly.data.image_files import SUFFIXES, ImageFileError, find_images, read_images, survey
+from vae_anomaly.data.image_files import SUFFIXES, ImageFileError, check_sizes, find_images, read_images, survey
 from vae_anomaly.data.image_formats import HOW_TO_RESIZE, ImageFormat, Problem, Size, Survey
 from vae_anomaly.data.images import Images
 from vae_anomaly.data.pixels import UnfitError, levels_of, mode_of, upright
@@ -145,7 +145,8 @@ def open_images(
     Raises
     ------
     DataError
-        If there is no image, sizes differ and none is given, or two images do not fit in memory.
+        If there is no image, sizes differ and none is given, none has the size of a model that resizes none, or two
+        images do not fit in memory.
     SpecificationError
         If files do not hold the channels of the model.
     FileNotFoundError
@@ -155,6 +156,7 @@ def open_images(
     if not paths:
         raise DataError("no image was given; expected a folder of images, or their names.")
     if image_format is not None:
+        check_sizes(paths, image_format)
         return ImageFiles(tuple(paths), image_format), ()
     seen = survey(paths)
     wanted = seen.format(size)

@@ -40,12 +40,32 @@ class ImageFormat:
         1 for grey, 3 for red, green and blue.
     depth : int
         Bits: 1 for levels 0 and 1, 8 for 0 to 255, 16 for 0 to 65535.
+    resizes : bool
+        Whether images of another size are resized to this one; else they do not fit.
     """
 
     height: int
     width: int
     channels: int
     depth: int
+    resizes: bool = True
+
+    def refusal(self, size: Size) -> str | None:
+        """Why an image of a (height, width) does not fit, and what to do; None if it does.
+
+        Examples
+        --------
+        >>> ImageFormat(28, 28, 1, 8, resizes=False).refusal((32, 40)).partition(";")[0]
+        '32x40 pixels (height x width) where the model takes 28x28'
+        """
+        own = self.height, self.width
+        if self.resizes or size == own:
+            return None
+        taken = f"{self.height}x{self.width}"
+        return (
+            f"{size[0]}x{size[1]} pixels (height x width) where the model takes {taken}; leave it out, or have it "
+            f"resized, with --image-shape {taken} on the command line, in Python with set_params(image_shape={own})."
+        )
 
 
 @dataclass(frozen=True)
@@ -98,7 +118,7 @@ class Survey:
         Examples
         --------
         >>> Survey({(28, 28): 70}, {"L": 70}).format()
-        ImageFormat(height=28, width=28, channels=1, depth=8)
+        ImageFormat(height=28, width=28, channels=1, depth=8, resizes=True)
         """
         if not self.n_images:
             first = f" ({self.problems[0].path}: {self.problems[0].reason})" if self.problems else ""

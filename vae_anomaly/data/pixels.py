@@ -61,6 +61,9 @@ def levels_of(image: Image.Image, mode: str, wanted: ImageFormat) -> ImageArray:
     UnfitError
         If the image does not fit the format; `read_image` says what fits.
     """
+    refusal = wanted.refusal((image.height, image.width))
+    if refusal is not None:
+        raise UnfitError(refusal)
     channels, depth = KINDS.get(mode, COLOUR)
     if channels > wanted.channels:
         image, channels = _grey(image), 1

@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from vae_anomaly.data import (
     FloatArray,
     ImageFileError,
     ImageFiles,
+    ImageFormat,
     Images,
     Problem,
     Table,
@@ -127,7 +129,7 @@ def read_images(estimator: BaseEstimator, X: Any, known: Encoder | None) -> Imag
     if is_files(X):
         return _read_files(estimator, X, image_shape, known)
     if is_pillow_images(X):
-        X = read_pillow_images(X, _file_size(image_shape), None if known is None else known.image_format)
+        X = read_pillow_images(X, _file_size(image_shape), None if known is None else format_of_files(estimator, known))
     flattened = not is_images(X)
     if flattened and image_shape is None:
         raise DataError(NO_IMAGES)
@@ -173,22 +175,31 @@ def _names_a_file(path: Any) -> bool:
     return isinstance(path, os.PathLike) or (isinstance(path, str) and Path(path).suffix.lower() in SUFFIXES)
 
 
-def open_files(X: Any, image_shape: Sequence[int] | None, known: Encoder | None) -> ImageFiles:
-    """Image files in the format of the model, or in their own for a fit, with a warning for each that is unusable.
+def open_files(X: Any, image_format: ImageFormat | None) -> ImageFiles:
+    """Image files in the format of a model.
 
     Parameters
     ----------
     X : path-like, or a list of them
-    image_shape : sequence of int, optional
-        Height and width that images are resized to.
-    known : Encoder or None
-        Of the model.
+    image_format : ImageFormat
+        See `format_of_files`.
+
+    Raises
+    ------
+    DataError
+        If none has the size of the model, and it resizes none.
     """
-    if known is not None:
-        return open_images(X, image_format=known.image_format)[0]
-    files, problems = open_images(X, _file_size(_checked_shape(image_shape)))
-    warn_of_files(problems)
-    return files
+    return open_images(X, image_format=image_format)[0]
+
+
+def format_of_files(estimator: BaseEstimator, known: Encoder) -> ImageFormat | None:
+    """How a model reads image files: resized where `image_shape` is given, and else only those of its own size.
+
+    None for models of tables.
+    """
+    found = known.image_format
+    resizes = estimator.get_params(deep=False)["image_shape"] is not None
+    return None if found is None else replace(found, resizes=resizes)
 
 
 def read_portions(
@@ -231,7 +242,7 @@ def warn_of_files(problems: Sequence[Problem | ImageFileError]) -> None:
 
 def _read_files(estimator: BaseEstimator, X: Any, image_shape: Sequence[int] | None, known: Encoder | None) -> Images:
     if known is not None:
-        images, problems = open_files(X, image_shape, known).load(max_bytes=sys.maxsize)
+        images, problems = open_files(X, format_of_files(estimator, known)).load(max_bytes=sys.maxsize)
         if problems:
             raise problems[0]
         return images

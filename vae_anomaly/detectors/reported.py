@@ -134,8 +134,8 @@ def _listed(X: Any, detector: Any) -> Any:
     """Images one by one: the files of a folder as their names."""
     if not is_files(X):
         return X
-    encoder = getattr(detector, "encoder_", None)
-    return [str(path) for path in open_files(X, None, encoder).paths] if encoder is not None else X
+    has_encoder = getattr(detector, "encoder_", None) is not None
+    return [str(path) for path in open_files(X, detector.image_format_).paths] if has_encoder else X
 
 
 def _taken(X: Any, rows: npt.NDArray[np.intp]) -> Any:

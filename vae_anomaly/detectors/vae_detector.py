@@ -52,6 +52,7 @@ from vae_anomaly.detectors.drift_report import column_samples
 from vae_anomaly.detectors.examined import ExaminedDetectorMixin
 from vae_anomaly.detectors.fit_log import log_columns, log_fit, log_rows
 from vae_anomaly.detectors.inputs import (
+    format_of_files,
     group_labels,
     is_files,
     new_seed,
@@ -266,7 +267,8 @@ class VAEDetector(
         its cell being missing or not.
     image_shape : sequence of int, default=None
         (height, width) of images that are given as flattened rows, with the channels first or last if there are
-        several; of image files, the size that they are resized to.
+        several; of image files, the size that they are resized to.  Without it files have to have one size, that of the
+        training images where a model takes them; set after the fit, it has files of other sizes resized.
     augment : str, sequence of str or callable, default=None
         Changes images at random, one by one and anew for each mini-batch, so that images changed so count as normal.
         Names, in the order in which they are applied: "flips" of left and right and of up and down, each with chance
@@ -674,7 +676,7 @@ class VAEDetector(
         fitted = as_it_is(self)
         encoder = fitted.model_.encoder
         if encoder.takes_images and is_files(X):
-            portions = read_portions(open_files(X, None, encoder))
+            portions = read_portions(open_files(X, fitted.image_format_))
             return np.concatenate(
                 [spread(fitted._scores(images) if usable.any() else np.empty(0), usable) for images, usable in portions]
             )
@@ -971,7 +973,7 @@ class VAEDetector(
     @property
     def image_format_(self) -> ImageFormat | None:
         """The format in which the model reads image files; None for tables."""
-        return self.model_.encoder.image_format
+        return format_of_files(self, self.model_.encoder)
 
     @property
     def map_scale_(self) -> tuple[float, float]:
@@ -1313,7 +1315,7 @@ class VAEDetector(
     def _digests(self, X: Any) -> npt.NDArray[np.int64]:
         encoder = self.model_.encoder
         if encoder.takes_images and is_files(X):
-            portions = read_portions(open_files(X, None, encoder))
+            portions = read_portions(open_files(X, self.image_format_))
             return np.concatenate([spread(digests_of(images), usable) for images, usable in portions])
         return digests_of(self._read(X))
 
@@ -1376,7 +1378,7 @@ class VAEDetector(
             return _compared_rows(model, data, _groups_of(data, fitted._calibration_groups()), X)
 
         if model.takes_images and is_files(X):
-            return Compared.over(read_portions(open_files(X, None, model.encoder)), compared)
+            return Compared.over(read_portions(open_files(X, fitted.image_format_)), compared)
         return compared(read_rows(fitted, X, model.encoder))
 
 

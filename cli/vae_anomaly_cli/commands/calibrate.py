@@ -60,7 +60,7 @@ def calibrate(
     data = open_data(kind, given, messages, model=saved.model)
     assert changed.output is not None
     path = choose_model_path(changed.output, data.source)
-    model = data.load(saved.model, run.device, messages)
+    model = data.load(saved.model, run.device, messages, size=saved.size)
     detector = model.detector
     found = judge(data, model, messages, sampled=True)
     rows = found.labelled

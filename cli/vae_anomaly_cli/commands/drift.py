@@ -142,7 +142,7 @@ def drift(
 
     data = open_data(kind, given, messages, model=saved.model, labels="unused")
     path = None if changed.output is None else choose_model_path(changed.output, data.source)
-    model = data.load(saved.model, run.device, messages)
+    model = data.load(saved.model, run.device, messages, size=saved.size)
     detector = model.detector
     calibration_of(detector, saved.model)
     check = StreamedCheck(model, checking.alpha)

@@ -53,7 +53,7 @@ def evaluate(
     from vae_anomaly_cli.render.evaluations import drawn_evaluation
 
     data = open_data(kind, given, messages, model=saved.model, labels="needed")
-    model = data.load(saved.model, run.device, messages)
+    model = data.load(saved.model, run.device, messages, size=saved.size)
     found = judge(data, model, messages)
     threshold = model.detector.threshold_
     evaluation = Evaluation.of(found.is_anomaly, found.judged.scores[found.labelled], threshold.score)

@@ -76,7 +76,7 @@ def review(
 
     data = open_data(kind, given, messages, model=saved.model, labels="unused")
     target = choose_target(output.output, data.source, others={"--model": saved.model})
-    model = data.load(saved.model, run.device, messages)
+    model = data.load(saved.model, run.device, messages, size=saved.size)
     check_learns(model.detector, saved.model)
     found = propose(data, model, reviewing.rows or N_ROWS, messages)
     _write(found, model, saved.model, output, target)

@@ -164,6 +164,9 @@ Without --model the images are their own training data. The output has the colum
 in the one that several arguments share), folder (the part before the name), anomaly_score, p_value, is_anomaly and \
 problem: why a file could not be used, where the three are empty. Such files are warned of, and the others scored.
 
+So are images of another size than in the fit, unless they are resized: by --image-shape, here or in the fit. Where \
+all have another size, none is scored, and the exit code is 2.
+
 Pages of --heatmaps show the image, what the model expects, and the nats by which each pixel is less likely than it \
 could be, all on the scale of the model, so that pages can be compared. They keep names and sub-folders. With --top N \
 only the N most anomalous get one, and are the ones on the --sheet.
@@ -648,7 +651,8 @@ def _score_whole(work: Work, messages: Messages, *, is_kept: bool) -> Result:
     with contextlib.ExitStack() as closing:
         journal = None
         if is_kept and work.saved is not None:
-            known = identity(work.saved, work.data.source, dataclasses.asdict(work.flagging))
+            resizes = work.model.detector.image_shape is not None
+            known = identity(work.saved, work.data.source, dataclasses.asdict(work.flagging), resizes=resizes)
             journal = closing.enter_context(kept_scores(work.plan.target, known, work.data.noun, resume=work.resume))
         return _score_all(work, journal, messages, closing)
 
@@ -989,7 +993,7 @@ def _open_model(
     if saved.model is None:
         model = data.fit_own_rows(fitting, run.device, messages)
     else:
-        model = data.load(saved.model, run.device, messages)
+        model = data.load(saved.model, run.device, messages, size=fitting.size)
         if flagging.rules or with_drift:
             calibration_of(model.detector, saved.model)
         elif model.detector.decisions_.calibration is None:

@@ -107,10 +107,12 @@ def journal_path(target: Target) -> Path:
     return final.with_name(f".{final.name}.scores")
 
 
-def identity(model: str, source: Source, rule: Mapping[str, Any]) -> dict[str, Any]:
+def identity(model: str, source: Source, rule: Mapping[str, Any], *, resizes: bool = False) -> dict[str, Any]:
     """What results depend on: the model, what else flags rows, the files as they are and are read, and our version."""
     known = source.identity()
     assert known is not None
+    if resizes:
+        known["read as"] = [*known["read as"], "resized"]
     return {
         "version": importlib.metadata.version("vae-anomaly"),
         "model": _digest_of(model),
@@ -341,7 +343,7 @@ def _check(before: dict[str, Any], known: dict[str, Any]) -> None:
         "version": "vae-anomaly is of another version than in",
         "model": "the model is not that of",
         "rule": "the rule that flags rows is not that of",
-        "read as": "the format or the delimiter is not that of",
+        "read as": "the format, the delimiter or --image-shape is not that of",
         "input": "the input files are not those of, or changed since,",
     }
     for what, text in said.items():

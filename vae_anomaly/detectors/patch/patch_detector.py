@@ -36,7 +36,7 @@ from vae_anomaly.detectors.calibrated import (
     warn_if_uncalibrated,
 )
 from vae_anomaly.detectors.fit_log import log_fit, log_rows
-from vae_anomaly.detectors.inputs import is_files, new_seed, open_files, read_images, read_portions
+from vae_anomaly.detectors.inputs import format_of_files, is_files, new_seed, open_files, read_images, read_portions
 from vae_anomaly.detectors.names import AugmentationName, DeviceName
 from vae_anomaly.detectors.parameters import resolved_rule
 from vae_anomaly.detectors.patch.maps import MapReduction, PositionLevels, position_helps, smoothed
@@ -107,7 +107,7 @@ class PatchDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
     learning_rate_init : float, default=0.003
         Largest step of AdamW.
     image_shape : sequence of int, default=None
-        (height, width) of flattened images, or the size that image files are resized to.
+        (height, width) of flattened images, or the size that image files are resized to: see `VAEDetector`.
     augment : str, sequence of str or callable, default=None
         Changes training images at random before windows are cut from them: "flips", "rotations", "shifts" and
         "brightness", or a function; see `VAEDetector`.
@@ -314,12 +314,13 @@ class PatchDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
         Parameters
         ----------
         X : ndarray or Tensor of images, or path-like, or list of them
-            Images of the size of the training images; files are brought to it.
+            Images of the size of the training images; files of another size are brought to it where `image_shape` is
+            given.
 
         Returns
         -------
         ndarray of shape (n,), float64
-            NaN, with a warning, for files that cannot be read.
+            NaN, with a warning, for files that cannot be read or have another size; an error where all have another.
         """
         check_is_fitted(self)
         return -self._compared(X).scores
@@ -330,7 +331,7 @@ class PatchDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
             return Compared(scores, scores[:, None], lambda: image_fingerprints(images))
 
         if is_files(X):
-            return Compared.over(read_portions(open_files(X, None, self.encoder_)), compared)
+            return Compared.over(read_portions(open_files(X, self.image_format_)), compared)
         return compared(read_images(self, X, self.encoder_))
 
     @own_settings()
@@ -381,7 +382,9 @@ class PatchDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
     def image_format_(self) -> ImageFormat:
         """The format in which the model reads image files."""
         check_is_fitted(self)
-        return self.encoder_.image_format
+        found = format_of_files(self, self.encoder_)
+        assert found is not None
+        return found
 
     def _config(self) -> FitConfig:
         return windows_config(
