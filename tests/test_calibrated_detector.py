@@ -474,7 +474,7 @@ def images() -> np.ndarray[Any, np.dtype[np.uint8]]:
     [
         VAEDetector(max_iter=5),
         PatchDetector(max_iter=5, hidden_layer_sizes=(8,), n_windows=256, window=8),
-        FeatureMapDetector(torch.nn.AvgPool2d(4), VAEDetector(max_iter=5, calibration=None)),
+        FeatureMapDetector(torch.nn.AvgPool2d(4)),
     ],
     ids=["VAEDetector", "PatchDetector", "FeatureMapDetector"],
 )
@@ -624,8 +624,7 @@ def test_files_cut_short_leave_the_names_of_the_others_as_they_are(tmp_path: Pat
     for path in paths[3:9]:
         path.write_bytes(path.read_bytes()[:400])
     for seed in range(3):
-        inner = VAEDetector(calibration=None, **FAST)
-        detector = FeatureMapDetector(torch.nn.AvgPool2d(4), inner, random_state=seed).fit(paths)
+        detector = FeatureMapDetector(torch.nn.AvgPool2d(4), random_state=seed).fit(paths)
         suspects = detector.calibration_.suspects
         assert np.array_equal(detector.anomaly_score(images[suspects.ids]), suspects.scores)
 

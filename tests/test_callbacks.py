@@ -17,7 +17,6 @@ from sklearn.model_selection import GridSearchCV
 
 from vae_anomaly import (
     Callback,
-    FeatureMapDetector,
     PatchDetector,
     SpecificationError,
     StopTraining,
@@ -148,12 +147,6 @@ def test_patches_are_watched_training_by_training() -> None:
     of_patches(callbacks=[notes]).fit(IMAGES)
     assert notes.told == ["begin 20", "check", "end 2", "close"]
     assert {(check.training, check.n_trainings) for check in notes.checks} == {(0, 2), (1, 2)}
-
-
-def test_positions_of_maps_are_watched_by_the_callbacks_of_their_detector() -> None:
-    inner = of_rows(callbacks=[Stops(1, "in the maps")])
-    maps = FeatureMapDetector(torch.nn.AvgPool2d(4), inner, n_rows=100).fit(IMAGES)
-    assert maps.detector_.history_.stopped_by == "in the maps"
 
 
 def test_stopped_training_keeps_its_best_weights_and_says_why() -> None:

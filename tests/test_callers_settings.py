@@ -67,7 +67,7 @@ NETWORK = Network()
 
 
 def of_maps() -> FeatureMapDetector:
-    return FeatureMapDetector(NETWORK, of_rows(), n_rows=100)
+    return FeatureMapDetector(NETWORK)
 
 
 @contextlib.contextmanager
@@ -406,7 +406,7 @@ def test_files_and_images_leave_nothing_of_the_process_changed(shared: VAEDetect
 
 def test_networks_get_the_mode_of_each_module_back() -> None:
     network = Network()
-    FeatureMapDetector(network, of_rows(), n_rows=100).fit(IMAGES)
+    FeatureMapDetector(network).fit(IMAGES)
     assert (network.training, network.frozen.training, network.dropped.training) == (True, False, True)
 
 

@@ -313,7 +313,7 @@ def test_patches_and_feature_maps_agree_with_the_cpus(tmp_path):
         other.explain(images[:2]).contributions, patches.explain(images[:2]).contributions, atol=0.01, rtol=1e-3
     )
     network = nn.Sequential(nn.Conv2d(1, 4, 4, 4), nn.ReLU())
-    maps = FeatureMapDetector(network, small(max_iter=10), device=CUDA).fit(images)
+    maps = FeatureMapDetector(network, device=CUDA).fit(images)
     scores = maps.score_samples(images)
     np.testing.assert_array_equal(maps.score_samples(images[3:5]), scores[3:5])
     maps.set_params(device="cpu")

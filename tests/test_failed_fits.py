@@ -17,7 +17,8 @@ from sklearn.utils.validation import check_is_fitted
 from vae_anomaly import DataError, FeatureMapDetector, ImageFeatures, PatchDetector, VAEDetector
 from vae_anomaly.columns import TableEncoder
 from vae_anomaly.data import ColumnRoles
-from vae_anomaly.detectors import feature_map, image_features, vae_detector
+from vae_anomaly.detectors import image_features, vae_detector
+from vae_anomaly.detectors.feature_maps import feature_map_detector
 from vae_anomaly.detectors.patch import patch_detector
 from vae_anomaly.fitting import fit as fitting
 
@@ -50,7 +51,7 @@ def of_patches() -> PatchDetector:
 
 
 def of_maps() -> FeatureMapDetector:
-    return FeatureMapDetector(Network(), of_rows(), n_rows=100)
+    return FeatureMapDetector(Network())
 
 
 def known(detector: Any) -> dict[str, Any]:
@@ -198,13 +199,15 @@ def test_a_fit_of_windows_that_is_stopped_anywhere_changes_nothing(
     np.testing.assert_array_equal(detector.score_samples(IMAGES[:2]), scores)
 
 
-@pytest.mark.parametrize("name", ["open_given", "network_outputs", "decisions_of", "image_fingerprints", "clone"])
+@pytest.mark.parametrize(
+    "name", ["open_given", "network_outputs", "decisions_of", "image_fingerprints", "learn_channels"]
+)
 def test_a_fit_of_maps_that_is_stopped_anywhere_changes_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     detector, unfitted = of_maps().fit(IMAGES), of_maps()
     before, parameters = known(detector), known(unfitted)
     scores = detector.score_samples(IMAGES[:2])
     with monkeypatch.context() as patched:
-        patched.setattr(feature_map, name, failing_after(getattr(feature_map, name), 0))
+        patched.setattr(feature_map_detector, name, failing_after(getattr(feature_map_detector, name), 0))
         for one in (detector, unfitted):
             with pytest.raises(Stopped):
                 one.fit(OTHER_IMAGES)

@@ -1,4 +1,4 @@
-"""Networks of the user's: vectors for a pipeline, and maps."""
+"""Networks of the user's: vectors for a pipeline."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,7 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from torch import nn
 
-from vae_anomaly import DataError, FeatureMapDetector, ImageFeatures, SpecificationError, VAEDetector
-from vae_anomaly.data.images import Images
+from vae_anomaly import DataError, ImageFeatures, SpecificationError, VAEDetector
 
 FAST = VAEDetector(max_iter=80, n_estimators=1, early_stopping=False)
 
@@ -52,7 +51,7 @@ def test_network_is_evaluated_and_left_as_it_was():
 
 def test_images_are_normalised_resized_and_repeated_as_asked():
     network = Seen()
-    features = ImageFeatures(network, image_size=(8, 8), channels=3, mean=(0.5, 0.4, 0.3), std=(0.1, 0.2, 0.3))
+    features = ImageFeatures(network, image_shape=(8, 8), channels=3, mean=(0.5, 0.4, 0.3), std=(0.1, 0.2, 0.3))
     features.transform(np.full((2, 16, 24), 51, dtype=np.uint8))
     tensors, _ = network.given[0]
     assert tensors.shape == (2, 3, 8, 8)
@@ -84,44 +83,6 @@ def test_vectors_of_a_network_make_a_pipeline_with_the_detector():
     assert scores[20:].max() < scores[:20].min()
 
 
-def test_odd_position_is_found_on_maps_and_where_it_is():
-    detector = FeatureMapDetector(nn.AvgPool2d(4), FAST).fit(images())
-    odd = images(4, seed=3)
-    odd[2, 8:12, 16:20] = 240
-    scores = detector.anomaly_score(odd)
-    assert scores.argmax() == 2
-    np.testing.assert_array_equal(detector.score_samples(odd), -scores)
-    assert detector.predict(odd).tolist() == [1, 1, -1, 1]
-    maps = list(detector.anomaly_maps(odd))
-    assert maps[2].shape == (16, 24)
-    line, column = np.unravel_index(maps[2].argmax(), (16, 24))
-    assert 6 <= line <= 13
-    assert 14 <= column <= 21
-
-
-def test_several_maps_are_stacked_at_the_size_of_the_largest():
-    class Two(nn.Module):
-        def forward(self, tensors):
-            return {"fine": nn.functional.avg_pool2d(tensors, 4), "coarse": nn.functional.avg_pool2d(tensors, 8)}
-
-    detector = FeatureMapDetector(Two(), FAST).fit(images())
-    assert detector.detector_.n_features_in_ == 2
-    (maps,) = detector._maps(Images(images(3)[:, None]))
-    assert maps.shape == (3, 2, 4, 6)
-
-
-def test_positions_are_a_uniform_sample_and_repeat_with_the_seed():
-    first, again = (FeatureMapDetector(nn.AvgPool2d(4), FAST, n_rows=50, batch_size=7).fit(images()) for _ in range(2))
-    assert first.detector_.fit_report_.n_rows == 50
-    assert first.anomaly_score(images(2)).tolist() == again.anomaly_score(images(2)).tolist()
-
-
-def test_scores_do_not_depend_on_the_batch():
-    detector = FeatureMapDetector(nn.AvgPool2d(4), FAST, batch_size=5).fit(images())
-    whole = detector.anomaly_score(images(11, seed=4))
-    assert detector.anomaly_score(images(11, seed=4)[7:8])[0] == whole[7]
-
-
 @pytest.mark.parametrize(
     ("network", "message"),
     [
@@ -137,16 +98,11 @@ def test_outputs_that_are_no_vectors_are_refused(network, message):
         ImageFeatures(network).transform(images(3))
 
 
-def test_vectors_are_no_maps():
-    with pytest.raises(DataError, match="expected maps"):
-        FeatureMapDetector(lambda tensors: tensors.flatten(1), FAST).fit(images(3))
-
-
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"image_size": (8,)}, "image_size"),
-        ({"image_size": (0, 8)}, "image_size"),
+        ({"image_shape": (8,)}, "image_shape"),
+        ({"image_shape": (0, 8)}, "image_shape"),
         ({"mean": (0.1, 0.2)}, "mean has 2"),
     ],
 )

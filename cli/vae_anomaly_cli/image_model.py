@@ -21,11 +21,18 @@ from vae_anomaly_cli.stores import place_of
 from vae_anomaly_cli.table_model import new_detector
 
 if TYPE_CHECKING:
-    from vae_anomaly import PatchDetector, VAEDetector
+    from typing import TypeAlias
+
+    from vae_anomaly import FeatureMapDetector, PatchDetector, VAEDetector
     from vae_anomaly.data import ImageFormat, Images
+
+    ImageDetector: TypeAlias = VAEDetector | PatchDetector | FeatureMapDetector
 
 # Sides of the windows that PatchDetector takes by default.
 MIN_WINDOW, MAX_WINDOW = 8, 16
+DEFAULT_NETWORK = "efficientnet-lite0"
+# Parameters that a detector of features has, too.
+OF_FEATURES = {"contamination", "random_state", "image_shape", "calibration"}
 # Images that others are ranked among: of more, every second or third will do.
 MAX_RANKED_AMONG = 1000
 
@@ -40,15 +47,15 @@ class HeatMap:
         As the model reads it.
     surprise : ndarray of shape (height, width)
         Nats per pixel; NaN where it is missing.
-    reconstruction : ndarray of shape (channels, height, width)
-        What the model expects.
+    reconstruction : ndarray of shape (channels, height, width) or None
+        What the model expects, if it predicts pixels.
     score : float
         Nats.
     """
 
     image: npt.NDArray[Any]
     surprise: npt.NDArray[np.float64]
-    reconstruction: npt.NDArray[Any]
+    reconstruction: npt.NDArray[Any] | None
     score: float
 
 
@@ -58,7 +65,7 @@ class ImageFeatures:
 
     Attributes
     ----------
-    detector : VAEDetector or PatchDetector
+    detector : VAEDetector, PatchDetector or FeatureMapDetector
         Which it is.
     images : Images
         The pixels of those that can be used.
@@ -68,7 +75,7 @@ class ImageFeatures:
         Why the others cannot be used.
     """
 
-    detector: "VAEDetector | PatchDetector"
+    detector: "ImageDetector"
     images: "Images"
     rows: tuple[int, ...]
     problems: Mapping[int, str]
@@ -88,14 +95,14 @@ class ImageFeatures:
         explanation = self.detector.explain(self.images)
         assert isinstance(explanation, ImageExplanation)
         expected = explanation.reconstruction
-        if expected.ndim == 3:
+        if expected is not None and expected.ndim == 3:
             expected = expected[:, None]
-        elif expected.shape[1:] != self.images.shape:
+        elif expected is not None and expected.shape[1:] != self.images.shape:
             expected = np.moveaxis(expected, 3, 1)
-        drawn = zip(self.images.pixels, explanation.excess, expected, explanation.score, strict=True)
+        drawn = zip(self.rows, self.images.pixels, explanation.excess, explanation.score, strict=True)
         return {
-            row: HeatMap(image, surprise, reconstruction, float(score))
-            for row, (image, surprise, reconstruction, score) in zip(self.rows, drawn, strict=True)
+            row: HeatMap(image, surprise, None if expected is None else expected[number], float(score))
+            for number, (row, image, surprise, score) in enumerate(drawn)
         }
 
 
@@ -107,7 +114,7 @@ class ImageModel:
     ----------
     source : ImageSource
         The images.
-    detector : VAEDetector or PatchDetector
+    detector : VAEDetector, PatchDetector or FeatureMapDetector
         Fitted.
     fit_seconds : float or None
         What the fit took; None if it was loaded.
@@ -120,7 +127,7 @@ class ImageModel:
     """
 
     source: ImageSource
-    detector: "VAEDetector | PatchDetector"
+    detector: "ImageDetector"
     fit_seconds: float | None
     report: str
     left_out: Unusable = field(default_factory=Unusable)
@@ -323,22 +330,31 @@ def describe_depth(channels: int, depth: int | None) -> str:
     return f"{'grey' if channels == 1 else 'colour'} {'as floats' if depth is None else f'with {depth} bits'}"
 
 
-def _new_image_detector(
-    source: ImageSource, fitting: FitOptions, device: Device, *, verbose: bool
-) -> "VAEDetector | PatchDetector":
-    """Return a detector of whole images, or of patches where the images are large."""
+def _new_image_detector(source: ImageSource, fitting: FitOptions, device: Device, *, verbose: bool) -> "ImageDetector":
+    """Return a detector of whole images, or where they are large of their features or of patches."""
     from vae_anomaly import PatchDetector
     from vae_anomaly.data import open_images
     from vae_anomaly.detectors import MAX_FLAT_PIXELS
 
     parameters = fitting.parameters()
     method = fitting.method or Method.AUTO
+    named = fitting.features not in (None, "auto", "none")
+    if named and method is not Method.AUTO:
+        raise InputError(
+            f"--features {fitting.features} and --method {method} are two ways to see images. Leave one of them out."
+        )
     if method is Method.IMAGE:
         return new_detector(fitting, {}, device, verbose=verbose)
     wanted = open_images(list(source.paths), fitting.size)[0].image_format
     side, n_pixels = min(wanted.height, wanted.width), wanted.channels * wanted.height * wanted.width
+    if named:
+        return _feature_detector(str(fitting.features), parameters, device)
     if method is Method.AUTO and (n_pixels <= MAX_FLAT_PIXELS or side < MAX_WINDOW):
         return new_detector(fitting, {}, device, verbose=verbose)
+    if method is Method.AUTO and fitting.features != "none" and not parameters.keys() - OF_FEATURES:
+        network = _installed_network(side)
+        if network is not None:
+            return _feature_detector(network, parameters, device)
     if side < MIN_WINDOW:
         raise InputError(
             f"{source.name}: the images are {wanted.height}x{wanted.width} pixels, and patches have at least "
@@ -354,16 +370,52 @@ def _new_image_detector(
     return detector
 
 
-def _n_fitted(detector: "VAEDetector | PatchDetector") -> int:
-    from vae_anomaly import PatchDetector
+def _feature_detector(network: str, parameters: dict[str, Any], device: Device) -> "FeatureMapDetector":
+    """Return a detector of what a network sees.
 
-    return detector.n_images_ if isinstance(detector, PatchDetector) else detector.fit_report_.n_rows
+    Raises
+    ------
+    InputError
+        If there are parameters that it has not.
+    """
+    from vae_anomaly import FeatureMapDetector
+
+    others = sorted(parameters.keys() - OF_FEATURES)
+    if others:
+        options = ", ".join("--" + name.replace("_", "-") for name in others)
+        raise InputError(
+            f"--features {network}: nothing is trained but densities of features, for which {options} says nothing. "
+            "Leave it out, or give --features none."
+        )
+    detector = FeatureMapDetector(network)
+    detector.set_params(**parameters, device=str(device))
+    return detector
 
 
-def _method_of(detector: "VAEDetector | PatchDetector") -> str:
-    """Say which method of --method it is, and of patches their sizes."""
-    from vae_anomaly import PatchDetector
+def _installed_network(side: int) -> str | None:
+    """Return the network of the extra, if it is installed and sees images of such a smaller side."""
+    from vae_anomaly import NotInstalled
+    from vae_anomaly.networks import named_network
 
+    try:
+        network = named_network(DEFAULT_NETWORK)
+    except NotInstalled:
+        return None
+    return DEFAULT_NETWORK if side >= network.min_side else None
+
+
+def _n_fitted(detector: "ImageDetector") -> int:
+    from vae_anomaly import VAEDetector
+
+    return detector.fit_report_.n_rows if isinstance(detector, VAEDetector) else detector.n_images_
+
+
+def _method_of(detector: "ImageDetector") -> str:
+    """Say which method of --method or --features it is, and of patches their sizes."""
+    from vae_anomaly import FeatureMapDetector, PatchDetector
+
+    if isinstance(detector, FeatureMapDetector):
+        return f"features of {detector.network} (--features none fits without)"
     if not isinstance(detector, PatchDetector):
         return "method image"
     sides = " and ".join(f"{model.windows.target}" for model in detector.models_)

@@ -20,7 +20,11 @@ from vae_anomaly_cli.sources import Batch, Location, Source, scheme_of
 from vae_anomaly_cli.stores import OF_ARROW, Address, Place, is_there, read_object, write_object
 
 if TYPE_CHECKING:
-    from vae_anomaly import ColumnRoles, GroupedDetector, PatchDetector, VAEDetector
+    from typing import TypeAlias
+
+    from vae_anomaly import ColumnRoles, FeatureMapDetector, GroupedDetector, PatchDetector, VAEDetector
+
+    Single: TypeAlias = VAEDetector | PatchDetector | FeatureMapDetector
     from vae_anomaly.decisions import Calibration
 
 # What presets take the rows of a fit for; the default assumes nothing, and nothing is said of it.
@@ -159,7 +163,7 @@ class Model(Protocol):
     def source(self) -> Source: ...
 
     @property
-    def detector(self) -> "VAEDetector | PatchDetector": ...
+    def detector(self) -> "Single": ...
 
     @property
     def n_rows(self) -> int | None: ...
@@ -242,7 +246,7 @@ def likelihood_scores(model: Model, features: Features, n_rows: int) -> Numbers:
     return scores
 
 
-def save_model(detector: "VAEDetector | PatchDetector", path: Place) -> None:
+def save_model(detector: "Single", path: Place) -> None:
     """Write a model; one whose training was interrupted only where no file is.
 
     Raises
@@ -252,7 +256,7 @@ def save_model(detector: "VAEDetector | PatchDetector", path: Place) -> None:
     CommandError
         If it cannot be written.
     """
-    if detector.fit_report_.interrupted and is_there(path):
+    if _is_interrupted(detector) and is_there(path):
         raise Interrupted(
             f"interrupted: {path}, where the best model so far would have gone, stays as it was. Name a new file to "
             "keep what an interrupted fit has learned."
@@ -260,7 +264,7 @@ def save_model(detector: "VAEDetector | PatchDetector", path: Place) -> None:
     write_model(detector, path)
 
 
-def write_model(detector: "VAEDetector | PatchDetector | GroupedDetector", path: Place) -> None:
+def write_model(detector: "Single | GroupedDetector", path: Place) -> None:
     """Write a model, in the place of what is there.
 
     Raises
@@ -286,7 +290,7 @@ def write_model(detector: "VAEDetector | PatchDetector | GroupedDetector", path:
         raise CommandError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
-def end_if_interrupted(detector: "VAEDetector | PatchDetector", path: Place) -> None:
+def end_if_interrupted(detector: "Single", path: Place) -> None:
     """End a fit that was interrupted as such, when all is said.
 
     Raises
@@ -294,11 +298,18 @@ def end_if_interrupted(detector: "VAEDetector | PatchDetector", path: Place) -> 
     Interrupted
         If it was.
     """
-    if detector.fit_report_.interrupted:
+    if _is_interrupted(detector):
         raise Interrupted(f"interrupted: {path} holds the best model so far.")
 
 
-def rank_among(detector: "VAEDetector | PatchDetector", scores: Numbers) -> None:
+def _is_interrupted(detector: "Single") -> bool:
+    """Say whether a training ended early; densities of features are not trained step by step."""
+    from vae_anomaly import FeatureMapDetector
+
+    return not isinstance(detector, FeatureMapDetector) and detector.fit_report_.interrupted
+
+
+def rank_among(detector: "Single", scores: Numbers) -> None:
     """Compare rows by their ranks among rows that the detector was fitted on; the threshold keeps its rule."""
     from vae_anomaly.decisions import Calibration
 
@@ -306,7 +317,7 @@ def rank_among(detector: "VAEDetector | PatchDetector", scores: Numbers) -> None
     detector.decisions_ = detector.decisions_.recalibrated(calibration)
 
 
-def calibration_of(detector: "VAEDetector | PatchDetector", model: str) -> "Calibration":
+def calibration_of(detector: "Single", model: str) -> "Calibration":
     """Return the calibration of a saved model.
 
     Raises
@@ -348,7 +359,7 @@ def decision_errors(holder: str, remedy: str) -> Iterator[None]:
         raise InputError(f"{holder}: {error}") from error
 
 
-def load_detector(model: str, device: Device, *, of_images: bool) -> "VAEDetector | PatchDetector":
+def load_detector(model: str, device: Device, *, of_images: bool) -> "Single":
     """Load a saved model of tables, or of images.
 
     Raises
@@ -392,7 +403,7 @@ def remembered_roles(model: str) -> "ColumnRoles":
         raise InputError(f"{model}: the manifest is damaged ({error}). Fit or copy it again.") from error
 
 
-def open_model(model: str, device: Device) -> "VAEDetector | PatchDetector":
+def open_model(model: str, device: Device) -> "Single":
     """Load a saved model, be it of tables or of images.
 
     Raises

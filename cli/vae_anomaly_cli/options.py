@@ -42,6 +42,7 @@ class Augmentation(StrEnum):
 CALIBRATIONS = ("auto", "split", "cross", "none")
 DEFAULT, ACCURATE, ROBUST = "default", "accurate", "robust"
 PRESETS = (DEFAULT, ACCURATE, ROBUST)
+FEATURES = ("auto", "efficientnet-lite0", "none")
 BASELINE_UNITS = ("data", "group")
 # Of a Sobol sequence in PyTorch, which is loaded only where it is needed.
 MAX_LATENTS = 21_201
@@ -398,6 +399,17 @@ class FitOptions:
             only=Kind.IMAGES,
             with_model=False,
             deprecated=Deprecated("--look", values={"whole": "image", "patches": "patch"}),
+        ),
+    ] = None
+    features: Annotated[
+        str | None,
+        Option(
+            "Judge images by what a network with weights of others sees of them: efficientnet-lite0, which the extra "
+            "features installs, or none. Default auto: where it is installed, images of more than 4096 pixels.",
+            choices=FEATURES,
+            panel=FITTING,
+            only=Kind.IMAGES,
+            with_model=False,
         ),
     ] = None
     augment: Annotated[

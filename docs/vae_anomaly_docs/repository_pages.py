@@ -25,6 +25,7 @@ PAGES = {
     **{path: f"generated/benchmarks/{path.stem}" for path in BENCHMARKS.glob("*.md") if path.stem != "README"},
     # Other folders have the parts of a page above.
     BENCHMARKS / "trust" / "trust.md": "generated/benchmarks/trust",
+    BENCHMARKS / "images" / "features.md": "generated/benchmarks/images_features",
     **{path: f"generated/benchmarks/serving_{path.stem}" for path in BENCHMARKS.glob("serving/*.md")},
     **{
         BENCHMARKS / "analyst" / f"{part}.md": f"generated/benchmarks/analyst_{part}"

@@ -2,7 +2,7 @@ from .column_names import ColumnRoles, close_name, match_names
 from .column_places import NOT_THERE, KnownColumns, check_unique
 from .digests import row_digests
 from .hashed_texts import HashedTexts, is_hashed, with_hashed
-from .image_files import SUFFIXES, ImageFileError, decode_image, find_images, survey, write_png
+from .image_files import SUFFIXES, ImageFileError, check_sizes, decode_image, find_images, survey, write_png
 from .image_folders import ImageFiles, is_pillow_images, list_images, open_images, read_pillow_images
 from .image_formats import ImageFormat, Problem, Size
 from .images import Images, arranged, as_array, is_images, read_arrays
@@ -54,6 +54,7 @@ __all__ = [
     "arranged",
     "as_array",
     "cells_of",
+    "check_sizes",
     "check_unique",
     "close_name",
     "decode_image",

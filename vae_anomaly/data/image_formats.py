@@ -16,10 +16,7 @@ ImageArray: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 Size: TypeAlias = tuple[int, int]
 
 COLOUR = (3, 8)
-HOW_TO_RESIZE = (
-    "with --image-shape HEIGHTxWIDTH on the command line, in Python with image_shape=(height, width), or "
-    "image_size=(height, width) where a network of yours takes them"
-)
+HOW_TO_RESIZE = "with --image-shape HEIGHTxWIDTH on the command line, in Python with image_shape=(height, width)"
 MAX_LISTED = 5
 KINDS = {
     "1": (1, 1),

@@ -6,7 +6,7 @@ from vae_anomaly.detectors.base import copied_parameters
 from vae_anomaly.detectors.calibrated import Compared, decisions_frame
 from vae_anomaly.detectors.containers import as_rows
 from vae_anomaly.detectors.drift_report import DriftReport
-from vae_anomaly.detectors.feature_map import FeatureMapDetector
+from vae_anomaly.detectors.feature_maps import FeatureMapDetector, MapGroup, PositionDensity, Smoothness, TopTail
 from vae_anomaly.detectors.grouped import OWN, POOLED, GroupedDetector, groups_table
 from vae_anomaly.detectors.image_features import ImageFeatures
 from vae_anomaly.detectors.inputs import new_seed, read_table
@@ -43,10 +43,14 @@ __all__ = [
     "GroupedDetector",
     "ImageFeatures",
     "KnownGroups",
+    "MapGroup",
     "MapReduction",
     "PatchDetector",
+    "PositionDensity",
     "PositionLevels",
     "Reading",
+    "Smoothness",
+    "TopTail",
     "TrainingPlan",
     "VAEDetector",
     "WindowEncoder",

@@ -19,29 +19,32 @@ from vae_anomaly.data import ImageFormat, Images, is_images
 from vae_anomaly.deprecation import RenamedAttribute
 from vae_anomaly.detectors.inputs import is_files
 from vae_anomaly.detectors.names import DeviceName
-from vae_anomaly.detectors.network_inputs import open_given, prepared, refuse
+from vae_anomaly.detectors.network_inputs import NetworkInput, open_given, prepared, refuse
 from vae_anomaly.errors import DataError
 from vae_anomaly.forks import at_fork
 from vae_anomaly.model import own_settings, resolve_device, usual_threads
+from vae_anomaly.networks import PretrainedNetwork
 
 Network = Callable[[Tensor], Any]
 
 NETWORK_CONSTRAINTS: dict[str, Any] = {
-    "network": [callable],
-    "image_size": ["array-like", None],
+    "network": [callable, str],
+    "image_shape": ["array-like", None],
     "channels": [Interval(Integral, 1, None, closed="left"), None],
     "mean": ["array-like", None],
     "std": ["array-like", None],
+    "max_pixels": [Interval(Integral, 1, None, closed="left"), None],
     "batch_size": [Interval(Integral, 1, None, closed="left")],
     "device": [StrOptions({"auto", "cpu", "cuda", "mps"})],
 }
 
 
 class ImageFeatures(TransformerMixin, BaseEstimator):
-    """Vectors that a network of the user's makes of images, for a detector behind it in a pipeline.
+    """Vectors that a network makes of images, for a detector behind it in a pipeline.
 
-    Nothing is downloaded and nothing is trained here: any callable from images to vectors will do, a timm or
-    torchvision model with its own weights for instance.
+    Nothing is downloaded and nothing is trained here.  A network with a name has its weights in a package of the extra
+    ``features``; any callable from images to vectors will do as well, a timm or torchvision model with its own weights
+    for instance.
 
     What it sees of an image depends on that image alone.  Levels are divided by the white of their files' depth, or
     of their dtype: 65535 for uint16, 1 for bools, 255 for other integers; floats stay as they are.  Files are read in
@@ -49,16 +52,20 @@ class ImageFeatures(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    network : callable
+    network : callable or "efficientnet-lite0"
         From a float32 tensor of images, (n, channels, height, width), to vectors, (n, features).  A
-        ``torch.nn.Module`` is put into evaluation mode and on the device while it is used.
-    image_size : (int, int), default=None
+        ``torch.nn.Module`` is put into evaluation mode and on the device while it is used.  Of a network with a name
+        the vectors are the means of its maps.
+    image_shape : (int, int), default=None
         Height and width that images are resized to, with antialiasing, and files as they are read; by default they
         stay as they are, and files need one size.
     channels : int, default=None
-        A single channel is repeated so often, for networks that want colour.
+        A single channel is repeated so often, for networks that want colour; 3 for one with a name.
     mean, std : sequence of float, default=None
-        What is taken off each channel, and divided by, after pixels were brought to [0, 1].
+        What is taken off each channel, and divided by, after pixels were brought to [0, 1]; a network with a name has
+        its own.
+    max_pixels : int, default=65536
+        A network with a name sees larger images reduced to so many pixels; None shows them as they are.
     batch_size : int, default=32
         Images that the network sees at once.
     device : {"auto", "cpu", "cuda", "mps"}, default="auto"
@@ -91,20 +98,22 @@ class ImageFeatures(TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        network: Network,
+        network: Network | str,
         *,
-        image_size: Sequence[int] | None = None,
+        image_shape: Sequence[int] | None = None,
         channels: int | None = None,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
+        max_pixels: int | None = 65_536,
         batch_size: int = 32,
         device: DeviceName = "auto",
     ) -> None:
         self.network = network
-        self.image_size = image_size
+        self.image_shape = image_shape
         self.channels = channels
         self.mean = mean
         self.std = std
+        self.max_pixels = max_pixels
         self.batch_size = batch_size
         self.device = device
 
@@ -120,7 +129,8 @@ class ImageFeatures(TransformerMixin, BaseEstimator):
             For scikit-learn's interface.
         """
         self._validate_params()
-        self.image_format_ = open_given(self, X, None).image_format if is_files(X) or is_images(X) else None
+        inputs = NetworkInput.of(self)
+        self.image_format_ = open_given(inputs, X, None).image_format if is_files(X) or is_images(X) else None
         return self
 
     @own_settings()
@@ -143,11 +153,15 @@ class ImageFeatures(TransformerMixin, BaseEstimator):
             that are finite.
         """
         self._validate_params()
-        images = open_given(self, X, getattr(self, "image_format_", None))
-        return np.concatenate([vectors for some in images.portions(refuse) for vectors in self._vectors(some)])
+        inputs = NetworkInput.of(self)
+        images = open_given(inputs, X, getattr(self, "image_format_", None))
+        return np.concatenate([vectors for some in images.portions(refuse) for vectors in self._vectors(some, inputs)])
 
-    def _vectors(self, images: Images) -> Iterator[npt.NDArray[np.float64]]:
-        for outputs in network_outputs(self, images):
+    def _vectors(self, images: Images, inputs: NetworkInput) -> Iterator[npt.NDArray[np.float64]]:
+        for outputs in network_outputs(inputs, images, self.batch_size, self.device):
+            if isinstance(inputs.network, PretrainedNetwork):
+                yield torch.cat([part.mean((2, 3)) for part in outputs], 1).double().numpy()
+                continue
             if len(outputs) != 1 or outputs[0].dim() != 2:
                 shapes = ", ".join(str(tuple(part.shape)) for part in outputs)
                 raise DataError(
@@ -160,23 +174,29 @@ class ImageFeatures(TransformerMixin, BaseEstimator):
         return True
 
 
-def network_outputs(features: Any, images: Images) -> Iterator[list[Tensor]]:
-    """What the network makes of images, batch by batch: one tensor, or several maps.
+def network_outputs(
+    inputs: NetworkInput, images: Images, batch_size: int, device: DeviceName
+) -> Iterator[list[Tensor]]:
+    """What the network makes of images, batch by batch: vectors, or one or several maps.
 
     Parameters
     ----------
-    features : ImageFeatures or FeatureMapDetector
-        With the parameters of the network.
+    inputs : NetworkInput
     images : Images
         In memory.
+    batch_size : int
+        Images at once.
+    device : str
+        Where it runs.
     """
-    device = resolve_device(features.device)
-    for begin in range(0, images.n_rows, features.batch_size):
-        some = images.take(slice(begin, begin + features.batch_size))
-        with torch.inference_mode(), _EVALUATION.of(features.network), usual_threads():
-            if isinstance(features.network, nn.Module):
-                features.network.to(device)
-            outputs = _outputs(features.network(prepared(features, some, begin).to(device)), some.n_rows)
+    placed = resolve_device(device)
+    network = inputs.network
+    for begin in range(0, images.n_rows, batch_size):
+        some = images.take(slice(begin, begin + batch_size))
+        with torch.inference_mode(), _EVALUATION.of(network), usual_threads():
+            if isinstance(network, nn.Module):
+                network.to(placed)
+            outputs = _outputs(network(prepared(inputs, some, begin).to(placed)), some.n_rows)
         yield outputs
 
 

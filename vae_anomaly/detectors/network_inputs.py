@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,12 +19,94 @@ from vae_anomaly.data import (
     ImageFormat,
     Images,
     Size,
+    check_sizes,
     list_images,
     read_arrays,
     survey,
 )
 from vae_anomaly.detectors.inputs import OnProblems, is_files, read_portions
 from vae_anomaly.errors import DataError, SpecificationError
+from vae_anomaly.networks import Group, PretrainedNetwork, named_network
+
+COLOURS = 3
+
+
+@dataclass(frozen=True)
+class NetworkInput:
+    """A network, and how it wants images.
+
+    Parameters
+    ----------
+    network : callable
+    size : (int, int) or None
+        Height and width that images are resized to.
+    channels : int or None
+        A single channel is repeated so often.
+    mean, std : sequence of float or None
+        Of the normalisation.
+    max_pixels : int or None
+        Larger images are reduced to so many for a network with weights of others.
+    reads_colour : bool
+        Whether files are read in colour, also where those of the fit have none.
+    """
+
+    network: Any
+    size: Size | None
+    channels: int | None
+    mean: Sequence[float] | None
+    std: Sequence[float] | None
+    max_pixels: int | None
+    reads_colour: bool
+
+    @classmethod
+    def of(cls, features: Any) -> NetworkInput:
+        """As the parameters of `ImageFeatures` or `FeatureMapDetector` say, or else the network itself.
+
+        Raises
+        ------
+        SpecificationError
+            If no network has the name, or the size is none.
+        NotInstalled
+            If the weights of the name are not installed.
+        """
+        network = features.network
+        if isinstance(network, str):
+            network = named_network(network)
+        channels, mean, std = features.channels, features.mean, features.std
+        reads_colour = channels == COLOURS
+        if isinstance(network, PretrainedNetwork):
+            channels = COLOURS if channels is None else channels
+            mean = (network.mean,) if mean is None else mean
+            std = (network.std,) if std is None else std
+        return cls(network, _image_shape(features), channels, mean, std, features.max_pixels, reads_colour)
+
+    def groups(self, n_maps: int) -> tuple[Group, ...]:
+        """Which maps are modelled together: what the network says, or else each by itself."""
+        if isinstance(self.network, PretrainedNetwork):
+            return self.network.groups
+        return tuple(Group((number,)) for number in range(n_maps))
+
+    def size_for(self, given: Size) -> Size:
+        """Height and width that the network sees of images of a size.
+
+        Raises
+        ------
+        DataError
+            If they are too small for a network with weights of others.
+        """
+        size = self.size or given
+        n_pixels = size[0] * size[1]
+        if isinstance(self.network, PretrainedNetwork) and self.max_pixels is not None and n_pixels > self.max_pixels:
+            factor = (self.max_pixels / n_pixels) ** 0.5
+            size = round(size[0] * factor), round(size[1] * factor)
+        if isinstance(self.network, PretrainedNetwork) and min(size) < self.network.min_side:
+            side = self.network.min_side
+            raise DataError(
+                f"the network {self.network.weights.network} sees images of {size[0]}x{size[1]} pixels; expected at "
+                f"least {side} in each direction. Give image_shape=({side}, {side}) or larger, which enlarges images, "
+                "or fit without features."
+            )
+        return size
 
 
 class GivenImages(abc.ABC):
@@ -119,13 +201,12 @@ class ImagesInFiles(GivenImages):
         return read_portions(self.files, on_problems)
 
 
-def open_given(features: Any, X: Any, known: ImageFormat | None) -> GivenImages:
+def open_given(inputs: NetworkInput, X: Any, known: ImageFormat | None) -> GivenImages:
     """Images in memory, or files in the channels and the depth of the fit and the size of the network.
 
     Parameters
     ----------
-    features : ImageFeatures or FeatureMapDetector
-        With the parameters of the network.
+    inputs : NetworkInput
     X : ndarray or Tensor of images, or path-like, or list of them
     known : ImageFormat or None
         That of the fit; without one the files themselves decide.
@@ -133,24 +214,23 @@ def open_given(features: Any, X: Any, known: ImageFormat | None) -> GivenImages:
     Raises
     ------
     DataError
-        If there are none, or files have several sizes and no `image_size` is given.
+        If there are none, files of a fit have several sizes, or later ones have another size than those of the fit, and
+        no `image_shape` is given.
     """
-    size = image_size(features)
+    size = inputs.size
     if not is_files(X):
         images = read_arrays(X, None)
         if not images.n_rows:
             raise DataError("there are no images; expected at least one.")
         return ImagesInMemory(images)
     paths = list_images(X)
-    if known is None or size is None:
-        seen = survey(paths)
-        if known is None or seen.n_images:
-            own = seen.format(size)
-            known, size = known or own, (own.height, own.width)
-    height, width = size or (known.height, known.width)
-    channels = 3 if features.channels == 3 else known.channels
+    if known is None:
+        known = survey(paths).format(size)
+    channels = COLOURS if inputs.reads_colour else known.channels
     # With 8 bits black and white is 0 and 255, and grey fits in, too.
-    return ImagesInFiles(ImageFiles(tuple(paths), ImageFormat(height, width, channels, max(known.depth, 8))))
+    wanted = replace(known, channels=channels, depth=max(known.depth, 8))
+    check_sizes(paths, wanted)
+    return ImagesInFiles(ImageFiles(tuple(paths), wanted))
 
 
 def refuse(problems: Sequence[ImageFileError]) -> None:
@@ -159,13 +239,12 @@ def refuse(problems: Sequence[ImageFileError]) -> None:
         raise problems[0]
 
 
-def prepared(features: Any, images: Images, first: int) -> Tensor:
+def prepared(inputs: NetworkInput, images: Images, first: int) -> Tensor:
     """Images as networks want them: float32, [0, 1] or standardised, of the wanted size.
 
     Parameters
     ----------
-    features : ImageFeatures or FeatureMapDetector
-        With the parameters of the network.
+    inputs : NetworkInput
     images : Images
         Some images.
     first : int
@@ -189,13 +268,13 @@ def prepared(features: Any, images: Images, first: int) -> Tensor:
             row=first + int(whole.int().argmin()),
             item="image",
         )
-    if features.channels is not None and tensors.shape[1] == 1:
-        tensors = tensors.expand(-1, features.channels, -1, -1)
-    size = image_size(features)
-    if size is not None and tensors.shape[2:] != size:
+    if inputs.channels is not None and tensors.shape[1] == 1:
+        tensors = tensors.expand(-1, inputs.channels, -1, -1)
+    size = inputs.size_for((tensors.shape[2], tensors.shape[3]))
+    if tensors.shape[2:] != size:
         tensors = functional.interpolate(tensors, size=size, mode="bilinear", antialias=True)
     for name, change in (("mean", torch.sub), ("std", torch.div)):
-        given = getattr(features, name)
+        given = getattr(inputs, name)
         if given is not None:
             numbers = torch.tensor(given, dtype=torch.float32)
             if len(numbers) not in (1, tensors.shape[1]):
@@ -204,7 +283,7 @@ def prepared(features: Any, images: Images, first: int) -> Tensor:
     return tensors.contiguous()
 
 
-def image_size(features: Any) -> Size | None:
+def _image_shape(features: Any) -> Size | None:
     """Height and width that tensors are resized to.
 
     Raises
@@ -212,11 +291,11 @@ def image_size(features: Any) -> Size | None:
     SpecificationError
         If they are none.
     """
-    if features.image_size is None:
+    if features.image_shape is None:
         return None
-    size = tuple(int(side) for side in features.image_size)
+    size = tuple(int(side) for side in features.image_shape)
     if len(size) != 2 or min(size) < 1:
-        raise SpecificationError(f"image_size={features.image_size!r}; expected (height, width).")
+        raise SpecificationError(f"image_shape={features.image_shape!r}; expected (height, width).")
     return size[0], size[1]
 
 

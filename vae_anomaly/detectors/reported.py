@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from vae_anomaly.data import anomalous
 from vae_anomaly.detectors.calibrated import CalibratedDetectorMixin
 from vae_anomaly.detectors.containers import as_rows, row_labels
-from vae_anomaly.detectors.inputs import is_files, open_files, read_images
+from vae_anomaly.detectors.inputs import is_files, open_files
 from vae_anomaly.errors import SpecificationError
 from vae_anomaly.model import own_settings
 from vae_anomaly.report import MAX_COMPARED, MAX_PICTURES, MAX_TOP, TOP, Reading, Report, ReportBuilder
@@ -117,9 +117,8 @@ class ReportedDetectorMixin(CalibratedDetectorMixin):
         top = builder.top_rows()[:MAX_PICTURES]
         for start in range(0, len(top), PER_BATCH):
             rows = top[start : start + PER_BATCH]
-            images = read_images(detector, _taken(X, rows), detector.encoder_)
-            excess = detector.explain(_taken(X, rows)).excess
-            for row, pixels, nats in zip(rows.tolist(), images.pixels, excess, strict=True):
+            explained = detector.explain(_taken(X, rows))
+            for row, pixels, nats in zip(rows.tolist(), explained.pixels, explained.excess, strict=True):
                 builder.show(
                     pixels,
                     nats,

@@ -132,12 +132,13 @@ class HeatmapDisplay:
         nats = explanation.excess[row]
         pixels = explanation.pixels
         image = None if pixels is None else np.moveaxis(pixels[row], 0, -1)
+        expected = explanation.reconstruction
         score = float(explanation.score[row])
         side = "above" if score > explanation.threshold else "not above"
         return cls(
             nats,
             image=image,
-            expected=_as_picture(explanation.reconstruction[row], nats.shape),
+            expected=None if expected is None else _as_picture(expected[row], nats.shape),
             scale=scale,
             title=f"{score:,.1f} nats, {side} the threshold of {explanation.threshold:,.1f}",
         ).plot(ax=ax)

@@ -400,8 +400,8 @@ class ImageExplanation(Shown):
         cost where the score charges that, else 0.  Its sum and `kl` are the negative ELBO of an image.
     kl : ndarray of shape (images,)
         KL(q(z | x) || p(z)), nats: what the image as a whole costs.
-    reconstruction : ndarray of the shape of the images
-        What was expected, in the units of the data.
+    reconstruction : ndarray of the shape of the images, or None
+        What was expected, in the units of the data; None where the model predicts no pixels.
     pixels : ndarray of shape (images, channels, height, width), optional
         The images.
     """
@@ -411,7 +411,7 @@ class ImageExplanation(Shown):
     excess: FloatArray
     contributions: FloatArray
     kl: FloatArray
-    reconstruction: FloatArray
+    reconstruction: FloatArray | None
     pixels: npt.NDArray[Any] | None = None
 
     strangest_pixels = RenamedAttribute("top_pixels")

@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from vae_anomaly.columns import LevelRule
-from vae_anomaly.detectors import GroupedDetector, PatchDetector, VAEDetector
+from vae_anomaly.detectors import FeatureMapDetector, GroupedDetector, PatchDetector, VAEDetector
 from vae_anomaly.errors import ModelFileError, SpecificationError
 from vae_anomaly.model import own_settings, resolve_device
 from vae_anomaly.records import logger_of
-from vae_anomaly.store import group_files, patch_files, row_files
+from vae_anomaly.store import feature_map_files, group_files, patch_files, row_files
 from vae_anomaly.store.container import checked_key, one_line, packed, strict_json, unpacked
 from vae_anomaly.store.group_files import GROUPS_FORMAT_VERSION, check_groups_manifest, groups_content, opened_groups
 from vae_anomaly.store.level_hashes import with_level_hashes
@@ -32,9 +32,15 @@ from vae_anomaly.store.schema import check_manifest
 
 LOGGER = logger_of(__name__)
 FIRST_VERSION_WITH_CHECKSUM = 8
-REBUILT: dict[str, Callable[[dict[str, Any], dict[str, Tensor], torch.device], VAEDetector | PatchDetector]] = {
+Single: TypeAlias = VAEDetector | PatchDetector | FeatureMapDetector
+REBUILT: dict[str, Callable[[dict[str, Any], dict[str, Tensor], torch.device], Single]] = {
     row_files.KIND: row_files.rebuilt_rows,
     patch_files.KIND: patch_files.rebuilt_patches,
+    feature_map_files.KIND: feature_map_files.rebuilt_feature_maps,
+}
+NEWEST = {
+    group_files.KIND: GROUPS_FORMAT_VERSION,
+    feature_map_files.KIND: feature_map_files.FEATURES_FORMAT_VERSION,
 }
 # What reading a file that does not agree with itself may raise.
 REFUSED = (
@@ -51,7 +57,7 @@ REFUSED = (
 
 @own_settings()
 def save(
-    detector: VAEDetector | PatchDetector | GroupedDetector,
+    detector: VAEDetector | PatchDetector | FeatureMapDetector | GroupedDetector,
     path: Target,
     *,
     min_level_count: int | None = None,
@@ -111,10 +117,10 @@ def save(
     >>> load(buffer.getvalue()).score_samples([[0.0, 0.0]]) == detector.score_samples([[0.0, 0.0]])
     array([ True])
     """
-    if not isinstance(detector, VAEDetector | PatchDetector | GroupedDetector):
+    if not isinstance(detector, VAEDetector | PatchDetector | FeatureMapDetector | GroupedDetector):
         raise SpecificationError(
-            f"a model file holds a VAEDetector, a PatchDetector or a GroupedDetector, not {type(detector).__name__}: "
-            "networks of yours are code. Pickle it with joblib instead."
+            "a model file holds a VAEDetector, a PatchDetector, a FeatureMapDetector or a GroupedDetector, not "
+            f"{type(detector).__name__}. Pickle it with joblib instead."
         )
     check_is_fitted(detector)
     key = checked_key(key)
@@ -150,6 +156,9 @@ def _content(
     detector = with_level_hashes(detector, rule)
     if isinstance(detector, PatchDetector):
         tensors, manifest = patch_files.patch_tensors(detector), patch_files.patch_manifest(detector)
+    elif isinstance(detector, FeatureMapDetector):
+        tensors = feature_map_files.feature_map_tensors(detector)
+        manifest = feature_map_files.feature_map_manifest(detector)
     else:
         tensors, manifest = row_files.row_tensors(detector), row_files.row_manifest(detector)
     text = json.dumps(manifest, allow_nan=False, sort_keys=True, separators=(",", ":"))
@@ -197,7 +206,7 @@ def read_manifest(path: Location, *, key: bytes | None = None) -> dict[str, Any]
 @own_settings()
 def load(
     path: Location, device: str = "auto", *, key: bytes | None = None
-) -> VAEDetector | PatchDetector | GroupedDetector:
+) -> VAEDetector | PatchDetector | FeatureMapDetector | GroupedDetector:
     """A fitted detector from a model file; its scores equal those of the one that was saved.
 
     Nothing in the file can run, its checksum is compared before anything is made of it, and what it leads to in memory
@@ -217,7 +226,7 @@ def load(
 
     Returns
     -------
-    VAEDetector, PatchDetector or GroupedDetector
+    VAEDetector, PatchDetector, FeatureMapDetector or GroupedDetector
 
     Raises
     ------
@@ -285,7 +294,7 @@ def _read(location: Location, *, tensors: bool, key: bytes | None) -> tuple[dict
     except (ValueError, LookupError, TypeError) as error:
         raise ModelFileError(f"{source}: the manifest is damaged ({one_line(error)}). Fit or copy it again.") from error
     is_of_groups = manifest.get("kind") == group_files.KIND
-    newest = GROUPS_FORMAT_VERSION if is_of_groups else FORMAT_VERSION
+    newest = NEWEST.get(str(manifest.get("kind")), FORMAT_VERSION)
     if version > newest:
         raise ModelFileError(
             f"{source}: written in format version {version}; this version reads up to {newest}. Upgrade vae-anomaly."

@@ -11,9 +11,9 @@ from typing import TypeVar
 from vae_anomaly.columns import Column, LevelRule, TableEncoder, with_hashed_levels
 from vae_anomaly.data import HashedTexts, is_hashed, with_hashed
 from vae_anomaly.decisions import Calibration, ColumnSample, Decisions
-from vae_anomaly.detectors import PatchDetector, VAEDetector
+from vae_anomaly.detectors import FeatureMapDetector, PatchDetector, VAEDetector
 
-DetectorT = TypeVar("DetectorT", VAEDetector, PatchDetector)
+DetectorT = TypeVar("DetectorT", VAEDetector, PatchDetector, FeatureMapDetector)
 
 
 def with_level_hashes(detector: DetectorT, rule: LevelRule) -> DetectorT:
@@ -21,12 +21,12 @@ def with_level_hashes(detector: DetectorT, rule: LevelRule) -> DetectorT:
 
     Parameters
     ----------
-    detector : VAEDetector or PatchDetector
+    detector : VAEDetector, PatchDetector or FeatureMapDetector
         A fitted one.
     rule : LevelRule
         Which texts stay.
     """
-    if isinstance(detector, PatchDetector) or detector.model_.takes_images:
+    if not isinstance(detector, VAEDetector) or detector.model_.takes_images:
         return detector
     model = detector.model_
     columns, decisions = model.encoder.columns, model.decisions

@@ -32,7 +32,7 @@ from vae_anomaly.store.ranges import (
     whole,
 )
 
-KINDS = ("rows", "patches")
+KINDS = ("rows", "patches", "feature_maps")
 MAX_LAYERS, MAX_UNITS, MAX_MEMBERS = 64, 1 << 24, 1 << 16
 MAX_CELLS, MAX_SIDE, MAX_CELL = 1 << 31, 1 << 16, 1 << 8
 SHARE, ROWS = number(0, 1), whole(0, 1 << 53)
@@ -50,8 +50,10 @@ def check_manifest(manifest: Mapping[str, Any]) -> None:
         If it is one; the text says where and what was expected.
     """
     MANIFEST(manifest, "")
-    rest = PATCHES if manifest["kind"] == "patches" else ROWS_OF_TABLES
+    rest = {"patches": PATCHES, "feature_maps": FEATURE_MAPS}.get(manifest["kind"], ROWS_OF_TABLES)
     rest(manifest, "")
+    if manifest["kind"] != "feature_maps":
+        TRAINED(manifest, "")
     if manifest["kind"] == "rows":
         MODEL(manifest, "")
         names = manifest["feature_names"]
@@ -267,7 +269,7 @@ MANIFEST = record(
         "kind": one_of(*KINDS),
         "library_version": text,
         "created": text,
-        "parameters": record({"n_estimators": optional(whole(1, MAX_MEMBERS))}),
+        "parameters": entries(anything),
         "n_features": whole(1, MAX_CELLS),
         "contamination": anything,
         "offset": number(),
@@ -275,11 +277,16 @@ MANIFEST = record(
         "images": optional(IMAGES),
         "column_roles": ROLES,
         "columns": items(_column, 1),
-        "fit_report": FIT_REPORT,
-        "history": HISTORY,
     },
     # Since format version 8 nothing in a file depends on the clock.
     may_lack={"created"},
+)
+TRAINED = record(
+    {
+        "parameters": record({"n_estimators": optional(whole(1, MAX_MEMBERS))}),
+        "fit_report": FIT_REPORT,
+        "history": HISTORY,
+    }
 )
 ANSWERS = record(
     {
@@ -353,5 +360,37 @@ PATCHES = record(
         "map_reduction": record({"smoothing": number(0, MAX_SMOOTHING), "top_pixels": whole(1)}),
         "by_position": flag,
         "parameters": record({"model": one_of("masked", "whole")}),
+    }
+)
+IMAGE_FORMAT = record(
+    {
+        "height": whole(1, MAX_SIDE),
+        "width": whole(1, MAX_SIDE),
+        "channels": whole(1, MAX_CELLS),
+        "depth": optional(one_of(*LEVELS_OF_DEPTH)),
+    },
+    closed=True,
+)
+MAP_GROUP = record(
+    {
+        "maps": items(whole(0, 1 << 16), 1, 64),
+        "scores": flag,
+        "locates": flag,
+        "shared": SHARE,
+        "squared_width": number(0, 1, above=True),
+        "location": number(),
+        "scale": number(0, above=True),
+    },
+    closed=True,
+)
+FEATURE_MAPS = record(
+    {
+        "images": IMAGES,
+        "n_training_images": ROWS,
+        "image_format": IMAGE_FORMAT,
+        "network_weights": optional(
+            record(dict.fromkeys(("network", "source", "license", "sha256"), text), closed=True),
+        ),
+        "groups": items(MAP_GROUP, 1, 64),
     }
 )

@@ -27,9 +27,19 @@ def show_manifest(model: str, manifest: dict[str, Any], taught: Mapping[str, str
 
 def _facts(model: str, manifest: dict[str, Any], taught: Mapping[str, str]) -> RichTable:
     """Lay out what holds for the model as a whole."""
-    report = manifest["fit_report"]
     images = manifest.get("images")
     row = "row" if images is None else "image"
+    if manifest["kind"] == "feature_maps":
+        return _fact_table(
+            {
+                "model": model,
+                **_file_facts(manifest),
+                "training images": f"{manifest['n_training_images']:,}",
+                **_image_facts(manifest),
+                **_decision_facts(manifest["decisions"], row),
+            }
+        )
+    report = manifest["fit_report"]
     windows = manifest["windows"] if manifest["kind"] == "patches" else []
     model_of = windows[-1] if windows else manifest
     n_members = model_of.get("n_members", manifest["parameters"]["n_estimators"])
@@ -192,6 +202,8 @@ def _image_facts(manifest: dict[str, Any]) -> dict[str, str]:
     augment = manifest["parameters"].get("augment")
     if augment:
         facts["augmented by"] = ", ".join(map(str, [augment] if isinstance(augment, str) else augment))
+    if manifest["kind"] == "feature_maps":
+        return facts | _network_facts(manifest)
     windows = manifest["windows"] if manifest["kind"] == "patches" else None
     if windows is None:
         return facts | {"backbone": _named(manifest["backbone"]), "score": _named(manifest["score"])}
@@ -199,6 +211,15 @@ def _image_facts(manifest: dict[str, Any]) -> dict[str, str]:
     model = "hidden and predicted" if manifest["parameters"]["model"] == "masked" else "seen whole"
     positions = "weighed by position" if manifest["by_position"] else "all positions alike"
     return facts | {"patches": f"{sides} pixels, {model}, {positions}"}
+
+
+def _network_facts(manifest: dict[str, Any]) -> dict[str, str]:
+    """Lay out whose features a model has densities of."""
+    weights = manifest["network_weights"]
+    if weights is None:
+        return {"features": "of a network without a name, which the file does not hold"}
+    name, source, license_, checksum = (one_line(weights[key]) for key in ("network", "source", "license", "sha256"))
+    return {"features": f"of {name}, weights from {source} ({license_}), SHA-256 {checksum[:12]}..."}
 
 
 def _depth(channels: list[dict[str, Any]]) -> int | None:

@@ -65,7 +65,7 @@ class Workplace:
     def of_maps(self) -> FeatureMapDetector:
         torch.manual_seed(self.seed)
         network = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3, stride=2), torch.nn.BatchNorm2d(4))
-        return FeatureMapDetector(network, self.of_rows(), n_rows=500, random_state=self.seed, device="cpu")
+        return FeatureMapDetector(network, random_state=self.seed, device="cpu")
 
     def prepare(self) -> None:
         """Leave the files of fitted detectors behind."""

@@ -1,0 +1,184 @@
+"""Maps that are modelled together: their density at each position, and how anomalous an image is by them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vae_anomaly.data import FloatArray
+from vae_anomaly.detectors.feature_maps.position_density import (
+    ONE_GAUSSIAN,
+    SQUARED_WIDTHS,
+    FeatureSums,
+    PositionDensity,
+    Smoothness,
+    chosen_smoothness,
+)
+from vae_anomaly.detectors.patch import smoothed, top_mean
+from vae_anomaly.errors import DataError, SpecificationError
+from vae_anomaly.networks import Group
+
+# Images whose features are kept to compare with, and those that choose how, of each group.
+MAX_EXEMPLARS, MAX_HELD_OUT = 256, 64
+# That the densities of a group may take: 4 GiB.
+MAX_NUMBERS = 1 << 30
+# Positions, over which expected nats are averaged.
+SMOOTHING_OF_EXPECTED = 1.0
+# Fewer images say little of how much their scores vary.
+MIN_FOR_TAIL = 4
+# Standard deviations of a sum of squares of so many independent numbers, as a share.
+MIN_SCALE = 0.01
+LOWEST, LARGE = -6.0, 30.0
+
+
+@dataclass(frozen=True)
+class TopTail:
+    r"""How likely a normal image is to have so high a top, by a Gumbel distribution.
+
+    The top of a map is close to a maximum over many positions, whose limit is a Gumbel distribution; its moments are
+    those of images that were held out.
+
+    Parameters
+    ----------
+    location, scale : float
+        Nats.
+
+    References
+    ----------
+    Coles, "An introduction to statistical modeling of extreme values", Springer 2001, section 3.1.
+    """
+
+    location: float
+    scale: float
+
+    @classmethod
+    def of(cls, tops: FloatArray, spread: float, min_scale: float) -> TopTail:
+        """By the method of moments.
+
+        Parameters
+        ----------
+        tops : ndarray of shape (images,)
+            Of images that were held out.
+        spread : float
+            Standard deviation of single values of their maps, which counts where there are too few images.
+        min_scale : float
+        """
+        deviation = float(tops.std(ddof=1)) if len(tops) >= MIN_FOR_TAIL else spread
+        scale = max(deviation * math.sqrt(6) / math.pi, min_scale)
+        return cls(float(tops.mean()) - float(np.euler_gamma) * scale, scale)
+
+    def surprise(self, tops: FloatArray) -> FloatArray:
+        """Minus the logarithm of the chance of a higher top, nats."""
+        standard = np.maximum((tops - self.location) / self.scale, LOWEST)
+        near = -np.log(-np.expm1(-np.exp(-np.minimum(standard, LARGE))))
+        surprise: FloatArray = np.where(standard < LARGE, near, standard)
+        return surprise
+
+
+@dataclass(frozen=True)
+class MapGroup:
+    """A fitted density of maps that are modelled together.
+
+    Parameters
+    ----------
+    group : Group
+        Which maps these are.
+    density : PositionDensity
+    smoothness : Smoothness
+        That of the density.
+    expected : Tensor of shape (height, width)
+        Nats of normal images at each position.
+    tail : TopTail
+        Of the tops of normal images.
+    """
+
+    group: Group
+    density: PositionDensity
+    smoothness: Smoothness
+    expected: Tensor
+    tail: TopTail
+
+    def excess(self, rows: Tensor) -> FloatArray:
+        """Nats above what is expected at each position, of features (images, positions, features)."""
+        nats = self.density.nats(rows).unflatten(1, tuple(self.expected.shape))
+        excess: FloatArray = (nats - self.expected).double().numpy()
+        return excess
+
+    def surprise(self, excess: FloatArray, top_fraction: float) -> FloatArray:
+        """Of each image by the mean of the largest share of its map, nats."""
+        return self.tail.surprise(tops(excess, top_fraction))
+
+
+class GroupSample:
+    """What is kept of the features of training images, which are seen once, to fit the density of a group.
+
+    Parameters
+    ----------
+    group : Group
+    size : (int, int)
+        Height and width of the maps.
+    first : Tensor of shape (images, positions, features)
+        Of the first images.
+    """
+
+    def __init__(self, group: Group, size: tuple[int, int], first: Tensor) -> None:
+        n_positions, n_features = first.shape[1:]
+        n_numbers = n_positions * n_features * (4 * n_features + MAX_EXEMPLARS)
+        if n_numbers > MAX_NUMBERS:
+            raise SpecificationError(
+                f"the maps have {size[0]}x{size[1]} positions with {n_features} features, whose densities take "
+                f"{4 * n_numbers / 2**30:.1f} GiB; expected at most {4 * MAX_NUMBERS / 2**30:.0f}. Give a smaller "
+                "image_shape, or a network with smaller maps."
+            )
+        self.group, self.size = group, size
+        self.sums = FeatureSums(n_positions, n_features, first.mean((0, 1)))
+        self.exemplars: list[Tensor] = []
+        self.held_out: list[Tensor] = []
+
+    def add(self, rows: Tensor, is_exemplar: Tensor, is_held_out: Tensor) -> None:
+        """Take in features of some images, (images, positions, features), and which of them are kept for what."""
+        self.held_out.append(rows[is_held_out])
+        self.exemplars.append(rows[is_exemplar] if self.group.scores else rows[:0])
+        if not bool(is_held_out.all()):
+            self.sums.add(rows[~is_held_out])
+
+    def fitted(self, top_fraction: float, seed: int) -> tuple[MapGroup, FloatArray]:
+        """The density, and the excess of the images that were held out, before these were learned from."""
+        exemplars, held_out = torch.cat(self.exemplars), torch.cat(self.held_out)
+        if not self.sums.n or not len(held_out):
+            raise DataError("there are too few images to learn from; expected at least two that can be read.")
+        # Exemplars of fine maps would take most of the memory.
+        widths = SQUARED_WIDTHS if self.group.scores else ONE_GAUSSIAN
+        smoothness = chosen_smoothness(self.sums, exemplars, held_out, seed, widths)
+        nats = self._density(exemplars, smoothness).nats(held_out).unflatten(1, self.size)
+        expected = torch.from_numpy(smoothed(nats.double().mean(0).numpy(), SMOOTHING_OF_EXPECTED)).float()
+        excess = (nats - expected).double().numpy()
+        min_scale = MIN_SCALE * math.sqrt(held_out.shape[2] / 2)
+        tail = TopTail.of(tops(excess, top_fraction), float(excess.std()), min_scale)
+        self.sums.add(held_out)
+        density = self._density(torch.cat([exemplars, held_out])[:MAX_EXEMPLARS], smoothness)
+        return MapGroup(self.group, density, smoothness, expected, tail), excess
+
+    def _density(self, exemplars: Tensor, smoothness: Smoothness) -> PositionDensity:
+        return PositionDensity.of(self.sums, exemplars, smoothness, self.sums.covariances.mean(0))
+
+
+def tops(maps: FloatArray, top_fraction: float) -> FloatArray:
+    """Mean of the largest share of each map, and of one value at least: (images,)."""
+    n_top = math.ceil(top_fraction * maps[0].size) if len(maps) else 1
+    return np.array([top_mean(one, n_top) for one in maps])
+
+
+def joined(maps: Sequence[Tensor]) -> tuple[Tensor, tuple[int, int]]:
+    """Maps of a group at the size of the smallest of them, as rows (images, positions, features), and that size."""
+    height, width = min((part.shape[2:] for part in maps), key=math.prod)
+    parts = [
+        part if part.shape[2:] == (height, width) else torch.nn.functional.adaptive_avg_pool2d(part, (height, width))
+        for part in maps
+    ]
+    return torch.cat([part.float() for part in parts], 1).flatten(2).transpose(1, 2).contiguous(), (height, width)
