@@ -88,14 +88,14 @@ def test_density_of_narrow_kernels_is_their_mixture_which_keeps_the_mean():
 
 def test_smoothness_is_that_under_which_held_out_images_are_most_likely():
     rng = np.random.default_rng(0)
-    widths, shares = (0.4, 1.0), {}
+    shares = {}
     for name, spread in (("alike", 1.0), ("differ", np.array([0.05, 20.0])[None, :, None])):
         rows = torch.from_numpy(rng.normal(size=(400, 2, 2)) * spread).float()
-        shares[name] = chosen_smoothness(sums_of(rows[:300]), rows[:300], rows[300:], 0, widths)
+        shares[name] = chosen_smoothness(sums_of(rows[:300]), rows[:300], rows[300:], 0)
     assert shares["alike"].squared_width == 1.0
     assert shares["differ"].shared < shares["alike"].shared
     clusters = torch.from_numpy(rng.choice([-5.0, 5.0], (400, 2, 2)) + 0.5 * rng.normal(size=(400, 2, 2))).float()
-    assert chosen_smoothness(sums_of(clusters[:300]), clusters[:300], clusters[300:], 0, widths).squared_width == 0.4
+    assert chosen_smoothness(sums_of(clusters[:300]), clusters[:300], clusters[300:], 0).squared_width == 0.4
 
 
 def test_surprise_of_a_top_is_the_tail_of_a_gumbel_distribution():

@@ -153,7 +153,7 @@ def test_mixed_sizes_need_a_size(tmp_path):
     paths = [grey(tmp_path / f"{row}.png", *size) for row, size in enumerate([(4, 6), (4, 6), (5, 5)])]
     seen = survey(paths)
     with pytest.raises(
-        DataError, match=r"3 images have 2 sizes.* 4x6 \(2\), 5x5 \(1\).*--image-shape HEIGHTxWIDTH.*size=\("
+        DataError, match=r"3 images have 2 sizes.* 4x6 \(2\), 5x5 \(1\).*--image-shape HEIGHTxWIDTH.*image_shape=\("
     ):
         seen.format()
     assert seen.format((8, 9)) == ImageFormat(8, 9, 1, 8)

@@ -18,6 +18,7 @@ OTHER_NAMES = {
     "date_format": ("reading__date_format", "a part of the parameter `reading`"),
     "sample_rows": (None, "of files: Python gets the rows themselves"),
     "method": (None, "of images: in Python, VAEDetector or PatchDetector"),
+    "features": (None, "of images: in Python, FeatureMapDetector and its parameter `network`"),
 }
 OLD_NAMES = [
     ("--seed", "random_state"),

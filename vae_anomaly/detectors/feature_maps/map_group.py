@@ -12,8 +12,6 @@ from torch import Tensor
 
 from vae_anomaly.data import FloatArray
 from vae_anomaly.detectors.feature_maps.position_density import (
-    ONE_GAUSSIAN,
-    SQUARED_WIDTHS,
     FeatureSums,
     PositionDensity,
     Smoothness,
@@ -136,6 +134,8 @@ class GroupSample:
                 "image_shape, or a network with smaller maps."
             )
         self.group, self.size = group, size
+        # Those of fine maps, which only locate, would take most of the memory.
+        self.n_exemplars = MAX_EXEMPLARS if group.scores else MAX_EXEMPLARS // 2
         self.sums = FeatureSums(n_positions, n_features, first.mean((0, 1)))
         self.exemplars: list[Tensor] = []
         self.held_out: list[Tensor] = []
@@ -143,7 +143,8 @@ class GroupSample:
     def add(self, rows: Tensor, is_exemplar: Tensor, is_held_out: Tensor) -> None:
         """Take in features of some images, (images, positions, features), and which of them are kept for what."""
         self.held_out.append(rows[is_held_out])
-        self.exemplars.append(rows[is_exemplar] if self.group.scores else rows[:0])
+        n_more = self.n_exemplars - sum(map(len, self.exemplars))
+        self.exemplars.append(rows[is_exemplar][:n_more])
         if not bool(is_held_out.all()):
             self.sums.add(rows[~is_held_out])
 
@@ -152,16 +153,14 @@ class GroupSample:
         exemplars, held_out = torch.cat(self.exemplars), torch.cat(self.held_out)
         if not self.sums.n or not len(held_out):
             raise DataError("there are too few images to learn from; expected at least two that can be read.")
-        # Exemplars of fine maps would take most of the memory.
-        widths = SQUARED_WIDTHS if self.group.scores else ONE_GAUSSIAN
-        smoothness = chosen_smoothness(self.sums, exemplars, held_out, seed, widths)
+        smoothness = chosen_smoothness(self.sums, exemplars, held_out, seed)
         nats = self._density(exemplars, smoothness).nats(held_out).unflatten(1, self.size)
         expected = torch.from_numpy(smoothed(nats.double().mean(0).numpy(), SMOOTHING_OF_EXPECTED)).float()
         excess = (nats - expected).double().numpy()
         min_scale = MIN_SCALE * math.sqrt(held_out.shape[2] / 2)
         tail = TopTail.of(tops(excess, top_fraction), float(excess.std()), min_scale)
         self.sums.add(held_out)
-        density = self._density(torch.cat([exemplars, held_out])[:MAX_EXEMPLARS], smoothness)
+        density = self._density(torch.cat([exemplars, held_out])[: self.n_exemplars], smoothness)
         return MapGroup(self.group, density, smoothness, expected, tail), excess
 
     def _density(self, exemplars: Tensor, smoothness: Smoothness) -> PositionDensity:

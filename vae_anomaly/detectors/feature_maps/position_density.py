@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 
 SHARED_SHARES = (0.05, 0.1, 0.2, 0.5, 1.0)
-SQUARED_WIDTHS, ONE_GAUSSIAN = (0.4, 0.7, 1.0), (1.0,)
+SQUARED_WIDTHS = (0.4, 0.7, 1.0)
 # Of the mean variance, and of the mean square of features, what is added to each variance.
 RIDGE, FLOOR = 1e-3, 1e-9
 # Scores must not depend on how many images are scored together.
@@ -163,9 +162,7 @@ class PositionDensity:
         return (constant + self.log_volumes[:, None] - log_kernels).T[:n_images]
 
 
-def chosen_smoothness(
-    sums: FeatureSums, exemplars: Tensor, held_out: Tensor, seed: int, squared_widths: Sequence[float]
-) -> Smoothness:
+def chosen_smoothness(sums: FeatureSums, exemplars: Tensor, held_out: Tensor, seed: int) -> Smoothness:
     """The smoothness under which images that were held out are most likely, at some of the positions.
 
     Parameters
@@ -175,13 +172,11 @@ def chosen_smoothness(
     exemplars, held_out : Tensor of shape (images, positions, features)
     seed : int
         Which positions are looked at.
-    squared_widths : sequence of float
-        To choose from.
     """
     n_positions = len(sums.firsts)
     some = torch.from_numpy(np.random.default_rng(seed).permutation(n_positions)[:POSITIONS_AT_ONCE].copy())
     shared, at_some = sums.covariances.mean(0), sums.at(some)
-    candidates = [Smoothness(*pair) for pair in itertools.product(SHARED_SHARES, squared_widths)]
+    candidates = [Smoothness(*pair) for pair in itertools.product(SHARED_SHARES, SQUARED_WIDTHS)]
 
     def nats(candidate: Smoothness) -> float:
         density = PositionDensity.of(at_some, exemplars[:, some], candidate, shared)
