@@ -211,13 +211,26 @@ def test_network_that_changed_since_the_fit_is_refused():
 
 def test_images_of_another_size_are_refused(tmp_path):
     detector = FeatureMapDetector(POOLED).fit(images())
-    with pytest.raises(DataError, match=r"5x6 positions .* image_shape"):
+    with pytest.raises(DataError, match=r"20x24 pixels, and the model takes 16x24.*image_shape"):
         detector.anomaly_score(np.zeros((2, 20, 24), dtype=np.uint8))
     Image.fromarray(np.zeros((20, 24), dtype=np.uint8)).save(tmp_path / "0.png")
     with pytest.raises(DataError, match=r"20x24 pixels .* where the model takes 16x24"):
         detector.anomaly_score(tmp_path)
     resized = FeatureMapDetector(POOLED, image_shape=(16, 24)).fit(images())
     assert resized.anomaly_score(tmp_path).shape == (1,)
+
+
+def test_floats_in_other_units_than_the_network_takes_are_refused():
+    with pytest.raises(DataError, match=r"floats of up to 159, and known takes them from 0 \(black\) to 1"):
+        FeatureMapDetector(Known()).fit(images().astype(np.float64))
+    scores = FeatureMapDetector(Known()).fit(images() / 255).anomaly_score(images(3) / 255)
+    np.testing.assert_allclose(scores, FeatureMapDetector(Known()).fit(images()).anomaly_score(images(3)), rtol=1e-2)
+
+
+def test_larger_images_that_the_network_would_see_at_the_same_size_are_refused():
+    detector = FeatureMapDetector(Known(), max_pixels=16 * 24).fit(images())
+    with pytest.raises(DataError, match="32x48 pixels, and the model takes 16x24"):
+        detector.anomaly_score(np.zeros((2, 32, 48), dtype=np.uint8))
 
 
 def test_file_gives_back_the_same_scores_and_records_the_weights(tmp_path):

@@ -29,6 +29,8 @@ from vae_anomaly.errors import DataError, SpecificationError
 from vae_anomaly.networks import Group, PretrainedNetwork, named_network
 
 COLOURS = 3
+# Brighter floats are levels in other units, and no light spots.
+MAX_FLOAT = 2
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,8 @@ class NetworkInput:
             side = self.network.min_side
             raise DataError(
                 f"the network {self.network.weights.network} sees images of {size[0]}x{size[1]} pixels; expected at "
-                f"least {side} in each direction. Give image_shape=({side}, {side}) or larger, which enlarges images, "
-                "or fit without features."
+                f"least {side} in each direction. Give image_shape=({side}, {side}) or larger, which enlarges images "
+                f"(--image-shape {side}x{side} on the command line), or fit without features (--features none)."
             )
         return size
 
@@ -260,6 +262,11 @@ def prepared(inputs: NetworkInput, images: Images, first: int) -> Tensor:
     tensors = torch.from_numpy(images.pixels.astype(np.float32))
     if images.pixels.dtype.kind in "iub":
         tensors /= _top_level(images)
+    elif isinstance(inputs.network, PretrainedNetwork) and tensors.isfinite().all() and tensors.abs().max() > MAX_FLOAT:
+        raise DataError(
+            f"pixels are floats of up to {float(tensors.abs().max()):g}, and {inputs.network.weights.network} takes "
+            "them from 0 (black) to 1 (white). Give levels as uint8 or uint16, or divide them by that of white."
+        )
     whole = torch.isfinite(tensors).flatten(1).all(1)
     if not bool(whole.all()):
         raise DataError(

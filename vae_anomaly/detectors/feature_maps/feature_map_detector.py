@@ -313,7 +313,14 @@ class FeatureMapDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
         return Compared.over(self._opened(X).read(), compared)
 
     def _opened(self, X: Any) -> GivenImages:
-        return open_given(self._inputs(), X, self.image_format_)
+        images = open_given(self._inputs(), X, self.image_format_)
+        size, own = images.image_format, self.image_format_
+        if (size.height, size.width) != (own.height, own.width) and not own.resizes:
+            raise DataError(
+                f"images of {size.height}x{size.width} pixels, and the model takes {own.height}x{own.width}. Give "
+                f"images of that size, or have them resized by set_params(image_shape=({own.height}, {own.width}))."
+            )
+        return images
 
     def _inputs(self) -> NetworkInput:
         """The network of the fit.
