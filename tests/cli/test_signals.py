@@ -1,10 +1,13 @@
 """Requests to end: the exit code says which it was, and nothing that was begun stays behind, killed or not."""
 
+import io
 import os
+import select
 import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -12,7 +15,7 @@ import pytest
 from vae_anomaly import VAEDetector
 from vae_anomaly_cli.errors import Terminated
 from vae_anomaly_cli.signals import terminated_by_signals
-from vae_anomaly_cli.sources.byte_source import Spool
+from vae_anomaly_cli.sources.byte_source import Spool, open_bytes
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="the system has no such signals")
 ENDINGS = [(signal.SIGTERM, 143), (signal.SIGHUP, 129)]
@@ -27,6 +30,14 @@ sys.exit(main(sys.argv[1:]))
 
 def files_in(folder):
     return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture(autouse=True)
+def heard():
+    """Hear SIGHUP although the tests run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture
@@ -126,6 +137,40 @@ def test_repeated_request_does_not_cut_the_clean_up_short():
     with pytest.raises(Terminated) as stop, terminated_by_signals():
         work()
     assert (stop.value.exit_code, cleaned) == (143, [True])
+
+
+@pytest.mark.skipif(not hasattr(select, "poll"), reason="the system cannot wait for a pipe and a signal")
+@pytest.mark.parametrize("name", ["-", "named"])
+def test_signal_that_no_read_hears_ends_the_wait_for_a_pipe(tmp_path, monkeypatch, name):
+    # Another thread gets the signal, as if it came just before the read: no system call is interrupted.
+    path = tmp_path / "named"
+    os.mkfifo(path)
+    both = os.open(path, os.O_RDWR)
+    os.write(both, b"a,b\n")
+
+    def tell():
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGHUP)
+        time.sleep(3)
+        os.close(both)
+
+    def wait():
+        other.start()
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+        try:
+            open_bytes(str(path) if name == "named" else "-")
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
+
+    other = threading.Thread(target=tell)
+    with path.open("rb") as stream:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(stream))
+        start = time.monotonic()
+        with pytest.raises(Terminated), terminated_by_signals():
+            wait()
+        seconds = time.monotonic() - start
+        other.join()
+    assert seconds < 2
 
 
 class Deaf:

@@ -19,7 +19,7 @@ from vae_anomaly_cli.sources.compression import DAMAGED, Wrapped, compression_of
 from vae_anomaly_cli.sources.encodings import UTF8, Transcoded
 from vae_anomaly_cli.sources.file_state import FileState
 from vae_anomaly_cli.sources.remote import is_remote, open_remote, shown_remote
-from vae_anomaly_cli.sources.special_files import check_has_end, open_special
+from vae_anomaly_cli.sources.special_files import check_has_end, open_special, wait_for_data
 from vae_anomaly_cli.sources.stored_object import StoredObject
 
 SNIFFED_BYTES = 1 << 16
@@ -276,7 +276,7 @@ def open_bytes(data: str) -> ByteSource:
         return ByteSource(writable(data), path)
     try:
         with open_special(data, path) as stream:
-            return _spooled(writable(data), lambda: stream.read(READ_BYTES))
+            return _spooled(writable(data), _heard(stream.fileno(), lambda: stream.read(READ_BYTES)))
     except OSError as error:
         raise InputError(f"{data} cannot be read: {error.strerror or error}.") from error
 
@@ -284,14 +284,27 @@ def open_bytes(data: str) -> ByteSource:
 def _standard_input() -> ByteSource:
     name = "standard input"
     try:
+        descriptor = None
         with contextlib.suppress(io.UnsupportedOperation):
-            check_has_end(name, sys.stdin.fileno())
+            descriptor = sys.stdin.fileno()
+            check_has_end(name, descriptor)
         # A little at a time, so that Ctrl-C is noticed in between.
         pipe = cast(io.BufferedReader, sys.stdin.buffer)
-        return _spooled(name, lambda: pipe.read1(READ_BYTES))
+        return _spooled(name, _heard(descriptor, lambda: pipe.read1(READ_BYTES)))
     except OSError as error:
         why = "it is closed" if error.errno == errno.EBADF else error.strerror or error
         raise InputError(f"{name} cannot be read: {why}. Name a file, or pipe the table.") from error
+
+
+def _heard(descriptor: int | None, read: Callable[[], bytes]) -> Callable[[], bytes]:
+    """Let a read begin only when it need not wait; without a descriptor it never does."""
+
+    def read_at_once() -> bytes:
+        if descriptor is not None:
+            wait_for_data(descriptor)
+        return read()
+
+    return read_at_once
 
 
 def _spooled(name: str, read: Callable[[], bytes]) -> ByteSource:

@@ -11,6 +11,7 @@ from vae_anomaly_cli.console import Messages
 from vae_anomaly_cli.errors import InputError
 
 PATIENCE_SECONDS = 1.0
+WAKE_MILLISECONDS = 500
 # Windows has neither it nor pipes with names.
 NON_BLOCKING: int = getattr(os, "O_NONBLOCK", 0)
 
@@ -61,6 +62,19 @@ def check_has_end(name: str, descriptor: int) -> None:
         raise InputError(f"{name} is a device, which may have no end; expected a file or a pipe with a table.")
 
 
+def wait_for_data(descriptor: int) -> None:
+    """Wait until there is something to read, or the end; a signal is heard meanwhile.
+
+    A read does not hear one that arrives after Python last looked for signals and before the system begins to wait.
+    """
+    if not hasattr(select, "poll"):
+        return
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    while not poll.poll(WAKE_MILLISECONDS):
+        pass
+
+
 def kind_of_special(mode: int) -> str:
     """Name what a path leads to that is no regular file."""
     kinds = {
@@ -79,4 +93,4 @@ def _wait_for_writer(name: str, descriptor: int) -> None:
         return
     if not select.select([descriptor], [], [], PATIENCE_SECONDS)[0]:
         Messages(quiet=False).answer(f"waiting for {name}: a pipe to which nothing has been written; Ctrl-C ends this")
-        select.select([descriptor], [], [])
+        wait_for_data(descriptor)
