@@ -474,7 +474,7 @@ def images() -> np.ndarray[Any, np.dtype[np.uint8]]:
     [
         VAEDetector(max_iter=5),
         PatchDetector(max_iter=5, hidden_layer_sizes=(8,), n_windows=256, window=8),
-        FeatureMapDetector(torch.nn.AvgPool2d(4)),
+        FeatureMapDetector(torch.nn.AvgPool2d(4), calibration="split"),
     ],
     ids=["VAEDetector", "PatchDetector", "FeatureMapDetector"],
 )
@@ -624,9 +624,13 @@ def test_files_cut_short_leave_the_names_of_the_others_as_they_are(tmp_path: Pat
     for path in paths[3:9]:
         path.write_bytes(path.read_bytes()[:400])
     for seed in range(3):
-        detector = FeatureMapDetector(torch.nn.AvgPool2d(4), random_state=seed).fit(paths)
+        detector = FeatureMapDetector(torch.nn.AvgPool2d(4), random_state=seed, calibration="split").fit(paths)
         suspects = detector.calibration_.suspects
         assert np.array_equal(detector.anomaly_score(images[suspects.ids]), suspects.scores)
+        crossed = FeatureMapDetector(torch.nn.AvgPool2d(4), random_state=seed).fit(paths)
+        suspects = crossed.calibration_.suspects
+        assert len(suspects.ids) == 34
+        assert np.array_equal(crossed.compared(images[suspects.ids]).fingerprints, suspects.fingerprints)
 
 
 def test_trained_rows_among_a_few_new_ones_are_no_chance_where_no_row_is_like_another() -> None:

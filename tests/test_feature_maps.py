@@ -12,6 +12,7 @@ from torch import nn
 from vae_anomaly import (
     DataError,
     FeatureMapDetector,
+    FitWarning,
     ImageExplanation,
     ModelFileError,
     SpecificationError,
@@ -20,7 +21,7 @@ from vae_anomaly import (
     save,
 )
 from vae_anomaly.detectors import PositionDensity, Smoothness, TopTail
-from vae_anomaly.detectors.feature_maps.map_group import MAX_EXEMPLARS, joined
+from vae_anomaly.detectors.feature_maps.map_group import MAX_EXEMPLARS, GroupSample, joined
 from vae_anomaly.detectors.feature_maps.position_density import FLOOR, RIDGE, FeatureSums, chosen_smoothness
 from vae_anomaly.errors import NotAvailable
 from vae_anomaly.networks import Group, PretrainedNetwork, Weights
@@ -96,6 +97,57 @@ def test_smoothness_is_that_under_which_held_out_images_are_most_likely():
     assert shares["differ"].shared < shares["alike"].shared
     clusters = torch.from_numpy(rng.choice([-5.0, 5.0], (400, 2, 2)) + 0.5 * rng.normal(size=(400, 2, 2))).float()
     assert chosen_smoothness(sums_of(clusters[:300]), clusters[:300], clusters[300:], 0).squared_width == 0.4
+
+
+def test_each_fifth_of_the_images_is_judged_by_a_density_of_the_others():
+    rows = torch.from_numpy(np.random.default_rng(0).normal(size=(13, 4, 2))).float()
+    ranks = torch.from_numpy(np.random.default_rng(1).permutation(13))
+    sample = GroupSample(Group((0,)), (2, 2), rows)
+    sample.add(rows[:5], ranks[:5])
+    sample.add(rows[5:], ranks[5:])
+    fitted = sample.fitted(0.25, 0)
+    assert fitted.n_first == 3
+    assert sorted(fitted.ranks) == list(range(13))
+    assert fitted.ranks.tolist() == sorted(range(13), key=lambda rank: (rank % 5, rank))
+    places = np.argsort(ranks.numpy())[fitted.ranks]
+    for fold in range(5):
+        own = places[fitted.ranks % 5 == fold]
+        others = np.array([place for place in places if place not in own])
+        sums = sums_of(rows[others])
+        density = PositionDensity.of(sums, rows[others], fitted.group.smoothness, sums.covariances.mean(0))
+        nats = density.nats(rows[own]).view(-1, 2, 2) - fitted.group.expected
+        np.testing.assert_allclose(fitted.excess[fitted.ranks % 5 == fold], nats, atol=1e-4)
+    whole = sums_of(rows)
+    density = PositionDensity.of(whole, rows, fitted.group.smoothness, whole.covariances.mean(0))
+    np.testing.assert_allclose(fitted.group.density.nats(rows), density.nats(rows), atol=1e-4)
+
+
+def test_all_images_calibrate_and_train_where_they_are_few():
+    detector = FeatureMapDetector(POOLED).fit(images(100))
+    assert (detector.calibration_.kind, detector.calibration_.n_rows) == ("cross", 100)
+    shares = (detector.p_values(images(400, seed=8))[:, None] <= [0.05, 0.1, 0.3]).mean(0)
+    np.testing.assert_allclose(shares, [0.05, 0.1, 0.3], atol=0.06)
+    with pytest.raises(DataError, match="trained on"):
+        detector.calibrate(images(100))
+
+
+@pytest.mark.parametrize(("n", "kind", "n_rows"), [(5, "cross", 5), (1279, "cross", 320), (1280, "split", 256)])
+def test_images_calibrate_after_they_were_held_out_or_where_they_are_many_set_aside(n, kind, n_rows):
+    detector = FeatureMapDetector(nn.AvgPool2d(8)).fit(images(n))
+    assert (detector.calibration_.kind, detector.calibration_.n_rows) == (kind, n_rows)
+
+
+def test_three_images_are_too_few_for_p_values():
+    with pytest.warns(FitWarning, match="too few to set any aside"):
+        detector = FeatureMapDetector(POOLED).fit(images(3))
+    assert detector.decisions_.calibration is None
+
+
+def test_copies_among_held_out_images_are_counted():
+    once = FeatureMapDetector(POOLED).fit(images(40)).decisions_.repeated_share
+    half = FeatureMapDetector(POOLED).fit(np.concatenate([images(30), images(10)])).decisions_.repeated_share
+    assert once < 0.1
+    assert half == pytest.approx(once + 20 / 43, abs=0.02)
 
 
 def test_surprise_of_a_top_is_the_tail_of_a_gumbel_distribution():
@@ -198,12 +250,14 @@ def test_maps_too_large_for_memory_are_refused_before_they_take_it():
 
 def test_network_that_changed_since_the_fit_is_refused():
     detector = FeatureMapDetector(POOLED).fit(images())
-    detector.network = nn.AvgPool2d(8)
-    with pytest.raises(DataError, match="2x3 positions with 1 features; the model has 4x6 with 1"):
+    detector.network = lambda tensors: 1.1 * POOLED(tensors)
+    with pytest.raises(SpecificationError, match=r"another than that of the fit: its map 0 .* Set detector\.network"):
         detector.anomaly_score(images(2))
     detector.network = lambda tensors: [POOLED(tensors), POOLED(tensors)]
-    with pytest.raises(DataError, match="gives 2 maps"):
+    with pytest.raises(SpecificationError, match="gives 2 maps, and gave 1 at the fit"):
         detector.anomaly_score(images(2))
+    detector.network = lambda tensors: 1.001 * POOLED(tensors)
+    assert len(detector.anomaly_score(images(2))) == 2
     detector.network = Known()
     with pytest.raises(SpecificationError, match="fitted with a network without a name, and the network is Weights"):
         detector.anomaly_score(images(2))
@@ -251,6 +305,16 @@ def test_file_gives_back_the_same_scores_and_records_the_weights(tmp_path):
     assert loaded.map_scale_ == detector.map_scale_
     save(loaded, tmp_path / "again.vae")
     assert (tmp_path / "again.vae").read_bytes() == (tmp_path / "parts.vae").read_bytes()
+
+
+def test_file_tells_a_network_without_a_name_from_others(tmp_path):
+    save(FeatureMapDetector(POOLED).fit(images()), tmp_path / "parts.vae")
+    loaded = load(tmp_path / "parts.vae")
+    loaded.network = lambda tensors: POOLED(tensors).square()
+    with pytest.raises(SpecificationError, match="another than that of the fit"):
+        loaded.anomaly_score(images(3))
+    loaded.network = POOLED
+    assert np.isfinite(loaded.anomaly_score(images(3))).all()
 
 
 def test_detector_without_calibration_takes_the_threshold_from_its_own_images():

@@ -43,12 +43,15 @@ class Suspects:
         Of the calibration.
     p_values : ndarray of shape (rows,)
         Share of the calibration rows that are at least as anomalous.
+    fingerprints : ndarray of int, shape (rows,), or None
+        What they are known by where their scores cannot be found again.
     """
 
     rows: Rows
     scores: npt.NDArray[np.float64]
     folds: Rows
     p_values: npt.NDArray[np.float64]
+    fingerprints: Rows | None
 
     @classmethod
     def of(cls, calibration: "Calibration", n: int) -> "Suspects":
@@ -57,7 +60,10 @@ class Suspects:
         chosen = np.flatnonzero(~suspects.is_normal)[:n]
         scores = suspects.scores[chosen]
         shares = (1 + calibration.pooled.n_above(scores)) / calibration.n_rows
-        return cls(suspects.ids[chosen], scores, suspects.folds[chosen], shares)
+        known = suspects.fingerprints
+        return cls(
+            suspects.ids[chosen], scores, suspects.folds[chosen], shares, None if known is None else known[chosen]
+        )
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -118,15 +124,19 @@ def review_with_cells(data: Data, model: Model, suspects: Suspects) -> Review:
     back = np.argsort(order, kind="stable")
     wanted = suspects.rows[order]
     if isinstance(model, ImageModel):
-        cells, comparisons = _images(model, wanted)
+        cells, judged = _images(model, wanted)
         reasons = None
+        if suspects.fingerprints is None:
+            _check_scores(data, suspects, judged.comparisons[back])
+        else:
+            _check_fingerprints(data, suspects, judged.fingerprints[back])
     else:
         assert isinstance(model, TableModel)
         cells = _rows(model, data.read_columns(model), wanted)
         frame = model.features_of(cells).frame
         comparisons = model.detector.compared(frame).comparisons
         reasons = Reasons.of(model, np.arange(len(suspects)), frame.iloc[back])
-    _check_scores(data, suspects, comparisons[back])
+        _check_scores(data, suspects, comparisons[back])
     return Review(suspects, cells.select(kept).take(back), reasons)
 
 
@@ -146,12 +156,12 @@ def _rows(model: TableModel, names: list[str], wanted: Rows) -> pa.Table:
     return pa.concat_tables(parts)
 
 
-def _images(model: ImageModel, wanted: Rows) -> tuple[pa.Table, npt.NDArray[np.float64]]:
+def _images(model: ImageModel, wanted: Rows) -> tuple[pa.Table, Judged]:
     """Read images, given in ascending order."""
     _check_size(model, wanted, model.source.n_files)
     batches = list(model.source.batches_of(wanted.tolist(), model.n_per_batch))
     judged = Judged.joined([Judged.of(model, batch, model.features(batch)) for batch in batches])
-    return pa.Table.from_batches([batch.cells for batch in batches]), judged.comparisons
+    return pa.Table.from_batches([batch.cells for batch in batches]), judged
 
 
 def _check_size(model: Model, wanted: Rows, n_rows: int) -> None:
@@ -172,6 +182,16 @@ def _check_scores(data: Data, suspects: Suspects, comparisons: npt.NDArray[np.fl
             f"{data.source.name}: {data.noun} {suspects.rows[first] + 1:,} has a score of {found[first]:,.2f} nats, "
             f"and {suspects.scores[first]:,.2f} in the calibration: expected what the model was fitted on, or "
             "calibrated with, in the same order. Give that, or leave DATA out."
+        )
+
+
+def _check_fingerprints(data: Data, suspects: Suspects, found: Rows) -> None:
+    """Refuse other rows than those of the calibration."""
+    others = np.flatnonzero(found != suspects.fingerprints)
+    if len(others):
+        raise InputError(
+            f"{data.source.name}: {data.noun} {suspects.rows[others[0]] + 1:,} is another than that of the "
+            "calibration: expected what the model was fitted on, in the same order. Give that, or leave DATA out."
         )
 
 

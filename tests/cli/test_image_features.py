@@ -1,6 +1,7 @@
 """Images by features of a pretrained network, through the command."""
 
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -40,6 +41,18 @@ def test_large_images_are_judged_by_features_and_the_fit_says_so(fitted):
     manifest = read_manifest(path)
     assert (manifest["kind"], manifest["parameters"]["network"]) == ("feature_maps", "efficientnet-lite0")
     assert manifest["network_weights"]["license"] == "Apache-2.0"
+
+
+def test_images_that_were_held_out_are_audited_by_what_they_show(run, fitted, large, tmp_path):
+    path, _ = fitted
+    assert read_manifest(path)["decisions"]["calibration"]["kind"] == "cross"
+    outcome = run("audit", path, large / "good", "-n", "5", "-o", tmp_path / "review.csv")
+    assert outcome.code == 0, outcome.err
+    assert len((tmp_path / "review.csv").read_text().splitlines()) == 6
+    shutil.copytree(large / "good", tmp_path / "other")
+    for number in range(30):
+        shutil.copy(large / "new" / "00.png", tmp_path / "other" / f"{number:02}.png")
+    assert "is another than that of the calibration" in run("audit", path, tmp_path / "other").error(2)
 
 
 def test_images_are_scored_drawn_and_reported(run, fitted, large, tmp_path):

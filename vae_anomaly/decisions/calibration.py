@@ -43,6 +43,9 @@ class Suspects(Described):
         Which of them somebody looked at and found normal.
     n_confirmed : int, default=0
         Rows that somebody found anomalous, and that are calibration rows no more.
+    fingerprints : ndarray of shape (suspects,), int64, optional
+        What tells rows from others whose scores cannot be found again, because what they were held out from is not
+        kept.
     """
 
     ids: IntArray
@@ -51,6 +54,7 @@ class Suspects(Described):
     groups: IntArray
     is_normal: npt.NDArray[np.bool_]
     n_confirmed: int = 0
+    fingerprints: IntArray | None = None
 
     def _summary(self) -> str:
         return f"{counted(len(self.ids), 'row')}, {self.n_audited:,} of them looked at"
@@ -140,6 +144,7 @@ class Calibration(Shown):
         groups: Sequence[Sequence[str]] | None = None,
         declared_normal: bool = False,
         max_exact: int = MAX_EXACT,
+        fingerprints: npt.ArrayLike | None = None,
     ) -> Self:
         """Makes a calibration of scores.
 
@@ -159,6 +164,8 @@ class Calibration(Shown):
             See the class.
         max_exact : int, default=100_000
             See `SortedScores.of`.
+        fingerprints : array-like of shape (rows,), optional
+            See `Suspects`.
 
         Raises
         ------
@@ -190,6 +197,7 @@ class Calibration(Shown):
                 fold[first],
                 codes[first],
                 np.zeros(len(first), dtype=bool),
+                fingerprints=None if fingerprints is None else np.asarray(fingerprints)[first].astype(np.int64),
             ),
             group_column,
             {
@@ -365,6 +373,7 @@ class Calibration(Shown):
             self.suspects.groups[left],
             is_normal[left],
             self.suspects.n_confirmed + len(gone),
+            None if self.suspects.fingerprints is None else self.suspects.fingerprints[left],
         )
 
         def dropped(folds: tuple[SortedScores, ...], rows: IntArray) -> tuple[SortedScores, ...]:

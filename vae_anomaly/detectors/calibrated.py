@@ -776,6 +776,8 @@ def decisions_of(
     ids: npt.NDArray[np.int64] | None,
     fingerprints: npt.NDArray[np.int64],
     trained: npt.NDArray[np.int64],
+    *,
+    crossed: bool = False,
 ) -> Decisions:
     """What to decide by.
 
@@ -783,19 +785,23 @@ def decisions_of(
     ----------
     rule : ThresholdRule
     scores : ndarray of shape (rows,)
-        Anomaly scores of rows that were set aside, or else of rows that were trained on.
+        Anomaly scores of rows that were held out or set aside, or else of rows that were trained on.
     ids : int64 ndarray of shape (rows,) or None
-        Names of the rows that were set aside; None where they were trained on.
+        Names of the rows that were held out or set aside; None where they were trained on.
     fingerprints : int64 ndarray of shape (rows,)
         Of the same rows.
     trained : int64 ndarray
-        Of the rows that were trained on.
+        Of the rows that were trained on, each of them.
+    crossed : bool, default=False
+        Whether the rows were held out from models of the others, and trained on in the end.
     """
-    learned = np.unique(trained)
+    learned, n_alike = np.unique(trained, return_counts=True)
     if ids is None:
         return Decisions(rule.find(Calibration.of("training", [scores])), None, (learned,), 0.0)
-    calibration = Calibration.of("split", [scores], ids=[ids])
-    return Decisions(rule.find(calibration), calibration, (learned,), chance_of_repeats(np.isin(fingerprints, learned)))
+    told = fingerprints if crossed else None
+    calibration = Calibration.of("cross" if crossed else "split", [scores], ids=[ids], fingerprints=told)
+    repeated = n_alike[np.searchsorted(learned, fingerprints)] > 1 if crossed else np.isin(fingerprints, learned)
+    return Decisions(rule.find(calibration), calibration, (learned,), chance_of_repeats(repeated))
 
 
 def warn_if_uncalibrated(decisions: Decisions, n_rows: int) -> None:

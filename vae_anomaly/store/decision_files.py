@@ -102,6 +102,8 @@ def decisions_tensors(decisions: Decisions) -> dict[str, Tensor]:
     for name in ("ids", "scores", "folds", "groups"):
         tensors[SUSPECTS + name] = _tensor(getattr(calibration.suspects, name))
     tensors[f"{SUSPECTS}is_normal"] = _tensor(calibration.suspects.is_normal.astype(np.int64))
+    if calibration.suspects.fingerprints is not None:
+        tensors[f"{SUSPECTS}fingerprints"] = _tensor(calibration.suspects.fingerprints)
     return tensors
 
 
@@ -208,10 +210,10 @@ def _calibration(entry: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Cal
         _array(tensors, f"{SUSPECTS}groups", np.int64),
         _array(tensors, f"{SUSPECTS}is_normal", np.int64).astype(bool),
         int(entry["n_confirmed"]),
+        _array(tensors, f"{SUSPECTS}fingerprints", np.int64) if f"{SUSPECTS}fingerprints" in tensors else None,
     )
-    lengths = {
-        len(part) for part in (suspects.ids, suspects.scores, suspects.folds, suspects.groups, suspects.is_normal)
-    }
+    parts = suspects.ids, suspects.scores, suspects.folds, suspects.groups, suspects.is_normal, suspects.fingerprints
+    lengths = {len(part) for part in parts if part is not None}
     if len(lengths) != 1 or not ((suspects.folds >= 0) & (suspects.folds < n_folds)).all():
         raise ValueError("the rows for an audit do not agree")
     return Calibration(

@@ -5,8 +5,8 @@ python reports/benchmarks/images/features.py
 python reports/benchmarks/images/features.py --sets kolektor --methods FeatureMapDetector --seeds 0 --again
 python reports/benchmarks/images/features_page.py
 
-KolektorSDD and MVTec screw are not in the repository (see harness.py); the others are made by surfaces.py.  The simple
-methods see all training images, where the detector sets a fifth aside for its threshold.
+KolektorSDD and MVTec screw are not in the repository (see harness.py); the others are made by surfaces.py.  The
+simple methods have no threshold; that of the detector comes from images that it learns from afterwards.
 """
 
 from __future__ import annotations

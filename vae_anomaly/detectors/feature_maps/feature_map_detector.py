@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any, ClassVar, Literal
 
@@ -27,22 +27,46 @@ from vae_anomaly.detectors.calibrated import (
     image_fingerprints,
     warn_if_uncalibrated,
 )
-from vae_anomaly.detectors.feature_maps.map_group import MAX_EXEMPLARS, MAX_HELD_OUT, GroupSample, MapGroup, joined
+from vae_anomaly.detectors.feature_maps.map_group import MAX_KEPT, N_FOLDS, GroupSample, MapGroup, joined
 from vae_anomaly.detectors.image_features import NETWORK_CONSTRAINTS, Network, network_outputs
 from vae_anomaly.detectors.inputs import new_seed, warn_of_files
-from vae_anomaly.detectors.names import DeviceName
+from vae_anomaly.detectors.names import CalibrationName, DeviceName
 from vae_anomaly.detectors.network_inputs import GivenImages, NetworkInput, open_given, refuse
 from vae_anomaly.detectors.parameters import resolved_rule
 from vae_anomaly.detectors.patch import MAX_SMOOTHING, NOISE_FLOOR, smoothed
 from vae_anomaly.detectors.reported import ReportedDetectorMixin
 from vae_anomaly.errors import DataError, NonFiniteScoreError, SpecificationError
 from vae_anomaly.explain import ImageExplanation
-from vae_anomaly.fitting import rows_set_aside
+from vae_anomaly.fitting import MIN_CALIBRATION_ROWS, calibration_kind, rows_set_aside
 from vae_anomaly.likelihoods import Gaussian
 from vae_anomaly.model import each_in_own_settings, own_settings, resolve_device
 from vae_anomaly.networks import Group, PretrainedNetwork, Weights
 
-CALIBRATES, LEARNED, EXEMPLAR, HELD_OUT = range(4)
+# Devices and batches change a network's maps by less, as a share of their root mean square.
+RESPONSE_TOLERANCE = 0.01
+# In place of a rank among the images that are learned from.
+SET_ASIDE = -1
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a fit keeps of its images, besides densities.
+
+    Parameters
+    ----------
+    readable : bool ndarray of shape (images,)
+    fingerprints : int64 ndarray of shape (images,)
+        Of those that can be read.
+    held_out : int64 ndarray of shape (held out,)
+        Which images were held out once.
+    scores : ndarray of shape (held out,)
+        Their anomaly scores by densities of others, nats.
+    """
+
+    readable: npt.NDArray[np.bool_]
+    fingerprints: npt.NDArray[np.int64]
+    held_out: npt.NDArray[np.int64]
+    scores: FloatArray
 
 
 class FeatureMapDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
@@ -80,9 +104,12 @@ class FeatureMapDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
         Images that the network sees at once.
     contamination : "auto" or float, default="auto"
         Threshold of `predict`, by the scores of the calibration images: see `VAEDetector`.
-    calibration : {"auto", "split"} or None, default="auto"
-        Whether a fifth of the images is set aside, so that thresholds and p-values come from images that influenced
-        nothing; None learns from all images and takes the threshold from these.
+    calibration : {"auto", "split", "cross"} or None, default="auto"
+        Where the scores come from that thresholds and p-values are found by.  "cross" learns from all images, and
+        scores each fifth of them (at most 320 in all) by densities of the others; those of new images come from
+        densities of all, and tend to be a little lower, so that p-values tend to be too large.  "split" sets a fifth of
+        the images aside, at most 4,096, for p-values that are proved.  "auto" splits where there are 1,280 images or
+        more, and crosses else.  None takes the threshold from the images that were learned from.
     device : {"auto", "cpu", "cuda", "mps"}, default="auto"
         Where the network runs.
     random_state : int, RandomState, Generator or None, default=0
@@ -98,6 +125,9 @@ class FeatureMapDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
         How files are read: in the channels and the depth of the training images.
     network_weights_ : Weights or None
         Where the weights of the network come from, if it says so.
+    network_response_ : tuple of (float, float)
+        Of a network that does not say so: mean and root mean square of each of its maps of noise, by which another one
+        is refused.
     map_scale_ : (float, float)
         From which value on, and up to which, maps are coloured.
     n_images_ : int
@@ -130,6 +160,7 @@ class FeatureMapDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
     own_format_: ImageFormat
     picture_format_ = RenamedAttribute("image_format_")
     network_weights_: Weights | None
+    network_response_: tuple[tuple[float, float], ...]
     decisions_: Decisions
     map_scale_: tuple[float, float]
     n_images_: int
@@ -141,7 +172,7 @@ class FeatureMapDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
         "smoothing": [Interval(Real, 0, MAX_SMOOTHING, closed="both")],
         "top_fraction": [Interval(Real, 0, 1, closed="right")],
         "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
-        "calibration": [StrOptions({"auto", "split"}), None],
+        "calibration": [StrOptions({"auto", "split", "cross"}), None],
         "random_state": ["random_state", np.random.Generator],
     }
 
@@ -158,7 +189,7 @@ class FeatureMapDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
         max_pixels: int | None = 65_536,
         batch_size: int = 8,
         contamination: Literal["auto"] | float = "auto",
-        calibration: Literal["auto", "split"] | None = "auto",
+        calibration: CalibrationName | None = "auto",
         device: DeviceName = "auto",
         random_state: Any = 0,
     ) -> None:
@@ -184,7 +215,7 @@ class FeatureMapDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
         Parameters
         ----------
         X : ndarray or Tensor of images, or path-like, or list of them
-            Normal images, at least two besides those that calibrate; files that cannot be read are left out, with a
+            Normal images, at least two besides those that are set aside; files that cannot be read are left out, with a
             warning.  The features of 320 of them are kept in memory, whatever their number.
         y : ignored
             For scikit-learn's interface.
@@ -204,17 +235,16 @@ class FeatureMapDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
             images = open_given(inputs, X, None)
             seed = new_seed(draft.random_state)
             rng = np.random.default_rng(seed)
-            aside = np.zeros(images.n_images, dtype=bool)
-            if draft.calibration is not None:
-                aside = rows_set_aside(images.n_images, rng)
-            uses = _uses(aside, rng)
+            kind = calibration_kind(draft.calibration, images.n_images, N_FOLDS, MAX_KEPT, by_member=True)
+            aside = rows_set_aside(images.n_images, rng) if kind == "split" else np.zeros(images.n_images, dtype=bool)
             draft.fitted_parameters_ = copied_parameters(draft)
             draft.network_weights_ = inputs.network.weights if isinstance(inputs.network, PretrainedNetwork) else None
-            readable = draft._learn(images, inputs, uses, seed)
+            seen = draft._learn(images, inputs, _ranks(aside, rng), seed)
             draft.own_format_ = images.image_format
+            draft.network_response_ = () if draft.network_weights_ else draft._response(inputs)
             draft.column_roles_ = ColumnRoles()
-            draft.n_images_ = int(readable.sum())
-            draft.decisions_ = draft._decisions(images, aside & readable)
+            draft.n_images_ = int(seen.readable.sum())
+            draft.decisions_ = draft._decisions(images, seen, aside & seen.readable, crossed=kind == "cross")
             if draft.calibration is not None:
                 warn_if_uncalibrated(draft.decisions_, images.n_images)
         return self
@@ -339,22 +369,51 @@ class FeatureMapDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
         if weights != self.network_weights_:
             known, given = (one or "a network without a name" for one in (self.network_weights_, weights))
             raise SpecificationError(f"the model was fitted with {known}, and the network is {given}. Fit again.")
+        if weights is None:
+            self._check_response(self._response(inputs))
         return inputs
 
-    def _learn(
-        self, images: GivenImages, inputs: NetworkInput, uses: npt.NDArray[np.int8], seed: int
-    ) -> npt.NDArray[np.bool_]:
-        """Fit the densities in one pass; returns which images can be read."""
+    def _response(self, inputs: NetworkInput) -> tuple[tuple[float, float], ...]:
+        """What tells a network without a name from others: mean and root mean square of its maps of noise."""
+        form = self.own_format_
+        levels = np.random.default_rng(0).integers(0, 256, (1, form.channels, form.height, form.width), dtype=np.uint8)
+        (maps,) = self._maps(Images(levels), inputs)
+        return tuple((float(one.double().mean()), float(one.double().square().mean().sqrt())) for one in maps)
+
+    def _check_response(self, given: tuple[tuple[float, float], ...]) -> None:
+        """Refuse a network that makes other maps of noise than that of the fit did.
+
+        Raises
+        ------
+        SpecificationError
+            If it does.
+        """
+        known = self.network_response_
+        if len(given) != len(known):
+            raise SpecificationError(
+                f"the network gives {len(given)} maps, and gave {len(known)} at the fit. Fit again."
+            )
+        for number, (old, new) in enumerate(zip(known, given, strict=True)):
+            if not np.allclose(old, new, rtol=0, atol=RESPONSE_TOLERANCE * old[1] + 1e-12):
+                raise SpecificationError(
+                    f"the network is another than that of the fit: its map {number} of noise has the mean {new[0]:g} "
+                    f"and the root mean square {new[1]:g}, and had {old[0]:g} and {old[1]:g}. Set detector.network to "
+                    "that of the fit, with its weights, or fit again."
+                )
+
+    def _learn(self, images: GivenImages, inputs: NetworkInput, ranks: npt.NDArray[np.int64], seed: int) -> _Seen:
+        """Fit the densities in one pass."""
         readable = np.zeros(images.n_images, dtype=bool)
+        fingerprints = np.zeros(images.n_images, dtype=np.int64)
         samples: list[GroupSample] = []
         groups: tuple[Group, ...] = ()
         size = (0, 0)
         for some, places in _placed(images.read(warn_of_files)):
-            readable[places] = True
-            learned = np.flatnonzero(uses[places] != CALIBRATES)
+            readable[places], fingerprints[places] = True, image_fingerprints(some)
+            learned = np.flatnonzero(ranks[places] != SET_ASIDE)
             if not len(learned):
                 continue
-            of_each = uses[places][learned]
+            of_each = torch.from_numpy(ranks[places][learned])
             if not samples:
                 self.encoder_ = learn_channels(some.take(learned), Gaussian("shared", NOISE_FLOOR))
                 size = some.shape[1], some.shape[2]
@@ -366,38 +425,38 @@ class FeatureMapDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
                     samples = [
                         GroupSample(group, grid, first) for group, (first, grid) in zip(groups, rows, strict=True)
                     ]
-                use = torch.from_numpy(of_each[begin : begin + len(maps[0])])
-                begin += len(maps[0])
+                end = begin + len(maps[0])
                 for sample, (features, grid) in zip(samples, rows, strict=True):
                     _check_grid(sample, features, grid)
-                    sample.add(features, use == EXEMPLAR, use == HELD_OUT)
+                    sample.add(features, of_each[begin:end])
+                begin = end
         if not samples:
             raise DataError("there are no images to learn from; expected at least two that can be read.")
         fitted = [sample.fitted(self.top_fraction, seed) for sample in samples]
-        self.groups_ = tuple(group for group, _ in fitted)
+        self.groups_ = tuple(one.group for one in fitted)
         self.n_features_in_ = self.encoder_.n_model_columns
-        held_out = zip(*(excess for _, excess in fitted), strict=True)
-        low, high = np.quantile(np.stack([self._map(one, size) for one in held_out]), [0.99, 0.9999])
+        first = zip(*(one.excess[: one.n_first] for one in fitted), strict=False)
+        low, high = np.quantile(np.stack([self._map(one, size) for one in first]), [0.99, 0.9999])
         self.map_scale_ = float(low), float(low + 2 * (high - low) + 1e-9)
-        return readable
+        scoring = [one for one in fitted if one.group.group.scores]
+        surprise = [one.group.surprise(one.excess, self.top_fraction) for one in scoring]
+        places_of = np.argsort(np.where(ranks == SET_ASIDE, images.n_images, ranks))
+        return _Seen(readable, fingerprints, places_of[scoring[0].ranks], np.max(surprise, 0))
 
-    def _decisions(self, images: GivenImages, aside: npt.NDArray[np.bool_]) -> Decisions:
-        """The threshold, from images that were set aside, or else from those that were learned from."""
-        scores, fingerprints, learned = [], [], []
-        for some, places in _placed(images.read(_warned_before)):
-            own = aside[places]
-            learned.append(image_fingerprints(some.take(np.flatnonzero(~own))))
-            judged = some.take(np.flatnonzero(own if aside.any() else ~own))
-            if judged.n_rows:
-                scores.append(self._scores(judged))
-                fingerprints.append(image_fingerprints(judged))
-        return decisions_of(
-            resolved_rule(self.contamination),
-            np.concatenate(scores),
-            np.flatnonzero(aside) if aside.any() else None,
-            np.concatenate(fingerprints),
-            np.concatenate(learned),
-        )
+    def _decisions(self, images: GivenImages, seen: _Seen, aside: npt.NDArray[np.bool_], *, crossed: bool) -> Decisions:
+        """The threshold, from images that were held out or set aside, or else from those that were learned from."""
+        rule, learned = resolved_rule(self.contamination), seen.fingerprints[seen.readable & ~aside]
+        if crossed and len(seen.held_out) >= MIN_CALIBRATION_ROWS:
+            fingerprints = seen.fingerprints[seen.held_out]
+            return decisions_of(rule, seen.scores, seen.held_out, fingerprints, learned, crossed=True)
+        judged = aside if aside.any() else seen.readable
+        scores = [
+            self._scores(some.take(np.flatnonzero(judged[places])))
+            for some, places in _placed(images.read(_warned_before))
+            if judged[places].any()
+        ]
+        ids = np.flatnonzero(aside) if aside.any() else None
+        return decisions_of(rule, np.concatenate(scores), ids, seen.fingerprints[judged], learned)
 
     def _scores(self, images: Images) -> FloatArray:
         return np.array([self._score(excess) for excess in self._excess_of_each(images)])
@@ -455,14 +514,12 @@ class FeatureMapDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
             yield maps
 
 
-def _uses(aside: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt.NDArray[np.int8]:
-    """What each image is for: calibration, to be held out at first, to be compared with, or to learn from besides."""
-    uses = np.where(aside, CALIBRATES, LEARNED).astype(np.int8)
+def _ranks(aside: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """A random order of the images that are learned from."""
+    ranks = np.full(len(aside), SET_ASIDE, dtype=np.int64)
     learned = rng.permutation(np.flatnonzero(~aside))
-    n_held_out = min(MAX_HELD_OUT, max(1, len(learned) // 5))
-    uses[learned[:n_held_out]] = HELD_OUT
-    uses[learned[n_held_out : n_held_out + MAX_EXEMPLARS]] = EXEMPLAR
-    return uses
+    ranks[learned] = np.arange(len(learned))
+    return ranks
 
 
 def _check_grid(sample: GroupSample, features: Tensor, grid: tuple[int, int]) -> None:

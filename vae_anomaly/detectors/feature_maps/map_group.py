@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -21,8 +23,10 @@ from vae_anomaly.detectors.patch import smoothed, top_mean
 from vae_anomaly.errors import DataError, SpecificationError
 from vae_anomaly.networks import Group
 
-# Images whose features are kept to compare with, and those that choose how, of each group.
-MAX_EXEMPLARS, MAX_HELD_OUT = 256, 64
+# Images whose features are kept of each group, and how many of them a density compares with.
+MAX_KEPT, MAX_EXEMPLARS = 320, 256
+# Each part of these is held out once.
+N_FOLDS = 5
 # That the densities of a group may take: 4 GiB.
 MAX_NUMBERS = 1 << 30
 # Positions, over which expected nats are averaged.
@@ -135,36 +139,72 @@ class GroupSample:
             )
         self.group, self.size = group, size
         # Those of fine maps, which only locate, would take most of the memory.
-        self.n_exemplars = MAX_EXEMPLARS if group.scores else MAX_EXEMPLARS // 2
+        share = 1 if group.scores else 2
+        self.n_kept, self.n_exemplars = MAX_KEPT // share, MAX_EXEMPLARS // share
         self.sums = FeatureSums(n_positions, n_features, first.mean((0, 1)))
-        self.exemplars: list[Tensor] = []
-        self.held_out: list[Tensor] = []
+        self.kept: list[Tensor] = []
+        self.ranks: list[Tensor] = []
 
-    def add(self, rows: Tensor, is_exemplar: Tensor, is_held_out: Tensor) -> None:
-        """Take in features of some images, (images, positions, features), and which of them are kept for what."""
-        self.held_out.append(rows[is_held_out])
-        n_more = self.n_exemplars - sum(map(len, self.exemplars))
-        self.exemplars.append(rows[is_exemplar][:n_more])
-        if not bool(is_held_out.all()):
-            self.sums.add(rows[~is_held_out])
+    def add(self, rows: Tensor, ranks: Tensor) -> None:
+        """Take in features of some images, (images, positions, features), and their places in a random order."""
+        is_kept = ranks < self.n_kept
+        self.kept.append(rows[is_kept])
+        self.ranks.append(ranks[is_kept])
+        self.sums.add(rows)
 
-    def fitted(self, top_fraction: float, seed: int) -> tuple[MapGroup, FloatArray]:
-        """The density, and the excess of the images that were held out, before these were learned from."""
-        exemplars, held_out = torch.cat(self.exemplars), torch.cat(self.held_out)
-        if not self.sums.n or not len(held_out):
+    def fitted(self, top_fraction: float, seed: int) -> FittedGroup:
+        """The density of all images, and what densities of the others say of those that are kept."""
+        ranks, order = torch.cat(self.ranks).sort()
+        if len(ranks) < 2:
             raise DataError("there are too few images to learn from; expected at least two that can be read.")
-        smoothness = chosen_smoothness(self.sums, exemplars, held_out, seed)
-        nats = self._density(exemplars, smoothness).nats(held_out).unflatten(1, self.size)
+        fold = torch.arange(len(ranks)) % min(N_FOLDS, len(ranks))
+        _, by_fold = fold.sort(stable=True)
+        kept = torch.cat(self.kept)[order[by_fold]]
+        self.kept.clear()
+        ends = fold.bincount().cumsum(0).tolist()
+        # The width of what is said of where an image is odd needs less precision than whether it is.
+        held_out = list(itertools.pairwise([0, *ends]))[: None if self.group.scores else 1]
+        smoothness, found = None, []
+        for begin, end in held_out:
+            rows, exemplars = kept[begin:end], torch.cat([kept[:begin], kept[end:]])[: self.n_exemplars]
+            self.sums.remove(rows)
+            smoothness = smoothness or chosen_smoothness(self.sums, exemplars, rows, seed)
+            found.append(self._density(exemplars, smoothness).nats(rows))
+            self.sums.add(rows)
+        assert smoothness is not None
+        nats = torch.cat(found).unflatten(1, self.size)
         expected = torch.from_numpy(smoothed(nats.double().mean(0).numpy(), SMOOTHING_OF_EXPECTED)).float()
         excess = (nats - expected).double().numpy()
-        min_scale = MIN_SCALE * math.sqrt(held_out.shape[2] / 2)
+        min_scale = MIN_SCALE * math.sqrt(kept.shape[2] / 2)
         tail = TopTail.of(tops(excess, top_fraction), float(excess.std()), min_scale)
-        self.sums.add(held_out)
-        density = self._density(torch.cat([exemplars, held_out])[: self.n_exemplars], smoothness)
-        return MapGroup(self.group, density, smoothness, expected, tail), excess
+        density = self._density(kept[: self.n_exemplars], smoothness)
+        group = MapGroup(self.group, density, smoothness, expected, tail)
+        return FittedGroup(group, excess, ranks[by_fold][: len(excess)].numpy(), ends[0])
 
     def _density(self, exemplars: Tensor, smoothness: Smoothness) -> PositionDensity:
         return PositionDensity.of(self.sums, exemplars, smoothness, self.sums.covariances.mean(0))
+
+
+@dataclass(frozen=True)
+class FittedGroup:
+    """The density of a group, and images by densities that have not seen them.
+
+    Parameters
+    ----------
+    group : MapGroup
+        Of all images.
+    excess : ndarray of shape (images, height, width)
+        Of images that were held out once, those that were first held out first: nats above what is expected.
+    ranks : int64 ndarray of shape (images,)
+        Which images these are, by their places in the random order.
+    n_first : int
+        How many were held out first.
+    """
+
+    group: MapGroup
+    excess: FloatArray
+    ranks: npt.NDArray[np.int64]
+    n_first: int
 
 
 def tops(maps: FloatArray, top_fraction: float) -> FloatArray:

@@ -53,10 +53,17 @@ class FeatureSums:
 
     def add(self, rows: Tensor) -> None:
         """Take in features of images, (images, positions, features)."""
+        self._change(rows, 1)
+
+    def remove(self, rows: Tensor) -> None:
+        """Take out features that were taken in."""
+        self._change(rows, -1)
+
+    def _change(self, rows: Tensor, sign: int) -> None:
         rows = (rows - self.centre).double().transpose(0, 1)
-        self.n += rows.shape[1]
-        self.firsts += rows.sum(1)
-        self.seconds.baddbmm_(rows.transpose(1, 2), rows)
+        self.n += sign * rows.shape[1]
+        self.firsts += sign * rows.sum(1)
+        self.seconds.baddbmm_(rows.transpose(1, 2), rows, alpha=sign)
 
     def at(self, positions: Tensor) -> FeatureSums:
         """Those of some positions."""
