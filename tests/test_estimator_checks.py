@@ -102,7 +102,7 @@ GROUPS_EXPECTED = {
 
 
 @parametrize_with_checks(
-    [GroupedDetector(VAEDetector(n_estimators=1, max_iter=2, hidden_layer_sizes=(4,)), by="x0", min_rows=2)],
+    [GroupedDetector(VAEDetector(n_estimators=1, max_iter=2, hidden_layer_sizes=(4,)), by="x0", min_rows=10)],
     expected_failed_checks=lambda _: GROUPS_EXPECTED,
 )
 def test_estimator_of_groups_keeps_scikit_learns_contract(estimator: GroupedDetector, check: Any) -> None:

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from vae_anomaly import PatchDetector
 from vae_anomaly_cli.main import main
 
 FAST = ("--max-iter", "10", "--n-estimators", "2")
@@ -217,6 +218,12 @@ def draw() -> Callable[..., Path]:
 def fast_images() -> tuple[str, ...]:
     """Options that make a fit on images take a fraction of a second."""
     return ("--max-iter", "10", "--n-estimators", "1")
+
+
+@pytest.fixture
+def few_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Detectors of patches learn from a few, which makes a fit take a second."""
+    monkeypatch.setitem(PatchDetector.__init__.__kwdefaults__, "n_windows", 256)
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,16 @@ def large(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def few(large):
+    """The first of the normal images, for models that are trained."""
+    folder = large / "few"
+    folder.mkdir()
+    for path in sorted((large / "good").iterdir())[:6]:
+        shutil.copy(path, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
 def fitted(large, run):
     outcome = run("fit", large / "good", "-o", large / "m.vae")
     return large / "m.vae", outcome
@@ -77,23 +87,25 @@ def test_own_images_are_ranked_among_themselves(run, large, tmp_path):
     assert len((tmp_path / "s.csv").read_text().splitlines()) == 31
 
 
+@pytest.mark.usefixtures("few_windows")
 @pytest.mark.parametrize("given", [("--features", "none"), ("--augment", "flips")])
-def test_patches_are_taken_where_features_are_not_wanted_or_something_is_trained(run, large, tmp_path, given):
-    outcome = run("fit", large / "good", "-o", tmp_path / "m.vae", *given, *PATCHES)
+def test_patches_are_taken_where_features_are_not_wanted_or_something_is_trained(run, few, tmp_path, given):
+    outcome = run("fit", few, "-o", tmp_path / "m.vae", *given, *PATCHES)
     assert outcome.code == 0, outcome.err
     assert read_manifest(tmp_path / "m.vae")["kind"] == "patches"
 
 
-def test_patches_are_taken_without_the_extra(run, large, tmp_path, monkeypatch):
+@pytest.mark.usefixtures("few_windows")
+def test_patches_are_taken_without_the_extra(run, few, tmp_path, monkeypatch):
     from vae_anomaly.networks import named_network
 
     named_network.cache_clear()
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
     try:
-        outcome = run("fit", large / "good", "-o", tmp_path / "m.vae", *PATCHES)
+        outcome = run("fit", few, "-o", tmp_path / "m.vae", *PATCHES)
         assert outcome.code == 0, outcome.err
         assert read_manifest(tmp_path / "m.vae")["kind"] == "patches"
-        error = run("fit", large / "good", "-o", tmp_path / "n.vae", "--features", "efficientnet-lite0").error(code=1)
+        error = run("fit", few, "-o", tmp_path / "n.vae", "--features", "efficientnet-lite0").error(code=1)
         assert 'python -m pip install "vae-anomaly[features]"' in error
         assert not (tmp_path / "n.vae").exists()
     finally:

@@ -37,6 +37,7 @@ def test_fit_changes_images_by_name_and_the_model_says_so(run, good, inspected, 
     assert changed != plain
 
 
+@pytest.mark.usefixtures("few_windows")
 def test_patches_are_of_changed_images(run, good, tmp_path, fast_images):
     few = [option for option in fast_images if option != "--max-samples"]
     outcome = run("fit", good, "-o", tmp_path / "m.vae", "--method", "patch", "--augment", "rotations", *few)

@@ -346,6 +346,7 @@ def test_images_flag_is_for_images_and_calibrate_for_data_of_the_kind(run, model
     assert "holds images, and" in error
 
 
+@pytest.mark.usefixtures("few_windows")
 def test_models_of_patches_say_that_they_do_not_learn(run, good, fast_images, tmp_path, write):
     path = tmp_path / "patches.vae"
     assert run("fit", good, "-o", path, "--method", "patch", *fast_images).code == 0

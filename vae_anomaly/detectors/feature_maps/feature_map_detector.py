@@ -435,7 +435,7 @@ class FeatureMapDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
         fitted = [sample.fitted(self.top_fraction, seed) for sample in samples]
         self.groups_ = tuple(one.group for one in fitted)
         self.n_features_in_ = self.encoder_.n_model_columns
-        first = zip(*(one.excess[: one.n_first] for one in fitted), strict=False)
+        first = zip(*(one.excess[: one.n_first] for one in fitted), strict=True)
         low, high = np.quantile(np.stack([self._map(one, size) for one in first]), [0.99, 0.9999])
         self.map_scale_ = float(low), float(low + 2 * (high - low) + 1e-9)
         scoring = [one for one in fitted if one.group.group.scores]

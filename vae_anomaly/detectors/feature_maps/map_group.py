@@ -138,16 +138,15 @@ class GroupSample:
                 "image_shape, or a network with smaller maps."
             )
         self.group, self.size = group, size
-        # Those of fine maps, which only locate, would take most of the memory.
-        share = 1 if group.scores else 2
-        self.n_kept, self.n_exemplars = MAX_KEPT // share, MAX_EXEMPLARS // share
+        # Those of fine maps, which only locate, would take most of the memory of a model.
+        self.n_exemplars = MAX_EXEMPLARS if group.scores else MAX_EXEMPLARS // 2
         self.sums = FeatureSums(n_positions, n_features, first.mean((0, 1)))
         self.kept: list[Tensor] = []
         self.ranks: list[Tensor] = []
 
     def add(self, rows: Tensor, ranks: Tensor) -> None:
         """Take in features of some images, (images, positions, features), and their places in a random order."""
-        is_kept = ranks < self.n_kept
+        is_kept = ranks < MAX_KEPT
         self.kept.append(rows[is_kept])
         self.ranks.append(ranks[is_kept])
         self.sums.add(rows)
@@ -162,7 +161,7 @@ class GroupSample:
         kept = torch.cat(self.kept)[order[by_fold]]
         self.kept.clear()
         ends = fold.bincount().cumsum(0).tolist()
-        # The width of what is said of where an image is odd needs less precision than whether it is.
+        # Where an image is odd needs less precision than whether it is.
         held_out = list(itertools.pairwise([0, *ends]))[: None if self.group.scores else 1]
         smoothness, found = None, []
         for begin, end in held_out:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-SHARED_SHARES = (0.05, 0.1, 0.2, 0.5, 1.0)
+SHARED_SHARES = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
 SQUARED_WIDTHS = (0.4, 0.7, 1.0)
 # Of the mean variance, and of the mean square of features, what is added to each variance.
 RIDGE, FLOOR = 1e-3, 1e-9
