@@ -46,9 +46,16 @@ def detector(mixed: pd.DataFrame) -> VAEDetector:
     return VAEDetector(n_estimators=2, max_iter=40).fit(mixed)
 
 
+@pytest.fixture(scope="module")
+def saved(detector: VAEDetector, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("saved") / "model.vae"
+    save(detector, path, min_level_count=1)
+    return path.read_bytes()
+
+
 @pytest.fixture
-def file(detector: VAEDetector, tmp_path: Path) -> Path:
-    save(detector, tmp_path / "model.vae", min_level_count=1)
+def file(saved: bytes, tmp_path: Path) -> Path:
+    (tmp_path / "model.vae").write_bytes(saved)
     return tmp_path / "model.vae"
 
 
