@@ -138,7 +138,7 @@ class Threshold(Shown):
         bound = f" With {surely} confidence it is {most}, if the scores of all folds have one law." if most else ""
         return (
             f"{flagged}: about {mean} of new normal {noun}s by measurement, not proved, if they are like the {rows}, "
-            f"each scored by the member that has not seen it.{bound}"
+            f"each scored by a model that has not seen it.{bound}"
         )
 
 

@@ -182,7 +182,8 @@ def _decision_facts(decisions: dict[str, Any], row: str) -> dict[str, str]:
     if calibration is None:
         return facts | {"calibration": "none: nothing is known of new rows; see vae-anomaly calibrate"}
     kept = f"{threshold.n_calibration:,} {row}s"
-    folds = f"{kept}, each scored by members that have not seen it ({calibration['n_folds']} folds)"
+    n_folds = calibration["n_folds"]
+    folds = f"{kept}, each scored by a model that has not seen it{f' ({n_folds} folds)' if n_folds > 1 else ''}"
     text = folds if calibration["kind"] == "cross" else f"{kept} that the model has not seen"
     if calibration["group_column"] is not None:
         text += f", by '{calibration['group_column']}'"
