@@ -104,7 +104,8 @@ class Calibration(Shown):
     ----------
     kind : {"split", "cross", "training"}
         "split": rows that no member saw.  "cross": rows of fold k, scored by the members that did not see fold k; a new
-        row is compared fold by fold, with its scores by the same members.  "training": rows that were fitted, so that
+        row is compared fold by fold, with its scores by the same members; one fold is of rows that were held out in
+        turn, with which scores by a model of all are compared.  "training": rows that were fitted, so that
         p-values are ranks among them and guarantee nothing.
     folds : tuple of SortedScores
         One for split and training.
@@ -243,8 +244,9 @@ class Calibration(Shown):
         r"""Conformal p-values: the rank of each row among the calibration rows.
 
         :math:`p(t) = (1 + \sum_k \#\{i \in \text{fold } k: s_k(x_i) \ge s_k(t)\}) / (n + 1)`.  For rows like those of
-        a split calibration :math:`P(p \le a) \le a`; for cross calibration :math:`2 a + 2 (1 - a) (K - 1) / (n + K)`
-        is proved and about a is measured.  A row of an unknown group has p = 1.
+        a split calibration :math:`P(p \le a) \le a`; for cross calibration of several folds
+        :math:`2 a + 2 (1 - a) (K - 1) / (n + K)` is proved and about a is measured.  A row of an unknown group has
+        p = 1.
 
         Parameters
         ----------
