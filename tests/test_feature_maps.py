@@ -1,5 +1,6 @@
 """Detectors of feature maps: their density at each position, and what they say of images."""
 
+import itertools
 import math
 
 import numpy as np
@@ -21,7 +22,7 @@ from vae_anomaly import (
     save,
 )
 from vae_anomaly.detectors import PositionDensity, Smoothness, TopTail
-from vae_anomaly.detectors.feature_maps.map_group import MAX_EXEMPLARS, GroupSample, joined
+from vae_anomaly.detectors.feature_maps.map_group import MAX_EXEMPLARS, GroupSample, fenced, joined
 from vae_anomaly.detectors.feature_maps.position_density import FLOOR, RIDGE, FeatureSums, chosen_smoothness
 from vae_anomaly.errors import NotAvailable
 from vae_anomaly.networks import Group, PretrainedNetwork, Weights
@@ -99,27 +100,47 @@ def test_smoothness_is_that_under_which_held_out_images_are_most_likely():
     assert chosen_smoothness(sums_of(clusters[:300]), clusters[:300], clusters[300:], 0).squared_width == 0.4
 
 
-def test_each_fifth_of_the_images_is_judged_by_a_density_of_the_others():
-    rows = torch.from_numpy(np.random.default_rng(0).normal(size=(13, 4, 2))).float()
-    ranks = torch.from_numpy(np.random.default_rng(1).permutation(13))
+@pytest.mark.parametrize(("n", "n_folds"), [(13, 13), (45, 20), (100, 5)])
+def test_each_part_of_the_images_is_judged_by_a_density_of_the_others(n, n_folds):
+    rows = torch.from_numpy(np.random.default_rng(0).normal(size=(n, 4, 2))).float()
+    ranks = torch.from_numpy(np.random.default_rng(1).permutation(n))
     sample = GroupSample(Group((0,)), (2, 2), rows)
     sample.add(rows[:5], ranks[:5])
     sample.add(rows[5:], ranks[5:])
     fitted = sample.fitted(0.25, 0)
-    assert fitted.n_first == 3
-    assert sorted(fitted.ranks) == list(range(13))
-    assert fitted.ranks.tolist() == sorted(range(13), key=lambda rank: (rank % 5, rank))
-    places = np.argsort(ranks.numpy())[fitted.ranks]
-    for fold in range(5):
-        own = places[fitted.ranks % 5 == fold]
-        others = np.array([place for place in places if place not in own])
-        sums = sums_of(rows[others])
-        density = PositionDensity.of(sums, rows[others], fitted.group.smoothness, sums.covariances.mean(0))
-        nats = density.nats(rows[own]).view(-1, 2, 2) - fitted.group.expected
-        np.testing.assert_allclose(fitted.excess[fitted.ranks % 5 == fold], nats, atol=1e-4)
+    assert fitted.n_first == n // 5
+    assert fitted.ranks.tolist() == list(range(n))
+    in_order = rows[np.argsort(ranks.numpy())]
+    ends = [n * fold // n_folds for fold in range(n_folds + 1)]
+    for begin, end in itertools.pairwise(ends):
+        others = torch.cat([in_order[:begin], in_order[end:]])
+        sums = sums_of(others)
+        density = PositionDensity.of(sums, others, fitted.group.smoothness, sums.covariances.mean(0))
+        nats = density.nats(in_order[begin:end]).view(-1, 2, 2) - fitted.group.expected
+        np.testing.assert_allclose(fitted.excess[begin:end], nats, atol=1e-3)
     whole = sums_of(rows)
     density = PositionDensity.of(whole, rows, fitted.group.smoothness, whole.covariances.mean(0))
-    np.testing.assert_allclose(fitted.group.density.nats(rows), density.nats(rows), atol=1e-4)
+    np.testing.assert_allclose(fitted.group.density.nats(rows), density.nats(rows), atol=1e-3)
+
+
+def test_an_anomalous_image_among_the_training_images_does_not_blind():
+    normal = images(40)
+    normal[11, 4:12, 8:16] = 255
+    detector = FeatureMapDetector(POOLED).fit(normal)
+    clean = FeatureMapDetector(POOLED).fit(images(40))
+    assert detector.groups_[0].tail.scale < 3 * clean.groups_[0].tail.scale
+    odd = images(4, seed=3)
+    odd[2, 8:12, 16:20] = 240
+    assert detector.predict(odd).tolist() == [1, 1, -1, 1]
+    assert detector.calibration_.suspects.ids[0] == 11
+    assert detector.predict(normal)[11] == -1
+
+
+def test_values_far_above_the_quartiles_count_as_the_fence():
+    values = np.array([[0.0, 1.0, 2.0, 3.0, 4.0, 100.0], [0.0] * 6]).T
+    lowered = fenced(values)
+    assert lowered[:, 0].tolist() == [0.0, 1.0, 2.0, 3.0, 4.0, 3.75 + 3 * 2.5]
+    assert lowered[:, 1].tolist() == [0.0] * 6
 
 
 def test_all_images_calibrate_and_train_where_they_are_few():
@@ -131,21 +152,23 @@ def test_all_images_calibrate_and_train_where_they_are_few():
         detector.calibrate(images(100))
 
 
-@pytest.mark.parametrize(("n", "kind", "n_rows"), [(5, "cross", 5), (1279, "cross", 320), (1280, "split", 256)])
+@pytest.mark.parametrize(("n", "kind", "n_rows"), [(10, "cross", 10), (1279, "cross", 320), (1280, "split", 256)])
 def test_images_calibrate_after_they_were_held_out_or_where_they_are_many_set_aside(n, kind, n_rows):
     detector = FeatureMapDetector(nn.AvgPool2d(8)).fit(images(n))
     assert (detector.calibration_.kind, detector.calibration_.n_rows) == (kind, n_rows)
 
 
-def test_three_images_are_too_few_for_p_values():
+@pytest.mark.parametrize("n", [3, 9])
+def test_nine_images_are_too_few_for_p_values(n):
     with pytest.warns(FitWarning, match="too few to set any aside"):
-        detector = FeatureMapDetector(POOLED).fit(images(3))
+        detector = FeatureMapDetector(POOLED).fit(images(n))
     assert detector.decisions_.calibration is None
 
 
 def test_copies_among_held_out_images_are_counted():
     once = FeatureMapDetector(POOLED).fit(images(40)).decisions_.repeated_share
-    half = FeatureMapDetector(POOLED).fit(np.concatenate([images(30), images(10)])).decisions_.repeated_share
+    with pytest.warns(FitWarning, match="are equal to rows that were trained on"):
+        half = FeatureMapDetector(POOLED).fit(np.concatenate([images(30), images(10)])).decisions_.repeated_share
     assert once < 0.1
     assert half == pytest.approx(once + 20 / 43, abs=0.02)
 
@@ -211,6 +234,7 @@ def test_more_images_take_no_more_memory():
     assert detector.n_images_ == MAX_EXEMPLARS + 200
 
 
+@pytest.mark.filterwarnings("ignore:.*are equal to rows that were trained on:vae_anomaly.FitWarning")
 def test_images_of_constant_pixels_have_finite_scores():
     detector = FeatureMapDetector(POOLED).fit(np.full((30, 16, 16), 100, dtype=np.uint8))
     scores = detector.anomaly_score(np.stack([np.full((16, 16), level, dtype=np.uint8) for level in (100, 120)]))
@@ -250,14 +274,12 @@ def test_maps_too_large_for_memory_are_refused_before_they_take_it():
 
 def test_network_that_changed_since_the_fit_is_refused():
     detector = FeatureMapDetector(POOLED).fit(images())
-    detector.network = lambda tensors: 1.1 * POOLED(tensors)
-    with pytest.raises(SpecificationError, match=r"another than that of the fit: its map 0 .* Set detector\.network"):
+    detector.network = nn.AvgPool2d(8)
+    with pytest.raises(DataError, match="2x3 positions with 1 features; the model has 4x6 with 1"):
         detector.anomaly_score(images(2))
     detector.network = lambda tensors: [POOLED(tensors), POOLED(tensors)]
-    with pytest.raises(SpecificationError, match="gives 2 maps, and gave 1 at the fit"):
+    with pytest.raises(DataError, match="gives 2 maps"):
         detector.anomaly_score(images(2))
-    detector.network = lambda tensors: 1.001 * POOLED(tensors)
-    assert len(detector.anomaly_score(images(2))) == 2
     detector.network = Known()
     with pytest.raises(SpecificationError, match="fitted with a network without a name, and the network is Weights"):
         detector.anomaly_score(images(2))
@@ -305,16 +327,6 @@ def test_file_gives_back_the_same_scores_and_records_the_weights(tmp_path):
     assert loaded.map_scale_ == detector.map_scale_
     save(loaded, tmp_path / "again.vae")
     assert (tmp_path / "again.vae").read_bytes() == (tmp_path / "parts.vae").read_bytes()
-
-
-def test_file_tells_a_network_without_a_name_from_others(tmp_path):
-    save(FeatureMapDetector(POOLED).fit(images()), tmp_path / "parts.vae")
-    loaded = load(tmp_path / "parts.vae")
-    loaded.network = lambda tensors: POOLED(tensors).square()
-    with pytest.raises(SpecificationError, match="another than that of the fit"):
-        loaded.anomaly_score(images(3))
-    loaded.network = POOLED
-    assert np.isfinite(loaded.anomaly_score(images(3))).all()
 
 
 def test_detector_without_calibration_takes_the_threshold_from_its_own_images():

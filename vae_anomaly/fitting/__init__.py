@@ -12,7 +12,6 @@ from vae_anomaly.fitting.fitted_model import CalibratingRows, CellReference, Fit
 from vae_anomaly.fitting.latents import ELBOTerms, latent_means, sample_rows, terms_by_member
 from vae_anomaly.fitting.offset_fit import OffsetFit, ReviewedRows, fit_offset, reviewed_rows
 from vae_anomaly.fitting.partition import (
-    MIN_CALIBRATION_ROWS,
     CalibrationKind,
     SplitConfig,
     TrainingRows,
@@ -33,7 +32,6 @@ from vae_anomaly.fitting.row_sample import RowSample
 
 __all__ = [
     "MAX_LATENTS",
-    "MIN_CALIBRATION_ROWS",
     "Answers",
     "CalibratingRows",
     "CalibrationKind",

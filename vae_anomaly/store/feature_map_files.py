@@ -48,7 +48,6 @@ def feature_map_manifest(detector: FeatureMapDetector) -> dict[str, Any]:
         "columns": [encode_column(column) for column in encoder.columns],
         "image_format": {name: getattr(detector.own_format_, name) for name in FORMAT_FIELDS},
         "network_weights": None if weights is None else dataclasses.asdict(weights),
-        "network_response": [list(of_map) for of_map in detector.network_response_],
         "groups": [
             {
                 **dataclasses.asdict(group.group),
@@ -99,7 +98,6 @@ def rebuilt_feature_maps(
     detector.map_scale_ = checked_map_scale(manifest["images"])
     weights = manifest["network_weights"]
     detector.network_weights_ = None if weights is None else Weights(**weights)
-    detector.network_response_ = tuple((float(mean), float(rms)) for mean, rms in manifest["network_response"])
     detector.groups_ = tuple(
         _rebuilt_group(entry, without_prefix(tensors, f"{number}.")) for number, entry in enumerate(manifest["groups"])
     )

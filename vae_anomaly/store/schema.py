@@ -391,7 +391,6 @@ FEATURE_MAPS = record(
         "network_weights": optional(
             record(dict.fromkeys(("network", "source", "license", "sha256"), text), closed=True),
         ),
-        "network_response": items(items(number(-1e30, 1e30), 2, 2), 0, 64),
         "groups": items(MAP_GROUP, 1, 64),
     }
 )

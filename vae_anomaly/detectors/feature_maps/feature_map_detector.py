@@ -25,6 +25,7 @@ from vae_anomaly.detectors.calibrated import (
     Compared,
     decisions_of,
     image_fingerprints,
+    warn_if_repeated,
     warn_if_uncalibrated,
 )
 from vae_anomaly.detectors.feature_maps.map_group import MAX_KEPT, N_FOLDS, GroupSample, MapGroup, joined
@@ -37,13 +38,13 @@ from vae_anomaly.detectors.patch import MAX_SMOOTHING, NOISE_FLOOR, smoothed
 from vae_anomaly.detectors.reported import ReportedDetectorMixin
 from vae_anomaly.errors import DataError, NonFiniteScoreError, SpecificationError
 from vae_anomaly.explain import ImageExplanation
-from vae_anomaly.fitting import MIN_CALIBRATION_ROWS, calibration_kind, rows_set_aside
+from vae_anomaly.fitting import calibration_kind, rows_set_aside
 from vae_anomaly.likelihoods import Gaussian
 from vae_anomaly.model import each_in_own_settings, own_settings, resolve_device
 from vae_anomaly.networks import Group, PretrainedNetwork, Weights
 
-# Devices and batches change a network's maps by less, as a share of their root mean square.
-RESPONSE_TOLERANCE = 0.01
+# Of fewer images that were held out in turn, scores say little of those to come.
+MIN_HELD_OUT = 10
 # In place of a rank among the images that are learned from.
 SET_ASIDE = -1
 
@@ -125,9 +126,6 @@ class FeatureMapDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
         How files are read: in the channels and the depth of the training images.
     network_weights_ : Weights or None
         Where the weights of the network come from, if it says so.
-    network_response_ : tuple of (float, float)
-        Of a network that does not say so: mean and root mean square of each of its maps of noise, by which another one
-        is refused.
     map_scale_ : (float, float)
         From which value on, and up to which, maps are coloured.
     n_images_ : int
@@ -160,7 +158,6 @@ class FeatureMapDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
     own_format_: ImageFormat
     picture_format_ = RenamedAttribute("image_format_")
     network_weights_: Weights | None
-    network_response_: tuple[tuple[float, float], ...]
     decisions_: Decisions
     map_scale_: tuple[float, float]
     n_images_: int
@@ -241,12 +238,12 @@ class FeatureMapDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
             draft.network_weights_ = inputs.network.weights if isinstance(inputs.network, PretrainedNetwork) else None
             seen = draft._learn(images, inputs, _ranks(aside, rng), seed)
             draft.own_format_ = images.image_format
-            draft.network_response_ = () if draft.network_weights_ else draft._response(inputs)
             draft.column_roles_ = ColumnRoles()
             draft.n_images_ = int(seen.readable.sum())
             draft.decisions_ = draft._decisions(images, seen, aside & seen.readable, crossed=kind == "cross")
             if draft.calibration is not None:
                 warn_if_uncalibrated(draft.decisions_, images.n_images)
+                warn_if_repeated(draft.decisions_)
         return self
 
     def anomaly_maps(self, X: Any) -> Iterator[FloatArray]:
@@ -369,37 +366,7 @@ class FeatureMapDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
         if weights != self.network_weights_:
             known, given = (one or "a network without a name" for one in (self.network_weights_, weights))
             raise SpecificationError(f"the model was fitted with {known}, and the network is {given}. Fit again.")
-        if weights is None:
-            self._check_response(self._response(inputs))
         return inputs
-
-    def _response(self, inputs: NetworkInput) -> tuple[tuple[float, float], ...]:
-        """What tells a network without a name from others: mean and root mean square of its maps of noise."""
-        form = self.own_format_
-        levels = np.random.default_rng(0).integers(0, 256, (1, form.channels, form.height, form.width), dtype=np.uint8)
-        (maps,) = self._maps(Images(levels), inputs)
-        return tuple((float(one.double().mean()), float(one.double().square().mean().sqrt())) for one in maps)
-
-    def _check_response(self, given: tuple[tuple[float, float], ...]) -> None:
-        """Refuse a network that makes other maps of noise than that of the fit did.
-
-        Raises
-        ------
-        SpecificationError
-            If it does.
-        """
-        known = self.network_response_
-        if len(given) != len(known):
-            raise SpecificationError(
-                f"the network gives {len(given)} maps, and gave {len(known)} at the fit. Fit again."
-            )
-        for number, (old, new) in enumerate(zip(known, given, strict=True)):
-            if not np.allclose(old, new, rtol=0, atol=RESPONSE_TOLERANCE * old[1] + 1e-12):
-                raise SpecificationError(
-                    f"the network is another than that of the fit: its map {number} of noise has the mean {new[0]:g} "
-                    f"and the root mean square {new[1]:g}, and had {old[0]:g} and {old[1]:g}. Set detector.network to "
-                    "that of the fit, with its weights, or fit again."
-                )
 
     def _learn(self, images: GivenImages, inputs: NetworkInput, ranks: npt.NDArray[np.int64], seed: int) -> _Seen:
         """Fit the densities in one pass."""
@@ -446,7 +413,7 @@ class FeatureMapDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
     def _decisions(self, images: GivenImages, seen: _Seen, aside: npt.NDArray[np.bool_], *, crossed: bool) -> Decisions:
         """The threshold, from images that were held out or set aside, or else from those that were learned from."""
         rule, learned = resolved_rule(self.contamination), seen.fingerprints[seen.readable & ~aside]
-        if crossed and len(seen.held_out) >= MIN_CALIBRATION_ROWS:
+        if crossed and len(seen.held_out) >= MIN_HELD_OUT:
             fingerprints = seen.fingerprints[seen.held_out]
             return decisions_of(rule, seen.scores, seen.held_out, fingerprints, learned, crossed=True)
         judged = aside if aside.any() else seen.readable

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,17 +26,22 @@ from vae_anomaly.networks import Group
 
 # Images whose features are kept of each group, and how many of them a density compares with.
 MAX_KEPT, MAX_EXEMPLARS = 320, 256
-# Each part of these is held out once.
-N_FOLDS = 5
+# Each part of these is held out once; smaller parts of few images, which miss those that are held out.
+N_FOLDS, N_FOLDS_OF_FEW, FEW = 5, 20, 100
 # That the densities of a group may take: 4 GiB.
 MAX_NUMBERS = 1 << 30
 # Positions, over which expected nats are averaged.
 SMOOTHING_OF_EXPECTED = 1.0
 # Fewer images say little of how much their scores vary.
 MIN_FOR_TAIL = 4
+# Quartile ranges above the upper quartile, from where on values count as those there: an anomalous image among the
+# training images must not set the scale.
+FENCE = 3.0
 # Standard deviations of a sum of squares of so many independent numbers, as a share.
 MIN_SCALE = 0.01
 LOWEST, LARGE = -6.0, 30.0
+
+Learned = TypeVar("Learned")
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ class TopTail:
     r"""How likely a normal image is to have so high a top, by a Gumbel distribution.
 
     The top of a map is close to a maximum over many positions, whose limit is a Gumbel distribution; its moments are
-    those of images that were held out.
+    those of images that were held out, tops beyond a fence counted as the fence: see `fenced`.
 
     Parameters
     ----------
@@ -60,7 +66,7 @@ class TopTail:
 
     @classmethod
     def of(cls, tops: FloatArray, spread: float, min_scale: float) -> TopTail:
-        """By the method of moments.
+        """By the method of moments, winsorized.
 
         Parameters
         ----------
@@ -70,6 +76,7 @@ class TopTail:
             Standard deviation of single values of their maps, which counts where there are too few images.
         min_scale : float
         """
+        tops = fenced(tops)
         deviation = float(tops.std(ddof=1)) if len(tops) >= MIN_FOR_TAIL else spread
         scale = max(deviation * math.sqrt(6) / math.pi, min_scale)
         return cls(float(tops.mean()) - float(np.euler_gamma) * scale, scale)
@@ -154,31 +161,38 @@ class GroupSample:
     def fitted(self, top_fraction: float, seed: int) -> FittedGroup:
         """The density of all images, and what densities of the others say of those that are kept."""
         ranks, order = torch.cat(self.ranks).sort()
-        if len(ranks) < 2:
+        n_kept = len(ranks)
+        if n_kept < 2:
             raise DataError("there are too few images to learn from; expected at least two that can be read.")
-        fold = torch.arange(len(ranks)) % min(N_FOLDS, len(ranks))
-        _, by_fold = fold.sort(stable=True)
-        kept = torch.cat(self.kept)[order[by_fold]]
+        kept = torch.cat(self.kept)[order]
         self.kept.clear()
-        ends = fold.bincount().cumsum(0).tolist()
+        n_first = max(1, n_kept // N_FOLDS)
+        smoothness = self._without(
+            kept, 0, n_first, lambda others: chosen_smoothness(self.sums, others, kept[:n_first], seed)
+        )
+        n_folds = min(n_kept, N_FOLDS_OF_FEW if n_kept < FEW else N_FOLDS)
         # Where an image is odd needs less precision than whether it is.
-        held_out = list(itertools.pairwise([0, *ends]))[: None if self.group.scores else 1]
-        smoothness, found = None, []
-        for begin, end in held_out:
-            rows, exemplars = kept[begin:end], torch.cat([kept[:begin], kept[end:]])[: self.n_exemplars]
-            self.sums.remove(rows)
-            smoothness = smoothness or chosen_smoothness(self.sums, exemplars, rows, seed)
-            found.append(self._density(exemplars, smoothness).nats(rows))
-            self.sums.add(rows)
-        assert smoothness is not None
-        nats = torch.cat(found).unflatten(1, self.size)
-        expected = torch.from_numpy(smoothed(nats.double().mean(0).numpy(), SMOOTHING_OF_EXPECTED)).float()
+        ends = np.linspace(0, n_kept, n_folds + 1).astype(int).tolist() if self.group.scores else [0, n_first]
+        nats = torch.cat(
+            [
+                self._without(kept, begin, end, lambda others: self._density(others, smoothness)).nats(kept[begin:end])
+                for begin, end in itertools.pairwise(ends)
+            ]
+        ).unflatten(1, self.size)
+        expected = torch.from_numpy(smoothed(fenced(nats.double().numpy()).mean(0), SMOOTHING_OF_EXPECTED)).float()
         excess = (nats - expected).double().numpy()
         min_scale = MIN_SCALE * math.sqrt(kept.shape[2] / 2)
         tail = TopTail.of(tops(excess, top_fraction), float(excess.std()), min_scale)
         density = self._density(kept[: self.n_exemplars], smoothness)
         group = MapGroup(self.group, density, smoothness, expected, tail)
-        return FittedGroup(group, excess, ranks[by_fold][: len(excess)].numpy(), ends[0])
+        return FittedGroup(group, excess, ranks[: len(excess)].numpy(), n_first)
+
+    def _without(self, kept: Tensor, begin: int, end: int, learn: Callable[[Tensor], Learned]) -> Learned:
+        """Learn while some of the images that are kept are held out, from the sums and exemplars of the others."""
+        self.sums.remove(kept[begin:end])
+        found = learn(torch.cat([kept[:begin], kept[end:]])[: self.n_exemplars])
+        self.sums.add(kept[begin:end])
+        return found
 
     def _density(self, exemplars: Tensor, smoothness: Smoothness) -> PositionDensity:
         return PositionDensity.of(self.sums, exemplars, smoothness, self.sums.covariances.mean(0))
@@ -193,17 +207,29 @@ class FittedGroup:
     group : MapGroup
         Of all images.
     excess : ndarray of shape (images, height, width)
-        Of images that were held out once, those that were first held out first: nats above what is expected.
+        Of images that were held out once: nats above what is expected.
     ranks : int64 ndarray of shape (images,)
         Which images these are, by their places in the random order.
     n_first : int
-        How many were held out first.
+        How many of them chose the smoothness: those of which all groups have the excess.
     """
 
     group: MapGroup
     excess: FloatArray
     ranks: npt.NDArray[np.int64]
     n_first: int
+
+
+def fenced(values: FloatArray) -> FloatArray:
+    """Values of images, (images, ...), those far above the upper quartile lowered to Tukey's outer fence.
+
+    References
+    ----------
+    Tukey, "Exploratory data analysis", 1977, chapter 2.
+    """
+    lower, upper = np.quantile(values, [0.25, 0.75], axis=0)
+    lowered: FloatArray = np.minimum(values, upper + FENCE * (upper - lower))
+    return lowered
 
 
 def tops(maps: FloatArray, top_fraction: float) -> FloatArray:
