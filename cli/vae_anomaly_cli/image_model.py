@@ -245,16 +245,19 @@ def fit_images(source: ImageSource, fitting: FitOptions, device: Device, message
     messages : Messages
         Shows progress and warnings.
     """
-    if fitting.calibration == "cross":
-        raise InputError(
-            "--calibration cross leaves rows of a table out of one VAE after the other; images are set aside for "
-            "all of them: expected --calibration split, or none."
-        )
+    from vae_anomaly import FeatureMapDetector
+
     left_out = Unusable()
     start = time.perf_counter()
     try:
         with library_errors(source.name), messages.library_warnings(left_out.add_file):
             detector = _new_image_detector(source, fitting, device, verbose=messages.progress)
+            if fitting.calibration == "cross" and not isinstance(detector, FeatureMapDetector):
+                raise InputError(
+                    "--calibration cross holds out rows of a table, or images of which a pretrained network gives "
+                    f"features, in turn; these get a {type(detector).__name__}, for which some are set aside: expected "
+                    "--calibration split, or none."
+                )
             detector.fit(list(source.paths))
     except CommandError:
         source.check_unchanged()

@@ -53,6 +53,13 @@ def test_large_images_are_judged_by_features_and_the_fit_says_so(fitted):
     assert manifest["network_weights"]["license"] == "Apache-2.0"
 
 
+def test_features_of_images_cross_as_they_do_by_default(run, fitted, large, tmp_path):
+    outcome = run("fit", large / "good", "-o", tmp_path / "m.vae", "--calibration", "cross")
+    assert outcome.code == 0, outcome.err
+    calibrations = [read_manifest(path)["decisions"]["calibration"] for path in (fitted[0], tmp_path / "m.vae")]
+    assert calibrations[0] == calibrations[1]
+
+
 def test_images_that_were_held_out_are_audited_by_what_they_show(run, fitted, large, tmp_path):
     path, _ = fitted
     assert read_manifest(path)["decisions"]["calibration"]["kind"] == "cross"

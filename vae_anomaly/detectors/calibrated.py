@@ -190,7 +190,8 @@ class CalibratedDetectorMixin(AnomalyDetectorMixin):
 
         With n calibration scores, :math:`p(x) = (1 + \#\{i : s_i \ge s(x)\}) / (n + 1)`; ties count against the row.
         For a normal row, P(p <= a) is at most a, over calibration and row together. In a cross-fitted model each fold
-        is compared by the scores of the member that has not seen it; the proved bound is then about 2a.
+        is compared by the scores of the member that has not seen it; the proved bound is then about 2a, and for
+        `FeatureMapDetector`, which compares by the scores of all, there is none.
 
         The p-values of several rows depend on the same calibration. To choose rows from a table, take `select`.
 

@@ -25,9 +25,9 @@ HELP = """Calibrate a model with the rows, or the images, of DATA, which are nor
   vae-anomaly calibrate good/ -m parts.vae -o parts.vae
 
 Threshold, p-values and false-alarm rates compare new rows with the calibration rows. A fit sets some of its own rows \
-aside for that; this command puts the scores of DATA in their place. Nothing is trained. Do it where the rows to come \
-differ from those of the fit, where more calibration rows allow rarer false alarms (1 in 1,000 takes at least 999), or \
-where a model of an earlier version has none.
+aside for that, or holds them out in turn; this command puts the scores of DATA in their place. Nothing is trained. \
+Do it where the rows to come differ from those of the fit, where more calibration rows allow rarer false alarms (1 in \
+1,000 takes at least 999), or where a model of an earlier version has none.
 
 The threshold keeps its rule, such as --false-alarm-rate 0.001, and moves to the new scores; a score or a threshold of \
 labels stays. vae-anomaly threshold changes the rule.

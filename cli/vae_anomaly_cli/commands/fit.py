@@ -52,8 +52,9 @@ Where DATA has more than --sample-rows rows, one pass draws a uniform sample of 
 the sample is the same; the training itself is here.
 
 The threshold and p-values come from calibration rows, which the VAEs that score them do not see: a fifth of the rows \
-(--calibration split), or a part that each VAE leaves out (cross). What is promised of new rows holds where these are \
-normal and new rows are like them. With --calibration none, or too few rows, nothing is promised.
+(--calibration split), or a part that each VAE leaves out (cross). Images of which a network gives features are held \
+out in turn (cross), up to 1,279 of them. What is promised of new rows holds where these are normal and new rows are \
+like them. With --calibration none, or too few rows, nothing is promised.
 
 Images should be normal ones; a few anomalous ones do little harm. They are colour if any is, and have 8 bits unless \
 all have more or are black and white. Files that cannot be used are warned of and left out.

@@ -107,8 +107,9 @@ class FeatureMapDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
         Threshold of `predict`, by the scores of the calibration images: see `VAEDetector`.
     calibration : {"auto", "split", "cross"} or None, default="auto"
         Where the scores come from that thresholds and p-values are found by.  "cross" learns from all images, and
-        scores each fifth of them (at most 320 in all) by densities of the others; those of new images come from
-        densities of all, and tend to be a little lower, so that p-values tend to be too large.  "split" sets a fifth of
+        scores each fifth of them (at most 320 in all; of fewer than 100 each twentieth, of fewer than ten none) by
+        densities of the others; those of new images come from densities of all, and tend to be a little lower, so that
+        p-values tend to be too large.  "split" sets a fifth of
         the images aside, at most 4,096, for p-values that are proved.  "auto" splits where there are 1,280 images or
         more, and crosses else.  None takes the threshold from the images that were learned from.
     device : {"auto", "cpu", "cuda", "mps"}, default="auto"
