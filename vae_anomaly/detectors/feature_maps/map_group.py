@@ -164,8 +164,9 @@ class GroupSample:
         n_kept = len(ranks)
         if n_kept < 2:
             raise DataError("there are too few images to learn from; expected at least two that can be read.")
-        kept = torch.cat(self.kept)[order]
+        kept = torch.cat(self.kept)
         self.kept.clear()
+        kept = kept[order]
         n_first = max(1, n_kept // N_FOLDS)
         smoothness = self._without(
             kept, 0, n_first, lambda others: chosen_smoothness(self.sums, others, kept[:n_first], seed)
