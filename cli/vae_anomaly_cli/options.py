@@ -430,7 +430,7 @@ class FitOptions:
             "Rows that the threshold and p-values come from: those that no VAE sees (split), those that each leaves "
             "out (cross), or none. Default auto: cross where rows are few, else split; none where score fits on the "
             "rows that it scores.",
-            images="Of images cross only with --features.",
+            images="Of images, cross only where a network gives features: see --features.",
             choices=CALIBRATIONS,
             panel=FITTING,
             with_model=False,
