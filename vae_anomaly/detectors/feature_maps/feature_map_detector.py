@@ -243,7 +243,7 @@ class FeatureMapDetector(ReportedDetectorMixin, OutlierMixin, BaseEstimator):
             draft.n_images_ = int(seen.readable.sum())
             draft.decisions_ = draft._decisions(images, seen, aside & seen.readable, crossed=kind == "cross")
             if draft.calibration is not None:
-                warn_if_uncalibrated(draft.decisions_, images.n_images)
+                warn_if_uncalibrated(draft.decisions_, draft.n_images_)
                 warn_if_repeated(draft.decisions_)
         return self
 
