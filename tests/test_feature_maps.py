@@ -22,8 +22,8 @@ from vae_anomaly import (
     save,
 )
 from vae_anomaly.detectors import PositionDensity, Smoothness, TopTail
-from vae_anomaly.detectors.feature_maps.map_group import MAX_EXEMPLARS, GroupSample, fenced, joined
-from vae_anomaly.detectors.feature_maps.position_density import FLOOR, RIDGE, FeatureSums, chosen_smoothness
+from vae_anomaly.detectors.feature_maps.map_group import MAX_EXEMPLARS, MAX_KEPT, GroupSample, joined
+from vae_anomaly.detectors.feature_maps.position_density import FLOOR, RIDGE, FeatureSums, chosen_smoothness, fenced
 from vae_anomaly.errors import NotAvailable
 from vae_anomaly.networks import Group, PretrainedNetwork, Weights
 
@@ -98,6 +98,19 @@ def test_smoothness_is_that_under_which_held_out_images_are_most_likely():
     assert shares["differ"].shared < shares["alike"].shared
     clusters = torch.from_numpy(rng.choice([-5.0, 5.0], (400, 2, 2)) + 0.5 * rng.normal(size=(400, 2, 2))).float()
     assert chosen_smoothness(sums_of(clusters[:300]), clusters[:300], clusters[300:], 0).squared_width == 0.4
+    clusters[399] = 300.0
+    assert chosen_smoothness(sums_of(clusters[:300]), clusters[:300], clusters[300:], 0).squared_width == 0.4
+
+
+def test_as_many_images_are_kept_as_there_is_room_for_whatever_cannot_be_read():
+    ranks = torch.from_numpy(np.random.default_rng(0).permutation(1000)[:500])
+    rows = ranks[:, None, None].float().expand(-1, 1, 2) + torch.tensor([0.0, 0.5])
+    sample = GroupSample(Group((0,)), (1, 1), rows)
+    for some in torch.arange(500).split(64):
+        sample.add(rows[some], ranks[some])
+    assert sample.sums.n == 500
+    fitted = sample.fitted(1.0, 0)
+    assert fitted.ranks.tolist() == sorted(ranks.tolist())[:MAX_KEPT]
 
 
 @pytest.mark.parametrize(("n", "n_folds"), [(13, 13), (45, 20), (100, 5)])

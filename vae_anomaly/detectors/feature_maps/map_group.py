@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ from vae_anomaly.detectors.feature_maps.position_density import (
     PositionDensity,
     Smoothness,
     chosen_smoothness,
+    fenced,
 )
 from vae_anomaly.detectors.patch import smoothed, top_mean
 from vae_anomaly.errors import DataError, SpecificationError
@@ -34,9 +36,6 @@ MAX_NUMBERS = 1 << 30
 SMOOTHING_OF_EXPECTED = 1.0
 # Fewer images say little of how much their scores vary.
 MIN_FOR_TAIL = 4
-# Quartile ranges above the upper quartile, from where on values count as those there: an anomalous image among the
-# training images must not set the scale.
-FENCE = 3.0
 # Standard deviations of a sum of squares of so many independent numbers, as a share.
 MIN_SCALE = 0.01
 LOWEST, LARGE = -6.0, 30.0
@@ -148,25 +147,30 @@ class GroupSample:
         # Those of fine maps, which only locate, would take most of the memory of a model.
         self.n_exemplars = MAX_EXEMPLARS if group.scores else MAX_EXEMPLARS // 2
         self.sums = FeatureSums(n_positions, n_features, first.mean((0, 1)))
-        self.kept: list[Tensor] = []
-        self.ranks: list[Tensor] = []
+        # The last place is first.
+        self.kept: list[tuple[int, Tensor]] = []
 
     def add(self, rows: Tensor, ranks: Tensor) -> None:
-        """Take in features of some images, (images, positions, features), and their places in a random order."""
-        is_kept = ranks < MAX_KEPT
-        self.kept.append(rows[is_kept])
-        self.ranks.append(ranks[is_kept])
+        """Take in features of some images, (images, positions, features), and their places in a random order.
+
+        Of the images that can be read, those of the first places are kept.
+        """
         self.sums.add(rows)
+        for rank, row in zip(ranks.tolist(), rows, strict=True):
+            if len(self.kept) < MAX_KEPT:
+                heapq.heappush(self.kept, (-rank, row.clone()))
+            elif -rank > self.kept[0][0]:
+                heapq.heapreplace(self.kept, (-rank, row.clone()))
 
     def fitted(self, top_fraction: float, seed: int) -> FittedGroup:
         """The density of all images, and what densities of the others say of those that are kept."""
-        ranks, order = torch.cat(self.ranks).sort()
-        n_kept = len(ranks)
+        n_kept = len(self.kept)
         if n_kept < 2:
             raise DataError("there are too few images to learn from; expected at least two that can be read.")
-        kept = torch.cat(self.kept)
+        self.kept.sort(reverse=True)
+        ranks = np.array([-place for place, _ in self.kept])
+        kept = torch.stack([row for _, row in self.kept])
         self.kept.clear()
-        kept = kept[order]
         n_first = max(1, n_kept // N_FOLDS)
         smoothness = self._without(
             kept, 0, n_first, lambda others: chosen_smoothness(self.sums, others, kept[:n_first], seed)
@@ -186,7 +190,7 @@ class GroupSample:
         tail = TopTail.of(tops(excess, top_fraction), float(excess.std()), min_scale)
         density = self._density(kept[: self.n_exemplars], smoothness)
         group = MapGroup(self.group, density, smoothness, expected, tail)
-        return FittedGroup(group, excess, ranks[: len(excess)].numpy(), n_first)
+        return FittedGroup(group, excess, ranks[: len(excess)], n_first)
 
     def _without(self, kept: Tensor, begin: int, end: int, learn: Callable[[Tensor], Learned]) -> Learned:
         """Learn while some of the images that are kept are held out, from the sums and exemplars of the others."""
@@ -219,18 +223,6 @@ class FittedGroup:
     excess: FloatArray
     ranks: npt.NDArray[np.int64]
     n_first: int
-
-
-def fenced(values: FloatArray) -> FloatArray:
-    """Values of images, (images, ...), those far above the upper quartile lowered to Tukey's outer fence.
-
-    References
-    ----------
-    Tukey, "Exploratory data analysis", 1977, chapter 2.
-    """
-    lower, upper = np.quantile(values, [0.25, 0.75], axis=0)
-    lowered: FloatArray = np.minimum(values, upper + FENCE * (upper - lower))
-    return lowered
 
 
 def tops(maps: FloatArray, top_fraction: float) -> FloatArray:

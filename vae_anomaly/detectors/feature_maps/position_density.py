@@ -10,10 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vae_anomaly.data import FloatArray
+
 SHARED_SHARES = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
 SQUARED_WIDTHS = (0.4, 0.7, 1.0)
 # Of the mean variance, and of the mean square of features, what is added to each variance.
 RIDGE, FLOOR = 1e-3, 1e-9
+# Quartile ranges above the upper quartile, from where on values count as those there: an anomalous image among the
+# training images must not set the scale.
+FENCE = 3.0
 # Scores must not depend on how many images are scored together.
 CHUNK = 8
 POSITIONS_AT_ONCE = 64
@@ -172,6 +177,8 @@ class PositionDensity:
 def chosen_smoothness(sums: FeatureSums, exemplars: Tensor, held_out: Tensor, seed: int) -> Smoothness:
     """The smoothness under which images that were held out are most likely, at some of the positions.
 
+    Nats of an image beyond a fence count as the fence: an anomalous image must not choose. See `fenced`.
+
     Parameters
     ----------
     sums : FeatureSums
@@ -187,6 +194,18 @@ def chosen_smoothness(sums: FeatureSums, exemplars: Tensor, held_out: Tensor, se
 
     def nats(candidate: Smoothness) -> float:
         density = PositionDensity.of(at_some, exemplars[:, some], candidate, shared)
-        return float(density.nats(held_out[:, some]).mean())
+        return float(fenced(density.nats(held_out[:, some]).mean(1).double().numpy()).mean())
 
     return min(candidates, key=nats)
+
+
+def fenced(values: FloatArray) -> FloatArray:
+    """Values of images, (images, ...), those far above the upper quartile lowered to Tukey's outer fence.
+
+    References
+    ----------
+    Tukey, "Exploratory data analysis", 1977, chapter 2.
+    """
+    lower, upper = np.quantile(values, [0.25, 0.75], axis=0)
+    lowered: FloatArray = np.minimum(values, upper + FENCE * (upper - lower))
+    return lowered
