@@ -24,7 +24,7 @@ def text(known: dict[str, Any]) -> str:
     if known.get("faults"):
         found += _faults(known)
     if known.get("rates"):
-        found += paper.section(known["rates"])
+        found += paper.section(known["rates"]) + paragraph(known["surroundings"]["rates"])
     return found.rstrip() + "\n"
 
 
@@ -36,7 +36,7 @@ def _head(known: dict[str, Any]) -> str:
         ({lake["bytes"] / MIB:.0f} MiB), is scored with one model on one machine: by `vae-anomaly score`, and by the
         recipes of `docs/guide/engines.md` as they stand there. All write the identifier and the results
         to Parquet. With one worker an engine has one core for all its processes, with two it has two.
-    """) + paragraph(known["surroundings"])
+    """) + paragraph(known["surroundings"]["runs"])
 
 
 def _name(engine: str) -> str:
@@ -197,6 +197,7 @@ def _faults(known: dict[str, Any]) -> str:
             (Daft: when {SHARE:.0%} of the seconds of its scoring are over): SIGKILL for a process that scores, or for
             all processes at once; or a disk with room for {SHARE:.0%} of the results, and for all before the next run.
             The command line and `--engine ray` run again with `--resume`, the others anew into an empty folder.
+            Measured last: {known["surroundings"]["faults"]}
         """)
         + paragraph("""
             *Rows there then* are those in whole files that a reader of the folder finds after the fault. *Kept* are

@@ -76,16 +76,16 @@ def measure(chosen: argparse.Namespace, folder: Path, known: Known) -> None:
         shutil.rmtree(folder / "lake")
     if "rates" in chosen.parts:
         known["rates"] = rates(folder / "wide")
-        write(known)
+        write(known, "rates")
         shutil.rmtree(folder / "wide")
     if "faults" in chosen.parts:
         engines = [engine for engine in chosen.engines if engine in (QUICK_FAULTS if chosen.quick else FAULTS)]
         _measure_faults(engines, min(chosen.rows, FAULT_ROWS), folder, model, known)
 
 
-def write(known: Known) -> None:
-    """Keep what is known."""
-    known["surroundings"] = surroundings(["torch", "pyarrow"])
+def write(known: Known, part: str) -> None:
+    """Keep what is known, and where a part of it was measured."""
+    known.setdefault("surroundings", {})[part] = surroundings(["torch", "pyarrow"])
     RESULTS.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
 
 
@@ -118,7 +118,7 @@ def _measure_runs(engine: str, folder: Path, model: Path, known: Known) -> None:
             shutil.rmtree(out)
             console.log(f"{engine}, {n_workers}, {name}: {found.seconds:.1f} s, {row['rows']:,} rows, {row['digest']}")
         shutil.rmtree(folder / "out", ignore_errors=True)
-        write(known)
+        write(known, "runs")
 
 
 def _measure_faults(engines: list[str], n_rows: int, folder: Path, model: Path, known: Known) -> None:
@@ -133,7 +133,7 @@ def _measure_faults(engines: list[str], n_rows: int, folder: Path, model: Path, 
         for row in faults.outcomes(engine, folder / "faults", model, folder / "broken", 2, expected):
             known["faults"].append(row)
             console.log(f"{engine}: {row['fault']}: {row['outcome']} {row.get('said', '')[-100:]}")
-            write(known)
+            write(known, "faults")
 
 
 def main() -> None:
