@@ -77,15 +77,20 @@ def scored(scorer: Scorer, given: Task) -> dict[str, float]:
     return {"images_s": rate} | {kind: auroc(normal, scorer(some)) for kind, some in given.anomalies.items()}
 
 
+def enlarged(method: str, seed: int) -> Any:
+    """A detector of features of enlarged images: of maps, or of vectors."""
+    if method == MAPS:
+        return FeatureMapDetector("efficientnet-lite0", image_shape=ENLARGED, random_state=seed)
+    vectors = ImageFeatures("efficientnet-lite0", image_shape=ENLARGED)
+    return make_pipeline(vectors, VAEDetector(random_state=seed))
+
+
 def measured(name: str, seed: int, method: str) -> Iterator[dict[str, Any]]:
     """Rows of one task, seed and method: several where one fit has several scores."""
     given = task(name, seed)
     begin = time.perf_counter()
     if method in (MAPS, VECTORS):
-        made: Any = FeatureMapDetector("efficientnet-lite0", image_shape=ENLARGED, random_state=seed)
-        if method == VECTORS:
-            vectors = ImageFeatures("efficientnet-lite0", image_shape=ENLARGED)
-            made = make_pipeline(vectors, VAEDetector(random_state=seed))
+        made = enlarged(method, seed)
         with fit_warnings():
             made.fit(given.training)
         fit_s = time.perf_counter() - begin
