@@ -46,7 +46,7 @@ def outcomes(
     start_seconds = start.run().seconds
     tried.clear()
     plain = tried.run()
-    said = f"failed: {plain.said.strip()[-200:]}" if plain.code else difference(tried.readable(), expected)
+    said = f"failed: {plain.said}" if plain.code else difference(tried.readable(), expected)
     if said:
         yield {"engine": engine, "fault": "none", "outcome": said}
         return
@@ -103,7 +103,7 @@ def _after(tried: _Tried, hit: _Hit | None, more_room: Callable[[], object], exp
     found = tried.run(hit)
     before, resumes = tried.files(), tried.engine in RESUMES
     row: Outcome = {"code": found.code, "seconds": found.seconds, "rows_there": sum(before.values())}
-    row |= {"hit": hit is None or hit.done, "said": found.said.strip()[-300:] if found.code else ""}
+    row |= {"hit": hit is None or hit.done, "said": found.said}
     if found.code:
         more_room()
         if not resumes:
@@ -112,7 +112,7 @@ def _after(tried: _Tried, hit: _Hit | None, more_room: Callable[[], object], exp
         after = tried.files()
         row |= {"again_code": again.code, "again_seconds": again.seconds}
         row["kept"] = sum(n_rows for key, n_rows in before.items() if key in after)
-        row["again_said"] = again.said.strip()[-300:] if again.code else ""
+        row["again_said"] = again.said
     return row | {"outcome": difference(tried.readable(), expected) or "nothing lost, nothing doubled, equal bits"}
 
 

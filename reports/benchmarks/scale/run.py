@@ -109,7 +109,7 @@ def _measure_runs(engine: str, folder: Path, model: Path, known: Known) -> None:
                 row["failures"] = row.get("failures", 0) + 1
             row[name] = asdict(found)
             if found.code:
-                console.log(f"{engine}: ended with {found.code}: {found.said.strip()[-300:]}")
+                console.log(f"{engine}: ended with {found.code}: {found.said}")
                 break
             scored = results(out)
             row["digest"] = digest(scored)
@@ -132,7 +132,7 @@ def _measure_faults(engines: list[str], n_rows: int, folder: Path, model: Path, 
         known["faults"] = [row for row in known["faults"] if row["engine"] != engine]
         for row in faults.outcomes(engine, folder / "faults", model, folder / "broken", 2, expected):
             known["faults"].append(row)
-            console.log(f"{engine}: {row['fault']}: {row['outcome']} {row.get('said', '')[-100:]}")
+            console.log(f"{engine}: {row['fault']}: {row['outcome']} {row.get('said', '')}")
             write(known, "faults")
 
 

@@ -38,7 +38,7 @@ class Watched:
     loopback_bytes : int
         Over the machine's loopback device, by whomever.
     said : str
-        Its last words.
+        Its last line, where it failed: other lines name places of the machine.
     """
 
     code: int = 0
@@ -130,9 +130,9 @@ def watch(
             for each in seen:
                 each.kill()
             process.wait()
+        found.code = process.returncode
         said.seek(max(said.seek(0, os.SEEK_END) - 2000, 0))
-        found.said = said.read().decode(errors="replace")
-    found.code = process.returncode
+        found.said = last_line(said.read().decode(errors="replace")) if found.code else ""
     found.loopback_bytes = _loopback() - before
     found.read_bytes = sum(each.read for each in seen.values())
     found.written_bytes = sum(each.written for each in seen.values())
@@ -186,3 +186,8 @@ def _loopback() -> int:
         if name.strip() == "lo":
             return int(counts.split()[0])
     return 0
+
+
+def last_line(text: str) -> str:
+    """The last line that is not empty."""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
